@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"prunellm/infer"
+	"prunellm/infer/llamacpp"
+	"prunellm/internal/catalog"
+	"prunellm/internal/variant"
+)
+
+// engineFlags decide how a model is run.
+type engineFlags struct {
+	Ctx          int    `help:"Tokens that one request may hold, prompt and answer together; not divided by --parallel." default:"4096" placeholder:"N"`
+	Parallel     int    `help:"Requests that are answered side by side." default:"4" placeholder:"N"`
+	BatchSize    int    `help:"Tokens of one decoding step at most." default:"512" placeholder:"N"`
+	Threads      int    `help:"Threads for generation; 0: one for each core this process may use." default:"0" placeholder:"N"`
+	ThreadsBatch int    `help:"Threads for prompts and batches; 0: as --threads." default:"0" placeholder:"N"`
+	GPULayers    string `help:"Layers to run on a GPU: 'auto' or a number." default:"auto" placeholder:"auto|N"`
+	MaxQueue     int    `help:"Requests that may wait for a place before further ones are refused with 429." default:"256" placeholder:"N"`
+}
+
+// Limits of the engine's numbers.
+const (
+	maxCtx      = 1 << 20
+	maxParallel = 64
+	maxBatch    = 1 << 14
+	maxThreads  = 512
+)
+
+// Validate reports every fault at once.
+func (f *engineFlags) Validate() error {
+	var faults []error
+	for _, field := range []struct {
+		name            string
+		value, min, max int
+	}{
+		{"ctx", f.Ctx, 16, maxCtx}, {"parallel", f.Parallel, 1, maxParallel}, {"batch-size", f.BatchSize, 32, maxBatch},
+		{"threads", f.Threads, 0, maxThreads}, {"threads-batch", f.ThreadsBatch, 0, maxThreads}, {"max-queue", f.MaxQueue, 1, 1 << 16},
+	} {
+		if field.value < field.min || field.value > field.max {
+			faults = append(faults, fmt.Errorf("--%s is %d, want %d to %d", field.name, field.value, field.min, field.max))
+		}
+	}
+	if _, err := f.gpuLayers(); err != nil {
+		faults = append(faults, err)
+	}
+	return joinFaults(faults)
+}
+
+// gpuLayers is negative for as many as fit.
+func (f *engineFlags) gpuLayers() (int, error) {
+	if f.GPULayers == "auto" {
+		return -1, nil
+	}
+	var n int
+	if _, err := fmt.Sscanf(f.GPULayers, "%d", &n); err != nil || n < 0 || n > 1<<16 || fmt.Sprint(n) != f.GPULayers {
+		return 0, fmt.Errorf("--gpu-layers is %q, want 'auto' or a number from 0", f.GPULayers)
+	}
+	return n, nil
+}
+
+// runningModel is an engine with the vocabulary of its model.
+type runningModel struct {
+	*infer.Engine
+	model *llamacpp.Model
+}
+
+var _ catalog.Engine = runningModel{}
+
+// Piece implements catalog.Engine.
+func (r runningModel) Piece(t infer.Token, special bool) []byte { return r.model.Piece(t, special) }
+
+// VocabSize implements catalog.Engine.
+func (r runningModel) VocabSize() int { return r.model.VocabSize() }
+
+// ContextSize implements catalog.Engine.
+func (r runningModel) ContextSize() int { return r.model.ContextSize() }
+
+// load opens a variant's file. A GPU that lacks the memory is tried no further: the CPU serves, and the log says so once.
+func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.Logger) (catalog.Engine, error) {
+	layers, err := f.gpuLayers()
+	if err != nil {
+		return nil, err
+	}
+	options := llamacpp.Options{
+		ContextSize: f.Ctx, Sequences: f.Parallel, BatchSize: f.BatchSize,
+		Threads: f.Threads, BatchThreads: f.ThreadsBatch, GPULayers: layers, Log: log,
+	}
+	model, err := llamacpp.Open(ctx, built.Path, options)
+	var memory *llamacpp.MemoryError
+	if err != nil && layers != 0 && !errors.As(err, &memory) && ctx.Err() == nil {
+		log.Warn("model not loaded with layers on a GPU, trying the CPU alone", "error", err)
+		options.GPULayers = 0
+		model, err = llamacpp.Open(ctx, built.Path, options)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return runningModel{Engine: infer.New(model, infer.Options{MaxQueue: f.MaxQueue}, log), model: model}, nil
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"prunellm/convert"
+	"prunellm/infer"
+	"prunellm/infer/llamacpp"
+	"prunellm/internal/quality"
+	"prunellm/internal/regularfile"
+	"prunellm/internal/variant"
+	"prunellm/models"
+)
+
+// evalCommand measures what pruning cost.
+type evalCommand struct {
+	modelFlags  `embed:""`
+	Ratios      []float64 `help:"Ratios to measure; 0 is the dense model." default:"0,0.2,0.4" placeholder:"R,..."`
+	Text        string    `help:"UTF-8 text to measure on; it should not be the calibration text." required:"" type:"path" placeholder:"FILE"`
+	Window      int       `help:"Tokens of a window; windows do not overlap, and begin at the start of the text." default:"512" placeholder:"N"`
+	Windows     int       `help:"Windows to measure; 0: as many as the text has." default:"0" placeholder:"N"`
+	JSON        bool      `help:"Print one JSON object on standard output instead of a table." name:"json"`
+	FileType    string    `help:"Type of the matrices of pruned variants, as in serve; ratio 0 is measured as the file is." default:"q8_0" placeholder:"TYPE"`
+	Threads     int       `help:"Threads; 0: one for each core this process may use." default:"0" placeholder:"N"`
+	recipeFlags `embed:""`
+	cacheFlags  `embed:""`
+}
+
+const (
+	maxRatios    = 32
+	maxWindow    = 4096
+	maxEvalBytes = 1 << 30
+)
+
+// Validate reports every fault at once.
+func (c *evalCommand) Validate() error {
+	faults := nonNil(c.recipeFlags.Validate())
+	if len(c.Ratios) == 0 || len(c.Ratios) > maxRatios {
+		faults = append(faults, fmt.Errorf("--ratios has %d entries, want 1 to %d", len(c.Ratios), maxRatios))
+	}
+	for _, ratio := range c.Ratios {
+		if err := checkRatio(ratio); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if c.Window < 2 || c.Window > maxWindow {
+		faults = append(faults, fmt.Errorf("--window is %d, want 2 to %d", c.Window, maxWindow))
+	}
+	if c.Windows < 0 || c.Threads < 0 || c.Threads > maxThreads {
+		faults = append(faults, fmt.Errorf("--windows is %d and --threads %d, want 0 or more", c.Windows, c.Threads))
+	}
+	return joinFaults(faults)
+}
+
+// evalReport is what --json prints.
+type evalReport struct {
+	Model    string        `json:"model"`
+	Window   int           `json:"window"`
+	Windows  int           `json:"windows"`
+	Variants []evalVariant `json:"variants"`
+}
+
+type evalVariant struct {
+	Ratio         float64 `json:"ratio"`
+	RatioReached  float64 `json:"ratio_reached"`
+	KeptMLP       float64 `json:"kept_mlp"`
+	Perplexity    float64 `json:"perplexity"`
+	KLToDense     float64 `json:"kl_to_dense"`
+	Top1Agreement float64 `json:"top1_agreement"`
+	Parameters    int64   `json:"parameters"`
+	Bytes         int64   `json:"bytes"`
+	Seconds       float64 `json:"seconds"` // spent in the variant's decoder
+}
+
+// Run makes the variants and measures all on the same windows.
+func (c *evalCommand) Run(env *environment) error {
+	text, err := readText(c.Text)
+	if err != nil {
+		return err
+	}
+	model, err := openModel(env, c.Model)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	built, err := c.build(env, model)
+	if err != nil {
+		return err
+	}
+	report, err := c.measure(env, model, built, text)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(env.stdout).Encode(report)
+	}
+	return c.table(env, report)
+}
+
+// build makes the variants of all ratios.
+func (c *evalCommand) build(env *environment, model *models.GGUF) ([]variant.Built, error) {
+	counters := newCounters(prometheus.NewRegistry())
+	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	if err != nil {
+		return nil, err
+	}
+	defer places.closeLogged(env.log)
+	builder := newBuilder(env, model, places, counters, c.CacheDir)
+	view := newProgressView(env.stderr, env.log)
+	defer view.close()
+	built := make([]variant.Built, len(c.Ratios))
+	for i, ratio := range c.Ratios {
+		fileType := c.FileType
+		if ratio == 0 {
+			fileType = string(convert.Keep)
+		}
+		spec, err := c.spec(model.Config(), ratio, fileType)
+		if err != nil {
+			return nil, err
+		}
+		if built[i], err = builder.Build(env.ctx, spec, view.show); err != nil {
+			return nil, err
+		}
+	}
+	return built, nil
+}
+
+// measure loads dense and all variants, and runs the windows through them.
+func (c *evalCommand) measure(env *environment, model *models.GGUF, built []variant.Built, text string) (*evalReport, error) {
+	decoders := map[string]*llamacpp.Model{}
+	defer func() {
+		for _, d := range decoders {
+			_ = d.Close() // nothing was written
+		}
+	}()
+	open := func(path string) (infer.Decoder, error) {
+		if d, ok := decoders[path]; ok {
+			return d, nil
+		}
+		d, err := llamacpp.Open(env.ctx, path, llamacpp.Options{
+			ContextSize: c.Window, Sequences: 1, BatchSize: max(c.Window, 32), Threads: c.Threads, Log: env.log})
+		if err != nil {
+			return nil, err
+		}
+		decoders[path] = d
+		return d, nil
+	}
+	dense, err := open(model.Path())
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := dense.Tokenize(text, false, false)
+	if err != nil {
+		return nil, fmt.Errorf("--text: tokenize %q: %w", c.Text, err)
+	}
+	windows, err := quality.Windows(tokens, c.Window, c.Windows)
+	if err != nil {
+		return nil, fmt.Errorf("--text: %q: %w", c.Text, err)
+	}
+	variants := make([]infer.Decoder, len(built))
+	for i, b := range built {
+		if variants[i], err = open(b.Path); err != nil {
+			return nil, err
+		}
+	}
+	results, err := c.compare(env, dense, variants, windows)
+	if err != nil {
+		return nil, err
+	}
+	report := &evalReport{Model: model.ServedName(), Window: c.Window, Windows: len(windows)}
+	for i, r := range results {
+		report.Variants = append(report.Variants, evalVariant{
+			Ratio: built[i].Ratio, RatioReached: built[i].Reached, KeptMLP: built[i].KeptMLP,
+			Perplexity: r.Perplexity, KLToDense: r.KLToDense, Top1Agreement: r.Top1Agreement,
+			Parameters: built[i].Parameters, Bytes: built[i].Bytes, Seconds: r.Took.Seconds(),
+		})
+	}
+	return report, nil
+}
+
+func (c *evalCommand) compare(env *environment, dense infer.Decoder, variants []infer.Decoder, windows [][]infer.Token) ([]quality.Result, error) {
+	view := newProgressView(env.stderr, env.log)
+	defer view.close()
+	meter := variant.NewMeter(variant.StageEvaluating, "windows", len(windows), view.show)
+	return quality.Measure(env.ctx, dense, variants, windows, meter)
+}
+
+// table prints the report for people.
+func (c *evalCommand) table(env *environment, report *evalReport) error {
+	w := tabwriter.NewWriter(env.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(env.stdout, "%s, %d windows of %d tokens\n", report.Model, report.Windows, report.Window)
+	fmt.Fprintln(w, "ratio\treached\tMLP kept\tperplexity\tover dense\tKL to dense\ttop-1 agreement\tparameters\tbytes\t")
+	dense := 0.0
+	for _, v := range report.Variants {
+		if v.Ratio == 0 {
+			dense = v.Perplexity
+		}
+	}
+	for _, v := range report.Variants {
+		over := "-"
+		if dense > 0 {
+			over = fmt.Sprintf("%.3f", v.Perplexity/dense)
+		}
+		fmt.Fprintf(w, "%g\t%.4f\t%.4f\t%.3f\t%s\t%.4f\t%.4f\t%d\t%d\t\n",
+			v.Ratio, v.RatioReached, v.KeptMLP, v.Perplexity, over, v.KLToDense, v.Top1Agreement, v.Parameters, v.Bytes)
+	}
+	return w.Flush()
+}
+
+// readText reads a text file of bounded size.
+func readText(path string) (string, error) {
+	data, err := regularfile.Read(path, maxEvalBytes)
+	if err != nil {
+		return "", fmt.Errorf("--text: %w", err)
+	}
+	if !utf8.Valid(data) {
+		return "", usageError{fmt.Errorf("--text: %q is not UTF-8", path)}
+	}
+	if len(data) == 0 {
+		return "", usageError{fmt.Errorf("--text: %q is empty", path)}
+	}
+	return string(data), nil
+}

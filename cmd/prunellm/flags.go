@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// commandLine is the whole surface: every flag can also be PRUNELLM_<FLAG> or a key of the --config file.
+type commandLine struct {
+	Config    kong.ConfigFlag `help:"YAML file with any of the flags; the command line and PRUNELLM_* variables win over it." type:"path" placeholder:"FILE"`
+	Home      string          `help:"Folder of what setup fetched: default model, XLA plugin." default:"${home}" type:"path" placeholder:"DIR"`
+	LogLevel  string          `help:"Least severe messages that are logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
+	LogFormat string          `help:"Log lines for people or machines: ${enum}." enum:"text,json" default:"text"`
+
+	Serve   serveCommand   `cmd:"" help:"Serve a model pruned by a ratio; prunes it first when that has not been done."`
+	Prune   pruneCommand   `cmd:"" help:"Write a pruned model as a GGUF file."`
+	Eval    evalCommand    `cmd:"" help:"Measure perplexity, and divergence from the dense model, of pruned variants on a text."`
+	Score   scoreCommand   `cmd:"" help:"Write the importance of every MLP neuron as a safetensors file."`
+	Inspect inspectCommand `cmd:"" help:"Show a GGUF file's provenance and widths, and check it."`
+	Version versionCommand `cmd:"" help:"Show the version and what it was built with."`
+	Worker  workerCommand  `cmd:"" hidden:"" help:"Run one computation for a parent process."`
+}
+
+// modelFlags choose the dense model.
+type modelFlags struct {
+	Model string `help:"Dense model: a GGUF file, or 'default' (SmolLM2-135M-Instruct, which setup fetched)." default:"default" placeholder:"REF"`
+}
+
+// recipeFlags decide the scores, and what is done with them.
+type recipeFlags struct {
+	Criterion         string  `help:"Importance of a neuron: ${enum} (sdm is the published method; fisher is better and quicker)." enum:"sdm,fisher,magnitude" default:"fisher"`
+	Alpha             float64 `help:"Share of the distillation loss against cross entropy, 0 to 1." default:"0.4"`
+	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss." default:"0.2"`
+	Calibration       string  `help:"Text to compute importance on: 'self' (the dense model writes it) or a text or JSONL file." default:"self" placeholder:"self|FILE"`
+	CalibrationTokens int     `help:"Tokens of calibration text." default:"8192"`
+	Seed              uint64  `help:"Seed of the calibration text that the dense model writes." default:"1"`
+	Budget            string  `help:"Widths: ${enum}. One for all layers, or ranked over all layers; auto is global where the architecture can take it." enum:"auto,uniform,global" default:"auto"`
+	Reconstruct       bool    `help:"Refit down_proj by least squares after the cut." default:"true" negatable:""`
+}
+
+// cacheFlags say where computed things are kept.
+type cacheFlags struct {
+	CacheDir string `help:"Folder of computed scores, plans and variants." default:"${home}/cache" type:"path" placeholder:"DIR"`
+	Redis    string `help:"Redis that replicas share scores, plans and refitted tensors through; without it the disk alone is used." placeholder:"URL"`
+}
+
+// autoBudget leaves the budget to the architecture.
+const autoBudget = "auto"
+
+// Limits of the recipe's numbers.
+const (
+	minCalibrationTokens = 256
+	maxCalibrationTokens = 1 << 24
+)
+
+// Validate reports every fault of the recipe at once.
+func (f *recipeFlags) Validate() error {
+	var faults []error
+	if !(f.Alpha >= 0 && f.Alpha <= 1) {
+		faults = append(faults, fmt.Errorf("--alpha is %v, want 0 to 1", f.Alpha))
+	}
+	if !(f.Temperature >= 0.01 && f.Temperature <= 100) {
+		faults = append(faults, fmt.Errorf("--temperature is %v, want 0.01 to 100", f.Temperature))
+	}
+	if f.CalibrationTokens < minCalibrationTokens || f.CalibrationTokens > maxCalibrationTokens {
+		faults = append(faults, fmt.Errorf("--calibration-tokens is %d, want %d to %d", f.CalibrationTokens, minCalibrationTokens, maxCalibrationTokens))
+	}
+	return joinFaults(faults)
+}
+
+// checkRatio accepts shares of all parameters that can be asked for.
+func checkRatio(ratio float64) error {
+	if math.IsNaN(ratio) || ratio < 0 || ratio >= 1 {
+		return fmt.Errorf("--ratio is %v, want a share of all parameters from 0 up to, but not including, 1", ratio)
+	}
+	return nil
+}
+
+// checkListen refuses to open an unprotected server to other machines.
+func checkListen(addr string, hasKeys, insecure bool) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("--addr is %q, want host:port", addr)
+	}
+	if hasKeys || insecure || isLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("--addr %s can be reached from other machines and no --api-key-file is given: add one, or --insecure if that is meant", addr)
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// joinFaults makes one line of several faults.
+func joinFaults(faults []error) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	lines := make([]string, len(faults))
+	for i, fault := range faults {
+		lines[i] = fault.Error()
+	}
+	return errors.New(strings.Join(lines, "; "))
+}
+
+// logger writes to stderr; standard output belongs to results.
+func (c *commandLine) logger(stderr io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(stderr, options)), nil
+	}
+	options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.String(slog.TimeKey, a.Value.Time().Format(time.DateTime))
+		}
+		return a
+	}
+	return slog.New(slog.NewTextHandler(stderr, options)), nil
+}
+
+// defaultHome is where scripts/setup puts things.
+func defaultHome(getenv func(string) string) string {
+	if cache := getenv("XDG_CACHE_HOME"); cache != "" {
+		return filepath.Join(cache, "prunellm")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return filepath.Join(os.TempDir(), "prunellm")
+	}
+	return filepath.Join(home, ".cache", "prunellm")
+}
+
+// oneLine folds an error's message, whatever it wraps, into one line.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}

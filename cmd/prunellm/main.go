@@ -1,0 +1,134 @@
+// Command prunellm serves pruned variants of a language model behind an OpenAI-compatible API and makes them itself.
+//
+// This package is wiring only: it reads flags, builds the parts and connects them, one file a command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker (see Makefile).
+var version = "unknown"
+
+// Exit statuses.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// environment is what a command may use of the process around it.
+type environment struct {
+	ctx    context.Context
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	log    *slog.Logger
+	home   string
+}
+
+// run executes one command and returns the exit status. Errors are one line on stderr.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var cli commandLine
+	exited := -1
+	parser, err := kong.New(&cli,
+		kong.Name("prunellm"),
+		kong.Description("Serves pruned variants of a language model behind an OpenAI-compatible API, and makes them itself."),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
+		kong.DefaultEnvars("PRUNELLM"),
+		kong.ValueFormatter(withDefault),
+		kong.Configuration(yamlBelowEnvironment),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(status int) { exited = status; panic(exit{}) }),
+		kong.Vars{"home": defaultHome(os.Getenv)},
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "prunellm:", err)
+		return exitFailed
+	}
+	command, err := parse(parser, args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "prunellm: %v (prunellm --help lists the flags)\n", err)
+		return exitUsage
+	}
+	env := &environment{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, home: cli.Home}
+	if env.log, err = cli.logger(stderr); err != nil {
+		fmt.Fprintln(stderr, "prunellm:", err)
+		return exitUsage
+	}
+	// Libraries log through the default logger; what is below a warning there is of no use to a user.
+	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if err := command.Run(env, &cli); err != nil {
+		return report(err, stderr)
+	}
+	return 0
+}
+
+// withDefault adds a flag's default to its help where the placeholder hides it.
+func withDefault(value *kong.Value) string {
+	help := kong.DefaultHelpValueFormatter(value)
+	if value.HasDefault && value.Tag.PlaceHolder != "" {
+		help += " (default " + value.Default + ")"
+	}
+	return help
+}
+
+// exit unwinds the parser after it printed help or a version.
+type exit struct{}
+
+func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if _, ok := p.(exit); !ok {
+				panic(p)
+			}
+		}
+	}()
+	return parser.Parse(args)
+}
+
+// usageError marks what the user must write differently; it ends with status 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// silentError ends with status 1 after the command itself said all there is to say.
+type silentError struct{}
+
+func (silentError) Error() string { return "failed" }
+
+func report(err error, stderr io.Writer) int {
+	var usage usageError
+	switch {
+	case errors.As(err, &silentError{}):
+		return exitFailed
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "prunellm:", oneLine(err))
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "prunellm: interrupted")
+		return exitFailed
+	default:
+		fmt.Fprintln(stderr, "prunellm:", oneLine(err))
+		return exitFailed
+	}
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"prunellm/convert"
+	"prunellm/convert/ggmlquant"
+	"prunellm/internal/diskstore"
+	"prunellm/internal/redisstore"
+	"prunellm/internal/regularfile"
+	"prunellm/internal/variant"
+	"prunellm/models"
+	"prunellm/prune"
+)
+
+// sequenceLength is the length of a calibration sequence in tokens.
+const sequenceLength = 256
+
+// codec quantizes and dequantizes through ggml.
+func codec() convert.Codec {
+	return convert.Codec{Dequantize: ggmlquant.Dequantize, Quantize: ggmlquant.Quantize}
+}
+
+// openModel opens the dense model that a reference names.
+func openModel(env *environment, ref string) (*models.GGUF, error) {
+	path, err := models.Resolve(env.ctx, ref, env.home)
+	if err != nil {
+		return nil, err
+	}
+	return models.OpenGGUF(path, ggmlquant.Dequantize)
+}
+
+// recipe turns flags into a recipe and the source of its calibration tokens. A calibration file is identified by its
+// content, so that a changed file gives new scores.
+func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
+	r := prune.DefaultRecipe()
+	r.Criterion = prune.Criterion(f.Criterion)
+	r.Alpha, r.Temperature = f.Alpha, f.Temperature
+	r.Tokens, r.Seed = f.CalibrationTokens, f.Seed
+	calibration := variant.Calibration{Length: sequenceLength}
+	if f.Calibration == "self" {
+		r.Calibration = "self"
+		return r, calibration, r.Validate()
+	}
+	sum, err := fileDigest(f.Calibration)
+	if err != nil {
+		return r, calibration, fmt.Errorf("--calibration: %w", err)
+	}
+	r.Calibration = "sha256:" + sum
+	if calibration.File, err = filepath.Abs(f.Calibration); err != nil {
+		return r, calibration, fmt.Errorf("--calibration: %w", err)
+	}
+	return r, calibration, r.Validate()
+}
+
+func fileDigest(path string) (string, error) {
+	file, _, err := regularfile.Open(path, prune.MaxTextBytes)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", fmt.Errorf("read %q: %w", path, err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// spec says which variant of a model the flags ask for. The budget 'auto' is global where the architecture can have a
+// width for each layer.
+func (f *recipeFlags) spec(config models.Config, ratio float64, fileType string) (variant.Spec, error) {
+	recipe, calibration, err := f.recipe()
+	if err != nil {
+		return variant.Spec{}, usageError{err}
+	}
+	kind, err := convert.ParseFileType(fileType)
+	if err != nil {
+		return variant.Spec{}, usageError{fmt.Errorf("--file-type: %w", err)}
+	}
+	calibration.Length = min(calibration.Length, config.ContextLength)
+	budget := prune.Budget(f.Budget)
+	if f.Budget == autoBudget {
+		if budget = prune.Uniform; convert.TakesWidths(config.Architecture) {
+			budget = prune.Global
+		}
+	}
+	return variant.Spec{
+		Ratio: ratio, Recipe: recipe, Calibration: calibration, Budget: budget,
+		Reconstruct: f.Reconstruct, FileType: kind,
+	}, nil
+}
+
+// counters are the metrics of making variants.
+type counters struct {
+	scorePasses prometheus.Counter
+	corrupt     prometheus.Counter
+	leases      *leaseGauge
+	builds      prometheus.Counter
+	hits        *prometheus.CounterVec
+	misses      *prometheus.CounterVec
+}
+
+func newCounters(registry *prometheus.Registry) *counters {
+	c := &counters{
+		scorePasses: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "prunellm_score_passes_total", Help: "Score passes computed here; 0 when the scores were found in a store."}),
+		corrupt: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "prunellm_cache_corrupt_total", Help: "Stored values that were damaged, and therefore deleted and computed again."}),
+		leases: &leaseGauge{gauge: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "prunellm_lease_held", Help: "1 while this replica computes for all that share its Redis."})},
+		builds: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "prunellm_variant_builds_total", Help: "Variants made or found."}),
+		hits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "prunellm_cache_hits_total", Help: "Values found, by store and kind."}, []string{"store", "kind"}),
+		misses: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "prunellm_cache_misses_total", Help: "Values not found, by store and kind."}, []string{"store", "kind"}),
+	}
+	registry.MustRegister(c.scorePasses, c.corrupt, c.leases.gauge, c.builds, c.hits, c.misses)
+	return c
+}
+
+// leaseGauge is 1 while any lease is held.
+type leaseGauge struct {
+	mu    sync.Mutex
+	held  int
+	gauge prometheus.Gauge
+}
+
+func (l *leaseGauge) changed(held bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if held {
+		l.held++
+	} else {
+		l.held--
+	}
+	l.gauge.Set(float64(min(l.held, 1)))
+}
+
+func (c *counters) hooks() variant.Hooks {
+	return variant.Hooks{
+		OnHit:     func(store string, kind variant.Kind) { c.hits.WithLabelValues(store, string(kind)).Inc() },
+		OnMiss:    func(store string, kind variant.Kind) { c.misses.WithLabelValues(store, string(kind)).Inc() },
+		OnCorrupt: func(string, variant.Kind) { c.corrupt.Inc() },
+		OnLease:   c.leases.changed,
+	}
+}
+
+// stores are the places where computed values are kept.
+type stores struct {
+	store  variant.Store
+	leaser variant.Leaser
+	files  *diskstore.Files
+	close  func() error
+}
+
+// closeLogged ends the stores; what goes wrong then is no command's failure.
+func (s *stores) closeLogged(log *slog.Logger) {
+	if err := s.close(); err != nil {
+		log.Warn("stores not closed cleanly", "error", err)
+	}
+}
+
+// openStores opens the disk cache and, with a URL, Redis behind it. A Redis that cannot be reached is a warning.
+func openStores(ctx context.Context, flags cacheFlags, log *slog.Logger, hooks variant.Hooks) (*stores, error) {
+	options := diskstore.Options{Log: log, Hooks: hooks}
+	disk, err := diskstore.Open(flags.CacheDir, options)
+	if err != nil {
+		return nil, fmt.Errorf("--cache-dir: %w", err)
+	}
+	files, err := diskstore.OpenFiles(flags.CacheDir, options)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("--cache-dir: %w", err), disk.Close())
+	}
+	s := &stores{store: disk, leaser: disk, files: files, close: func() error { return errors.Join(files.Close(), disk.Close()) }}
+	if flags.Redis == "" {
+		return s, nil
+	}
+	redisstore.LogClient(log)
+	remote, err := redisstore.Open(redisstore.Options{URL: flags.Redis, Log: log, Hooks: hooks})
+	if err != nil {
+		return nil, usageError{errors.Join(fmt.Errorf("--redis: %w", err), s.close())}
+	}
+	if err := remote.Ping(ctx); err != nil {
+		log.Warn("redis does not answer, computing locally until it does", "error", err)
+	}
+	return s.layer(disk, remote, log), nil
+}
+
+// layer puts the disk in front of Redis.
+func (s *stores) layer(disk *diskstore.Store, remote *redisstore.Store, log *slog.Logger) *stores {
+	layered := variant.NewLayered(variant.LayeredOptions{Local: disk, Remote: remote, Log: log})
+	closeLocal := s.close
+	return &stores{store: layered, leaser: layered, files: s.files, close: func() error {
+		return errors.Join(layered.Close(), remote.Close(), closeLocal())
+	}}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"prunellm/internal/variant"
+)
+
+// logInterval is the time between two log lines of one stage where there is no terminal.
+const logInterval = 5 * time.Second
+
+// progressView shows long work: a bar with stage, rate and time left on a terminal, log lines elsewhere.
+type progressView struct {
+	mu     sync.Mutex
+	log    *slog.Logger
+	out    io.Writer
+	bars   bool
+	bar    *progressbar.ProgressBar
+	stage  variant.Stage
+	logged time.Time
+}
+
+func newProgressView(out io.Writer, log *slog.Logger) *progressView {
+	file, ok := out.(*os.File)
+	return &progressView{log: log, out: out, bars: ok && term.IsTerminal(int(file.Fd()))}
+}
+
+// show reports how far the work has come. It may be called from several goroutines.
+func (v *progressView) show(p variant.Progress) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	changed := p.Stage != v.stage
+	v.stage = p.Stage
+	if v.bars {
+		v.draw(p, changed)
+		return
+	}
+	done := p.Total > 0 && p.Done >= p.Total
+	if !changed && !done && time.Since(v.logged) < logInterval {
+		return
+	}
+	v.logged = time.Now()
+	attrs := []any{"stage", string(p.Stage)}
+	if p.Total > 0 {
+		attrs = append(attrs, "percent", int(100*p.Fraction()))
+	}
+	if rate := p.Rate(); rate > 0 {
+		attrs = append(attrs, p.Unit+"_per_second", fmt.Sprintf("%.3g", rate), "time_left", p.Remaining().Round(time.Second).String())
+	}
+	v.log.Info("progress", attrs...)
+}
+
+func (v *progressView) draw(p variant.Progress, changed bool) {
+	if changed {
+		v.finish()
+		v.bar = progressbar.NewOptions(p.Total,
+			progressbar.OptionSetWriter(v.out),
+			progressbar.OptionSetDescription(string(p.Stage)),
+			progressbar.OptionShowCount(),
+			progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString(p.Unit),
+			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionOnCompletion(func() { fmt.Fprintln(v.out) }),
+		)
+	}
+	_ = v.bar.Set(min(p.Done, p.Total))
+}
+
+// finish ends the bar of the last stage, so that what follows starts on a line of its own.
+func (v *progressView) finish() {
+	if v.bar != nil && !v.bar.IsFinished() {
+		_ = v.bar.Exit()
+		fmt.Fprintln(v.out)
+	}
+	v.bar = nil
+}
+
+// close ends the view.
+func (v *progressView) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.finish()
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"prunellm/convert"
+	"prunellm/internal/variant"
+	"prunellm/models"
+)
+
+// pruneCommand writes a pruned model to a file.
+type pruneCommand struct {
+	modelFlags  `embed:""`
+	Ratio       float64 `help:"Share of all parameters to remove, from 0 up to but not including 1." required:"" placeholder:"R"`
+	Output      string  `help:"GGUF file to write." short:"o" required:"" type:"path" placeholder:"FILE.gguf"`
+	FileType    string  `help:"Type of the matrices written (q8_0, q4_0, f16, f32 and others), or 'keep' to leave each as it is." default:"keep" placeholder:"TYPE"`
+	Format      string  `help:"Format of the output: ${enum}." enum:"gguf" default:"gguf"`
+	recipeFlags `embed:""`
+	cacheFlags  `embed:""`
+}
+
+// Validate reports every fault at once.
+func (c *pruneCommand) Validate() error {
+	return joinFaults(nonNil(checkRatio(c.Ratio), c.recipeFlags.Validate()))
+}
+
+// Run makes the variant, or finds it, and copies it to its place.
+func (c *pruneCommand) Run(env *environment) error {
+	model, err := openModel(env, c.Model)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	spec, err := c.spec(model.Config(), c.Ratio, c.FileType)
+	if err != nil {
+		return err
+	}
+	if err := convert.RefuseSameFile(model.Path(), c.Output); err != nil {
+		return usageError{err}
+	}
+	counters := newCounters(prometheus.NewRegistry())
+	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	if err != nil {
+		return err
+	}
+	defer places.closeLogged(env.log)
+	view := newProgressView(env.stderr, env.log)
+	built, err := newBuilder(env, model, places, counters, c.CacheDir).Build(env.ctx, spec, view.show)
+	view.close()
+	if err != nil {
+		return err
+	}
+	if err := copyFile(built.Path, c.Output); err != nil {
+		return err
+	}
+	env.log.Info("wrote variant", "path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
+		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes)
+	return nil
+}
+
+// newBuilder connects the parts that make variants of a model.
+func newBuilder(env *environment, model *models.GGUF, places *stores, counters *counters, cacheDir string) *variant.Builder {
+	return &variant.Builder{
+		Model: model, Name: model.ServedName(), Store: places.store, Leaser: places.leaser, Files: places.files,
+		Runner: &processRunner{env: env, scratch: filepath.Join(cacheDir, "jobs")},
+		Codec:  codec(), Tool: "prunellm " + version, Log: env.log,
+		Scored:  counters.scorePasses.Inc,
+		Corrupt: func(variant.Kind) { counters.corrupt.Inc() },
+	}
+}
+
+// copyFile puts a copy of source at target, whole or not at all.
+func copyFile(source, target string) (err error) {
+	from, err := os.Open(source)
+	if err != nil {
+		return fmt.Errorf("read variant: %w", err)
+	}
+	defer from.Close()
+	to, err := renameio.NewPendingFile(target, renameio.WithTempDir(filepath.Dir(target)), renameio.WithPermissions(0o644))
+	if err != nil {
+		return fmt.Errorf("write %q: %w", target, err)
+	}
+	if _, err := io.Copy(to, from); err != nil {
+		return errors.Join(fmt.Errorf("write %q: %w", target, err), to.Cleanup())
+	}
+	if err := to.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("write %q: %w", target, err)
+	}
+	return nil
+}
+
+// nonNil drops the nil ones of some errors.
+func nonNil(errs ...error) []error {
+	var kept []error
+	for _, err := range errs {
+		if err != nil {
+			kept = append(kept, err)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/google/renameio/v2"
+
+	"prunellm/internal/regularfile"
+	"prunellm/internal/variant"
+	"prunellm/prune"
+)
+
+// scoreCommand writes importances for given tokens.
+type scoreCommand struct {
+	modelFlags  `embed:""`
+	Tokens      string  `help:"JSON file whose member \"tokens\" holds sequences of token ids." required:"" type:"path" placeholder:"FILE.json"`
+	Criterion   string  `help:"Importance of a neuron: ${enum}." enum:"sdm,fisher,magnitude" default:"sdm"`
+	Alpha       float64 `help:"Share of the distillation loss against cross entropy, 0 to 1." default:"0.4"`
+	Temperature float64 `help:"Temperature of the dense model's distribution in the distillation loss." default:"0.2"`
+	Output      string  `help:"File to write: tensors stage1 and stage2, float32[layers, neurons]." short:"o" required:"" type:"path" placeholder:"FILE.safetensors"`
+}
+
+// Validate reports every fault at once.
+func (c *scoreCommand) Validate() error {
+	recipe := recipeFlags{Alpha: c.Alpha, Temperature: c.Temperature, CalibrationTokens: minCalibrationTokens}
+	return recipe.Validate()
+}
+
+// Run computes in this process: it is the command's only work.
+func (c *scoreCommand) Run(env *environment) error {
+	model, err := openModel(env, c.Model)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	sequences, err := readTokens(c.Tokens, model.Config().VocabSize)
+	if err != nil {
+		return err
+	}
+	tools, closeTools := newTools(model, env.home, "", env.log)
+	defer closeTools()
+	recipe := prune.DefaultRecipe()
+	recipe.Criterion, recipe.Alpha, recipe.Temperature = prune.Criterion(c.Criterion), c.Alpha, c.Temperature
+	view := newProgressView(env.stderr, env.log)
+	scores, err := tools.Score(env.ctx, sequences, recipe, variant.Clocked(view.show))
+	view.close()
+	if err != nil {
+		return fmt.Errorf("score %q: %w", model.Path(), err)
+	}
+	value, err := variant.EncodeScores(scores)
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(c.Output, value, 0o644); err != nil {
+		return fmt.Errorf("write scores: %w", err)
+	}
+	return nil
+}
+
+func readTokens(path string, vocab int) ([][]int32, error) {
+	value, err := regularfile.Read(path, variant.MaxTokenFileBytes)
+	if err != nil {
+		return nil, fmt.Errorf("--tokens: %w", err)
+	}
+	sequences, err := variant.DecodeTokens(value, vocab)
+	if err != nil {
+		return nil, fmt.Errorf("--tokens: %q: %w", path, err)
+	}
+	return sequences, nil
+}

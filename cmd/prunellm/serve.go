@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
+
+	"prunellm/convert"
+	"prunellm/internal/catalog"
+	"prunellm/internal/regularfile"
+	"prunellm/internal/variant"
+	"prunellm/models"
+	"prunellm/models/chattemplate"
+	"prunellm/openapi"
+	"prunellm/prune"
+	"prunellm/server"
+)
+
+// serveCommand answers OpenAI requests with pruned variants.
+type serveCommand struct {
+	modelFlags   `embed:""`
+	Ratio        float64  `help:"Share of all parameters to remove, from 0 up to but not including 1." default:"0.2" placeholder:"R"`
+	FileType     string   `help:"Type of the matrices of variants that are made: q8_0, q4_0, f16 and others, or 'keep'; ratio 0 is served as the file is unless this is given. Default: q8_0." placeholder:"TYPE"`
+	Addr         string   `help:"Address to listen on; one that other machines can reach needs --api-key-file or --insecure." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	APIKeyFile   string   `help:"File with the API keys that are accepted, one a line." name:"api-key-file" type:"path" placeholder:"FILE"`
+	Insecure     bool     `help:"Allow an address that other machines can reach without API keys."`
+	AllowedHosts []string `help:"Further names that a request's Host header may hold; '*' allows all." placeholder:"NAME,..."`
+	WhilePruning string   `help:"Until the variant is there, 'wait' answers 503 with Retry-After and 'dense' lets the dense model answer." enum:"wait,dense" default:"wait"`
+	MaxVariants  int      `help:"Variants that are kept loaded; the one unused for longest makes room." default:"3" placeholder:"N"`
+	StopTimeout  int      `help:"Seconds that running requests get to finish when the server stops." default:"20" placeholder:"SECONDS"`
+	engineFlags  `embed:""`
+	recipeFlags  `embed:""`
+	cacheFlags   `embed:""`
+}
+
+// maxWaitingVariants bounds how many variants may be in the queue to be made.
+const maxWaitingVariants = 8
+
+// Validate reports every fault at once.
+func (c *serveCommand) Validate() error {
+	faults := nonNil(
+		checkRatio(c.Ratio), c.engineFlags.Validate(), c.recipeFlags.Validate(),
+		checkListen(c.Addr, c.APIKeyFile != "", c.Insecure),
+	)
+	if c.Ratio > openapi.MaxRatio && c.Ratio < 1 {
+		faults = append(faults, fmt.Errorf("--ratio is %v, want at most %v", c.Ratio, openapi.MaxRatio))
+	}
+	if c.MaxVariants < 1 || c.MaxVariants > 64 {
+		faults = append(faults, fmt.Errorf("--max-variants is %d, want 1 to 64", c.MaxVariants))
+	}
+	if c.StopTimeout < 0 || c.StopTimeout > 3600 {
+		faults = append(faults, fmt.Errorf("--stop-timeout is %d, want 0 to 3600", c.StopTimeout))
+	}
+	return joinFaults(faults)
+}
+
+// Run serves until the process is asked to stop.
+func (c *serveCommand) Run(env *environment) error {
+	keys, err := c.apiKeys()
+	if err != nil {
+		return err
+	}
+	model, err := openModel(env, c.Model)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	spec, err := c.spec(model.Config(), c.Ratio, cmp.Or(c.FileType, "q8_0"))
+	if err != nil {
+		return err
+	}
+	if c.Ratio > 0 {
+		if err := variant.CheckRatio(model.Config(), c.Ratio, spec.Budget); err != nil {
+			return usageError{fmt.Errorf("--ratio: %w", err)}
+		}
+	}
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return fmt.Errorf("--addr: %w (is another server running there? choose another port)", err)
+	}
+	defer listener.Close()
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}))
+	counters := newCounters(registry)
+	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	if err != nil {
+		return err
+	}
+	defer places.closeLogged(env.log)
+	variants, closeCatalog, err := c.newCatalog(env, model, spec, newBuilder(env, model, places, counters, c.CacheDir), counters)
+	if err != nil {
+		return err
+	}
+	defer closeCatalog()
+	front, err := server.New(server.Options{
+		Models: variants, Log: env.log, Registry: registry, Version: version, APIKeys: keys, AllowedHosts: c.AllowedHosts,
+		StopTimeout: time.Duration(c.StopTimeout) * time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	env.log.Info("listening", "addr", "http://"+listener.Addr().String(), "model", variant.Name(model.ServedName(), c.Ratio))
+	variants.Start(env.ctx)
+	return front.Serve(env.ctx, listener)
+}
+
+// newCatalog connects building, loading and the chat template.
+func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, counters *counters) (*catalog.Catalog, func(), error) {
+	tokenizer := model.Tokenizer()
+	bos, eos := model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS)
+	template, err := chattemplate.New(tokenizer.ChatTemplate, bos, eos)
+	if err != nil {
+		return nil, nil, fmt.Errorf("chat template of %q: %w", model.Path(), err)
+	}
+	view := newProgressView(env.stderr, env.log)
+	variants := catalog.New(catalog.Options{
+		Name: model.ServedName(), Startup: c.Ratio, ServeDense: c.WhilePruning == "dense",
+		MaxLoaded: c.MaxVariants, MaxWaiting: maxWaitingVariants, Log: env.log, Progress: view.show,
+		Build: func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
+			wanted := spec
+			if wanted.Ratio = ratio; ratio == 0 && c.FileType == "" {
+				wanted.FileType = convert.Keep
+			}
+			built, err := builder.Build(ctx, wanted, progress)
+			var tooMuch *prune.RatioError
+			if errors.As(err, &tooMuch) {
+				return built, fmt.Errorf("%w", &server.RatioError{Ratio: ratio, Max: math.Floor(1000*tooMuch.Largest) / 1000})
+			}
+			if err == nil {
+				counters.builds.Inc()
+				view.close()
+			}
+			return built, err
+		},
+		Load: func(ctx context.Context, built variant.Built) (catalog.Engine, error) {
+			return c.load(ctx, built, env.log)
+		},
+		Render: func(messages []openapi.Message, addGenerationPrompt bool) (string, error) {
+			return renderChat(template, messages, addGenerationPrompt)
+		},
+	})
+	return variants, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if err := variants.Close(ctx); err != nil {
+			env.log.Warn("engines not closed cleanly", "error", err)
+		}
+	}, nil
+}
+
+// closeTimeout bounds how long engines may take to end what the server has already cut off.
+const closeTimeout = 5 * time.Second
+
+// renderChat turns the wire's messages into the template's.
+func renderChat(template *chattemplate.Template, messages []openapi.Message, addGenerationPrompt bool) (string, error) {
+	turns := make([]chattemplate.Message, len(messages))
+	for i, m := range messages {
+		turns[i] = chattemplate.Message{Role: m.Role, Content: m.Content, Name: m.Name}
+	}
+	prompt, err := template.Render(turns, addGenerationPrompt)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", server.ErrMessages, err)
+	}
+	return prompt, nil
+}
+
+// maxKeyFileBytes bounds a key file.
+const maxKeyFileBytes = 1 << 20
+
+// apiKeys reads the key file; nil when none is given.
+func (c *serveCommand) apiKeys() (func() []string, error) {
+	if c.APIKeyFile == "" {
+		return nil, nil
+	}
+	file, _, err := regularfile.Open(c.APIKeyFile, maxKeyFileBytes)
+	if err != nil {
+		return nil, fmt.Errorf("--api-key-file: %w", err)
+	}
+	defer file.Close()
+	var keys []string
+	scanner := bufio.NewScanner(file)
+	for scanner.Scan() {
+		key := strings.TrimSpace(scanner.Text())
+		if key == "" || strings.HasPrefix(key, "#") {
+			continue
+		}
+		keys = append(keys, key)
+	}
+	if err := scanner.Err(); err != nil {
+		return nil, fmt.Errorf("--api-key-file: read %q: %w", c.APIKeyFile, err)
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("--api-key-file: %q holds no key", c.APIKeyFile)
+	}
+	return func() []string { return keys }, nil
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/gomlx/gomlx/backends"
+
+	"prunellm/convert"
+	"prunellm/convert/ggmlquant"
+	"prunellm/internal/regularfile"
+	"prunellm/internal/variant"
+	"prunellm/internal/worker"
+	"prunellm/internal/xla"
+	"prunellm/models"
+	"prunellm/prune"
+)
+
+// The files by which a parent and its worker exchange the large values of a job.
+const (
+	calibrationFile = "calibration"
+	scoresFile      = "scores"
+	downFile        = "down"
+)
+
+// maxExchangeBytes bounds a file that a worker leaves.
+const maxExchangeBytes = variant.MaxValueBytes
+
+// order is what a parent sends to its worker: a job, and the folder where its values lie and are to be put.
+type order struct {
+	Job    variant.Job `json:"job"`
+	Folder string      `json:"folder"`
+	Home   string      `json:"home"`
+	Level  slog.Level  `json:"level"`
+}
+
+// processRunner does each job in a child process of the same binary.
+type processRunner struct {
+	env     *environment
+	scratch string // folder for exchange folders
+}
+
+// Run implements variant.Runner.
+func (r *processRunner) Run(ctx context.Context, job variant.Job, progress func(variant.Progress)) (variant.Outputs, error) {
+	self, err := worker.Self()
+	if err != nil {
+		return variant.Outputs{}, fmt.Errorf("find own binary: %w", err)
+	}
+	if err := os.MkdirAll(r.scratch, 0o700); err != nil {
+		return variant.Outputs{}, fmt.Errorf("make exchange folder: %w", err)
+	}
+	folder, err := os.MkdirTemp(r.scratch, "job-")
+	if err != nil {
+		return variant.Outputs{}, fmt.Errorf("make exchange folder: %w", err)
+	}
+	defer os.RemoveAll(folder)
+	if job.ModelPath, err = filepath.Abs(job.ModelPath); err != nil {
+		return variant.Outputs{}, err
+	}
+	given := map[string][]byte{calibrationFile: job.Calibration, scoresFile: job.Scores}
+	for name, value := range given {
+		if value == nil {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), value, 0o600); err != nil {
+			return variant.Outputs{}, fmt.Errorf("hand over %s: %w", name, err)
+		}
+	}
+	level := slog.LevelInfo
+	if r.env.log.Enabled(ctx, slog.LevelDebug) {
+		level = slog.LevelDebug
+	}
+	command := worker.Command{Path: self, Args: []string{"worker"}, Log: r.env.stderr}
+	_, err = worker.Run[order, variant.Progress, struct{}](ctx, command,
+		order{Job: job, Folder: folder, Home: r.env.home, Level: level}, progress)
+	if err != nil {
+		return variant.Outputs{}, err
+	}
+	var out variant.Outputs
+	for name, target := range map[string]*[]byte{calibrationFile: &out.Calibration, scoresFile: &out.Scores, downFile: &out.Down} {
+		if given[name] != nil {
+			continue
+		}
+		if *target, err = readExchange(filepath.Join(folder, name)); err != nil {
+			return variant.Outputs{}, fmt.Errorf("take over %s: %w", name, err)
+		}
+	}
+	return out, nil
+}
+
+// readExchange reads a file that the other side may have left, nil if it did not.
+func readExchange(path string) ([]byte, error) {
+	value, err := regularfile.Read(path, maxExchangeBytes)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return value, err
+}
+
+// workerCommand is the child's side.
+type workerCommand struct{}
+
+// Run serves one order from standard input.
+func (w *workerCommand) Run(env *environment) error {
+	err := worker.Serve(env.ctx, env.stdin, env.stdout, os.Exit,
+		func(ctx context.Context, o order, progress func(variant.Progress)) (struct{}, error) {
+			log := slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: o.Level}))
+			return struct{}{}, o.perform(ctx, log, progress)
+		})
+	if err != nil {
+		return silentError{} // the parent has heard it
+	}
+	return nil
+}
+
+// perform does the job and leaves its values in the folder.
+func (o order) perform(ctx context.Context, log *slog.Logger, progress func(variant.Progress)) (err error) {
+	for name, target := range map[string]*[]byte{calibrationFile: &o.Job.Calibration, scoresFile: &o.Job.Scores} {
+		if *target, err = readExchange(filepath.Join(o.Folder, name)); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+	}
+	model, err := models.OpenGGUF(o.Job.ModelPath, ggmlquant.Dequantize)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	tools, closeTools := newTools(model, o.Home, o.Folder, log)
+	defer closeTools()
+	out, err := o.Job.Run(ctx, tools, progress)
+	if err != nil {
+		return err
+	}
+	for name, value := range map[string][]byte{calibrationFile: out.Calibration, scoresFile: out.Scores, downFile: out.Down} {
+		if value == nil {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(o.Folder, name), value, 0o600); err != nil {
+			return fmt.Errorf("leave %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// newTools connects a job's parts to this model. The gradient backend is opened when it is first needed, after the
+// dense model has written its text and is unloaded: on a GPU XLA takes all the memory there is. scratch is a folder for
+// files that the caller removes; without one no calibration text can be obtained.
+func newTools(model *models.GGUF, home, scratch string, log *slog.Logger) (tools variant.Tools, closeTools func()) {
+	var backend backends.Backend
+	open := func() (backends.Backend, error) {
+		var err error
+		if backend == nil {
+			backend, err = xla.Open(log, xla.Options{Home: home})
+		}
+		return backend, err
+	}
+	tools = variant.Tools{
+		Config: model.Config(),
+		Tokens: func(ctx context.Context, spec variant.Spec, progress func(prune.Progress)) ([][]int32, error) {
+			return calibrationTokens(ctx, model, scratch, spec, progress)
+		},
+		Score: func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error) {
+			b, err := open()
+			if err != nil {
+				return nil, err
+			}
+			return prune.Score(ctx, b, model, sequences, recipe, progress)
+		},
+		Refit: func(ctx context.Context, plan *prune.Plan, sequences [][]int32, progress func(prune.Progress)) ([][]float32, error) {
+			b, err := open()
+			if err != nil {
+				return nil, err
+			}
+			return prune.Reconstruct(ctx, b, model, plan, sequences, prune.ReconstructOptions{}, progress)
+		},
+		EncodeDown: func(fileType convert.FileType, down [][]float32) ([]byte, error) {
+			return variant.EncodeDown(model, fileType, down, codec())
+		},
+	}
+	return tools, func() {
+		if backend != nil {
+			backend.Finalize()
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package gguf
+
+import (
+	"fmt"
+)
+
+// FormatError lists what is wrong with a file's content: one fault at least.
+type FormatError struct {
+	Faults []string // one line each
+	More   int      // faults beyond those listed
+}
+
+// Error is the first fault and the number of others.
+func (e *FormatError) Error() string {
+	if others := len(e.Faults) - 1 + e.More; others > 0 {
+		return fmt.Sprintf("%s (and %d more faults)", e.Faults[0], others)
+	}
+	return e.Faults[0]
+}
+
+func (e *FormatError) add(format string, args ...any) {
+	if len(e.Faults) == maxFaults {
+		e.More++
+		return
+	}
+	e.Faults = append(e.Faults, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,223 @@
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"prunellm/convert/gguf"
+	"prunellm/models"
+)
+
+// Limits of Inspect: a report stays readable and a hostile file costs a bounded time.
+const (
+	maxInspectFaults = 100
+	maxScanTime      = 12 * time.Second
+)
+
+// Fault is one thing wrong with a file, on one line.
+type Fault string
+
+// Report is what a file holds, as far as it can be read.
+type Report struct {
+	Path         string
+	SizeBytes    int64
+	Version      uint32 // of the GGUF format
+	Architecture string
+	Name         string
+	FileType     string
+	Tensors      int
+	Types        []TypeCount    // most values first
+	Config       *models.Config // nil when the architecture cannot be read
+	Parameters   int64
+	Provenance   *Provenance // nil when the file was not made by Slim
+	ScannedBytes int64       // bytes of weights searched for NaN and infinity
+	WeightBytes  int64       // bytes of weights
+}
+
+// TypeCount counts the tensors of one type.
+type TypeCount struct {
+	Type    gguf.Type
+	Tensors int
+	Values  int64
+	Bytes   int64
+}
+
+// Inspect reads the file at path and checks it: the container, keys and tensors against the architecture, the
+// vocabulary, and every weight for NaN and infinity. The report is never nil. Searching weights ends after some
+// seconds, as the report's ScannedBytes tell. Faults beyond a hundred are counted in the last one.
+func Inspect(ctx context.Context, path string, dequantize models.Dequantizer) (*Report, []Fault) {
+	i := &inspection{report: &Report{Path: path}}
+	file, err := gguf.Open(path)
+	if err != nil {
+		i.container(err)
+		return i.report, i.list()
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	i.describe(file)
+	i.contiguous(file)
+	i.model(file)
+	if len(i.faults) == 0 {
+		i.weights(ctx, file, dequantize)
+	}
+	return i.report, i.list()
+}
+
+type inspection struct {
+	report *Report
+	faults []Fault
+	more   int
+}
+
+func (i *inspection) add(format string, args ...any) {
+	if len(i.faults) == maxInspectFaults {
+		i.more++
+		return
+	}
+	line := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ") // one line, whatever an error holds
+	i.faults = append(i.faults, Fault(line))
+}
+
+func (i *inspection) list() []Fault {
+	if i.more > 0 {
+		return append(i.faults, Fault(fmt.Sprintf("and %d more faults", i.more)))
+	}
+	return i.faults
+}
+
+func (i *inspection) container(err error) {
+	var format *gguf.FormatError
+	if !errors.As(err, &format) {
+		i.add("%v", err)
+		return
+	}
+	for _, fault := range format.Faults {
+		i.add("%s", fault)
+	}
+	i.more += format.More
+}
+
+func (i *inspection) describe(f *gguf.File) {
+	r := i.report
+	r.SizeBytes, r.Version, r.Tensors = f.Size, f.Version, len(f.Tensors)
+	r.Architecture, _ = f.String(architectureKey)
+	r.Name, _ = f.String("general.name")
+	if number, err := f.Int(fileTypeKey); err == nil && number >= 0 && number <= math.MaxUint32 {
+		r.FileType = FileTypeName(uint32(number))
+	}
+	if p, ok := ReadProvenance(f); ok {
+		r.Provenance = &p
+	}
+	counts := map[gguf.Type]*TypeCount{}
+	for _, t := range f.Tensors {
+		c := counts[t.Type]
+		if c == nil {
+			c = &TypeCount{Type: t.Type}
+			counts[t.Type] = c
+		}
+		c.Tensors++
+		c.Values += t.Elements()
+		c.Bytes += t.Size
+		r.WeightBytes += t.Size
+		r.Parameters += t.Elements()
+	}
+	for _, c := range counts {
+		r.Types = append(r.Types, *c)
+	}
+	slices.SortFunc(r.Types, func(a, b TypeCount) int {
+		if a.Values != b.Values {
+			if a.Values > b.Values {
+				return -1
+			}
+			return 1
+		}
+		return int(a.Type) - int(b.Type)
+	})
+}
+
+// contiguous checks what llama.cpp asks of a file beyond the format: tensors follow each other in the order of their
+// descriptions, with no gap but the padding.
+func (i *inspection) contiguous(f *gguf.File) {
+	var next int64
+	align := int64(f.Alignment)
+	for _, t := range f.Tensors {
+		if t.Offset != next {
+			i.add("tensor %q has offset %d, want %d: llama.cpp loads no file with gaps or another order", t.Name, t.Offset, next)
+			return
+		}
+		next += (t.Size + align - 1) / align * align
+	}
+}
+
+func (i *inspection) model(f *gguf.File) {
+	config, err := models.ConfigFromGGUF(f)
+	if err != nil {
+		i.add("%v", err)
+		return
+	}
+	i.report.Config = &config
+	i.report.Parameters = config.Parameters(nil)
+	for _, fault := range models.TensorFaults(f, config) {
+		i.add("%v", fault)
+	}
+	if _, err := models.TokenizerFromGGUF(f, config.VocabSize); err != nil {
+		i.add("%v", err)
+	}
+	i.provenance()
+}
+
+func (i *inspection) provenance() {
+	p := i.report.Provenance
+	if p == nil {
+		return
+	}
+	for _, share := range []struct {
+		key   string
+		value float64
+	}{{"ratio", p.Ratio}, {"ratio_reached", p.RatioReached}, {"kept_mlp", 1 - p.KeptMLP}} {
+		if !(share.value >= 0 && share.value < 1) {
+			i.add("key %q is out of range", provenancePrefix+share.key)
+		}
+	}
+}
+
+// Lines describes the report for people, one "name: value" a line.
+func (r *Report) Lines() []string {
+	lines := []string{
+		fmt.Sprintf("file: %s (%d bytes, GGUF version %d)", r.Path, r.SizeBytes, r.Version),
+		fmt.Sprintf("model: %q, architecture %q, file type %s", r.Name, r.Architecture, r.FileType),
+		fmt.Sprintf("parameters: %d in %d tensors", r.Parameters, r.Tensors),
+	}
+	for _, t := range r.Types {
+		lines = append(lines, fmt.Sprintf("type %s: %d tensors, %d values, %d bytes", t.Type, t.Tensors, t.Values, t.Bytes))
+	}
+	if c := r.Config; c != nil {
+		lines = append(lines, fmt.Sprintf("shape: %d layers, hidden %d, %d heads, %d kv heads, vocabulary %d, context %d",
+			c.Layers, c.HiddenSize, c.Heads, c.KVHeads, c.VocabSize, c.ContextLength), "widths: "+widthLine(*c))
+	}
+	if p := r.Provenance; p != nil {
+		lines = append(lines,
+			fmt.Sprintf("ratio: %g asked, %.4f reached, %.4f of the MLPs kept", p.Ratio, p.RatioReached, p.KeptMLP),
+			fmt.Sprintf("source: %q, sha256 %s", p.SourceName, p.SourceDigest),
+			fmt.Sprintf("recipe: %q, criterion %q, budget %q, reconstructed %t, made by %q", p.Recipe, p.Criterion, p.Budget, p.Reconstructed, p.Tool))
+	}
+	if r.ScannedBytes < r.WeightBytes {
+		lines = append(lines, fmt.Sprintf("weights: %d of %d bytes searched for NaN and infinity", r.ScannedBytes, r.WeightBytes))
+	}
+	return lines
+}
+
+func widthLine(c models.Config) string {
+	if width, uniform := c.UniformWidth(); uniform {
+		return fmt.Sprintf("%d in all layers", width)
+	}
+	parts := make([]string, len(c.FFN))
+	for i, width := range c.FFN {
+		parts[i] = fmt.Sprint(width)
+	}
+	return strings.Join(parts, " ")
+}

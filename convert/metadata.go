@@ -1,0 +1,104 @@
+package convert
+
+import (
+	"strings"
+
+	"prunellm/convert/gguf"
+)
+
+const (
+	architectureKey        = "general.architecture"
+	fileTypeKey            = "general.file_type"
+	quantizationVersionKey = "general.quantization_version"
+	quantizationVersion    = 2 // of ggml's block formats
+	widthKey               = "feed_forward_length"
+)
+
+// keys is the source's metadata in the source's order, with the widths, the architecture and the file type changed and
+// the provenance at the end.
+func (s *slimmer) keys() []gguf.KV {
+	oldPrefix, newPrefix := s.dense.Architecture+".", s.config.Architecture+"."
+	out := make([]gguf.KV, 0, len(s.file.KVs)+16)
+	for _, kv := range s.file.KVs {
+		if isProvenance(kv.Key) {
+			continue
+		}
+		if rest, ok := strings.CutPrefix(kv.Key, oldPrefix); ok {
+			kv.Key = newPrefix + rest
+		}
+		switch kv.Key {
+		case architectureKey:
+			kv.Value = s.config.Architecture
+		case newPrefix + widthKey:
+			kv.Value = s.widths(kv.Value)
+		}
+		out = append(out, kv)
+	}
+	out = setKey(out, fileTypeKey, s.fileTypeNumber())
+	if _, ok := s.file.Value(quantizationVersionKey); !ok && s.quantized() {
+		out = append(out, gguf.KV{Key: quantizationVersionKey, Value: uint32(quantizationVersion)})
+	}
+	return append(out, s.options.Provenance.keys()...)
+}
+
+// widths is one number where that is enough and the source had one, otherwise a number a layer.
+func (s *slimmer) widths(source any) any {
+	if width, uniform := s.config.UniformWidth(); uniform {
+		if _, scalar := source.(uint32); scalar {
+			return uint32(width)
+		}
+	}
+	out := make([]int32, len(s.config.FFN))
+	for i, width := range s.config.FFN {
+		out[i] = int32(width)
+	}
+	if _, unsigned := source.([]uint32); unsigned {
+		same := make([]uint32, len(out))
+		for i, width := range out {
+			same[i] = uint32(width)
+		}
+		return same
+	}
+	return out
+}
+
+func setKey(keys []gguf.KV, key string, value any) []gguf.KV {
+	for i := range keys {
+		if keys[i].Key == key {
+			keys[i].Value = value
+			return keys
+		}
+	}
+	return append(keys, gguf.KV{Key: key, Value: value})
+}
+
+// fileTypeNumber is the number of the file type written. A file that keeps its types keeps its number; without one, the
+// type that holds most values decides.
+func (s *slimmer) fileTypeNumber() any {
+	if t, ok := s.options.FileType.lookup(); ok {
+		return t.number
+	}
+	if value, ok := s.file.Value(fileTypeKey); ok {
+		return value
+	}
+	values := map[gguf.Type]int64{}
+	for _, t := range s.file.Tensors {
+		values[t.Type] += t.Elements()
+	}
+	best, most := uint32(0), int64(0)
+	for _, t := range fileTypes { // in a fixed order, so that a tie is decided the same way every time
+		if n := values[t.kind]; n > most {
+			best, most = t.number, n
+		}
+	}
+	return best
+}
+
+func (s *slimmer) quantized() bool {
+	for _, info := range s.file.Tensors {
+		if s.plan(info).kind.Quantized() {
+			return true
+		}
+	}
+	return false
+}

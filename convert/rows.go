@@ -1,0 +1,147 @@
+package convert
+
+import (
+	"context"
+	"io"
+	"runtime"
+
+	"prunellm/convert/gguf"
+)
+
+// chunkValues is the number of values converted at a time: large enough to keep a core busy, small enough that the
+// chunks in flight take a few MiB.
+const chunkValues = 1 << 17
+
+// rowPlan says how the rows of one written tensor come from the source.
+type rowPlan struct {
+	file   *gguf.File
+	source gguf.TensorInfo
+	codec  Codec
+	kind   gguf.Type // to be written
+	shape  []int     // to be written, slowest axis first
+	rows   []int     // source rows, ascending; nil: all
+	cols   []int     // source columns, ascending; nil: all
+	values []float32 // float32[shape...] instead of the source's values; nil: the source's
+}
+
+func (p *rowPlan) rowLen() int { return p.shape[len(p.shape)-1] }
+
+func (p *rowPlan) rowCount() int {
+	n := 1
+	for _, d := range p.shape[:len(p.shape)-1] {
+		n *= d
+	}
+	return n
+}
+
+// write writes all rows in order.
+func (p *rowPlan) write(ctx context.Context, w io.Writer) error {
+	step := max(1, chunkValues/p.source.RowLength())
+	count := p.rowCount()
+	return inOrder(ctx, (count+step-1)/step, func(i int) ([]byte, error) {
+		return p.chunk(i*step, min((i+1)*step, count))
+	}, func(chunk []byte) error {
+		_, err := w.Write(chunk)
+		return err
+	})
+}
+
+// chunk makes the bytes of the written rows [from, to).
+func (p *rowPlan) chunk(from, to int) ([]byte, error) {
+	if p.values != nil {
+		return p.codec.encode(p.kind, p.values[from*p.rowLen():to*p.rowLen()], p.rowLen())
+	}
+	first, last := from, to // source rows [first, last) span the written ones
+	if p.rows != nil {
+		first, last = p.rows[from], p.rows[to-1]+1
+	}
+	sourceLen := p.source.RowLength()
+	rowBytes := p.source.Size / (p.source.Elements() / int64(sourceLen))
+	raw, err := p.file.ReadRange(p.source, int64(first)*rowBytes, int64(last)*rowBytes)
+	if err != nil {
+		return nil, err
+	}
+	if p.rows != nil {
+		raw = gather(raw, int(rowBytes), p.rows[from:to], first)
+	}
+	if p.kind == p.source.Type && p.cols == nil {
+		return raw, nil
+	}
+	values, err := p.codec.decode(p.source.Type, raw, (to-from)*sourceLen)
+	if err != nil {
+		return nil, err
+	}
+	if p.cols != nil {
+		values = gatherColumns(values, sourceLen, p.cols)
+	}
+	return p.codec.encode(p.kind, values, p.rowLen())
+}
+
+// gather moves the rows wanted to the front of raw, which begins with row first.
+func gather(raw []byte, rowBytes int, rows []int, first int) []byte {
+	for i, row := range rows {
+		copy(raw[i*rowBytes:(i+1)*rowBytes], raw[(row-first)*rowBytes:])
+	}
+	return raw[:len(rows)*rowBytes]
+}
+
+func gatherColumns(values []float32, rowLen int, cols []int) []float32 {
+	out := make([]float32, 0, len(values)/rowLen*len(cols))
+	for ; len(values) > 0; values = values[rowLen:] {
+		for _, col := range cols {
+			out = append(out, values[col])
+		}
+	}
+	return out
+}
+
+// inOrder calls produce(0) to produce(n-1) on all cores and hands their results to write in order. A few results at most wait
+// for their turn. It returns when all calls have ended.
+func inOrder(ctx context.Context, n int, produce func(i int) ([]byte, error), write func([]byte) error) error {
+	type result struct {
+		data []byte
+		err  error
+	}
+	if n == 1 {
+		data, err := produce(0)
+		if err != nil {
+			return err
+		}
+		return write(data)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pending := make(chan chan result, runtime.GOMAXPROCS(0)) // bounds the calls in flight
+	go func() {
+		defer close(pending)
+		for i := range n {
+			done := make(chan result, 1) // one send, never blocks
+			select {
+			case pending <- done:
+			case <-ctx.Done():
+				return
+			}
+			go func() {
+				data, err := produce(i)
+				done <- result{data, err}
+			}()
+		}
+	}()
+	var failure error
+	for done := range pending {
+		r := <-done
+		if failure != nil {
+			continue // wait for the calls that already run
+		}
+		if failure = r.err; failure == nil {
+			failure = write(r.data)
+		}
+		if failure != nil {
+			cancel()
+		}
+	}
+	if failure == nil {
+		failure = ctx.Err()
+	}
+	return failure
+}

@@ -1,0 +1,97 @@
+package convert
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"prunellm/convert/gguf"
+	"prunellm/models"
+)
+
+// weights looks for NaN and infinity in every tensor, chunk by chunk on all cores.
+func (i *inspection) weights(ctx context.Context, f *gguf.File, dequantize models.Dequantizer) {
+	limited, cancel := context.WithTimeout(ctx, maxScanTime)
+	defer cancel()
+	found := make([]error, len(f.Tensors)) // each written by the one goroutine that scans the tensor
+	var next, scanned atomic.Int64
+	var group sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			for t := int(next.Add(1)) - 1; t < len(f.Tensors); t = int(next.Add(1)) - 1 {
+				found[t] = scanTensor(limited, f, f.Tensors[t], dequantize, &scanned)
+			}
+		})
+	}
+	group.Wait()
+	i.report.ScannedBytes = scanned.Load()
+	for _, err := range found {
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			i.add("%v", err)
+		}
+	}
+}
+
+func scanTensor(ctx context.Context, f *gguf.File, t gguf.TensorInfo, dequantize models.Dequantizer, scanned *atomic.Int64) error {
+	block := int64(t.Type.BlockSize())
+	step := max(1, chunkValues/block) * int64(t.Type.TypeSize())
+	buffer := make([]byte, min(step, t.Size))
+	for from := int64(0); from < t.Size; from += step {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		raw := buffer[:min(step, t.Size-from)]
+		if _, err := io.ReadFull(io.NewSectionReader(f.Data(t), from, int64(len(raw))), raw); err != nil {
+			return fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		k, err := firstNonFinite(t.Type, raw, dequantize)
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if k >= 0 {
+			return fmt.Errorf("tensor %q: value %d is NaN or infinite", t.Name, from/int64(t.Type.TypeSize())*block+int64(k))
+		}
+		scanned.Add(int64(len(raw)))
+	}
+	return nil
+}
+
+// firstNonFinite is the index of the first NaN or infinity among the values, or -1. Plain floats are not decoded: they
+// are finite unless all bits of the exponent are set.
+func firstNonFinite(kind gguf.Type, raw []byte, dequantize models.Dequantizer) (int, error) {
+	switch kind {
+	case gguf.F32:
+		for i := 0; i+4 <= len(raw); i += 4 {
+			if binary.LittleEndian.Uint32(raw[i:])&0x7f800000 == 0x7f800000 {
+				return i / 4, nil
+			}
+		}
+		return -1, nil
+	case gguf.F16, gguf.BF16:
+		exponent := uint16(0x7c00)
+		if kind == gguf.BF16 {
+			exponent = 0x7f80
+		}
+		for i := 0; i+2 <= len(raw); i += 2 {
+			if binary.LittleEndian.Uint16(raw[i:])&exponent == exponent {
+				return i / 2, nil
+			}
+		}
+		return -1, nil
+	}
+	values, err := models.DequantizeWith(dequantize, kind, raw, len(raw)/kind.TypeSize()*kind.BlockSize())
+	if err != nil {
+		return -1, err
+	}
+	for k, v := range values {
+		if v-v != 0 { // NaN for both
+			return k, nil
+		}
+	}
+	return -1, nil
+}

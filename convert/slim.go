@@ -1,0 +1,197 @@
+package convert
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"prunellm/convert/gguf"
+	"prunellm/models"
+)
+
+// WidthMultiple divides every width that Slim cuts an MLP to: the block of the quantized types.
+const WidthMultiple = 32
+
+// Options say what Slim writes.
+type Options struct {
+	Kept       [][]int     // neurons kept in each layer, ascending; nil, or nil for a layer: all
+	Down       [][]float32 // refitted down of each layer, float32[hidden, width]; nil, or nil for a layer: the source's
+	FileType   FileType    // "" is Keep
+	Provenance Provenance
+	Codec      Codec
+	Progress   func(doneBytes, totalBytes int64) // called after every tensor; may be nil
+}
+
+// Result describes the file that Slim wrote.
+type Result struct {
+	Config     models.Config // of the slim model
+	Provenance Provenance    // as written
+	SizeBytes  int64
+	Digest     string // SHA-256 of the file in hexadecimal
+}
+
+// Slim writes the source with the kept neurons alone to path. The same source and options give the same bytes. Widths
+// that differ between layers turn a llama model into architecture deci, whose graph is the same and which takes a width
+// a layer; other architectures then fail.
+func Slim(ctx context.Context, source *models.GGUF, path string, options Options) (Result, error) {
+	s, err := newSlimmer(source, options)
+	if err != nil {
+		return Result{}, fmt.Errorf("slim %q: %w", source.Path(), err)
+	}
+	if err := RefuseSameFile(source.Path(), path); err != nil {
+		return Result{}, err
+	}
+	digest := sha256.New()
+	size := counter{}
+	if err := gguf.Write(ctx, path, s.keys(), s.sources(), digest, &size); err != nil {
+		return Result{}, err
+	}
+	return Result{
+		Config: s.config, Provenance: s.options.Provenance, SizeBytes: size.bytes, Digest: hex.EncodeToString(digest.Sum(nil)),
+	}, nil
+}
+
+// RefuseSameFile tells whether writing target would overwrite the model that it is made from.
+func RefuseSameFile(source, target string) error {
+	a, errA := os.Stat(source)
+	b, errB := os.Stat(target)
+	if errA == nil && errB == nil && os.SameFile(a, b) {
+		return fmt.Errorf("output %q is the model itself: name another file", target)
+	}
+	return nil
+}
+
+// TakesWidths tells whether Slim can give the layers of a model of that architecture widths of their own: llama.cpp has an
+// architecture with the same graph that takes them.
+func TakesWidths(architecture string) bool { return architecture == "llama" || architecture == "deci" }
+
+type counter struct{ bytes int64 }
+
+func (c *counter) Write(b []byte) (int, error) {
+	c.bytes += int64(len(b))
+	return len(b), nil
+}
+
+// slimmer holds what one call of Slim decided before writing.
+type slimmer struct {
+	file    *gguf.File
+	dense   models.Config
+	config  models.Config // of the slim model
+	options Options
+	slots   map[string]models.Slot // by tensor name
+}
+
+func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
+	s := &slimmer{file: source.File(), dense: source.Config(), config: source.Config(), options: options, slots: map[string]models.Slot{}}
+	var err error
+	if s.options.FileType, err = ParseFileType(string(options.FileType)); err != nil {
+		return nil, err
+	}
+	for _, slot := range s.dense.Slots() {
+		s.slots[slot.Name()] = slot
+	}
+	if s.config.FFN, err = keptWidths(s.dense, options.Kept); err != nil {
+		return nil, err
+	}
+	if err := checkDown(s.config, options.Down); err != nil {
+		return nil, err
+	}
+	if _, uniform := s.config.UniformWidth(); !uniform {
+		if !TakesWidths(s.dense.Architecture) {
+			return nil, fmt.Errorf("%w: architecture %q takes one width for all layers: use the uniform budget", models.ErrUnsupported,
+				s.dense.Architecture)
+		}
+		s.config.Architecture = "deci"
+	}
+	p := &s.options.Provenance
+	p.RatioReached = 1 - float64(s.config.Parameters(nil))/float64(s.dense.Parameters(nil))
+	p.KeptMLP = float64(s.config.MLPParameters()) / float64(s.dense.MLPParameters())
+	p.Reconstructed = slices.ContainsFunc(options.Down, func(d []float32) bool { return d != nil })
+	return s, nil
+}
+
+// keptWidths checks the neurons kept and returns how many there are in each layer.
+func keptWidths(config models.Config, kept [][]int) ([]int, error) {
+	widths := slices.Clone(config.FFN)
+	if kept == nil {
+		return widths, nil
+	}
+	if len(kept) != config.Layers {
+		return nil, fmt.Errorf("neurons kept for %d layers, the model has %d", len(kept), config.Layers)
+	}
+	for layer, neurons := range kept {
+		if neurons == nil {
+			continue
+		}
+		width := len(neurons)
+		if width == 0 || (width != config.FFN[layer] && width%WidthMultiple != 0) {
+			return nil, fmt.Errorf("layer %d: width %d, want a multiple of %d above 0", layer, width, WidthMultiple)
+		}
+		for i, neuron := range neurons {
+			if neuron < 0 || neuron >= config.FFN[layer] || (i > 0 && neuron <= neurons[i-1]) {
+				return nil, fmt.Errorf("layer %d: kept neuron %d at place %d: want ascending numbers below %d", layer, neuron, i, config.FFN[layer])
+			}
+		}
+		widths[layer] = width
+	}
+	return widths, nil
+}
+
+func checkDown(config models.Config, down [][]float32) error {
+	if down == nil {
+		return nil
+	}
+	if len(down) != config.Layers {
+		return fmt.Errorf("refitted down for %d layers, the model has %d", len(down), config.Layers)
+	}
+	for layer, values := range down {
+		if want := config.HiddenSize * config.FFN[layer]; values != nil && len(values) != want {
+			return fmt.Errorf("layer %d: refitted down of %d values, want %d x %d", layer, len(values), config.HiddenSize, config.FFN[layer])
+		}
+	}
+	return nil
+}
+
+// sources lists the tensors in the source's order.
+func (s *slimmer) sources() []gguf.Source {
+	out := make([]gguf.Source, 0, len(s.file.Tensors))
+	var done, total int64
+	for _, info := range s.file.Tensors {
+		plan := s.plan(info)
+		size, _ := plan.kind.Size(int64(plan.rowCount()) * int64(plan.rowLen())) // gguf.Write reports what is wrong with it
+		total += size
+		out = append(out, gguf.Source{Name: info.Name, Type: plan.kind, Shape: plan.shape, Write: func(ctx context.Context, w io.Writer) error {
+			if err := plan.write(ctx, w); err != nil {
+				return err
+			}
+			if done += size; s.options.Progress != nil {
+				s.options.Progress(done, total)
+			}
+			return nil
+		}})
+	}
+	return out
+}
+
+func (s *slimmer) plan(info gguf.TensorInfo) *rowPlan {
+	slot := s.slots[info.Name] // OpenGGUF has refused tensors without one
+	shape := s.config.TensorShape(slot.Role, slot.Layer)
+	p := &rowPlan{file: s.file, source: info, codec: s.options.Codec, shape: shape}
+	p.kind = s.options.FileType.typeFor(s.config, slot, info.Type, p.rowLen())
+	if s.config.FFN[slot.Layer] < s.dense.FFN[slot.Layer] {
+		switch slot.Role {
+		case models.FFNGate, models.FFNUp:
+			p.rows = s.options.Kept[slot.Layer]
+		case models.FFNDown:
+			p.cols = s.options.Kept[slot.Layer]
+		}
+	}
+	if slot.Role == models.FFNDown && s.options.Down != nil {
+		p.values = s.options.Down[slot.Layer]
+	}
+	return p
+}

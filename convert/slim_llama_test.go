@@ -1,0 +1,238 @@
+//go:build cgo
+
+package convert_test
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ollama/ollama/llama"
+	"github.com/ollama/ollama/ml"
+
+	"prunellm/convert"
+	"prunellm/convert/ggmlquant"
+	"prunellm/convert/gguf"
+	"prunellm/internal/tinymodel"
+	"prunellm/models"
+)
+
+var codec = convert.Codec{Dequantize: ggmlquant.Dequantize, Quantize: ggmlquant.Quantize}
+
+// defaultModel is the path of the model that setup fetches.
+func defaultModel(t testing.TB) string {
+	t.Helper()
+	path, err := models.Resolve(context.Background(), models.DefaultRef, os.Getenv("PRUNELLM_HOME"))
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	return path
+}
+
+// random keeps width neurons of each layer.
+func random(seed uint64, ffn, widths []int) [][]int {
+	source := rand.New(rand.NewPCG(seed, 2))
+	kept := make([][]int, len(widths))
+	for layer, width := range widths {
+		kept[layer] = source.Perm(ffn[layer])[:width]
+		slices.Sort(kept[layer])
+	}
+	return kept
+}
+
+// decode loads the file with llama.cpp and returns the logits after the text.
+func decode(t *testing.T, path, text string) []float32 {
+	t.Helper()
+	llama.BackendInit()
+	model, err := llama.LoadModelFromFile(path, llama.ModelParams{UseMmap: true})
+	if err != nil {
+		t.Fatalf("load %s: %v", path, err)
+	}
+	defer llama.FreeModel(model)
+	context, err := llama.NewContextWithModel(model, llama.NewContextParams(256, 64, 1, 1, ml.FlashAttentionDisabled, "f32"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := model.Tokenize(text, false, true)
+	if err != nil || len(tokens) < 2 {
+		t.Fatalf("tokenize %q: %v, %v", text, tokens, err)
+	}
+	batch, err := llama.NewBatch(64, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer batch.Free()
+	for i, token := range tokens {
+		batch.Add(token, nil, i, i == len(tokens)-1, 0)
+	}
+	if err := context.Decode(batch); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(context.GetLogitsIth(len(tokens) - 1))
+}
+
+func worst(a, b []float32) float64 {
+	var most float64
+	for i := range a {
+		most = max(most, math.Abs(float64(a[i]-b[i])))
+	}
+	return most
+}
+
+const prompt = "<|im_start|>user\nthe bear and the sea<|im_end|>\n"
+
+func TestSlimModelsLoadInLlamaCpp(t *testing.T) {
+	tests := map[string]struct {
+		options tinymodel.Options
+		widths  []int
+		arch    string
+	}{
+		"llama uniform":   {tinymodel.Options{}, []int{64, 64}, "llama"},
+		"llama per layer": {tinymodel.Options{}, []int{64, 32}, "deci"},
+		"llama one dense": {tinymodel.Options{}, []int{96, 32}, "deci"},
+		"untied":          {tinymodel.Options{Untied: true, Type: gguf.F16}, []int{32, 64}, "deci"},
+		"deci uniform":    {tinymodel.Options{Architecture: "deci", FFN: []int{96, 64}}, []int{32, 32}, "deci"},
+		"qwen2":           {tinymodel.Options{Architecture: "qwen2"}, []int{32, 32}, "qwen2"},
+		"qwen3":           {tinymodel.Options{Architecture: "qwen3", HeadDim: 32}, []int{64, 64}, "qwen3"},
+		"factors":         {tinymodel.Options{RoPEFactors: []float32{1, 1, 1, 2, 4, 8, 8, 8}}, []int{64, 32}, "deci"},
+	}
+	for name, test := range tests {
+		for _, fileType := range []convert.FileType{convert.Keep, "q8_0", "q4_k"} {
+			t.Run(name+" "+string(fileType), func(t *testing.T) {
+				dir := t.TempDir()
+				dense, slim := filepath.Join(dir, "dense.gguf"), filepath.Join(dir, "slim.gguf")
+				if err := tinymodel.Write(dense, test.options); err != nil {
+					t.Fatal(err)
+				}
+				source := openWith(t, dense, ggmlquant.Dequantize)
+				result, err := convert.Slim(t.Context(), source, slim, convert.Options{
+					Kept: random(1, source.Config().FFN, test.widths), FileType: fileType, Codec: codec,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if result.Config.Architecture != test.arch || !slices.Equal(result.Config.FFN, test.widths) {
+					t.Errorf("config is %+v", result.Config)
+				}
+				if reread := openWith(t, slim, ggmlquant.Dequantize); !slices.Equal(reread.Config().FFN, test.widths) {
+					t.Errorf("read back: %+v", reread.Config())
+				}
+				for _, v := range decode(t, slim, prompt) {
+					if v-v != 0 {
+						t.Fatalf("logit %g", v)
+					}
+				}
+			})
+		}
+	}
+}
+
+// Architecture deci computes what llama does: the same weights give the same logits.
+func TestDeciIsLlama(t *testing.T) {
+	dir := t.TempDir()
+	llamaPath, deciPath := filepath.Join(dir, "llama.gguf"), filepath.Join(dir, "deci.gguf")
+	factors := []float32{1, 1, 1, 2, 4, 8, 8, 8}
+	for path, arch := range map[string]string{llamaPath: "llama", deciPath: "deci"} {
+		if err := tinymodel.Write(path, tinymodel.Options{Architecture: arch, RoPEFactors: factors}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := worst(decode(t, llamaPath, prompt), decode(t, deciPath, prompt)); d != 0 {
+		t.Errorf("logits differ by %g", d)
+	}
+}
+
+func TestSlimDefaultModel(t *testing.T) {
+	source := openWith(t, defaultModel(t), ggmlquant.Dequantize)
+	config := source.Config()
+	if source.ServedName() != "smollm2-135m-instruct" {
+		t.Errorf("served as %q", source.ServedName())
+	}
+	global := make([]int, config.Layers)
+	for i := range global {
+		global[i] = 256 + 64*(i%20)
+	}
+	tests := map[string]struct {
+		widths   []int
+		fileType convert.FileType
+	}{
+		"uniform keep":   {slices.Repeat([]int{1024}, config.Layers), convert.Keep},
+		"uniform q8_0":   {slices.Repeat([]int{1024}, config.Layers), "q8_0"},
+		"per layer q4_0": {global, "q4_0"},
+		"dense q8_0":     {nil, "q8_0"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "slim.gguf")
+			options := convert.Options{FileType: test.fileType, Codec: codec}
+			if test.widths != nil {
+				options.Kept = random(3, config.FFN, test.widths)
+			}
+			start := time.Now()
+			result, err := convert.Slim(t.Context(), source, path, options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d bytes in %v, ratio %.4f", result.SizeBytes, time.Since(start), result.Provenance.RatioReached)
+			for _, v := range decode(t, path, "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n") {
+				if v-v != 0 {
+					t.Fatalf("logit %g", v)
+				}
+			}
+			report, faults := convert.Inspect(t.Context(), path, ggmlquant.Dequantize)
+			if len(faults) > 0 || report.ScannedBytes != report.WeightBytes {
+				t.Errorf("faults: %q, %d of %d bytes scanned", faults, report.ScannedBytes, report.WeightBytes)
+			}
+		})
+	}
+}
+
+// A scale that is not finite makes values that are not: found through the block format.
+func TestInspectFindsNaNInBlocks(t *testing.T) {
+	path := tiny(t, tinymodel.Options{Type: gguf.Q8_0, Quantize: func(kind gguf.Type, values []float32, rowLen int) ([]byte, error) {
+		raw, err := ggmlquant.Quantize(kind, values, rowLen)
+		if err == nil && len(values) == 64*96 {
+			raw[34*5], raw[34*5+1] = 0x00, 0x7e // the float16 scale of block 5
+		}
+		return raw, err
+	}})
+	_, faults := convert.Inspect(t.Context(), path, ggmlquant.Dequantize)
+	if len(faults) != 6 || faults[0] != `tensor "blk.0.ffn_gate.weight": value 160 is NaN or infinite` {
+		t.Errorf("faults are %q", faults)
+	}
+}
+
+func BenchmarkInspect(b *testing.B) {
+	path := defaultModel(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, faults := convert.Inspect(b.Context(), path, ggmlquant.Dequantize); len(faults) > 0 {
+			b.Fatal(faults)
+		}
+	}
+}
+
+func BenchmarkSlim(b *testing.B) {
+	source := openWith(b, defaultModel(b), ggmlquant.Dequantize)
+	config := source.Config()
+	for _, fileType := range []convert.FileType{convert.Keep, "q8_0", "q4_0", "f16"} {
+		b.Run(string(fileType), func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "slim.gguf")
+			options := convert.Options{Kept: random(3, config.FFN, slices.Repeat([]int{1024}, config.Layers)), FileType: fileType, Codec: codec}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := convert.Slim(b.Context(), source, path, options); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,208 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+)
+
+// Options tunes an Engine. The zero value of a field stands for its default.
+type Options struct {
+	MaxQueue     int // requests that may wait for a sequence; default 256
+	PrefillChunk int // prompt tokens of one step while no answer is being generated; default the decoder's batch size
+	SharedChunk  int // prompt tokens of one step beside running answers: it bounds how long these wait; default 128
+	CopyAtLeast  int // tokens of a common prefix worth copying from a busy sequence; default 256, negative: never
+}
+
+const (
+	defaultMaxQueue    = 256
+	defaultSharedChunk = 128
+	defaultCopyAtLeast = 256
+)
+
+// Info describes the model behind an engine.
+type Info struct {
+	VocabSize   int // tokens
+	ContextSize int // tokens one request may hold, prompt and answer together
+	Sequences   int // requests that run side by side
+}
+
+// Stats counts what an engine has done and is doing.
+type Stats struct {
+	Queued           int    // requests that wait for a sequence
+	Running          int    // requests that hold one
+	PromptTokens     uint64 // prompt tokens of admitted requests
+	CachedTokens     uint64 // of these, taken from the prompt cache
+	CompletionTokens uint64 // tokens generated
+	Steps            uint64 // batches decoded
+	BatchTokens      uint64 // entries of these batches
+}
+
+// Engine runs requests on a Decoder, many at a time. It owns the Decoder and closes it.
+//
+// # Concurrency
+//
+// All methods may be called from any goroutine. One goroutine, locked to its OS thread, owns the decoder's context and the
+// sequences; a few helpers sample for it between two batches.
+type Engine struct {
+	dec  Decoder
+	opts Options
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	waiting []*request // in order of arrival; moved to the loop as sequences become free
+	closing bool       // no more requests
+	wake    chan struct{}
+	abort   chan struct{} // closed when Close stops waiting for running requests
+	done    chan struct{} // closed when the loop has ended and the decoder is closed
+	err     error         // why the loop ended by itself; set before done is closed
+
+	abortOnce sync.Once
+	counters  counters
+}
+
+type counters struct {
+	queued, running                                atomic.Int64
+	prompt, cached, completion, steps, batchTokens atomic.Uint64
+}
+
+// New starts an engine on a decoder. A nil log is silent.
+func New(dec Decoder, opts Options, log *slog.Logger) *Engine {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if opts.MaxQueue <= 0 {
+		opts.MaxQueue = defaultMaxQueue
+	}
+	if opts.PrefillChunk <= 0 || opts.PrefillChunk > dec.BatchSize() {
+		opts.PrefillChunk = dec.BatchSize()
+	}
+	if opts.SharedChunk <= 0 {
+		opts.SharedChunk = defaultSharedChunk
+	}
+	if opts.CopyAtLeast == 0 {
+		opts.CopyAtLeast = defaultCopyAtLeast
+	}
+	e := &Engine{
+		dec: dec, opts: opts, log: log,
+		wake:  make(chan struct{}, 1), // a token means "look again"; one is enough
+		abort: make(chan struct{}),
+		done:  make(chan struct{}),
+	}
+	go e.run()
+	return e
+}
+
+// Submit queues a request. ctx rules the whole answer: when it ends, so does the generation, within one step. Submit
+// itself never waits. A request that is out of range gives a ParameterError or a ContextError, a full queue ErrQueueFull,
+// a closed or failed engine an error that wraps ErrEngine.
+func (e *Engine) Submit(ctx context.Context, req Request) (Generation, error) {
+	if err := e.validate(req); err != nil {
+		return nil, err
+	}
+	r := newRequest(ctx, req)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		if e.err != nil {
+			return nil, e.err
+		}
+		return nil, fmt.Errorf("%w: closed", ErrEngine)
+	}
+	if len(e.waiting) >= e.opts.MaxQueue {
+		if e.dropCancelled(); len(e.waiting) >= e.opts.MaxQueue {
+			return nil, fmt.Errorf("%w: %d requests wait", ErrQueueFull, len(e.waiting))
+		}
+	}
+	e.waiting = append(e.waiting, r)
+	e.counters.queued.Store(int64(len(e.waiting)))
+	e.signal()
+	return r.stream, nil
+}
+
+// dropCancelled frees the places of requests whose client has left. The caller holds mu.
+func (e *Engine) dropCancelled() {
+	kept := e.waiting[:0]
+	for _, r := range e.waiting {
+		if err := r.ctx.Err(); err != nil {
+			r.stream.fail(err)
+			continue
+		}
+		kept = append(kept, r)
+	}
+	clear(e.waiting[len(kept):])
+	e.waiting = kept
+	e.counters.queued.Store(int64(len(kept)))
+}
+
+func (e *Engine) signal() {
+	select {
+	case e.wake <- struct{}{}:
+	default: // a look is due already
+	}
+}
+
+// Close refuses new requests, lets those at hand finish until ctx ends, then ends the rest with ErrEngine, and closes the
+// decoder. It returns when all that is done: nil, or ctx's error if requests were cut short, or what closing the decoder
+// or the engine's own failure gave. Further calls wait for the same end.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	e.closing = true
+	e.mu.Unlock()
+	e.signal()
+	var cut error
+	select {
+	case <-e.done:
+	case <-ctx.Done():
+		e.abortOnce.Do(func() { close(e.abort) })
+		<-e.done // within one step
+		cut = ctx.Err()
+	}
+	return errors.Join(e.err, cut)
+}
+
+// Done is closed when the engine has ended: after Close, or because the decoder failed for good.
+func (e *Engine) Done() <-chan struct{} { return e.done }
+
+// Err is nil until Done is closed, and then the failure that ended the engine, nil after a Close.
+func (e *Engine) Err() error {
+	select {
+	case <-e.done:
+		return e.err
+	default:
+		return nil
+	}
+}
+
+// Stats is a snapshot of the engine's counters.
+func (e *Engine) Stats() Stats {
+	c := &e.counters
+	return Stats{
+		Queued: int(c.queued.Load()), Running: int(c.running.Load()),
+		PromptTokens: c.prompt.Load(), CachedTokens: c.cached.Load(), CompletionTokens: c.completion.Load(),
+		Steps: c.steps.Load(), BatchTokens: c.batchTokens.Load(),
+	}
+}
+
+// Info describes the model.
+func (e *Engine) Info() Info {
+	return Info{VocabSize: e.dec.VocabSize(), ContextSize: e.dec.ContextSize(), Sequences: e.dec.Sequences()}
+}
+
+// Tokenize turns text into tokens as Decoder.Tokenize does.
+func (e *Engine) Tokenize(text string, bos, special bool) ([]Token, error) {
+	return e.dec.Tokenize(text, bos, special)
+}
+
+// Detokenize joins the pieces of tokens. Bytes that are not UTF-8 become U+FFFD.
+func (e *Engine) Detokenize(tokens []Token, special bool) string {
+	var text textBuffer
+	for _, t := range tokens {
+		text.write(e.dec.Piece(t, special))
+	}
+	text.flush()
+	return string(text.take())
+}

@@ -1,0 +1,214 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	fakeEOS   = Token(256)
+	fakeVocab = 260
+)
+
+// fakeDecoder is a model whose next token depends on the whole of its sequence, so that a wrong cache shows in the text.
+// It is as strict as llamacpp about positions and sizes.
+type fakeDecoder struct {
+	context, batch int
+	caches         [][]Token
+	logits         map[int][]float32
+
+	gate    chan struct{}            // nil, or received from before each Decode
+	began   chan struct{}            // nil, or sent to at the start of each Decode
+	fail    func(step int) error     // nil, or asked before each Decode
+	script  func(tokens []Token) int // nil, or the next token for a sequence; negative: by hash
+	closed  atomic.Bool
+	mu      sync.Mutex
+	steps   int
+	batches [][]Entry
+}
+
+func newFake(sequences, context, batch int) *fakeDecoder {
+	return &fakeDecoder{context: context, batch: batch, caches: make([][]Token, sequences), logits: map[int][]float32{}}
+}
+
+func (f *fakeDecoder) Tokenize(text string, _, _ bool) ([]Token, error) {
+	tokens := make([]Token, len(text))
+	for i := range len(text) {
+		tokens[i] = Token(text[i])
+	}
+	return tokens, nil
+}
+
+func (f *fakeDecoder) Piece(t Token, special bool) []byte {
+	switch {
+	case t >= 0 && t < 256:
+		return []byte{byte(t)}
+	case t == fakeEOS && special:
+		return []byte("<eos>")
+	}
+	return nil
+}
+
+func (f *fakeDecoder) EndOfGeneration(t Token) bool { return t == fakeEOS }
+func (f *fakeDecoder) VocabSize() int               { return fakeVocab }
+func (f *fakeDecoder) ContextSize() int             { return f.context }
+func (f *fakeDecoder) Sequences() int               { return len(f.caches) }
+func (f *fakeDecoder) BatchSize() int               { return f.batch }
+
+func (f *fakeDecoder) Decode(entries []Entry) error {
+	if f.began != nil {
+		f.began <- struct{}{}
+	}
+	if f.gate != nil {
+		<-f.gate
+	}
+	f.mu.Lock()
+	f.steps++
+	step := f.steps
+	f.batches = append(f.batches, append([]Entry(nil), entries...))
+	f.mu.Unlock()
+	if f.fail != nil {
+		if err := f.fail(step); err != nil {
+			return err
+		}
+	}
+	if len(entries) == 0 || len(entries) > f.batch {
+		return fmt.Errorf("%d entries, batch is %d", len(entries), f.batch)
+	}
+	clear(f.logits)
+	for i, e := range entries {
+		if e.Position != len(f.caches[e.Sequence]) || e.Position >= f.context {
+			return fmt.Errorf("entry %d: position %d of sequence %d with %d tokens", i, e.Position, e.Sequence, len(f.caches[e.Sequence]))
+		}
+		f.caches[e.Sequence] = append(f.caches[e.Sequence], e.Token)
+		if e.Logits {
+			f.logits[i] = f.distribution(f.caches[e.Sequence])
+		}
+	}
+	return nil
+}
+
+func (f *fakeDecoder) distribution(tokens []Token) []float32 {
+	h := uint64(14695981039346656037)
+	for _, t := range tokens {
+		h = (h ^ uint64(t)) * 1099511628211
+	}
+	logits := make([]float32, fakeVocab)
+	for i := range logits {
+		x := (h + uint64(i)*0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9
+		logits[i] = float32(x>>40)/(1<<24)*8 - 4
+	}
+	logits[fakeEOS] = -20
+	if f.script != nil {
+		if t := f.script(tokens); t >= 0 {
+			logits[t] = 20
+		}
+	}
+	return logits
+}
+
+func (f *fakeDecoder) Logits(index int) []float32 { return f.logits[index] }
+
+func (f *fakeDecoder) SequenceRemove(seq, from, to int) error {
+	if to >= 0 && to < len(f.caches[seq]) {
+		return errors.New("only the end can be removed")
+	}
+	if from < len(f.caches[seq]) {
+		f.caches[seq] = f.caches[seq][:from]
+	}
+	return nil
+}
+
+func (f *fakeDecoder) SequenceCopy(src, dst int) error {
+	f.caches[dst] = append([]Token(nil), f.caches[src]...)
+	return nil
+}
+
+func (f *fakeDecoder) Close() error {
+	if f.closed.Swap(true) {
+		return errors.New("closed twice")
+	}
+	return nil
+}
+
+func (f *fakeDecoder) seen() [][]Entry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([][]Entry(nil), f.batches...)
+}
+
+// say scripts a decoder to answer every prompt with text and then the end.
+func say(prompt int, text string) func([]Token) int {
+	return func(tokens []Token) int {
+		if at := len(tokens) - prompt; at < len(text) {
+			return int(text[at])
+		}
+		return int(fakeEOS)
+	}
+}
+
+func prompt(text string) []Token {
+	var tokens []Token
+	for i := range len(text) {
+		tokens = append(tokens, Token(text[i]))
+	}
+	return tokens
+}
+
+type answer struct {
+	text   string
+	chunks []Chunk
+	tokens []TokenInfo
+	finish FinishReason
+	usage  Usage
+	err    error
+}
+
+// readAll takes an answer to its end.
+func readAll(g Generation) answer {
+	var a answer
+	var text strings.Builder
+	for {
+		c, err := g.Next(context.Background())
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				a.err = err
+			}
+			a.text = text.String()
+			return a
+		}
+		text.WriteString(c.Text)
+		a.chunks = append(a.chunks, c)
+		a.tokens = append(a.tokens, c.Tokens...)
+		a.finish, a.usage = c.Finish, c.Usage
+	}
+}
+
+func closeEngine(t *testing.T, e *Engine) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := e.Close(ctx); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+func ask(t *testing.T, e *Engine, req Request) answer {
+	t.Helper()
+	g, err := e.Submit(context.Background(), req)
+	if err != nil {
+		t.Fatalf("Submit: %v", err)
+	}
+	return readAll(g)
+}

@@ -1,0 +1,102 @@
+package llamacpp
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"prunellm/infer"
+)
+
+// benchModel is the model of the benchmarks: PRUNELLM_BENCH_MODEL, or the default model.
+func benchModel(tb testing.TB) string {
+	if path := os.Getenv("PRUNELLM_BENCH_MODEL"); path != "" {
+		return path
+	}
+	return defaultModel(tb)
+}
+
+func reportRate(b *testing.B, tokens int) {
+	b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tok/s")
+}
+
+// BenchmarkPrefill decodes a prompt in one batch.
+func BenchmarkPrefill(b *testing.B) {
+	for _, n := range []int{64, 512} {
+		b.Run(fmt.Sprintf("tokens=%d", n), func(b *testing.B) {
+			m := open(b, benchModel(b), Options{ContextSize: 1024})
+			entries := make([]infer.Entry, n)
+			for i := range entries {
+				entries[i] = infer.Entry{Token: infer.Token(100 + i*7%4000), Position: i, Logits: i == n-1}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				decode(b, m, entries...)
+				clear(b, m)
+			}
+			reportRate(b, b.N*n)
+		})
+	}
+}
+
+// BenchmarkDecode decodes one token of each of several sequences, up to 256 tokens deep.
+func BenchmarkDecode(b *testing.B) {
+	for _, n := range []int{1, 2, 4, 8, 16, 32, 64} {
+		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
+			m := open(b, benchModel(b), Options{ContextSize: 512, Sequences: n})
+			entries := make([]infer.Entry, n)
+			position := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range entries {
+					entries[i] = infer.Entry{Token: infer.Token(100 + (position+i)*7%4000), Position: position, Sequence: i, Logits: true}
+				}
+				decode(b, m, entries...)
+				if position++; position == 256 {
+					clear(b, m)
+					position = 0
+				}
+			}
+			reportRate(b, b.N*n)
+		})
+	}
+}
+
+// BenchmarkWrite lets the engine write texts of 128 tokens from nothing but the first token, as self-calibration does.
+func BenchmarkWrite(b *testing.B) {
+	for _, n := range []int{1, 8, 16, 32, 64} {
+		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
+			m, err := Open(context.Background(), benchModel(b), Options{ContextSize: 256, Sequences: n})
+			if err != nil {
+				b.Fatal(err)
+			}
+			e := infer.New(m, infer.Options{}, nil)
+			first, _ := m.BOS()
+			tokens := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				var answers []infer.Generation
+				for seed := range n {
+					g, err := e.Submit(context.Background(), infer.Request{
+						Prompt: []infer.Token{first}, MaxTokens: 128, IgnoreEOS: true, Logprobs: -1,
+						Sampling: infer.Sampling{Temperature: 1, Seed: uint64(seed)},
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+					answers = append(answers, g)
+				}
+				for _, g := range answers {
+					_, last := collect(b, g)
+					tokens += last.Usage.Completion
+				}
+			}
+			reportRate(b, tokens)
+			b.StopTimer()
+			if err := e.Close(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}

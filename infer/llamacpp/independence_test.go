@@ -1,0 +1,125 @@
+package llamacpp
+
+import (
+	"slices"
+	"testing"
+
+	"prunellm/convert/gguf"
+	"prunellm/infer"
+	"prunellm/internal/tinymodel"
+)
+
+// composition is a way to get the same tokens into a sequence.
+type composition struct {
+	chunks   []int // entries of each step
+	sequence int
+	others   []int // sequences that decode a token of their own in each step
+}
+
+// run decodes the tokens and returns a copy of the last one's logits.
+func (c composition) run(t *testing.T, m *Model, tokens []infer.Token) []float32 {
+	t.Helper()
+	clear(t, m)
+	at, wanted := 0, 0
+	for step, n := range c.chunks {
+		var entries []infer.Entry
+		for seq := range m.Sequences() {
+			if seq == c.sequence {
+				for range n {
+					entries = append(entries, infer.Entry{Token: tokens[at], Position: at, Sequence: seq})
+					at++
+				}
+				wanted = len(entries) - 1
+				entries[wanted].Logits = at == len(tokens)
+			} else if slices.Contains(c.others, seq) {
+				entries = append(entries, infer.Entry{Token: infer.Token((step*3 + seq) % m.VocabSize()), Position: step, Sequence: seq, Logits: step%2 == 0})
+			}
+		}
+		decode(t, m, entries...)
+	}
+	return slices.Clone(m.Logits(wanted))
+}
+
+// The logits of a sequence are the same bits however its prompt is cut and whoever shares the batch.
+func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
+	models := map[string]func() string{
+		"default": func() string { return defaultModel(t) },
+	}
+	for _, kind := range []gguf.Type{gguf.F32, gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0, gguf.Q4_1} {
+		models[kind.String()] = func() string {
+			return tiny(t, tinymodel.Options{Type: kind, Hidden: 256, FFN: []int{320, 320}})
+		}
+	}
+	for name, path := range models {
+		t.Run(name, func(t *testing.T) {
+			m := open(t, path(), Options{ContextSize: 256, Sequences: 6, Threads: 2})
+			tokens := make([]infer.Token, 40)
+			for i := range tokens {
+				tokens[i] = infer.Token((i*37 + 11) % m.VocabSize())
+			}
+			want := composition{chunks: slices.Repeat([]int{1}, 40)}.run(t, m, tokens)
+			for name, c := range map[string]composition{
+				"again":            {chunks: slices.Repeat([]int{1}, 40)},
+				"at once":          {chunks: []int{40}},
+				"other sequence":   {chunks: []int{40}, sequence: 5},
+				"pairs":            {chunks: slices.Repeat([]int{2}, 20)},
+				"uneven":           {chunks: []int{3, 7, 1, 13, 16}},
+				"one at the end":   {chunks: []int{39, 1}},
+				"with one":         {chunks: slices.Repeat([]int{1}, 40), others: []int{1}},
+				"with all":         {chunks: slices.Repeat([]int{1}, 40), sequence: 2, others: []int{0, 1, 3, 4, 5}},
+				"with a gap":       {chunks: slices.Repeat([]int{1}, 40), sequence: 4, others: []int{0, 2}},
+				"chunks with some": {chunks: slices.Repeat([]int{5}, 8), sequence: 1, others: []int{0, 2, 3}},
+				"late chunk":       {chunks: []int{1, 1, 37, 1}, sequence: 3, others: []int{2, 4, 5}},
+			} {
+				if got := c.run(t, m, tokens); !slices.Equal(got, want) {
+					t.Errorf("%s: the logits differ from those of one token at a time", name)
+				}
+			}
+		})
+	}
+}
+
+// A prefix kept from an earlier prompt, or copied from another sequence, gives the bits that decoding it afresh gives.
+func TestLogitsDoNotDependOnTheCache(t *testing.T) {
+	m := open(t, defaultModel(t), Options{ContextSize: 256, Sequences: 3, Threads: 2})
+	tokens, err := m.Tokenize("A prompt that was seen before, at least for the greater part of it, and then goes on.", true, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := composition{chunks: []int{len(tokens)}}.run(t, m, tokens)
+	rest := func(seq, kept int) []float32 {
+		var entries []infer.Entry
+		for i := kept; i < len(tokens); i++ {
+			entries = append(entries, infer.Entry{Token: tokens[i], Position: i, Sequence: seq, Logits: i == len(tokens)-1})
+		}
+		decode(t, m, entries...)
+		return m.Logits(len(entries) - 1)
+	}
+	const kept = 9
+	if err := m.SequenceRemove(0, kept, -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SequenceCopy(0, 2); err != nil {
+		t.Fatal(err)
+	}
+	if got := rest(0, kept); !slices.Equal(got, want) {
+		t.Error("after a kept prefix the logits differ")
+	}
+	if got := rest(2, kept); !slices.Equal(got, want) {
+		t.Error("after a copied prefix the logits differ")
+	}
+	state, err := m.SaveSequence(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(t, m)
+	if err := m.RestoreSequence(1, state, len(tokens)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SequenceRemove(1, kept, -1); err != nil {
+		t.Fatal(err)
+	}
+	if got := rest(1, kept); !slices.Equal(got, want) {
+		t.Error("after a saved and restored prefix the logits differ")
+	}
+}

@@ -1,0 +1,132 @@
+package llamacpp
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// MemoryError says that a model with its context does not fit the memory of the machine or of its control group.
+type MemoryError struct {
+	Model, Cache, Compute, Available int64 // bytes
+	ContextSize, Sequences           int
+}
+
+// Error implements error.
+func (e *MemoryError) Error() string {
+	const mib = 1 << 20
+	return fmt.Sprintf("needs %d MiB (model %d, cache of %d x %d tokens %d, working memory %d) and %d MiB are available: lower the context size or the number of sequences",
+		(e.Model+e.Cache+e.Compute)/mib, e.Model/mib, e.Sequences, e.ContextSize, e.Cache/mib, e.Compute/mib, e.Available/mib)
+}
+
+// checkMemory compares what the model and its context take with what available reports (bytes; negative: unknown).
+// Layers on a GPU are counted as if they were here: too much rather than too little.
+func checkMemory(s shape, opts Options, available func() int64) error {
+	const f16, f32 = 2, 4
+	tokens := int64(pad(opts.ContextSize)) * int64(opts.Sequences)
+	need := &MemoryError{
+		Model:       s.fileBytes,
+		Cache:       product(tokens, s.kvWidth, f16),
+		ContextSize: opts.ContextSize,
+		Sequences:   opts.Sequences,
+		Available:   available(),
+	}
+	// The graph is laid out for a full batch that wants all its logits, beside a few rows of the widest layer; the
+	// attention mask has a column for each cell of a sequence; the output buffer holds a row for each sequence.
+	batch := int64(opts.BatchSize)
+	row := s.vocab + 8*s.hidden + 3*s.widest + int64(pad(opts.ContextSize))
+	need.Compute = sum(product(batch, row, f32), product(int64(opts.Sequences), s.vocab, f32))
+	if need.Available >= 0 && sum(need.Model, need.Cache, need.Compute) > need.Available {
+		return need
+	}
+	return nil
+}
+
+// product and sum stop at the largest int64.
+func product(factors ...int64) int64 {
+	total := int64(1)
+	for _, f := range factors {
+		if f != 0 && total > math.MaxInt64/f {
+			return math.MaxInt64
+		}
+		total *= f
+	}
+	return total
+}
+
+func sum(terms ...int64) int64 {
+	total := int64(0)
+	for _, t := range terms {
+		if total > math.MaxInt64-t {
+			return math.MaxInt64
+		}
+		total += t
+	}
+	return total
+}
+
+// availableMemory is the number of bytes that can still be taken: what Linux calls available, or what the process's
+// control group leaves when that is less. It is negative where neither is known.
+func availableMemory() int64 {
+	available := int64(-1)
+	if data, err := os.ReadFile("/proc/meminfo"); err == nil {
+		available = meminfoAvailable(data)
+	}
+	for _, group := range []struct{ limit, used, stat string }{
+		{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"},
+		{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes", "/sys/fs/cgroup/memory/memory.stat"},
+	} {
+		limit, ok := readBytes(group.limit)
+		used, usedOK := readBytes(group.used)
+		if !ok || !usedOK || limit > 1<<60 {
+			continue // no limit: "max", or a number near 2^63
+		}
+		// Cached file pages count as used and are given back when needed.
+		if stat, err := os.ReadFile(group.stat); err == nil {
+			used -= min(used, statValue(stat, "inactive_file"))
+		}
+		if left := max(limit-used, 0); available < 0 || left < available {
+			available = left
+		}
+	}
+	return available
+}
+
+func meminfoAvailable(data []byte) int64 {
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) >= 2 && fields[0] == "MemAvailable:" {
+			if kib, err := strconv.ParseInt(fields[1], 10, 64); err == nil && kib >= 0 && kib < math.MaxInt64>>10 {
+				return kib << 10
+			}
+		}
+	}
+	return -1
+}
+
+func statValue(data []byte, name string) int64 {
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 2 && fields[0] == name {
+			if n, err := strconv.ParseInt(fields[1], 10, 64); err == nil && n > 0 {
+				return n
+			}
+		}
+	}
+	return 0
+}
+
+func readBytes(path string) (int64, bool) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+	return n, err == nil && n >= 0
+}

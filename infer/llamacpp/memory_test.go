@@ -1,0 +1,101 @@
+package llamacpp
+
+import (
+	"errors"
+	"math"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"prunellm/infer"
+	"prunellm/internal/tinymodel"
+)
+
+func TestCheckMemory(t *testing.T) {
+	const mib = 1 << 20
+	s := shape{fileBytes: 100 * mib, kvWidth: 30 * 2 * 192, hidden: 576, widest: 1536, vocab: 49152}
+	o := Options{ContextSize: 4000, Sequences: 4, BatchSize: 512}
+	cache := int64(4096) * 4 * 30 * 2 * 192 * 2
+	err := checkMemory(s, o, func() int64 { return 100 * mib })
+	var short *MemoryError
+	if !errors.As(err, &short) || short.Model != 100*mib || short.Cache != cache || short.Available != 100*mib || short.Compute < 512*49152*4 {
+		t.Fatalf("checkMemory: %+v, want a MemoryError with a cache of %d", err, cache)
+	}
+	if msg := err.Error(); !strings.Contains(msg, "4 x 4000 tokens 360") || !strings.Contains(msg, "100 MiB are available") {
+		t.Errorf("message %q", msg)
+	}
+	need := short.Model + short.Cache + short.Compute
+	for available, fits := range map[int64]bool{need: true, need - 1: false, -1: true, math.MaxInt64: true} {
+		if err := checkMemory(s, o, func() int64 { return available }); (err == nil) != fits {
+			t.Errorf("%d of %d bytes available: %v", available, need, err)
+		}
+	}
+	s.kvWidth = math.MaxInt64 / 2
+	if err := checkMemory(s, o, func() int64 { return math.MaxInt64 - 1 }); !errors.As(err, &short) {
+		t.Errorf("an overflowing cache: %v", err)
+	}
+}
+
+func TestMeminfo(t *testing.T) {
+	for text, want := range map[string]int64{
+		"MemTotal: 8 kB\nMemAvailable:    1024 kB\n": 1 << 20,
+		"MemTotal: 8 kB\n":                           -1,
+		"MemAvailable: x kB\n":                       -1,
+		"MemAvailable: 99999999999999999999 kB\n":    -1,
+		"": -1,
+	} {
+		if got := meminfoAvailable([]byte(text)); got != want {
+			t.Errorf("meminfoAvailable(%q) = %d, want %d", text, got, want)
+		}
+	}
+	if got := statValue([]byte("anon 5\ninactive_file 77\n"), "inactive_file"); got != 77 {
+		t.Errorf("inactive_file is %d, want 77", got)
+	}
+	if runtime.GOOS == "linux" && availableMemory() <= 0 {
+		t.Errorf("available memory is %d", availableMemory())
+	}
+}
+
+// Loading and closing again and again leaves nothing behind.
+func TestMemoryIsFlat(t *testing.T) {
+	path := tiny(t, tinymodel.Options{Layers: 8, Hidden: 256})
+	cycle := func() {
+		m := open(t, path, Options{ContextSize: 4096, Sequences: 4, Threads: 2})
+		decode(t, m, infer.Entry{Token: 1, Logits: true}, infer.Entry{Token: 1, Sequence: 3, Logits: true})
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		cycle()
+	}
+	before := resident(t)
+	const cycles = 40
+	for range cycles {
+		cycle()
+	}
+	// One context of this model takes 64 MiB of cache: a leak of any part of it shows.
+	if grown := resident(t) - before; grown > 16<<20 {
+		t.Errorf("%d cycles took %d KiB for good", cycles, grown>>10)
+	}
+}
+
+// resident is the memory of this process in bytes, after a collection.
+func resident(t *testing.T) int64 {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("reads /proc")
+	}
+	runtime.GC()
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(data))[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}

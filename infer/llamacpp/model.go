@@ -1,0 +1,231 @@
+package llamacpp
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/ollama/ollama/llama"
+
+	"prunellm/infer"
+)
+
+// Model is a loaded model with one context. It implements infer.Decoder.
+type Model struct {
+	model   *llama.Model
+	context *llama.Context
+	batch   *llama.Batch
+	vocab   vocabulary
+
+	contextSize int // tokens of one sequence
+	sequences   int
+	batchSize   int // entries of one Decode
+
+	// Owned by the decoding goroutine.
+	lengths []int // tokens in the cache of each sequence
+	rows    []int // for each entry of the last Decode: the row of its logits; -1: not asked for
+	paired  bool  // see paired.go
+	last    []int // scratch of addPaired: the last entry of each sequence
+
+	life   sync.RWMutex // closing against Tokenize, which comes from any goroutine
+	closed bool
+}
+
+var _ infer.Decoder = (*Model)(nil)
+
+// ContextSize implements infer.Decoder.
+func (m *Model) ContextSize() int { return m.contextSize }
+
+// Sequences implements infer.Decoder.
+func (m *Model) Sequences() int { return m.sequences }
+
+// BatchSize implements infer.Decoder.
+func (m *Model) BatchSize() int { return m.batchSize }
+
+// SetThreads changes how many threads a Decode uses: generation for one token, batch for more.
+func (m *Model) SetThreads(generation, batch int) error {
+	if err := m.usable("set threads"); err != nil {
+		return err
+	}
+	if generation < 1 || batch < 1 || generation > maxThreads || batch > maxThreads {
+		return fmt.Errorf("set threads: %d and %d, want 1 to %d", generation, batch, maxThreads)
+	}
+	setThreads(rawContext(m.context), generation, batch)
+	return nil
+}
+
+// Decode implements infer.Decoder. Each sequence's positions must go on where its cache ends. After an error that does not
+// come from these checks the sequences of the batch hold what was decoded before it; the others are untouched.
+func (m *Model) Decode(entries []infer.Entry) error {
+	if err := m.checkEntries(entries); err != nil {
+		return err
+	}
+	m.rows = m.rows[:0]
+	m.batch.Clear()
+	if m.paired {
+		m.addPaired(entries)
+	} else {
+		for i, e := range entries {
+			m.batch.Add(int(e.Token), nil, e.Position, e.Logits, e.Sequence)
+			m.rows = append(m.rows, row(i, e.Logits))
+		}
+	}
+	if err := m.context.Decode(m.batch); err != nil {
+		m.rows = m.rows[:0]
+		m.resync()
+		return fmt.Errorf("decode %d tokens: %w: %w%s", len(entries), infer.ErrEngine, err, takeError())
+	}
+	if m.paired {
+		m.dropPairs(entries)
+	}
+	return nil
+}
+
+// row is where the logits of an entry are; -1 when they were not asked for.
+func row(index int, logits bool) int {
+	if logits {
+		return index
+	}
+	return -1
+}
+
+// checkEntries refuses a batch that llama.cpp would abort on or misread, and moves lengths to after the batch.
+func (m *Model) checkEntries(entries []infer.Entry) error {
+	if err := m.usable("decode"); err != nil {
+		return err
+	}
+	if len(entries) == 0 || len(entries) > m.batchSize {
+		return fmt.Errorf("decode: %d entries, want 1 to %d", len(entries), m.batchSize)
+	}
+	for i, e := range entries {
+		var reason string
+		switch {
+		case e.Token < 0 || int(e.Token) >= len(m.vocab.ends):
+			reason = fmt.Sprintf("token %d is not one of the vocabulary's %d", e.Token, len(m.vocab.ends))
+		case e.Sequence < 0 || e.Sequence >= m.sequences:
+			reason = fmt.Sprintf("sequence %d is not one of %d", e.Sequence, m.sequences)
+		case e.Position != m.lengths[e.Sequence]:
+			reason = fmt.Sprintf("position %d does not follow the %d tokens of sequence %d", e.Position, m.lengths[e.Sequence], e.Sequence)
+		case e.Position >= m.contextSize:
+			reason = fmt.Sprintf("position %d is beyond the context of %d", e.Position, m.contextSize)
+		}
+		if reason != "" {
+			for _, done := range entries[:i] {
+				m.lengths[done.Sequence]--
+			}
+			return fmt.Errorf("decode: entry %d: %s", i, reason)
+		}
+		m.lengths[e.Sequence]++
+	}
+	return nil
+}
+
+// resync makes lengths what llama.cpp holds, and that no more than was asked for.
+func (m *Model) resync() {
+	c := rawContext(m.context)
+	for seq, length := range m.lengths {
+		if memoryLength(c, seq) > length {
+			memoryRemove(c, seq, length, -1)
+		}
+		m.lengths[seq] = memoryLength(c, seq)
+	}
+}
+
+// Logits implements infer.Decoder. An index that the last Decode did not flag gives nil.
+func (m *Model) Logits(index int) []float32 {
+	if m.closed || index < 0 || index >= len(m.rows) || m.rows[index] < 0 {
+		return nil
+	}
+	return logits(rawContext(m.context), m.rows[index], len(m.vocab.ends))
+}
+
+// SequenceLength is the number of tokens in the cache of a sequence.
+func (m *Model) SequenceLength(seq int) int {
+	if seq < 0 || seq >= len(m.lengths) {
+		return 0
+	}
+	return m.lengths[seq]
+}
+
+// SequenceRemove implements infer.Decoder. Only an end of a sequence can be removed: what remains must start at 0.
+func (m *Model) SequenceRemove(seq, from, to int) error {
+	if err := m.checkSequence("remove", seq); err != nil {
+		return err
+	}
+	length := m.lengths[seq]
+	if to < 0 || to > length {
+		to = length
+	}
+	switch {
+	case from < 0:
+		return fmt.Errorf("remove from sequence %d: position %d is negative", seq, from)
+	case from >= to:
+		return nil
+	case to < length:
+		return fmt.Errorf("remove [%d,%d) from sequence %d: it holds %d tokens and only its end can be removed", from, to, seq, length)
+	}
+	if !memoryRemove(rawContext(m.context), seq, from, -1) {
+		return fmt.Errorf("remove [%d,%d) from sequence %d: %w: llama.cpp refused", from, to, seq, infer.ErrEngine)
+	}
+	m.lengths[seq] = from
+	return nil
+}
+
+// SequenceCopy implements infer.Decoder. The copy is made by the next Decode.
+func (m *Model) SequenceCopy(src, dst int) error {
+	if err := m.checkSequence("copy", src); err != nil {
+		return err
+	}
+	if err := m.checkSequence("copy", dst); err != nil {
+		return err
+	}
+	if src == dst {
+		return nil
+	}
+	memoryCopy(rawContext(m.context), src, dst)
+	m.lengths[dst] = m.lengths[src]
+	return nil
+}
+
+func (m *Model) checkSequence(op string, seq int) error {
+	if err := m.usable(op); err != nil {
+		return err
+	}
+	if seq < 0 || seq >= m.sequences {
+		return fmt.Errorf("%s: sequence %d is not one of %d", op, seq, m.sequences)
+	}
+	return nil
+}
+
+func (m *Model) usable(op string) error {
+	if m.closed {
+		return fmt.Errorf("%s: %w: the model is closed", op, infer.ErrEngine)
+	}
+	return nil
+}
+
+// Close implements infer.Decoder. It must not run beside Decode; call it on the goroutine that decodes, so that the
+// OpenMP workers of its thread are the ones that end.
+func (m *Model) Close() error {
+	m.life.Lock()
+	defer m.life.Unlock()
+	if m.closed {
+		return nil
+	}
+	m.closed = true
+	m.release()
+	return nil
+}
+
+func (m *Model) release() {
+	if m.batch != nil {
+		m.batch.Free()
+	}
+	if m.context != nil {
+		freeContext(rawContext(m.context))
+	}
+	if m.model != nil {
+		llama.FreeModel(m.model)
+	}
+	m.batch, m.context, m.model = nil, nil, nil
+	trimMemory()
+}

@@ -1,0 +1,148 @@
+package llamacpp
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime"
+
+	"github.com/ollama/ollama/llama"
+	"github.com/ollama/ollama/ml"
+
+	"prunellm/infer"
+)
+
+// Limits of Options.
+const (
+	maxSequences = 64      // llama.cpp's LLAMA_MAX_SEQ
+	maxThreads   = 512     // ggml's GGML_MAX_N_THREADS
+	maxContext   = 1 << 24 // tokens of all sequences together
+	maxBatch     = 1 << 14 // entries
+	cachePadding = 256     // llama.cpp rounds a sequence's cache up to this
+	defaultBatch = 512
+)
+
+// Options says how a model is opened. The zero value of a field stands for its default.
+type Options struct {
+	ContextSize  int          // tokens of one sequence, prompt and answer together; default: what the model was trained for, at most 4096
+	Sequences    int          // sequences side by side; default 1
+	BatchSize    int          // entries of one Decode; default 512
+	Threads      int          // threads of Decode; default: the cores this process may use
+	BatchThreads int          // threads for more than one token; default Threads
+	GPULayers    int          // layers on a GPU, where the build has a backend for one; negative: all
+	Log          *slog.Logger // llama.cpp's own lines at debug level; default: none
+}
+
+// Open loads a GGUF file and makes its context. It returns an error, with the numbers, when the machine lacks the memory
+// for both. ctx ends the wait for a long load between its two parts, the model and the context.
+func Open(ctx context.Context, path string, opts Options) (*Model, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("open model %q: %w", path, err)
+	}
+	shape, err := readShape(path)
+	if err != nil {
+		return nil, fmt.Errorf("open model %q: %w", path, err)
+	}
+	if opts.ContextSize == 0 {
+		opts.ContextSize = min(shape.trained, defaultContext)
+	}
+	if err := checkMemory(shape, opts, availableMemory); err != nil {
+		return nil, fmt.Errorf("open model %q: %w", path, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("open model %q: %w", path, err)
+	}
+	initBackend()
+	setLogger(opts.Log)
+	m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize}
+	if err := m.load(ctx, path, opts, shape.floats); err != nil {
+		m.release()
+		m.closed = true
+		return nil, fmt.Errorf("open model %q: %w%s", path, err, takeError())
+	}
+	return m, nil
+}
+
+func (m *Model) load(ctx context.Context, path string, opts Options, floats bool) error {
+	layers := opts.GPULayers
+	if layers < 0 {
+		layers = math.MaxInt32
+	}
+	var err error
+	if m.model, err = llama.LoadModelFromFile(path, llama.ModelParams{NumGpuLayers: layers, UseMmap: true}); err != nil {
+		return fmt.Errorf("load weights: llama.cpp refused the file")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !causalDecoder(rawModel(m.model)) {
+		return fmt.Errorf("the architecture is not a causal decoder with a key-value cache")
+	}
+	m.vocab = loadVocabulary(modelVocab(rawModel(m.model)))
+	if len(m.vocab.ends) == 0 {
+		return fmt.Errorf("the model has no vocabulary")
+	}
+	m.paired = floats
+	spare := 0 // cells of a sequence and entries of a batch beyond what callers may use
+	if m.paired {
+		spare = 1
+	}
+	perSequence := pad(opts.ContextSize + spare)
+	batch := opts.BatchSize + spare*opts.Sequences
+	params := llama.NewContextParams(perSequence*opts.Sequences, batch, opts.Sequences, opts.Threads, ml.FlashAttentionEnabled, "f16")
+	if m.context, err = llama.NewContextWithModel(m.model, params); err != nil {
+		return fmt.Errorf("make a context of %d x %d tokens: llama.cpp refused", opts.Sequences, perSequence)
+	}
+	c := rawContext(m.context)
+	disableEmbeddings(c)
+	setThreads(c, opts.Threads, opts.BatchThreads)
+	// What llama.cpp made of the sizes rules: a batch above them ends the process.
+	batch = min(batch, largestBatch(c))
+	m.contextSize = min(opts.ContextSize, sequenceContext(c)-spare)
+	m.batchSize = batch - spare*opts.Sequences
+	if m.batchSize < opts.Sequences {
+		return fmt.Errorf("a context of %d tokens is too small for %d sequences", opts.ContextSize, opts.Sequences)
+	}
+	m.lengths, m.last = make([]int, opts.Sequences), make([]int, opts.Sequences)
+	m.rows = make([]int, 0, m.batchSize)
+	if m.batch, err = llama.NewBatch(batch, 1, 0); err != nil {
+		return fmt.Errorf("make a batch of %d tokens: %w", batch, err)
+	}
+	return nil
+}
+
+func (o Options) withDefaults() (Options, error) {
+	for _, field := range []struct {
+		name     string
+		value    *int
+		fallback int
+		max      int
+	}{
+		{"sequences", &o.Sequences, 1, maxSequences},
+		{"batch_size", &o.BatchSize, defaultBatch, maxBatch},
+		{"threads", &o.Threads, min(runtime.GOMAXPROCS(0), maxThreads), maxThreads},
+	} {
+		if *field.value == 0 {
+			*field.value = field.fallback
+		}
+		if *field.value < 1 || *field.value > field.max {
+			return o, &infer.ParameterError{Field: field.name, Reason: fmt.Sprintf("%d, want 1 to %d", *field.value, field.max)}
+		}
+	}
+	if o.BatchThreads == 0 {
+		o.BatchThreads = o.Threads
+	}
+	if o.BatchThreads < 1 || o.BatchThreads > maxThreads {
+		return o, &infer.ParameterError{Field: "batch_threads", Reason: fmt.Sprintf("%d, want 1 to %d", o.BatchThreads, maxThreads)}
+	}
+	if o.ContextSize < 0 || o.ContextSize > maxContext/o.Sequences {
+		return o, &infer.ParameterError{Field: "context_size", Reason: fmt.Sprintf("%d, want 1 to %d for %d sequences", o.ContextSize, maxContext/o.Sequences, o.Sequences)}
+	}
+	// A batch at least as large as the number of sequences lets each go on in every step.
+	o.BatchSize = max(o.BatchSize, o.Sequences)
+	return o, nil
+}
+
+func pad(tokens int) int { return (tokens + cachePadding - 1) / cachePadding * cachePadding }

@@ -1,0 +1,121 @@
+package llamacpp
+
+import (
+	"fmt"
+
+	"prunellm/convert/gguf"
+)
+
+// defaultContext caps the context that is taken from the model when none is asked for.
+const defaultContext = 4096
+
+// shape is what a model's metadata says about the memory it takes.
+type shape struct {
+	fileBytes int64
+	kvWidth   int64 // elements of keys and values that one token adds to the cache, over all layers
+	hidden    int64
+	widest    int64 // widest MLP
+	vocab     int64
+	trained   int  // tokens the model was trained for
+	floats    bool // a matrix is stored as plain floats
+}
+
+// Limits of a shape. Products of them stay within 63 bits.
+const (
+	maxLayers = 512 // llama.cpp's LLAMA_MAX_LAYERS
+	maxAxis   = 1 << 22
+)
+
+// readShape parses the metadata and refuses what llama.cpp would abort on or quietly misread.
+func readShape(path string) (shape, error) {
+	file, err := gguf.Open(path)
+	if err != nil {
+		return shape{}, err
+	}
+	defer file.Close() // only read
+	arch, err := file.String("general.architecture")
+	if err != nil {
+		return shape{}, err
+	}
+	s := shape{fileBytes: file.Size}
+	var layers, heads, trained int64
+	for _, field := range []struct {
+		key   string
+		value *int64
+		max   int64
+	}{
+		{"block_count", &layers, maxLayers},
+		{"embedding_length", &s.hidden, maxAxis},
+		{"context_length", &trained, maxContext},
+	} {
+		if *field.value, err = boundedInt(file, arch+"."+field.key, field.max); err != nil {
+			return shape{}, err
+		}
+	}
+	s.trained = int(trained)
+	if s.widest, err = perLayer(file, arch+".feed_forward_length", layers, maxAxis, func(sum, width int64) int64 { return max(sum, width) }); err != nil {
+		return shape{}, err
+	}
+	if heads, err = perLayer(file, arch+".attention.head_count", layers, maxAxis, func(sum, n int64) int64 { return max(sum, n) }); err != nil {
+		return shape{}, err
+	}
+	kvHeads := heads * layers
+	if _, ok := file.Value(arch + ".attention.head_count_kv"); ok {
+		if kvHeads, err = perLayer(file, arch+".attention.head_count_kv", layers, maxAxis, func(sum, n int64) int64 { return sum + n }); err != nil {
+			return shape{}, err
+		}
+	}
+	headBytes := int64(0)
+	for _, key := range []string{arch + ".attention.key_length", arch + ".attention.value_length"} {
+		length := s.hidden / heads
+		if _, ok := file.Value(key); ok {
+			if length, err = boundedInt(file, key, maxAxis); err != nil {
+				return shape{}, err
+			}
+		}
+		headBytes += length
+	}
+	s.kvWidth = kvHeads * headBytes
+	tokens, ok := file.Value("tokenizer.ggml.tokens")
+	names, isStrings := tokens.([]string)
+	if !ok || !isStrings || len(names) == 0 || len(names) > maxAxis {
+		return shape{}, fmt.Errorf("key %q: the file has no vocabulary of up to %d tokens", "tokenizer.ggml.tokens", maxAxis)
+	}
+	s.vocab = int64(len(names))
+	for _, t := range file.Tensors {
+		plain := t.Type == gguf.F32 || t.Type == gguf.F16 || t.Type == gguf.BF16
+		s.floats = s.floats || (plain && len(t.Shape) > 1)
+	}
+	return s, nil
+}
+
+func boundedInt(file *gguf.File, key string, limit int64) (int64, error) {
+	n, err := file.Int(key)
+	if err != nil {
+		return 0, err
+	}
+	if n < 1 || n > limit {
+		return 0, fmt.Errorf("key %q is %d, want 1 to %d", key, n, limit)
+	}
+	return n, nil
+}
+
+// perLayer folds a key that is one number for all layers or an array with one a layer.
+func perLayer(file *gguf.File, key string, layers, limit int64, fold func(sum, n int64) int64) (int64, error) {
+	values, err := file.Ints(key)
+	if err != nil {
+		return 0, err
+	}
+	if len(values) != 1 && int64(len(values)) != layers {
+		return 0, fmt.Errorf("key %q has %d values for %d layers", key, len(values), layers)
+	}
+	sum := int64(0)
+	for layer := range layers {
+		n := values[min(layer, int64(len(values)-1))]
+		if n < 1 || n > limit {
+			return 0, fmt.Errorf("key %q is %d in layer %d, want 1 to %d", key, n, layer, limit)
+		}
+		sum = fold(sum, n)
+	}
+	return sum, nil
+}

@@ -1,0 +1,335 @@
+package infer
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"slices"
+)
+
+// maxFailures is how many steps may fail in a row before the engine gives up.
+const maxFailures = 3
+
+// loop is the state of the owner goroutine.
+type loop struct {
+	*Engine
+	sequences []cacheState
+	running   []*request // in order of arrival
+	samplers  *samplers
+	step      uint64
+	failures  int
+
+	// reused by each step
+	wants   []want
+	grants  []int
+	entries []Entry
+	order   []*request
+}
+
+// run is the owner goroutine. It keeps its OS thread, whose OpenMP workers do the decoding; the thread ends with it.
+func (e *Engine) run() {
+	runtime.LockOSThread()
+	defer close(e.done)
+	l := &loop{
+		Engine:    e,
+		sequences: make([]cacheState, e.dec.Sequences()),
+		samplers:  newSamplers(e.dec.VocabSize(), e.dec.Sequences()),
+	}
+	err := l.serve()
+	l.samplers.close()
+	l.finish(err)
+}
+
+// serve runs until the engine is closed and empty, or fails. A panic in here is a fault of ours or of the decoder's
+// binding: it ends this engine, not the process.
+func (l *loop) serve() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.log.Error("engine panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: panic: %v", ErrEngine, p)
+		}
+	}()
+	for {
+		select {
+		case <-l.abort:
+			return nil
+		default:
+		}
+		l.dropLeft()
+		l.admit()
+		if len(l.running) == 0 {
+			if l.idleUntilWoken() {
+				return nil
+			}
+			continue
+		}
+		if err := l.advance(); err != nil {
+			return err
+		}
+	}
+}
+
+// idleUntilWoken waits for a request. It tells whether the engine is to end instead.
+func (l *loop) idleUntilWoken() (end bool) {
+	l.mu.Lock()
+	end = l.closing && len(l.waiting) == 0
+	empty := len(l.waiting) == 0
+	l.mu.Unlock()
+	if end || !empty {
+		return end
+	}
+	select {
+	case <-l.wake:
+		return false
+	case <-l.abort:
+		return true
+	}
+}
+
+// dropLeft ends the running requests whose context has ended.
+func (l *loop) dropLeft() {
+	for _, r := range l.running {
+		if err := r.ctx.Err(); err != nil {
+			r.stream.fail(err)
+			l.release(r)
+		}
+	}
+	l.compact()
+}
+
+// release gives a request's sequence back; its cache stays for prompts to come. compact then takes it off the list.
+func (l *loop) release(r *request) {
+	s := &l.sequences[r.sequence]
+	s.busy = false
+	s.used = l.step
+	r.sequence = -1
+}
+
+func (l *loop) compact() {
+	l.running = slices.DeleteFunc(l.running, func(r *request) bool { return r.sequence < 0 })
+	l.counters.running.Store(int64(len(l.running)))
+}
+
+// admit moves waiting requests onto free sequences, in order of arrival.
+func (l *loop) admit() {
+	for len(l.running) < len(l.sequences) {
+		r := l.nextWaiting()
+		if r == nil {
+			return
+		}
+		if err := l.start(r); err != nil {
+			r.stream.fail(err)
+			continue
+		}
+		l.running = append(l.running, r)
+		l.counters.running.Store(int64(len(l.running)))
+	}
+}
+
+func (l *loop) nextWaiting() *request {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dropCancelled()
+	if len(l.waiting) == 0 {
+		return nil
+	}
+	r := l.waiting[0]
+	l.waiting = slices.Delete(l.waiting, 0, 1)
+	l.counters.queued.Store(int64(len(l.waiting)))
+	return r
+}
+
+// start puts a request on a sequence and keeps what of its cache fits the prompt.
+func (l *loop) start(r *request) error {
+	c := chooseSequence(l.sequences, r.req.Prompt, l.opts.CopyAtLeast)
+	s := &l.sequences[c.sequence]
+	if c.copyFrom >= 0 && c.copyFrom != c.sequence {
+		if err := l.dec.SequenceCopy(c.copyFrom, c.sequence); err != nil {
+			return errors.Join(fmt.Errorf("%w: copy a prompt's cache: %w", ErrEngine, err), l.empty(c.sequence))
+		}
+		s.tokens = append(s.tokens[:0], l.sequences[c.copyFrom].tokens...)
+	}
+	if len(s.tokens) > c.reuse {
+		if err := l.dec.SequenceRemove(c.sequence, c.reuse, -1); err != nil {
+			return errors.Join(fmt.Errorf("%w: cut a prompt's cache: %w", ErrEngine, err), l.empty(c.sequence))
+		}
+		s.tokens = s.tokens[:c.reuse]
+	}
+	s.busy = true
+	r.sequence, r.decoded, r.usage.Cached = c.sequence, c.reuse, c.reuse
+	l.counters.prompt.Add(uint64(len(r.req.Prompt)))
+	l.counters.cached.Add(uint64(c.reuse))
+	return nil
+}
+
+// empty forgets all that a sequence holds.
+func (l *loop) empty(sequence int) error {
+	l.sequences[sequence].tokens = l.sequences[sequence].tokens[:0]
+	if err := l.dec.SequenceRemove(sequence, 0, -1); err != nil {
+		return fmt.Errorf("%w: clear sequence %d: %w", ErrEngine, sequence, err)
+	}
+	return nil
+}
+
+// advance decodes one batch and hands out what came of it. It returns an error when the engine cannot go on.
+func (l *loop) advance() error {
+	l.compose()
+	l.step++
+	err := l.dec.Decode(l.entries)
+	l.counters.steps.Add(1)
+	l.counters.batchTokens.Add(uint64(len(l.entries)))
+	if err != nil {
+		return l.failStep(err)
+	}
+	l.failures = 0
+	l.samplers.jobs = l.samplers.jobs[:0]
+	for _, r := range l.running {
+		if r.entry >= 0 {
+			r.logits = l.dec.Logits(r.entry)
+			l.samplers.jobs = append(l.samplers.jobs, r)
+		}
+	}
+	l.samplers.run()
+	for _, r := range l.samplers.jobs {
+		l.deliver(r)
+	}
+	l.compact()
+	return nil
+}
+
+// compose fills entries for the next step, ordered by sequence: llama.cpp puts neighbours into one graph.
+func (l *loop) compose() {
+	l.wants, l.order = l.wants[:0], l.order[:0]
+	for _, r := range l.running {
+		l.wants = append(l.wants, r.want())
+	}
+	l.grants = slices.Grow(l.grants[:0], len(l.wants))[:len(l.wants)]
+	planStep(l.wants, l.dec.BatchSize(), l.opts.PrefillChunk, l.opts.SharedChunk, l.grants)
+	l.entries = l.entries[:0]
+	for sequence := range l.sequences {
+		for i, r := range l.running {
+			if r.sequence == sequence {
+				l.add(r, l.grants[i])
+			}
+		}
+	}
+}
+
+// add appends n entries of a request: of its prompt, or the token it generated last.
+func (l *loop) add(r *request, n int) {
+	r.entry = -1
+	if n == 0 {
+		return
+	}
+	s := &l.sequences[r.sequence]
+	if r.decoded < len(r.req.Prompt) {
+		for _, t := range r.req.Prompt[r.decoded : r.decoded+n] {
+			l.entries = append(l.entries, Entry{Token: t, Position: len(s.tokens), Sequence: r.sequence})
+			s.tokens = append(s.tokens, t)
+		}
+		r.decoded += n
+		if r.decoded < len(r.req.Prompt) {
+			return
+		}
+	} else {
+		l.entries = append(l.entries, Entry{Token: r.next, Position: len(s.tokens), Sequence: r.sequence})
+		s.tokens = append(s.tokens, r.next)
+	}
+	r.entry = len(l.entries) - 1
+	l.entries[r.entry].Logits = true
+}
+
+// failStep ends the requests of a batch that failed. The engine goes on with empty sequences unless it failed too often.
+func (l *loop) failStep(cause error) error {
+	l.failures++
+	l.log.Error("decode", "error", cause, "entries", len(l.entries), "failures", l.failures)
+	failure := fmt.Errorf("%w: decode: %w", ErrEngine, cause)
+	var fatal error
+	for _, r := range l.running {
+		r.stream.fail(failure)
+		sequence := r.sequence
+		l.release(r)
+		fatal = errors.Join(fatal, l.empty(sequence))
+	}
+	l.compact()
+	if fatal == nil && l.failures >= maxFailures {
+		fatal = fmt.Errorf("%w: %d steps in a row failed: %w", ErrEngine, l.failures, cause)
+	}
+	return fatal
+}
+
+// deliver deals with the token that was sampled for a request.
+func (l *loop) deliver(r *request) {
+	r.entry, r.logits = -1, nil
+	if r.failed != nil {
+		r.stream.fail(fmt.Errorf("%w: %w", ErrEngine, r.failed))
+		l.release(r)
+		return
+	}
+	r.usage.Completion++
+	l.counters.completion.Add(1)
+	r.next = r.sampled.Token
+	piece := l.dec.Piece(r.next, false)
+	var finish FinishReason
+	switch {
+	case !r.req.IgnoreEOS && l.dec.EndOfGeneration(r.next):
+		finish = FinishStop
+		r.text.end()
+	case r.text.add(piece, l.describe(r)):
+		finish = FinishStop
+	case r.usage.Completion >= r.req.MaxTokens || len(l.sequences[r.sequence].tokens) >= l.dec.ContextSize():
+		finish = FinishLength
+		r.text.end()
+	}
+	text, tokens := r.text.take()
+	if len(text) > 0 || len(tokens) > 0 || finish != "" {
+		r.stream.put(text, tokens, r.usage, finish)
+	}
+	if finish != "" {
+		l.release(r)
+	}
+}
+
+// describe adds the pieces to what the sampler says of a token; nil when no log probabilities were asked for.
+func (l *loop) describe(r *request) *TokenInfo {
+	if r.req.Logprobs < 0 {
+		return nil
+	}
+	info := r.sampled
+	out := &TokenInfo{TokenProb: TokenProb{Token: info.Token, Piece: l.dec.Piece(info.Token, true), Logprob: info.Logprob}}
+	if len(info.Top) > 0 {
+		out.Top = make([]TokenProb, len(info.Top))
+		for i, t := range info.Top {
+			out.Top[i] = TokenProb{Token: t.Token, Piece: l.dec.Piece(t.Token, true), Logprob: t.Logprob}
+		}
+	}
+	return out
+}
+
+// finish ends everything that is left and closes the decoder. cause is nil after a Close.
+func (l *loop) finish(cause error) {
+	l.mu.Lock()
+	l.closing = true
+	waiting := l.waiting
+	l.waiting = nil
+	l.mu.Unlock()
+	reason := cause
+	if reason == nil {
+		reason = fmt.Errorf("%w: closed", ErrEngine)
+	}
+	for _, r := range append(waiting, l.running...) {
+		r.stream.fail(reason)
+	}
+	l.counters.queued.Store(0)
+	l.counters.running.Store(0)
+	if err := l.dec.Close(); err != nil {
+		l.log.Error("close decoder", "error", err)
+		if cause == nil {
+			cause = fmt.Errorf("%w: close: %w", ErrEngine, err)
+		}
+	}
+	l.mu.Lock()
+	l.err = cause
+	l.mu.Unlock()
+}

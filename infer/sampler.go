@@ -1,0 +1,208 @@
+package infer
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+)
+
+// errLogits says that the model computed no usable distribution.
+var errLogits = errors.New("the model gave no finite logits")
+
+// sampler chooses the tokens of one answer. Logits are changed in this order, the one users of vLLM know:
+//
+//	logit bias, repetition penalty, frequency and presence penalty, temperature, min_p, top_k, typical_p, top_p
+//
+// and one token is drawn from what is left, renormalised. Log probabilities are of the model's own distribution, before
+// all of these. Each answer has a generator of its own, so the same seed and logits give the same tokens whatever else
+// the engine runs.
+type sampler struct {
+	Sampling
+	logprobs  int
+	random    *rand.Rand
+	bias      []weighted
+	penalties *penalties // nil when none is set
+	top       []tokenLogprob
+}
+
+// weighted is a token with its logit, bias or unnormalised probability.
+type weighted struct {
+	token Token
+	value float32
+}
+
+// sampled is a chosen token. The log probabilities are set when they were asked for; Top is valid until the next call.
+type sampled struct {
+	Token   Token
+	Logprob float64
+	Top     []tokenLogprob
+}
+
+type tokenLogprob struct {
+	Token   Token
+	Logprob float64
+}
+
+// scratch is the memory of sampling, shared by the answers that one goroutine samples, one after another.
+type scratch struct {
+	probs      []float32 // float32[vocab], unnormalised probabilities
+	blocks     []float64 // their sums by blocks of probBlock
+	candidates []candidate
+	saved      []weighted // logits before bias and penalties
+	top, top2  []weighted // largest logits: of the model, and for top_k
+}
+
+func newScratch(vocab int) *scratch {
+	return &scratch{
+		probs:      make([]float32, vocab),
+		blocks:     make([]float64, (vocab+probBlock-1)/probBlock),
+		candidates: make([]candidate, 0, vocab),
+	}
+}
+
+// pcgStream is the second half of the generator's state; the first is the seed.
+const pcgStream = 0x9e3779b97f4a7c15
+
+func newSampler(req Request) *sampler {
+	s := &sampler{Sampling: req.Sampling, logprobs: req.Logprobs, random: rand.New(rand.NewPCG(req.Sampling.Seed, pcgStream))}
+	for t, b := range req.Sampling.LogitBias {
+		s.bias = append(s.bias, weighted{t, float32(b)})
+	}
+	repetition := s.RepetitionPenalty != 0 && s.RepetitionPenalty != 1
+	if repetition || s.PresencePenalty != 0 || s.FrequencyPenalty != 0 {
+		s.penalties = newPenalties(req, repetition)
+	}
+	return s
+}
+
+// next chooses a token from float32[vocab] logits, which it may change.
+func (s *sampler) next(logits []float32, sc *scratch) (sampled, error) {
+	if len(logits) != len(sc.probs) || len(logits) == 0 {
+		return sampled{}, errLogits
+	}
+	likeliest, largest := argmax(logits)
+	if math.IsInf(float64(largest), 0) {
+		return sampled{}, errLogits
+	}
+	var normaliser float64
+	if s.logprobs >= 0 {
+		sum := exponentials(logits, largest, 1, sc)
+		if !(sum > 0) {
+			return sampled{}, errLogits
+		}
+		normaliser = float64(largest) + math.Log(sum)
+		sc.top = largestK(logits, float32(math.Inf(-1)), s.logprobs, sc.top[:0])
+	}
+	if s.modify(logits, sc) {
+		likeliest, largest = argmax(logits)
+	}
+	token := likeliest
+	if s.Temperature > 0 {
+		var ok bool
+		if token, ok = s.draw(logits, largest, sc); !ok {
+			return sampled{}, errLogits
+		}
+	}
+	if s.penalties != nil {
+		s.penalties.generated(token)
+	}
+	out := sampled{Token: token}
+	if s.logprobs >= 0 {
+		out.Logprob = float64(original(token, logits, sc.saved)) - normaliser
+		out.Top = s.describeTop(sc.top, normaliser)
+	}
+	return out, nil
+}
+
+// modify applies bias and penalties in place and remembers what was there. It tells whether it changed anything.
+func (s *sampler) modify(logits []float32, sc *scratch) bool {
+	sc.saved = sc.saved[:0]
+	for _, b := range s.bias {
+		sc.saved = append(sc.saved, weighted{b.token, logits[b.token]})
+		logits[b.token] += b.value
+	}
+	if s.penalties != nil {
+		s.penalties.apply(s.Sampling, logits, sc)
+	}
+	return len(sc.saved) > 0
+}
+
+// original is a token's logit before modify: the first saved one.
+func original(token Token, logits []float32, saved []weighted) float32 {
+	for _, w := range saved {
+		if w.token == token {
+			return w.value
+		}
+	}
+	return logits[token]
+}
+
+func (s *sampler) describeTop(top []weighted, normaliser float64) []tokenLogprob {
+	s.top = s.top[:0]
+	for _, w := range top {
+		s.top = append(s.top, tokenLogprob{w.token, float64(w.value) - normaliser})
+	}
+	return s.top
+}
+
+// draw samples at a temperature above 0.
+func (s *sampler) draw(logits []float32, largest float32, sc *scratch) (Token, bool) {
+	// Below this temperature the differences are so large that it makes no difference.
+	inverse := float32(1 / math.Max(s.Temperature, 1e-6))
+	topP, typical := below1(s.TopP), below1(s.TypicalP)
+	if !topP && !typical && s.MinP == 0 && (s.TopK == 0 || s.TopK >= len(logits)) {
+		sum := exponentials(logits, largest, inverse, sc)
+		return sc.pickAll(s.random.Float64() * sum)
+	}
+	total := s.shortlist(logits, largest, inverse, sc)
+	if typical {
+		sc.candidates = keepTypical(sc.candidates, total, s.TypicalP)
+		total = mass(sc.candidates)
+	}
+	if topP {
+		for i := range sc.candidates {
+			sc.candidates[i].key = sc.candidates[i].prob
+		}
+		sc.candidates = keepMass(sc.candidates, total*s.TopP)
+	}
+	return pick(sc.candidates, s.random.Float64())
+}
+
+func below1(p float64) bool { return p > 0 && p < 1 }
+
+// shortlist fills candidates with what min_p and top_k leave and returns its mass. For top_p alone it leaves out the tail
+// that cannot be needed, while the mass is still that of all tokens.
+func (s *sampler) shortlist(logits []float32, largest, inverse float32, sc *scratch) float64 {
+	sc.candidates = sc.candidates[:0]
+	least := float32(math.Inf(-1))
+	if s.MinP > 0 {
+		least = largest + float32(math.Log(s.MinP))/inverse
+	}
+	switch {
+	case s.TopK > 0 && s.TopK < len(logits):
+		sc.top2 = largestK(logits, least, s.TopK, sc.top2[:0])
+		for _, w := range sc.top2 {
+			sc.candidates = append(sc.candidates, candidate{token: w.token, prob: exp32((w.value - largest) * inverse)})
+		}
+	case s.MinP > 0:
+		for t, x := range logits {
+			if x >= least {
+				sc.candidates = append(sc.candidates, candidate{token: Token(t), prob: exp32((x - largest) * inverse)})
+			}
+		}
+	default:
+		sum := exponentials(logits, largest, inverse, sc)
+		// The tokens below this hold less than 1-p together, so the likeliest others reach p. Half of it is for rounding.
+		floor := float32(0)
+		if !below1(s.TypicalP) {
+			floor = float32((1 - s.TopP) * sum / float64(len(logits)) / 2)
+		}
+		for t, p := range sc.probs {
+			if p > floor {
+				sc.candidates = append(sc.candidates, candidate{token: Token(t), prob: p})
+			}
+		}
+		return sum
+	}
+	return mass(sc.candidates)
+}

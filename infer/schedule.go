@@ -1,0 +1,97 @@
+package infer
+
+// Decisions of the scheduler. They are functions of what they are given, without effects.
+
+// want is what one running request could put into the next batch.
+type want struct {
+	prompt int // prompt tokens not decoded yet; 0 once it generates, when it wants exactly one entry
+}
+
+// planStep says how many entries each request gets in the next batch. wants are in order of arrival; grants has the same
+// length. Every generating request gets its one entry first, so that none waits for another's prompt. The prompts share
+// what is left: alone up to alone entries, beside generating requests up to shared. Each prompt gets an even share, so
+// that a short one does not wait for a long one before it; what a short one leaves goes to the earliest.
+func planStep(wants []want, batch, alone, shared int, grants []int) {
+	generating, prefilling := 0, 0
+	for i, w := range wants {
+		grants[i] = 0
+		if w.prompt > 0 {
+			prefilling++
+		} else if generating < batch {
+			grants[i] = 1
+			generating++
+		}
+	}
+	if prefilling == 0 {
+		return
+	}
+	budget := alone
+	if generating > 0 {
+		budget = shared
+	}
+	budget = min(max(budget, 1), batch-generating)
+	share := max(budget/prefilling, 1)
+	for i, w := range wants {
+		if w.prompt > 0 {
+			grants[i] = min(w.prompt, share, budget)
+			budget -= grants[i]
+		}
+	}
+	for i, w := range wants {
+		if more := min(w.prompt-grants[i], budget); w.prompt > 0 && more > 0 {
+			grants[i] += more
+			budget -= more
+		}
+	}
+}
+
+// cacheState is a sequence as the choice of one sees it.
+type cacheState struct {
+	tokens []Token // in its cache
+	busy   bool
+	used   uint64 // step of its last use; smaller is longer ago
+}
+
+// choice is a sequence for a request.
+type choice struct {
+	sequence int // to run on; -1 when all are busy
+	reuse    int // leading tokens of the prompt that its cache holds, after the copy if there is one
+	copyFrom int // busy or free sequence to copy first; -1: none
+}
+
+// chooseSequence picks the free sequence with the longest common prefix with the prompt; among equals the one least
+// recently used. If another sequence shares at least copyAtLeast tokens more (0 or less: never), the one least recently
+// used is overwritten with a copy of it. At least one token of the prompt is always left to decode.
+func chooseSequence(states []cacheState, prompt []Token, copyAtLeast int) choice {
+	best := choice{sequence: -1, copyFrom: -1}
+	oldest, longest, longestAt := -1, 0, -1
+	for i, s := range states {
+		prefix := commonPrefix(s.tokens, prompt[:len(prompt)-1])
+		if prefix > longest {
+			longest, longestAt = prefix, i
+		}
+		if s.busy {
+			continue
+		}
+		if best.sequence < 0 || prefix > best.reuse || (prefix == best.reuse && s.used < states[best.sequence].used) {
+			best.sequence, best.reuse = i, prefix
+		}
+		if oldest < 0 || s.used < states[oldest].used {
+			oldest = i
+		}
+	}
+	if best.sequence >= 0 && copyAtLeast > 0 && longest-best.reuse >= copyAtLeast {
+		return choice{sequence: oldest, reuse: longest, copyFrom: longestAt}
+	}
+	return best
+}
+
+func commonPrefix(a, b []Token) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}

@@ -1,0 +1,85 @@
+package infer
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestPlanStep(t *testing.T) {
+	const generates = 0
+	tests := map[string]struct {
+		prompts              []int // prompt tokens left of each request; 0: it generates
+		batch, alone, shared int
+		want                 []int
+	}{
+		"nothing":                       {nil, 8, 8, 4, []int{}},
+		"generation":                    {[]int{generates, generates}, 8, 8, 4, []int{1, 1}},
+		"more than the batch":           {[]int{generates, generates, generates}, 2, 8, 4, []int{1, 1, 0}},
+		"a prompt alone":                {[]int{100}, 8, 8, 4, []int{8}},
+		"a prompt alone, small chunk":   {[]int{100}, 64, 16, 4, []int{16}},
+		"the end of a prompt":           {[]int{3}, 64, 16, 4, []int{3}},
+		"beside an answer":              {[]int{generates, 100}, 64, 16, 4, []int{1, 4}},
+		"prompt first, answer later":    {[]int{100, generates}, 64, 16, 4, []int{4, 1}},
+		"two prompts share":             {[]int{100, 100}, 64, 16, 4, []int{8, 8}},
+		"a short prompt leaves more":    {[]int{100, 2}, 64, 16, 4, []int{14, 2}},
+		"no room beside the answers":    {[]int{generates, generates, 50}, 2, 16, 4, []int{1, 1, 0}},
+		"little room":                   {[]int{generates, generates, 50, 50}, 5, 16, 8, []int{1, 1, 2, 1}},
+		"more prompts than the budget":  {[]int{9, 9, 9}, 64, 2, 2, []int{1, 1, 0}},
+		"a budget of nothing is one":    {[]int{generates, 9}, 64, 0, 0, []int{1, 1}},
+		"rest goes to the earliest":     {[]int{100, 100, 100}, 64, 16, 4, []int{6, 5, 5}},
+		"rest goes on to later prompts": {[]int{6, 100, 3}, 64, 30, 4, []int{6, 21, 3}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			wants, grants := make([]want, len(test.prompts)), make([]int, len(test.prompts))
+			for i, p := range test.prompts {
+				wants[i].prompt = p
+			}
+			planStep(wants, test.batch, test.alone, test.shared, grants)
+			if !slices.Equal(grants, test.want) {
+				t.Errorf("planStep(%v) = %v, want %v", test.prompts, grants, test.want)
+			}
+		})
+	}
+}
+
+func TestChooseSequence(t *testing.T) {
+	p := prompt
+	tests := map[string]struct {
+		states []cacheState
+		prompt string
+		copyAt int
+		want   choice
+	}{
+		"all busy":               {[]cacheState{{busy: true}}, "abc", 0, choice{-1, 0, -1}},
+		"empty, least recent":    {[]cacheState{{used: 5}, {used: 3}, {used: 4}}, "abc", 0, choice{1, 0, -1}},
+		"longest prefix":         {[]cacheState{{tokens: p("ax")}, {tokens: p("abx")}, {tokens: p("zzz")}}, "abcd", 0, choice{1, 2, -1}},
+		"prefix, least recent":   {[]cacheState{{tokens: p("abx"), used: 9}, {tokens: p("aby"), used: 2}}, "abcd", 0, choice{1, 2, -1}},
+		"one token is left":      {[]cacheState{{tokens: p("abcd")}}, "abcd", 0, choice{0, 3, -1}},
+		"busy is not taken":      {[]cacheState{{tokens: p("abcx"), busy: true}, {tokens: p("ax")}}, "abcd", 0, choice{1, 1, -1}},
+		"busy is copied":         {[]cacheState{{tokens: p("abcx"), busy: true}, {tokens: p("ax")}}, "abcd", 2, choice{1, 3, 0}},
+		"copy onto the oldest":   {[]cacheState{{tokens: p("abcx"), busy: true}, {tokens: p("ax"), used: 7}, {tokens: p("z"), used: 1}}, "abcd", 2, choice{2, 3, 0}},
+		"not worth a copy":       {[]cacheState{{tokens: p("abcx"), busy: true}, {tokens: p("ax")}}, "abcd", 3, choice{1, 1, -1}},
+		"copies never":           {[]cacheState{{tokens: p("abcx"), busy: true}, {tokens: p("z")}}, "abcd", -1, choice{1, 0, -1}},
+		"no free one for a copy": {[]cacheState{{tokens: p("abcx"), busy: true}}, "abcd", 1, choice{-1, 0, -1}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := chooseSequence(test.states, p(test.prompt), test.copyAt); got != test.want {
+				t.Errorf("chooseSequence = %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func BenchmarkPlanStep(b *testing.B) {
+	wants := make([]want, 32)
+	for i := range wants {
+		wants[i].prompt = i % 4 * 100
+	}
+	grants := make([]int, len(wants))
+	b.ReportAllocs()
+	for b.Loop() {
+		planStep(wants, 512, 512, 128, grants)
+	}
+}

@@ -1,0 +1,97 @@
+package infer
+
+import "math"
+
+// probBlock is the number of probabilities that one partial sum covers: drawing walks the sums first.
+const probBlock = 256
+
+// e^x = 2^n * e^r with r in [-ln2/2, ln2/2]. ln2 is subtracted in two parts to keep r exact; e^r is its Taylor series.
+const (
+	ln2High = 0.693359375
+	ln2Low  = 0.693359375 - math.Ln2
+	expZero = -87 // e to less than this is no normal float32
+)
+
+// exp32 is e to the x for x of at most 0, with a relative error below 3e-7; 0 for x below expZero and for NaN.
+func exp32(x float32) float32 {
+	if !(x >= expZero) {
+		return 0
+	}
+	n := int32(x*math.Log2E - 0.5)
+	r := x - float32(n)*ln2High + float32(n)*ln2Low
+	p := 1 + r*(1+r*(1.0/2+r*(1.0/6+r*(1.0/24+r*(1.0/120+r*(1.0/720))))))
+	return p * math.Float32frombits(uint32(n+127)<<23)
+}
+
+// exponentials fills probs with exp((logit-largest)*inverse) and returns their sum.
+func exponentials(logits []float32, largest, inverse float32, sc *scratch) float64 {
+	total := 0.0
+	for b := range sc.blocks {
+		from := b * probBlock
+		x := logits[from:min(from+probBlock, len(logits))]
+		sum := float64(expBlock(sc.probs[from:][:len(x)], x, largest, inverse))
+		sc.blocks[b] = sum
+		total += sum
+	}
+	return total
+}
+
+// expBlock is exp32 in a loop. The compiler does not inline it, and a call for each of the vocabulary's logits would double
+// the time of sampling.
+func expBlock(p, logits []float32, largest, inverse float32) (sum float32) {
+	p = p[:len(logits)]
+	for i, logit := range logits {
+		x := (logit - largest) * inverse
+		if !(x >= expZero) {
+			p[i] = 0
+			continue
+		}
+		n := int32(x*math.Log2E - 0.5)
+		r := x - float32(n)*ln2High + float32(n)*ln2Low
+		e := (1 + r*(1+r*(1.0/2+r*(1.0/6+r*(1.0/24+r*(1.0/120+r*(1.0/720))))))) * math.Float32frombits(uint32(n+127)<<23)
+		p[i] = e
+		sum += e
+	}
+	return sum
+}
+
+// pickAll is the token at which the running sum of probs passes u.
+func (sc *scratch) pickAll(u float64) (Token, bool) {
+	last := -1
+	for b, sum := range sc.blocks {
+		if sum == 0 {
+			continue
+		}
+		last = b
+		if u < sum {
+			break
+		}
+		u -= sum
+	}
+	if last < 0 {
+		return 0, false
+	}
+	chosen := Token(-1)
+	from := last * probBlock
+	for i, p := range sc.probs[from:min(from+probBlock, len(sc.probs))] {
+		if p == 0 {
+			continue
+		}
+		chosen = Token(from + i) // rounding may leave a rest: then the last one
+		if u -= float64(p); u < 0 {
+			break
+		}
+	}
+	return chosen, chosen >= 0
+}
+
+// argmax is the largest logit and the lowest token that has it; -Inf when there is none.
+func argmax(logits []float32) (Token, float32) {
+	best, at := float32(math.Inf(-1)), 0
+	for i, x := range logits {
+		if x > best {
+			best, at = x, i
+		}
+	}
+	return Token(at), best
+}

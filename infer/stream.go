@@ -1,0 +1,88 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+)
+
+// stream is the Generation of one request: what the loop has produced and the client has not yet taken. It grows with a
+// slow client, up to the request's MaxTokens, so that the loop never waits.
+type stream struct {
+	ctx context.Context // of Submit; it bounds the answer's life, which is why it is kept
+
+	mu     sync.Mutex
+	text   []byte
+	tokens []TokenInfo
+	usage  Usage
+	finish FinishReason
+	err    error // the end, once set; io.EOF after Finish was taken
+	ready  chan struct{}
+}
+
+func newStream(ctx context.Context) *stream {
+	return &stream{ctx: ctx, ready: make(chan struct{}, 1)} // one token: "there is something"
+}
+
+// put adds to what is there. finish "" means the answer goes on.
+func (s *stream) put(text []byte, tokens []TokenInfo, usage Usage, finish FinishReason) {
+	s.mu.Lock()
+	s.text = append(s.text, text...)
+	s.tokens = append(s.tokens, tokens...)
+	s.usage = usage
+	s.finish = finish
+	s.mu.Unlock()
+	s.signal()
+}
+
+// fail ends the answer; what was produced before it can still be taken.
+func (s *stream) fail(err error) {
+	s.mu.Lock()
+	if s.err == nil && s.finish == "" {
+		s.err = err
+	}
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *stream) signal() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Next implements Generation.
+func (s *stream) Next(ctx context.Context) (Chunk, error) {
+	for {
+		if chunk, ok, err := s.take(); ok || err != nil {
+			return chunk, err
+		}
+		select {
+		case <-s.ready:
+		case <-s.ctx.Done():
+			// The loop may have said more in the meantime; the client has left all the same.
+			return Chunk{}, s.ctx.Err()
+		case <-ctx.Done():
+			return Chunk{}, ctx.Err()
+		}
+	}
+}
+
+func (s *stream) take() (Chunk, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.text) == 0 && len(s.tokens) == 0 && s.finish == "" {
+		return Chunk{}, false, s.err
+	}
+	if errors.Is(s.err, io.EOF) {
+		return Chunk{}, false, io.EOF
+	}
+	chunk := Chunk{Text: string(s.text), Tokens: s.tokens, Finish: s.finish, Usage: s.usage}
+	s.text, s.tokens = s.text[:0], nil
+	if s.finish != "" {
+		s.err = io.EOF
+	}
+	return chunk, true, nil
+}

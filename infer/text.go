@@ -1,0 +1,158 @@
+package infer
+
+import "unicode/utf8"
+
+// textBuffer turns bytes, cut anywhere, into valid UTF-8: a character is held back until it is whole, and each byte that
+// belongs to none becomes U+FFFD, as in a conversion to []rune.
+type textBuffer struct {
+	raw  []byte // at most utf8.UTFMax-1 bytes between writes
+	text []byte
+}
+
+func (b *textBuffer) write(p []byte) {
+	if len(b.raw) == 0 && utf8.Valid(p) {
+		b.text = append(b.text, p...)
+		return
+	}
+	b.raw = append(b.raw, p...)
+	rest := b.raw
+	for utf8.FullRune(rest) {
+		r, size := utf8.DecodeRune(rest)
+		b.text = utf8.AppendRune(b.text, r)
+		rest = rest[size:]
+	}
+	b.raw = b.raw[:copy(b.raw, rest)]
+}
+
+// flush gives up on the characters that are not whole.
+func (b *textBuffer) flush() {
+	for range b.raw {
+		b.text = utf8.AppendRune(b.text, utf8.RuneError)
+	}
+	b.raw = b.raw[:0]
+}
+
+// take returns the text there is; it is valid until the next write.
+func (b *textBuffer) take() []byte {
+	text := b.text
+	b.text = b.text[:0]
+	return text
+}
+
+// answerText is the text of one answer between the sampler and the client: characters are held back until whole, text is
+// held back while it may turn out to be the start of a stop string, tokens are held back until their text is out.
+type answerText struct {
+	utf    textBuffer
+	stop   *stopMatcher // nil without stop strings
+	state  int32        // of stop
+	held   []byte       // text not taken yet; its first ready bytes are free to go
+	ready  int
+	total  int // bytes of text so far, taken or not
+	tokens []heldToken
+	out    []TokenInfo // handed out by take
+}
+
+// heldToken is a token with where its text lies in the answer.
+type heldToken struct {
+	info       TokenInfo
+	start, end int // bytes; end is beyond the total while its last character is not whole
+}
+
+func newAnswerText(stops []string) *answerText {
+	a := &answerText{}
+	if len(stops) > 0 {
+		a.stop = newStopMatcher(stops)
+	}
+	return a
+}
+
+// add takes the bytes of the next token, with its description if it is wanted. It tells whether a stop string was
+// completed: the answer then ends before it.
+func (a *answerText) add(piece []byte, info *TokenInfo) (stopped bool) {
+	start := a.total
+	a.utf.write(piece)
+	stopped = a.extend(a.utf.take())
+	if info != nil {
+		end := a.total
+		if len(a.utf.raw) > 0 {
+			end++
+		}
+		a.tokens = append(a.tokens, heldToken{info: *info, start: start, end: end})
+	}
+	if stopped {
+		a.cut()
+	}
+	return stopped
+}
+
+// extend appends valid text, up to the start of the first stop string that it completes.
+func (a *answerText) extend(text []byte) (stopped bool) {
+	a.held = append(a.held, text...)
+	a.total += len(text)
+	if a.stop == nil {
+		a.ready = len(a.held)
+		return false
+	}
+	for i, c := range text {
+		a.state = a.stop.next(a.state, c)
+		if length := a.stop.matched(a.state); length > 0 {
+			drop := len(text) - 1 - i + length
+			a.held = a.held[:len(a.held)-drop]
+			a.total -= drop
+			return true
+		}
+	}
+	a.ready = len(a.held) - a.stop.pending(a.state)
+	return false
+}
+
+// end releases all that was held back: no more tokens come.
+func (a *answerText) end() {
+	a.utf.flush()
+	a.extend(a.utf.take())
+	a.cut()
+}
+
+// cut makes the text there is the whole answer.
+func (a *answerText) cut() {
+	a.ready = len(a.held)
+	a.utf.raw = a.utf.raw[:0]
+	kept := a.tokens[:0]
+	for i, t := range a.tokens {
+		// Tokens without text stay where they are, in front of the end.
+		if t.start < a.total || (i == 0 && t.start == a.total && t.end == t.start) {
+			t.end = min(t.end, a.total)
+			kept = append(kept, t)
+		}
+	}
+	a.tokens = kept
+}
+
+// take returns what is free to go; both are valid until the next call on a.
+func (a *answerText) take() (text []byte, tokens []TokenInfo) {
+	released := a.total - (len(a.held) - a.ready)
+	a.out = a.out[:0]
+	n := 0
+	for n < len(a.tokens) && a.tokens[n].end <= released {
+		a.out = append(a.out, a.tokens[n].info)
+		n++
+	}
+	if n > 0 {
+		a.tokens = a.tokens[:copy(a.tokens, a.tokens[n:])]
+	}
+	if a.ready == 0 {
+		return nil, a.out
+	}
+	text = a.takeHeld()
+	return text, a.out
+}
+
+// takeHeld moves the free text to the front buffer and keeps the rest.
+func (a *answerText) takeHeld() []byte {
+	a.utf.text = append(a.utf.text[:0], a.held[:a.ready]...)
+	text := a.utf.text
+	a.utf.text = a.utf.text[:0]
+	a.held = a.held[:copy(a.held, a.held[a.ready:])]
+	a.ready = 0
+	return text
+}

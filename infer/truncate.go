@@ -1,0 +1,171 @@
+package infer
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// candidate is a token that may be drawn.
+type candidate struct {
+	token Token
+	prob  float32 // unnormalised
+	key   float32 // what keepMass orders by, largest first
+}
+
+// largestK appends the k largest logits that are at least least, largest first, ties to the lower token. It keeps a heap
+// with the smallest on top, which one comparison rules out nearly every logit against.
+func largestK(logits []float32, least float32, k int, heap []weighted) []weighted {
+	if k <= 0 {
+		return heap
+	}
+	for t, x := range logits {
+		if len(heap) < k {
+			if x >= least {
+				heap = append(heap, weighted{Token(t), x})
+				siftUp(heap)
+			}
+			continue
+		}
+		if x > heap[0].value { // an equal one has a higher token than those in the heap
+			heap[0] = weighted{Token(t), x}
+			siftDown(heap)
+		}
+	}
+	slices.SortFunc(heap, func(a, b weighted) int {
+		return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.token, b.token))
+	})
+	return heap
+}
+
+// worse orders the heap: lower values first, among equals the higher token.
+func worse(a, b weighted) bool {
+	return a.value < b.value || (a.value == b.value && a.token > b.token)
+}
+
+func siftUp(heap []weighted) {
+	for i := len(heap) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !worse(heap[i], heap[parent]) {
+			return
+		}
+		heap[i], heap[parent] = heap[parent], heap[i]
+		i = parent
+	}
+}
+
+func siftDown(heap []weighted) {
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= len(heap) {
+			return
+		}
+		if child+1 < len(heap) && worse(heap[child+1], heap[child]) {
+			child++
+		}
+		if !worse(heap[child], heap[i]) {
+			return
+		}
+		heap[i], heap[child] = heap[child], heap[i]
+		i = child
+	}
+}
+
+// mass is the sum of unnormalised probabilities.
+func mass(candidates []candidate) float64 {
+	sum := 0.0
+	for _, c := range candidates {
+		sum += float64(c.prob)
+	}
+	return sum
+}
+
+// keepTypical keeps the tokens whose information is closest to the entropy of the distribution, until they hold p of the
+// mass (Meister et al., "Locally typical sampling", 2022).
+func keepTypical(candidates []candidate, total, p float64) []candidate {
+	logTotal := math.Log(total)
+	entropy := 0.0
+	for i, c := range candidates {
+		information := logTotal - math.Log(float64(c.prob))
+		if c.prob == 0 {
+			information = math.MaxFloat32
+		} else {
+			entropy += float64(c.prob) / total * information
+		}
+		candidates[i].key = float32(information)
+	}
+	for i, c := range candidates {
+		candidates[i].key = -float32(math.Abs(float64(c.key) - entropy))
+	}
+	return keepMass(candidates, total*p)
+}
+
+// keepMass keeps the candidates with the largest keys, ties to the lower token, until their mass reaches target; at least
+// one. It is quickselect by mass: linear on average, without sorting what is surely in or out.
+func keepMass(candidates []candidate, target float64) []candidate {
+	low, high := 0, len(candidates) // candidates[:low] are in, candidates[high:] are out
+	held := 0.0
+	for high-low > 24 {
+		pivot := medianOf3(candidates[low], candidates[low+(high-low)/2], candidates[high-1])
+		split := partition(candidates[low:high], pivot) + low
+		part := mass(candidates[low:split])
+		if held+part >= target {
+			high = split
+			continue
+		}
+		held += part
+		low = split
+	}
+	slices.SortFunc(candidates[low:high], func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.key, a.key), cmp.Compare(a.token, b.token))
+	})
+	for low < high && (held < target || low == 0) {
+		held += float64(candidates[low].prob)
+		low++
+	}
+	return candidates[:low]
+}
+
+func before(a, b candidate) bool { return a.key > b.key || (a.key == b.key && a.token < b.token) }
+
+func medianOf3(a, b, c candidate) candidate {
+	if before(b, a) {
+		a, b = b, a
+	}
+	if before(c, b) {
+		b = c
+		if before(b, a) {
+			b = a
+		}
+	}
+	return b
+}
+
+// partition moves what does not come after the pivot, one of the candidates, to the front and returns how many those are.
+// At least one stays behind unless all come first, which three candidates or more around a median exclude.
+func partition(candidates []candidate, pivot candidate) int {
+	n := 0
+	for i, c := range candidates {
+		if before(c, pivot) || c.token == pivot.token {
+			candidates[i], candidates[n] = candidates[n], c
+			n++
+		}
+	}
+	return n
+}
+
+// pick draws a candidate; u is uniform in [0,1).
+func pick(candidates []candidate, u float64) (Token, bool) {
+	rest := u * mass(candidates)
+	chosen := Token(-1)
+	for _, c := range candidates {
+		if c.prob == 0 {
+			continue
+		}
+		chosen = c.token
+		if rest -= float64(c.prob); rest < 0 {
+			break
+		}
+	}
+	return chosen, chosen >= 0
+}

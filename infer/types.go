@@ -1,0 +1,120 @@
+package infer
+
+import "context"
+
+// Token is an index into the model's vocabulary.
+type Token int32
+
+// Decoder is one loaded model with one context: what the engine needs from a backend. infer/llamacpp implements it.
+//
+// # Concurrency
+//
+// Tokenize, Piece and the descriptive methods may be called from any goroutine. Decode, Logits and the Sequence methods
+// belong to the engine's owner goroutine alone, which stays on one OS thread.
+type Decoder interface {
+	// Tokenize turns text (valid UTF-8, no NUL) into tokens. With special, control tokens written out in the text
+	// are parsed; with bos, the beginning-of-sequence token is put in front if the model wants one.
+	Tokenize(text string, bos, special bool) ([]Token, error)
+	// Piece is the bytes of a token; they need not be whole UTF-8. Control tokens give nothing unless special is set.
+	// A token outside the vocabulary gives nothing.
+	Piece(t Token, special bool) []byte
+	// EndOfGeneration tells whether the token ends an answer.
+	EndOfGeneration(t Token) bool
+	VocabSize() int
+	// ContextSize is the number of tokens one sequence may hold, prompt and answer together.
+	ContextSize() int
+	// Sequences is the number of sequences that fit side by side; their ids are 0 to Sequences-1.
+	Sequences() int
+	// BatchSize is the largest number of entries one Decode accepts.
+	BatchSize() int
+
+	// Decode runs the entries through the model and appends them to their sequences' caches.
+	Decode(entries []Entry) error
+	// Logits is float32[vocab] for the entry at that index of the last Decode, which must have asked for it. The view
+	// is the backend's memory: it may be changed in place and is valid until the next Decode.
+	Logits(index int) []float32
+	// SequenceRemove forgets positions [from, to) of a sequence; to < 0 means up to its end.
+	SequenceRemove(seq, from, to int) error
+	// SequenceCopy makes dst a copy of the whole of src.
+	SequenceCopy(src, dst int) error
+
+	// Close frees the context and the model. It is idempotent.
+	Close() error
+}
+
+// Entry is one token of a batch.
+type Entry struct {
+	Token    Token
+	Position int // from 0 within its sequence
+	Sequence int
+	Logits   bool // the distribution after this token is wanted
+}
+
+// Sampling says how the next token is chosen. The zero value of a field is neutral but for Temperature 0, which is
+// greedy: the likeliest token, ties to the lower id.
+type Sampling struct {
+	Temperature       float64 // 0 is greedy
+	TopK              int     // keep the k likeliest; 0 keeps all
+	TopP              float64 // keep the likeliest whose sum reaches p; 0 and 1 keep all
+	MinP              float64 // drop those below p times the likeliest; 0 keeps all
+	TypicalP          float64 // locally typical sampling; 0 and 1 keep all
+	RepetitionPenalty float64 // divides positive and multiplies negative logits of tokens seen; 0 and 1 are neutral
+	PresencePenalty   float64 // subtracted once from tokens generated
+	FrequencyPenalty  float64 // subtracted for each time a token was generated
+	LogitBias         map[Token]float64
+	Seed              uint64 // the same seed and settings give the same text
+}
+
+// Request is one answer to be generated.
+type Request struct {
+	Prompt    []Token
+	MaxTokens int // tokens of the answer, at least 1
+	Sampling  Sampling
+	Stop      []string // text at which the answer ends; it is not part of the answer
+	IgnoreEOS bool     // go on after an end-of-generation token
+	Logprobs  int      // -1: none; otherwise the chosen token's log probability and that of the n likeliest
+}
+
+// FinishReason says why an answer ended.
+type FinishReason string
+
+// The reasons an answer ends with; "" while it goes on.
+const (
+	FinishStop   FinishReason = "stop"   // a stop string or an end-of-generation token
+	FinishLength FinishReason = "length" // MaxTokens or the context is used up
+)
+
+// TokenProb is a token with its natural log probability under the model's own distribution, before sampling settings.
+type TokenProb struct {
+	Token   Token
+	Piece   []byte
+	Logprob float64
+}
+
+// TokenInfo is a generated token with the likeliest alternatives that were asked for.
+type TokenInfo struct {
+	TokenProb
+	Top []TokenProb // likeliest first
+}
+
+// Chunk is what became known of an answer since the last one.
+type Chunk struct {
+	Text   string      // whole UTF-8 characters, free of stop strings
+	Tokens []TokenInfo // the tokens whose text this is, when Logprobs >= 0
+	Finish FinishReason
+	Usage  Usage // so far
+}
+
+// Usage counts tokens of one request.
+type Usage struct {
+	Prompt     int // tokens of the prompt
+	Cached     int // of these, taken from the prompt cache
+	Completion int // tokens generated, the ending one included
+}
+
+// Generation is a running answer.
+type Generation interface {
+	// Next waits for the next chunk. After the chunk that carries Finish it returns io.EOF. If the context given to
+	// Submit ends it returns that context's error; if the engine fails or closes, an error that wraps ErrEngine.
+	Next(ctx context.Context) (Chunk, error)
+}

@@ -1,0 +1,77 @@
+package infer
+
+import (
+	"fmt"
+	"math"
+	"unicode/utf8"
+)
+
+// Limits of a Request. They bound memory and the work of one step.
+const (
+	MaxLogprobs  = 256     // alternatives for each token
+	MaxStopBytes = 1 << 16 // bytes of all stop strings together
+	maxBias      = 1e4     // absolute logit bias
+)
+
+// validate reports the first field of a request that is out of range.
+func (e *Engine) validate(req Request) error {
+	context := e.dec.ContextSize()
+	if len(req.Prompt) == 0 {
+		return &ParameterError{Field: "prompt", Reason: "has no tokens"}
+	}
+	if len(req.Prompt) >= context {
+		return &ContextError{Prompt: len(req.Prompt), Context: context}
+	}
+	vocab := Token(e.dec.VocabSize())
+	for i, t := range req.Prompt {
+		if t < 0 || t >= vocab {
+			return &ParameterError{Field: "prompt", Reason: fmt.Sprintf("token %d at %d is not one of the vocabulary's %d", t, i, vocab)}
+		}
+	}
+	if req.MaxTokens < 1 {
+		return &ParameterError{Field: "max_tokens", Reason: fmt.Sprintf("%d, want at least 1", req.MaxTokens)}
+	}
+	if req.Logprobs < -1 || req.Logprobs > MaxLogprobs {
+		return &ParameterError{Field: "logprobs", Reason: fmt.Sprintf("%d, want -1 to %d", req.Logprobs, MaxLogprobs)}
+	}
+	total := 0
+	for i, s := range req.Stop {
+		if s == "" || !utf8.ValidString(s) {
+			return &ParameterError{Field: "stop", Reason: fmt.Sprintf("string %d is empty or not valid UTF-8", i)}
+		}
+		if total += len(s); total > MaxStopBytes {
+			return &ParameterError{Field: "stop", Reason: fmt.Sprintf("more than %d bytes in all", MaxStopBytes)}
+		}
+	}
+	return req.Sampling.validate(int(vocab))
+}
+
+func (s Sampling) validate(vocab int) error {
+	for _, field := range []struct {
+		name       string
+		value      float64
+		least, top float64
+	}{
+		{"temperature", s.Temperature, 0, 1e6},
+		{"top_k", float64(s.TopK), 0, math.MaxInt32},
+		{"top_p", s.TopP, 0, 1},
+		{"min_p", s.MinP, 0, 1},
+		{"typical_p", s.TypicalP, 0, 1},
+		{"repetition_penalty", s.RepetitionPenalty, 0, 1e3},
+		{"presence_penalty", s.PresencePenalty, -1e3, 1e3},
+		{"frequency_penalty", s.FrequencyPenalty, -1e3, 1e3},
+	} {
+		if !(field.value >= field.least && field.value <= field.top) { // NaN fails both
+			return &ParameterError{Field: field.name, Reason: fmt.Sprintf("%g, want %g to %g", field.value, field.least, field.top)}
+		}
+	}
+	for t, bias := range s.LogitBias {
+		switch {
+		case t < 0 || int(t) >= vocab:
+			return &ParameterError{Field: "logit_bias", Reason: fmt.Sprintf("token %d is not one of the vocabulary's %d", t, vocab)}
+		case !(math.Abs(bias) <= maxBias):
+			return &ParameterError{Field: "logit_bias", Reason: fmt.Sprintf("%g for token %d, want at most %g either way", bias, t, maxBias)}
+		}
+	}
+	return nil
+}

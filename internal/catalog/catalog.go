@@ -1,0 +1,168 @@
+// Package catalog holds the variants that a process serves: it has them made when they are first asked for, loads them,
+// hands them to requests and unloads those that nobody uses.
+//
+// It knows neither how a variant is made (see internal/variant) nor how a model runs (see infer): both are functions
+// that the caller gives. It implements the Models interface of package server.
+//
+// # Data flow
+//
+// Acquire turns a model name into a ratio, the ratio into a shelf. The first request for a shelf starts one goroutine
+// that builds and loads; everybody waits for the shelf's done channel. Two ratios that keep the same neurons give the
+// same file, and share one loaded engine.
+//
+// # Concurrency
+//
+// One mutex guards the maps and the reference counts. Building and loading run outside it. An engine is closed only when
+// no request holds it.
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"prunellm/infer"
+	"prunellm/internal/variant"
+	"prunellm/openapi"
+	"prunellm/server"
+)
+
+// Engine answers requests with one loaded model; *infer.Engine is one.
+type Engine interface {
+	Submit(ctx context.Context, request infer.Request) (infer.Generation, error)
+	Tokenize(text string, bos, special bool) ([]infer.Token, error)
+	Piece(t infer.Token, special bool) []byte
+	VocabSize() int
+	ContextSize() int
+	// Done is closed when the engine can answer no more.
+	Done() <-chan struct{}
+	// Close ends running requests when ctx ends, then frees the model.
+	Close(ctx context.Context) error
+}
+
+// Options are what a Catalog is made of. All functions may be called from several goroutines.
+type Options struct {
+	Name    string  // the model's name, without a ratio
+	Startup float64 // the ratio of a request that names none
+	// ServeDense lets the dense model answer for the startup variant while that one is being made.
+	ServeDense bool
+	MaxLoaded  int // engines kept loaded, at least 1; those in use are never unloaded
+	MaxWaiting int // further variants that may wait to be made while one is
+	// Build makes the variant of a ratio, or finds it. An error that wraps *server.RatioError is the client's.
+	Build func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error)
+	// Load opens a variant's file.
+	Load func(ctx context.Context, built variant.Built) (Engine, error)
+	// Render turns messages into a prompt; see server.Variant.
+	Render func(messages []openapi.Message, addGenerationPrompt bool) (string, error)
+	// Progress, if set, hears of every step of every build.
+	Progress func(variant.Progress)
+	Log      *slog.Logger
+}
+
+// Catalog implements server.Models.
+type Catalog struct {
+	options Options
+	builds  chan struct{} // holds one token: one variant is made at a time
+	ctx     context.Context
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
+
+	mu      sync.Mutex
+	shelves map[float64]*shelf // by the ratio asked for
+	loaded  map[string]*engine // by the digest of the variant
+	created time.Time          // of the catalog; models' "created"
+	waiting int                // builds under way or waiting
+	failure string             // why the last attempt at the startup variant failed; "" before and after success
+	clock   func() time.Time   // for the order of use
+}
+
+// New returns an empty catalog. Close frees it.
+func New(options Options) *Catalog {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Catalog{
+		options: options,
+		builds:  make(chan struct{}, 1), // one sender and receiver at a time: a mutex that obeys a context
+		ctx:     ctx, cancel: cancel,
+		shelves: map[float64]*shelf{},
+		loaded:  map[string]*engine{},
+		created: time.Now(),
+		clock:   time.Now,
+	}
+}
+
+// Start begins to make and load the startup variant, and tries again after failures, ever more rarely, until it is
+// there, ctx ends or the catalog is closed. With ServeDense the dense model is loaded first. It returns at once; the
+// first error of each attempt goes to the log.
+func (c *Catalog) Start(ctx context.Context) {
+	c.work.Add(1)
+	go func() {
+		defer c.work.Done()
+		ctx, stop := mergeCancel(ctx, c.ctx)
+		defer stop()
+		if c.options.ServeDense && c.options.Startup > 0 {
+			c.keepTrying(ctx, 0)
+		}
+		c.keepTrying(ctx, c.options.Startup)
+	}()
+}
+
+// Pauses between attempts to make the startup variant.
+const (
+	firstPause = 5 * time.Second
+	lastPause  = 5 * time.Minute
+)
+
+func (c *Catalog) keepTrying(ctx context.Context, ratio float64) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		held, err := c.acquire(ctx, ratio)
+		if err == nil {
+			held.Release()
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		c.options.Log.Error("variant not made, trying again", "ratio", ratio, "pause", pause.String(), "error", err)
+		c.mu.Lock()
+		c.failure = fmt.Sprintf("the last attempt failed (%v), the next one begins within %s", err, pause)
+		c.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// Close stops builds, waits for them, and closes all engines; running requests end when ctx does.
+func (c *Catalog) Close(ctx context.Context) error {
+	c.cancel()
+	c.work.Wait()
+	c.mu.Lock()
+	engines := make([]*engine, 0, len(c.loaded))
+	for _, e := range c.loaded {
+		engines = append(engines, e)
+	}
+	clear(c.loaded)
+	clear(c.shelves)
+	c.mu.Unlock()
+	var faults []error
+	for _, e := range engines {
+		if err := e.Close(ctx); err != nil {
+			faults = append(faults, fmt.Errorf("close %s: %w", e.built.Name(), err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// mergeCancel returns a context that ends with either.
+func mergeCancel(a, b context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(a)
+	stop := context.AfterFunc(b, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+var _ server.Models = (*Catalog)(nil)

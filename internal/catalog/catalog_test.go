@@ -1,0 +1,278 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"prunellm/infer"
+	"prunellm/internal/variant"
+	"prunellm/openapi"
+	"prunellm/server"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeEngine notes whether it was closed, and by a user's mistake, while used.
+type fakeEngine struct {
+	digest string
+	closed atomic.Bool
+	done   chan struct{}
+}
+
+func (f *fakeEngine) Submit(context.Context, infer.Request) (infer.Generation, error) {
+	return nil, infer.ErrEngine
+}
+func (f *fakeEngine) Tokenize(string, bool, bool) ([]infer.Token, error) { return nil, nil }
+func (f *fakeEngine) Piece(infer.Token, bool) []byte                     { return nil }
+func (f *fakeEngine) VocabSize() int                                     { return 1 }
+func (f *fakeEngine) ContextSize() int                                   { return 16 }
+func (f *fakeEngine) Done() <-chan struct{}                              { return f.done }
+func (f *fakeEngine) Close(context.Context) error {
+	if f.closed.Swap(true) {
+		return errors.New("closed twice")
+	}
+	return nil
+}
+
+// bench is a catalog over fakes whose builds can be held up.
+type bench struct {
+	*Catalog
+	builds  atomic.Int32
+	gate    chan struct{} // closed: builds go through
+	failing atomic.Bool
+	mu      sync.Mutex
+	engines []*fakeEngine
+}
+
+func newBench(t *testing.T, change func(*Options)) *bench {
+	t.Helper()
+	b := &bench{gate: make(chan struct{})}
+	options := Options{
+		Name: "m", Startup: 0.2, MaxLoaded: 2, MaxWaiting: 4, Log: slog.New(slog.DiscardHandler),
+		Build: func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
+			b.builds.Add(1)
+			progress(variant.Progress{Stage: variant.StageScoring1, Done: 1, Total: 2})
+			select {
+			case <-b.gate:
+			case <-ctx.Done():
+				return variant.Built{}, ctx.Err()
+			}
+			if b.failing.Load() {
+				return variant.Built{}, errors.New("no gradients today")
+			}
+			// Ratios that agree to three decimals keep the same neurons.
+			return variant.Built{Model: "m", Ratio: ratio, Digest: fmt.Sprintf("%.3f", ratio)}, nil
+		},
+		Load: func(_ context.Context, built variant.Built) (Engine, error) {
+			e := &fakeEngine{digest: built.Digest, done: make(chan struct{})}
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.engines = append(b.engines, e)
+			return e, nil
+		},
+	}
+	if change != nil {
+		change(&options)
+	}
+	b.Catalog = New(options)
+	t.Cleanup(func() {
+		if err := b.Close(context.Background()); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+		for _, e := range b.engines {
+			if !e.closed.Load() {
+				t.Errorf("engine %s is still open after Close", e.digest)
+			}
+		}
+	})
+	return b
+}
+
+func at(ratio float64) openapi.ModelName {
+	return openapi.ModelName{Base: "m", Ratio: ratio, Explicit: true}
+}
+
+func (b *bench) acquireNow(t *testing.T, name openapi.ModelName) server.Variant {
+	t.Helper()
+	held, err := b.Acquire(t.Context(), name)
+	if err != nil {
+		t.Fatalf("Acquire(%v) = %v", name, err)
+	}
+	return held
+}
+
+func (b *bench) waitReady(t *testing.T) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !b.Status().Ready {
+		if time.Now().After(deadline) {
+			t.Fatalf("not ready: %+v", b.Status())
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestStartupVariant(t *testing.T) {
+	b := newBench(t, nil)
+	b.Start(t.Context())
+	var notReady *server.NotReadyError
+	if _, err := b.Acquire(t.Context(), openapi.ModelName{Base: "m"}); !errors.As(err, &notReady) {
+		t.Fatalf("Acquire before ready = %v, want a NotReadyError", err)
+	}
+	close(b.gate)
+	b.waitReady(t)
+	for _, name := range []openapi.ModelName{{Base: "m"}, {Base: AnyModel}, {}, at(0.2)} {
+		held := b.acquireNow(t, name)
+		if held.Name() != "m@0.2" {
+			t.Errorf("Acquire(%v) = %s, want m@0.2", name, held.Name())
+		}
+		held.Release()
+	}
+	if _, err := b.Acquire(t.Context(), openapi.ModelName{Base: "other"}); !errors.Is(err, server.ErrModelNotFound) {
+		t.Errorf("Acquire(other) = %v, want ErrModelNotFound", err)
+	}
+	if list := b.List(); list[0].ID != "m" || list[0].Card == nil || list[1].ID != "m@0" || list[2].ID != "m@0.2" {
+		t.Errorf("List = %+v, want m, m@0, m@0.2", list)
+	}
+}
+
+func TestDenseAnswersMeanwhile(t *testing.T) {
+	b := newBench(t, func(o *Options) {
+		o.ServeDense = true
+		build := o.Build
+		o.Build = func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
+			if ratio == 0 {
+				return variant.Built{Model: "m", Digest: "dense"}, nil
+			}
+			return build(ctx, ratio, progress)
+		}
+	})
+	b.Start(t.Context())
+	b.waitReady(t)
+	held := b.acquireNow(t, openapi.ModelName{Base: "m"})
+	if held.Name() != "m@0" {
+		t.Errorf("answer while pruning comes from %s, want m@0", held.Name())
+	}
+	held.Release()
+	close(b.gate)
+	deadline := time.Now().Add(10 * time.Second)
+	for name := ""; name != "m@0.2"; {
+		held := b.acquireNow(t, openapi.ModelName{Base: "m"})
+		name = held.Name()
+		held.Release()
+		if time.Now().After(deadline) {
+			t.Fatal("requests do not move over to the pruned variant")
+		}
+	}
+}
+
+// However many ask at once, a variant is made once; ratios that keep the same neurons share one engine.
+func TestSingleFlightAndSharedEngines(t *testing.T) {
+	b := newBench(t, nil)
+	close(b.gate)
+	var wait sync.WaitGroup
+	for range 20 {
+		wait.Go(func() { b.acquireNow(t, at(0.3)).Release() })
+	}
+	wait.Wait()
+	if n := b.builds.Load(); n != 1 {
+		t.Errorf("builds = %d, want 1", n)
+	}
+	b.acquireNow(t, at(0.30000001)).Release()
+	if len(b.engines) != 1 {
+		t.Errorf("engines for 0.3 and 0.30000001 = %d, want 1", len(b.engines))
+	}
+}
+
+// The least recently used engine makes room; one in use never does.
+func TestMakeRoom(t *testing.T) {
+	b := newBench(t, nil)
+	close(b.gate)
+	first := b.acquireNow(t, at(0.3))
+	b.acquireNow(t, at(0.4)).Release()
+	b.acquireNow(t, at(0.5)).Release()
+	if !b.engines[1].closed.Load() || b.engines[0].closed.Load() {
+		t.Fatal("0.4 should have made room for 0.5, and 0.3 is in use")
+	}
+	second := b.acquireNow(t, at(0.5))
+	var notReady *server.NotReadyError
+	if _, err := b.Acquire(t.Context(), at(0.6)); !errors.As(err, &notReady) {
+		t.Errorf("Acquire with all engines in use = %v, want a NotReadyError", err)
+	}
+	first.Release()
+	second.Release()
+	b.acquireNow(t, at(0.4)).Release()
+}
+
+// A failed engine is replaced, and freed only when its last user has left.
+func TestFailedEngine(t *testing.T) {
+	b := newBench(t, nil)
+	close(b.gate)
+	held := b.acquireNow(t, at(0.3))
+	close(b.engines[0].done)
+	again := b.acquireNow(t, at(0.3))
+	if len(b.engines) != 2 || b.engines[0].closed.Load() {
+		t.Fatalf("%d engines, first closed %t, want a second one and the first open while used", len(b.engines), b.engines[0].closed.Load())
+	}
+	held.Release()
+	if !b.engines[0].closed.Load() {
+		t.Error("failed engine is open after its last user left")
+	}
+	again.Release()
+}
+
+func TestFailedBuildIsTriedAgain(t *testing.T) {
+	b := newBench(t, nil)
+	close(b.gate)
+	b.failing.Store(true)
+	if _, err := b.Acquire(t.Context(), at(0.3)); err == nil || err.Error() != "no gradients today" {
+		t.Fatalf("Acquire = %v, want the build's error", err)
+	}
+	b.failing.Store(false)
+	b.acquireNow(t, at(0.3)).Release()
+}
+
+// A startup variant that cannot be made is tried again, and whoever asks meanwhile is told why it is not there.
+func TestFailedStartupIsExplained(t *testing.T) {
+	b := newBench(t, nil)
+	close(b.gate)
+	b.failing.Store(true)
+	b.Start(t.Context())
+	deadline := time.Now().Add(10 * time.Second)
+	for !strings.Contains(b.Status().Progress, "no gradients today") {
+		if time.Now().After(deadline) {
+			t.Fatalf("Status = %+v, want the failure's reason", b.Status())
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestWaitersAreBoundedAndLeave(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.MaxWaiting = 0 })
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := b.Acquire(ctx, at(0.3))
+		left <- err
+	}()
+	for b.builds.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	var notReady *server.NotReadyError
+	if _, err := b.Acquire(t.Context(), at(0.4)); !errors.As(err, &notReady) {
+		t.Errorf("Acquire beyond the queue = %v, want a NotReadyError", err)
+	}
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("Acquire of a client that left = %v, want context.Canceled", err)
+	}
+}

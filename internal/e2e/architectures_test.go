@@ -1,0 +1,44 @@
+package e2e
+
+import (
+	"path/filepath"
+	"testing"
+
+	"prunellm/convert/gguf"
+	"prunellm/internal/tinymodel"
+)
+
+// Every architecture that can be pruned is, with the defaults, and the result answers.
+func TestArchitectures(t *testing.T) {
+	for kind, options := range map[string]tinymodel.Options{
+		"llama": {FFN: []int{128, 128}},
+		"deci":  {Architecture: "deci", FFN: []int{128, 96}, Type: gguf.F16},
+		"qwen2": {Architecture: "qwen2", FFN: []int{128, 128}},
+		"qwen3": {Architecture: "qwen3", FFN: []int{128, 128}, Untied: true},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			dir := t.TempDir()
+			model := filepath.Join(dir, kind+".gguf")
+			if err := tinymodel.Write(model, options); err != nil {
+				t.Fatal(err)
+			}
+			cache, slim := filepath.Join(dir, "cache"), filepath.Join(dir, "slim.gguf")
+			r := command(t, coldLimit, "prune", "--model", model, "--ratio", "0.2", "-o", slim, "--cache-dir", cache, "--calibration-tokens", "512")
+			if r.status != 0 {
+				t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
+			}
+			if r := command(t, badInputLimit, "inspect", slim); r.status != 0 {
+				t.Errorf("inspect: status %d\n%s", r.status, r.stderr)
+			}
+			s := start(t, "--model", slim, "--ratio", "0", "--cache-dir", cache, "--ctx", "512")
+			s.waitReady(warmLimit)
+			api := client(s.base)
+			params := question("slim")
+			response, err := api.Chat.Completions.New(t.Context(), params)
+			if err != nil || response.Model != "slim@0" || response.Usage.CompletionTokens < 1 {
+				t.Errorf("chat: %v, %+v", err, response)
+			}
+			s.stop()
+		})
+	}
+}

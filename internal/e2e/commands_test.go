@@ -1,0 +1,219 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"prunellm/convert/safetensors"
+)
+
+// badInput is long enough for any machine; the commands refuse within a second or so.
+const badInputLimit = 60 * time.Second
+
+// checkRefused runs a command that must fail with one clear line, and leave nothing behind.
+func checkRefused(t *testing.T, mention string, args ...string) {
+	t.Helper()
+	r := command(t, badInputLimit, args...)
+	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
+	last := lines[len(lines)-1]
+	if r.status != 1 && r.status != 2 {
+		t.Errorf("prunellm %v: status %d, want 1 or 2\n%s", args, r.status, r.stderr)
+	}
+	if !strings.Contains(last, mention) {
+		t.Errorf("prunellm %v: last line of stderr is %q, want it to mention %q", args, last, mention)
+	}
+	for _, trace := range []string{"goroutine ", "panic:", "SIGABRT", "SIGSEGV"} {
+		if strings.Contains(r.stderr, trace) {
+			t.Errorf("prunellm %v: a trace on stderr:\n%s", args, r.stderr)
+		}
+	}
+	if r.stdout != "" && args[0] != "inspect" {
+		t.Errorf("prunellm %v: stdout %q, want nothing", args, r.stdout)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	whole := defaultModel(t)
+	data, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	huge := append([]byte("GGUF"), 3, 0, 0, 0)
+	huge = binary.LittleEndian.AppendUint64(huge, math.MaxUint64)
+	huge = binary.LittleEndian.AppendUint64(huge, math.MaxUint64)
+	files := map[string]string{
+		"missing":   filepath.Join(dir, "missing.gguf"),
+		"empty":     write("empty.gguf", nil),
+		"text":      write("text.gguf", []byte(strings.Repeat("not a model\n", 1000))),
+		"truncated": write("truncated.gguf", data[:len(data)/2]),
+		"header":    write("header.gguf", data[:4096]),
+		"counts":    write("counts.gguf", huge),
+	}
+	output := filepath.Join(dir, "out.gguf")
+	cache := filepath.Join(dir, "cache")
+	for kind, path := range files {
+		t.Run(kind, func(t *testing.T) {
+			checkRefused(t, filepath.Base(path), "inspect", path)
+			checkRefused(t, filepath.Base(path), "prune", "--model", path, "--ratio", "0.2", "-o", output, "--cache-dir", cache)
+			checkRefused(t, filepath.Base(path), "serve", "--model", path, "--addr", freeAddr(t), "--cache-dir", cache)
+			if _, err := os.Stat(output); !os.IsNotExist(err) {
+				t.Errorf("output left behind: %v", err)
+			}
+		})
+	}
+}
+
+func TestBadFlags(t *testing.T) {
+	model := defaultModel(t)
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	cache := t.TempDir()
+	for _, ratio := range []string{"NaN", "-1", "1", "1e309", "x", ""} {
+		checkRefused(t, "ratio", "prune", "--model", model, "--ratio="+ratio, "-o", filepath.Join(cache, "o.gguf"))
+		checkRefused(t, "ratio", "serve", "--model", model, "--ratio="+ratio, "--addr", freeAddr(t))
+	}
+	checkRefused(t, "ratio", "serve", "--model", model, "--ratio", "0.9", "--addr", freeAddr(t), "--cache-dir", cache)
+	checkRefused(t, "in use", "serve", "--model", model, "--ratio", "0", "--addr", busy.Addr().String(), "--cache-dir", cache)
+	checkRefused(t, "--insecure", "serve", "--model", model, "--addr", "0.0.0.0:0")
+	checkRefused(t, "no-such-flag", "serve", "--no-such-flag")
+	checkRefused(t, "/proc/nowhere", "serve", "--model", model, "--ratio", "0", "--cache-dir", "/proc/nowhere", "--addr", freeAddr(t))
+	checkRefused(t, "redis", "serve", "--model", model, "--ratio", "0", "--redis", "http://x", "--cache-dir", cache, "--addr", freeAddr(t))
+	tokens := filepath.Join(cache, "tokens.json")
+	for _, text := range []string{``, `{}`, `{"tokens": []}`, `{"tokens": [[1]]}`, `{"tokens": [[1, 49152]]}`, `{"tokens": [[1, -2]]}`, `{"tokens": "x"}`} {
+		if err := os.WriteFile(tokens, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		checkRefused(t, "tokens.json", "score", "--model", model, "--tokens", tokens, "-o", filepath.Join(cache, "o.safetensors"))
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"prune", "--help"}, {"score", "--help"}, {"inspect", "--help"}} {
+		if r := command(t, badInputLimit, args...); r.status != 0 || !strings.Contains(r.stdout, "Usage: prunellm") || r.stderr != "" {
+			t.Errorf("prunellm %v: status %d, stdout %.80q, stderr %q", args, r.status, r.stdout, r.stderr)
+		}
+	}
+	help := strings.Join(strings.Fields(command(t, badInputLimit, "serve", "--help").stdout), " ")
+	for _, want := range []string{"(default 127.0.0.1:8080)", "(default 0.2)", "--calibration-tokens=8192", "PRUNELLM_RATIO", `--criterion="fisher"`} {
+		if !strings.Contains(help, want) {
+			t.Errorf("serve --help lacks %q", want)
+		}
+	}
+	if r := command(t, badInputLimit, "version"); r.status != 0 || !strings.Contains(r.stdout, "github.com/ollama/ollama v0.17.4") {
+		t.Errorf("version: status %d, %q", r.status, r.stdout)
+	}
+}
+
+// Flags come before variables, variables before the file.
+func TestConfigurationOrder(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "prunellm.yaml")
+	if err := os.WriteFile(config, []byte("serve:\n  ratio: 7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	checkRefused(t, "--ratio is 7", "serve", "--config", config)
+	t.Setenv("PRUNELLM_RATIO", "8")
+	checkRefused(t, "--ratio is 8", "serve", "--config", config)
+	checkRefused(t, "--ratio is 9", "serve", "--config", config, "--ratio", "9")
+}
+
+// Prune writes a sound file of the ratio asked; ratio 0 leaves every tensor as it is; score writes both stages.
+func TestPruneInspectScore(t *testing.T) {
+	model, dir := defaultModel(t), t.TempDir()
+	cache := filepath.Join(dir, "cache")
+	slim := filepath.Join(dir, "slim.gguf")
+	args := append([]string{"prune", "--model", model, "--ratio", "0.2", "-o", slim, "--cache-dir", cache}, quick...)
+	if r := command(t, coldLimit, args...); r.status != 0 {
+		t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
+	}
+	inspected := command(t, badInputLimit, "inspect", slim)
+	for _, want := range []string{"0.2 asked", "checks: passed"} {
+		if inspected.status != 0 || !strings.Contains(inspected.stdout, want) {
+			t.Errorf("inspect: status %d, want %q in\n%s%s", inspected.status, want, inspected.stdout, inspected.stderr)
+		}
+	}
+	tokens, scores := filepath.Join(dir, "tokens.json"), filepath.Join(dir, "scores.safetensors")
+	text, err := json.Marshal(map[string]any{"tokens": [][]int{{1, 2, 3, 4, 5, 6, 7, 8}}, "other": "ignored"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(tokens, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := command(t, coldLimit, "score", "--model", model, "--tokens", tokens, "-o", scores); r.status != 0 {
+		t.Fatalf("score: status %d\n%s", r.status, r.stderr)
+	}
+	file, err := safetensors.Open(scores)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, stage := range []string{"stage1", "stage2"} {
+		info, err := file.Tensor(stage)
+		if err != nil || len(info.Shape) != 2 || info.Shape[0] != 30 || info.Shape[1] != 1536 || info.DType != safetensors.F32 {
+			t.Errorf("tensor %s = %+v, %v, want float32[30, 1536]", stage, info, err)
+		}
+	}
+}
+
+func defaultModel(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(os.Getenv("PRUNELLM_HOME"), "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
+	need(t, path, "make setup")
+	return path
+}
+
+// Eval prints one object; the dense model does not diverge from itself, and a pruned one does a little.
+func TestEval(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text.txt")
+	prose := "The river runs past the old mill, and in spring its water turns the wheel again. Farmers bring their corn, and the miller's son carries the sacks. "
+	if err := os.WriteFile(text, []byte(strings.Repeat(prose, 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"eval", "--json", "--ratios", "0,0.2", "--text", text, "--window", "128", "--windows", "3",
+		"--model", defaultModel(t), "--cache-dir", filepath.Join(dir, "cache")}, quick...)
+	r := command(t, coldLimit, args...)
+	var report struct {
+		Model    string
+		Window   int
+		Windows  int
+		Variants []struct {
+			Ratio, Perplexity, Seconds float64
+			KL                         float64 `json:"kl_to_dense"`
+			Agreement                  float64 `json:"top1_agreement"`
+			Parameters, Bytes          int64
+		}
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || r.status != 0 {
+		t.Fatalf("eval: status %d, %v\n%s%s", r.status, err, r.stdout, r.stderr)
+	}
+	if report.Model != name || report.Window != 128 || report.Windows != 3 || len(report.Variants) != 2 {
+		t.Fatalf("eval = %+v, want %s, 3 windows of 128, 2 variants", report, name)
+	}
+	dense, slim := report.Variants[0], report.Variants[1]
+	if dense.KL != 0 || dense.Agreement != 1 || dense.Perplexity < 1 || dense.Parameters != 134515008 {
+		t.Errorf("dense = %+v, want no divergence, full agreement, 134515008 parameters", dense)
+	}
+	if slim.Ratio != 0.2 || slim.KL <= 0 || slim.Agreement >= 1 || slim.Agreement < 0.2 || slim.Parameters >= dense.Parameters*81/100 {
+		t.Errorf("slim = %+v, want some divergence and a fifth of the parameters gone", slim)
+	}
+	checkRefused(t, "text.txt", "eval", "--text", text, "--window", "4096", "--ratios", "0", "--cache-dir", filepath.Join(dir, "cache"))
+}

@@ -1,0 +1,322 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
+	goredis "github.com/redis/go-redis/v9"
+
+	"prunellm/internal/redisstore/redistest"
+)
+
+// quick is a recipe small enough for a test: the real model, both stages, little text.
+var quick = []string{"--calibration-tokens", "1024"}
+
+const (
+	coldLimit = 10 * time.Minute // generous: machines that run tests are slow and shared
+	warmLimit = 2 * time.Minute
+)
+
+func client(base string, options ...option.RequestOption) openai.Client {
+	return openai.NewClient(append([]option.RequestOption{
+		option.WithBaseURL(base + "/v1"), option.WithAPIKey("unused"), option.WithMaxRetries(0),
+	}, options...)...)
+}
+
+func question(model string) openai.ChatCompletionNewParams {
+	return openai.ChatCompletionNewParams{
+		Model:     model,
+		Messages:  []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Name three colours.")},
+		MaxTokens: openai.Int(24),
+		Seed:      openai.Int(7),
+	}
+}
+
+const (
+	name   = "smollm2-135m-instruct"
+	pruned = name + "@0.2"
+)
+
+// A cold start prunes the real model; requests meanwhile are told to come back; a second start with an empty disk and the
+// same Redis computes nothing; a damaged Redis entry is noticed and made anew.
+func TestLifecycle(t *testing.T) {
+	url := redistest.Start(t).URL
+	args := append([]string{"--redis", url}, quick...)
+
+	cold := start(t, append(args, "--cache-dir", t.TempDir())...)
+	checkWhilePruning(t, cold)
+	cold.waitReady(coldLimit)
+	checkChat(t, cold)
+	checkModels(t, cold)
+	if got := cold.metric("prunellm_score_passes_total"); got != 1 {
+		t.Errorf("score passes of a cold start = %v, want 1", got)
+	}
+	text := answer(t, cold)
+	cold.stop()
+
+	warm := start(t, append(args, "--cache-dir", t.TempDir())...)
+	warm.waitReady(warmLimit)
+	if got := answer(t, warm); got != text {
+		t.Errorf("answer with the same seed after a restart = %q, want %q", got, text)
+	}
+	if got := warm.metric("prunellm_score_passes_total"); got != 0 {
+		t.Errorf("score passes of a start from Redis = %v, want 0", got)
+	}
+	warm.stop()
+
+	damage(t, url)
+	healed := start(t, append(args, "--cache-dir", t.TempDir())...)
+	healed.waitReady(coldLimit)
+	if got := answer(t, healed); got != text {
+		t.Errorf("answer after a damaged entry was made anew = %q, want %q", got, text)
+	}
+	if got := healed.metric("prunellm_cache_corrupt_total"); got < 1 {
+		t.Errorf("corrupt entries counted = %v, want at least 1", got)
+	}
+	healed.stop()
+}
+
+// checkWhilePruning looks at a server that has only just begun to prune.
+func checkWhilePruning(t *testing.T, s *instance) {
+	t.Helper()
+	s.waitFor("/healthz is 200", time.Minute, func() bool { status, _ := s.get("/healthz"); return status == http.StatusOK })
+	resp, err := http.Get(s.base + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("/readyz while pruning: status %d, Retry-After %q, want 503 and seconds", resp.StatusCode, resp.Header.Get("Retry-After"))
+	}
+	api := client(s.base)
+	_, err = api.Chat.Completions.New(t.Context(), question(name))
+	checkAPIError(t, err, http.StatusServiceUnavailable, "")
+	if got := s.metric("prunellm_score_passes_total"); got != 0 {
+		t.Errorf("score passes at start = %v, want 0", got)
+	}
+}
+
+// checkChat asks plain and streaming, alone and in company.
+func checkChat(t *testing.T, s *instance) {
+	t.Helper()
+	api := client(s.base)
+	var header *http.Response
+	whole, err := api.Chat.Completions.New(t.Context(), question(name), option.WithResponseInto(&header))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole.Model != pruned || header.Header.Get("x-prunellm-variant") != pruned {
+		t.Errorf("model %q, header %q, want both %q", whole.Model, header.Header.Get("x-prunellm-variant"), pruned)
+	}
+	if len(whole.Choices) != 1 || whole.Choices[0].Message.Content == "" || whole.Usage.CompletionTokens < 1 ||
+		whole.Usage.TotalTokens != whole.Usage.PromptTokens+whole.Usage.CompletionTokens {
+		t.Errorf("answer = %+v, want one choice with text and usage that adds up", whole)
+	}
+	want := whole.Choices[0].Message.Content
+	var company sync.WaitGroup
+	for range 6 {
+		company.Go(func() {
+			if got := streamed(t, api); got != want {
+				t.Errorf("streamed answer in company = %q, want %q as alone", got, want)
+			}
+		})
+	}
+	company.Wait()
+	s.waitFor("no request is in flight", 15*time.Second, func() bool { return s.metric("prunellm_requests_in_flight") == 0 })
+}
+
+func streamed(t *testing.T, api openai.Client) string {
+	params := question(name)
+	params.StreamOptions = openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)}
+	stream := api.Chat.Completions.NewStreaming(t.Context(), params)
+	var sum openai.ChatCompletionAccumulator
+	for stream.Next() {
+		sum.AddChunk(stream.Current())
+	}
+	if err := stream.Err(); err != nil {
+		t.Error(err)
+		return ""
+	}
+	if len(sum.Choices) != 1 || sum.Usage.CompletionTokens < 1 {
+		t.Errorf("stream = %+v, want one choice and usage", sum)
+		return ""
+	}
+	return sum.Choices[0].Message.Content
+}
+
+func answer(t *testing.T, s *instance) string {
+	t.Helper()
+	api := client(s.base)
+	response, err := api.Chat.Completions.New(t.Context(), question(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.Choices[0].Message.Content
+}
+
+func checkModels(t *testing.T, s *instance) {
+	t.Helper()
+	api := client(s.base)
+	page, err := api.Models.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Data) == 0 || (page.Data[0].ID != name && page.Data[0].ID != pruned) {
+		t.Errorf("models = %+v, want %q first", page.Data, name)
+	}
+	dense := question(name + "@0")
+	response, err := api.Chat.Completions.New(t.Context(), dense)
+	if err != nil || response.Model != name+"@0" {
+		t.Errorf("chat with %s@0: %v, model %q", name, err, response.Model)
+	}
+	_, err = api.Chat.Completions.New(t.Context(), question("gpt-4o"))
+	checkAPIError(t, err, http.StatusNotFound, "model_not_found")
+	long := question(name)
+	long.Messages = []openai.ChatCompletionMessageParamUnion{openai.UserMessage(strings.Repeat("word ", 6000))}
+	_, err = api.Chat.Completions.New(t.Context(), long)
+	checkAPIError(t, err, http.StatusBadRequest, "context_length_exceeded")
+}
+
+func checkAPIError(t *testing.T, err error, status int, code string) {
+	t.Helper()
+	var failure *openai.Error
+	if !errors.As(err, &failure) {
+		t.Errorf("error = %T %v, want an *openai.Error", err, err)
+		return
+	}
+	if failure.StatusCode != status || (code != "" && failure.Code != code) || failure.Message == "" {
+		t.Errorf("error = %d %q %q, want %d %q", failure.StatusCode, failure.Code, failure.Message, status, code)
+	}
+}
+
+// damage alters a byte in the middle of the largest string in Redis.
+func damage(t *testing.T, url string) {
+	t.Helper()
+	options, err := goredis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := goredis.NewClient(options)
+	defer db.Close()
+	ctx := context.Background()
+	keys, err := db.Keys(ctx, "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var largest string
+	var size int64
+	for _, key := range keys {
+		if n, err := db.StrLen(ctx, key).Result(); err == nil && n > size {
+			largest, size = key, n
+		}
+	}
+	if size < 10_000 {
+		t.Fatalf("largest string in Redis has %d bytes, want the scores or more: %v", size, keys)
+	}
+	old, err := db.GetRange(ctx, largest, size/2, size/2).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SetRange(ctx, largest, size/2, string([]byte{old[0] ^ 0xff})).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The disk alone serves a second start; a further ratio needs no second score pass.
+func TestDiskCacheAndFurtherRatio(t *testing.T) {
+	args := append([]string{"--cache-dir", t.TempDir()}, quick...)
+	first := start(t, args...)
+	first.waitReady(coldLimit)
+	api := client(first.base)
+	response, err := api.Chat.Completions.New(t.Context(), question(name+"@0.3"))
+	if err != nil || response.Model != name+"@0.3" {
+		t.Fatalf("chat with %s@0.3: %v", name, err)
+	}
+	if got := first.metric("prunellm_score_passes_total"); got != 1 {
+		t.Errorf("score passes after a further ratio = %v, want 1", got)
+	}
+	first.stop()
+	second := start(t, append(args, "--ratio", "0.3")...)
+	second.waitReady(warmLimit)
+	if got := second.metric("prunellm_score_passes_total"); got != 0 {
+		t.Errorf("score passes of a start from disk = %v, want 0", got)
+	}
+	second.stop()
+}
+
+// A Redis that is not there is a warning, and the server serves.
+func TestUnreachableRedis(t *testing.T) {
+	s := start(t, append([]string{"--redis", "redis://:secretword@" + freeAddr(t) + "/0", "--cache-dir", t.TempDir(), "--ratio", "0"}, quick...)...)
+	s.waitReady(warmLimit)
+	if answer(t, s) == "" {
+		t.Error("no answer without Redis")
+	}
+	if log := s.stderr.String(); !strings.Contains(log, "redis") || strings.Contains(log, "secretword") {
+		t.Errorf("log = %q, want a warning about redis without its password", log)
+	}
+	s.stop()
+}
+
+// The child that computes goes with a parent that was killed.
+func TestKilledServerTakesItsWorkerAlong(t *testing.T) {
+	s := start(t, "--cache-dir", t.TempDir())
+	var child int
+	s.waitFor("a worker runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-s.exited
+	deadline := time.Now().Add(10 * time.Second)
+	for running(child) {
+		if time.Now().After(deadline) {
+			t.Fatalf("worker %d still runs 10 s after its parent was killed", child)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Keys, and the addresses that need them.
+func TestAPIKeys(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(keys, []byte("# people\nfirst-key\nsecond-key\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "--ratio", "0", "--api-key-file", keys, "--cache-dir", t.TempDir())
+	s.waitReady(warmLimit)
+	for given, want := range map[string]int{"first-key": 0, "second-key": 0, "wrong": http.StatusUnauthorized} {
+		api := client(s.base, option.WithAPIKey(given))
+		_, err := api.Chat.Completions.New(t.Context(), question(name))
+		if want == 0 && err != nil {
+			t.Errorf("chat with key %q: %v", given, err)
+		}
+		if want != 0 {
+			checkAPIError(t, err, want, "")
+		}
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/tokenize", strings.NewReader(`{"content":"Hello"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("X-Api-Key", "second-key")
+	resp, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var body struct{ Tokens []int }
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || resp.StatusCode != http.StatusOK || len(body.Tokens) == 0 {
+		t.Errorf("/tokenize with x-api-key: status %d, %v, %v", resp.StatusCode, body, err)
+	}
+	s.stop()
+}

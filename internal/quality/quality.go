@@ -1,0 +1,193 @@
+// Package quality measures what pruning cost: perplexity on a text, and how far a variant's predictions are from the
+// dense model's. It reads the logits of the very engine and file that serve requests, so that quantization counts.
+//
+// It neither loads models nor makes variants; it is given decoders.
+//
+// # Concurrency
+//
+// Measure uses its decoders from the calling goroutine alone, and several goroutines for the arithmetic on logits.
+package quality
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+	"time"
+
+	"prunellm/infer"
+)
+
+// Result is what was measured of one variant over all windows.
+type Result struct {
+	Perplexity    float64       // exp of the mean negative log likelihood of a token
+	KLToDense     float64       // mean Kullback-Leibler divergence of the variant from dense, nats a token
+	Top1Agreement float64       // share of positions at which both models' likeliest tokens agree
+	Tokens        int           // positions that count
+	Took          time.Duration // spent in the variant's decoder
+}
+
+// Windows cuts tokens into n windows of size tokens, one after the other from the start; n of 0 takes as many as there
+// are. A rest that fills no window is dropped.
+func Windows(tokens []infer.Token, size, n int) ([][]infer.Token, error) {
+	if size < 2 {
+		return nil, fmt.Errorf("window of %d tokens, want at least 2", size)
+	}
+	there := len(tokens) / size
+	if n == 0 {
+		n = there
+	}
+	if there == 0 || n > there {
+		return nil, fmt.Errorf("text has %d tokens, want at least %d for %d windows of %d", len(tokens), max(n, 1)*size, max(n, 1), size)
+	}
+	windows := make([][]infer.Token, n)
+	for i := range windows {
+		windows[i] = tokens[i*size : (i+1)*size]
+	}
+	return windows, nil
+}
+
+// Measure compares variants with the dense model on the same windows. Every position but a window's first counts: each
+// token is predicted from those before it in its window. All decoders share one vocabulary, and each takes a whole window
+// in one batch. done is called after each window; it may be nil.
+func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder, windows [][]infer.Token, done func(windows int)) ([]Result, error) {
+	for _, d := range append([]infer.Decoder{dense}, variants...) {
+		if d.VocabSize() != dense.VocabSize() {
+			return nil, fmt.Errorf("vocabularies of %d and %d tokens cannot be compared", d.VocabSize(), dense.VocabSize())
+		}
+	}
+	sums := make([]sums, len(variants))
+	reference := make([]float32, 0)
+	for i, window := range windows {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := decode(dense, window); err != nil {
+			return nil, err
+		}
+		reference = keep(reference[:0], dense, len(window)-1)
+		for v, decoder := range variants {
+			if decoder == dense {
+				sums[v].add(dense, reference, window)
+				continue
+			}
+			start := time.Now()
+			if err := decode(decoder, window); err != nil {
+				return nil, err
+			}
+			sums[v].took += time.Since(start)
+			sums[v].add(decoder, reference, window)
+		}
+		if done != nil {
+			done(i + 1)
+		}
+	}
+	results := make([]Result, len(variants))
+	for v := range sums {
+		if results[v] = sums[v].result(); math.IsNaN(results[v].Perplexity) {
+			return nil, errors.New("the model's logits are not finite")
+		}
+	}
+	return results, nil
+}
+
+// decode runs a window through a decoder from an empty sequence, all logits wanted but the last token's.
+func decode(d infer.Decoder, window []infer.Token) error {
+	if len(window) > d.BatchSize() || len(window) > d.ContextSize() {
+		return fmt.Errorf("window of %d tokens, the decoder takes %d", len(window), min(d.BatchSize(), d.ContextSize()))
+	}
+	if err := d.SequenceRemove(0, 0, -1); err != nil {
+		return err
+	}
+	entries := make([]infer.Entry, len(window))
+	for i, token := range window {
+		entries[i] = infer.Entry{Token: token, Position: i, Logits: i < len(window)-1}
+	}
+	return d.Decode(entries)
+}
+
+// keep copies the logits of n positions, float32[n, vocab], because the next Decode of a decoder overwrites them.
+func keep(dst []float32, d infer.Decoder, n int) []float32 {
+	for i := range n {
+		dst = append(dst, d.Logits(i)...)
+	}
+	return dst
+}
+
+// sums accumulates over positions, in float64 and in order of position, so that the same run gives the same figures.
+type sums struct {
+	negativeLog, divergence float64
+	agreed, tokens          int
+	took                    time.Duration
+}
+
+// add takes in one window. reference is the dense model's logits, float32[len(window)-1, vocab].
+func (s *sums) add(d infer.Decoder, reference []float32, window []infer.Token) {
+	n, vocab := len(window)-1, d.VocabSize()
+	positions := make([]position, n)
+	var wait sync.WaitGroup
+	workers := min(runtime.GOMAXPROCS(0), n)
+	for w := range workers {
+		wait.Go(func() {
+			for i := w; i < n; i += workers {
+				positions[i] = compare(reference[i*vocab:(i+1)*vocab], d.Logits(i), window[i+1])
+			}
+		})
+	}
+	wait.Wait()
+	for _, p := range positions {
+		s.negativeLog += p.negativeLog
+		s.divergence += p.divergence
+		if p.agreed {
+			s.agreed++
+		}
+	}
+	s.tokens += n
+}
+
+func (s *sums) result() Result {
+	n := float64(s.tokens)
+	return Result{
+		Perplexity: math.Exp(s.negativeLog / n), KLToDense: s.divergence / n, Top1Agreement: float64(s.agreed) / n,
+		Tokens: s.tokens, Took: s.took,
+	}
+}
+
+type position struct {
+	negativeLog, divergence float64
+	agreed                  bool
+}
+
+// compare takes the logits of both models at one position, float32[vocab], and the token that follows.
+func compare(dense, variant []float32, next infer.Token) position {
+	denseTop, denseLog := logSumExp(dense)
+	top, log := logSumExp(variant)
+	p := position{negativeLog: log - float64(variant[next]), agreed: denseTop == top}
+	for i, logit := range dense {
+		logP := float64(logit) - denseLog
+		if logP > -40 { // below, the term cannot show in a float32 logit's sum
+			p.divergence += math.Exp(logP) * (logP - (float64(variant[i]) - log))
+		}
+	}
+	p.divergence = max(0, p.divergence)
+	return p
+}
+
+// logSumExp returns the index of the largest logit, the lowest one of equals, and log sum exp of all.
+func logSumExp(logits []float32) (top int, log float64) {
+	for i, v := range logits {
+		if v > logits[top] {
+			top = i
+		}
+	}
+	largest := float64(logits[top])
+	sum := 0.0
+	for _, v := range logits {
+		if x := float64(v) - largest; x > -40 {
+			sum += math.Exp(x)
+		}
+	}
+	return top, largest + math.Log(sum)
+}

@@ -1,0 +1,337 @@
+package redisstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"prunellm/internal/diskstore"
+	"prunellm/internal/redisstore/redistest"
+	"prunellm/internal/variant"
+	"prunellm/internal/variant/storetest"
+)
+
+// syncBuffer is a log that several goroutines write to.
+type syncBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *syncBuffer) count(text string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Count(b.buffer.String(), text)
+}
+
+// layered is a Layered store of a disk store and a Redis store, with what tests look at.
+type layered struct {
+	*variant.Layered
+	disk  *diskstore.Store
+	redis *Store
+	dir   string
+	log   *syncBuffer
+}
+
+func openLayered(t *testing.T, url string, hooks variant.Hooks) layered {
+	t.Helper()
+	l := layered{dir: t.TempDir(), log: &syncBuffer{}}
+	log := slog.New(slog.NewTextHandler(l.log, nil))
+	var err error
+	if l.disk, err = diskstore.Open(l.dir, diskstore.Options{Log: log, Hooks: hooks}); err != nil {
+		t.Fatal(err)
+	}
+	l.redis = openTest(t, Options{URL: url, Log: log, Hooks: hooks, Timeout: 300 * time.Millisecond, LeaseTTL: 400 * time.Millisecond})
+	l.Layered = variant.NewLayered(variant.LayeredOptions{Local: l.disk, Remote: l.redis, Log: log, Retry: 20 * time.Millisecond})
+	t.Cleanup(func() {
+		l.Close()
+		l.Close()
+		l.disk.Close()
+	})
+	return l
+}
+
+// dropDisk removes the local copy.
+func (l layered) dropDisk(t *testing.T, key variant.Key) {
+	t.Helper()
+	if err := l.disk.Delete(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLayeredSuite(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client()
+	storetest.Suite(t, func(t *testing.T, hooks variant.Hooks) storetest.Backend {
+		server.Do("FLUSHALL")
+		l := openLayered(t, server.URL, hooks)
+		return storetest.Backend{Store: l, Rewrite: func(t *testing.T, key variant.Key, change func([]byte) []byte) {
+			t.Helper()
+			rewrite(t, client, entryKey(key), change)
+			path := filepath.Join(l.dir, filepath.FromSlash(strings.Replace(key.String(), "v1/", "v1/values/", 1)))
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, change(data), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}}
+	})
+}
+
+func TestLayeredLeaseSuite(t *testing.T) {
+	server := redistest.Start(t)
+	storetest.LeaseSuite(t, func(t *testing.T, n int) []storetest.Replica {
+		server.Do("FLUSHALL")
+		replicas := make([]storetest.Replica, n)
+		for i := range replicas {
+			l := openLayered(t, server.URL, variant.Hooks{})
+			replicas[i] = storetest.Replica{Store: l, Leaser: l}
+		}
+		return replicas
+	})
+}
+
+// TestLayeredFills has a second replica with an empty disk: the first read comes from Redis, the next from its disk.
+func TestLayeredFills(t *testing.T) {
+	server := redistest.Start(t)
+	var mu sync.Mutex
+	var events []string
+	hooks := variant.Hooks{
+		OnHit: func(store string, kind variant.Kind) {
+			mu.Lock()
+			defer mu.Unlock()
+			events = append(events, "hit "+store)
+		},
+		OnMiss: func(store string, kind variant.Kind) {
+			mu.Lock()
+			defer mu.Unlock()
+			events = append(events, "miss "+store)
+		},
+	}
+	first := openLayered(t, server.URL, variant.Hooks{})
+	key := storetest.Key(variant.KindDown, "0.2")
+	value := storetest.Value(1, 200<<10)
+	if err := first.Put(t.Context(), key, value); err != nil {
+		t.Fatal(err)
+	}
+	second := openLayered(t, server.URL, hooks)
+	for range 2 {
+		if got, err := second.Get(t.Context(), key); err != nil || !bytes.Equal(got, value) {
+			t.Fatalf("Get = %d bytes, %v", len(got), err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if got := strings.Join(events, ", "); got != "miss disk, hit redis, hit disk" {
+		t.Errorf("events: %s", got)
+	}
+}
+
+// TestLayeredOutage kills Redis before, between and during operations: all succeed, a warning is logged once per outage,
+// nothing but the first operation waits, and what was put meanwhile is in Redis afterwards.
+func TestLayeredOutage(t *testing.T) {
+	server := redistest.Start(t)
+	l := openLayered(t, server.URL, variant.Hooks{})
+	key := func(s string) variant.Key { return storetest.Key(variant.KindPlan, s) }
+	if err := l.Put(t.Context(), key("before"), []byte("before")); err != nil {
+		t.Fatal(err)
+	}
+	for outage := 1; outage <= 2; outage++ {
+		server.Kill()
+		for i := range 20 {
+			start := time.Now()
+			if err := l.Put(t.Context(), key("during"), []byte("during")); err != nil {
+				t.Fatalf("Put = %v", err)
+			}
+			if got, err := l.Get(t.Context(), key("before")); err != nil || string(got) != "before" {
+				t.Fatalf("Get = %q, %v", got, err)
+			}
+			if _, err := l.Get(t.Context(), key("missing")); !errors.Is(err, variant.ErrNotFound) {
+				t.Fatalf("Get of nothing = %v", err)
+			}
+			if keys, err := l.List(t.Context(), key("").Model, variant.KindPlan); err != nil || len(keys) < 2 {
+				t.Fatalf("List = %v, %v", keys, err)
+			}
+			lease, ok, err := l.Acquire(t.Context(), key("leased"))
+			if err != nil || !ok {
+				t.Fatalf("Acquire = %v, %v", ok, err)
+			}
+			if err := errors.Join(lease.SetProgress(t.Context(), []byte("1")), lease.Put(t.Context(), key("leased"), []byte("leased")), lease.Close()); err != nil {
+				t.Fatalf("lease during the outage: %v", err)
+			}
+			if took := time.Since(start); i > 0 && took > 250*time.Millisecond {
+				t.Errorf("round %d took %v: it waits for a dead Redis", i, took)
+			}
+		}
+		if l.RemoteUp() {
+			t.Error("a dead Redis counts as up")
+		}
+		if n := l.log.count("shared cache not usable"); n != outage {
+			t.Errorf("%d warnings in %d outages", n, outage)
+		}
+		server.Restart()
+		for _, s := range []string{"before", "during", "leased"} { // "before" is read below, which shows that Redis lost it
+			redistest.Eventually(t, func() error {
+				if _, err := l.Get(t.Context(), key("before")); err != nil {
+					return err
+				}
+				_, err := l.redis.Get(t.Context(), key(s))
+				return err
+			})
+		}
+		if n := l.log.count("shared cache is back"); n != outage {
+			t.Errorf("%d recoveries logged in %d outages", n, outage)
+		}
+	}
+}
+
+// TestLayeredSilent has a Redis that hangs: one operation waits for the timeout, the others do not.
+func TestLayeredSilent(t *testing.T) {
+	server := redistest.Start(t)
+	l := openLayered(t, server.URL, variant.Hooks{})
+	if err := l.Put(t.Context(), storetest.Key(variant.KindPlan, "a"), []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	server.Pause()
+	start := time.Now()
+	for range 50 {
+		if _, err := l.Get(t.Context(), storetest.Key(variant.KindPlan, "b")); !errors.Is(err, variant.ErrNotFound) {
+			t.Fatalf("Get = %v", err)
+		}
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("50 reads took %v beside a silent Redis with a timeout of 0.3 s", took)
+	}
+	server.Resume()
+	redistest.Eventually(t, func() error {
+		if !l.RemoteUp() {
+			return errors.New("still down")
+		}
+		return nil
+	})
+}
+
+// TestLayeredFull has a Redis that refuses writes: reads go on, values stay local and are published when it has room.
+func TestLayeredFull(t *testing.T) {
+	server := redistest.Start(t)
+	l := openLayered(t, server.URL, variant.Hooks{})
+	old, young := storetest.Key(variant.KindPlan, "old"), storetest.Key(variant.KindPlan, "young")
+	if err := l.Put(t.Context(), old, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	server.Do("CONFIG", "SET", "maxmemory", "1")
+	for range 5 {
+		if err := l.Put(t.Context(), young, []byte("young")); err != nil {
+			t.Fatalf("Put on a full Redis = %v", err)
+		}
+		l.dropDisk(t, old)
+		if got, err := l.Get(t.Context(), old); err != nil || string(got) != "old" {
+			t.Fatalf("Get from a full Redis = %q, %v", got, err)
+		}
+	}
+	if n := l.log.count("shared cache refuses writes"); n != 1 {
+		t.Errorf("%d warnings, want 1", n)
+	}
+	server.Do("CONFIG", "SET", "maxmemory", "0")
+	redistest.Eventually(t, func() error { _, err := l.redis.Get(t.Context(), young); return err })
+	redistest.Eventually(t, func() error {
+		if l.log.count("takes writes again") != 1 {
+			return errors.New("recovery not logged")
+		}
+		return nil
+	})
+}
+
+// TestLayeredStartsWithoutRedis begins while Redis is away.
+func TestLayeredStartsWithoutRedis(t *testing.T) {
+	server := redistest.Start(t)
+	server.Kill()
+	l := openLayered(t, server.URL, variant.Hooks{})
+	key := storetest.Key(variant.KindScores, "")
+	var computed atomic.Int32
+	value, err := (variant.Sharing{Store: l, Leaser: l, Log: slog.New(slog.DiscardHandler)}).Value(t.Context(), key,
+		func(context.Context, variant.Lease) ([]byte, error) { computed.Add(1); return []byte("scores"), nil })
+	if err != nil || string(value) != "scores" || computed.Load() != 1 {
+		t.Fatalf("Value = %q, %v after %d computations", value, err, computed.Load())
+	}
+	server.Restart()
+	redistest.Eventually(t, func() error { _, err := l.redis.Get(t.Context(), key); return err })
+}
+
+// TestLayeredStale has a leader that lost its lease to another while it computed: its value is refused by Redis, kept on
+// its own disk, and the error says so.
+func TestLayeredStale(t *testing.T) {
+	server := redistest.Start(t)
+	l := openLayered(t, server.URL, variant.Hooks{})
+	key := storetest.Key(variant.KindScores, "")
+	lease := storetest.Acquire(t, l, key)
+	defer lease.Close()
+	server.Do("SET", leaseKey(key), "another", "PX", "60000")
+	server.Do("SET", fenceKey(key), "99999999999999999")
+	if err := lease.Put(t.Context(), key, []byte("mine")); !errors.Is(err, variant.ErrStaleLease) {
+		t.Fatalf("Put = %v, want ErrStaleLease", err)
+	}
+	if _, err := l.redis.Get(t.Context(), key); !errors.Is(err, variant.ErrNotFound) {
+		t.Errorf("Redis has the refused value: %v", err)
+	}
+	if value, err := l.disk.Get(t.Context(), key); err != nil || string(value) != "mine" {
+		t.Errorf("disk has %q, %v", value, err)
+	}
+	if !l.RemoteUp() {
+		t.Error("a refusal counts as an outage")
+	}
+}
+
+// TestLayeredCorruptRemote deletes, counts and reports as missing what is damaged in Redis alone.
+func TestLayeredCorruptRemote(t *testing.T) {
+	server := redistest.Start(t)
+	var corrupt atomic.Int32
+	l := openLayered(t, server.URL, variant.Hooks{OnCorrupt: func(string, variant.Kind) { corrupt.Add(1) }})
+	key := storetest.Key(variant.KindScores, "")
+	if err := l.Put(t.Context(), key, []byte("scores")); err != nil {
+		t.Fatal(err)
+	}
+	rewrite(t, server.Client(), entryKey(key), func(b []byte) []byte { b[len(b)-1] ^= 1; return b })
+	l.dropDisk(t, key)
+	if _, err := l.Get(t.Context(), key); !errors.Is(err, variant.ErrNotFound) {
+		t.Fatalf("Get = %v, want ErrNotFound", err)
+	}
+	if corrupt.Load() != 1 || !l.RemoteUp() {
+		t.Errorf("counted %d times, up %v", corrupt.Load(), l.RemoteUp())
+	}
+}
+
+// TestLayeredBrokenDisk serves from Redis when the local store cannot be read, and reports when it cannot be written.
+func TestLayeredBrokenDisk(t *testing.T) {
+	server := redistest.Start(t)
+	l := openLayered(t, server.URL, variant.Hooks{})
+	key := storetest.Key(variant.KindScores, "")
+	if err := l.Put(t.Context(), key, []byte("scores")); err != nil {
+		t.Fatal(err)
+	}
+	l.disk.Close()
+	if got, err := l.Get(t.Context(), key); err != nil || string(got) != "scores" {
+		t.Errorf("Get = %q, %v", got, err)
+	}
+	if err := l.Put(t.Context(), key, []byte("other")); err == nil {
+		t.Error("Put without a disk succeeds")
+	}
+	if got, err := l.redis.Get(t.Context(), key); err != nil || string(got) != "other" {
+		t.Errorf("Redis has %q, %v", got, err)
+	}
+}

@@ -1,0 +1,232 @@
+// Package redistest starts real redis-server processes for tests and breaks them in chosen ways.
+package redistest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Server is a redis-server process that ends with the test.
+type Server struct {
+	// URL reaches it over TCP on the loopback address, or over TLS when the arguments ask for it.
+	URL string
+	// Port is its TCP port.
+	Port int
+	// Socket is the path of its unix socket.
+	Socket string
+
+	t    testing.TB
+	args []string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+	log  *bytes.Buffer // valid once done is closed
+}
+
+// Start runs redis-server with further arguments, without persistence, in a directory of the test's own, and waits until
+// it answers. Without a redis-server the test is skipped, or fails when the environment says CI=true.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return start(t, "", append([]string{"--save", "", "--appendonly", "no"}, args...))
+}
+
+// StartSentinel runs a Sentinel that watches the master under the given name and replaces it after half a second.
+func StartSentinel(t testing.TB, master *Server, name string) *Server {
+	t.Helper()
+	config := fmt.Sprintf("sentinel monitor %[1]s 127.0.0.1 %[2]d 1\nsentinel down-after-milliseconds %[1]s 500\nsentinel failover-timeout %[1]s 2000\n", name, master.Port)
+	return start(t, config, []string{"--sentinel"})
+}
+
+func start(t testing.TB, config string, args []string) *Server {
+	t.Helper()
+	Require(t)
+	// Unix socket paths are short, and test names are not.
+	dir, err := os.MkdirTemp("", "redistest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &Server{t: t, Socket: filepath.Join(dir, "s")}
+	file := filepath.Join(dir, "redis.conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // a free port may be taken before the server takes it
+		s.Port = FreePort(t)
+		s.args = append([]string{file, "--port", fmt.Sprint(s.Port), "--bind", "127.0.0.1", "--unixsocket", s.Socket, "--dir", dir, "--daemonize", "no"}, args...)
+		if err = s.launch(); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.URL = fmt.Sprintf("redis://127.0.0.1:%d", s.Port)
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// StartCluster runs n masters that share the slots of a Cluster, and waits until all of them find it whole.
+func StartCluster(t testing.TB, n int) []*Server {
+	t.Helper()
+	nodes := make([]*Server, n)
+	buses := make([]int, n)
+	for i := range nodes {
+		buses[i] = FreePort(t)
+		nodes[i] = Start(t, "--cluster-enabled", "yes", "--cluster-port", fmt.Sprint(buses[i]))
+		nodes[i].Do("CLUSTER", "ADDSLOTSRANGE", i*16384/n, (i+1)*16384/n-1)
+	}
+	for i, node := range nodes[1:] {
+		nodes[0].Do("CLUSTER", "MEET", "127.0.0.1", node.Port, buses[i+1])
+	}
+	for _, node := range nodes {
+		Eventually(t, func() error {
+			info := node.Do("CLUSTER", "INFO").(string)
+			if !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d", n)) {
+				return fmt.Errorf("cluster is not whole: %s", info)
+			}
+			return nil
+		})
+	}
+	return nodes
+}
+
+// Require skips or fails the test when there is no redis-server.
+func Require(t testing.TB) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("redis-server is missing: run make setup")
+		}
+		t.Skip("redis-server is missing: run make setup")
+	}
+}
+
+// FreePort is a TCP port of the loopback address that nothing listens on.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Restart starts the process anew, empty, on the same port after Kill.
+func (s *Server) Restart() {
+	s.t.Helper()
+	if err := s.launch(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// launch starts the process and waits until it answers.
+func (s *Server) launch() error {
+	s.log = &bytes.Buffer{}
+	s.cmd = exec.Command("redis-server", s.args...)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	cmd, done := s.cmd, make(chan struct{})
+	s.done = done
+	go func() {
+		cmd.Wait() // killed on purpose: the status says nothing
+		close(done)
+	}()
+	return s.waitReady()
+}
+
+// waitReady asks over the unix socket, which works whatever TLS and passwords say, until any answer comes.
+func (s *Server) waitReady() error {
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		conn, err := net.Dial("unix", s.Socket)
+		if err == nil {
+			answer := make([]byte, 1)
+			conn.SetDeadline(time.Now().Add(5 * time.Second))
+			fmt.Fprint(conn, "PING\r\n")
+			_, err = conn.Read(answer)
+			conn.Close()
+			if err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-s.done:
+			return fmt.Errorf("redis-server ended: %s", s.log)
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			s.Kill()
+			return fmt.Errorf("redis-server does not answer: %w", err)
+		}
+	}
+}
+
+// Kill ends the process at once, as kill -9 does, and waits until it is gone. It is idempotent.
+func (s *Server) Kill() {
+	s.cmd.Process.Kill()
+	<-s.done
+	os.Remove(s.Socket)
+}
+
+// Pause stops the process without closing its connections; Resume lets it go on.
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused process go on.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Client is a plain client on the unix socket for looking at keys and changing them. It ends with the test.
+func (s *Server) Client() *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: s.Socket})
+	s.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// Do runs one command on a new connection and fails the test on an error.
+func (s *Server) Do(args ...any) any {
+	s.t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: s.Socket})
+	defer c.Close()
+	answer, err := c.Do(context.Background(), args...).Result()
+	if err != nil && err != redis.Nil {
+		s.t.Fatalf("%v: %v", args, err)
+	}
+	return answer
+}
+
+// Eventually calls probe until it returns nil, and fails the test with its last error after a generous time.
+func Eventually(t testing.TB, probe func() error) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := probe()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still not after 30 s: %v", err)
+		}
+		time.Sleep(5 * time.Millisecond) // between two looks; nothing depends on its length
+	}
+}

@@ -1,0 +1,154 @@
+package redisstore
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"prunellm/internal/redisstore/redistest"
+	"prunellm/internal/variant"
+	"prunellm/internal/variant/storetest"
+)
+
+// TestCluster runs the suites against three masters: everything of a model must stay in one slot.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	nodes := redistest.StartCluster(t, 3)
+	url := fmt.Sprintf("redis-cluster://127.0.0.1:%d,127.0.0.1:%d", nodes[0].Port, nodes[1].Port)
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{fmt.Sprintf("127.0.0.1:%d", nodes[2].Port)}})
+	defer client.Close()
+	flush := func() {
+		for _, node := range nodes {
+			node.Do("FLUSHALL")
+		}
+	}
+	storetest.Suite(t, func(t *testing.T, hooks variant.Hooks) storetest.Backend {
+		flush()
+		s := openTest(t, Options{URL: url, Hooks: hooks})
+		return storetest.Backend{Store: s, Rewrite: func(t *testing.T, key variant.Key, change func([]byte) []byte) {
+			t.Helper()
+			rewrite(t, client, entryKey(key), change)
+		}}
+	})
+	storetest.LeaseSuite(t, func(t *testing.T, n int) []storetest.Replica {
+		flush()
+		replicas := make([]storetest.Replica, n)
+		for i := range replicas {
+			s := openTest(t, Options{URL: url})
+			replicas[i] = storetest.Replica{Store: s, Leaser: s}
+		}
+		return replicas
+	})
+}
+
+// TestSentinelFailover kills the master: the replica that takes its place has the values, and the store finds it.
+func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
+	master := redistest.Start(t)
+	replica := redistest.Start(t, "--replicaof", "127.0.0.1", fmt.Sprint(master.Port))
+	sentinel := redistest.StartSentinel(t, master, "main")
+	redistest.Eventually(t, func() error {
+		if info := master.Do("INFO", "replication").(string); !strings.Contains(info, "state=online") {
+			return errors.New("replica is not in sync")
+		}
+		if slaves := sentinel.Do("SENTINEL", "REPLICAS", "main").([]any); len(slaves) != 1 {
+			return errors.New("sentinel does not know the replica")
+		}
+		return nil
+	})
+	s := openTest(t, Options{URL: fmt.Sprintf("redis-sentinel://127.0.0.1:%d/main/0", sentinel.Port)})
+	key := storetest.Key(variant.KindDown, "0.2")
+	value := storetest.Value(1, 200<<10)
+	if err := s.Put(t.Context(), key, value); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, func() error {
+		if n := replica.Do("DBSIZE").(int64); n != 3 {
+			return fmt.Errorf("replica has %d keys", n)
+		}
+		return nil
+	})
+	master.Kill()
+	redistest.Eventually(t, func() error {
+		got, err := s.Get(t.Context(), key)
+		if err == nil && !bytes.Equal(got, value) {
+			t.Fatal("wrong bytes after the failover")
+		}
+		return err
+	})
+	redistest.Eventually(t, func() error { return s.Put(t.Context(), key, []byte("after")) })
+}
+
+// TestTLS checks the server's certificate: against the given file it is right, against the system's it is not.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	cert, key := selfSigned(t)
+	port := redistest.FreePort(t)
+	redistest.Start(t, "--tls-port", fmt.Sprint(port), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
+	url := fmt.Sprintf("rediss://127.0.0.1:%d", port)
+	s := openTest(t, Options{URL: url, CAFile: cert})
+	entry := storetest.Key(variant.KindPlan, "0.2")
+	if err := s.Put(t.Context(), entry, []byte("x")); err != nil {
+		t.Fatalf("Put over TLS = %v", err)
+	}
+	if value, err := s.Get(t.Context(), entry); err != nil || string(value) != "x" {
+		t.Fatalf("Get over TLS = %q, %v", value, err)
+	}
+	unavailable(t, openTest(t, Options{URL: url}), 2*time.Second)
+	unavailable(t, openTest(t, Options{URL: strings.Replace(url, "rediss", "redis", 1), Timeout: 300 * time.Millisecond}), 2*time.Second)
+	for name, o := range map[string]Options{
+		"missing": {URL: url, CAFile: filepath.Join(t.TempDir(), "none")}, "no certificate": {URL: url, CAFile: key}, "no tls": {URL: "redis://localhost", CAFile: cert},
+	} {
+		if s, err := Open(o); err == nil {
+			s.Close()
+			t.Errorf("%s: Open succeeds", name)
+		}
+	}
+}
+
+// selfSigned writes a certificate for 127.0.0.1, which is its own authority, and its key.
+func selfSigned(t *testing.T) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redis"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	err = errors.Join(
+		os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600),
+		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}), 0o600),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certFile, keyFile
+}

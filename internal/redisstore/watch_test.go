@@ -1,0 +1,72 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"prunellm/internal/redisstore/redistest"
+	"prunellm/internal/variant"
+	"prunellm/internal/variant/storetest"
+)
+
+// TestWatch hears of entries from before, by publication, by polling alone, and after a restart of Redis.
+func TestWatch(t *testing.T) {
+	for name, interval := range map[string]time.Duration{"published": time.Hour, "polled": 20 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			args := []string{}
+			if name == "polled" { // publications do not arrive
+				args = []string{"--rename-command", "PUBLISH", ""}
+			}
+			server := redistest.Start(t, args...)
+			watcher, writer := openTest(t, Options{URL: server.URL}), openTest(t, Options{URL: server.URL})
+			ctx, cancel := context.WithCancel(t.Context())
+			heard := make(chan variant.Key, 16)
+			done := make(chan error, 1)
+			put := func(detail string) variant.Key {
+				key := storetest.Key(variant.KindPlan, detail)
+				redistest.Eventually(t, func() error { return writer.Put(t.Context(), key, []byte(detail)) })
+				return key
+			}
+			wantHeard := func(want variant.Key) {
+				t.Helper()
+				select {
+				case got := <-heard:
+					if got != want {
+						t.Fatalf("heard of %s, want %s", got, want)
+					}
+				case <-time.After(30 * time.Second):
+					t.Fatalf("never heard of %s", want)
+				}
+			}
+			before := put("before")
+			go func() { done <- watcher.Watch(ctx, storetest.Model, interval, func(key variant.Key) { heard <- key }) }()
+			wantHeard(before)
+			if name == "published" {
+				redistest.Eventually(t, func() error {
+					if n := server.Do("PUBSUB", "NUMSUB", channel(storetest.Model)).([]any)[1].(int64); n != 1 {
+						return errors.New("not subscribed")
+					}
+					return nil
+				})
+			}
+			wantHeard(put("0.2"))
+			wantHeard(put("0.2")) // replaced
+			wantHeard(put("0.4"))
+			if name == "polled" {
+				server.Kill()
+				server.Restart()
+				wantHeard(put("later"))
+			}
+			cancel()
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Errorf("Watch = %v, want context.Canceled", err)
+			}
+		})
+	}
+	s := openTest(t, Options{URL: "redis://127.0.0.1:1"})
+	if err := s.Watch(t.Context(), "../..", time.Second, nil); err == nil {
+		t.Error("Watch accepts a model that is no digest")
+	}
+}

@@ -1,0 +1,144 @@
+// Package tinymodel writes a small random language model as a GGUF file that llama.cpp loads, for tests: all shapes and
+// names of a real one, a working byte-level tokenizer and a chat template, in a few hundred kilobytes.
+//
+// Its text is noise, but its logits are spread (a standard deviation of one or two) and depend on every weight, so
+// comparing them with another implementation finds a wrong name, permutation or rotation. Some MLP neurons matter much
+// more than others, so rankings have something to rank. The same options give the same bytes.
+package tinymodel
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math"
+	"math/rand/v2"
+
+	"prunellm/convert/gguf"
+	"prunellm/models"
+)
+
+// Options describe the model. The zero value is a tied two-layer llama in F32.
+type Options struct {
+	Architecture string    // "llama" (default), "deci", "qwen2" or "qwen3"
+	Untied       bool      // an output matrix of its own
+	Seed         uint64    // of the weights
+	Layers       int       // default 2
+	Hidden       int       // default 64
+	Heads        int       // default 4
+	KVHeads      int       // default 2
+	HeadDim      int       // default Hidden/Heads
+	FFN          []int     // width of each layer, default 96; differing widths need "deci"
+	Context      int       // default 512
+	RoPEFactors  []float32 // float32[HeadDim/2], llama and deci
+	Name         string    // general.name, default "Tiny"
+	Type         gguf.Type // of the matrices, default F32
+	// Quantize encodes float32[rows, rowLen] as Type; nil will do for F32, F16 and BF16.
+	Quantize func(kind gguf.Type, values []float32, rowLen int) ([]byte, error)
+	Keys     []gguf.KV // set or added after all others
+}
+
+// Config is the architecture that Write gives the model, with all defaults filled in.
+func (o Options) Config() models.Config {
+	pick := func(value, fallback int) int {
+		if value == 0 {
+			return fallback
+		}
+		return value
+	}
+	c := models.Config{
+		Architecture: o.Architecture, Name: o.Name, VocabSize: len(vocabulary()), HiddenSize: pick(o.Hidden, 64),
+		Layers: pick(o.Layers, 2), Heads: pick(o.Heads, 4), KVHeads: pick(o.KVHeads, 2), FFN: o.FFN,
+		ContextLength: pick(o.Context, 512), RMSEpsilon: float64(float32(1e-5)), RoPEBase: 10000, RoPEFactors: o.RoPEFactors,
+		TiedEmbeddings: !o.Untied,
+	}
+	if c.Architecture == "" {
+		c.Architecture = "llama"
+	}
+	if c.Name == "" {
+		c.Name = "Tiny"
+	}
+	c.HeadDim = pick(o.HeadDim, c.HiddenSize/c.Heads)
+	c.RoPEDim = c.HeadDim
+	if c.FFN == nil {
+		for range c.Layers {
+			c.FFN = append(c.FFN, 96)
+		}
+	}
+	c.AttentionBias = c.Architecture == "qwen2"
+	c.QKNorm = c.Architecture == "qwen3"
+	if c.AttentionBias || c.QKNorm {
+		c.RoPEStyle = models.RoPEHalves
+	}
+	return c
+}
+
+// Write writes the model to path.
+func Write(path string, o Options) error {
+	config := o.Config()
+	if err := config.Validate(); err != nil {
+		return fmt.Errorf("tiny model: %w", err)
+	}
+	var tensors []gguf.Source
+	for _, slot := range config.Slots() {
+		tensors = append(tensors, o.tensor(config, slot))
+	}
+	return gguf.Write(context.Background(), path, o.keys(config), tensors)
+}
+
+func (o Options) tensor(config models.Config, slot models.Slot) gguf.Source {
+	shape := config.TensorShape(slot.Role, slot.Layer)
+	kind := gguf.F32
+	if len(shape) == 2 {
+		kind = o.Type
+	}
+	return gguf.Source{Name: slot.Name(), Type: kind, Shape: shape, Write: func(_ context.Context, w io.Writer) error {
+		values := o.weights(config, slot, shape)
+		encode := o.Quantize
+		if !kind.Quantized() || encode == nil {
+			encode = func(kind gguf.Type, values []float32, _ int) ([]byte, error) { return gguf.EncodeFloats(kind, values) }
+		}
+		raw, err := encode(kind, values, shape[len(shape)-1])
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(raw)
+		return err
+	}}
+}
+
+// weights draws float32[shape...]. Every tensor has a stream of its own, so that one does not depend on the others.
+func (o Options) weights(config models.Config, slot models.Slot, shape []int) []float32 {
+	if slot.Role == models.RoPEFreqs {
+		return config.RoPEFactors
+	}
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(slot.Name())) // a hash never fails
+	random := rand.New(rand.NewPCG(o.Seed, hash.Sum64()))
+	size := 1
+	for _, d := range shape {
+		size *= d
+	}
+	values := make([]float32, size)
+	mean, deviation := 0.0, 1.2/math.Sqrt(float64(shape[len(shape)-1]))
+	switch {
+	case slot.Role == models.TokenEmbedding || slot.Role == models.Output:
+		deviation = 2 / math.Sqrt(float64(config.HiddenSize)) // of the logits: 2
+	case slot.Role == models.AttnQBias || slot.Role == models.AttnKBias || slot.Role == models.AttnVBias:
+		deviation = 0.3
+	case len(shape) == 1: // norms
+		mean, deviation = 1, 0.2
+	}
+	for i := range values {
+		values[i] = float32(mean + deviation*random.NormFloat64())
+	}
+	if slot.Role == models.FFNUp { // neurons of differing weight
+		for row := range shape[0] {
+			scale := float32(math.Exp(random.NormFloat64()))
+			for i := row * shape[1]; i < (row+1)*shape[1]; i++ {
+				values[i] *= scale
+			}
+		}
+	}
+	return values
+}

@@ -1,0 +1,264 @@
+package variant_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"prunellm/convert"
+	"prunellm/convert/gguf"
+	"prunellm/internal/diskstore"
+	"prunellm/internal/tinymodel"
+	"prunellm/internal/variant"
+	"prunellm/models"
+	"prunellm/prune"
+)
+
+// countingRunner does jobs in this process with made-up scores, and counts what it was asked for.
+type countingRunner struct {
+	model          *models.GGUF
+	calibrations   int
+	scores, refits int
+	fail           error
+}
+
+func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func(variant.Progress)) (variant.Outputs, error) {
+	if r.fail != nil {
+		return variant.Outputs{}, r.fail
+	}
+	config := r.model.Config()
+	return job.Run(ctx, variant.Tools{
+		Config: config,
+		Tokens: func(context.Context, variant.Spec, func(prune.Progress)) ([][]int32, error) {
+			r.calibrations++
+			return [][]int32{{1, 2, 3}, {4, 5, 6}}, nil
+		},
+		Score: func(_ context.Context, _ [][]int32, recipe prune.Recipe, report func(prune.Progress)) (*prune.Scores, error) {
+			r.scores++
+			report(prune.Progress{Stage: "stage1", Done: 1, Total: 2})
+			random := rand.New(rand.NewPCG(recipe.Seed, 1))
+			rows := make([][]float32, config.Layers)
+			for layer, width := range config.FFN {
+				rows[layer] = make([]float32, width)
+				for i := range rows[layer] {
+					rows[layer][i] = random.Float32()
+				}
+			}
+			return &prune.Scores{Stage1: rows, Stage2: rows}, nil
+		},
+		Refit: func(_ context.Context, plan *prune.Plan, _ [][]int32, _ func(prune.Progress)) ([][]float32, error) {
+			r.refits++
+			down := make([][]float32, config.Layers)
+			for layer, width := range plan.Widths() {
+				down[layer] = make([]float32, config.HiddenSize*width)
+				for i := range down[layer] {
+					down[layer][i] = float32(i%7) / 8
+				}
+			}
+			return down, nil
+		},
+		EncodeDown: func(fileType convert.FileType, down [][]float32) ([]byte, error) {
+			return variant.EncodeDown(r.model, fileType, down, convert.Codec{})
+		},
+	}, progress)
+}
+
+// workshop is a builder on a tiny model with a real disk store.
+type workshop struct {
+	*variant.Builder
+	runner  *countingRunner
+	passes  int
+	corrupt int
+}
+
+func newWorkshop(t *testing.T, cache string) *workshop {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tiny.gguf")
+	if err := tinymodel.Write(path, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
+		t.Fatal(err)
+	}
+	model, err := models.OpenGGUF(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := diskstore.Options{Log: slog.New(slog.DiscardHandler)}
+	disk, err := diskstore.Open(cache, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := diskstore.OpenFiles(cache, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _, _ = files.Close(), disk.Close(), model.Close() })
+	w := &workshop{runner: &countingRunner{model: model}}
+	w.Builder = &variant.Builder{
+		Model: model, Name: "tiny", Store: disk, Leaser: disk, Files: files, Runner: w.runner, Tool: "test",
+		Log: options.Log, Scored: func() { w.passes++ }, Corrupt: func(variant.Kind) { w.corrupt++ },
+	}
+	return w
+}
+
+func spec(ratio float64) variant.Spec {
+	recipe := prune.DefaultRecipe()
+	recipe.Tokens, recipe.Calibration = 6, "self"
+	return variant.Spec{
+		Ratio: ratio, Recipe: recipe, Calibration: variant.Calibration{Length: 3}, Budget: prune.Uniform,
+		Reconstruct: true, FileType: convert.Keep,
+	}
+}
+
+func (w *workshop) build(t *testing.T, s variant.Spec) variant.Built {
+	t.Helper()
+	built, err := w.Build(t.Context(), s, nil)
+	if err != nil {
+		t.Fatalf("Build(%+v) = %v", s, err)
+	}
+	return built
+}
+
+// Scores are computed once for all ratios, and what was built is found again by the next process.
+func TestBuildComputesOnce(t *testing.T) {
+	cache := t.TempDir()
+	w := newWorkshop(t, cache)
+	first := w.build(t, spec(0.2))
+	if w.runner.calibrations != 1 || w.runner.scores != 1 || w.runner.refits != 1 || w.passes != 1 {
+		t.Fatalf("first build: %+v, %d passes, want one of each", *w.runner, w.passes)
+	}
+	w.build(t, spec(0.1))
+	if w.runner.calibrations != 1 || w.runner.scores != 1 || w.runner.refits != 2 {
+		t.Errorf("second ratio: %+v, want a second refit and nothing else", *w.runner)
+	}
+	again := newWorkshop(t, cache)
+	if built := again.build(t, spec(0.2)); built.Path != first.Path || built.Digest != first.Digest {
+		t.Errorf("next process built %+v, want %+v", built, first)
+	}
+	if *again.runner != (countingRunner{model: again.runner.model}) || again.passes != 0 {
+		t.Errorf("next process computed %+v", *again.runner)
+	}
+}
+
+// An empty file cache is filled from stored values alone, with the same bytes.
+func TestAssembleFromStore(t *testing.T) {
+	cache := t.TempDir()
+	w := newWorkshop(t, cache)
+	before := read(t, w.build(t, spec(0.2)).Path)
+	if err := os.RemoveAll(filepath.Join(cache, "v1", "files")); err != nil {
+		t.Fatal(err)
+	}
+	again := newWorkshop(t, cache)
+	if after := read(t, again.build(t, spec(0.2)).Path); after != before {
+		t.Error("file assembled from the store differs")
+	}
+	if again.runner.scores != 0 || again.runner.refits != 0 {
+		t.Errorf("computed %+v, want nothing", *again.runner)
+	}
+}
+
+// What the file holds is what was asked: widths, the refit, provenance.
+func TestBuiltFile(t *testing.T) {
+	w := newWorkshop(t, t.TempDir())
+	built := w.build(t, spec(0.2))
+	file, err := gguf.Open(built.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	p, ok := convert.ReadProvenance(file)
+	if !ok || p.Ratio != 0.2 || !p.Reconstructed || p.SourceName != "tiny" || p.RatioReached != built.Reached {
+		t.Errorf("provenance = %+v, want ratio 0.2, reconstructed, from tiny, reached %v", p, built.Reached)
+	}
+	slim, err := models.OpenGGUF(built.Path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slim.Close()
+	down, shape, err := slim.Tensor(models.FFNDown, 1)
+	if err != nil || shape[1] != built.Widths[1] || down[3] != 3.0/8 {
+		t.Errorf("down of layer 1: shape %v, value %v, %v; want width %d and the refit", shape, down[3], err, built.Widths[1])
+	}
+	if built.Name() != "tiny@0.2" || built.Parameters != slim.Config().Parameters(nil) {
+		t.Errorf("built = %+v, want tiny@0.2 with %d parameters", built, slim.Config().Parameters(nil))
+	}
+}
+
+func TestDenseComputesNothing(t *testing.T) {
+	w := newWorkshop(t, t.TempDir())
+	if built := w.build(t, spec(0)); built.Path != w.Model.Path() || built.Name() != "tiny@0" {
+		t.Errorf("dense = %+v, want the model's own file", built)
+	}
+	converted := spec(0)
+	converted.FileType = "f16"
+	built := w.build(t, converted)
+	if built.Path == w.Model.Path() || built.Reached != 0 || w.runner.scores != 0 {
+		t.Errorf("dense in f16 = %+v after %+v, want another file and no scores", built, *w.runner)
+	}
+}
+
+// Two ratios that keep the same neurons are one variant.
+func TestWidthsDecideIdentity(t *testing.T) {
+	w := newWorkshop(t, t.TempDir())
+	a, b := w.build(t, spec(0.2)), w.build(t, spec(0.2000001))
+	if a.Digest != b.Digest || a.Path != b.Path || w.runner.refits != 1 {
+		t.Errorf("digests %s and %s after %d refits, want the same and one", a.Digest, b.Digest, w.runner.refits)
+	}
+}
+
+// A stored value with a right checksum that does not fit the model is deleted, counted and made anew.
+func TestMisfitIsMadeAnew(t *testing.T) {
+	for _, kind := range []variant.Kind{variant.KindScores, variant.KindDown, variant.KindPlan, variant.KindCalibration} {
+		t.Run(string(kind), func(t *testing.T) {
+			cache := t.TempDir()
+			w := newWorkshop(t, cache)
+			want := read(t, w.build(t, spec(0.2)).Path)
+			digest, err := w.Model.Digest(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys, err := w.Store.List(t.Context(), digest, kind)
+			if err != nil || len(keys) != 1 {
+				t.Fatalf("keys of kind %s = %v, %v, want one", kind, keys, err)
+			}
+			if err := w.Store.Put(t.Context(), keys[0], []byte("whole, and yet not it")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.RemoveAll(filepath.Join(cache, "v1", "files")); err != nil {
+				t.Fatal(err)
+			}
+			again := newWorkshop(t, cache)
+			if got := read(t, again.build(t, spec(0.2)).Path); got != want {
+				t.Error("rebuilt file differs")
+			}
+			if counted := kind != variant.KindCalibration; counted != (again.corrupt == 1) {
+				t.Errorf("corrupt entries counted = %d", again.corrupt)
+			}
+		})
+	}
+}
+
+func TestBuildErrors(t *testing.T) {
+	w := newWorkshop(t, t.TempDir())
+	var ratio *prune.RatioError
+	if _, err := w.Build(t.Context(), spec(0.9), nil); !errors.As(err, &ratio) || w.runner.scores != 0 {
+		t.Errorf("Build(0.9) = %v after %d scores, want a RatioError before any", err, w.runner.scores)
+	}
+	w.runner.fail = errors.New("worker died")
+	if _, err := w.Build(t.Context(), spec(0.2), nil); !errors.Is(err, w.runner.fail) {
+		t.Errorf("Build = %v, want the runner's error", err)
+	}
+	w.runner.fail = nil
+	w.build(t, spec(0.2))
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

@@ -1,0 +1,126 @@
+package variant
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"prunellm/convert"
+	"prunellm/convert/gguf"
+	"prunellm/convert/safetensors"
+	"prunellm/models"
+	"prunellm/prune"
+)
+
+// EncodeDown packs refitted down matrices, float32[hidden, width] each, in the precision in which the variant's file will
+// have them: a safetensors file with one tensor of bytes a layer, U8[hidden, bytes of a row], whose type is in the
+// metadata under the tensor's name. Packing what DecodeDown gives makes the same bytes again.
+func EncodeDown(model *models.GGUF, fileType convert.FileType, down [][]float32, codec convert.Codec) ([]byte, error) {
+	config := model.Config()
+	if len(down) != config.Layers {
+		return nil, fmt.Errorf("down of %d layers, want %d", len(down), config.Layers)
+	}
+	sources := make([]safetensors.Source, config.Layers)
+	types := map[string]string{}
+	for layer, values := range down {
+		width := len(values) / config.HiddenSize
+		info, ok := model.File().Tensor(models.TensorName(models.FFNDown, layer))
+		if !ok || width == 0 || len(values) != width*config.HiddenSize {
+			return nil, fmt.Errorf("down of layer %d: %d values for hidden size %d", layer, len(values), config.HiddenSize)
+		}
+		kind := storedType(fileType.DownType(config, layer, width, info.Type))
+		packed, err := pack(codec, kind, values, width)
+		if err != nil {
+			return nil, fmt.Errorf("down of layer %d: %w", layer, err)
+		}
+		name := models.TensorName(models.FFNDown, layer)
+		types[name] = kind.String()
+		sources[layer] = safetensors.Source{
+			Name: name, DType: safetensors.U8, Shape: []int{config.HiddenSize, len(packed) / config.HiddenSize},
+			Write: func(_ context.Context, w io.Writer) error { _, err := w.Write(packed); return err },
+		}
+	}
+	return safetensors.EncodeSources(sources, types)
+}
+
+// storedType is the type itself where coding what was decoded gives the same bytes again. K-quants do not have that
+// property, so they are kept with more precision and coded once, when the file is assembled.
+func storedType(kind gguf.Type) gguf.Type {
+	if kind.BlockSize() > 32 {
+		return gguf.F16
+	}
+	return kind
+}
+
+func pack(codec convert.Codec, kind gguf.Type, values []float32, rowLen int) ([]byte, error) {
+	if !kind.Quantized() {
+		return gguf.EncodeFloats(kind, values)
+	}
+	return codec.Quantize(kind, values, rowLen)
+}
+
+// downTensor finds one layer's matrix and checks that it has the bytes of hidden rows of the plan's width.
+func downTensor(file *safetensors.File, config models.Config, layer, width int) (info safetensors.Info, kind gguf.Type, err error) {
+	name := models.TensorName(models.FFNDown, layer)
+	if info, err = file.Tensor(name); err != nil {
+		return info, 0, err
+	}
+	if kind, err = gguf.ParseType(file.Metadata[name]); err != nil {
+		return info, 0, fmt.Errorf("tensor %q: %w", name, err)
+	}
+	want, err := kind.Size(int64(config.HiddenSize) * int64(width))
+	if err != nil || width%kind.BlockSize() != 0 || info.Size != want {
+		return info, 0, fmt.Errorf("tensor %q has %d bytes, want %d of type %s", name, info.Size, want, kind)
+	}
+	return info, kind, nil
+}
+
+// CheckDown tells whether packed matrices fit the plan, without unpacking them.
+func CheckDown(value []byte, config models.Config, plan *prune.Plan) error {
+	file, err := safetensors.Parse(bytes.NewReader(value), int64(len(value)))
+	if err != nil {
+		return fmt.Errorf("refitted down: %w", err)
+	}
+	for layer, width := range plan.Widths() {
+		if _, _, err := downTensor(file, config, layer, width); err != nil {
+			return fmt.Errorf("refitted down: %w", err)
+		}
+	}
+	return nil
+}
+
+// DecodeDown unpacks refitted matrices, float32[hidden, width] for each layer.
+func DecodeDown(value []byte, config models.Config, plan *prune.Plan, codec convert.Codec) ([][]float32, error) {
+	file, err := safetensors.Parse(bytes.NewReader(value), int64(len(value)))
+	if err != nil {
+		return nil, fmt.Errorf("refitted down: %w", err)
+	}
+	down := make([][]float32, config.Layers)
+	for layer, width := range plan.Widths() {
+		info, kind, err := downTensor(file, config, layer, width)
+		if err != nil {
+			return nil, fmt.Errorf("refitted down: %w", err)
+		}
+		raw := make([]byte, info.Size)
+		if _, err := io.ReadFull(file.Data(info), raw); err != nil {
+			return nil, fmt.Errorf("refitted down: layer %d: %w", layer, err)
+		}
+		if down[layer], err = models.DequantizeWith(codec.Dequantize, kind, raw, config.HiddenSize*width); err != nil {
+			return nil, fmt.Errorf("refitted down: layer %d: %w", layer, err)
+		}
+		if i := nonFinite(down[layer]); i >= 0 {
+			return nil, fmt.Errorf("refitted down: layer %d: value %d is %v", layer, i, down[layer][i])
+		}
+	}
+	return down, nil
+}
+
+func nonFinite(values []float32) int {
+	for i, v := range values {
+		if v-v != 0 {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,126 @@
+package variant
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"prunellm/convert"
+	"prunellm/models"
+	"prunellm/prune"
+)
+
+// Job is what needs gradients or the dense model's activations, and is done in a worker. What is given is not computed
+// again; the values are those of the store.
+type Job struct {
+	Spec        Spec   `json:"spec"`
+	ModelPath   string `json:"model_path"`
+	Calibration []byte `json:"-"` // nil: obtain the tokens
+	Scores      []byte `json:"-"` // nil: compute them
+	WantDown    bool   `json:"want_down"`
+}
+
+// Outputs are the values that a job made, in the form in which they are stored; nil for what it was given.
+type Outputs struct {
+	Calibration []byte `json:"-"`
+	Scores      []byte `json:"-"`
+	Down        []byte `json:"-"`
+}
+
+// Tools do the parts of a job. They belong to one model.
+type Tools struct {
+	Config models.Config
+	// Tokens obtains calibration sequences of spec.Calibration.Length tokens, spec.Recipe.Tokens in all.
+	Tokens func(ctx context.Context, spec Spec, progress func(prune.Progress)) ([][]int32, error)
+	// Score computes the importances.
+	Score func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error)
+	// Refit fits down_proj of every layer, float32[hidden, width].
+	Refit func(ctx context.Context, plan *prune.Plan, sequences [][]int32, progress func(prune.Progress)) ([][]float32, error)
+	// EncodeDown packs fitted matrices in the file type's precision.
+	EncodeDown func(fileType convert.FileType, down [][]float32) ([]byte, error)
+}
+
+// Run does the job. Progress reports carry the stage's own unit.
+func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Outputs, error) {
+	var out Outputs
+	sequences, err := j.sequences(ctx, tools, progress, &out)
+	if err != nil {
+		return Outputs{}, err
+	}
+	scores, err := j.scores(ctx, tools, sequences, progress, &out)
+	if err != nil {
+		return Outputs{}, err
+	}
+	if !j.WantDown {
+		return out, nil
+	}
+	plan, err := prune.MakePlan(tools.Config, scores.Stage2, j.Spec.Ratio, j.Spec.Budget)
+	if err != nil {
+		return Outputs{}, err
+	}
+	down, err := tools.Refit(ctx, plan, sequences, Clocked(progress))
+	if err != nil {
+		return Outputs{}, fmt.Errorf("refit down_proj: %w", err)
+	}
+	if out.Down, err = tools.EncodeDown(j.Spec.FileType, down); err != nil {
+		return Outputs{}, fmt.Errorf("pack refitted down_proj: %w", err)
+	}
+	return out, nil
+}
+
+func (j Job) sequences(ctx context.Context, tools Tools, progress func(Progress), out *Outputs) ([][]int32, error) {
+	needed := j.WantDown || (j.Scores == nil && j.Spec.Recipe.Criterion != prune.Magnitude)
+	if !needed {
+		return nil, nil
+	}
+	if j.Calibration != nil {
+		return DecodeTokens(j.Calibration, tools.Config.VocabSize)
+	}
+	sequences, err := tools.Tokens(ctx, j.Spec, Clocked(progress))
+	if err != nil {
+		return nil, fmt.Errorf("calibration: %w", err)
+	}
+	out.Calibration, err = EncodeTokens(sequences)
+	return sequences, err
+}
+
+func (j Job) scores(ctx context.Context, tools Tools, sequences [][]int32, progress func(Progress), out *Outputs) (*prune.Scores, error) {
+	if j.Scores != nil {
+		return DecodeScores(j.Scores, tools.Config)
+	}
+	scores, err := tools.Score(ctx, sequences, j.Spec.Recipe, Clocked(progress))
+	if err != nil {
+		return nil, err
+	}
+	out.Scores, err = EncodeScores(scores)
+	return scores, err
+}
+
+// Clocked turns reports of package prune into Progress, timing each stage from its first report.
+func Clocked(progress func(Progress)) func(prune.Progress) {
+	if progress == nil {
+		return nil
+	}
+	var stage string
+	var began time.Time
+	return func(p prune.Progress) {
+		if p.Stage != stage {
+			stage, began = p.Stage, time.Now()
+		}
+		progress(Progress{Stage: stageOf(p.Stage), Done: p.Done, Total: p.Total, Unit: "tokens", Elapsed: time.Since(began)})
+	}
+}
+
+func stageOf(name string) Stage {
+	switch name {
+	case "calibrate":
+		return StageCalibrating
+	case "stage1":
+		return StageScoring1
+	case "stage2":
+		return StageScoring2
+	case "reconstruct":
+		return StageRefitting
+	}
+	return Stage(name)
+}

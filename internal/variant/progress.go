@@ -1,0 +1,78 @@
+package variant
+
+import (
+	"fmt"
+	"time"
+)
+
+// Stage names a part of making a variant.
+type Stage string
+
+// The stages in the order in which they run; one that is found in the store is left out.
+const (
+	StageWaiting     Stage = "waiting for another replica"
+	StageCalibrating Stage = "writing calibration text"
+	StageScoring1    Stage = "scoring"
+	StageScoring2    Stage = "scoring, self-distillation"
+	StageRefitting   Stage = "refitting down_proj"
+	StageAssembling  Stage = "assembling"
+	StageLoading     Stage = "loading"
+	StageEvaluating  Stage = "evaluating"
+)
+
+// Progress says how far the making of a variant has come.
+type Progress struct {
+	Stage   Stage         `json:"stage"`
+	Done    int           `json:"done"`    // units of the stage: tokens, or layers when refitting
+	Total   int           `json:"total"`   // 0 when unknown
+	Unit    string        `json:"unit"`    // "tokens" or "layers"
+	Elapsed time.Duration `json:"elapsed"` // since the stage began, in nanoseconds
+}
+
+// settled is how long a stage runs before its rate means anything.
+const settled = time.Second
+
+// Rate is units a second so far, 0 while nothing is known.
+func (p Progress) Rate() float64 {
+	if p.Elapsed < settled {
+		return 0
+	}
+	return float64(p.Done) / p.Elapsed.Seconds()
+}
+
+// Remaining is the time left in the stage at the rate so far, 0 while nothing is known.
+func (p Progress) Remaining() time.Duration {
+	rate := p.Rate()
+	if rate <= 0 || p.Done >= p.Total {
+		return 0
+	}
+	return time.Duration(float64(p.Total-p.Done) / rate * float64(time.Second))
+}
+
+// Fraction is the part of the stage that is done, in [0,1].
+func (p Progress) Fraction() float64 {
+	if p.Total <= 0 {
+		return 0
+	}
+	return min(1, float64(p.Done)/float64(p.Total))
+}
+
+// String is one line for people: "scoring, stage 1 of 2: 40 %, 12s left".
+func (p Progress) String() string {
+	text := string(p.Stage)
+	if p.Total > 0 {
+		text += fmt.Sprintf(": %d %%", int(100*p.Fraction()))
+	}
+	if left := p.Remaining(); left > 0 {
+		text += fmt.Sprintf(", %s left", left.Round(time.Second))
+	}
+	return text
+}
+
+// NewMeter returns a function that reports how many of total units of a stage are done.
+func NewMeter(stage Stage, unit string, total int, report func(Progress)) func(done int) {
+	began := time.Now()
+	return func(done int) {
+		report(Progress{Stage: stage, Done: done, Total: total, Unit: unit, Elapsed: time.Since(began)})
+	}
+}

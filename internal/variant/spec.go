@@ -1,0 +1,95 @@
+package variant
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+
+	"prunellm/convert"
+	"prunellm/models"
+	"prunellm/prune"
+)
+
+// Spec says which variant of a model is wanted and how it is to be made.
+type Spec struct {
+	Ratio       float64          `json:"ratio"`       // share of all parameters to remove, in [0,1)
+	Recipe      prune.Recipe     `json:"recipe"`      // decides the scores
+	Calibration Calibration      `json:"calibration"` // where the recipe's tokens come from
+	Budget      prune.Budget     `json:"budget"`
+	Reconstruct bool             `json:"reconstruct"` // refit down_proj
+	FileType    convert.FileType `json:"file_type"`
+}
+
+// Calibration says where calibration tokens come from. The recipe's Calibration, Tokens and Seed identify them.
+type Calibration struct {
+	File   string `json:"file"`   // text or JSONL; "" has the dense model write its own text
+	Length int    `json:"length"` // tokens of a sequence
+}
+
+// digestLength is the number of hex digits of a digest inside a key's detail.
+const digestLength = 16
+
+func digest(parts ...string) string {
+	hash := sha256.New()
+	for _, part := range parts {
+		fmt.Fprintf(hash, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}
+
+// keys names the stored values of one spec on one model.
+type keys struct {
+	model string // digest of the dense file
+	spec  Spec
+}
+
+// calibration depends on the text alone, not on what is computed on it.
+func (k keys) calibration() Key {
+	r := k.spec.Recipe
+	source := digest(r.Calibration, strconv.Itoa(k.spec.Calibration.Length), strconv.Itoa(r.Tokens), strconv.FormatUint(r.Seed, 10))
+	return Key{Model: k.model, Kind: KindCalibration, Recipe: source}
+}
+
+func (k keys) scores() Key {
+	return Key{Model: k.model, Kind: KindScores, Recipe: k.spec.Recipe.Digest()}
+}
+
+func (k keys) plan() Key {
+	detail := strconv.FormatFloat(k.spec.Ratio, 'f', -1, 64) + "-" + string(k.spec.Budget)
+	return Key{Model: k.model, Kind: KindPlan, Recipe: k.spec.Recipe.Digest(), Detail: detail}
+}
+
+// down depends on the neurons kept and on how the fitted values are stored.
+func (k keys) down(plan *prune.Plan) Key {
+	detail := digest(neurons(plan))[:digestLength] + "-" + string(k.spec.FileType)
+	return Key{Model: k.model, Kind: KindDown, Recipe: k.spec.Recipe.Digest(), Detail: detail}
+}
+
+// assemblyVersion changes whenever the same inputs would be assembled to other bytes.
+const assemblyVersion = "1"
+
+// file identifies an assembled GGUF: what decides its tensors.
+func (k keys) file(plan *prune.Plan, down []byte) string {
+	var kept string
+	if plan != nil {
+		kept = neurons(plan)
+	}
+	return digest(assemblyVersion, k.model, kept, digest(string(down)), string(k.spec.FileType))
+}
+
+// neurons is which neurons a plan keeps, whatever ratio was asked for: two ratios that keep the same ones are one variant.
+func neurons(plan *prune.Plan) string {
+	return string((&prune.Plan{Kept: plan.Kept, Dense: plan.Dense}).Encode())
+}
+
+// CheckRatio tells, without scores, whether a model can lose that share of its parameters. The error wraps a
+// *prune.RatioError.
+func CheckRatio(config models.Config, ratio float64, budget prune.Budget) error {
+	equal := make([][]float32, config.Layers)
+	for layer, width := range config.FFN {
+		equal[layer] = make([]float32, width)
+	}
+	_, err := prune.MakePlan(config, equal, ratio, budget)
+	return err
+}

@@ -1,0 +1,215 @@
+package variant
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"time"
+)
+
+// maxPending bounds the keys that wait to be published; later ones are published when they are next read or computed.
+const maxPending = 1 << 10
+
+// health is what a Layered store knows of its shared store, and the goroutine that asks after it and publishes what it
+// lacks. There are two states, each logged when it changes: down (nothing is tried) and full (only reading is tried:
+// the store answers, but refuses to write).
+type health struct {
+	store           *Layered
+	retry, retryMax time.Duration
+	wake            chan struct{} // capacity 1: a wake-up that waits is enough
+	cancel          context.CancelFunc
+	done            chan struct{}
+
+	mu      sync.Mutex // guards the rest
+	down    bool
+	full    bool
+	pending map[Key]bool     // to be published; true: also when the shared store has an entry, which is older
+	known   map[Key]struct{} // seen in the shared store, so not to be asked for again
+}
+
+func startHealth(store *Layered, retry, retryMax time.Duration) *health {
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &health{
+		store: store, retry: retry, retryMax: retryMax, cancel: cancel,
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		pending: map[Key]bool{}, known: map[Key]struct{}{},
+	}
+	go h.run(ctx)
+	return h
+}
+
+func (h *health) stop() {
+	h.cancel()
+	<-h.done
+}
+
+func (h *health) up() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.down
+}
+
+func (h *health) writable() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.down && !h.full
+}
+
+// failed notes an error of reading: the store is not to be used until it answers again.
+func (h *health) failed(err error) {
+	h.mu.Lock()
+	changed := !h.down
+	h.down = true
+	clear(h.known) // it may come back empty
+	h.mu.Unlock()
+	if changed {
+		h.store.log.Warn("shared cache not usable, going on with the local one", "error", err)
+	}
+	h.signal()
+}
+
+// putFailed notes an error of writing. A store that answered and refused can still be read.
+func (h *health) putFailed(err error) {
+	if errors.Is(err, ErrUnavailable) {
+		h.failed(err)
+		return
+	}
+	h.mu.Lock()
+	changed := !h.full
+	h.full = true
+	h.mu.Unlock()
+	if changed {
+		h.store.log.Warn("shared cache refuses writes, values stay local until it takes them", "error", err)
+	}
+	h.signal()
+}
+
+// publish asks for the local value of key to be in the shared store, sooner or later. With replace it is newer than what
+// the shared store may have.
+func (h *health) publish(key Key, replace bool) {
+	h.mu.Lock()
+	_, known := h.known[key]
+	_, waits := h.pending[key]
+	add := (replace || !known) && (waits || len(h.pending) < maxPending)
+	if add {
+		h.pending[key] = h.pending[key] || replace
+		delete(h.known, key)
+	}
+	h.mu.Unlock()
+	if add {
+		h.signal()
+	}
+}
+
+// published notes that the shared store has, or must no longer get, the key.
+func (h *health) published(key Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.pending, key)
+	if len(h.known) >= maxPending {
+		clear(h.known)
+	}
+	h.known[key] = struct{}{}
+}
+
+func (h *health) signal() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the background goroutine: idle while all is well and published.
+func (h *health) run(ctx context.Context) {
+	defer close(h.done)
+	pause := h.retry
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.wake:
+		}
+		for h.troubled() && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			if h.revive(ctx) {
+				pause = h.retry
+				continue
+			}
+			pause = min(2*pause, h.retryMax)
+		}
+		h.publishAll(ctx)
+	}
+}
+
+func (h *health) troubled() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.down || h.full
+}
+
+// revive asks the store whether it answers and whether it takes what is pending.
+func (h *health) revive(ctx context.Context) bool {
+	if h.store.remote.Ping(ctx) != nil {
+		return false
+	}
+	h.mu.Lock()
+	wasDown := h.down
+	h.down = false
+	h.mu.Unlock()
+	if wasDown {
+		h.store.log.Info("shared cache is back")
+	}
+	if !h.publishAll(ctx) {
+		return false
+	}
+	h.mu.Lock()
+	wasFull := h.full
+	h.full = false
+	h.mu.Unlock()
+	if wasFull {
+		h.store.log.Info("shared cache takes writes again")
+	}
+	return true
+}
+
+// publishAll copies pending values from the local store and reports whether the shared one took all of them.
+func (h *health) publishAll(ctx context.Context) bool {
+	for key, replace := range h.snapshot() {
+		if ctx.Err() != nil {
+			return false
+		}
+		if err := h.publishOne(ctx, key, replace); err != nil {
+			if ctx.Err() == nil {
+				h.putFailed(err)
+			}
+			return false
+		}
+		h.published(key)
+	}
+	return true
+}
+
+func (h *health) snapshot() map[Key]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.pending)
+}
+
+// publishOne returns only errors of the shared store: a value that is no longer held locally need not be published.
+func (h *health) publishOne(ctx context.Context, key Key, replace bool) error {
+	if !replace {
+		if has, err := h.store.remote.Has(ctx, key); err != nil || has {
+			return err
+		}
+	}
+	value, err := h.store.local.Get(ctx, key)
+	if err != nil {
+		return ctx.Err()
+	}
+	return h.store.remote.Put(ctx, key, value)
+}

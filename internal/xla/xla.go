@@ -1,0 +1,203 @@
+// Package xla opens the gomlx backend that gradients are computed on: XLA through a PJRT plugin where one is found,
+// gomlx's pure-Go backend otherwise.
+//
+// It is the only package that knows where plugins lie. What is computed is the business of models/llama and prune, which
+// take any gomlx backend.
+//
+// # Environment
+//
+// The plugin is opened by its absolute path, so none of the variables by which gomlx and go-xla search for one
+// (PJRT_PLUGIN_LIBRARY_PATH, GOMLX_BACKEND, GOMLX_NO_AUTO_INSTALL) matters here, and gomlx's installer never runs unless
+// Options.Install asks for it. One thing cannot be said but through the environment: XLA's CPU client takes the size of
+// its thread pool from NPROC. Open sets that variable while the client is made and puts it back, so it belongs at the
+// start of a process, before other goroutines read the environment.
+//
+// # Memory
+//
+// Opening the CPU plugin tells glibc to keep large freed blocks (see keepLargeBlocks). The process's memory then stays
+// near its peak until it ends, so scores belong in a process of their own.
+//
+// # Concurrency
+//
+// A backend may be used from several goroutines. XLA runs one computation at a time on all its threads.
+//
+// # Errors
+//
+// A plugin that exists but cannot be used is an error that names its file. That no plugin exists is not: the pure-Go
+// backend answers, after a warning.
+package xla
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/gomlx/gomlx/backends"
+	"github.com/gomlx/gomlx/backends/simplego"
+	gomlxxla "github.com/gomlx/gomlx/backends/xla"
+)
+
+// Device is the kind of processor that computes.
+type Device string
+
+// The devices that Open knows. Auto takes CUDA where its plugin and a GPU are found, then XLA on the CPU, then Go.
+const (
+	Auto Device = "auto"
+	CPU  Device = "cpu"
+	CUDA Device = "cuda"
+	Go   Device = "go" // gomlx's pure-Go backend: no plugin, some hundred times slower
+)
+
+// Options says where to look and what to open. The zero value of a field is its default.
+type Options struct {
+	// Home is the folder that setup fills; plugins lie in its subfolder pjrt.
+	Home string
+	// PluginPath is searched before Home: folders separated by colons, as in PJRT_PLUGIN_LIBRARY_PATH.
+	PluginPath string
+	// Device is what to open; "" is Auto.
+	Device Device
+	// Threads bounds XLA's CPU threads; 0 is one for each core this process may use.
+	Threads int
+	// Install lets gomlx's own installer download a plugin when none is found.
+	Install bool
+}
+
+// ErrNoPlugin is wrapped when a device was asked for by name and its plugin is not there.
+var ErrNoPlugin = errors.New("no pjrt plugin")
+
+// Open gives the backend that Options ask for. The caller ends it with Finalize.
+func Open(log *slog.Logger, opts Options) (backends.Backend, error) {
+	if opts.Threads < 0 {
+		return nil, fmt.Errorf("open xla: threads is %d, want 0 or more", opts.Threads)
+	}
+	switch opts.Device {
+	case "", Auto:
+		return openAuto(log, opts)
+	case CPU, CUDA:
+		backend, err := openDevice(log, opts, opts.Device)
+		if errors.Is(err, ErrNoPlugin) && opts.Install {
+			return install(log, opts.Device)
+		}
+		return backend, err
+	case Go:
+		return openGo()
+	}
+	return nil, fmt.Errorf("open xla: device %q is not one of auto, cpu, cuda, go", opts.Device)
+}
+
+// openAuto tries the devices from fast to slow. A CUDA plugin that does not start is only worth a warning: the CPU is
+// there.
+func openAuto(log *slog.Logger, opts Options) (backends.Backend, error) {
+	if gpus, _ := filepath.Glob("/dev/nvidia[0-9]*"); len(gpus) > 0 {
+		backend, err := openDevice(log, opts, CUDA)
+		if err == nil {
+			return backend, nil
+		}
+		if !errors.Is(err, ErrNoPlugin) {
+			log.Warn("cuda plugin unusable, computing on the cpu", "error", err)
+		}
+	}
+	backend, err := openDevice(log, opts, CPU)
+	if errors.Is(err, ErrNoPlugin) && opts.Install {
+		backend, err = install(log, CPU)
+		if err != nil {
+			log.Warn("plugin installation gave up", "error", err)
+			err = ErrNoPlugin
+		}
+	}
+	if errors.Is(err, ErrNoPlugin) {
+		log.Warn("no xla plugin found, computing in pure go: expect it to be 100 times slower (make setup fetches the plugin)",
+			"path", filepath.Join(opts.Home, "pjrt"))
+		return openGo()
+	}
+	return backend, err
+}
+
+// openGo opens the pure-Go backend. With its default setting, operations that run side by side each wait for workers that
+// the others hold: it hangs on machines with few cores.
+func openGo() (backends.Backend, error) { return simplego.New("ops_sequential") }
+
+// openDevice opens the plugin of one device.
+func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend, error) {
+	path := findPlugin(opts, device)
+	if path == "" {
+		return nil, fmt.Errorf("open xla:%s: %w in %s (make setup fetches it)", device, ErrNoPlugin,
+			filepath.Join(opts.Home, "pjrt"))
+	}
+	if strings.ContainsRune(path, ',') {
+		return nil, fmt.Errorf("open pjrt plugin %q: gomlx cannot take a path with a comma, move the plugin", path)
+	}
+	config := path
+	if device == CPU {
+		config += ",shared_buffers" // gomlx turns it on by itself for a plugin named "cpu", not for a path
+		defer setThreads(opts.Threads)()
+		keepLargeBlocks()
+	}
+	gomlxxla.EnableAutoInstall(false)
+	backend, err := gomlxxla.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("open pjrt plugin %q: %w", path, err)
+	}
+	log.Debug("xla backend open", "path", path, "device", string(device))
+	return backend, nil
+}
+
+// install lets gomlx download its plugins to its own folder and opens one of them by name.
+func install(log *slog.Logger, device Device) (backends.Backend, error) {
+	log.Info("no xla plugin found, letting gomlx install one", "device", string(device))
+	if err := gomlxxla.AutoInstall(); err != nil {
+		return nil, fmt.Errorf("install pjrt plugin: %w", err)
+	}
+	gomlxxla.EnableAutoInstall(false)
+	backend, err := gomlxxla.New(string(device))
+	if err != nil {
+		return nil, fmt.Errorf("open installed pjrt plugin %q: %w", device, err)
+	}
+	return backend, nil
+}
+
+// findPlugin is the absolute path of the first plugin of a device, or "".
+func findPlugin(opts Options, device Device) string {
+	folders := strings.Split(opts.PluginPath, ":")
+	if opts.Home != "" {
+		folders = append(folders, filepath.Join(opts.Home, "pjrt"))
+	}
+	for _, folder := range folders {
+		if folder == "" {
+			continue
+		}
+		for _, pattern := range []string{"pjrt_c_api_%s_plugin.so", "pjrt-plugin-%s.so", "pjrt_plugin_%s.so"} {
+			path, err := filepath.Abs(filepath.Join(folder, fmt.Sprintf(pattern, device)))
+			if err != nil {
+				continue
+			}
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+				return path
+			}
+		}
+	}
+	return ""
+}
+
+// setThreads sets NPROC, which XLA's CPU client reads when it is made, and returns the function that puts it back.
+func setThreads(threads int) (restore func()) {
+	const variable = "NPROC"
+	if threads == 0 {
+		return func() {}
+	}
+	before, had := os.LookupEnv(variable)
+	if err := os.Setenv(variable, strconv.Itoa(threads)); err != nil {
+		return func() {}
+	}
+	return func() {
+		if had {
+			_ = os.Setenv(variable, before)
+		} else {
+			_ = os.Unsetenv(variable)
+		}
+	}
+}

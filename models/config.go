@@ -1,0 +1,124 @@
+package models
+
+import "fmt"
+
+// RoPEStyle tells which two elements of a head rotary position embedding turns together.
+type RoPEStyle int
+
+const (
+	// RoPEPairs rotates neighbours (2i, 2i+1): GGUF files of arch llama and deci, whose q and k rows are permuted for it.
+	RoPEPairs RoPEStyle = iota
+	// RoPEHalves rotates (i, i+dim/2): GGUF files of qwen2 and qwen3, and every safetensors folder.
+	RoPEHalves
+)
+
+// Config is the architecture of a decoder-only language model with gated MLPs, as read from its file and checked.
+type Config struct {
+	Architecture   string    // GGUF general.architecture: "llama", "deci", "qwen2", "qwen3"
+	Name           string    // general.name, or the file's stem
+	VocabSize      int       // tokens
+	HiddenSize     int       // width of the residual stream
+	Layers         int       // decoder layers
+	Heads          int       // query heads
+	KVHeads        int       // key and value heads; divides Heads
+	HeadDim        int       // width of one head
+	FFN            []int     // MLP neurons of each layer; len = Layers
+	ContextLength  int       // tokens the model was trained for
+	RMSEpsilon     float64   // added to the mean square in RMSNorm
+	RoPEBase       float64   // theta of rotary position embedding
+	RoPEDim        int       // leading elements of a head that are rotated
+	RoPEFactors    []float32 // nil, or float32[RoPEDim/2] that divide the rotation frequencies (Llama 3.1 and later)
+	RoPEStyle      RoPEStyle
+	TiedEmbeddings bool // the output matrix is the token embedding
+	AttentionBias  bool // q, k and v carry biases (qwen2)
+	QKNorm         bool // q and k are RMS-normalised per head before RoPE (qwen3)
+}
+
+// Parameters is the number of weights of the model; tied embeddings count once. ffn gives the MLP width of each layer
+// (nil: Config.FFN), so that a pruned variant is counted with the same code as the dense model.
+func (c Config) Parameters(ffn []int) int64 {
+	if ffn == nil {
+		ffn = c.FFN
+	}
+	h := int64(c.HiddenSize)
+	q, kv := int64(c.Heads*c.HeadDim), int64(c.KVHeads*c.HeadDim)
+	total := int64(c.VocabSize)*h + h
+	if !c.TiedEmbeddings {
+		total += int64(c.VocabSize) * h
+	}
+	for _, width := range ffn {
+		total += 2*h + h*(q+2*kv) + q*h + 3*h*int64(width)
+		if c.AttentionBias {
+			total += q + 2*kv
+		}
+		if c.QKNorm {
+			total += 2 * int64(c.HeadDim)
+		}
+	}
+	return total
+}
+
+// MLPParameters is the number of weights in the MLPs alone: the part that pruning can remove.
+func (c Config) MLPParameters() int64 {
+	var total int64
+	for _, width := range c.FFN {
+		total += 3 * int64(c.HiddenSize) * int64(width)
+	}
+	return total
+}
+
+// Named limits of Config.Validate. They bound what a hostile file can make us allocate.
+const (
+	MaxLayers    = 1 << 10
+	MaxHidden    = 1 << 17
+	MaxFFN       = 1 << 20
+	MaxVocab     = 1 << 22
+	MaxHeads     = 1 << 12
+	MaxHeadDim   = 1 << 12
+	MaxContext   = 1 << 27
+	maxNameBytes = 1 << 10
+)
+
+// Validate reports the first field that is out of range or inconsistent with another.
+func (c Config) Validate() error {
+	checks := []struct {
+		name       string
+		value, max int
+	}{
+		{"vocabulary size", c.VocabSize, MaxVocab},
+		{"hidden size", c.HiddenSize, MaxHidden},
+		{"layers", c.Layers, MaxLayers},
+		{"heads", c.Heads, MaxHeads},
+		{"kv heads", c.KVHeads, MaxHeads},
+		{"head dimension", c.HeadDim, MaxHeadDim},
+		{"rope dimension", c.RoPEDim, MaxHeadDim},
+		{"context length", c.ContextLength, MaxContext},
+	}
+	for _, check := range checks {
+		if check.value <= 0 || check.value > check.max {
+			return fmt.Errorf("%s is %d, want 1 to %d", check.name, check.value, check.max)
+		}
+	}
+	switch {
+	case c.Heads%c.KVHeads != 0:
+		return fmt.Errorf("%d heads are not a multiple of %d kv heads", c.Heads, c.KVHeads)
+	case c.RoPEDim > c.HeadDim || c.RoPEDim%2 != 0:
+		return fmt.Errorf("rope dimension is %d, want an even number up to the head dimension %d", c.RoPEDim, c.HeadDim)
+	case !(c.RMSEpsilon > 0 && c.RMSEpsilon < 1):
+		return fmt.Errorf("rms epsilon is %g, want above 0 and below 1", c.RMSEpsilon)
+	case !(c.RoPEBase > 0 && c.RoPEBase < 1e12):
+		return fmt.Errorf("rope base is %g, want above 0 and below 1e12", c.RoPEBase)
+	case len(c.FFN) != c.Layers:
+		return fmt.Errorf("%d mlp widths for %d layers", len(c.FFN), c.Layers)
+	case c.RoPEFactors != nil && len(c.RoPEFactors) != c.RoPEDim/2:
+		return fmt.Errorf("%d rope factors, want %d", len(c.RoPEFactors), c.RoPEDim/2)
+	case len(c.Name) > maxNameBytes:
+		return fmt.Errorf("name has %d bytes, want at most %d", len(c.Name), maxNameBytes)
+	}
+	for layer, width := range c.FFN {
+		if width <= 0 || width > MaxFFN {
+			return fmt.Errorf("mlp width of layer %d is %d, want 1 to %d", layer, width, MaxFFN)
+		}
+	}
+	return nil
+}

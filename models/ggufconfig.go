@@ -1,0 +1,267 @@
+package models
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"prunellm/convert/gguf"
+)
+
+// architectures that prunellm can prune, with the way they rotate.
+var ropeStyles = map[string]RoPEStyle{
+	"llama": RoPEPairs, "deci": RoPEPairs, "qwen2": RoPEHalves, "qwen3": RoPEHalves,
+}
+
+// ConfigFromGGUF reads the architecture from a file's metadata. What prunellm cannot compute gives an error that wraps
+// ErrUnsupported; a field that is missing or out of range gives an error that names its key.
+func ConfigFromGGUF(f *gguf.File) (Config, error) {
+	r := &ggufReader{file: f}
+	c := Config{Architecture: r.string("general.architecture")}
+	if r.err != nil {
+		return Config{}, r.err
+	}
+	style, ok := ropeStyles[c.Architecture]
+	if !ok {
+		return Config{}, fmt.Errorf("%w: architecture %q; llama, deci, qwen2 and qwen3 can be pruned", ErrUnsupported, c.Architecture)
+	}
+	c.RoPEStyle = style
+	r.arch = c.Architecture
+	c.Name = r.stringOr("general.name", "")
+	c.Layers = r.int("block_count")
+	if r.err == nil && (c.Layers < 1 || c.Layers > MaxLayers) {
+		r.err = fmt.Errorf("key %q: %d layers, want 1 to %d", r.key("block_count"), c.Layers, MaxLayers)
+	}
+	if r.err != nil {
+		return Config{}, r.err
+	}
+	c.HiddenSize = r.int("embedding_length")
+	c.ContextLength = r.int("context_length")
+	c.RMSEpsilon = r.float("attention.layer_norm_rms_epsilon", math.NaN())
+	c.FFN = r.perLayer("feed_forward_length", c.Layers)
+	r.heads(&c)
+	r.rope(&c)
+	r.refuse()
+	r.tensors(&c)
+	if r.err != nil {
+		return Config{}, r.err
+	}
+	if err := c.Validate(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// ggufReader reads keys of one architecture and keeps the first error.
+type ggufReader struct {
+	file *gguf.File
+	arch string
+	err  error
+}
+
+func (r *ggufReader) key(suffix string) string { return r.arch + "." + suffix }
+
+func (r *ggufReader) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *ggufReader) string(key string) string {
+	s, err := r.file.String(key)
+	if err != nil {
+		r.fail(err)
+	}
+	return s
+}
+
+func (r *ggufReader) stringOr(key, fallback string) string {
+	s, err := r.file.String(key)
+	if errors.Is(err, gguf.ErrNoKey) {
+		return fallback
+	}
+	if err != nil {
+		r.fail(err)
+	}
+	return s
+}
+
+// int reads a uint32: llama.cpp refuses every other integer type for these keys.
+func (r *ggufReader) int(suffix string) int {
+	value, ok := r.file.Value(r.key(suffix))
+	if !ok {
+		r.fail(fmt.Errorf("key %q: %w", r.key(suffix), gguf.ErrNoKey))
+		return 0
+	}
+	n, ok := value.(uint32)
+	if !ok {
+		r.fail(fmt.Errorf("key %q is of type %T, want uint32", r.key(suffix), value))
+	}
+	return int(n)
+}
+
+func (r *ggufReader) intOr(suffix string, fallback int) int {
+	if _, ok := r.file.Value(r.key(suffix)); !ok {
+		return fallback
+	}
+	return r.int(suffix)
+}
+
+// float reads a float32 key; with a NaN fallback the key must exist.
+func (r *ggufReader) float(suffix string, fallback float64) float64 {
+	value, ok := r.file.Value(r.key(suffix))
+	if !ok {
+		if math.IsNaN(fallback) {
+			r.fail(fmt.Errorf("key %q: %w", r.key(suffix), gguf.ErrNoKey))
+		}
+		return fallback
+	}
+	v, ok := value.(float32)
+	if !ok {
+		r.fail(fmt.Errorf("key %q is of type %T, want float32", r.key(suffix), value))
+	}
+	return float64(v)
+}
+
+// perLayer reads one number for all layers or an array with one a layer.
+func (r *ggufReader) perLayer(suffix string, layers int) []int {
+	value, ok := r.file.Value(r.key(suffix))
+	if !ok {
+		r.fail(fmt.Errorf("key %q: %w", r.key(suffix), gguf.ErrNoKey))
+		return nil
+	}
+	switch value.(type) {
+	case uint32:
+		n := r.int(suffix)
+		return slices.Repeat([]int{n}, layers)
+	case []uint32, []int32:
+	default:
+		r.fail(fmt.Errorf("key %q is of type %T, want uint32 or an array of it", r.key(suffix), value))
+		return nil
+	}
+	numbers, err := r.file.Ints(r.key(suffix))
+	if err == nil && len(numbers) != layers {
+		err = fmt.Errorf("key %q has %d numbers for %d layers", r.key(suffix), len(numbers), layers)
+	}
+	if err != nil {
+		r.fail(err)
+		return nil
+	}
+	out := make([]int, layers)
+	for i, n := range numbers {
+		out[i] = int(n)
+	}
+	return out
+}
+
+// uniform is perLayer for what must be the same in all layers.
+func (r *ggufReader) uniform(suffix string, layers int) int {
+	numbers := r.perLayer(suffix, layers)
+	for _, n := range numbers {
+		if n != numbers[0] {
+			r.fail(fmt.Errorf("%w: key %q differs between layers", ErrUnsupported, r.key(suffix)))
+		}
+	}
+	if len(numbers) == 0 {
+		return 0
+	}
+	return numbers[0]
+}
+
+func (r *ggufReader) heads(c *Config) {
+	c.Heads = r.uniform("attention.head_count", c.Layers)
+	c.KVHeads = c.Heads
+	if _, ok := r.file.Value(r.key("attention.head_count_kv")); ok {
+		c.KVHeads = r.uniform("attention.head_count_kv", c.Layers)
+	}
+	if r.err != nil {
+		return
+	}
+	if c.Heads < 1 || c.KVHeads < 1 {
+		r.fail(fmt.Errorf("%w: %d heads and %d kv heads; layers without attention cannot be computed", ErrUnsupported, c.Heads, c.KVHeads))
+		return
+	}
+	c.HeadDim = r.intOr("attention.key_length", c.HiddenSize/c.Heads)
+	if v := r.intOr("attention.value_length", c.HiddenSize/c.Heads); v != c.HeadDim {
+		r.fail(fmt.Errorf("%w: keys of %d and values of %d a head", ErrUnsupported, c.HeadDim, v))
+	}
+}
+
+func (r *ggufReader) rope(c *Config) {
+	c.RoPEDim = r.intOr("rope.dimension_count", c.HeadDim)
+	c.RoPEBase = r.float("rope.freq_base", 10000)
+	if c.RoPEDim != c.HeadDim { // llama.cpp aborts the process otherwise
+		r.fail(fmt.Errorf("key %q is %d, want the head dimension %d", r.key("rope.dimension_count"), c.RoPEDim, c.HeadDim))
+	}
+	scale := r.float("rope.scaling.factor", 1)
+	if _, ok := r.file.Value(r.key("rope.scaling.factor")); !ok {
+		scale = r.float("rope.scale_linear", 1)
+	}
+	kind := r.stringOr(r.key("rope.scaling.type"), "linear")
+	attention := r.float("rope.scaling.attn_factor", 1)
+	// llama.cpp takes a factor of 0 for "none".
+	if (kind != "none" && kind != "linear") || (scale != 1 && scale != 0) || attention != 1 {
+		r.fail(fmt.Errorf("%w: rope scaling %q with factor %g", ErrUnsupported, kind, scale))
+	}
+}
+
+// refuse looks for keys that change what the model computes in a way that we do not compute.
+func (r *ggufReader) refuse() {
+	if n := r.intOr("expert_count", 0); n > 0 {
+		r.fail(fmt.Errorf("%w: a mixture of %d experts", ErrUnsupported, n))
+	}
+	if n := r.intOr("expert_used_count", 0); n > 0 {
+		r.fail(fmt.Errorf("%w: %d experts used", ErrUnsupported, n))
+	}
+	if value, ok := r.file.Value("split.count"); ok && value != uint16(0) && value != uint16(1) {
+		r.fail(fmt.Errorf("%w: a model split over several files; join them with llama.cpp's gguf-split --merge", ErrUnsupported))
+	}
+	if value, ok := r.file.Value(r.key("classifier.output_labels")); ok {
+		r.fail(fmt.Errorf("%w: a classifier (key %q is of type %T)", ErrUnsupported, r.key("classifier.output_labels"), value))
+	}
+	if causal, err := r.file.Bool(r.key("attention.causal")); err == nil && !causal {
+		r.fail(fmt.Errorf("%w: attention that is not causal", ErrUnsupported))
+	}
+}
+
+// tensors takes from the tensors what the keys do not say.
+func (r *ggufReader) tensors(c *Config) {
+	has := func(role Role) bool { _, ok := r.file.Tensor(TensorName(role, 0)); return ok }
+	c.TiedEmbeddings = !has(Output)
+	c.AttentionBias = has(AttnQBias)
+	c.QKNorm = c.Architecture == "qwen3"
+	embedding, ok := r.file.Tensor(TensorName(TokenEmbedding, 0))
+	if !ok || len(embedding.Shape) != 2 {
+		r.fail(fmt.Errorf("tensor %q: %w", TensorName(TokenEmbedding, 0), ErrNoTensor))
+		return
+	}
+	c.VocabSize = embedding.Shape[0]
+	if freqs, ok := r.file.Tensor(TensorName(RoPEFreqs, 0)); ok && r.err == nil {
+		c.RoPEFactors, r.err = r.factors(freqs, c)
+	}
+}
+
+func (r *ggufReader) factors(t gguf.TensorInfo, c *Config) ([]float32, error) {
+	want := c.RoPEDim / 2
+	if c.RoPEStyle != RoPEPairs {
+		return nil, fmt.Errorf("%w: tensor %q in architecture %q", ErrUnsupported, t.Name, c.Architecture)
+	}
+	if len(t.Shape) != 1 || t.Shape[0] != want || t.Type != gguf.F32 {
+		return nil, fmt.Errorf("tensor %q is %s%v, want f32[%d]", t.Name, t.Type, t.Shape, want)
+	}
+	raw, err := r.file.ReadTensor(t)
+	if err != nil {
+		return nil, err
+	}
+	values, err := gguf.DecodeFloats(t.Type, raw, want)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range values {
+		if !(v > 0 && v < 1e9) {
+			return nil, fmt.Errorf("tensor %q: factor %d is %g, want above 0", t.Name, i, v)
+		}
+	}
+	return values, nil
+}

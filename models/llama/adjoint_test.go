@@ -1,0 +1,213 @@
+package llama
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/gomlx/gomlx/backends"
+	"github.com/gomlx/gomlx/backends/simplego"
+	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
+	"github.com/gomlx/gomlx/pkg/core/tensors"
+
+	"prunellm/models"
+)
+
+// testConfig is as small as a model can be that has every part: grouped heads, a rest of the head that is not rotated.
+func testConfig() models.Config {
+	return models.Config{
+		Architecture: "llama", Name: "test", VocabSize: 11, HiddenSize: 8, Layers: 1, Heads: 4, KVHeads: 2, HeadDim: 6,
+		FFN: []int{7}, ContextLength: 64, RMSEpsilon: 1e-5, RoPEBase: 100, RoPEDim: 4, RoPEStyle: models.RoPEHalves,
+	}
+}
+
+func goBackend(t testing.TB) backends.Backend {
+	t.Helper()
+	backend, err := simplego.New("ops_sequential") // the default hangs with few cores
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(backend.Finalize)
+	return backend
+}
+
+// checkGradients compares gradients with central differences in float64. function's first result is a scalar and the
+// others are its gradients with respect to the first arguments.
+func checkGradients(t *testing.T, function func(args []*Node) []*Node, shapes [][]int) {
+	t.Helper()
+	exec, err := NewExec(goBackend(t), function)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exec.Finalize()
+	random := rand.New(rand.NewPCG(1, 2))
+	values := make([][]float64, len(shapes))
+	for i, shape := range shapes {
+		size := 1
+		for _, d := range shape {
+			size *= d
+		}
+		values[i] = make([]float64, size)
+		for j := range values[i] {
+			values[i][j] = random.NormFloat64()
+		}
+	}
+	run := func() []*tensors.Tensor {
+		args := make([]any, len(shapes))
+		for i, shape := range shapes {
+			args[i] = tensors.FromFlatDataAndDimensions(values[i], shape...)
+		}
+		results, err := exec.Exec(args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return results
+	}
+	results := run()
+	const h = 1e-5
+	for i, result := range results[1:] {
+		got, err := Download[float64](result)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != len(values[i]) {
+			t.Fatalf("gradient %d has %d values, want %d", i, len(got), len(values[i]))
+		}
+		for j := range got {
+			old := values[i][j]
+			values[i][j] = old + h
+			above := run()[0].Value().(float64)
+			values[i][j] = old - h
+			below := run()[0].Value().(float64)
+			values[i][j] = old
+			want := (above - below) / (2 * h)
+			// The difference itself is exact to about h^2 and 1e-16/h.
+			if math.Abs(got[j]-want) > 1e-6*(1+math.Abs(want)) {
+				t.Fatalf("gradient %d at %d = %g, finite difference is %g", i, j, got[j], want)
+			}
+		}
+	}
+}
+
+func TestLayerGradients(t *testing.T) {
+	tests := map[string]func(*models.Config){
+		"llama":         func(*models.Config) {},
+		"one kv head":   func(c *models.Config) { c.KVHeads = 1 },
+		"no groups":     func(c *models.Config) { c.KVHeads = 4 },
+		"whole head":    func(c *models.Config) { c.RoPEDim = 6 },
+		"biases, qwen2": func(c *models.Config) { c.AttentionBias = true },
+		"norms, qwen3":  func(c *models.Config) { c.QKNorm = true },
+	}
+	const tokens = 5
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := testConfig()
+			change(&c)
+			fields := blockFields(c)
+			// x, gate, up and down come first: their gradients are checked.
+			shapes := [][]int{{tokens, c.HiddenSize}, {7, c.HiddenSize}, {7, c.HiddenSize}, {7, c.HiddenSize},
+				{tokens, c.HiddenSize}, {tokens, c.RoPEDim / 2}}
+			for _, field := range fields {
+				shapes = append(shapes, field.shape(c, 7))
+			}
+			checkGradients(t, func(args []*Node) []*Node {
+				b := blockFromNodes(c, args[6:])
+				b.Gate, b.Up, b.Down = args[1], args[2], args[3]
+				angle := args[5]
+				rope := RoPE{Cos: Cos(angle), Sin: Sin(angle)}
+				x, weights := args[0], args[4]
+				trace := Forward(c, b, rope, x)
+				grads := Backward(c, b, rope, trace, weights)
+				return []*Node{ReduceAllSum(Mul(trace.Out, weights)), grads.X, grads.Gate, grads.Up, grads.Down}
+			}, shapes)
+		})
+	}
+}
+
+// TestActivationGradient adds an offset to the input of down and differentiates with respect to it.
+func TestActivationGradient(t *testing.T) {
+	c := testConfig()
+	const tokens = 4
+	shapes := [][]int{{tokens, 7}, {tokens, c.HiddenSize}, {tokens, c.HiddenSize}, {tokens, c.RoPEDim / 2}}
+	for _, field := range blockFields(c) {
+		shapes = append(shapes, field.shape(c, 7))
+	}
+	checkGradients(t, func(args []*Node) []*Node {
+		b := blockFromNodes(c, args[4:])
+		rope := RoPE{Cos: Cos(args[3]), Sin: Sin(args[3])}
+		trace := Forward(c, b, rope, args[1])
+		out := Add(trace.Mid, Einsum("tf,fe->te", Add(trace.Activation, args[0]), b.Down))
+		grads := Backward(c, b, rope, trace, args[2])
+		return []*Node{ReduceAllSum(Mul(out, args[2])), grads.Activation}
+	}, shapes)
+}
+
+func TestHeadGradient(t *testing.T) {
+	c := testConfig()
+	shapes := [][]int{{3, c.HiddenSize}, {3, c.VocabSize}, {c.HiddenSize}, {c.VocabSize, c.HiddenSize}}
+	checkGradients(t, func(args []*Node) []*Node {
+		h := &HeadBlock{Norm: args[2], Output: args[3]}
+		trace := HeadForward(c, h, args[0])
+		return []*Node{ReduceAllSum(Mul(trace.Logits, args[1])), HeadBackward(h, trace, args[1])}
+	}, shapes)
+}
+
+// TestPadding wants the same results for the tokens of a sequence whatever follows them.
+func TestPadding(t *testing.T) {
+	c := testConfig()
+	random := rand.New(rand.NewPCG(3, 4))
+	m, err := New(goBackend(t), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	program, err := m.LayerProgram("forward", func(b *Block, rope RoPE, args []*Node) []*Node {
+		return []*Node{Forward(c, b, rope, args[0]).Out}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := &Layer{}
+	for _, field := range blockFields(c) {
+		values := make([]float32, tensors.FromShape(shapeOf(field.shape(c, 7))).Size())
+		for i := range values {
+			values[i] = float32(random.NormFloat64())
+		}
+		uploaded, err := m.Upload(values, field.shape(c, 7)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		layer.args = append(layer.args, uploaded)
+	}
+	defer layer.Release()
+	short := make([]float32, 3*c.HiddenSize)
+	for i := range short {
+		short[i] = float32(random.NormFloat64())
+	}
+	long := append(append([]float32(nil), short...), make([]float32, 5*c.HiddenSize)...)
+	for i := len(short); i < len(long); i++ {
+		long[i] = float32(random.NormFloat64())
+	}
+	run := func(values []float32) []float32 {
+		x, err := m.Upload(values, len(values)/c.HiddenSize, c.HiddenSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, err := program.Run(layer, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := Download[float32](results[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out[:len(short)]
+	}
+	a, b := run(short), run(long)
+	for i := range a {
+		// float32 rounding: another length sums in another order.
+		if math.Abs(float64(a[i]-b[i])) > 1e-4*(1+math.Abs(float64(a[i]))) {
+			t.Fatalf("value %d is %g alone and %g with padding", i, a[i], b[i])
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package llama
+
+import (
+	"fmt"
+
+	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
+
+	"prunellm/models"
+)
+
+// Block is the weights of one decoder layer as graph nodes, all float32. Those that the architecture lacks are nil.
+type Block struct {
+	AttnNorm            *Node // [e]
+	Q                   *Node // [j, e]
+	K, V                *Node // [i, e]
+	QBias, KBias, VBias *Node // [j], [i], [i]
+	QNorm, KNorm        *Node // [d]
+	O                   *Node // [e, j]
+	FFNNorm             *Node // [e]
+	Gate, Up            *Node // [f, e]
+	Down                *Node // [f, e]: the transpose of the file's, so that a neuron is a row in all three
+}
+
+// Trace is a layer's forward pass: its result and what the backward pass needs.
+type Trace struct {
+	Mid        *Node // float32[t, e]: the residual stream between attention and MLP
+	MLPInput   *Node // float32[t, e]: Mid after its RMSNorm
+	Gate, Up   *Node // float32[t, f]: before the activation function
+	Activation *Node // float32[t, f]: silu(Gate) * Up, the input of Down
+	Out        *Node // float32[t, e]
+
+	attention         attentionTrace
+	attnNorm, ffnNorm normTrace
+}
+
+// Gradients are the gradients of a loss with respect to parts of a layer.
+type Gradients struct {
+	X          *Node // float32[t, e]: the layer's input
+	Gate, Up   *Node // float32[f, e]
+	Down       *Node // float32[f, e]
+	Activation *Node // float32[t, f]: the input of Down
+}
+
+// Forward is one decoder layer on the residual stream of one sequence, x float32[t, e]:
+// mid = x + attention(rmsnorm(x)), out = mid + (silu(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid).
+func Forward(c models.Config, b *Block, rope RoPE, x *Node) *Trace {
+	assertShape(x, x.Shape().Dim(0), c.HiddenSize)
+	trace := &Trace{}
+	var normed, attended *Node
+	normed, trace.attnNorm = rmsNorm(x, b.AttnNorm, c.RMSEpsilon)
+	attended, trace.attention = attention(c, b, rope, normed)
+	trace.Mid = Add(x, attended)
+	trace.MLPInput, trace.ffnNorm = rmsNorm(trace.Mid, b.FFNNorm, c.RMSEpsilon)
+	trace.Gate = Einsum("te,fe->tf", trace.MLPInput, b.Gate)
+	trace.Up = Einsum("te,fe->tf", trace.MLPInput, b.Up)
+	trace.Activation = Mul(Mul(trace.Gate, Sigmoid(trace.Gate)), trace.Up)
+	trace.Out = Add(trace.Mid, Einsum("tf,fe->te", trace.Activation, b.Down))
+	return trace
+}
+
+// Backward turns the gradient of Forward's result, dy float32[t, e], into the gradients of the layer's parts. What the
+// caller does not use costs nothing: XLA drops it.
+func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gradients {
+	assertShape(dy, trace.Out.Shape().Dimensions...)
+	grads := &Gradients{}
+	sigmoid := Sigmoid(trace.Gate)
+	silu := Mul(trace.Gate, sigmoid)
+	grads.Activation = Einsum("te,fe->tf", dy, b.Down)
+	// silu'(z) = s + z s (1-s) = s + silu(z) (1-s) with s = sigmoid(z).
+	dGate := Mul(Mul(grads.Activation, trace.Up), Add(sigmoid, Mul(silu, OneMinus(sigmoid))))
+	dUp := Mul(grads.Activation, silu)
+
+	grads.Down = Einsum("tf,te->fe", trace.Activation, dy)
+	grads.Gate = Einsum("tf,te->fe", dGate, trace.MLPInput)
+	grads.Up = Einsum("tf,te->fe", dUp, trace.MLPInput)
+
+	dInput := Add(Einsum("tf,fe->te", dGate, b.Gate), Einsum("tf,fe->te", dUp, b.Up))
+	dMid := Add(dy, rmsNormAdjoint(trace.ffnNorm, b.FFNNorm, dInput))
+	dNormed := attentionAdjoint(c, b, rope, trace.attention, dMid)
+	grads.X = Add(dMid, rmsNormAdjoint(trace.attnNorm, b.AttnNorm, dNormed))
+	return grads
+}
+
+// HeadBlock is the weights of the head as graph nodes: the last RMSNorm, float32[e], and the output matrix, which is
+// the token embedding when the two are tied, float32[v, e].
+type HeadBlock struct{ Norm, Output *Node }
+
+// HeadTrace is the head's forward pass.
+type HeadTrace struct {
+	Logits *Node // float32[t, v]
+	norm   normTrace
+}
+
+// HeadForward is the logits of hidden states x, float32[t, e].
+func HeadForward(c models.Config, h *HeadBlock, x *Node) *HeadTrace {
+	assertShape(x, x.Shape().Dim(0), c.HiddenSize)
+	trace := &HeadTrace{}
+	var normed *Node
+	normed, trace.norm = rmsNorm(x, h.Norm, c.RMSEpsilon)
+	trace.Logits = Einsum("te,ve->tv", normed, h.Output)
+	return trace
+}
+
+// HeadBackward turns the gradient of the logits, float32[t, v], into that of the hidden states, float32[t, e].
+func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits *Node) (dx *Node) {
+	return rmsNormAdjoint(trace.norm, h.Norm, Einsum("tv,ve->te", dLogits, h.Output))
+}
+
+func errShape(got, want []int) error { return fmt.Errorf("shape is %v, want %v", got, want) }

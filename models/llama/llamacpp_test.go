@@ -1,0 +1,224 @@
+//go:build cgo
+
+package llama_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/gomlx/gomlx/backends"
+	cpp "github.com/ollama/ollama/llama"
+	"github.com/ollama/ollama/ml"
+
+	"prunellm/convert/ggmlquant"
+	"prunellm/convert/gguf"
+	"prunellm/internal/tinymodel"
+	"prunellm/internal/xla"
+	"prunellm/models"
+	"prunellm/models/llama"
+)
+
+// needResource fails in CI and skips elsewhere.
+func needResource(t testing.TB, err error) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("missing resource: %v", err)
+	}
+	t.Skipf("missing resource (make setup fetches it): %v", err)
+}
+
+func xlaBackend(t testing.TB) backends.Backend {
+	t.Helper()
+	backend, err := xla.Open(slog.Default(), xla.Options{Home: os.Getenv("PRUNELLM_HOME"), Device: xla.CPU})
+	if err != nil {
+		needResource(t, err)
+	}
+	t.Cleanup(backend.Finalize)
+	return backend
+}
+
+// llamacppLogits are the logits of every token from llama.cpp without flash attention, which also sums in float16.
+func llamacppLogits(t *testing.T, path string, tokens []int32) [][]float32 {
+	t.Helper()
+	cpp.BackendInit()
+	model, err := cpp.LoadModelFromFile(path, cpp.ModelParams{UseMmap: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cpp.FreeModel(model)
+	const size = 128 // tokens of the context and of the batch
+	context, err := cpp.NewContextWithModel(model, cpp.NewContextParams(size, size, 1, 2, ml.FlashAttentionDisabled, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := cpp.NewBatch(size, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer batch.Free()
+	for i, token := range tokens {
+		batch.Add(int(token), nil, i, true, 0)
+	}
+	if err := context.Decode(batch); err != nil {
+		t.Fatal(err)
+	}
+	logits := make([][]float32, len(tokens))
+	for i := range logits {
+		logits[i] = append([]float32(nil), context.GetLogitsIth(i)...)
+	}
+	return logits
+}
+
+// compareLogits wants the root mean square of the difference below a share of the logits' own deviation, and the same
+// likeliest token wherever the lead is larger than the tolerance.
+//
+// The tolerance is llama.cpp's, not this graph's: its products in attention take queries, keys, values and softmax
+// weights in float16, whatever the weights' type. With the same four roundings put into the graph the tiny models differ
+// by 4e-4 to 7e-4 instead of 1e-3 to 3e-3; thirty layers amplify them further. A wrong name, permutation or rotation
+// gives 0.1 and more.
+func compareLogits(t *testing.T, got, want [][]float32) {
+	t.Helper()
+	const tolerance = 2e-2
+	worst, agree := 0.0, 0
+	for i := range want {
+		if len(got[i]) != len(want[i]) {
+			t.Fatalf("token %d has %d logits, want %d", i, len(got[i]), len(want[i]))
+		}
+		var sum, squares, diff float64
+		top, topWant := 0, 0
+		for j := range want[i] {
+			g, w := float64(got[i][j]), float64(want[i][j])
+			sum += w
+			squares += w * w
+			diff += (g - w) * (g - w)
+			if got[i][j] > got[i][top] {
+				top = j
+			}
+			if want[i][j] > want[i][topWant] {
+				topWant = j
+			}
+		}
+		n := float64(len(want[i]))
+		deviation := math.Sqrt(squares/n - sum*sum/n/n)
+		worst = max(worst, math.Sqrt(diff/n)/deviation)
+		if top == topWant || float64(want[i][topWant]-want[i][top]) < 10*tolerance*deviation {
+			agree++
+		}
+	}
+	t.Logf("largest relative difference %.2e", worst)
+	if !(worst < tolerance) || len(got) != len(want) {
+		t.Errorf("logits differ by %g of their deviation, want less than %g", worst, tolerance)
+	}
+	if agree != len(want) {
+		t.Errorf("%d of %d tokens have another likeliest successor", len(want)-agree, len(want))
+	}
+}
+
+func TestLogitsAgainstLlamaCpp(t *testing.T) {
+	backend := xlaBackend(t)
+	tests := map[string]tinymodel.Options{
+		"llama":     {},
+		"untied":    {Untied: true},
+		"factors":   {RoPEFactors: []float32{1, 1, 1, 2, 4, 8, 8, 8}},
+		"wide head": {HeadDim: 32},
+		"deci":      {Architecture: "deci", FFN: []int{96, 32}},
+		"qwen2":     {Architecture: "qwen2"},
+		"qwen3":     {Architecture: "qwen3", HeadDim: 32, Untied: true},
+	}
+	for name, options := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "tiny.gguf")
+			if err := tinymodel.Write(path, options); err != nil {
+				t.Fatal(err)
+			}
+			model, err := models.OpenGGUF(path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer model.Close()
+			tokens := make([]int32, 100)
+			for i := range tokens {
+				tokens[i] = int32(3 + i*i*31%200)
+			}
+			got, err := llama.Logits(t.Context(), backend, model, tokens)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareLogits(t, got, llamacppLogits(t, path, tokens))
+		})
+	}
+}
+
+// TestRealLogitsAgainstLlamaCpp runs the default model from a copy in float32, so that both sides have the same weights.
+func TestRealLogitsAgainstLlamaCpp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes a float32 copy of the default model")
+	}
+	backend := xlaBackend(t)
+	source := filepath.Join(os.Getenv("PRUNELLM_HOME"), "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
+	model, err := models.OpenGGUF(source, ggmlquant.Dequantize)
+	if err != nil {
+		needResource(t, err)
+	}
+	defer model.Close()
+	path := filepath.Join(t.TempDir(), "float32.gguf")
+	writeFloat32(t, path, model.File())
+
+	tokens := realTokens(t)
+	got, err := llama.Logits(t.Context(), backend, model, tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareLogits(t, got, llamacppLogits(t, path, tokens))
+}
+
+// realTokens is some text of the scores' oracle.
+func realTokens(t *testing.T) []int32 {
+	t.Helper()
+	data, err := os.ReadFile("../../prune/testdata/sdm_oracle.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var oracle struct {
+		Tokens [][]int32 `json:"tokens"`
+	}
+	if err := json.Unmarshal(data, &oracle); err != nil {
+		t.Fatal(err)
+	}
+	return oracle.Tokens[0][:96]
+}
+
+// writeFloat32 copies a GGUF file with all tensors as F32.
+func writeFloat32(t *testing.T, path string, file *gguf.File) {
+	t.Helper()
+	var tensors []gguf.Source
+	for _, info := range file.Tensors {
+		tensors = append(tensors, gguf.Source{
+			Name: info.Name, Type: gguf.F32, Shape: info.Shape,
+			Write: func(_ context.Context, w io.Writer) error {
+				raw, err := file.ReadTensor(info)
+				if err != nil {
+					return err
+				}
+				values, err := models.DequantizeWith(ggmlquant.Dequantize, info.Type, raw, int(info.Elements()))
+				if err != nil {
+					return err
+				}
+				if raw, err = gguf.EncodeFloats(gguf.F32, values); err != nil {
+					return err
+				}
+				_, err = w.Write(raw)
+				return err
+			},
+		})
+	}
+	if err := gguf.Write(t.Context(), path, file.KVs, tensors); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,308 @@
+package llama
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/gomlx/gomlx/backends"
+	"github.com/gomlx/gomlx/pkg/core/dtypes"
+	"github.com/gomlx/gomlx/pkg/core/graph"
+	"github.com/gomlx/gomlx/pkg/core/shapes"
+	"github.com/gomlx/gomlx/pkg/core/tensors"
+
+	"prunellm/models"
+)
+
+// Model runs programs for one architecture on one backend. It holds compiled programs and position tables, no weights.
+// Its owner ends it with Close.
+type Model struct {
+	backend backends.Backend
+	config  models.Config
+	embed   *graph.Exec
+
+	mu    sync.Mutex
+	ropes map[int][2]*tensors.Tensor // by padded length; guarded by mu
+	execs []*graph.Exec              // all that Close ends; guarded by mu
+}
+
+// New prepares an architecture for a backend.
+func New(backend backends.Backend, config models.Config) (m *Model, err error) {
+	defer Guard(&err)
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("llama graph: %w", err)
+	}
+	m = &Model{backend: backend, config: config, ropes: map[int][2]*tensors.Tensor{}}
+	m.embed, err = m.Compile("embed", func(args []*graph.Node) []*graph.Node {
+		return []*graph.Node{graph.Gather(args[0], args[1])}
+	})
+	return m, err
+}
+
+// Config is the architecture.
+func (m *Model) Config() models.Config { return m.config }
+
+// Backend is where programs run.
+func (m *Model) Backend() backends.Backend { return m.backend }
+
+// Close frees the compiled programs and tables. It is idempotent; no program may be running.
+func (m *Model) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, exec := range m.execs {
+		exec.Finalize()
+	}
+	m.execs = nil
+	for _, tables := range m.ropes {
+		release(tables[:]...)
+	}
+	m.ropes = map[int][2]*tensors.Tensor{}
+}
+
+// Compile makes an executable of a graph function; it is compiled anew for each set of argument shapes and freed by
+// Close.
+func (m *Model) Compile(name string, build func(args []*graph.Node) []*graph.Node) (*graph.Exec, error) {
+	exec, err := graph.NewExec(m.backend, build)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", name, err)
+	}
+	exec.WithName(name).SetMaxCache(-1)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.execs = append(m.execs, exec)
+	return exec, nil
+}
+
+// Upload copies float32 values to the device.
+func (m *Model) Upload(values []float32, dimensions ...int) (*tensors.Tensor, error) {
+	return upload(m.backend, values, dtypes.Float32, dimensions...)
+}
+
+// UploadDoubles copies float64 values to the device.
+func (m *Model) UploadDoubles(values []float64, dimensions ...int) (*tensors.Tensor, error) {
+	return upload(m.backend, values, dtypes.Float64, dimensions...)
+}
+
+// UploadTokens copies token ids to the device, int32[dimensions...].
+func (m *Model) UploadTokens(values []int32, dimensions ...int) (*tensors.Tensor, error) {
+	return upload(m.backend, values, dtypes.Int32, dimensions...)
+}
+
+func upload[T float32 | float64 | int32](backend backends.Backend, values []T, dtype dtypes.DType,
+	dimensions ...int) (t *tensors.Tensor, err error) {
+	defer Guard(&err)
+	shape := shapes.Make(dtype, dimensions...)
+	if shape.Size() != len(values) {
+		return nil, fmt.Errorf("upload %v: %d values", dimensions, len(values))
+	}
+	buffer, err := backend.BufferFromFlatData(0, values, shape)
+	if err != nil {
+		return nil, fmt.Errorf("upload %v: %w", dimensions, err)
+	}
+	return tensors.FromBuffer(backend, buffer)
+}
+
+// Download copies a tensor's values to the host.
+func Download[T float32 | float64 | int32](t *tensors.Tensor) (values []T, err error) {
+	defer Guard(&err)
+	err = t.ConstFlatData(func(flat any) {
+		values = append([]T(nil), flat.([]T)...)
+	})
+	return values, err
+}
+
+// Release frees tensors at once rather than when the garbage collector comes by. Nil ones are skipped.
+func Release(all ...*tensors.Tensor) { release(all...) }
+
+func release(all ...*tensors.Tensor) {
+	for _, t := range all {
+		if t != nil {
+			_ = t.FinalizeAll()
+		}
+	}
+}
+
+// Guard, deferred, turns a panic out of gomlx into an error.
+func Guard(err *error) {
+	switch cause := recover().(type) {
+	case nil:
+	case error:
+		*err = fmt.Errorf("gomlx: %w", cause)
+	default:
+		*err = fmt.Errorf("gomlx: %v", cause)
+	}
+}
+
+// rope is the position table for a length, kept for later programs.
+func (m *Model) rope(tokens int) ([2]*tensors.Tensor, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if tables, ok := m.ropes[tokens]; ok {
+		return tables, nil
+	}
+	cos, sin := ropeTables(m.config, tokens)
+	var tables [2]*tensors.Tensor
+	for i, values := range [][]float32{cos, sin} {
+		t, err := m.Upload(values, tokens, m.config.RoPEDim/2)
+		if err != nil {
+			return tables, err
+		}
+		tables[i] = t
+	}
+	m.ropes[tokens] = tables
+	return tables, nil
+}
+
+// LayerProgram is a graph function over one layer's weights, compiled once for each shape of its arguments.
+type LayerProgram struct {
+	model *Model
+	name  string
+	exec  *graph.Exec
+}
+
+// LayerProgram makes a program of a graph function. The first argument of the program must be float32[t, e]: it sets
+// the length of the position table.
+func (m *Model) LayerProgram(name string, build func(b *Block, rope RoPE, args []*graph.Node) []*graph.Node) (
+	*LayerProgram, error) {
+	weights := len(blockFields(m.config))
+	exec, err := m.Compile(name, func(nodes []*graph.Node) []*graph.Node {
+		b := blockFromNodes(m.config, nodes[:weights])
+		return build(b, RoPE{Cos: nodes[weights], Sin: nodes[weights+1]}, nodes[weights+2:])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &LayerProgram{model: m, name: name, exec: exec}, nil
+}
+
+// Run runs the program. The results belong to the caller.
+func (p *LayerProgram) Run(layer *Layer, args ...*tensors.Tensor) (results []*tensors.Tensor, err error) {
+	defer Guard(&err)
+	tables, err := p.model.rope(args[0].Shape().Dim(0))
+	if err != nil {
+		return nil, err
+	}
+	all := make([]any, 0, len(layer.args)+2+len(args))
+	for _, group := range [][]*tensors.Tensor{layer.args, tables[:], args} {
+		for _, t := range group {
+			all = append(all, t)
+		}
+	}
+	results, err = p.exec.Exec(all...)
+	if err != nil {
+		return nil, fmt.Errorf("run %s on layer %d: %w", p.name, layer.Index, err)
+	}
+	return results, nil
+}
+
+// Head is the embedding and output matrices and the last norm on the device. Its owner ends it with Release.
+type Head struct{ embedding, norm, output *tensors.Tensor }
+
+// LoadHead brings the weights outside the layers to the device.
+func (m *Model) LoadHead(w models.Weights) (*Head, error) {
+	c, head := m.config, &Head{}
+	load := func(role models.Role, dimensions ...int) (*tensors.Tensor, error) {
+		values, err := readTensor(w, role, 0, dimensions)
+		if err != nil {
+			return nil, err
+		}
+		return m.Upload(values, dimensions...)
+	}
+	var err error
+	if head.embedding, err = load(models.TokenEmbedding, c.VocabSize, c.HiddenSize); err == nil {
+		head.norm, err = load(models.OutputNorm, c.HiddenSize)
+	}
+	if err == nil && c.TiedEmbeddings {
+		head.output = head.embedding
+	} else if err == nil {
+		head.output, err = load(models.Output, c.VocabSize, c.HiddenSize)
+	}
+	if err != nil {
+		head.Release()
+		return nil, fmt.Errorf("load head: %w", err)
+	}
+	return head, nil
+}
+
+// Release frees the device memory. It is idempotent.
+func (h *Head) Release() {
+	if h.output != h.embedding {
+		release(h.output)
+	}
+	release(h.embedding, h.norm)
+	*h = Head{}
+}
+
+// ErrTokens is wrapped when a sequence cannot be run: a token outside the vocabulary, or no tokens.
+var ErrTokens = errors.New("bad token sequence")
+
+// Embed looks up a sequence's embeddings and pads it: float32[PadLength(len(tokens)), e].
+func (m *Model) Embed(h *Head, tokens []int32) (x *tensors.Tensor, err error) {
+	defer Guard(&err)
+	if err := CheckTokens(m.config, tokens); err != nil {
+		return nil, err
+	}
+	padded := make([]int32, PadLength(len(tokens)))
+	copy(padded, tokens)
+	ids, err := m.UploadTokens(padded, len(padded), 1)
+	if err != nil {
+		return nil, err
+	}
+	defer release(ids)
+	return m.embed.Exec1(h.embedding, ids)
+}
+
+// CheckTokens reports a sequence that is empty, longer than the model's context, or outside its vocabulary.
+func CheckTokens(c models.Config, tokens []int32) error {
+	if len(tokens) == 0 || len(tokens) > c.ContextLength {
+		return fmt.Errorf("%w: %d tokens, want 1 to %d", ErrTokens, len(tokens), c.ContextLength)
+	}
+	for i, token := range tokens {
+		if token < 0 || int(token) >= c.VocabSize {
+			return fmt.Errorf("%w: token %d at position %d is outside the vocabulary of %d", ErrTokens, token, i,
+				c.VocabSize)
+		}
+	}
+	return nil
+}
+
+// PadLength is the length a sequence is run at. There are at most four lengths between powers of two, so that few
+// shapes are compiled, and padding stays below a quarter.
+func PadLength(tokens int) int {
+	step := 8
+	for step*8 < tokens {
+		step *= 2
+	}
+	return roundUp(tokens, step)
+}
+
+// HeadProgram is a graph function over the head's weights.
+type HeadProgram struct {
+	name string
+	exec *graph.Exec
+}
+
+// HeadProgram makes a program of a graph function.
+func (m *Model) HeadProgram(name string, build func(h *HeadBlock, args []*graph.Node) []*graph.Node) (*HeadProgram, error) {
+	exec, err := m.Compile(name, func(nodes []*graph.Node) []*graph.Node {
+		return build(&HeadBlock{Norm: nodes[0], Output: nodes[1]}, nodes[2:])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &HeadProgram{name: name, exec: exec}, nil
+}
+
+// Run runs the program. The results belong to the caller.
+func (p *HeadProgram) Run(h *Head, args ...*tensors.Tensor) (results []*tensors.Tensor, err error) {
+	defer Guard(&err)
+	all := []any{h.norm, h.output}
+	for _, t := range args {
+		all = append(all, t)
+	}
+	results, err = p.exec.Exec(all...)
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", p.name, err)
+	}
+	return results, nil
+}

@@ -1,0 +1,70 @@
+package llama
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/pkg/core/tensors"
+
+	"prunellm/models"
+)
+
+// States are the hidden states of several sequences on the device, float32[padded length, e] each.
+type States []*tensors.Tensor
+
+// NewStates embeds sequences.
+func NewStates(m *Model, head *Head, sequences [][]int32) (States, error) {
+	states := make(States, 0, len(sequences))
+	for i, tokens := range sequences {
+		x, err := m.Embed(head, tokens)
+		if err != nil {
+			states.Release()
+			return nil, fmt.Errorf("sequence %d: %w", i, err)
+		}
+		states = append(states, x)
+	}
+	return states, nil
+}
+
+// Replace puts another tensor in a sequence's place and frees the one before.
+func (s States) Replace(i int, x *tensors.Tensor) {
+	release(s[i])
+	s[i] = x
+}
+
+// Release frees all. It is idempotent.
+func (s States) Release() {
+	for i := range s {
+		s.Replace(i, nil)
+	}
+}
+
+// Download copies all to the host without their padding: float32[tokens, e] for each sequence.
+func (s States) Download(c models.Config, sequences [][]int32) ([][]float32, error) {
+	hidden := make([][]float32, len(s))
+	for i, x := range s {
+		values, err := Download[float32](x)
+		if err != nil {
+			return nil, err
+		}
+		hidden[i] = values[:len(sequences[i])*c.HiddenSize]
+	}
+	return hidden, nil
+}
+
+// Ascending is the layers from the first to the last.
+func Ascending(layers int) []int {
+	order := make([]int, layers)
+	for i := range order {
+		order[i] = i
+	}
+	return order
+}
+
+// Descending is the layers from the last to the first.
+func Descending(layers int) []int {
+	order := Ascending(layers)
+	for i := range order {
+		order[i] = layers - 1 - i
+	}
+	return order
+}

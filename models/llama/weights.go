@@ -1,0 +1,263 @@
+package llama
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/gomlx/gomlx/pkg/core/graph"
+	"github.com/gomlx/gomlx/pkg/core/tensors"
+
+	"prunellm/models"
+)
+
+// Layer is one decoder layer's weights on the device. Its owner ends it with Release.
+type Layer struct {
+	Index int // layer of the model
+	Width int // MLP neurons on the device: those of the model, padded
+	args  []*tensors.Tensor
+}
+
+// LayerOptions says how a layer is loaded.
+type LayerOptions struct {
+	// Removed, when not nil, marks neurons to switch off: bool[width]. Their column of down becomes zero, which is the
+	// same as removing them, gradients included, and keeps the shape that is compiled already.
+	Removed []bool
+	// PadFFN rounds the width up to a multiple of it with neurons that are zero everywhere, so that layers of many
+	// widths share few compiled shapes. 0 leaves the width alone.
+	PadFFN int
+}
+
+// blockField couples a weight's role with its place in a Block.
+type blockField struct {
+	role  models.Role
+	node  func(*Block) **graph.Node
+	shape func(c models.Config, width int) []int
+}
+
+// downField is the place of FFNDown in blockFields.
+const downField = 8
+
+// blockFields are the weights that a layer of this architecture has, in the order of a program's arguments.
+func blockFields(c models.Config) []blockField {
+	queries, keys := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	shape := func(dimensions ...int) func(models.Config, int) []int {
+		return func(models.Config, int) []int { return dimensions }
+	}
+	ffn := func(c models.Config, width int) []int { return []int{width, c.HiddenSize} }
+	fields := []blockField{
+		{models.AttnNorm, func(b *Block) **graph.Node { return &b.AttnNorm }, shape(c.HiddenSize)},
+		{models.AttnQ, func(b *Block) **graph.Node { return &b.Q }, shape(queries, c.HiddenSize)},
+		{models.AttnK, func(b *Block) **graph.Node { return &b.K }, shape(keys, c.HiddenSize)},
+		{models.AttnV, func(b *Block) **graph.Node { return &b.V }, shape(keys, c.HiddenSize)},
+		{models.AttnOutput, func(b *Block) **graph.Node { return &b.O }, shape(c.HiddenSize, queries)},
+		{models.FFNNorm, func(b *Block) **graph.Node { return &b.FFNNorm }, shape(c.HiddenSize)},
+		{models.FFNGate, func(b *Block) **graph.Node { return &b.Gate }, ffn},
+		{models.FFNUp, func(b *Block) **graph.Node { return &b.Up }, ffn},
+		{models.FFNDown, func(b *Block) **graph.Node { return &b.Down }, ffn},
+	}
+	if c.AttentionBias {
+		fields = append(fields,
+			blockField{models.AttnQBias, func(b *Block) **graph.Node { return &b.QBias }, shape(queries)},
+			blockField{models.AttnKBias, func(b *Block) **graph.Node { return &b.KBias }, shape(keys)},
+			blockField{models.AttnVBias, func(b *Block) **graph.Node { return &b.VBias }, shape(keys)})
+	}
+	if c.QKNorm {
+		fields = append(fields,
+			blockField{models.AttnQNorm, func(b *Block) **graph.Node { return &b.QNorm }, shape(c.HeadDim)},
+			blockField{models.AttnKNorm, func(b *Block) **graph.Node { return &b.KNorm }, shape(c.HeadDim)})
+	}
+	return fields
+}
+
+// blockFromNodes names a program's leading arguments.
+func blockFromNodes(c models.Config, nodes []*graph.Node) *Block {
+	b := &Block{}
+	for i, field := range blockFields(c) {
+		*field.node(b) = nodes[i]
+	}
+	return b
+}
+
+// LoadLayer brings one layer's weights to the device.
+func (m *Model) LoadLayer(w models.Weights, layer int, opts LayerOptions) (*Layer, error) {
+	c := m.config
+	width := c.FFN[layer]
+	if opts.Removed != nil && len(opts.Removed) != width {
+		return nil, fmt.Errorf("load layer %d: %d marks for %d neurons", layer, len(opts.Removed), width)
+	}
+	padded := roundUp(width, max(opts.PadFFN, 1))
+	loaded := &Layer{Index: layer, Width: padded}
+	for _, field := range blockFields(c) {
+		values, err := m.loadBlockTensor(w, field.role, layer, opts)
+		if err != nil {
+			loaded.Release()
+			return nil, fmt.Errorf("load layer %d: %w", layer, err)
+		}
+		t, err := m.Upload(values, field.shape(c, padded)...)
+		if err != nil {
+			loaded.Release()
+			return nil, fmt.Errorf("load layer %d: %w", layer, err)
+		}
+		loaded.args = append(loaded.args, t)
+	}
+	return loaded, nil
+}
+
+// Down is the transposed down projection on the device, float32[Width, e]. It belongs to the layer.
+func (l *Layer) Down() *tensors.Tensor { return l.args[downField] }
+
+// Release frees the device memory. It is idempotent.
+func (l *Layer) Release() {
+	release(l.args...)
+	l.args = nil
+}
+
+// loadBlockTensor reads one tensor of a layer and brings it into the form that the graph wants.
+func (m *Model) loadBlockTensor(w models.Weights, role models.Role, layer int, opts LayerOptions) ([]float32, error) {
+	c := m.config
+	width, hidden := c.FFN[layer], c.HiddenSize
+	want := m.fileShape(role, layer)
+	values, err := readTensor(w, role, layer, want)
+	if err != nil {
+		return nil, err
+	}
+	pairs := c.RoPEStyle == models.RoPEPairs
+	switch role {
+	case models.AttnQ, models.AttnQBias:
+		if pairs {
+			values = halvesFromPairs(values, c.Heads, c.HeadDim, c.RoPEDim)
+		}
+	case models.AttnK, models.AttnKBias:
+		if pairs {
+			values = halvesFromPairs(values, c.KVHeads, c.HeadDim, c.RoPEDim)
+		}
+	case models.AttnQNorm, models.AttnKNorm:
+		if pairs {
+			values = halvesFromPairs(values, 1, c.HeadDim, c.RoPEDim)
+		}
+	case models.FFNDown:
+		values = TransposeValues(values, hidden, width)
+		for neuron, removed := range opts.Removed {
+			if removed {
+				clear(values[neuron*hidden : (neuron+1)*hidden])
+			}
+		}
+	}
+	switch role {
+	case models.FFNGate, models.FFNUp, models.FFNDown:
+		padding := (roundUp(width, max(opts.PadFFN, 1)) - width) * hidden
+		values = append(values, make([]float32, padding)...)
+	}
+	return values, nil
+}
+
+// fileShape is the shape of a layer's tensor as models.Weights gives it.
+func (m *Model) fileShape(role models.Role, layer int) []int {
+	if role == models.FFNDown {
+		return []int{m.config.HiddenSize, m.config.FFN[layer]}
+	}
+	for _, field := range blockFields(m.config) {
+		if field.role == role {
+			return field.shape(m.config, m.config.FFN[layer])
+		}
+	}
+	return nil
+}
+
+// readTensor reads a tensor and checks its shape.
+func readTensor(w models.Weights, role models.Role, layer int, want []int) ([]float32, error) {
+	values, shape, err := w.Tensor(role, layer)
+	if err != nil {
+		return nil, err
+	}
+	size := 1
+	for _, d := range want {
+		size *= d
+	}
+	if !slices.Equal(shape, want) || len(values) != size {
+		return nil, fmt.Errorf("tensor %s has shape %v and %d values, want %v", models.TensorName(role, layer), shape,
+			len(values), want)
+	}
+	return values, nil
+}
+
+// EachLayer visits layers in the order given, each with its weights on the device, while the next one's are being
+// loaded. options may be nil. It stops at the first error and when ctx ends.
+func (m *Model) EachLayer(ctx context.Context, w models.Weights, order []int, options func(layer int) LayerOptions,
+	visit func(*Layer) error) error {
+	type loaded struct {
+		layer *Layer
+		err   error
+	}
+	ctx, stop := context.WithCancel(ctx)
+	results := make(chan loaded) // no buffer: one layer waits while one is in use
+	go func() {
+		defer close(results)
+		for _, index := range order {
+			var opts LayerOptions
+			if options != nil {
+				opts = options(index)
+			}
+			layer, err := m.LoadLayer(w, index, opts)
+			select {
+			case results <- loaded{layer, err}:
+			case <-ctx.Done():
+				if err == nil {
+					layer.Release()
+				}
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	defer func() {
+		stop()
+		for rest := range results {
+			if rest.err == nil {
+				rest.layer.Release()
+			}
+		}
+	}()
+	for range order {
+		var next loaded
+		var open bool
+		select {
+		case next, open = <-results:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if !open {
+			return context.Cause(ctx)
+		}
+		if next.err != nil {
+			return next.err
+		}
+		err := visit(next.layer)
+		next.layer.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TransposeValues turns float32[rows, columns] into float32[columns, rows], in blocks that stay in cache.
+func TransposeValues(values []float32, rows, columns int) []float32 {
+	const block = 32
+	out := make([]float32, len(values))
+	for r0 := 0; r0 < rows; r0 += block {
+		for c0 := 0; c0 < columns; c0 += block {
+			for r := r0; r < min(r0+block, rows); r++ {
+				for c := c0; c < min(c0+block, columns); c++ {
+					out[c*rows+r] = values[r*columns+c]
+				}
+			}
+		}
+	}
+	return out
+}
+
+func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }

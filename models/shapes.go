@@ -1,0 +1,78 @@
+package models
+
+// Slot is one tensor of a model: a role, and the layer for those that exist once a layer.
+type Slot struct {
+	Role  Role
+	Layer int
+}
+
+// Name is the tensor's GGUF name.
+func (s Slot) Name() string { return TensorName(s.Role, s.Layer) }
+
+// Slots lists every tensor that a model of this architecture has, in a fixed order: those that exist once, then layer
+// by layer.
+func (c Config) Slots() []Slot {
+	slots := []Slot{{Role: TokenEmbedding}, {Role: OutputNorm}}
+	if !c.TiedEmbeddings {
+		slots = append(slots, Slot{Role: Output})
+	}
+	if c.RoPEFactors != nil {
+		slots = append(slots, Slot{Role: RoPEFreqs})
+	}
+	for layer := range c.Layers {
+		for role := AttnNorm; role <= FFNDown; role++ {
+			if c.has(role) {
+				slots = append(slots, Slot{role, layer})
+			}
+		}
+	}
+	return slots
+}
+
+func (c Config) has(role Role) bool {
+	switch role {
+	case AttnQBias, AttnKBias, AttnVBias:
+		return c.AttentionBias
+	case AttnQNorm, AttnKNorm:
+		return c.QKNorm
+	}
+	return true
+}
+
+// TensorShape is the shape that the tensor has by the architecture, slowest axis first.
+func (c Config) TensorShape(role Role, layer int) []int {
+	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	switch role {
+	case TokenEmbedding, Output:
+		return []int{c.VocabSize, c.HiddenSize}
+	case RoPEFreqs:
+		return []int{c.RoPEDim / 2}
+	case AttnQ:
+		return []int{q, c.HiddenSize}
+	case AttnK, AttnV:
+		return []int{kv, c.HiddenSize}
+	case AttnQBias:
+		return []int{q}
+	case AttnKBias, AttnVBias:
+		return []int{kv}
+	case AttnQNorm, AttnKNorm:
+		return []int{c.HeadDim}
+	case AttnOutput:
+		return []int{c.HiddenSize, q}
+	case FFNGate, FFNUp:
+		return []int{c.FFN[layer], c.HiddenSize}
+	case FFNDown:
+		return []int{c.HiddenSize, c.FFN[layer]}
+	}
+	return []int{c.HiddenSize} // the norms
+}
+
+// UniformWidth is the MLP width that all layers share; false when they differ.
+func (c Config) UniformWidth() (int, bool) {
+	for _, width := range c.FFN {
+		if width != c.FFN[0] {
+			return 0, false
+		}
+	}
+	return c.FFN[0], true
+}

@@ -1,0 +1,143 @@
+package models
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"prunellm/convert/gguf"
+)
+
+// Tokenizer is what a GGUF file says about its vocabulary, checked so far that llama.cpp loads and uses it without
+// aborting the process. Tokenizing itself is the engine's.
+type Tokenizer struct {
+	Model        string // "gpt2" (byte-level BPE) or "llama" (SentencePiece)
+	Pre          string // name of the pre-tokenizer, "" when absent
+	Tokens       int    // size of the vocabulary
+	BOS, EOS     int    // token ids, -1 when the file names none
+	EOT          int    // end of turn, -1 when the file names none
+	AddBOS       bool   // the file asks for BOS before every text
+	ChatTemplate string // Jinja, "" when absent
+}
+
+const (
+	tokenizerPrefix   = "tokenizer.ggml."
+	chatTemplateKey   = "tokenizer.chat_template"
+	longToken         = 64      // bytes; llama.cpp's work on longer ones grows with the square of their length
+	maxLongTokenWork  = 1 << 28 // sum of squares of the lengths of long tokens
+	maxTemplateBytes  = 1 << 20
+	minVocabularySize = 12 // llama.cpp's default ids of special tokens lie below it
+)
+
+// TokenizerFromGGUF reads and checks the vocabulary of a file whose embedding has vocab rows.
+func TokenizerFromGGUF(f *gguf.File, vocab int) (Tokenizer, error) {
+	r := &ggufReader{file: f, arch: "tokenizer.ggml"}
+	t := Tokenizer{
+		Model:        r.string(tokenizerPrefix + "model"),
+		Pre:          r.stringOr(tokenizerPrefix+"pre", ""),
+		BOS:          r.tokenID("bos_token_id", vocab),
+		EOS:          r.tokenID("eos_token_id", vocab),
+		EOT:          r.tokenID("eot_token_id", vocab),
+		ChatTemplate: r.stringOr(chatTemplateKey, ""),
+	}
+	t.AddBOS = r.boolOr("add_bos_token", t.Model == "llama")
+	r.boolOr("add_eos_token", false)
+	if r.err != nil {
+		return Tokenizer{}, r.err
+	}
+	if t.Model != "gpt2" && t.Model != "llama" {
+		return Tokenizer{}, fmt.Errorf("%w: tokenizer %q; gpt2 and llama can be used", ErrUnsupported, t.Model)
+	}
+	if len(t.ChatTemplate) > maxTemplateBytes {
+		return Tokenizer{}, fmt.Errorf("key %q has %d bytes, want at most %d", chatTemplateKey, len(t.ChatTemplate), maxTemplateBytes)
+	}
+	tokens, err := f.Strings(tokenizerPrefix + "tokens")
+	if err != nil {
+		return Tokenizer{}, err
+	}
+	t.Tokens = len(tokens)
+	if err := checkTokens(t.Model, tokens, vocab); err != nil {
+		return Tokenizer{}, fmt.Errorf("key %q: %w", tokenizerPrefix+"tokens", err)
+	}
+	return t, checkTokenArrays(f, t)
+}
+
+func (r *ggufReader) boolOr(suffix string, fallback bool) bool {
+	b, err := r.file.Bool(r.key(suffix))
+	if errors.Is(err, gguf.ErrNoKey) {
+		return fallback
+	}
+	if err != nil {
+		r.fail(err)
+	}
+	return b
+}
+
+func (r *ggufReader) tokenID(suffix string, vocab int) int {
+	if _, ok := r.file.Value(r.key(suffix)); !ok {
+		return -1
+	}
+	id := r.int(suffix)
+	if id >= vocab {
+		r.fail(fmt.Errorf("key %q is %d, the vocabulary has %d tokens", r.key(suffix), id, vocab))
+	}
+	return id
+}
+
+func checkTokens(model string, tokens []string, vocab int) error {
+	if len(tokens) != vocab {
+		return fmt.Errorf("%d tokens for an embedding of %d rows", len(tokens), vocab)
+	}
+	if vocab < minVocabularySize {
+		return fmt.Errorf("%d tokens, want at least %d", vocab, minVocabularySize)
+	}
+	ids := make(map[string]int, len(tokens))
+	work := 0
+	for i, token := range tokens {
+		token, _, _ = strings.Cut(token, "\x00") // llama.cpp reads C strings
+		if token == "" {
+			token = fmt.Sprintf("[EMPTY_%d]", i) // what llama.cpp makes of it
+		}
+		if first, twice := ids[token]; twice {
+			return fmt.Errorf("tokens %d and %d are both %.40q", first, i, token)
+		}
+		ids[token] = i
+		if len(token) > longToken {
+			work += len(token) * len(token)
+		}
+		if work > maxLongTokenWork {
+			return fmt.Errorf("the tokens up to %d are too long", i)
+		}
+	}
+	if model != "llama" {
+		return nil
+	}
+	for b := range 256 {
+		_, hex := ids[fmt.Sprintf("<0x%02X>", b)]
+		_, raw := ids[string([]byte{byte(b)})]
+		if !hex && !raw {
+			return fmt.Errorf("no token for byte 0x%02X", b)
+		}
+	}
+	return nil
+}
+
+// checkTokenArrays checks the types and lengths of the arrays beside the tokens, which llama.cpp takes on trust.
+func checkTokenArrays(f *gguf.File, t Tokenizer) error {
+	if value, ok := f.Value(tokenizerPrefix + "scores"); ok {
+		if scores, ok := value.([]float32); !ok || len(scores) != t.Tokens {
+			return fmt.Errorf("key %q: want an array of %d float32", tokenizerPrefix+"scores", t.Tokens)
+		}
+	}
+	if value, ok := f.Value(tokenizerPrefix + "token_type"); ok {
+		if types, ok := value.([]int32); !ok || len(types) != t.Tokens {
+			return fmt.Errorf("key %q: want an array of %d int32", tokenizerPrefix+"token_type", t.Tokens)
+		}
+	}
+	if t.Model == "gpt2" {
+		if _, err := f.Strings(tokenizerPrefix + "merges"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Prompt is the beginning of a text, as text or as tokens.
+type Prompt struct {
+	Text   string
+	Tokens []int // not nil: the prompt was given as tokens
+}
+
+// CompletionRequest is the body of POST /v1/completions.
+type CompletionRequest struct {
+	Common
+	Prompts  []Prompt
+	Echo     bool // the answer begins with the prompt
+	Logprobs int  // alternatives per token, 0 to MaxTextLogprobs; -1: none asked
+}
+
+// DecodeCompletion reads the body of POST /v1/completions. The error is an *Error.
+func DecodeCompletion(body []byte) (*CompletionRequest, error) {
+	f := parseBody(body)
+	req := &CompletionRequest{Common: newCommon(), Logprobs: -1}
+	req.read(f)
+	req.Prompts = readPrompts(f)
+	f.boolean("echo", &req.Echo)
+	f.count("logprobs", 0, MaxTextLogprobs, &req.Logprobs)
+	if req.Echo && req.Logprobs >= 0 {
+		f.refuse("echo", CodeUnsupported, "echo together with logprobs is not supported: prompts have no log probabilities yet")
+	}
+	f.only("suffix", "text cannot be inserted before a suffix", `""`)
+	if raw, ok := f.get("best_of"); ok {
+		best := req.N
+		f.count("best_of", 1, MaxN, &best)
+		if best != req.N {
+			f.refuse("best_of", CodeUnsupported, "best_of is %s and n is %d: choosing among more answers is not supported", raw, req.N)
+		}
+	}
+	if choices := len(req.Prompts) * req.N; choices > MaxChoices {
+		f.refuse("n", CodeInvalidValue, "%d prompts times n = %d are %d answers, want at most %d", len(req.Prompts), req.N, choices, MaxChoices)
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return req, nil
+}
+
+// readPrompts reads prompt: a string, an array of strings, an array of tokens, or an array of such arrays.
+func readPrompts(f *fields) []Prompt {
+	f.require("prompt")
+	raw, ok := f.get("prompt")
+	if !ok {
+		return nil
+	}
+	if kindOf(raw) == "a string" {
+		var text string
+		f.text("prompt", &text)
+		return []Prompt{{Text: text}}
+	}
+	if kindOf(raw) != "an array" {
+		f.wrongType("prompt", raw, "a string, an array of strings or tokens, or an array of arrays of tokens")
+		return nil
+	}
+	if elements := firstOf(raw); kindOf(elements) == "a number" {
+		return []Prompt{{Tokens: f.tokens("prompt", raw)}}
+	}
+	elements := f.array("prompt", 1, MaxChoices)
+	prompts := make([]Prompt, len(elements))
+	for i, element := range elements {
+		name := fmt.Sprintf("prompt[%d]", i)
+		switch kindOf(element) {
+		case "a string":
+			if json.Unmarshal(element, &prompts[i].Text) != nil {
+				f.wrongType(name, element, "a string")
+			}
+			f.checkText(name, prompts[i].Text)
+		case "an array":
+			prompts[i].Tokens = f.tokens(name, element)
+			if len(prompts[i].Tokens) == 0 {
+				f.refuse(name, CodeInvalidValue, "%s has no tokens", name)
+			}
+		default:
+			f.wrongType(name, element, "a string or an array of tokens")
+		}
+	}
+	return prompts
+}
+
+// firstOf is the first byte of an array's first element, enough to tell its kind.
+func firstOf(array json.RawMessage) json.RawMessage {
+	for _, c := range array[1:] {
+		switch c {
+		case ' ', '\t', '\n', '\r':
+		case ']':
+			return nil
+		default:
+			return json.RawMessage{c}
+		}
+	}
+	return nil
+}
+
+// CompletionResponse is the answer to a completion, and with the same shape one event of a streamed one.
+type CompletionResponse struct {
+	ID                string             `json:"id"`
+	Object            string             `json:"object"` // "text_completion"
+	Created           int64              `json:"created"`
+	Model             string             `json:"model"`
+	Choices           []CompletionChoice `json:"choices"`
+	Usage             *Usage             `json:"usage,omitempty"`
+	SystemFingerprint string             `json:"system_fingerprint"`
+}
+
+// CompletionChoice is one text; the choices of prompt p are those with index p*n to p*n+n-1.
+type CompletionChoice struct {
+	Index        int           `json:"index"`
+	Text         string        `json:"text"`
+	Logprobs     *TextLogprobs `json:"logprobs"`
+	FinishReason *string       `json:"finish_reason"`
+}
+
+// TextLogprobs lists tokens with their log probabilities in the older, parallel form.
+type TextLogprobs struct {
+	Tokens        []string             `json:"tokens"`
+	TokenLogprobs []float64            `json:"token_logprobs"`
+	TopLogprobs   []map[string]float64 `json:"top_logprobs"`
+	TextOffset    []int                `json:"text_offset"` // characters from the beginning of the choice's text
+}

@@ -1,0 +1,154 @@
+package openapi
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDefaults(t *testing.T) {
+	got, err := DecodeChat([]byte(`{"messages":[{"role":"user","content":""}],"stop":[],"tools":[],"tool_choice":"none","response_format":{ "type": "text" },
+		"temperature":null,"n":null,"parallel_tool_calls":true,"store":false,"metadata":{"a":"b"},"unknown":[{}], "MODEL": 5}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &ChatRequest{
+		Common:   Common{N: 1, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1},
+		Messages: []Message{{Role: "user"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("request differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestLastOfDuplicatesCounts(t *testing.T) {
+	got, err := DecodeCompletion([]byte(`{"prompt":"a","n":99,"prompt":"b","n":2.0}`))
+	if err != nil || got.Prompts[0].Text != "b" || got.N != 2 {
+		t.Errorf("DecodeCompletion() = %+v, %v", got, err)
+	}
+}
+
+func TestTooDeep(t *testing.T) {
+	tests := map[string]bool{
+		`{"a":"[[[[` + strings.Repeat("[", 100) + `\"]]"}`:            false,
+		strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth): false,
+		strings.Repeat("[", MaxDepth+1):                               true,
+		strings.Repeat("[]", 1000):                                    false,
+		`"\`:                                                          false,
+	}
+	for body, want := range tests {
+		if got := tooDeep([]byte(body)); got != want {
+			t.Errorf("tooDeep(%.40q) = %v, want %v", body, got, want)
+		}
+	}
+}
+
+// requestSchema is what the document says about the body of a request.
+func requestSchema(t testing.TB, path string) *openapi3.Schema {
+	t.Helper()
+	document, err := openapi3.NewLoader().LoadFromData(YAML())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document.Paths.Find(path).Post.RequestBody.Value.Content.Get("application/json").Schema.Value
+}
+
+// fuzzDecode checks that a decoder never panics, that its refusals have OpenAI's shape, and that it takes nothing that the
+// document forbids.
+func fuzzDecode(f *testing.F, path string, decode func([]byte) error) {
+	schema := requestSchema(f, path)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		err := decode(body)
+		var refused *Error
+		if errors.As(err, &refused) {
+			if refused.Message == "" || refused.Type == "" || refused.Code == nil {
+				t.Errorf("refused with %+v", refused)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("refused with %T: %v", err, err)
+		}
+		var value any
+		if err := json.Unmarshal(body, &value); err != nil {
+			t.Fatalf("took what is not JSON: %v", err)
+		}
+		if err := schema.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
+			t.Errorf("took what the document forbids: %v", err)
+		}
+	})
+}
+
+func FuzzDecodeChat(f *testing.F) {
+	for _, seed := range []string{
+		`{"messages":[{"role":"user","content":"Hi"}]}`,
+		`{"model":"a@0.2","messages":[{"role":"developer","content":[{"type":"text","text":"Hi"}],"name":"x"}],"stream":true,"stream_options":{"include_usage":true}}`,
+		`{"messages":[{"role":"user","content":"é"}],"n":2,"stop":["a","b"],"logit_bias":{"1":-100},"seed":-5,"top_k":-1,"logprobs":true,"top_logprobs":20}`,
+		`{"messages":[{"role":"user","content":"a"}],"max_tokens":1,"max_completion_tokens":1,"temperature":0,"top_p":0.5,"min_p":0,"typical_p":1,"repetition_penalty":1}`,
+		`{"messages":[],"tools":[{}],"response_format":{"type":"json_object"},"audio":{}}`,
+		`{"messages":[{"role":"user","content":null}]}`, `{"a":[[[[[[[[]]]]]]]]}`, `[]`, `{`, ``, `"`, "\xff",
+	} {
+		f.Add([]byte(seed))
+	}
+	fuzzDecode(f, "/v1/chat/completions", func(body []byte) error {
+		_, err := DecodeChat(body)
+		return err
+	})
+}
+
+func FuzzDecodeCompletion(f *testing.F) {
+	for _, seed := range []string{
+		`{"prompt":"a","echo":true,"best_of":1}`, `{"prompt":["a","b"],"n":3,"logprobs":5}`, `{"prompt":[1,2,3],"suffix":""}`,
+		`{"prompt":[[1],[2]],"stop":"x","max_tokens":5}`, `{"prompt":[1,"a"]}`, `{"prompt":[ ]}`, `{"prompt":[1.0]}`, `{"prompt":[1,null]}`, `{"prompt":{}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	fuzzDecode(f, "/v1/completions", func(body []byte) error {
+		_, err := DecodeCompletion(body)
+		return err
+	})
+}
+
+func FuzzDecodeText(f *testing.F) {
+	for _, seed := range []string{`{"content":"a","add_special":true}`, `{"tokens":[1,2]}`, `{"messages":[{"role":"user","content":"a"}],"add_generation_prompt":false}`} {
+		f.Add([]byte(seed))
+	}
+	decoders := map[string]func([]byte) error{
+		"/tokenize":       func(b []byte) error { _, err := DecodeTokenize(b); return err },
+		"/detokenize":     func(b []byte) error { _, err := DecodeDetokenize(b); return err },
+		"/apply-template": func(b []byte) error { _, err := DecodeApplyTemplate(b); return err },
+	}
+	schemas := map[string]*openapi3.Schema{}
+	for path := range decoders {
+		schemas[path] = requestSchema(f, path)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for path, decode := range decoders {
+			if decode(body) != nil {
+				continue
+			}
+			var value any
+			if err := json.Unmarshal(body, &value); err != nil {
+				t.Fatalf("%s took what is not JSON: %v", path, err)
+			}
+			if err := schemas[path].VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
+				t.Errorf("%s took what the document forbids: %v", path, err)
+			}
+		}
+	})
+}
+
+func BenchmarkDecodeChat(b *testing.B) {
+	body := []byte(`{"model":"tiny","messages":[{"role":"user","content":"` + strings.Repeat("word ", 200) + `"}],"max_tokens":64,"stream":true,"temperature":1.0,"seed":7,"stream_options":{"include_usage":true},"ignore_eos":true,"logit_bias":{"2":-100,"0":-100}}`)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		if _, err := DecodeChat(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,157 @@
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// Limits of requests. They bound what one request can make the server do.
+const (
+	MaxChoices        = 128     // answers of one request: n times prompts
+	MaxN              = 16      // choices per prompt
+	MaxMessages       = 2048    // messages of a chat
+	MaxParts          = 256     // text parts of one message
+	MaxStops          = 16      // stop strings
+	MaxStopBytes      = 256     // bytes of one stop string
+	MaxLogitBias      = 4096    // entries of logit_bias
+	MaxTopLogprobs    = 20      // alternatives per token in chats
+	MaxTextLogprobs   = 5       // alternatives per token in completions
+	MaxTokensAsked    = 1 << 30 // larger is refused; what does not fit the context is cut
+	maxIdentifierSize = 512     // user and its like
+)
+
+// Common holds what chats and completions share: how many answers, how they are sampled and sent. Ranges are OpenAI's.
+type Common struct {
+	Model             ModelName
+	N                 int
+	Stream            bool
+	IncludeUsage      bool // the stream ends with a chunk that carries the usage
+	MaxTokens         int  // of the answer; 0: what the context has room for
+	Temperature       float64
+	TopP              float64
+	TopK              int // 0 keeps all
+	MinP              float64
+	TypicalP          float64
+	RepetitionPenalty float64
+	PresencePenalty   float64
+	FrequencyPenalty  float64
+	LogitBias         map[int]float64 // token id to what is added to its logit, -100 to 100
+	Seed              *int64          // nil: the server draws one
+	Stop              []string
+	IgnoreEOS         bool
+}
+
+// newCommon has OpenAI's defaults.
+func newCommon() Common {
+	return Common{N: 1, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1}
+}
+
+func (c *Common) read(f *fields) {
+	c.readModel(f)
+	f.count("n", 1, MaxN, &c.N)
+	f.boolean("stream", &c.Stream)
+	c.readStreamOptions(f)
+	f.count("max_tokens", 1, MaxTokensAsked, &c.MaxTokens)
+	f.number("temperature", 0, 2, &c.Temperature)
+	f.number("top_p", 0, 1, &c.TopP)
+	f.count("top_k", -1, math.MaxInt32, &c.TopK)
+	if c.TopK < 0 { // vLLM's way to say all
+		c.TopK = 0
+	}
+	f.number("min_p", 0, 1, &c.MinP)
+	f.number("typical_p", 0, 1, &c.TypicalP)
+	f.number("repetition_penalty", 0.01, 10, &c.RepetitionPenalty)
+	f.number("presence_penalty", -2, 2, &c.PresencePenalty)
+	f.number("frequency_penalty", -2, 2, &c.FrequencyPenalty)
+	f.boolean("ignore_eos", &c.IgnoreEOS)
+	if _, ok := f.get("seed"); ok {
+		c.Seed = new(int64)
+		f.integer("seed", math.MinInt64, math.MaxInt64, c.Seed)
+	}
+	c.readStop(f)
+	c.readLogitBias(f)
+	var ignored string
+	for _, name := range []string{"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"} {
+		f.str(name, maxIdentifierSize, &ignored) // they do not change the answer
+	}
+	f.only("grammar", "answers cannot be held to a grammar yet", `""`)
+}
+
+func (c *Common) readModel(f *fields) {
+	if _, ok := f.get("model"); !ok {
+		return
+	}
+	var name string
+	f.str("model", MaxModelNameBytes, &name)
+	if f.err != nil {
+		return
+	}
+	c.Model, f.err = parseModelName(name)
+}
+
+func (c *Common) readStreamOptions(f *fields) {
+	options, ok := f.object("stream_options")
+	if !ok {
+		return
+	}
+	if !c.Stream {
+		f.refuse("stream_options", CodeInvalidValue, "stream_options is only allowed when stream is true")
+		return
+	}
+	options.boolean("include_usage", &c.IncludeUsage)
+	options.only("include_obfuscation", "chunks are not padded", "false")
+	f.err = options.err
+}
+
+func (c *Common) readStop(f *fields) {
+	raw, ok := f.get("stop")
+	if !ok {
+		return
+	}
+	if kindOf(raw) == "a string" {
+		c.Stop = []string{""}
+		f.text("stop", &c.Stop[0])
+	} else {
+		for i, element := range f.array("stop", 0, MaxStops) {
+			var stop string
+			if json.Unmarshal(element, &stop) != nil || kindOf(element) == "null" {
+				f.wrongType(fmt.Sprintf("stop[%d]", i), element, "a string")
+				return
+			}
+			c.Stop = append(c.Stop, stop)
+		}
+	}
+	for _, stop := range c.Stop {
+		if stop == "" || len(stop) > MaxStopBytes {
+			f.refuse("stop", CodeInvalidValue, "a stop string has %d bytes, want 1 to %d", len(stop), MaxStopBytes)
+		}
+		f.checkText("stop", stop)
+	}
+}
+
+func (c *Common) readLogitBias(f *fields) {
+	inner, ok := f.object("logit_bias")
+	if !ok {
+		return
+	}
+	if len(inner.members) > MaxLogitBias {
+		f.refuse("logit_bias", CodeInvalidValue, "logit_bias has %d entries, want at most %d", len(inner.members), MaxLogitBias)
+		return
+	}
+	c.LogitBias = make(map[int]float64, len(inner.members))
+	for key := range inner.members {
+		token, err := strconv.ParseInt(key, 10, 32)
+		if err != nil || token < 0 || strconv.FormatInt(token, 10) != key {
+			f.refuse("logit_bias", CodeInvalidValue, "logit_bias has the key %.20q, want token ids", key)
+			return
+		}
+		var bias float64
+		inner.number(key, -100, 100, &bias)
+		c.LogitBias[int(token)] = bias
+	}
+	if inner.err != nil {
+		f.refuse("logit_bias", *inner.err.Code, "%s", inner.err.Message)
+	}
+}

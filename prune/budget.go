@@ -1,0 +1,174 @@
+package prune
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"prunellm/models"
+)
+
+// Budget says how the neurons to keep are shared out among the layers.
+type Budget string
+
+// The budgets. Uniform gives all layers one width; Global keeps what ranks highest over all layers, so widths differ.
+const (
+	Uniform Budget = "uniform"
+	Global  Budget = "global"
+)
+
+// widthStep is what kept widths are multiples of: the block size of 4- and 8-bit quantization.
+const widthStep = 32
+
+// globalFloorShare is the share of its neurons that a layer keeps at least under the global budget (128 of 1536): what
+// one layer loses entirely the others cannot make up for.
+const globalFloorShare = 1.0 / 12
+
+// RatioError says that a ratio cannot be reached.
+type RatioError struct {
+	Ratio   float64
+	Largest float64 // the largest ratio that works
+	Budget  Budget
+}
+
+// Error implements error.
+func (e *RatioError) Error() string {
+	if !(e.Ratio >= 0 && e.Ratio < 1) {
+		return fmt.Sprintf("ratio is %g, want 0 or more and below 1", e.Ratio)
+	}
+	return fmt.Sprintf("ratio %g leaves too few mlp neurons: with budget %s the largest that works for this model is %g",
+		e.Ratio, e.Budget, math.Floor(e.Largest*1000)/1000)
+}
+
+// MakePlan chooses the neurons that stay when a ratio of all parameters goes. scores is float32[layers][neurons]. It is
+// pure: the same arguments give the same plan.
+func MakePlan(config models.Config, scores [][]float32, ratio float64, budget Budget) (*Plan, error) {
+	if !(ratio >= 0 && ratio < 1) {
+		return nil, &RatioError{Ratio: ratio, Budget: budget}
+	}
+	if err := checkScores(config, scores); err != nil {
+		return nil, err
+	}
+	var widths []int
+	var err error
+	switch budget {
+	case Uniform:
+		widths, err = uniformWidths(config, ratio)
+	case Global:
+		widths, err = globalWidths(config, scores, ratio)
+	default:
+		return nil, fmt.Errorf("budget is %q, want uniform or global", budget)
+	}
+	if err != nil {
+		return nil, err
+	}
+	plan := &Plan{Dense: slices.Clone(config.FFN), RatioAsked: ratio, RatioReached: reached(config, widths)}
+	for layer, width := range widths {
+		plan.Kept = append(plan.Kept, Select(scores[layer], width))
+	}
+	return plan, nil
+}
+
+// checkScores reports scores that do not fit the model or are not numbers.
+func checkScores(config models.Config, scores [][]float32) error {
+	if len(scores) != config.Layers {
+		return fmt.Errorf("scores of %d layers for a model of %d", len(scores), config.Layers)
+	}
+	for layer, row := range scores {
+		if len(row) != config.FFN[layer] {
+			return fmt.Errorf("%d scores for the %d neurons of layer %d", len(row), config.FFN[layer], layer)
+		}
+		if !allFinite(row) {
+			return fmt.Errorf("scores of layer %d: %w", layer, ErrNotFinite)
+		}
+	}
+	return nil
+}
+
+// reached is the share of all parameters that widths remove.
+func reached(config models.Config, widths []int) float64 {
+	dense := config.Parameters(nil)
+	return float64(dense-config.Parameters(widths)) / float64(dense)
+}
+
+// uniformWidths gives every layer the same width, the multiple of 32 (at equal distance: of 64) whose ratio is nearest to the one
+// asked. A layer that is narrower stays as it is.
+func uniformWidths(config models.Config, ratio float64) ([]int, error) {
+	if ratio == 0 {
+		return slices.Clone(config.FFN), nil
+	}
+	at := func(width int) []int {
+		widths := make([]int, config.Layers)
+		for layer, dense := range config.FFN {
+			widths[layer] = min(width, dense)
+		}
+		return widths
+	}
+	if largest := reached(config, at(widthStep)); ratio > largest {
+		return nil, &RatioError{Ratio: ratio, Largest: largest, Budget: Uniform}
+	}
+	best, bestGap := widthStep, math.Inf(1)
+	for width := widthStep; width < slices.Max(config.FFN)+widthStep; width += widthStep {
+		gap := math.Abs(reached(config, at(width)) - ratio)
+		if gap < bestGap || gap == bestGap && width%(2*widthStep) == 0 {
+			best, bestGap = width, gap
+		}
+	}
+	return at(best), nil
+}
+
+// block is up to widthStep neurons of one layer, neighbours in its ranking.
+type block struct {
+	layer, index, size int
+	value              float64 // mean score
+}
+
+// globalWidths ranks blocks of neurons over all layers. Within a layer blocks fall in value, so the best blocks of all
+// are the best choice, and the total comes within half a block of the ratio asked.
+func globalWidths(config models.Config, scores [][]float32, ratio float64) ([]int, error) {
+	if ratio == 0 {
+		return slices.Clone(config.FFN), nil
+	}
+	widths := make([]int, config.Layers)
+	kept := 0
+	for layer, dense := range config.FFN {
+		widths[layer] = min(dense, max(widthStep, ceilTo(int(globalFloorShare*float64(dense)), widthStep)))
+		kept += widths[layer]
+	}
+	if largest := reached(config, widths); ratio > largest {
+		return nil, &RatioError{Ratio: ratio, Largest: largest, Budget: Global}
+	}
+	perNeuron := 3 * float64(config.HiddenSize)
+	goal := float64(config.MLPParameters())/perNeuron - ratio*float64(config.Parameters(nil))/perNeuron
+	for _, b := range rankBlocks(config, scores, widths) {
+		if math.Abs(float64(kept+b.size)-goal) >= math.Abs(float64(kept)-goal) {
+			break
+		}
+		widths[b.layer] += b.size
+		kept += b.size
+	}
+	return widths, nil
+}
+
+// rankBlocks cuts each layer's ranking, from its floor on, into blocks, and sorts them from the most valuable.
+func rankBlocks(config models.Config, scores [][]float32, floors []int) []block {
+	var blocks []block
+	for layer := range config.FFN {
+		order := rank(scores[layer])
+		for from := floors[layer]; from < len(order); from += widthStep {
+			b := block{layer: layer, index: from, size: min(widthStep, len(order)-from)}
+			for _, neuron := range order[from : from+b.size] {
+				b.value += float64(scores[layer][neuron])
+			}
+			b.value /= float64(b.size)
+			blocks = append(blocks, b)
+		}
+	}
+	slices.SortFunc(blocks, func(a, b block) int {
+		return cmp.Or(-cmp.Compare(a.value, b.value), cmp.Compare(a.index, b.index), cmp.Compare(a.layer, b.layer))
+	})
+	return blocks
+}
+
+func ceilTo(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }

@@ -1,0 +1,219 @@
+package prune
+
+import (
+	"context"
+	"math"
+
+	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
+	"github.com/gomlx/gomlx/pkg/core/shapes"
+	"github.com/gomlx/gomlx/pkg/core/tensors"
+
+	"prunellm/models"
+	"prunellm/models/llama"
+)
+
+// Loss is what one calibration sequence lost.
+type Loss struct {
+	CrossEntropy float64 // nats a token, mean over the tokens that have a next one
+	KL           float64 // nats a token: KL(softmax(teacher/t) || softmax(student)) summed and divided by the length; 0 in stage 1
+}
+
+// lossProgram computes the losses of tokens and their gradient with respect to the student's last hidden states.
+//
+// Arguments: student float32[t, e]; with a teacher, its hidden states float32[t, e]; targets int32[t, 1]; the weight of
+// each token's cross entropy and (with a teacher) KL in the loss, float32[t, 1].
+// Results: gradient float32[t, e], cross entropy float32[t], and (with a teacher) KL float32[t].
+func lossProgram(m *llama.Model, withTeacher bool, temperature float64) (*llama.HeadProgram, error) {
+	return m.HeadProgram("loss", func(h *llama.HeadBlock, args []*Node) []*Node {
+		return lossGraph(m.Config(), h, args, withTeacher, temperature)
+	})
+}
+
+// lossGraph is the graph of lossProgram.
+func lossGraph(c models.Config, h *llama.HeadBlock, args []*Node, withTeacher bool, temperature float64) []*Node {
+	student := args[0]
+	trace := llama.HeadForward(c, h, student)
+	if !withTeacher {
+		targets, weight := args[1], args[2]
+		logProbs, entropy, picked := crossEntropy(trace.Logits, targets)
+		dLogits := Mul(Sub(Exp(logProbs), picked), weight)
+		return []*Node{llama.HeadBackward(h, trace, dLogits), entropy}
+	}
+	teacher, targets, weight, weightKL := args[1], args[2], args[3], args[4]
+	logProbs, entropy, picked := crossEntropy(trace.Logits, targets)
+	logTeacher := logSoftmax(DivScalar(llama.HeadForward(c, h, teacher).Logits, temperature))
+	probs, probsTeacher := Exp(logProbs), Exp(logTeacher)
+	kl := ReduceSum(Mul(probsTeacher, Sub(logTeacher, logProbs)), -1)
+	// d CE / d logits = softmax - onehot; d KL / d logits = softmax - teacher.
+	dLogits := Add(Mul(Sub(probs, picked), weight), Mul(Sub(probs, probsTeacher), weightKL))
+	return []*Node{llama.HeadBackward(h, trace, dLogits), entropy, kl}
+}
+
+// crossEntropy of logits float32[t, v] against targets int32[t, 1]: log probabilities float32[t, v], the loss float32[t]
+// and the targets as one-hot float32[t, v].
+func crossEntropy(logits, targets *Node) (logProbs, loss, onehot *Node) {
+	logProbs = logSoftmax(logits)
+	vocab := Iota(logits.Graph(), shapes.Make(targets.DType(), logits.Shape().Dimensions...), 1)
+	picked := Equal(vocab, BroadcastToDims(targets, logits.Shape().Dimensions...))
+	onehot = ConvertDType(picked, logits.DType())
+	return logProbs, Neg(ReduceSum(Mul(onehot, logProbs), -1)), onehot
+}
+
+// logSoftmax over the last axis, shifted by the maximum.
+func logSoftmax(x *Node) *Node {
+	shifted := Sub(x, ReduceAndKeep(x, ReduceMax, -1))
+	return Sub(shifted, Log(ReduceAndKeep(Exp(shifted), ReduceSum, -1)))
+}
+
+// lossInput is the head's part of a pass over several sequences.
+type lossInput struct {
+	sequences [][]int32
+	student   [][]float32 // float32[tokens, e] a sequence
+	teacher   [][]float32 // the same, or nil in stage 1
+	alpha     float64
+}
+
+// headLoss runs the head over the tokens of all sequences in chunks, so that logits never exist for all of them, and
+// returns each sequence's loss and the gradient of its hidden states, float32[tokens, e].
+func headLoss(ctx context.Context, m *llama.Model, program *llama.HeadProgram, head *llama.Head, in lossInput) (
+	losses []Loss, gradients [][]float32, err error) {
+	hidden, chunk := m.Config().HiddenSize, llama.HeadChunk(m.Config())
+	losses = make([]Loss, len(in.sequences))
+	gradients = make([][]float32, len(in.sequences))
+	rows := newLossRows(chunk, hidden, in.teacher != nil)
+	flush := func() error {
+		if rows.used == 0 {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return rows.run(m, program, head, losses, gradients)
+	}
+	for i, tokens := range in.sequences {
+		gradients[i] = make([]float32, len(tokens)*hidden)
+		for t := range tokens {
+			rows.add(in, i, t)
+			if rows.used == chunk {
+				if err := flush(); err != nil {
+					return nil, nil, err
+				}
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return nil, nil, err
+	}
+	for i, tokens := range in.sequences {
+		losses[i].CrossEntropy /= float64(len(tokens) - 1)
+		losses[i].KL /= float64(len(tokens))
+	}
+	return losses, gradients, nil
+}
+
+// lossRows is one chunk of tokens on its way through the head, gathered from one or more sequences.
+type lossRows struct {
+	used, hidden     int
+	student, teacher []float32 // float32[chunk, e]
+	targets          []int32   // the next token, 0 where there is none
+	weight, weightKL []float32
+	sequence, token  []int // where each row came from
+}
+
+func newLossRows(chunk, hidden int, withTeacher bool) *lossRows {
+	rows := &lossRows{
+		hidden:   hidden,
+		student:  make([]float32, chunk*hidden),
+		targets:  make([]int32, chunk),
+		weight:   make([]float32, chunk),
+		weightKL: make([]float32, chunk),
+		sequence: make([]int, chunk),
+		token:    make([]int, chunk),
+	}
+	if withTeacher {
+		rows.teacher = make([]float32, chunk*hidden)
+	}
+	return rows
+}
+
+// add puts token t of sequence i into the next row.
+func (r *lossRows) add(in lossInput, i, t int) {
+	row, length := r.used, len(in.sequences[i])
+	r.used++
+	r.sequence[row], r.token[row] = i, t
+	copy(r.student[row*r.hidden:], in.student[i][t*r.hidden:(t+1)*r.hidden])
+	alpha := 0.0
+	if r.teacher != nil {
+		alpha = in.alpha
+		copy(r.teacher[row*r.hidden:], in.teacher[i][t*r.hidden:(t+1)*r.hidden])
+	}
+	r.weightKL[row] = float32(alpha / float64(length))
+	if t+1 < length {
+		r.targets[row] = in.sequences[i][t+1]
+		r.weight[row] = float32((1 - alpha) / float64(length-1))
+	} else {
+		r.targets[row], r.weight[row] = 0, 0
+	}
+}
+
+// run runs the rows and adds their losses and gradients to those of their sequences. Unused rows carry no weight.
+func (r *lossRows) run(m *llama.Model, program *llama.HeadProgram, head *llama.Head, losses []Loss, gradients [][]float32) error {
+	chunk := len(r.targets)
+	clear(r.weight[r.used:])
+	clear(r.weightKL[r.used:])
+	var args []*tensors.Tensor
+	defer func() { llama.Release(args...) }()
+	add := func(t *tensors.Tensor, err error) error {
+		if err == nil {
+			args = append(args, t)
+		}
+		return err
+	}
+	if err := add(m.Upload(r.student, chunk, r.hidden)); err != nil {
+		return err
+	}
+	if r.teacher != nil {
+		if err := add(m.Upload(r.teacher, chunk, r.hidden)); err != nil {
+			return err
+		}
+	}
+	if err := add(m.UploadTokens(r.targets, chunk, 1)); err != nil {
+		return err
+	}
+	if err := add(m.Upload(r.weight, chunk, 1)); err != nil {
+		return err
+	}
+	if r.teacher != nil {
+		if err := add(m.Upload(r.weightKL, chunk, 1)); err != nil {
+			return err
+		}
+	}
+	results, err := program.Run(head, args...)
+	if err != nil {
+		return err
+	}
+	defer llama.Release(results...)
+	values := make([][]float32, len(results))
+	for i, result := range results {
+		if values[i], err = llama.Download[float32](result); err != nil {
+			return err
+		}
+	}
+	for row := range r.used {
+		i, t := r.sequence[row], r.token[row]
+		copy(gradients[i][t*r.hidden:(t+1)*r.hidden], values[0][row*r.hidden:])
+		if t+1 < len(gradients[i])/r.hidden {
+			losses[i].CrossEntropy += float64(values[1][row])
+		}
+		if r.teacher != nil {
+			losses[i].KL += float64(values[2][row])
+		}
+	}
+	r.used = 0
+	return nil
+}
+
+// finite tells whether a loss can be used.
+func (l Loss) finite() bool {
+	return !math.IsNaN(l.CrossEntropy+l.KL) && !math.IsInf(l.CrossEntropy+l.KL, 0)
+}

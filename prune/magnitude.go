@@ -1,0 +1,48 @@
+package prune
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"prunellm/models"
+)
+
+// magnitude scores each neuron by the mean absolute value of its weights.
+func magnitude(ctx context.Context, weights models.Weights) (*Scores, error) {
+	c := weights.Config()
+	scores := &Scores{}
+	for layer := range c.Layers {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		sums := make([]float64, c.FFN[layer])
+		for _, role := range []models.Role{models.FFNGate, models.FFNUp, models.FFNDown} {
+			values, _, err := weights.Tensor(role, layer)
+			if err != nil {
+				return nil, fmt.Errorf("score: %w", err)
+			}
+			if len(values) != len(sums)*c.HiddenSize {
+				return nil, fmt.Errorf("score: tensor %s has %d values, want %d", models.TensorName(role, layer), len(values),
+					len(sums)*c.HiddenSize)
+			}
+			for i, value := range values {
+				neuron := i / c.HiddenSize
+				if role == models.FFNDown {
+					neuron = i % len(sums)
+				}
+				sums[neuron] += math.Abs(float64(value))
+			}
+		}
+		row := make([]float32, len(sums))
+		for neuron, sum := range sums {
+			row[neuron] = float32(sum / float64(3*c.HiddenSize))
+		}
+		if !allFinite(row) {
+			return nil, fmt.Errorf("score: weights of layer %d: %w", layer, ErrNotFinite)
+		}
+		scores.Stage1 = append(scores.Stage1, row)
+	}
+	scores.Stage2 = scores.Stage1
+	return scores, nil
+}

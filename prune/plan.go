@@ -1,0 +1,179 @@
+package prune
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+
+	"prunellm/models"
+)
+
+// Plan is the neurons that a pruned model keeps.
+type Plan struct {
+	Kept         [][]int // by layer, indices into the dense model's neurons, ascending; at least one a layer
+	Dense        []int   // neurons of each layer before
+	RatioAsked   float64 // share of all parameters that was to go, in [0,1)
+	RatioReached float64 // share that goes
+}
+
+// Widths is the number of neurons kept in each layer.
+func (p *Plan) Widths() []int {
+	widths := make([]int, len(p.Kept))
+	for layer, kept := range p.Kept {
+		widths[layer] = len(kept)
+	}
+	return widths
+}
+
+// KeptShare is the share of MLP neurons that stay.
+func (p *Plan) KeptShare() float64 {
+	kept, dense := 0, 0
+	for layer := range p.Kept {
+		kept += len(p.Kept[layer])
+		dense += p.Dense[layer]
+	}
+	return float64(kept) / float64(dense)
+}
+
+// Identity tells whether the plan keeps everything.
+func (p *Plan) Identity() bool { return p.KeptShare() == 1 }
+
+// Check reports whether a plan fits a model.
+func (p *Plan) Check(config models.Config) error {
+	if len(p.Kept) != config.Layers || len(p.Dense) != config.Layers {
+		return fmt.Errorf("plan has %d layers, the model %d", len(p.Kept), config.Layers)
+	}
+	for layer, kept := range p.Kept {
+		if p.Dense[layer] != config.FFN[layer] {
+			return fmt.Errorf("plan is for %d neurons in layer %d, the model has %d", p.Dense[layer], layer, config.FFN[layer])
+		}
+		if len(kept) == 0 {
+			return fmt.Errorf("plan keeps no neurons in layer %d", layer)
+		}
+		last := -1
+		for _, neuron := range kept {
+			if neuron <= last || neuron >= p.Dense[layer] {
+				return fmt.Errorf("plan layer %d: neuron %d after %d of %d", layer, neuron, last, p.Dense[layer])
+			}
+			last = neuron
+		}
+	}
+	return nil
+}
+
+// The encoding of a plan: planMagic; the ratios asked and reached as little-endian float64; the number of layers; then
+// for each layer its neurons and one bit for each, the lowest index in the lowest bit, the last byte filled with zeros.
+// Numbers are unsigned varints.
+const planMagic = "PLN1"
+
+// MaxPlanBytes bounds an encoded plan: that of the largest model which fits the limits of package models would be
+// larger, that of any real one is thousands of times smaller.
+const MaxPlanBytes = 16 << 20
+
+// ErrPlanFormat is wrapped when encoded bytes are not a plan.
+var ErrPlanFormat = errors.New("not an encoded plan")
+
+// Encode writes a plan in about one bit a neuron. Equal plans give equal bytes.
+func (p *Plan) Encode() []byte {
+	out := []byte(planMagic)
+	for _, ratio := range []float64{p.RatioAsked, p.RatioReached} {
+		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(ratio))
+	}
+	out = binary.AppendUvarint(out, uint64(len(p.Kept)))
+	for layer, kept := range p.Kept {
+		out = binary.AppendUvarint(out, uint64(p.Dense[layer]))
+		mask := make([]byte, (p.Dense[layer]+7)/8)
+		for _, neuron := range kept {
+			mask[neuron/8] |= 1 << (neuron % 8)
+		}
+		out = append(out, mask...)
+	}
+	return out
+}
+
+// DecodePlan reads what Encode wrote. Anything else is an error that wraps ErrPlanFormat.
+func DecodePlan(data []byte) (*Plan, error) {
+	r := planReader{rest: data}
+	if len(data) > MaxPlanBytes || len(data) < len(planMagic)+16 || string(data[:len(planMagic)]) != planMagic {
+		return nil, fmt.Errorf("%w: %d bytes without its mark", ErrPlanFormat, len(data))
+	}
+	r.rest = r.rest[len(planMagic):]
+	p := &Plan{RatioAsked: r.ratio(), RatioReached: r.ratio()}
+	layers := r.count(models.MaxLayers, "layers")
+	for range layers {
+		if r.err != nil {
+			break
+		}
+		width := r.count(models.MaxFFN, "neurons")
+		p.Dense = append(p.Dense, width)
+		p.Kept = append(p.Kept, r.mask(width))
+	}
+	if r.err == nil && len(r.rest) > 0 {
+		r.fail("%d bytes too many", len(r.rest))
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return p, nil
+}
+
+// planReader consumes an encoded plan; after the first fault it stays at it.
+type planReader struct {
+	rest []byte
+	err  error
+}
+
+func (r *planReader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: %s", ErrPlanFormat, fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *planReader) ratio() float64 {
+	value := math.Float64frombits(binary.LittleEndian.Uint64(r.rest))
+	r.rest = r.rest[8:]
+	if !(value >= 0 && value < 1) || math.Signbit(value) {
+		r.fail("ratio %g is not in [0,1)", value)
+	}
+	return value
+}
+
+func (r *planReader) count(limit uint64, what string) int {
+	value, n := binary.Uvarint(r.rest)
+	if n <= 0 || value == 0 || value > limit || n != uvarintLen(value) {
+		r.fail("number of %s is missing or not 1 to %d", what, limit)
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return int(value)
+}
+
+// mask reads one bit a neuron. The length is checked against the bytes that are there before anything is allocated.
+func (r *planReader) mask(width int) []int {
+	size := (width + 7) / 8
+	if r.err != nil || len(r.rest) < size {
+		r.fail("mask of %d neurons is cut short", width)
+		return nil
+	}
+	mask := r.rest[:size]
+	r.rest = r.rest[size:]
+	count := 0
+	for _, b := range mask {
+		count += bits.OnesCount8(b)
+	}
+	kept := make([]int, 0, count)
+	for i, b := range mask {
+		for ; b != 0; b &= b - 1 {
+			kept = append(kept, i*8+bits.TrailingZeros8(b))
+		}
+	}
+	if count == 0 || kept[count-1] >= width {
+		r.fail("mask keeps nothing or more than %d neurons", width)
+	}
+	return kept
+}
+
+// uvarintLen is the length of the shortest encoding; others are refused so that a plan has one encoding only.
+func uvarintLen(value uint64) int { return max(1, (bits.Len64(value)+6)/7) }

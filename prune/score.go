@@ -1,0 +1,400 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/gomlx/gomlx/backends"
+	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
+	"github.com/gomlx/gomlx/pkg/core/tensors"
+
+	"prunellm/models"
+	"prunellm/models/llama"
+)
+
+// ErrNotFinite is wrapped when a loss, a score or a refitted matrix holds NaN or infinity: the model's weights are
+// damaged.
+var ErrNotFinite = errors.New("not a finite number")
+
+// importanceScale multiplies all importances, as the published method does. Only ranks matter; it keeps small scores
+// away from float32's denormals.
+const importanceScale = 100
+
+// stateBudgetBytes bounds the hidden states that one group of sequences leaves between layers for the backward pass.
+const stateBudgetBytes = 256 << 20
+
+// MaxSequence is the longest calibration sequence in tokens: attention weights grow with its square.
+const MaxSequence = 4096
+
+// Scores are the importances of all neurons, float32[layers][neurons], and the losses they were taken from. Stage2 is
+// what plans are made of.
+type Scores struct {
+	Stage1 [][]float32 // on the dense model, with cross entropy
+	// Stage2 is taken on the sliver-pruned student with the distillation loss, 0 where the sliver removed the neuron.
+	// Criteria that have no second stage, fisher and magnitude, repeat the first.
+	Stage2 [][]float32
+	Loss1  []Loss // by sequence; none for magnitude
+	Loss2  []Loss // by sequence, of sdm only
+}
+
+// Progress tells how far long work has come.
+type Progress struct {
+	Stage string // "stage1", "stage2", "reconstruct", "evaluate"
+	Done  int    // calibration tokens' worth of work done in this stage
+	Total int    // calibration tokens of the stage
+}
+
+// Score gives every MLP neuron an importance. sequences are calibration tokens, at least two each; lengths may differ.
+// progress may be nil. The result depends on nothing but the arguments.
+func Score(ctx context.Context, backend backends.Backend, weights models.Weights, sequences [][]int32, recipe Recipe,
+	progress func(Progress)) (scores *Scores, err error) {
+	defer llama.Guard(&err)
+	if err := recipe.Validate(); err != nil {
+		return nil, err
+	}
+	config := weights.Config()
+	if recipe.Criterion == Magnitude {
+		return magnitude(ctx, weights)
+	}
+	if err := checkSequences(config, sequences); err != nil {
+		return nil, err
+	}
+	s, err := newScorer(backend, weights, recipe)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	groups := groupSequences(config, sequences)
+
+	scores = &Scores{}
+	s.begin("stage1", sequences, progress)
+	for i := range groups {
+		if err := s.pass(ctx, &groups[i], nil); err != nil {
+			return nil, fmt.Errorf("score stage 1: %w", err)
+		}
+		scores.Loss1 = append(scores.Loss1, groups[i].losses...)
+	}
+	scores.Stage1 = s.scores()
+	if recipe.Criterion == Fisher {
+		scores.Stage2 = scores.Stage1
+		return scores, nil
+	}
+
+	removed := sliver(recipe, scores.Stage1)
+	s.begin("stage2", sequences, progress)
+	for i := range groups {
+		if err := s.pass(ctx, &groups[i], removed); err != nil {
+			return nil, fmt.Errorf("score stage 2: %w", err)
+		}
+		scores.Loss2 = append(scores.Loss2, groups[i].losses...)
+	}
+	scores.Stage2 = s.scores()
+	return scores, nil
+}
+
+// checkSequences reports the first sequence that cannot be scored.
+func checkSequences(config models.Config, sequences [][]int32) error {
+	if len(sequences) == 0 {
+		return fmt.Errorf("%w: no calibration sequences", llama.ErrTokens)
+	}
+	for i, tokens := range sequences {
+		if len(tokens) < 2 || len(tokens) > MaxSequence {
+			return fmt.Errorf("calibration sequence %d: %w: %d tokens, want 2 to %d", i, llama.ErrTokens, len(tokens),
+				MaxSequence)
+		}
+		if err := llama.CheckTokens(config, tokens); err != nil {
+			return fmt.Errorf("calibration sequence %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// group is sequences whose hidden states between layers fit the budget together.
+type group struct {
+	sequences [][]int32
+	teacher   [][]float32 // the dense model's last hidden states, kept from stage 1
+	losses    []Loss
+}
+
+// groupSequences cuts the sequences, in order, into groups of bounded size.
+func groupSequences(config models.Config, sequences [][]int32) []group {
+	budget := stateBudgetBytes / (4 * config.HiddenSize * (config.Layers + 1)) // tokens
+	var groups []group
+	used := 0
+	for _, tokens := range sequences {
+		length := llama.PadLength(len(tokens))
+		if len(groups) == 0 || used+length > budget {
+			groups = append(groups, group{})
+			used = 0
+		}
+		last := &groups[len(groups)-1]
+		last.sequences = append(last.sequences, tokens)
+		used += length
+	}
+	return groups
+}
+
+// sliver marks the neurons that the student of stage 2 lacks: bool[layers][neurons].
+func sliver(recipe Recipe, stage1 [][]float32) [][]bool {
+	removed := make([][]bool, len(stage1))
+	for layer, scores := range stage1 {
+		removed[layer] = make([]bool, len(scores))
+		for _, neuron := range rank(scores)[recipe.sliverWidth(len(scores)):] {
+			removed[layer][neuron] = true
+		}
+	}
+	return removed
+}
+
+// scorer holds the programs and the running sums of one Score. It belongs to one goroutine.
+type scorer struct {
+	model    *llama.Model
+	head     *llama.Head
+	weights  models.Weights
+	recipe   Recipe
+	forward  *llama.LayerProgram // x -> y
+	backward *llama.LayerProgram // x, dy -> dx, importance float32[f]
+	stage1   *llama.HeadProgram
+	stage2   *llama.HeadProgram
+	sums     [][]float64 // importance so far, [layers][neurons]
+	meter    *meter
+}
+
+func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe) (s *scorer, err error) {
+	s = &scorer{weights: weights, recipe: recipe}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.model, err = llama.New(backend, weights.Config()); err != nil {
+		return nil, err
+	}
+	if s.head, err = s.model.LoadHead(weights); err != nil {
+		return nil, err
+	}
+	c := weights.Config()
+	s.forward, err = s.model.LayerProgram("forward", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
+		return []*Node{llama.Forward(c, b, rope, args[0]).Out}
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.backward, err = s.model.LayerProgram("backward", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
+		trace := llama.Forward(c, b, rope, args[0])
+		grads := llama.Backward(c, b, rope, trace, args[1])
+		return []*Node{grads.X, importance(recipe.Criterion, b, trace, grads)}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.stage1, err = lossProgram(s.model, false, 1); err != nil {
+		return nil, err
+	}
+	s.stage2, err = lossProgram(s.model, true, recipe.Temperature)
+	return s, err
+}
+
+func (s *scorer) close() {
+	if s.head != nil {
+		s.head.Release()
+	}
+	if s.model != nil {
+		s.model.Close()
+	}
+}
+
+// importance is the score of one sequence, float32[f].
+//
+// SDM: mean over e of |down*d_down + up*d_up + gate*d_gate|. Fisher: sum over t of (activation * d_activation)^2.
+func importance(criterion Criterion, b *llama.Block, trace *llama.Trace, grads *llama.Gradients) *Node {
+	if criterion == Fisher {
+		return ReduceSum(Square(Mul(trace.Activation, grads.Activation)), 0)
+	}
+	change := Add(Mul(b.Down, grads.Down), Add(Mul(b.Up, grads.Up), Mul(b.Gate, grads.Gate)))
+	return ReduceMean(Abs(change), -1)
+}
+
+// begin starts a stage: sums at zero, progress at zero.
+func (s *scorer) begin(stage string, sequences [][]int32, progress func(Progress)) {
+	c := s.model.Config()
+	s.sums = make([][]float64, c.Layers)
+	for layer := range s.sums {
+		s.sums[layer] = make([]float64, c.FFN[layer])
+	}
+	total := 0
+	for _, tokens := range sequences {
+		total += len(tokens)
+	}
+	s.meter = newMeter(stage, total, 3*c.Layers, progress) // a layer forward is one unit of work, backward two
+}
+
+// scores are the sums as float32.
+func (s *scorer) scores() [][]float32 {
+	out := make([][]float32, len(s.sums))
+	for layer, sums := range s.sums {
+		out[layer] = make([]float32, len(sums))
+		for neuron, sum := range sums {
+			out[layer][neuron] = float32(sum)
+		}
+	}
+	return out
+}
+
+// pass runs one group forward and backward and adds its importances to the sums. Without removed neurons it is stage 1,
+// and the last hidden states are kept as the teacher's; with them it is stage 2.
+func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
+	inputs, hidden, err := s.runForward(ctx, g, removed)
+	defer func() {
+		for _, states := range inputs {
+			states.Release()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	program, in := s.stage1, lossInput{sequences: g.sequences, student: hidden}
+	if removed == nil {
+		g.teacher = hidden
+	} else {
+		program, in.teacher, in.alpha = s.stage2, g.teacher, s.recipe.Alpha
+	}
+	var gradients [][]float32
+	g.losses, gradients, err = headLoss(ctx, s.model, program, s.head, in)
+	if err != nil {
+		return err
+	}
+	for i, loss := range g.losses {
+		if !loss.finite() {
+			return fmt.Errorf("loss of sequence %d is %g: %w%s", i, loss.CrossEntropy, ErrNotFinite, blame(inputs, hidden))
+		}
+	}
+	return s.runBackward(ctx, g, removed, inputs, gradients)
+}
+
+// runForward returns each layer's inputs, [layers][sequences], and the last layer's results on the host.
+func (s *scorer) runForward(ctx context.Context, g *group, removed [][]bool) (inputs []llama.States, hidden [][]float32, err error) {
+	x, err := llama.NewStates(s.model, s.head, g.sequences)
+	if err != nil {
+		return nil, nil, err
+	}
+	inputs = append(inputs, x)
+	c := s.model.Config()
+	err = s.model.EachLayer(ctx, s.weights, llama.Ascending(c.Layers), options(removed), func(layer *llama.Layer) error {
+		next := make(llama.States, len(x))
+		inputs = append(inputs, next)
+		for i := range x {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			results, err := s.forward.Run(layer, x[i])
+			if err != nil {
+				return err
+			}
+			next[i] = results[0]
+			s.meter.add(len(g.sequences[i]))
+		}
+		x = next
+		return nil
+	})
+	if err != nil {
+		return inputs, nil, err
+	}
+	hidden, err = x.Download(c, g.sequences)
+	return inputs, hidden, err
+}
+
+// runBackward goes down the layers with the gradients of the last hidden states, float32[tokens, e] a sequence.
+func (s *scorer) runBackward(ctx context.Context, g *group, removed [][]bool, inputs []llama.States, gradients [][]float32) error {
+	c := s.model.Config()
+	dy := make(llama.States, len(g.sequences))
+	defer dy.Release()
+	for i, values := range gradients {
+		padded := make([]float32, llama.PadLength(len(g.sequences[i]))*c.HiddenSize)
+		copy(padded, values)
+		t, err := s.model.Upload(padded, len(padded)/c.HiddenSize, c.HiddenSize)
+		if err != nil {
+			return err
+		}
+		dy[i] = t
+	}
+	inputs[c.Layers].Release()
+	return s.model.EachLayer(ctx, s.weights, llama.Descending(c.Layers), options(removed), func(layer *llama.Layer) error {
+		for i, x := range inputs[layer.Index] {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			results, err := s.backward.Run(layer, x, dy[i])
+			if err != nil {
+				return err
+			}
+			dy.Replace(i, results[0])
+			if err := s.accumulate(layer.Index, results[1], len(g.sequences[i])); err != nil {
+				return err
+			}
+			s.meter.add(2 * len(g.sequences[i]))
+		}
+		inputs[layer.Index].Release()
+		return nil
+	})
+}
+
+// accumulate adds one sequence's importances to the layer's sums. Fisher scores are of the loss summed over tokens, so
+// that a token counts the same in a short sequence and in a long one.
+func (s *scorer) accumulate(layer int, scores *tensors.Tensor, length int) error {
+	defer llama.Release(scores)
+	values, err := llama.Download[float32](scores)
+	if err != nil {
+		return err
+	}
+	scale := float64(importanceScale)
+	if s.recipe.Criterion == Fisher {
+		scale *= float64(length) * float64(length)
+	}
+	for neuron := range s.sums[layer] {
+		value := float64(values[neuron])
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			return fmt.Errorf("importance of neuron %d in layer %d is %g: %w", neuron, layer, value, ErrNotFinite)
+		}
+		s.sums[layer][neuron] += scale * value
+	}
+	return nil
+}
+
+// options are the layer options that switch removed neurons off.
+func options(removed [][]bool) func(int) llama.LayerOptions {
+	return func(layer int) llama.LayerOptions {
+		if removed == nil {
+			return llama.LayerOptions{}
+		}
+		return llama.LayerOptions{Removed: removed[layer]}
+	}
+}
+
+// blame names the first layer whose results are not finite, from the hidden states that the forward pass left.
+func blame(inputs []llama.States, hidden [][]float32) string {
+	for layer, states := range inputs {
+		for _, x := range states {
+			values, err := llama.Download[float32](x)
+			if err == nil && allFinite(values) {
+				continue
+			}
+			if layer == 0 {
+				return " (first in the token embeddings)"
+			}
+			return fmt.Sprintf(" (first in layer %d)", layer-1)
+		}
+	}
+	return " (first in the head)"
+}
+
+func allFinite(values []float32) bool {
+	for _, v := range values {
+		if v != v || math.IsInf(float64(v), 0) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,103 @@
+//go:build cgo
+
+package prune
+
+import (
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"prunellm/internal/xla"
+	"prunellm/models"
+	"prunellm/models/llama"
+)
+
+// TestSolver compares the blockwise sweep on XLA with gonum's Cholesky on an ill-conditioned ridge system.
+func TestSolver(t *testing.T) {
+	backend, err := xla.Open(slog.Default(), xla.Options{Home: os.Getenv("PRUNELLM_HOME"), Device: xla.CPU})
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skipf("no plugin (make setup fetches it): %v", err)
+	}
+	defer backend.Finalize()
+	m, err := llama.New(backend, models.Config{VocabSize: 2, HiddenSize: 2, Layers: 1, Heads: 1, KVHeads: 1, HeadDim: 2,
+		FFN: []int{1}, ContextLength: 2, RMSEpsilon: 1e-5, RoPEBase: 1e4, RoPEDim: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	s, err := newSolver(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.onHost {
+		t.Fatal("XLA lacks dynamic slices")
+	}
+	const n, columns, samples = 3 * solveBlock, 7, 50 // fewer samples than unknowns: only the ridge makes it definite
+	random := rand.New(rand.NewPCG(7, 8))
+	rows := make([]float64, samples*n)
+	for i := range rows {
+		rows[i] = random.NormFloat64() * math.Exp(float64(i%n)/60) // columns differ by a factor of 600
+	}
+	a, trace := make([]float64, n*n), 0.0
+	for i := range n {
+		for j := range n {
+			for k := range samples {
+				a[i*n+j] += rows[k*n+i] * rows[k*n+j]
+			}
+		}
+		trace += a[i*n+i]
+	}
+	for i := range n {
+		a[i*n+i] += 0.01 * trace / n
+	}
+	right := make([]float64, n*columns)
+	for i := range right {
+		right[i] = random.NormFloat64()
+	}
+	matrix, err := m.UploadDoubles(a, n, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := m.UploadDoubles(right, n, columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	solve := func(onHost bool) []float32 {
+		s.onHost = onHost
+		x, err := s.solve(matrix, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, err := llama.Download[float32](x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return values
+	}
+	got, want := solve(false), solve(true)
+	var diff, norm float64
+	for i := range want {
+		diff += math.Pow(float64(got[i]-want[i]), 2)
+		norm += math.Pow(float64(want[i]), 2)
+	}
+	if relative := math.Sqrt(diff / norm); !(relative < 1e-6) { // both are rounded to float32
+		t.Errorf("solutions differ by %g of their norm, want less than 1e-6", relative)
+	}
+
+	a[0] = math.NaN()
+	broken, err := m.UploadDoubles(a, n, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, onHost := range []bool{false, true} {
+		s.onHost = onHost
+		if _, err := s.solve(broken, b); err == nil {
+			t.Errorf("solve with a NaN gave no error (on host: %v)", onHost)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"prunellm/openapi"
+)
+
+// requireKey lets a request pass that carries one of the keys as Bearer token or in x-api-key.
+func (s *Server) requireKey(c *fiber.Ctx) error {
+	if s.options.APIKeys == nil {
+		return c.Next()
+	}
+	given := givenKey(&c.Request().Header)
+	if given == "" {
+		return refuse(fiber.StatusUnauthorized, openapi.TypeAuthentication, openapi.CodeInvalidKey,
+			"an API key is needed: send Authorization: Bearer KEY, or x-api-key: KEY")
+	}
+	if !anyEqual(given, s.options.APIKeys()) {
+		return refuse(fiber.StatusUnauthorized, openapi.TypeAuthentication, openapi.CodeInvalidKey, "the API key is not valid")
+	}
+	return c.Next()
+}
+
+func givenKey(header *fasthttp.RequestHeader) string {
+	if scheme, token, ok := strings.Cut(string(header.Peek(fiber.HeaderAuthorization)), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	return string(header.Peek("X-Api-Key"))
+}
+
+// bodyLimit keeps strangers from filling the memory: fasthttp reads a body before any handler sees the key.
+func (s *Server) bodyLimit(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	limit := s.options.MaxBodyBytes
+	if s.options.APIKeys != nil && !anyEqual(givenKey(header), s.options.APIKeys()) {
+		limit = min(limit, maxStrangerBytes)
+	}
+	return fasthttp.RequestConfig{MaxRequestBodySize: limit}
+}
+
+// anyEqual compares with every key, in a time that tells neither which one came close nor how long it is.
+func anyEqual(given string, keys []string) bool {
+	sum := sha256.Sum256([]byte(given))
+	found := 0
+	for _, key := range keys {
+		want := sha256.Sum256([]byte(key))
+		match := subtle.ConstantTimeCompare(sum[:], want[:])
+		if key != "" {
+			found |= match
+		}
+	}
+	return found == 1
+}
+
+// checkHost refuses requests whose Host is not ours: a web page whose name was rebound to a local address sends its own.
+// Loopback names pass, and the very address the connection came in on (an address cannot be rebound), and what the
+// options allow.
+func (s *Server) checkHost(c *fiber.Ctx) error {
+	header := string(c.Request().Header.Host())
+	absolute := string(c.Request().URI().Host()) // differs when the request line holds a whole URL
+	if s.hostAllowed(header, c.Context().LocalAddr()) && s.hostAllowed(absolute, c.Context().LocalAddr()) {
+		return c.Next()
+	}
+	return refuse(fiber.StatusForbidden, openapi.TypeInvalidRequest, openapi.CodeHostNotAllowed,
+		"this Host is not served here; the server can be told to allow it")
+}
+
+func (s *Server) hostAllowed(hostPort string, local net.Addr) bool {
+	if s.hosts["*"] {
+		return true
+	}
+	host := hostPort
+	if h, _, err := net.SplitHostPort(hostPort); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), "."))
+	if host == "localhost" || s.hosts[host] {
+		return true
+	}
+	ip := net.ParseIP(host)
+	if ip == nil {
+		return false
+	}
+	tcp, ok := local.(*net.TCPAddr)
+	return ip.IsLoopback() || (ok && ip.Equal(tcp.IP))
+}

@@ -1,0 +1,130 @@
+package server
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// sendBufferBytes bounds what the kernel holds for a reader that does not read, so that it is noticed early.
+	sendBufferBytes = 128 << 10
+	// A connection that is closed with a request half read lingers, because closing with unread data resets it and the
+	// client may lose the answer that says why.
+	lingerTime  = 2 * time.Second
+	lingerBytes = 64 << 20
+)
+
+// listener wraps the connections it accepts and remembers those that are open. It stands below TLS, if there is any.
+type listener struct {
+	net.Listener
+	writeTimeout time.Duration
+
+	once sync.Once
+	mu   sync.Mutex
+	open map[*conn]struct{}
+}
+
+func newListener(inner net.Listener, writeTimeout time.Duration) *listener {
+	return &listener{Listener: inner, writeTimeout: writeTimeout, open: map[*conn]struct{}{}}
+}
+
+// Close implements net.Listener; closing again does nothing.
+func (l *listener) Close() (err error) {
+	l.once.Do(func() { err = l.Listener.Close() })
+	return err
+}
+
+// closeConnections ends every connection, whatever it is doing.
+func (l *listener) closeConnections() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		_ = c.Conn.Close()
+	}
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	inner, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := inner.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBufferBytes) // an aim, not a need
+	}
+	c := &conn{Conn: inner, listener: l}
+	l.mu.Lock()
+	l.open[c] = struct{}{}
+	l.mu.Unlock()
+	return c, nil
+}
+
+// conn gives each write a deadline of its own. fasthttp's WriteTimeout would bound a whole stream instead.
+type conn struct {
+	net.Conn
+	listener *listener
+	linger   atomic.Bool // set when the rest of a request will not be read
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.listener.writeTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
+		if half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+		}
+	}
+	c.listener.mu.Lock()
+	delete(c.listener.open, c)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// SyscallConn implements syscall.Conn; it is nil with an error where there is no socket.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if inner, ok := c.Conn.(syscall.Conn); ok {
+		return inner.SyscallConn()
+	}
+	return nil, syscall.ENOTSOCK
+}
+
+// below unwraps TLS down to the connection that the listener accepted.
+func below(c net.Conn) net.Conn {
+	for {
+		tls, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return c
+		}
+		c = tls.NetConn()
+	}
+}
+
+// peerGone tells whether the peer has closed its side of the connection, without reading from it. A client that shuts
+// down only its sending side counts as gone too, as in net/http. Where there is no socket to look at it says false.
+func peerGone(c net.Conn) bool {
+	socket, ok := below(c).(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	gone := false
+	// Control and not Read: Read fails once the read deadline that fasthttp left behind has passed.
+	if err := raw.Control(func(fd uintptr) { gone = hungUp(fd) }); err != nil {
+		return true // closed on our side
+	}
+	return gone
+}

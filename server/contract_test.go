@@ -1,0 +1,127 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"maps"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+
+	"prunellm/openapi"
+)
+
+// document is the parsed contract.
+var document = sync.OnceValue(func() *openapi3.T {
+	parsed, err := openapi3.NewLoader().LoadFromData(openapi.YAML())
+	if err != nil {
+		panic(err)
+	}
+	return parsed
+})
+
+// operation is what the contract says about a request, or nil.
+func operation(method, path string) *openapi3.Operation {
+	if strings.HasPrefix(path, "/v1/models/") {
+		path = "/v1/models/{model}"
+	}
+	item := document().Paths.Find(path)
+	if item == nil {
+		return nil
+	}
+	return item.GetOperation(method)
+}
+
+// checkContract compares a request that was answered, and its response, with the document.
+func checkContract(t *testing.T, req *http.Request, body []byte, got reply) {
+	t.Helper()
+	op := operation(req.Method, req.URL.Path)
+	if op == nil {
+		if got.status < 400 {
+			t.Errorf("%s %s = %d, but the document does not know it", req.Method, req.URL.Path, got.status)
+		}
+		checkJSON(t, document().Components.Schemas["ErrorBody"].Value, got.body)
+		return
+	}
+	if got.status < 300 && op.RequestBody != nil {
+		checkJSON(t, op.RequestBody.Value.Content.Get("application/json").Schema.Value, body)
+	}
+	response := op.Responses.Status(got.status)
+	if response == nil {
+		response = op.Responses.Default()
+	}
+	if got.header.Get("X-Request-Id") == "" {
+		t.Errorf("%s %s has no request id", req.Method, req.URL.Path)
+	}
+	kind, _, err := mime.ParseMediaType(got.header.Get("Content-Type"))
+	media := response.Value.Content.Get(kind)
+	switch {
+	case err != nil || media == nil:
+		t.Errorf("%s %s = %d with content type %q, which the document does not know", req.Method, req.URL.Path, got.status, got.header.Get("Content-Type"))
+	case kind == "application/json":
+		checkJSON(t, media.Schema.Value, got.body)
+	case kind == "text/event-stream":
+		for _, event := range events(t, got.body) {
+			if bytes.HasPrefix(event, []byte(`{"error"`)) {
+				checkJSON(t, document().Components.Schemas["ErrorBody"].Value, event)
+			} else {
+				checkJSON(t, media.Schema.Value, event)
+			}
+		}
+	}
+}
+
+func checkJSON(t *testing.T, schema *openapi3.Schema, body []byte) {
+	t.Helper()
+	var value any
+	if err := json.Unmarshal(body, &value); err != nil {
+		t.Errorf("%.300q is not JSON: %v", body, err)
+		return
+	}
+	if err := schema.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
+		t.Errorf("%.600s\nbreaks the contract: %v", body, err)
+	}
+}
+
+// events are the payloads of a stream, without its end.
+func events(t *testing.T, body []byte) [][]byte {
+	t.Helper()
+	var out [][]byte
+	lines := bufio.NewScanner(bytes.NewReader(body))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok && data != "[DONE]" {
+			out = append(out, []byte(data))
+		}
+	}
+	return out
+}
+
+// TestRoutesAreTheContract fails when the server and the document differ in what there is.
+func TestRoutesAreTheContract(t *testing.T) {
+	s, err := New(Options{Models: newFake()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := map[string]bool{}, map[string]bool{}
+	for _, route := range s.app.GetRoutes(true) {
+		if route.Method != http.MethodHead {
+			got[route.Method+" "+strings.Replace(route.Path, "*", "{model}", 1)] = true
+		}
+	}
+	for path, item := range document().Paths.Map() {
+		for method := range item.Operations() {
+			want[method+" "+path] = true
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got))); diff != "" {
+		t.Errorf("routes differ from openapi.yaml (-document +server):\n%s", diff)
+	}
+}

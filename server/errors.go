@@ -1,0 +1,172 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+// statusClientGone is what nginx logs for a client that left before its answer.
+const statusClientGone = 499
+
+// failure is an error as HTTP sees it.
+type failure struct {
+	status     int
+	body       *openapi.Error
+	retryAfter time.Duration // 0: no Retry-After header
+	hidden     bool          // the cause is not in body and belongs in the log
+}
+
+// classify is the one table from Go errors to HTTP.
+func classify(err error, requestID string) failure {
+	var (
+		wire     *openapi.Error
+		notReady *NotReadyError
+		ratio    *RatioError
+		tooLong  *infer.ContextError
+		param    *infer.ParameterError
+		http     *fiber.Error
+		refused  *refusal
+	)
+	invalid := func(status int, param, code string) failure {
+		return failure{status: status, body: openapi.NewError(openapi.TypeInvalidRequest, param, code, err.Error())}
+	}
+	switch {
+	case errors.As(err, &wire):
+		return failure{status: fiber.StatusBadRequest, body: wire}
+	case errors.As(err, &refused):
+		return refused.failure
+	case errors.Is(err, errClientGone): // nobody reads this answer; the status is for log and metrics
+		return invalid(statusClientGone, "", "client_closed_request")
+	case errors.Is(err, ErrModelNotFound):
+		return invalid(fiber.StatusNotFound, "model", openapi.CodeModelNotFound)
+	case errors.As(err, &notReady):
+		return unavailable(notReady.Error(), openapi.CodeNotReady, notReady.RetryAfter)
+	case errors.As(err, &ratio):
+		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid("model", openapi.CodeInvalidRatio, "%s", ratio)}
+	case errors.As(err, &tooLong):
+		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid("messages", openapi.CodeContextLength, "%s", tooLong)}
+	case errors.As(err, &param):
+		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid(wireField(param.Field), openapi.CodeInvalidValue, "%s", param)}
+	case errors.Is(err, ErrMessages):
+		return invalid(fiber.StatusBadRequest, "messages", openapi.CodeInvalidValue)
+	case errors.Is(err, infer.ErrQueueFull):
+		return failure{
+			status:     fiber.StatusTooManyRequests,
+			body:       openapi.NewError(openapi.TypeRateLimit, "", openapi.CodeQueueFull, "too many requests wait for an answer, try again later"),
+			retryAfter: time.Second,
+		}
+	case errors.Is(err, errStopping), errors.Is(err, context.Canceled):
+		return unavailable("the server is stopping", openapi.CodeUnavailable, time.Second)
+	case errors.Is(err, infer.ErrEngine):
+		f := unavailable("the engine is not available, try again later", openapi.CodeUnavailable, time.Second)
+		f.hidden = true
+		return f
+	case errors.As(err, &http):
+		return fromFiber(http)
+	}
+	message := fmt.Sprintf("internal error; the log knows more under request id %s", requestID)
+	return failure{
+		status: fiber.StatusInternalServerError,
+		body:   openapi.NewError(openapi.TypeServer, "", openapi.CodeInternal, message),
+		hidden: true,
+	}
+}
+
+func unavailable(message, code string, retryAfter time.Duration) failure {
+	if retryAfter <= 0 {
+		retryAfter = DefaultRetryAfter
+	}
+	return failure{
+		status:     fiber.StatusServiceUnavailable,
+		body:       openapi.NewError(openapi.TypeServer, "", code, message),
+		retryAfter: retryAfter,
+	}
+}
+
+// wireField is the request's name of a field of infer.Request that is called otherwise there.
+func wireField(field string) string {
+	if field == "prompt" {
+		return "messages"
+	}
+	return field
+}
+
+// fromFiber words the errors that fiber and fasthttp raise themselves; what they say may quote the request.
+func fromFiber(err *fiber.Error) failure {
+	f := failure{status: err.Code}
+	var code, message string
+	switch err.Code {
+	case fiber.StatusNotFound:
+		code, message = "unknown_url", "no such URL; /openapi.yaml lists those there are"
+	case fiber.StatusMethodNotAllowed:
+		code, message = "method_not_allowed", "this URL does not take this method; see the Allow header"
+	case fiber.StatusRequestEntityTooLarge:
+		code, message = "request_too_large", "the request body is too large"
+	case fiber.StatusRequestHeaderFieldsTooLarge:
+		code, message = "headers_too_large", "the request's headers are too large"
+	case fiber.StatusRequestTimeout:
+		code, message = "request_timeout", "the request took too long to arrive"
+	default:
+		if f.status < 400 || f.status >= 500 {
+			f.status = fiber.StatusBadRequest
+		}
+		code, message = "bad_request", "the request is not valid HTTP"
+	}
+	f.body = openapi.NewError(openapi.TypeInvalidRequest, "", code, message)
+	return f
+}
+
+// handleError is fiber's ErrorHandler: every error response leaves through it.
+func (s *Server) handleError(c *fiber.Ctx, err error) error {
+	f := classify(err, requestID(c))
+	if f.hidden {
+		s.log.Error("request failed", "request_id", requestID(c), "error", err)
+	}
+	if unread(f.status) {
+		if inner, ok := below(c.Context().Conn()).(*conn); ok {
+			inner.linger.Store(true)
+		}
+	}
+	return writeFailure(c, f)
+}
+
+// unread tells whether a status is given while the request may still be arriving.
+func unread(status int) bool {
+	return status == fiber.StatusRequestEntityTooLarge || status == fiber.StatusRequestHeaderFieldsTooLarge
+}
+
+func writeFailure(c *fiber.Ctx, f failure) error {
+	c.Status(f.status)
+	if f.retryAfter > 0 {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(f.retryAfter.Seconds()))))
+	}
+	if f.status == fiber.StatusUnauthorized {
+		c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
+	}
+	return writeJSON(c, openapi.ErrorBody{Error: f.body})
+}
+
+// promptField renames the field of a refused prompt: chats call it messages, completions prompt.
+func promptField(err error, field string) error {
+	var (
+		tooLong *infer.ContextError
+		param   *infer.ParameterError
+	)
+	switch {
+	case errors.As(err, &tooLong):
+		return openapi.Invalid(field, openapi.CodeContextLength, "%s", tooLong)
+	case errors.As(err, &param) && param.Field == "prompt":
+		return openapi.Invalid(field, openapi.CodeInvalidValue, "%s", strings.Replace(param.Error(), "prompt", field, 1))
+	}
+	return err
+}

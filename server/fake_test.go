@@ -1,0 +1,201 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+const (
+	fakeEnd     = infer.Token(256) // "<|end|>"
+	fakeBOS     = infer.Token(257) // "<s>"
+	fakeVocab   = 258
+	fakeContext = 256
+)
+
+// fakeModels is a Models with one variant whose tokens are bytes and whose answers are told in advance.
+type fakeModels struct {
+	answer   func(r infer.Request) string // nil: a greeting that depends on the seed
+	wait     func(ctx context.Context, token int) error
+	submit   func(r infer.Request) error
+	acquire  func(ctx context.Context, name openapi.ModelName) error
+	status   Status
+	panicAt  int // token at which a generation panics; 0: never
+	acquired atomic.Int64
+	released atomic.Int64
+
+	mu       sync.Mutex
+	requests []infer.Request
+	running  atomic.Int64
+}
+
+func newFake() *fakeModels { return &fakeModels{status: Status{Ready: true}} }
+
+func (m *fakeModels) Acquire(ctx context.Context, name openapi.ModelName) (Variant, error) {
+	if m.acquire != nil {
+		if err := m.acquire(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if name.Base != "" && name.Base != "tiny" {
+		return nil, fmt.Errorf("%w: %q; there is tiny", ErrModelNotFound, name.Base)
+	}
+	ratio := 0.2
+	if name.Explicit {
+		ratio = name.Ratio
+	}
+	if ratio > 0.5 {
+		return nil, &RatioError{Ratio: ratio, Max: 0.5}
+	}
+	m.acquired.Add(1)
+	return &fakeVariant{models: m, name: "tiny@" + openapi.FormatRatio(ratio)}, nil
+}
+
+func (m *fakeModels) List() []openapi.Model {
+	return []openapi.Model{
+		{ID: "tiny@0.2", Object: "model", Created: 1700000000, OwnedBy: "prunellm", Card: &openapi.Card{Ratio: 0.2, RatioReached: 0.197}},
+		{ID: "tiny@0", Object: "model", Created: 1700000000, OwnedBy: "prunellm"},
+	}
+}
+
+func (m *fakeModels) Status() Status { return m.status }
+
+func (m *fakeModels) last() infer.Request {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.requests[len(m.requests)-1]
+}
+
+type fakeVariant struct {
+	models *fakeModels
+	name   string
+}
+
+func (v *fakeVariant) Name() string     { return v.name }
+func (v *fakeVariant) VocabSize() int   { return fakeVocab }
+func (v *fakeVariant) ContextSize() int { return fakeContext }
+func (v *fakeVariant) Release()         { v.models.released.Add(1) }
+
+func (v *fakeVariant) Tokenize(text string, bos, special bool) ([]infer.Token, error) {
+	var out []infer.Token
+	if bos {
+		out = append(out, fakeBOS)
+	}
+	for len(text) > 0 {
+		switch {
+		case special && strings.HasPrefix(text, "<s>"):
+			out, text = append(out, fakeBOS), text[len("<s>"):]
+		case special && strings.HasPrefix(text, "<|end|>"):
+			out, text = append(out, fakeEnd), text[len("<|end|>"):]
+		default:
+			out, text = append(out, infer.Token(text[0])), text[1:]
+		}
+	}
+	return out, nil
+}
+
+func (v *fakeVariant) Piece(t infer.Token, special bool) []byte {
+	switch {
+	case t >= 0 && t < 256:
+		return []byte{byte(t)}
+	case t == fakeEnd && special:
+		return []byte("<|end|>")
+	case t == fakeBOS && special:
+		return []byte("<s>")
+	}
+	return nil
+}
+
+func (v *fakeVariant) RenderChat(messages []openapi.Message, add bool) (string, error) {
+	out := "<s>"
+	for _, m := range messages {
+		if m.Content == "refuse me" {
+			return "", fmt.Errorf("%w: roles must alternate", ErrMessages)
+		}
+		out += m.Role + ":" + m.Content + "<|end|>"
+	}
+	if add {
+		out += "assistant:"
+	}
+	return out, nil
+}
+
+func (v *fakeVariant) Submit(ctx context.Context, r infer.Request) (infer.Generation, error) {
+	if v.models.submit != nil {
+		if err := v.models.submit(r); err != nil {
+			return nil, err
+		}
+	}
+	v.models.mu.Lock()
+	v.models.requests = append(v.models.requests, r)
+	v.models.mu.Unlock()
+	text := fmt.Sprintf("Grüß dich %d", r.Sampling.Seed%1000)
+	if v.models.answer != nil {
+		text = v.models.answer(r)
+	}
+	v.models.running.Add(1)
+	return &fakeGeneration{models: v.models, ctx: ctx, request: r, rest: text}, nil
+}
+
+// fakeGeneration gives one character a chunk, and one token for each of its bytes.
+type fakeGeneration struct {
+	models  *fakeModels
+	ctx     context.Context
+	request infer.Request
+	rest    string
+	tokens  int
+	done    bool
+}
+
+func (g *fakeGeneration) Next(context.Context) (chunk infer.Chunk, err error) {
+	if g.done {
+		return chunk, io.EOF
+	}
+	defer func() {
+		if err != nil || chunk.Finish != "" {
+			g.done = true
+			g.models.running.Add(-1)
+		}
+	}()
+	if g.models.panicAt > 0 && g.tokens+1 == g.models.panicAt {
+		panic("the engine is broken")
+	}
+	if g.models.wait != nil {
+		if err := g.models.wait(g.ctx, g.tokens); err != nil {
+			return chunk, err
+		}
+	}
+	if err := g.ctx.Err(); err != nil {
+		return chunk, err
+	}
+	if g.rest == "" {
+		g.tokens++
+		chunk.Finish = infer.FinishStop
+	} else {
+		_, size := utf8.DecodeRuneInString(g.rest)
+		chunk.Text, g.rest = g.rest[:size], g.rest[size:]
+		for _, b := range []byte(chunk.Text) {
+			info := infer.TokenInfo{TokenProb: infer.TokenProb{Token: infer.Token(b), Piece: []byte{b}, Logprob: -0.5}}
+			for k := range max(g.request.Logprobs, 0) {
+				info.Top = append(info.Top, infer.TokenProb{Token: infer.Token(k), Piece: []byte{byte('a' + k)}, Logprob: -float64(k)})
+			}
+			chunk.Tokens = append(chunk.Tokens, info)
+		}
+		g.tokens += size
+		if g.tokens >= g.request.MaxTokens {
+			chunk.Finish = infer.FinishLength
+		}
+	}
+	if g.request.Logprobs < 0 {
+		chunk.Tokens = nil
+	}
+	chunk.Usage = infer.Usage{Prompt: len(g.request.Prompt), Cached: 1, Completion: g.tokens}
+	return chunk, nil
+}

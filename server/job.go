@@ -1,0 +1,199 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+var (
+	errClientGone = errors.New("the client closed the connection")
+	errStopping   = errors.New("the server is stopping")
+	errDone       = errors.New("the request is answered")
+)
+
+// job is one request that uses a variant, from its arrival to the end of its response. Its context ends when the client leaves,
+// when the server must stop, and at the latest with end.
+//
+// # Concurrency
+//
+// The handler owns it until handOver, then the stream writer. end waits for every goroutine the job has started.
+type job struct {
+	server    *Server
+	requestID string
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	started   time.Time
+	variant   Variant // nil until acquired
+	readers   sync.WaitGroup
+	streaming bool // the stream writer owns the job
+	generates bool // counted as a generation request
+	tally     *tally
+}
+
+// generates wraps the handler of an endpoint that generates text.
+func (s *Server) generates(handle func(*fiber.Ctx, *job) error) fiber.Handler {
+	return s.withJob(handle, true)
+}
+
+// uses wraps the handler of an endpoint that needs a variant but generates nothing.
+func (s *Server) uses(handle func(*fiber.Ctx, *job) error) fiber.Handler {
+	return s.withJob(handle, false)
+}
+
+func (s *Server) withJob(handle func(*fiber.Ctx, *job) error, generates bool) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		j, err := s.begin(requestID(c), c.Context().Conn(), generates)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if !j.streaming {
+				j.end()
+			}
+		}()
+		return handle(c, j)
+	}
+}
+
+func (s *Server) begin(requestID string, client net.Conn, generates bool) (*job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return nil, errStopping
+	}
+	s.jobs.Add(1)
+	if generates {
+		s.metrics.inFlight.Inc()
+	}
+	j := &job{server: s, requestID: requestID, started: time.Now(), generates: generates}
+	j.ctx, j.cancel = context.WithCancelCause(s.base)
+	j.readers.Go(func() { j.watch(client, s.options.Probe) })
+	return j, nil
+}
+
+// watch cancels the job when the client's socket is closed.
+func (j *job) watch(client net.Conn, every time.Duration) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-j.ctx.Done():
+			return
+		case <-ticker.C:
+			if peerGone(client) {
+				j.cancel(errClientGone)
+				return
+			}
+		}
+	}
+}
+
+// end stops what still runs and gives everything back. It must be called exactly once.
+func (j *job) end() {
+	j.cancel(errDone)
+	j.readers.Wait()
+	if j.tally != nil {
+		j.tally.record(j.server.metrics)
+		usage := j.tally.total()
+		j.server.log.Info("generation ended", "request_id", j.requestID, "variant", j.variant.Name(), "complete", j.tally.complete(),
+			"prompt_tokens", usage.PromptTokens, "completion_tokens", usage.CompletionTokens,
+			"first_token", j.tally.first, "duration", time.Since(j.started))
+	}
+	if j.variant != nil {
+		j.variant.Release()
+	}
+	if j.generates {
+		j.server.metrics.inFlight.Dec()
+	}
+	j.server.jobs.Done()
+}
+
+// acquire pins the variant that answers.
+func (j *job) acquire(name openapi.ModelName) error {
+	variant, err := j.server.options.Models.Acquire(j.ctx, name)
+	if err != nil {
+		return j.cause(err)
+	}
+	j.variant = variant
+	return nil
+}
+
+// cause replaces the bare end of the job's context by the reason for it.
+func (j *job) cause(err error) error {
+	if j.ctx.Err() != nil && errors.Is(err, j.ctx.Err()) {
+		return context.Cause(j.ctx)
+	}
+	return err
+}
+
+// event is what one choice has to tell; err ends the whole request.
+type event struct {
+	choice int
+	chunk  infer.Chunk
+	err    error
+}
+
+// start submits one request per choice, prompts in order and n choices for each. The channel gives the chunks of all of
+// them and is closed after the last. When one cannot be submitted, those before it are cancelled and none runs.
+func (j *job) start(requests []infer.Request) (<-chan event, error) {
+	generations := make([]infer.Generation, len(requests))
+	for i, request := range requests {
+		generation, err := j.variant.Submit(j.ctx, request)
+		if err != nil {
+			j.cancel(errDone)
+			return nil, err
+		}
+		generations[i] = generation
+	}
+	// One slot per choice lets each reader fetch the next chunk while the last one is being written.
+	events := make(chan event, len(requests))
+	var readers sync.WaitGroup
+	for i, generation := range generations {
+		readers.Go(func() { j.read(i, generation, events) })
+	}
+	j.readers.Go(func() {
+		readers.Wait()
+		close(events)
+	})
+	return events, nil
+}
+
+// read passes on the chunks of one choice until it finishes, fails or the job ends.
+func (j *job) read(choice int, generation infer.Generation, events chan<- event) {
+	for {
+		chunk, err := next(j.ctx, generation)
+		select {
+		case events <- event{choice, chunk, err}:
+		case <-j.ctx.Done():
+			return
+		}
+		if err != nil || chunk.Finish != "" {
+			return
+		}
+	}
+}
+
+// next is Generation.Next with panics as errors, and with an end that gives no reason as one.
+func next(ctx context.Context, generation infer.Generation) (chunk infer.Chunk, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("panic in generation: %v\n%s", reason, debug.Stack())
+		}
+	}()
+	chunk, err = generation.Next(ctx)
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: the generation ended without a reason", infer.ErrEngine)
+	}
+	return chunk, err
+}

@@ -1,0 +1,85 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+// leastLogprob stands for log probabilities that JSON cannot hold (minus infinity), as in OpenAI's API.
+const leastLogprob = -9999
+
+func finite(logprob float64) float64 {
+	if !(logprob >= leastLogprob) { // NaN as well
+		return leastLogprob
+	}
+	return min(logprob, 0)
+}
+
+// tokenLogprobs converts tokens to the form of chats.
+func tokenLogprobs(tokens []infer.TokenInfo) []openapi.TokenLogprob {
+	out := make([]openapi.TokenLogprob, len(tokens))
+	for i, token := range tokens {
+		out[i] = openapi.TokenLogprob{Logprob: logprob(token.TokenProb), TopLogprobs: make([]openapi.Logprob, len(token.Top))}
+		for k, top := range token.Top {
+			out[i].TopLogprobs[k] = logprob(top)
+		}
+	}
+	return out
+}
+
+func logprob(t infer.TokenProb) openapi.Logprob {
+	bytes := make([]int, len(t.Piece))
+	for i, b := range t.Piece {
+		bytes[i] = int(b)
+	}
+	return openapi.Logprob{Token: strings.ToValidUTF8(string(t.Piece), "\uFFFD"), Logprob: finite(t.Logprob), Bytes: bytes}
+}
+
+// appendText adds tokens in the older form of completions; offset is where the first of them begins, in characters.
+// It returns where the next one begins.
+func appendText(into *openapi.TextLogprobs, tokens []infer.TokenInfo, offset int) int {
+	for _, token := range tokens {
+		into.Tokens = append(into.Tokens, legacyToken(token.Piece))
+		into.TokenLogprobs = append(into.TokenLogprobs, finite(token.Logprob))
+		into.TextOffset = append(into.TextOffset, offset)
+		top := make(map[string]float64, len(token.Top))
+		for _, alternative := range token.Top {
+			top[legacyToken(alternative.Piece)] = finite(alternative.Logprob)
+		}
+		into.TopLogprobs = append(into.TopLogprobs, top)
+		offset += characters(token.Piece)
+	}
+	return offset
+}
+
+// characters counts those that begin in a piece; the other bytes of a character belong to the piece where it began.
+func characters(piece []byte) int {
+	n := 0
+	for _, b := range piece {
+		if utf8.RuneStart(b) {
+			n++
+		}
+	}
+	return n
+}
+
+// legacyToken is a piece as completions show it: text, or its bytes when they are not whole characters.
+func legacyToken(piece []byte) string {
+	if utf8.Valid(piece) {
+		return string(piece)
+	}
+	var out strings.Builder
+	out.WriteString("bytes:")
+	for _, b := range piece {
+		fmt.Fprintf(&out, `\x%02x`, b)
+	}
+	return out.String()
+}
+
+func newTextLogprobs() *openapi.TextLogprobs {
+	return &openapi.TextLogprobs{Tokens: []string{}, TokenLogprobs: []float64{}, TopLogprobs: []map[string]float64{}, TextOffset: []int{}}
+}

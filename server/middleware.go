@@ -1,0 +1,133 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"mime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
+
+	"prunellm/openapi"
+)
+
+const (
+	headerRequestID = "X-Request-Id"
+	headerVariant   = "X-Prunellm-Variant"
+	localRequestID  = "request_id"
+)
+
+// requestID is the id of the current request, made by identify.
+func requestID(c *fiber.Ctx) string {
+	if id, ok := c.Locals(localRequestID).(string); ok {
+		return id
+	}
+	id := "req_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	c.Locals(localRequestID, id)
+	c.Set(headerRequestID, id)
+	return id
+}
+
+// outermost wraps fiber itself: a panic there would end the process, and fiber answers unknown methods in plain text.
+func (s *Server) outermost(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		defer func() {
+			if reason := recover(); reason != nil {
+				s.log.Error("panic outside the handlers", "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
+				ctx.Response.Reset()
+				ctx.SetContentType(fiber.MIMEApplicationJSON)
+				ctx.SetStatusCode(fiber.StatusInternalServerError)
+				body, _ := marshal(openapi.ErrorBody{Error: openapi.NewError(openapi.TypeServer, "", openapi.CodeInternal, "internal error")})
+				ctx.SetBody(body)
+			}
+		}()
+		if !knownMethod(string(ctx.Method())) {
+			c := s.app.AcquireCtx(ctx)
+			defer s.app.ReleaseCtx(c)
+			requestID(c)
+			_ = writeFailure(c, fromFiber(fiber.ErrMethodNotAllowed))
+			return
+		}
+		next(ctx)
+	}
+}
+
+func knownMethod(method string) bool {
+	for _, known := range fiber.DefaultMethods {
+		if method == known {
+			return true
+		}
+	}
+	return false
+}
+
+// observe gives the request its id, turns panics into errors, answers errors, and then logs and counts.
+func (s *Server) observe(c *fiber.Ctx) error {
+	start := time.Now()
+	id := requestID(c)
+	err := s.protected(c)
+	if err != nil {
+		if err = s.handleError(c, err); err != nil {
+			return err
+		}
+	}
+	route := c.Route().Path // the pattern: paths themselves may hold anything
+	if route == "/" && c.Path() != "/" {
+		route = "other"
+	}
+	status := c.Response().StatusCode()
+	method := strings.Clone(c.Method()) // fiber's strings lie in a buffer that the next request overwrites
+	s.metrics.requests.WithLabelValues(method, route, fmt.Sprint(status)).Inc()
+	level := slog.LevelInfo
+	if quietRoute(route) {
+		level = slog.LevelDebug
+	}
+	s.log.Log(s.base, level, "request", "request_id", id, "method", method, "route", route, "status", status, "duration", time.Since(start))
+	return nil
+}
+
+// quietRoute tells whether machines ask for a route every few seconds.
+func quietRoute(route string) bool {
+	return route == "/healthz" || route == "/readyz" || route == "/metrics"
+}
+
+func (s *Server) protected(c *fiber.Ctx) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("panic in handler: %v\n%s", reason, debug.Stack())
+		}
+	}()
+	return c.Next()
+}
+
+// requireJSON refuses bodies that a foreign web page could send without asking first (forms, plain text), and encodings
+// that would have to be unpacked.
+func requireJSON(c *fiber.Ctx) error {
+	kind, params, err := mime.ParseMediaType(string(c.Request().Header.ContentType()))
+	charset := params["charset"]
+	if err != nil || kind != fiber.MIMEApplicationJSON || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
+		return unsupportedMedia("send the body with Content-Type: application/json")
+	}
+	if encoding := c.Request().Header.ContentEncoding(); len(encoding) > 0 && !strings.EqualFold(string(encoding), "identity") {
+		return unsupportedMedia("send the body without Content-Encoding")
+	}
+	return c.Next()
+}
+
+// refusal is an error with a status of its own.
+type refusal struct{ failure }
+
+// Error implements error.
+func (r *refusal) Error() string { return r.body.Message }
+
+func refuse(status int, kind, code, message string) error {
+	return &refusal{failure{status: status, body: openapi.NewError(kind, "", code, message)}}
+}
+
+func unsupportedMedia(message string) error {
+	return refuse(fiber.StatusUnsupportedMediaType, openapi.TypeInvalidRequest, openapi.CodeUnsupportedType, message)
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+// Models gives the variants that answer requests. The caller of New implements it.
+//
+// # Concurrency
+//
+// All methods may be called from several goroutines, also before anything is ready; List and Status never block.
+type Models interface {
+	// Acquire gives the variant for a model name; a name without a base is the server's own model, a name without a
+	// ratio has the startup ratio. It may wait while a variant is made, until ctx ends. The caller must Release what it
+	// got. Errors: ErrModelNotFound, *NotReadyError, *RatioError, or the error of ctx; all may be wrapped.
+	Acquire(ctx context.Context, model openapi.ModelName) (Variant, error)
+	// List describes the models that can be asked for, the startup variant first.
+	List() []openapi.Model
+	// Status tells whether a request for the startup variant would be answered now.
+	Status() Status
+}
+
+// Status says whether the server is ready, and if not how far it is.
+type Status struct {
+	Ready      bool
+	Progress   string        // one line for people, such as "scoring: 40 %"; empty when ready
+	RetryAfter time.Duration // when to ask again; 0 means DefaultRetryAfter
+}
+
+// Variant is one loaded model, pinned until Release.
+//
+// # Concurrency
+//
+// All methods may be called from several goroutines.
+type Variant interface {
+	// Name is "name@ratio", also for a request that named no ratio.
+	Name() string
+	// Submit queues a request. When ctx ends, so does the generation. Errors: infer.ErrQueueFull, infer.ErrEngine,
+	// *infer.ContextError, *infer.ParameterError; all may be wrapped.
+	Submit(ctx context.Context, request infer.Request) (infer.Generation, error)
+	// RenderChat turns messages into the prompt by the model's own chat template; with addGenerationPrompt it ends with
+	// the beginning of the model's turn. An error that wraps ErrMessages is the client's: the template refused.
+	RenderChat(messages []openapi.Message, addGenerationPrompt bool) (string, error)
+	// Release gives the variant back. It is called once.
+	Release()
+	Vocabulary
+}
+
+// Vocabulary is the part of a Variant that turns text into tokens and back, as infer.Decoder has it.
+type Vocabulary interface {
+	Tokenize(text string, bos, special bool) ([]infer.Token, error)
+	Piece(t infer.Token, special bool) []byte
+	VocabSize() int
+	ContextSize() int
+}
+
+// DefaultRetryAfter is what clients are told to wait when nothing better is known.
+const DefaultRetryAfter = 5 * time.Second
+
+var (
+	// ErrModelNotFound is wrapped by Acquire when no model has that base name.
+	ErrModelNotFound = errors.New("model not found")
+	// ErrMessages is wrapped by RenderChat when the chat template refuses the messages; what follows it tells why.
+	ErrMessages = errors.New("chat template")
+)
+
+// NotReadyError says that the variant is still being made.
+type NotReadyError struct {
+	RetryAfter time.Duration // 0 means DefaultRetryAfter
+	Progress   string        // one line for people
+}
+
+// Error implements error.
+func (e *NotReadyError) Error() string {
+	if e.Progress == "" {
+		return "the model is not ready yet"
+	}
+	return "the model is not ready yet: " + e.Progress
+}
+
+// RatioError says that a model cannot be pruned as far as was asked.
+type RatioError struct {
+	Ratio float64 // asked for
+	Max   float64 // the largest that works
+}
+
+// Error implements error.
+func (e *RatioError) Error() string {
+	return fmt.Sprintf("ratio %g cannot be reached by narrowing MLPs, at most %g can", e.Ratio, e.Max)
+}

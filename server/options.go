@@ -1,0 +1,78 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options configure a Server. Zero values of the limits and timeouts get the defaults named below.
+type Options struct {
+	Models   Models
+	Log      *slog.Logger
+	Registry *prometheus.Registry // the server's metrics join those already there; /metrics shows all
+	Version  string               // of prunellm; part of system_fingerprint
+
+	// APIKeys gives the keys that are valid now. nil: no key is needed. A function that returns none refuses everybody.
+	APIKeys func() []string
+	// AllowedHosts are names (without port) that the Host header may hold besides loopback names and the address the
+	// connection came in on. "*" allows all.
+	AllowedHosts []string
+
+	// TLS, if not nil, is spoken on the listener given to Serve.
+	TLS *tls.Config
+
+	MaxBodyBytes int           // default 8 MiB
+	ReadTimeout  time.Duration // for a whole request, against slow senders; default 30 s
+	IdleTimeout  time.Duration // between requests of a connection; default 120 s
+	WriteTimeout time.Duration // for each write, against slow readers; default 10 s
+	PingInterval time.Duration // silence in a stream before a comment is sent; default 1 s
+	Probe        time.Duration // how often the sockets of running generations are looked at; default 500 ms
+	StopTimeout  time.Duration // for running requests when the server stops; default 20 s
+}
+
+func (o *Options) setDefaults() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.MaxBodyBytes == 0 {
+		o.MaxBodyBytes = 8 << 20
+	}
+	for _, d := range []struct {
+		value    *time.Duration
+		fallback time.Duration
+	}{
+		{&o.ReadTimeout, 30 * time.Second},
+		{&o.IdleTimeout, 120 * time.Second},
+		{&o.WriteTimeout, 10 * time.Second},
+		{&o.PingInterval, time.Second},
+		{&o.Probe, 500 * time.Millisecond},
+		{&o.StopTimeout, 20 * time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.fallback
+		}
+	}
+}
+
+func (o *Options) validate() error {
+	var errs []error
+	if o.Models == nil {
+		errs = append(errs, errors.New("models is nil"))
+	}
+	if o.MaxBodyBytes < 0 {
+		errs = append(errs, errors.New("the largest body is negative"))
+	}
+	for _, d := range []time.Duration{o.ReadTimeout, o.IdleTimeout, o.WriteTimeout, o.PingInterval, o.Probe, o.StopTimeout} {
+		if d < 0 {
+			errs = append(errs, errors.New("a timeout is negative"))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,127 @@
+package server
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+func (s *Server) index(c *fiber.Ctx) error {
+	return writeJSON(c, fiber.Map{"name": "prunellm", "version": s.options.Version, "openapi": "/openapi.yaml", "models": "/v1/models"})
+}
+
+// healthz tells that the process lives, whatever it is doing.
+func (s *Server) healthz(c *fiber.Ctx) error { return writeJSON(c, openapi.Health{Status: "ok"}) }
+
+// readyz tells whether a request for the startup variant would be answered now.
+func (s *Server) readyz(c *fiber.Ctx) error {
+	s.mu.Lock()
+	stopping := s.stopping
+	s.mu.Unlock()
+	if stopping {
+		return errStopping
+	}
+	if status := s.options.Models.Status(); !status.Ready {
+		return &NotReadyError{RetryAfter: status.RetryAfter, Progress: status.Progress}
+	}
+	return writeJSON(c, openapi.Health{Status: "ready"})
+}
+
+func (s *Server) metricsHandler() fiber.Handler {
+	return adaptor.HTTPHandler(promhttp.HandlerFor(s.options.Registry, promhttp.HandlerOpts{}))
+}
+
+func (s *Server) openapiYAML(c *fiber.Ctx) error {
+	c.Set(fiber.HeaderContentType, "application/yaml")
+	return c.Send(openapi.YAML())
+}
+
+func (s *Server) openapiJSON(c *fiber.Ctx) error {
+	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+	return c.Send(openapi.JSON())
+}
+
+func (s *Server) listModels(c *fiber.Ctx) error {
+	models := s.options.Models.List()
+	if models == nil {
+		models = []openapi.Model{}
+	}
+	return writeJSON(c, openapi.ModelList{Object: "list", Data: models})
+}
+
+// getModel answers GET /v1/models/{id}; an id may hold slashes. A bare name is the first model of that name.
+func (s *Server) getModel(c *fiber.Ctx) error {
+	id, err := url.PathUnescape(c.Params("*"))
+	if err != nil {
+		return openapi.Invalid("model", openapi.CodeInvalidValue, "the model's name is not well escaped")
+	}
+	name, err := openapi.ParseModelName(id)
+	if err != nil {
+		return err
+	}
+	for _, model := range s.options.Models.List() {
+		bare, _, _ := strings.Cut(model.ID, "@")
+		if model.ID == name.String() || (!name.Explicit && bare == name.Base) {
+			return writeJSON(c, model)
+		}
+	}
+	return ErrModelNotFound
+}
+
+func (s *Server) tokenize(c *fiber.Ctx, j *job) error {
+	req, err := openapi.DecodeTokenize(c.Request().Body())
+	if err != nil {
+		return err
+	}
+	if err := j.acquire(req.Model); err != nil {
+		return err
+	}
+	tokens, err := j.variant.Tokenize(req.Content, req.AddSpecial, true)
+	if err != nil {
+		return err
+	}
+	ids := make([]int, len(tokens))
+	for i, token := range tokens {
+		ids[i] = int(token)
+	}
+	c.Set(headerVariant, j.variant.Name())
+	return writeJSON(c, openapi.TokenizeResponse{Tokens: ids})
+}
+
+func (s *Server) detokenize(c *fiber.Ctx, j *job) error {
+	req, err := openapi.DecodeDetokenize(c.Request().Body())
+	if err != nil {
+		return err
+	}
+	if err := j.acquire(req.Model); err != nil {
+		return err
+	}
+	var tokens []infer.Token
+	if tokens, err = givenTokens(j.variant, "tokens", req.Tokens); err != nil {
+		return err
+	}
+	c.Set(headerVariant, j.variant.Name())
+	return writeJSON(c, openapi.DetokenizeResponse{Content: text(j.variant, tokens)})
+}
+
+func (s *Server) applyTemplate(c *fiber.Ctx, j *job) error {
+	req, err := openapi.DecodeApplyTemplate(c.Request().Body())
+	if err != nil {
+		return err
+	}
+	if err := j.acquire(req.Model); err != nil {
+		return err
+	}
+	prompt, err := j.variant.RenderChat(req.Messages, req.AddGenerationPrompt)
+	if err != nil {
+		return err
+	}
+	c.Set(headerVariant, j.variant.Name())
+	return writeJSON(c, openapi.ApplyTemplateResponse{Prompt: prompt})
+}

@@ -1,0 +1,130 @@
+package server
+
+import (
+	"math/rand/v2"
+	"unicode/utf8"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+// maxBytesPerToken bounds the text that is worth tokenizing: no vocabulary packs text so tightly on the whole.
+const maxBytesPerToken = 256
+
+// tokenize turns a prompt's text into tokens; field names it in errors.
+func tokenize(v Variant, field, text string) ([]infer.Token, error) {
+	if err := checkBytes(v, field, len(text)); err != nil {
+		return nil, err
+	}
+	tokens, err := v.Tokenize(text, true, true)
+	if err != nil {
+		return nil, err
+	}
+	return dropSecondBOS(v, tokens), nil
+}
+
+// checkBytes refuses a prompt by its length alone, before anything is done with it.
+func checkBytes(v Vocabulary, field string, sizeBytes int) error {
+	if sizeBytes/maxBytesPerToken <= v.ContextSize() {
+		return nil
+	}
+	return openapi.Invalid(field, openapi.CodeContextLength,
+		"the prompt has %d bytes, far more than the context of %d tokens can hold", sizeBytes, v.ContextSize())
+}
+
+// dropSecondBOS undoes what happens when a chat template writes the beginning-of-sequence token that the tokenizer adds
+// as well: the model never saw two in training.
+func dropSecondBOS(v Vocabulary, tokens []infer.Token) []infer.Token {
+	if len(tokens) > 1 && tokens[0] == tokens[1] && len(v.Piece(tokens[0], false)) == 0 {
+		return tokens[1:]
+	}
+	return tokens
+}
+
+// givenTokens checks tokens that came from the client.
+func givenTokens(v Vocabulary, field string, ids []int) ([]infer.Token, error) {
+	tokens := make([]infer.Token, len(ids))
+	for i, id := range ids {
+		if id < 0 || id >= v.VocabSize() {
+			return nil, openapi.Invalid(field, openapi.CodeInvalidValue, "%s[%d] is %d, the vocabulary has %d tokens", field, i, id, v.VocabSize())
+		}
+		tokens[i] = infer.Token(id)
+	}
+	return tokens, nil
+}
+
+// text is the text of tokens, special ones written out; bytes that are no UTF-8 become the replacement character.
+func text(v Vocabulary, tokens []infer.Token) string {
+	var out []byte
+	for _, token := range tokens {
+		out = append(out, v.Piece(token, true)...)
+	}
+	if utf8.Valid(out) {
+		return string(out)
+	}
+	return string([]rune(string(out)))
+}
+
+// requests makes the engine's requests for one prompt: n of them, with seeds derived from the one given, so that the
+// first choice is the one that n = 1 would have given. logprobs is as in infer.Request.
+func requests(v Variant, field string, prompt []infer.Token, c *openapi.Common, logprobs int) ([]infer.Request, error) {
+	room := v.ContextSize() - len(prompt)
+	switch {
+	case len(prompt) == 0:
+		return nil, openapi.Invalid(field, openapi.CodeInvalidValue, "%s is empty", field)
+	case room < 1:
+		return nil, promptField(&infer.ContextError{Prompt: len(prompt), Context: v.ContextSize()}, field)
+	}
+	sampling, err := sampling(v, c)
+	if err != nil {
+		return nil, err
+	}
+	maxTokens := room
+	if c.MaxTokens > 0 {
+		maxTokens = min(room, c.MaxTokens)
+	}
+	out := make([]infer.Request, c.N)
+	for i := range out {
+		out[i] = infer.Request{
+			Prompt: prompt, MaxTokens: maxTokens, Sampling: sampling,
+			Stop: c.Stop, IgnoreEOS: c.IgnoreEOS, Logprobs: logprobs,
+		}
+		out[i].Sampling.Seed = derive(sampling.Seed, i)
+	}
+	return out, nil
+}
+
+func sampling(v Vocabulary, c *openapi.Common) (infer.Sampling, error) {
+	out := infer.Sampling{
+		Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP, TypicalP: c.TypicalP,
+		RepetitionPenalty: c.RepetitionPenalty, PresencePenalty: c.PresencePenalty, FrequencyPenalty: c.FrequencyPenalty,
+		Seed: rand.Uint64(),
+	}
+	if c.TopP == 0 { // for the engine 0 keeps all, for a client it keeps the likeliest
+		out.TopK = 1
+	}
+	if c.Seed != nil {
+		out.Seed = uint64(*c.Seed)
+	}
+	if len(c.LogitBias) > 0 {
+		out.LogitBias = make(map[infer.Token]float64, len(c.LogitBias))
+	}
+	for id, bias := range c.LogitBias {
+		if id >= v.VocabSize() {
+			return out, openapi.Invalid("logit_bias", openapi.CodeInvalidValue, "logit_bias has token %d, the vocabulary has %d tokens", id, v.VocabSize())
+		}
+		out.LogitBias[infer.Token(id)] = bias
+	}
+	return out, nil
+}
+
+// derive gives the seed of choice i: the seed itself for the first, a step of SplitMix64 for the others.
+func derive(seed uint64, i int) uint64 {
+	if i == 0 {
+		return seed
+	}
+	z := seed + uint64(i)*0x9e3779b97f4a7c15
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9
+	z = (z ^ (z >> 27)) * 0x94d049bb133111eb
+	return z ^ (z >> 31)
+}

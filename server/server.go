@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+const (
+	maxHeaderBytes = 32 << 10
+	// maxStrangerBytes is the largest body of a request without a valid key, when keys are needed.
+	maxStrangerBytes = 64 << 10
+	// maxConnections bounds what clients that only hold connections open can use up.
+	maxConnections = 4096
+	// closeTimeout is how long responses may take to be written out after their requests were cut off.
+	closeTimeout = 3 * time.Second
+)
+
+// Server answers HTTP requests on behalf of Models.
+type Server struct {
+	options Options
+	log     *slog.Logger
+	metrics *metrics
+	app     *fiber.App
+	hosts   map[string]bool // lower case
+
+	base   context.Context // of all jobs
+	cancel context.CancelCauseFunc
+
+	mu       sync.Mutex
+	stopping bool // no job begins any more
+	jobs     sync.WaitGroup
+}
+
+// New makes a server and registers its metrics. It answers nothing before Serve.
+func New(options Options) (*Server, error) {
+	options.setDefaults()
+	if err := options.validate(); err != nil {
+		return nil, fmt.Errorf("server options: %w", err)
+	}
+	metrics, err := newMetrics(options.Registry)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{options: options, log: options.Log, metrics: metrics, hosts: map[string]bool{}}
+	for _, host := range options.AllowedHosts {
+		s.hosts[strings.ToLower(strings.TrimSpace(host))] = true
+	}
+	s.base, s.cancel = context.WithCancelCause(context.Background())
+	s.app = fiber.New(fiber.Config{
+		AppName:                      "prunellm",
+		DisableStartupMessage:        true,
+		CaseSensitive:                true,
+		ErrorHandler:                 s.handleError,
+		BodyLimit:                    options.MaxBodyBytes,
+		ReadBufferSize:               maxHeaderBytes,
+		Concurrency:                  maxConnections,
+		ReadTimeout:                  options.ReadTimeout,
+		IdleTimeout:                  options.IdleTimeout,
+		DisablePreParseMultipartForm: true,
+	})
+	s.route()
+	s.app.Server().Handler = s.outermost(s.app.Handler())
+	s.app.Server().HeaderReceived = s.bodyLimit
+	s.app.Server().Logger = quiet{s.log}
+	return s, nil
+}
+
+// quiet takes fasthttp's own complaints, which are about single connections and may quote what clients sent.
+type quiet struct{ log *slog.Logger }
+
+// Printf implements fasthttp.Logger.
+func (q quiet) Printf(format string, _ ...any) { q.log.Debug("connection", "complaint", format) }
+
+func (s *Server) route() {
+	app := s.app
+	app.Use(s.observe, s.checkHost)
+	app.Get("/", s.index)
+	app.Get("/healthz", s.healthz)
+	app.Get("/readyz", s.readyz)
+	app.Get("/metrics", s.metricsHandler())
+	app.Get("/openapi.yaml", s.openapiYAML)
+	app.Get("/openapi.json", s.openapiJSON)
+
+	app.Get("/v1/models", s.requireKey, s.listModels)
+	app.Get("/v1/models/*", s.requireKey, s.getModel)
+	app.Post("/v1/chat/completions", s.requireKey, requireJSON, s.generates(s.chat))
+	app.Post("/v1/completions", s.requireKey, requireJSON, s.generates(s.completion))
+	app.Post("/tokenize", s.requireKey, requireJSON, s.uses(s.tokenize))
+	app.Post("/detokenize", s.requireKey, requireJSON, s.uses(s.detokenize))
+	app.Post("/apply-template", s.requireKey, requireJSON, s.uses(s.applyTemplate))
+}
+
+// Serve answers requests on ln until ctx ends, then stops: it takes no more connections, gives running requests
+// StopTimeout to finish, cuts off the rest and returns nil. It may be called once.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	below := newListener(ln, s.options.WriteTimeout)
+	var top net.Listener = below
+	if s.options.TLS != nil {
+		top = tls.NewListener(below, s.options.TLS)
+	}
+	served := make(chan error, 1) // Serve's own end must not wait for a reader
+	go func() { served <- s.app.Listener(top) }()
+	select {
+	case err := <-served:
+		s.stop(below)
+		return err
+	case <-ctx.Done():
+		s.stop(below)
+		return <-served
+	}
+}
+
+// stop is bounded by StopTimeout and twice closeTimeout.
+func (s *Server) stop(ln *listener) {
+	s.mu.Lock()
+	s.stopping = true
+	s.mu.Unlock()
+	_ = ln.Close() // nothing to be done about it
+	done := make(chan struct{})
+	go func() {
+		s.jobs.Wait()
+		close(done)
+	}()
+	if !waitFor(done, s.options.StopTimeout) {
+		s.log.Warn("requests cut off", "after", s.options.StopTimeout)
+	}
+	s.cancel(errStopping)
+	waitFor(done, closeTimeout)
+	if err := s.app.ShutdownWithTimeout(closeTimeout); err != nil {
+		s.log.Debug("connections closed", "error", err)
+	}
+	ln.closeConnections()
+}
+
+func waitFor(done <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// fingerprint changes when answers to the same seed may change: with the variant and with the version of prunellm.
+func (s *Server) fingerprint(variant string) string {
+	sum := sha256.Sum256([]byte(s.options.Version + "\x00" + variant))
+	return "fp_" + hex.EncodeToString(sum[:5])
+}
