@@ -140,8 +140,11 @@ func (v *fakeVariant) Submit(ctx context.Context, r infer.Request) (infer.Genera
 	if v.models.answer != nil {
 		text = v.models.answer(r)
 	}
+	g := &fakeGeneration{models: v.models, ctx: ctx, request: r, rest: text}
 	v.models.running.Add(1)
-	return &fakeGeneration{models: v.models, ctx: ctx, request: r, rest: text}, nil
+	// As in the engine: the end of its context ends a generation, also when nobody asks for the next chunk.
+	context.AfterFunc(ctx, g.end)
+	return g, nil
 }
 
 // fakeGeneration gives one character a chunk, and one token for each of its bytes.
@@ -152,7 +155,10 @@ type fakeGeneration struct {
 	rest    string
 	tokens  int
 	done    bool
+	ended   sync.Once
 }
+
+func (g *fakeGeneration) end() { g.ended.Do(func() { g.models.running.Add(-1) }) }
 
 func (g *fakeGeneration) Next(context.Context) (chunk infer.Chunk, err error) {
 	if g.done {
@@ -161,7 +167,7 @@ func (g *fakeGeneration) Next(context.Context) (chunk infer.Chunk, err error) {
 	defer func() {
 		if err != nil || chunk.Finish != "" {
 			g.done = true
-			g.models.running.Add(-1)
+			g.end()
 		}
 	}()
 	if g.models.panicAt > 0 && g.tokens+1 == g.models.panicAt {
