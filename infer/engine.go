@@ -100,27 +100,56 @@ func New(dec Decoder, opts Options, log *slog.Logger) *Engine {
 // itself never waits. A request that is out of range gives a ParameterError or a ContextError, a full queue ErrQueueFull,
 // a closed or failed engine an error that wraps ErrEngine.
 func (e *Engine) Submit(ctx context.Context, req Request) (Generation, error) {
+	all, err := e.SubmitN(ctx, req, 1)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// SubmitN queues n answers to one prompt, which is decoded once: the others copy the first one's cache when that is
+// there. Answer i has the seed Seed+i, and is what Submit gives with that seed. All n are queued or none.
+func (e *Engine) SubmitN(ctx context.Context, req Request, n int) ([]Generation, error) {
+	if n < 1 || n > MaxAnswers {
+		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, want 1 to %d", n, MaxAnswers)}
+	}
 	if err := e.validate(req); err != nil {
 		return nil, err
 	}
-	r := newRequest(ctx, req)
+	requests, answers := make([]*request, n), make([]Generation, n)
+	for i := range requests {
+		requests[i] = newRequest(ctx, req)
+		answers[i] = requests[i].stream
+		if i > 0 {
+			requests[i].lead = requests[0]
+		}
+		req.Sampling.Seed++
+	}
+	if err := e.enqueue(requests); err != nil {
+		return nil, err
+	}
+	return answers, nil
+}
+
+// enqueue puts requests at the end of the queue, all or none.
+func (e *Engine) enqueue(requests []*request) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closing {
 		if e.err != nil {
-			return nil, e.err
+			return e.err
 		}
-		return nil, fmt.Errorf("%w: closed", ErrEngine)
+		return fmt.Errorf("%w: closed", ErrEngine)
 	}
-	if len(e.waiting) >= e.opts.MaxQueue {
-		if e.dropCancelled(); len(e.waiting) >= e.opts.MaxQueue {
-			return nil, fmt.Errorf("%w: %d requests wait", ErrQueueFull, len(e.waiting))
+	if len(e.waiting)+len(requests) > e.opts.MaxQueue {
+		if e.dropCancelled(); len(e.waiting)+len(requests) > e.opts.MaxQueue {
+			return fmt.Errorf("%w: %d requests wait, %d are allowed", ErrQueueFull, len(e.waiting), e.opts.MaxQueue)
 		}
 	}
-	e.waiting = append(e.waiting, r)
+	e.waiting = append(e.waiting, requests...)
 	e.counters.queued.Store(int64(len(e.waiting)))
 	e.signal()
-	return r.stream, nil
+	return nil
 }
 
 // dropCancelled frees the places of requests whose client has left. The caller holds mu.
@@ -129,6 +158,7 @@ func (e *Engine) dropCancelled() {
 	for _, r := range e.waiting {
 		if err := r.ctx.Err(); err != nil {
 			r.stream.fail(err)
+			r.over = true
 			continue
 		}
 		kept = append(kept, r)

@@ -65,6 +65,18 @@ func (f *fakeDecoder) VocabSize() int               { return fakeVocab }
 func (f *fakeDecoder) ContextSize() int             { return f.context }
 func (f *fakeDecoder) Sequences() int               { return len(f.caches) }
 func (f *fakeDecoder) BatchSize() int               { return f.batch }
+func (f *fakeDecoder) HiddenSize() int              { return 2 }
+
+// Hidden is the entry's token and 1, so that a pooled vector tells the mean token.
+func (f *fakeDecoder) Hidden(index int) []float32 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	entry := f.batches[len(f.batches)-1][index]
+	if !entry.Hidden {
+		return nil
+	}
+	return []float32{float32(entry.Token), 1}
+}
 
 func (f *fakeDecoder) Decode(entries []Entry) error {
 	if f.began != nil {

@@ -104,6 +104,7 @@ func (l *loop) release(r *request) {
 	s.busy = false
 	s.used = l.step
 	r.sequence = -1
+	r.over = true
 }
 
 func (l *loop) compact() {
@@ -120,6 +121,7 @@ func (l *loop) admit() {
 		}
 		if err := l.start(r); err != nil {
 			r.stream.fail(err)
+			r.over = true
 			continue
 		}
 		l.running = append(l.running, r)
@@ -127,22 +129,25 @@ func (l *loop) admit() {
 	}
 }
 
+// nextWaiting takes the earliest request that can start off the queue. One that waits for the prompt of another is passed
+// by those behind it.
 func (l *loop) nextWaiting() *request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.dropCancelled()
-	if len(l.waiting) == 0 {
+	at := slices.IndexFunc(l.waiting, (*request).admissible)
+	if at < 0 {
 		return nil
 	}
-	r := l.waiting[0]
-	l.waiting = slices.Delete(l.waiting, 0, 1)
+	r := l.waiting[at]
+	l.waiting = slices.Delete(l.waiting, at, at+1)
 	l.counters.queued.Store(int64(len(l.waiting)))
 	return r
 }
 
 // start puts a request on a sequence and keeps what of its cache fits the prompt.
 func (l *loop) start(r *request) error {
-	c := chooseSequence(l.sequences, r.req.Prompt, l.opts.CopyAtLeast)
+	c := chooseSequence(l.sequences, r.reusable(), l.copyAtLeast(r))
 	s := &l.sequences[c.sequence]
 	if c.copyFrom >= 0 && c.copyFrom != c.sequence {
 		if err := l.dec.SequenceCopy(c.copyFrom, c.sequence); err != nil {
@@ -161,6 +166,15 @@ func (l *loop) start(r *request) error {
 	l.counters.prompt.Add(uint64(len(r.req.Prompt)))
 	l.counters.cached.Add(uint64(c.reuse))
 	return nil
+}
+
+// copyAtLeast is how many tokens of a common prefix are worth a copy of another sequence. An answer that belongs to
+// another's prompt copies that whatever its length.
+func (l *loop) copyAtLeast(r *request) int {
+	if r.lead != nil {
+		return 1
+	}
+	return l.opts.CopyAtLeast
 }
 
 // empty forgets all that a sequence holds.
@@ -185,7 +199,9 @@ func (l *loop) advance() error {
 	l.failures = 0
 	l.samplers.jobs = l.samplers.jobs[:0]
 	for _, r := range l.running {
-		if r.entry >= 0 {
+		if r.pool != nil {
+			l.collect(r)
+		} else if r.entry >= 0 {
 			r.logits = l.dec.Logits(r.entry)
 			l.samplers.jobs = append(l.samplers.jobs, r)
 		}
@@ -218,18 +234,18 @@ func (l *loop) compose() {
 
 // add appends n entries of a request: of its prompt, or the token it generated last.
 func (l *loop) add(r *request, n int) {
-	r.entry = -1
+	r.entry, r.first, r.granted = -1, len(l.entries), n
 	if n == 0 {
 		return
 	}
 	s := &l.sequences[r.sequence]
 	if r.decoded < len(r.req.Prompt) {
 		for _, t := range r.req.Prompt[r.decoded : r.decoded+n] {
-			l.entries = append(l.entries, Entry{Token: t, Position: len(s.tokens), Sequence: r.sequence})
+			l.entries = append(l.entries, Entry{Token: t, Position: len(s.tokens), Sequence: r.sequence, Hidden: r.pool != nil})
 			s.tokens = append(s.tokens, t)
 		}
 		r.decoded += n
-		if r.decoded < len(r.req.Prompt) {
+		if r.decoded < len(r.req.Prompt) || r.pool != nil {
 			return
 		}
 	} else {

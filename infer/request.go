@@ -15,6 +15,12 @@ type request struct {
 	sampler  *sampler
 	text     *answerText
 	entry    int // index in the batch whose logits are this request's; -1: none
+	first    int // index of its first entry in the batch
+	granted  int // entries in the batch
+
+	pool *pool    // of a request for an embedding; nil for an answer
+	lead *request // whose prompt is the same and is to be copied; nil: decode the prompt
+	over bool     // it has ended, however
 
 	// Of the step at hand, between the loop and its samplers.
 	logits  []float32
@@ -32,4 +38,23 @@ func newRequest(ctx context.Context, req Request) *request {
 	}
 }
 
-func (r *request) want() want { return want{prompt: len(r.req.Prompt) - r.decoded} }
+func (r *request) want() want {
+	left := len(r.req.Prompt) - r.decoded
+	if r.pool != nil {
+		left = min(left, embedChunk)
+	}
+	return want{prompt: left}
+}
+
+// admissible tells whether it makes sense to start the request: one that is to copy another's prompt waits for that.
+func (r *request) admissible() bool {
+	return r.lead == nil || r.lead.over || r.lead.decoded == len(r.lead.req.Prompt)
+}
+
+// reusable is the prompt as far as a cache may stand in for it; an embedding needs the hidden state of every token.
+func (r *request) reusable() []Token {
+	if r.pool != nil {
+		return r.req.Prompt[:1]
+	}
+	return r.req.Prompt
+}

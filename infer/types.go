@@ -27,12 +27,17 @@ type Decoder interface {
 	Sequences() int
 	// BatchSize is the largest number of entries one Decode accepts.
 	BatchSize() int
+	// HiddenSize is the length of what Hidden gives.
+	HiddenSize() int
 
 	// Decode runs the entries through the model and appends them to their sequences' caches.
 	Decode(entries []Entry) error
 	// Logits is float32[vocab] for the entry at that index of the last Decode, which must have asked for it. The view
 	// is the backend's memory: it may be changed in place and is valid until the next Decode.
 	Logits(index int) []float32
+	// Hidden is float32[hidden] for an entry of the last Decode that asked for it: the last layer's output after the final
+	// norm, from which logits are computed. The view is valid until the next Decode.
+	Hidden(index int) []float32
 	// SequenceRemove forgets positions [from, to) of a sequence; to < 0 means up to its end.
 	SequenceRemove(seq, from, to int) error
 	// SequenceCopy makes dst a copy of the whole of src.
@@ -48,6 +53,7 @@ type Entry struct {
 	Position int // from 0 within its sequence
 	Sequence int
 	Logits   bool // the distribution after this token is wanted
+	Hidden   bool // the hidden state of this token is wanted
 }
 
 // Sampling says how the next token is chosen. The zero value of a field is neutral but for Temperature 0, which is
@@ -73,6 +79,7 @@ type Request struct {
 	Stop      []string // text at which the answer ends; it is not part of the answer
 	IgnoreEOS bool     // go on after an end-of-generation token
 	Logprobs  int      // -1: none; otherwise the chosen token's log probability and that of the n likeliest
+	Grammar   string   // GBNF that the answer must follow, see CheckGrammar; "" lets it say anything
 }
 
 // FinishReason says why an answer ended.

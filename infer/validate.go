@@ -9,30 +9,44 @@ import (
 // Limits of a Request. They bound memory and the work of one step.
 const (
 	MaxLogprobs  = 256     // alternatives for each token
+	MaxAnswers   = 128     // of one prompt, side by side or one after another
 	MaxStopBytes = 1 << 16 // bytes of all stop strings together
 	maxBias      = 1e4     // absolute logit bias
 )
 
-// validate reports the first field of a request that is out of range.
-func (e *Engine) validate(req Request) error {
+// validatePrompt reports a prompt that cannot be decoded with room for one token more.
+func (e *Engine) validatePrompt(prompt []Token) error {
 	context := e.dec.ContextSize()
-	if len(req.Prompt) == 0 {
+	if len(prompt) == 0 {
 		return &ParameterError{Field: "prompt", Reason: "has no tokens"}
 	}
-	if len(req.Prompt) >= context {
-		return &ContextError{Prompt: len(req.Prompt), Context: context}
+	if len(prompt) >= context {
+		return &ContextError{Prompt: len(prompt), Context: context}
 	}
 	vocab := Token(e.dec.VocabSize())
-	for i, t := range req.Prompt {
+	for i, t := range prompt {
 		if t < 0 || t >= vocab {
 			return &ParameterError{Field: "prompt", Reason: fmt.Sprintf("token %d at %d is not one of the vocabulary's %d", t, i, vocab)}
 		}
+	}
+	return nil
+}
+
+// validate reports the first field of a request that is out of range.
+func (e *Engine) validate(req Request) error {
+	if err := e.validatePrompt(req.Prompt); err != nil {
+		return err
 	}
 	if req.MaxTokens < 1 {
 		return &ParameterError{Field: "max_tokens", Reason: fmt.Sprintf("%d, want at least 1", req.MaxTokens)}
 	}
 	if req.Logprobs < -1 || req.Logprobs > MaxLogprobs {
 		return &ParameterError{Field: "logprobs", Reason: fmt.Sprintf("%d, want -1 to %d", req.Logprobs, MaxLogprobs)}
+	}
+	if req.Grammar != "" {
+		if err := e.CheckGrammar(req.Grammar); err != nil {
+			return err
+		}
 	}
 	total := 0
 	for i, s := range req.Stop {
@@ -43,7 +57,7 @@ func (e *Engine) validate(req Request) error {
 			return &ParameterError{Field: "stop", Reason: fmt.Sprintf("more than %d bytes in all", MaxStopBytes)}
 		}
 	}
-	return req.Sampling.validate(int(vocab))
+	return req.Sampling.validate(e.dec.VocabSize())
 }
 
 func (s Sampling) validate(vocab int) error {

@@ -21,6 +21,8 @@ extern void     llama_free(struct llama_context * ctx);
 extern void     llama_set_embeddings(struct llama_context * ctx, bool embeddings);
 extern void     llama_set_n_threads(struct llama_context * ctx, int32_t n_threads, int32_t n_threads_batch);
 extern float *  llama_get_logits_ith(struct llama_context * ctx, int32_t i);
+extern float *  llama_get_embeddings_ith(struct llama_context * ctx, int32_t i);
+extern int32_t  llama_model_n_embd(const struct llama_model * model);
 extern uint32_t llama_n_ctx_seq(const struct llama_context * ctx);
 extern uint32_t llama_n_batch(const struct llama_context * ctx);
 extern struct llama_memory_i * llama_get_memory(const struct llama_context * ctx);
@@ -131,8 +133,19 @@ func freeContext(c cContext) { C.llama_free(c) }
 
 func trimMemory() { C.trim() }
 
-// disableEmbeddings keeps hidden states from being copied out after each batch; the Go package always asks for them.
-func disableEmbeddings(c cContext) { C.llama_set_embeddings(c, C.bool(false)) }
+// wantHidden says whether hidden states are copied out after a batch; the Go package always asks for them.
+func wantHidden(c cContext, wanted bool) { C.llama_set_embeddings(c, C.bool(wanted)) }
+
+func hiddenSize(m cModel) int { return int(C.llama_model_n_embd(m)) }
+
+// hidden is a view of float32[size] in llama.cpp's output buffer; nil when the index was not asked for.
+func hidden(c cContext, index, size int) []float32 {
+	p := C.llama_get_embeddings_ith(c, C.int32_t(index))
+	if p == nil {
+		return nil
+	}
+	return unsafe.Slice((*float32)(unsafe.Pointer(p)), size)
+}
 
 func setThreads(c cContext, generation, batch int) {
 	C.llama_set_n_threads(c, C.int32_t(generation), C.int32_t(batch))

@@ -2,6 +2,7 @@ package llamacpp
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ollama/ollama/llama"
@@ -19,10 +20,12 @@ type Model struct {
 	contextSize int // tokens of one sequence
 	sequences   int
 	batchSize   int // entries of one Decode
+	hiddenSize  int
 
 	// Owned by the decoding goroutine.
 	lengths []int // tokens in the cache of each sequence
-	rows    []int // for each entry of the last Decode: the row of its logits; -1: not asked for
+	rows    []int // for each entry of the last Decode: the row of its output; -1: not asked for
+	hidden  bool  // the last Decode gave hidden states
 	paired  bool  // see paired.go
 	last    []int // scratch of addPaired: the last entry of each sequence
 
@@ -40,6 +43,9 @@ func (m *Model) Sequences() int { return m.sequences }
 
 // BatchSize implements infer.Decoder.
 func (m *Model) BatchSize() int { return m.batchSize }
+
+// HiddenSize implements infer.Decoder.
+func (m *Model) HiddenSize() int { return m.hiddenSize }
 
 // SetThreads changes how many threads a Decode uses: generation for one token, batch for more.
 func (m *Model) SetThreads(generation, batch int) error {
@@ -60,13 +66,17 @@ func (m *Model) Decode(entries []infer.Entry) error {
 		return err
 	}
 	m.rows = m.rows[:0]
+	if hidden := slices.ContainsFunc(entries, func(e infer.Entry) bool { return e.Hidden }); hidden != m.hidden {
+		wantHidden(rawContext(m.context), hidden)
+		m.hidden = hidden
+	}
 	m.batch.Clear()
 	if m.paired {
 		m.addPaired(entries)
 	} else {
 		for i, e := range entries {
-			m.batch.Add(int(e.Token), nil, e.Position, e.Logits, e.Sequence)
-			m.rows = append(m.rows, row(i, e.Logits))
+			m.batch.Add(int(e.Token), nil, e.Position, wanted(e), e.Sequence)
+			m.rows = append(m.rows, row(i, wanted(e)))
 		}
 	}
 	if err := m.context.Decode(m.batch); err != nil {
@@ -80,9 +90,9 @@ func (m *Model) Decode(entries []infer.Entry) error {
 	return nil
 }
 
-// row is where the logits of an entry are; -1 when they were not asked for.
-func row(index int, logits bool) int {
-	if logits {
+// row is where the output of an entry is; -1 when none was asked for.
+func row(index int, wanted bool) int {
+	if wanted {
 		return index
 	}
 	return -1
@@ -136,6 +146,14 @@ func (m *Model) Logits(index int) []float32 {
 		return nil
 	}
 	return logits(rawContext(m.context), m.rows[index], len(m.vocab.ends))
+}
+
+// Hidden implements infer.Decoder. An index that the last Decode did not flag gives nil.
+func (m *Model) Hidden(index int) []float32 {
+	if m.closed || !m.hidden || index < 0 || index >= len(m.rows) || m.rows[index] < 0 {
+		return nil
+	}
+	return hidden(rawContext(m.context), m.rows[index], m.hiddenSize)
 }
 
 // SequenceLength is the number of tokens in the cache of a sequence.

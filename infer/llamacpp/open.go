@@ -96,7 +96,8 @@ func (m *Model) load(ctx context.Context, path string, opts Options, floats bool
 		return fmt.Errorf("make a context of %d x %d tokens: llama.cpp refused", opts.Sequences, perSequence)
 	}
 	c := rawContext(m.context)
-	disableEmbeddings(c)
+	wantHidden(c, false)
+	m.hiddenSize = hiddenSize(rawModel(m.model))
 	setThreads(c, opts.Threads, opts.BatchThreads)
 	// What llama.cpp made of the sizes rules: a batch above them ends the process.
 	batch = min(batch, largestBatch(c))

@@ -16,21 +16,24 @@ func (m *Model) addPaired(entries []infer.Entry) {
 	}
 	n := 0
 	for i, e := range entries {
-		m.batch.Add(int(e.Token), nil, e.Position, e.Logits || m.neighbourWanted(entries, i), e.Sequence)
-		m.rows = append(m.rows, row(n, e.Logits))
+		m.batch.Add(int(e.Token), nil, e.Position, wanted(e) || m.neighbourWanted(entries, i), e.Sequence)
+		m.rows = append(m.rows, row(n, wanted(e)))
 		n++
 		if m.last[e.Sequence] == i {
-			m.batch.Add(int(e.Token), nil, e.Position+1, e.Logits, e.Sequence)
+			m.batch.Add(int(e.Token), nil, e.Position+1, wanted(e), e.Sequence)
 			n++
 		}
 	}
 }
 
+// wanted tells whether an entry has an output.
+func wanted(e infer.Entry) bool { return e.Logits || e.Hidden }
+
 // neighbourWanted tells whether the entry before or after this one of its sequence wants logits. A sequence's entries lie
 // side by side in what the engine sends; others miss a companion only, not their logits.
 func (m *Model) neighbourWanted(entries []infer.Entry, i int) bool {
 	for _, j := range [2]int{i - 1, i + 1} {
-		if j >= 0 && j < len(entries) && entries[j].Sequence == entries[i].Sequence && entries[j].Logits {
+		if j >= 0 && j < len(entries) && entries[j].Sequence == entries[i].Sequence && wanted(entries[j]) {
 			return true
 		}
 	}

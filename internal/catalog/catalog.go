@@ -33,6 +33,10 @@ import (
 // Engine answers requests with one loaded model; *infer.Engine is one.
 type Engine interface {
 	Submit(ctx context.Context, request infer.Request) (infer.Generation, error)
+	SubmitN(ctx context.Context, request infer.Request, n int) ([]infer.Generation, error)
+	Embed(ctx context.Context, prompts [][]infer.Token) ([][]float32, infer.Usage, error)
+	CheckGrammar(gbnf string) error
+	SchemaGrammar(schema []byte) (gbnf string, err error)
 	Tokenize(text string, bos, special bool) ([]infer.Token, error)
 	Piece(t infer.Token, special bool) []byte
 	VocabSize() int

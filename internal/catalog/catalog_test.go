@@ -31,6 +31,14 @@ type fakeEngine struct {
 func (f *fakeEngine) Submit(context.Context, infer.Request) (infer.Generation, error) {
 	return nil, infer.ErrEngine
 }
+func (f *fakeEngine) SubmitN(context.Context, infer.Request, int) ([]infer.Generation, error) {
+	return nil, infer.ErrEngine
+}
+func (f *fakeEngine) Embed(context.Context, [][]infer.Token) ([][]float32, infer.Usage, error) {
+	return nil, infer.Usage{}, infer.ErrEngine
+}
+func (f *fakeEngine) CheckGrammar(string) error                          { return nil }
+func (f *fakeEngine) SchemaGrammar([]byte) (string, error)               { return "", nil }
 func (f *fakeEngine) Tokenize(string, bool, bool) ([]infer.Token, error) { return nil, nil }
 func (f *fakeEngine) Piece(infer.Token, bool) []byte                     { return nil }
 func (f *fakeEngine) VocabSize() int                                     { return 1 }
