@@ -25,55 +25,80 @@ const selfCalibrationSequences = 32
 // fast in any company. Scores are computed on the model as it came.
 const writingType convert.FileType = "q8_0"
 
-// calibrationTokens obtains the sequences of a recipe from a file, or from the dense model itself.
-func calibrationTokens(ctx context.Context, dense *models.GGUF, scratch string, spec variant.Spec, progress func(prune.Progress)) ([][]int32, error) {
+// calibrationText obtains the text of a recipe from a file, or from the dense model itself.
+func calibrationText(ctx context.Context, dense *models.GGUF, scratch string, spec variant.Spec, progress func(prune.Progress)) (variant.Text, error) {
 	length := spec.Calibration.Length
 	if spec.Calibration.File != "" {
 		model, err := llamacpp.Open(ctx, dense.Path(), llamacpp.Options{ContextSize: length + 1, Sequences: 1})
 		if err != nil {
-			return nil, err
+			return variant.Text{}, err
 		}
 		defer model.Close()
-		return fileTokens(spec, model)
+		return fileText(spec, model)
 	}
+	wanted := spec.Recipe.Tokens + spec.HeldOut()
 	if progress != nil {
-		progress(prune.Progress{Stage: "calibrate", Total: spec.Recipe.Tokens})
+		progress(prune.Progress{Stage: "calibrate", Total: wanted})
 	}
 	path := filepath.Join(scratch, "writer.gguf")
 	if _, err := convert.Slim(ctx, dense, path, convert.Options{FileType: writingType, Codec: codec()}); err != nil {
-		return nil, fmt.Errorf("convert the dense model for writing: %w", err)
+		return variant.Text{}, fmt.Errorf("convert the dense model for writing: %w", err)
 	}
 	defer os.Remove(path)
-	sequences := min(selfCalibrationSequences, (spec.Recipe.Tokens+length-1)/length)
+	sequences := min(selfCalibrationSequences, (wanted+length-1)/length)
 	model, err := llamacpp.Open(ctx, path, llamacpp.Options{ContextSize: length + 1, Sequences: sequences})
 	if err != nil {
-		return nil, err
+		return variant.Text{}, err
 	}
 	engine := infer.New(model, infer.Options{MaxQueue: 1 << 16}, nil)
 	defer engine.Close(context.WithoutCancel(ctx))
 	writer := &textWriter{engine: engine, model: model, progress: progress}
-	return prune.SelfCalibrate(ctx, writer, spec.Recipe.Tokens, length, spec.Recipe.Seed)
+	written, err := prune.SelfCalibrate(ctx, writer, wanted, length, spec.Recipe.Seed)
+	if err != nil {
+		return variant.Text{}, err
+	}
+	return holdOut(written, spec), nil
 }
 
-// fileTokens cuts a file's text into sequences.
-func fileTokens(spec variant.Spec, model *llamacpp.Model) ([][]int32, error) {
+// holdOut takes sequences, spread evenly over the text, out for measuring what pruning cost. A text of one sequence stays
+// whole.
+func holdOut(sequences [][]int32, spec variant.Spec) (text variant.Text) {
+	n := min((spec.HeldOut()+spec.Calibration.Length-1)/spec.Calibration.Length, len(sequences)/largestHeldOut)
+	for i, sequence := range sequences {
+		if (i+1)*n/len(sequences) > i*n/len(sequences) {
+			text.HeldOut = append(text.HeldOut, sequence)
+		} else {
+			text.Tokens = append(text.Tokens, sequence)
+		}
+	}
+	return text
+}
+
+// largestHeldOut bounds what is held out of a short text: one sequence in so many.
+const largestHeldOut = 4
+
+// minTextTokens is the shortest calibration text that is accepted: fewer tokens than that say nothing about a model.
+const minTextTokens = minCalibrationTokens
+
+// fileText cuts a file's text into sequences.
+func fileText(spec variant.Spec, model *llamacpp.Model) (variant.Text, error) {
 	text, err := prune.LoadText(spec.Calibration.File)
 	if err != nil {
-		return nil, err
+		return variant.Text{}, err
 	}
 	var tokens []int32
 	for _, document := range text.Documents {
 		part, err := model.Tokenize(document, false, false)
 		if err != nil {
-			return nil, fmt.Errorf("tokenize %q: %w", spec.Calibration.File, err)
+			return variant.Text{}, fmt.Errorf("tokenize %q: %w", spec.Calibration.File, err)
 		}
 		tokens = append(tokens, toInt32(part)...)
 	}
-	sequences := prune.Sequences(tokens, spec.Calibration.Length, spec.Recipe.Tokens)
-	if len(sequences) == 0 {
-		return nil, fmt.Errorf("calibration text %q has %d tokens: too few to calibrate on", spec.Calibration.File, len(tokens))
+	if len(tokens) < minTextTokens {
+		return variant.Text{}, fmt.Errorf("calibration text %q has %d tokens, want at least %d: use a longer text, or 'self'",
+			spec.Calibration.File, len(tokens), minTextTokens)
 	}
-	return sequences, nil
+	return holdOut(prune.Sequences(tokens, spec.Calibration.Length, spec.Recipe.Tokens+spec.HeldOut()), spec), nil
 }
 
 // textWriter lets the dense model write sequences. It implements prune.TextGenerator.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,8 +52,9 @@ func (c *pruneCommand) Run(env *environment) error {
 		return err
 	}
 	defer places.closeLogged(env.log)
+	builder := newBuilder(env, model, places, counters, c.CacheDir)
 	view := newProgressView(env.stderr, env.log)
-	built, err := newBuilder(env, model, places, counters, c.CacheDir).Build(env.ctx, spec, view.show)
+	built, err := builder.Build(env.ctx, spec, view.show)
 	view.close()
 	if err != nil {
 		return err
@@ -60,8 +62,26 @@ func (c *pruneCommand) Run(env *environment) error {
 	if err := copyFile(built.Path, c.Output); err != nil {
 		return err
 	}
-	env.log.Info("wrote variant", "path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
-		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes)
+	return c.summarize(env, builder, spec, built)
+}
+
+// summarize says what was written and what pruning cost.
+func (c *pruneCommand) summarize(env *environment, builder *variant.Builder, spec variant.Spec, built variant.Built) error {
+	summary := []any{"path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
+		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes}
+	card, err := builder.Card(env.ctx, spec, built, func(ctx context.Context, comparison variant.Comparison) (variant.Card, error) {
+		return measureCard(ctx, env, comparison, false)
+	})
+	switch {
+	case err == nil:
+		summary = append(summary, "perplexity", card.Perplexity, "perplexity_ratio", card.Ratio(),
+			"kl_to_dense", card.KLToDense, "top1_agreement", card.Top1Agreement, "eval_tokens", card.Tokens)
+	case env.ctx.Err() != nil:
+		return env.ctx.Err()
+	case !errors.Is(err, variant.ErrNoHeldOut):
+		env.log.Warn("cost of pruning not measured", "error", err)
+	}
+	env.log.Info("wrote variant", summary...)
 	return nil
 }
 

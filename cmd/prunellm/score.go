@@ -62,9 +62,9 @@ func readTokens(path string, vocab int) ([][]int32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--tokens: %w", err)
 	}
-	sequences, err := variant.DecodeTokens(value, vocab)
+	text, err := variant.DecodeText(value, vocab)
 	if err != nil {
 		return nil, fmt.Errorf("--tokens: %q: %w", path, err)
 	}
-	return sequences, nil
+	return text.Tokens, nil
 }

@@ -127,11 +127,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 		Name: model.ServedName(), Startup: c.Ratio, ServeDense: c.WhilePruning == "dense",
 		MaxLoaded: c.MaxVariants, MaxWaiting: maxWaitingVariants, Log: env.log, Progress: view.show,
 		Build: func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
-			wanted := spec
-			if wanted.Ratio = ratio; ratio == 0 && c.FileType == "" {
-				wanted.FileType = convert.Keep
-			}
-			built, err := builder.Build(ctx, wanted, progress)
+			built, err := builder.Build(ctx, c.wanted(spec, ratio), progress)
 			var tooMuch *prune.RatioError
 			if errors.As(err, &tooMuch) {
 				return built, fmt.Errorf("%w", &server.RatioError{Ratio: ratio, Max: math.Floor(1000*tooMuch.Largest) / 1000})
@@ -145,6 +141,11 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 		Load: func(ctx context.Context, built variant.Built) (catalog.Engine, error) {
 			return c.load(ctx, built, env.log)
 		},
+		Measure: func(ctx context.Context, built variant.Built) (variant.Card, error) {
+			return builder.Card(ctx, c.wanted(spec, built.Ratio), built, func(ctx context.Context, comparison variant.Comparison) (variant.Card, error) {
+				return measureCard(ctx, env, comparison, true)
+			})
+		},
 		Render: func(messages []openapi.Message, addGenerationPrompt bool) (string, error) {
 			return renderChat(template, messages, addGenerationPrompt)
 		},
@@ -156,6 +157,14 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 			env.log.Warn("engines not closed cleanly", "error", err)
 		}
 	}, nil
+}
+
+// wanted is the spec of a ratio; the dense model is served as its file is unless a type was asked for.
+func (c *serveCommand) wanted(spec variant.Spec, ratio float64) variant.Spec {
+	if spec.Ratio = ratio; ratio == 0 && c.FileType == "" {
+		spec.FileType = convert.Keep
+	}
+	return spec
 }
 
 // closeTimeout bounds how long engines may take to end what the server has already cut off.

@@ -102,10 +102,15 @@ func readExchange(path string) ([]byte, error) {
 }
 
 // workerCommand is the child's side.
-type workerCommand struct{}
+type workerCommand struct {
+	Kind string `arg:"" optional:"" enum:"variant,card" default:"variant" help:"What the order is for."`
+}
 
 // Run serves one order from standard input.
 func (w *workerCommand) Run(env *environment) error {
+	if w.Kind == cardWorker {
+		return serveMeasure(env)
+	}
 	err := worker.Serve(env.ctx, env.stdin, env.stdout, os.Exit,
 		func(ctx context.Context, o order, progress func(variant.Progress)) (struct{}, error) {
 			log := slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: o.Level}))
@@ -160,8 +165,8 @@ func newTools(model *models.GGUF, home, scratch string, log *slog.Logger) (tools
 	}
 	tools = variant.Tools{
 		Config: model.Config(),
-		Tokens: func(ctx context.Context, spec variant.Spec, progress func(prune.Progress)) ([][]int32, error) {
-			return calibrationTokens(ctx, model, scratch, spec, progress)
+		Text: func(ctx context.Context, spec variant.Spec, progress func(prune.Progress)) (variant.Text, error) {
+			return calibrationText(ctx, model, scratch, spec, progress)
 		},
 		Score: func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error) {
 			b, err := open()

@@ -59,6 +59,9 @@ type Options struct {
 	Build func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error)
 	// Load opens a variant's file.
 	Load func(ctx context.Context, built variant.Built) (Engine, error)
+	// Measure, if set, tells what pruning cost a variant, measuring it if need be. It is called in the background once the
+	// variant is loaded, for one variant at a time. An error means that there is nothing to tell, which is logged.
+	Measure func(ctx context.Context, built variant.Built) (variant.Card, error)
 	// Render turns messages into a prompt; see server.Variant.
 	Render func(messages []openapi.Message, addGenerationPrompt bool) (string, error)
 	// Progress, if set, hears of every step of every build.
@@ -70,6 +73,7 @@ type Options struct {
 type Catalog struct {
 	options Options
 	builds  chan struct{} // holds one token: one variant is made at a time
+	measure chan struct{} // the same for measuring
 	ctx     context.Context
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
@@ -89,6 +93,7 @@ func New(options Options) *Catalog {
 	return &Catalog{
 		options: options,
 		builds:  make(chan struct{}, 1), // one sender and receiver at a time: a mutex that obeys a context
+		measure: make(chan struct{}, 1),
 		ctx:     ctx, cancel: cancel,
 		shelves: map[float64]*shelf{},
 		loaded:  map[string]*engine{},

@@ -29,9 +29,10 @@ type shelf struct {
 type engine struct {
 	Engine
 	built   variant.Built
-	users   int       // requests that hold it
-	used    time.Time // when the last one came or left
-	retired bool      // out of the catalog; to be closed when the last user leaves
+	users   int           // requests that hold it
+	used    time.Time     // when the last one came or left
+	retired bool          // out of the catalog; to be closed when the last user leaves
+	cost    *variant.Card // what pruning cost; nil while that is not known
 }
 
 // pinned is an engine in the hands of one request.
@@ -227,6 +228,7 @@ func (c *Catalog) make(s *shelf) (*engine, error) {
 	c.loaded[built.Digest] = e
 	c.options.Log.Info("variant loaded", "variant", built.Name(), "ratio_reached", built.Reached,
 		"bytes", built.Bytes, "digest", built.Digest)
+	c.learnCost(e)
 	return e, nil
 }
 
@@ -350,10 +352,16 @@ func (c *Catalog) List() []openapi.Model {
 	return models
 }
 
-// card describes a loaded variant.
+// card describes a loaded variant. The caller holds mu.
 func (e *engine) card() *openapi.Card {
-	return &openapi.Card{
+	card := &openapi.Card{
 		Ratio: e.built.Ratio, RatioReached: e.built.Reached, KeptMLP: e.built.KeptMLP,
 		Parameters: e.built.Parameters, Bytes: e.built.Bytes, ContextTokens: e.ContextSize(), Digest: e.built.Digest,
 	}
+	if e.cost != nil {
+		cost, ratio := *e.cost, e.cost.Ratio()
+		card.Perplexity, card.PerplexityRatio = &cost.Perplexity, &ratio
+		card.KLToDense, card.Top1Agreement, card.EvalTokens = &cost.KLToDense, &cost.Top1Agreement, cost.Tokens
+	}
+	return card
 }

@@ -142,6 +142,8 @@ func TestPruneInspectScore(t *testing.T) {
 	args := append([]string{"prune", "--model", model, "--ratio", "0.2", "-o", slim, "--cache-dir", cache}, quick...)
 	if r := command(t, coldLimit, args...); r.status != 0 {
 		t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
+	} else if !strings.Contains(r.stderr, "perplexity_ratio=") {
+		t.Errorf("prune does not say what it cost:\n%s", r.stderr)
 	}
 	inspected := command(t, badInputLimit, "inspect", slim)
 	for _, want := range []string{"0.2 asked", "checks: passed"} {

@@ -174,6 +174,10 @@ func checkModels(t *testing.T, s *instance) {
 	if len(page.Data) == 0 || (page.Data[0].ID != name && page.Data[0].ID != pruned) {
 		t.Errorf("models = %+v, want %q first", page.Data, name)
 	}
+	s.waitFor("the card tells what pruning cost", time.Minute, func() bool {
+		_, body := s.get("/v1/models/" + pruned)
+		return strings.Contains(body, `"perplexity_ratio":`) && strings.Contains(body, `"eval_tokens":`)
+	})
 	dense := question(name + "@0")
 	response, err := api.Chat.Completions.New(t.Context(), dense)
 	if err != nil || response.Model != name+"@0" {

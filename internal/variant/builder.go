@@ -172,7 +172,7 @@ func (w *build) compute(ctx context.Context, wanted Kind, lease Lease) ([]byte, 
 	config := w.Model.Config()
 	job := Job{Spec: w.spec, ModelPath: w.Model.Path(), WantDown: w.spec.Reconstruct}
 	job.Calibration = w.optional(ctx, w.keys.calibration(), func(v []byte) error {
-		_, err := DecodeTokens(v, config.VocabSize)
+		_, err := DecodeText(v, config.VocabSize)
 		return err
 	})
 	job.Scores = w.optional(ctx, w.keys.scores(), func(v []byte) error {

@@ -33,9 +33,9 @@ func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func
 	config := r.model.Config()
 	return job.Run(ctx, variant.Tools{
 		Config: config,
-		Tokens: func(context.Context, variant.Spec, func(prune.Progress)) ([][]int32, error) {
+		Text: func(context.Context, variant.Spec, func(prune.Progress)) (variant.Text, error) {
 			r.calibrations++
-			return [][]int32{{1, 2, 3}, {4, 5, 6}}, nil
+			return variant.Text{Tokens: [][]int32{{1, 2, 3}, {4, 5, 6}}, HeldOut: [][]int32{{7, 8, 9}}}, nil
 		},
 		Score: func(_ context.Context, _ [][]int32, recipe prune.Recipe, report func(prune.Progress)) (*prune.Scores, error) {
 			r.scores++

@@ -30,8 +30,9 @@ type Outputs struct {
 // Tools do the parts of a job. They belong to one model.
 type Tools struct {
 	Config models.Config
-	// Tokens obtains calibration sequences of spec.Calibration.Length tokens, spec.Recipe.Tokens in all.
-	Tokens func(ctx context.Context, spec Spec, progress func(prune.Progress)) ([][]int32, error)
+	// Text obtains calibration text in sequences of spec.Calibration.Length tokens, spec.Recipe.Tokens in all, and about
+	// spec.HeldOut() more that are held out.
+	Text func(ctx context.Context, spec Spec, progress func(prune.Progress)) (Text, error)
 	// Score computes the importances.
 	Score func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error)
 	// Refit fits down_proj of every layer, float32[hidden, width].
@@ -74,14 +75,15 @@ func (j Job) sequences(ctx context.Context, tools Tools, progress func(Progress)
 		return nil, nil
 	}
 	if j.Calibration != nil {
-		return DecodeTokens(j.Calibration, tools.Config.VocabSize)
+		text, err := DecodeText(j.Calibration, tools.Config.VocabSize)
+		return text.Tokens, err
 	}
-	sequences, err := tools.Tokens(ctx, j.Spec, Clocked(progress))
+	text, err := tools.Text(ctx, j.Spec, Clocked(progress))
 	if err != nil {
 		return nil, fmt.Errorf("calibration: %w", err)
 	}
-	out.Calibration, err = EncodeTokens(sequences)
-	return sequences, err
+	out.Calibration, err = EncodeText(text)
+	return text.Tokens, err
 }
 
 func (j Job) scores(ctx context.Context, tools Tools, sequences [][]int32, progress func(Progress), out *Outputs) (*prune.Scores, error) {

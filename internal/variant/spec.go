@@ -27,6 +27,22 @@ type Calibration struct {
 	Length int    `json:"length"` // tokens of a sequence
 }
 
+// Bounds of the held-out calibration tokens.
+const (
+	heldOutShare     = 8 // calibration tokens for each one held out
+	minHeldOutTokens = 256
+	maxHeldOutTokens = 4096
+)
+
+// HeldOut is the number of calibration tokens beyond the recipe's that cards are measured on: an eighth of them, within
+// bounds.
+func (s Spec) HeldOut() int {
+	return min(max(s.Recipe.Tokens/heldOutShare, minHeldOutTokens), maxHeldOutTokens)
+}
+
+// calibrationVersion changes whenever the same source would give other calibration text.
+const calibrationVersion = "2"
+
 // digestLength is the number of hex digits of a digest inside a key's detail.
 const digestLength = 16
 
@@ -47,7 +63,7 @@ type keys struct {
 // calibration depends on the text alone, not on what is computed on it.
 func (k keys) calibration() Key {
 	r := k.spec.Recipe
-	source := digest(r.Calibration, strconv.Itoa(k.spec.Calibration.Length), strconv.Itoa(r.Tokens), strconv.FormatUint(r.Seed, 10))
+	source := digest(calibrationVersion, r.Calibration, strconv.Itoa(k.spec.Calibration.Length), strconv.Itoa(r.Tokens), strconv.FormatUint(r.Seed, 10))
 	return Key{Model: k.model, Kind: KindCalibration, Recipe: source}
 }
 
@@ -65,6 +81,14 @@ func (k keys) down(plan *prune.Plan) Key {
 	detail := digest(neurons(plan))[:digestLength] + "-" + string(k.spec.FileType)
 	return Key{Model: k.model, Kind: KindDown, Recipe: k.spec.Recipe.Digest(), Detail: detail}
 }
+
+// card depends on the file that is measured and on the text.
+func (k keys) card(built Built) Key {
+	return Key{Model: k.model, Kind: KindCard, Recipe: k.calibration().Recipe, Detail: cardVersion + "-" + built.Digest}
+}
+
+// cardVersion changes whenever the same variant and text would give other figures.
+const cardVersion = "1"
 
 // assemblyVersion changes whenever the same inputs would be assembled to other bytes.
 const assemblyVersion = "1"

@@ -21,48 +21,67 @@ const (
 // MaxTokenFileBytes bounds calibration tokens in stored form.
 const MaxTokenFileBytes = 256 << 20
 
-// tokenFile is the stored form of calibration tokens: JSON, so that it can be read, and given to `prunellm score`.
-type tokenFile struct {
-	Tokens [][]int32 `json:"tokens"`
+// maxHeldOut bounds the held-out tokens, so that a card is measured in seconds wherever they come from.
+const maxHeldOut = 1 << 15
+
+// Text is calibration text as sequences of tokens.
+type Text struct {
+	Tokens  [][]int32 // what scores and refits are computed on
+	HeldOut [][]int32 // what had no part in that: cards are measured on it; empty when the text is too short for both
 }
 
-// EncodeTokens packs calibration sequences.
-func EncodeTokens(sequences [][]int32) ([]byte, error) {
-	return json.Marshal(tokenFile{Tokens: sequences})
+// textFile is the stored form of Text: JSON, so that it can be read, and given to `prunellm score`.
+type textFile struct {
+	Tokens  [][]int32 `json:"tokens"`
+	HeldOut [][]int32 `json:"held_out,omitempty"`
 }
 
-// DecodeTokens is the inverse of EncodeTokens. It reads the member "tokens" alone and checks that every token is below
-// vocab and every sequence has at least two.
-func DecodeTokens(value []byte, vocab int) ([][]int32, error) {
+// EncodeText packs calibration text.
+func EncodeText(text Text) ([]byte, error) { return json.Marshal(textFile(text)) }
+
+// DecodeText is the inverse of EncodeText. It reads the members "tokens" and "held_out" alone and checks that every token
+// is below vocab and every sequence has at least two. Only held-out text may be missing.
+func DecodeText(value []byte, vocab int) (Text, error) {
 	if len(value) > MaxTokenFileBytes {
-		return nil, fmt.Errorf("tokens: %d bytes, want at most %d", len(value), MaxTokenFileBytes)
+		return Text{}, fmt.Errorf("tokens: %d bytes, want at most %d", len(value), MaxTokenFileBytes)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(value))
-	var file tokenFile
+	var file textFile
 	if err := decoder.Decode(&file); err != nil {
-		return nil, fmt.Errorf("tokens: %w", err)
+		return Text{}, fmt.Errorf("tokens: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("tokens: bytes after the JSON object")
+		return Text{}, errors.New("tokens: bytes after the JSON object")
 	}
-	if len(file.Tokens) == 0 || len(file.Tokens) > maxSequences {
-		return nil, fmt.Errorf("tokens: %d sequences, want 1 to %d", len(file.Tokens), maxSequences)
+	if len(file.Tokens) == 0 {
+		return Text{}, fmt.Errorf("tokens: 0 sequences, want 1 to %d", maxSequences)
+	}
+	if err := checkSequences("tokens", file.Tokens, maxTokens, vocab); err != nil {
+		return Text{}, err
+	}
+	return Text(file), checkSequences("held_out", file.HeldOut, maxHeldOut, vocab)
+}
+
+// checkSequences reports the first sequence that is no calibration text; member names the list.
+func checkSequences(member string, sequences [][]int32, limit, vocab int) error {
+	if len(sequences) > maxSequences {
+		return fmt.Errorf("%s: %d sequences, want at most %d", member, len(sequences), maxSequences)
 	}
 	total := 0
-	for i, sequence := range file.Tokens {
+	for i, sequence := range sequences {
 		if len(sequence) < 2 {
-			return nil, fmt.Errorf("tokens: sequence %d has %d tokens, want at least 2", i, len(sequence))
+			return fmt.Errorf("%s: sequence %d has %d tokens, want at least 2", member, i, len(sequence))
 		}
-		if total += len(sequence); total > maxTokens {
-			return nil, fmt.Errorf("tokens: more than %d in all", maxTokens)
+		if total += len(sequence); total > limit {
+			return fmt.Errorf("%s: more than %d in all", member, limit)
 		}
 		for j, token := range sequence {
 			if token < 0 || int(token) >= vocab {
-				return nil, fmt.Errorf("tokens: token %d of sequence %d is %d, the vocabulary has %d", j, i, token, vocab)
+				return fmt.Errorf("%s: token %d of sequence %d is %d, the vocabulary has %d", member, j, i, token, vocab)
 			}
 		}
 	}
-	return file.Tokens, nil
+	return nil
 }
 
 // The tensors of a score file, float32[layers, neurons].

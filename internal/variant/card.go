@@ -1,0 +1,122 @@
+package variant
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Card is what pruning cost: a variant's file against the dense model's, on calibration text that had no part in making
+// it. It is stored as JSON.
+type Card struct {
+	Perplexity      float64 `json:"perplexity"`
+	DensePerplexity float64 `json:"dense_perplexity"` // on the same tokens
+	KLToDense       float64 `json:"kl_to_dense"`      // nats a token
+	Top1Agreement   float64 `json:"top1_agreement"`   // share of positions with the dense model's likeliest token, in [0,1]
+	Tokens          int     `json:"tokens"`           // positions measured
+}
+
+// Ratio is the perplexity over the dense model's.
+func (c Card) Ratio() float64 { return c.Perplexity / c.DensePerplexity }
+
+// maxCardBytes bounds a stored card.
+const maxCardBytes = 4 << 10
+
+// DecodeCard reads a stored card and refuses figures that no measurement gives.
+func DecodeCard(value []byte) (card Card, err error) {
+	if len(value) > maxCardBytes {
+		return Card{}, fmt.Errorf("card: %d bytes, want at most %d", len(value), maxCardBytes)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&card); err != nil {
+		return Card{}, fmt.Errorf("card: %w", err)
+	}
+	return card, card.check()
+}
+
+func (c Card) check() error {
+	perplexity := func(v float64) bool { return v >= 1 && !math.IsInf(v, 0) }
+	if !perplexity(c.Perplexity) || !perplexity(c.DensePerplexity) || !(c.KLToDense >= 0) || math.IsInf(c.KLToDense, 0) ||
+		!(c.Top1Agreement >= 0 && c.Top1Agreement <= 1) || c.Tokens < 1 || c.Tokens > maxHeldOut {
+		return fmt.Errorf("card: %+v is out of range", c)
+	}
+	return nil
+}
+
+// Comparison is two files that are to be run on the same windows of tokens.
+type Comparison struct {
+	Dense   string    `json:"dense"`   // path
+	Variant string    `json:"variant"` // path
+	Windows [][]int32 `json:"windows"` // each is run from an empty context
+}
+
+// ErrNoHeldOut tells that a card cannot be measured: the calibration text is not in the store, or too short to hold
+// something out.
+var ErrNoHeldOut = errors.New("no held-out calibration text")
+
+// Card finds the card of a variant that Build made of the spec, or has it measured, once among all replicas. The same
+// file and text give the same card.
+func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func(context.Context, Comparison) (Card, error)) (Card, error) {
+	model, err := b.Model.Digest(ctx)
+	if err != nil {
+		return Card{}, err
+	}
+	keys := keys{model: model, spec: spec}
+	key := keys.card(built)
+	compute := func(ctx context.Context, _ Lease) ([]byte, error) {
+		heldOut, err := b.heldOut(ctx, keys.calibration())
+		if err != nil {
+			return nil, err
+		}
+		card, err := measure(ctx, Comparison{Dense: b.Model.Path(), Variant: built.Path, Windows: heldOut})
+		if err != nil {
+			return nil, err
+		}
+		if err := card.check(); err != nil {
+			return nil, err
+		}
+		return json.Marshal(card)
+	}
+	value, err := Sharing{Store: b.Store, Leaser: b.Leaser, Log: b.Log}.Value(ctx, key, compute)
+	if err != nil {
+		return Card{}, err
+	}
+	card, fault := DecodeCard(value)
+	if fault == nil {
+		return card, nil
+	}
+	b.Log.Warn("stored card is not usable, measuring again", "key", key.String(), "error", fault)
+	if b.Corrupt != nil {
+		b.Corrupt(KindCard)
+	}
+	if value, err = compute(ctx, nil); err != nil {
+		return Card{}, err
+	}
+	if err := b.Store.Put(ctx, key, value); err != nil {
+		b.Log.Warn("card not stored", "key", key.String(), "error", err)
+	}
+	return DecodeCard(value)
+}
+
+// heldOut is the held-out part of stored calibration text.
+func (b *Builder) heldOut(ctx context.Context, key Key) ([][]int32, error) {
+	value, err := b.Store.Get(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("%w in the store", ErrNoHeldOut)
+	}
+	if err != nil {
+		return nil, err
+	}
+	text, err := DecodeText(value, b.Model.Config().VocabSize)
+	if err != nil {
+		return nil, err
+	}
+	if len(text.HeldOut) == 0 {
+		return nil, fmt.Errorf("%w: the text is too short", ErrNoHeldOut)
+	}
+	return text.HeldOut, nil
+}

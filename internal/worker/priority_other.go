@@ -1,0 +1,6 @@
+//go:build !linux
+
+package worker
+
+// GiveWay does nothing here.
+func GiveWay() {}
