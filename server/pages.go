@@ -12,10 +12,6 @@ import (
 	"prunellm/openapi"
 )
 
-func (s *Server) index(c *fiber.Ctx) error {
-	return writeJSON(c, fiber.Map{"name": "prunellm", "version": s.options.Version, "openapi": "/openapi.yaml", "models": "/v1/models"})
-}
-
 // healthz tells that the process lives, whatever it is doing.
 func (s *Server) healthz(c *fiber.Ctx) error { return writeJSON(c, openapi.Health{Status: "ok"}) }
 

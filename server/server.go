@@ -68,7 +68,9 @@ func New(options Options) (*Server, error) {
 		IdleTimeout:                  options.IdleTimeout,
 		DisablePreParseMultipartForm: true,
 	})
-	s.route()
+	if err := s.route(); err != nil {
+		return nil, err
+	}
 	s.app.Server().Handler = s.outermost(s.app.Handler())
 	s.app.Server().HeaderReceived = s.bodyLimit
 	s.app.Server().Logger = quiet{s.log}
@@ -81,10 +83,12 @@ type quiet struct{ log *slog.Logger }
 // Printf implements fasthttp.Logger.
 func (q quiet) Printf(format string, _ ...any) { q.log.Debug("connection", "complaint", format) }
 
-func (s *Server) route() {
+func (s *Server) route() error {
 	app := s.app
 	app.Use(s.observe, s.checkHost)
-	app.Get("/", s.index)
+	if err := s.routeWeb(app); err != nil {
+		return err
+	}
 	app.Get("/healthz", s.healthz)
 	app.Get("/readyz", s.readyz)
 	app.Get("/metrics", s.metricsHandler())
@@ -98,6 +102,7 @@ func (s *Server) route() {
 	app.Post("/tokenize", s.requireKey, requireJSON, s.uses(s.tokenize))
 	app.Post("/detokenize", s.requireKey, requireJSON, s.uses(s.detokenize))
 	app.Post("/apply-template", s.requireKey, requireJSON, s.uses(s.applyTemplate))
+	return nil
 }
 
 // Serve answers requests on ln until ctx ends, then stops: it takes no more connections, gives running requests

@@ -1,0 +1,99 @@
+// One answer on its way: asked for, streamed, rendered, and summed up.
+
+import { chat, ServerError } from "./api.js";
+import { announce, element } from "./dom.js";
+import { markdown } from "./markdown.js";
+
+const renderEvery = 60; // milliseconds; a long answer is lexed anew each time
+
+/** Answer is an article that shows one. */
+export class Answer {
+  #timer = 0;
+
+  constructor(title) {
+    this.text = "";
+    this.title = element("h3", { class: "speaker" }, title);
+    this.body = element("div", { class: "markdown" });
+    this.meta = element("p", { class: "meta" });
+    this.node = element("article", { class: "turn assistant", "aria-busy": "true" }, this.title, this.body, this.meta);
+  }
+
+  /**
+   * ask runs a request to its end. It returns chat's result, or null when it was stopped or failed; what went wrong then
+   * stands in the answer, and in failure. grown is called whenever the answer has become longer.
+   */
+  async ask(request, signal, grown) {
+    const started = performance.now();
+    let waiting = `Waiting for ${request.model}`;
+    const note = () => {
+      const seconds = Math.round((performance.now() - started) / 1000);
+      this.meta.textContent = seconds < 1 ? "Waiting…" : `${waiting} · ${seconds} s`;
+      grown();
+    };
+    note();
+    let clock = setInterval(note, 1000);
+    const quiet = () => {
+      clearInterval(clock);
+      clock = 0;
+    };
+    announce("Waiting for the answer");
+    try {
+      const result = await chat(request, {
+        signal,
+        onWait: (message) => {
+          waiting = message;
+          note();
+        },
+        onStart: (variant) => {
+          this.title.textContent = variant;
+          quiet();
+          this.meta.textContent = "Answering…";
+        },
+        onText: (text) => {
+          this.text += text;
+          this.#timer ||= setTimeout(() => this.#render(grown), renderEvery);
+        },
+      });
+      this.meta.textContent = summary(result);
+      announce("The answer is complete");
+      return result;
+    } catch (error) {
+      this.failure = error;
+      this.#failed(error);
+      return null;
+    } finally {
+      quiet();
+      this.#render(grown);
+      this.node.setAttribute("aria-busy", "false");
+    }
+  }
+
+  #failed(error) {
+    if (error.name === "AbortError") {
+      this.meta.textContent = "Stopped.";
+      announce("Stopped");
+      return;
+    }
+    const message = error instanceof ServerError ? error.message : "The page could not read the server's answer.";
+    if (!(error instanceof ServerError)) console.error(error);
+    this.meta.textContent = "";
+    this.meta.append(element("span", { class: "error" }, message));
+    announce(message);
+  }
+
+  #render(grown) {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.body.replaceChildren(...markdown(this.text));
+    grown();
+  }
+}
+
+/** summary says how long an answer took. */
+function summary(result) {
+  const parts = [`${result.tokens} tokens`, `${result.seconds.toFixed(1)} s`];
+  if (result.firstToken) parts.push(`first after ${result.firstToken.toFixed(2)} s`);
+  if (result.perSecond) parts.push(`${result.perSecond.toFixed(1)} tokens/s`);
+  if (result.finish === "length") parts.push("cut off at the most tokens");
+  return parts.join(" · ");
+}

@@ -1,0 +1,163 @@
+// Speaks to the server: which models there are, whether they are ready, and streamed chats.
+
+const keyPlace = "prunellm.key"; // in sessionStorage: it ends with the tab
+
+/** ServerError is an answer other than 200; code is the server's own ("model_not_found"), retryAfter is in seconds. */
+export class ServerError extends Error {
+  constructor(status, code, message, retryAfter) {
+    super(message);
+    this.name = "ServerError";
+    this.status = status;
+    this.code = code;
+    this.retryAfter = retryAfter;
+  }
+
+  /** passing tells whether the same request may succeed after a while. */
+  get passing() {
+    return this.status === 503 || this.status === 429;
+  }
+}
+
+export const apiKey = () => sessionStorage.getItem(keyPlace) ?? "";
+
+export function setApiKey(key) {
+  if (key) sessionStorage.setItem(keyPlace, key);
+  else sessionStorage.removeItem(keyPlace);
+}
+
+async function call(path, options = {}) {
+  const headers = { ...options.headers };
+  if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ServerError(0, "unreachable", "The server cannot be reached.", 0);
+  }
+  if (!response.ok) throw await failure(response);
+  return response;
+}
+
+async function failure(response) {
+  let body = {};
+  try {
+    body = (await response.json()).error ?? {};
+  } catch {
+    // not the server's own answer; the status says what there is to say
+  }
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0;
+  return new ServerError(response.status, body.code ?? "", body.message ?? `The server answered with status ${response.status}.`, retryAfter);
+}
+
+/** listModels gives the entries of /v1/models. */
+export async function listModels() {
+  return (await (await call("v1/models")).json()).data;
+}
+
+/** getModel gives one entry with its card; null for a model that is not loaded. */
+export async function getModel(id) {
+  try {
+    return await (await call(`v1/models/${encodeURIComponent(id)}`)).json();
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
+  }
+}
+
+/** readiness is "" when the server's own variant would answer, and otherwise says how far it is. */
+export async function readiness() {
+  try {
+    await call("readyz");
+    return "";
+  } catch (error) {
+    if (error.passing) return error.message;
+    throw error;
+  }
+}
+
+/** pause waits, or throws when the signal says stop. */
+export function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(new DOMException("stopped", "AbortError"));
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/**
+ * chat sends a request for a streamed answer and calls back as parts arrive: onWait(message) while the server cannot
+ * answer yet, onStart(variant), onText(text). A server that is not ready is asked again until the signal stops it.
+ * The result holds variant, finish, tokens, seconds, firstToken (seconds, from sending) and perSecond (tokens, after the
+ * first; 0 when there were too few).
+ */
+export async function chat(request, { signal, onWait, onStart, onText }) {
+  for (;;) {
+    try {
+      return await attempt(request, { signal, onStart, onText });
+    } catch (error) {
+      if (!(error instanceof ServerError && error.passing)) throw error;
+      onWait(error.message);
+      await pause(1000 * Math.min(Math.max(error.retryAfter, 1), 5), signal);
+    }
+  }
+}
+
+async function attempt(request, { signal, onStart, onText }) {
+  const sent = performance.now();
+  const response = await call("v1/chat/completions", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ...request, stream: true, stream_options: { include_usage: true } }),
+    signal,
+  });
+  const result = { variant: response.headers.get("X-Prunellm-Variant") ?? request.model, finish: "", tokens: 0, seconds: 0, firstToken: 0, perSecond: 0 };
+  onStart(result.variant);
+  let first = 0;
+  let last = 0;
+  for await (const event of events(response.body)) {
+    if (event.error) throw new ServerError(500, event.error.code ?? "", event.error.message ?? "The answer broke off.", 0);
+    if (event.usage) result.tokens = event.usage.completion_tokens;
+    const choice = event.choices?.[0];
+    if (choice?.finish_reason) result.finish = choice.finish_reason;
+    if (choice?.delta?.content) {
+      last = performance.now();
+      first ||= last;
+      onText(choice.delta.content);
+    }
+  }
+  result.seconds = (performance.now() - sent) / 1000;
+  if (first) result.firstToken = (first - sent) / 1000;
+  if (result.tokens > 8 && last > first) result.perSecond = (1000 * (result.tokens - 1)) / (last - first);
+  return result;
+}
+
+/** events reads the server-sent events of a body: the JSON of each data line. */
+export async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  let done = false;
+  try {
+    while (!done) {
+      let value;
+      ({ value, done } = await reader.read());
+      const lines = (rest + (value ?? "")).split("\n");
+      rest = done ? "" : lines.pop();
+      for (const line of lines) {
+        if (!line.startsWith("data:")) continue;
+        const data = line.slice(5).trim();
+        if (data === "[DONE]") return;
+        if (data) yield JSON.parse(data);
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // it has ended already, or was stopped
+  }
+}

@@ -1,0 +1,120 @@
+// Starts the page: tabs, theme, key, and the watch over the server's readiness.
+
+import { apiKey, pause, readiness, setApiKey } from "./api.js";
+import { startChart } from "./chart.js";
+import { startComparison } from "./compare.js";
+import { startConversation } from "./conversation.js";
+import { byId } from "./dom.js";
+import { Models } from "./models.js";
+
+const models = new Models();
+
+function startTabs() {
+  const tabs = [...document.querySelectorAll("[role=tab]")];
+  const panel = (tab) => byId(tab.getAttribute("aria-controls"));
+  const choose = (tab, focus) => {
+    for (const other of tabs) {
+      other.setAttribute("aria-selected", String(other === tab));
+      other.tabIndex = other === tab ? 0 : -1;
+      panel(other).hidden = other !== tab;
+    }
+    document.body.dataset.view = panel(tab).id;
+    history.replaceState(null, "", `#${panel(tab).id}`);
+    if (focus) tab.focus();
+  };
+  tabs.forEach((tab, i) => {
+    tab.addEventListener("click", () => choose(tab, false));
+    tab.addEventListener("keydown", (event) => {
+      const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: tabs.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      choose(tabs.at(to % tabs.length), true);
+    });
+  });
+  choose(tabs.find((tab) => `#${panel(tab).id}` === location.hash) ?? tabs[0], false);
+}
+
+/** startTheme lets people differ from their system's light or dark; the choice is kept in this browser. */
+function startTheme() {
+  const themes = ["system", "light", "dark"];
+  const button = byId("theme-button");
+  let theme = "system";
+  try {
+    theme = localStorage.getItem("prunellm.theme") ?? theme;
+  } catch {
+    // storage is switched off; the choice lasts as long as the page
+  }
+  const show = () => {
+    document.documentElement.dataset.theme = theme;
+    button.textContent = `Theme: ${theme}`;
+  };
+  button.addEventListener("click", () => {
+    theme = themes[(themes.indexOf(theme) + 1) % themes.length];
+    try {
+      localStorage.setItem("prunellm.theme", theme);
+    } catch {
+      // as above
+    }
+    show();
+  });
+  show();
+}
+
+/** startKey asks for the API key; the function it returns opens the dialog when an error is for want of one. */
+function startKey(changed) {
+  const dialog = byId("key-dialog");
+  const field = byId("key");
+  const open = () => {
+    field.value = apiKey();
+    if (!dialog.open) dialog.showModal();
+  };
+  const use = (key) => {
+    setApiKey(key);
+    dialog.close();
+    changed();
+  };
+  byId("key-button").addEventListener("click", open);
+  byId("key-cancel").addEventListener("click", () => dialog.close());
+  byId("key-forget").addEventListener("click", () => use(""));
+  byId("key-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    use(field.value.trim());
+  });
+  return (error) => {
+    if (error.status === 401) open();
+  };
+}
+
+function showState(text) {
+  const state = byId("state");
+  if (state.textContent !== text) state.textContent = text;
+  state.hidden = text === "";
+}
+
+/** watch loads the models, and again once the server is ready. */
+async function watch(needKey) {
+  for (let first = true; ; first = false) {
+    let wait = 1000;
+    try {
+      const missing = await readiness();
+      if (first || !missing) await models.load();
+      byId("model").textContent = models.base;
+      showState(missing);
+      if (!missing) return;
+    } catch (error) {
+      showState(error.message);
+      needKey(error);
+      if (error.status === 401) return; // the next try comes with the key
+      wait = 3000;
+    }
+    await pause(wait);
+  }
+}
+
+startTheme();
+startTabs();
+const needKey = startKey(() => watch(needKey));
+startConversation(models, needKey);
+startComparison(models, needKey);
+startChart(models, needKey);
+watch(needKey);

@@ -1,0 +1,90 @@
+// The cost card: what a variant is, what pruning cost and what it won.
+
+import { element } from "./dom.js";
+import { percent } from "./ratio.js";
+
+const known = (value) => typeof value === "number" && Number.isFinite(value);
+
+/** count writes a large number in millions or thousands. */
+export function count(value) {
+  if (value >= 1e9) return `${(value / 1e9).toFixed(2)} billion`;
+  if (value >= 1e6) return `${(value / 1e6).toFixed(1)} million`;
+  return value.toLocaleString("en");
+}
+
+export const megabytes = (bytes) => (bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e3).toFixed(0)} kB`);
+
+/** less says how much smaller a value is than the dense model's. */
+const less = (value, dense) => (known(dense) && dense > 0 && value !== dense ? `${percent(Math.abs(1 - value / dense))} ${value < dense ? "less" : "more"} than dense` : null);
+
+/** times says how a value compares with the dense model's. */
+const times = (value, dense) => (known(dense) && dense > 0 ? `${(value / dense).toFixed(2)} × dense` : null);
+
+const fact = (name, value, note, share) =>
+  element(
+    "div",
+    { class: "fact" },
+    element("dt", {}, name),
+    element("dd", {}, element("span", { class: "value" }, value), note ? element("span", { class: "note" }, note) : null, share === undefined ? null : bar(share)),
+  );
+
+/** bar draws a share; what it shows stands beside it as text. */
+function bar(share) {
+  const filled = element("span", { class: "filled" });
+  filled.style.width = percent(Math.min(Math.max(share, 0), 1), 1);
+  return element("span", { class: "bar", "aria-hidden": "true" }, filled);
+}
+
+/** showCard fills root with the card of a variant; card and dense (the card of ratio 0) may be null, seen is the speed of
+ * the answers in this page, null for none. */
+export function showCard(root, variant, card, dense, seen) {
+  if (!variant) {
+    root.replaceChildren(element("p", { class: "hint" }, "It appears with the first answer."));
+    return;
+  }
+  const title = element("p", { class: "variant" }, variant);
+  if (!card) {
+    root.replaceChildren(title, element("p", { class: "hint" }, "The server has no card for this variant now."));
+    return;
+  }
+  root.replaceChildren(
+    title,
+    group("What it is", is(card, dense)),
+    group("What it cost", cost(card)),
+    group("What it won", won(card, dense, seen)),
+  );
+}
+
+const group = (title, facts) => element("div", { class: "group" }, element("h4", {}, title), element("dl", {}, facts));
+
+function is(card, dense) {
+  const asked = card.ratio === 0 ? "nothing was cut" : `asked for ${card.ratio}`;
+  return [
+    fact("Removed", percent(card.ratio_reached ?? 0, 1), asked),
+    fact("MLP neurons kept", percent(card.kept_mlp ?? 1, 1), null, card.kept_mlp ?? 1),
+    known(card.parameters) && card.parameters > 0 ? fact("Parameters", count(card.parameters), less(card.parameters, dense?.parameters)) : null,
+    known(card.bytes) && card.bytes > 0 ? fact("File", megabytes(card.bytes), less(card.bytes, dense?.bytes), known(dense?.bytes) ? card.bytes / dense.bytes : undefined) : null,
+  ].filter(Boolean);
+}
+
+function cost(card) {
+  if (card.ratio === 0) return [fact("Quality", "that of the model", "others are measured against it")];
+  if (!known(card.top1_agreement)) return [fact("Quality", "not measured yet", "this happens after the variant is made")];
+  return [
+    fact("Same next token as dense", percent(card.top1_agreement, 1), null, card.top1_agreement),
+    fact("Perplexity", card.perplexity.toFixed(2), known(card.perplexity_ratio) ? `${card.perplexity_ratio.toFixed(2)} × dense` : null),
+    fact("Divergence from dense", `${card.kl_to_dense.toFixed(3)} nats`, "a token, Kullback-Leibler"),
+    known(card.eval_tokens) ? fact("Measured on", `${count(card.eval_tokens)} tokens`, null) : null,
+  ].filter(Boolean);
+}
+
+function won(card, dense, seen) {
+  const facts = [];
+  const speed = card.output_tokens_per_second;
+  if (known(speed)) facts.push(fact("Speed", `${speed.toFixed(1)} tokens/s`, card.ratio === 0 ? null : times(speed, dense?.output_tokens_per_second)));
+  if (known(card.itl_ms)) facts.push(fact("Between two tokens", `${card.itl_ms.toFixed(1)} ms`, null));
+  if (known(card.ttft_ms)) facts.push(fact("To the first token", `${card.ttft_ms.toFixed(0)} ms`, null));
+  if (seen !== null) facts.push(fact("Seen in this page", `${seen.toFixed(1)} tokens/s`, "median of its answers"));
+  if (facts.length === 0) facts.push(fact("Speed", "not measured yet", null));
+  return facts;
+}

@@ -1,0 +1,86 @@
+// The chat: turns, the composer with its send and stop button, and the card of the variant that answered last.
+
+import { Answer } from "./answer.js";
+import { showCard } from "./card.js";
+import { byId, element } from "./dom.js";
+import { RatioSlider } from "./ratio.js";
+import { settings } from "./settings.js";
+import { splitName } from "./models.js";
+
+export function startConversation(models, needKey) {
+  const log = byId("log");
+  const prompt = byId("prompt");
+  const send = byId("send");
+  const slider = new RatioSlider(byId("chat-ratio"), models, "Ratio", () => models.startup);
+  let messages = []; // answered turns only: a question that failed is asked anew
+  let running = null; // AbortController of the answer under way
+  let shown = null; // variant whose card is shown
+
+  const card = () => showCard(byId("card"), shown, shown && models.card(splitName(shown).ratio), models.card(0), shown && models.seen(splitName(shown).ratio));
+  models.addEventListener("change", card);
+  card();
+
+  /** toEnd keeps the newest text in view for those who have not scrolled away from it. */
+  const toEnd = (force) => {
+    if (force || log.scrollHeight - log.scrollTop - log.clientHeight < 120) log.scrollTop = log.scrollHeight;
+  };
+
+  const setRunning = (controller) => {
+    running = controller;
+    send.textContent = controller ? "Stop" : "Send";
+    send.classList.toggle("stop", controller !== null);
+  };
+
+  async function submit() {
+    const text = prompt.value.trim();
+    if (!text || running) return;
+    byId("welcome")?.remove();
+    prompt.value = "";
+    const { system, sampling } = settings();
+    const question = { role: "user", content: text };
+    const questionNode = element("article", { class: "turn user" }, element("h3", { class: "visually-hidden" }, "You"), element("p", {}, text));
+    const answer = new Answer(models.name(slider.value));
+    log.append(questionNode, answer.node);
+    toEnd(true);
+    const controller = new AbortController();
+    setRunning(controller);
+    const request = {
+      model: models.name(slider.value),
+      messages: [...(system ? [{ role: "system", content: system }] : []), ...messages, question],
+      ...sampling,
+    };
+    const result = await answer.ask(request, controller.signal, () => toEnd(false));
+    if (running === controller) setRunning(null);
+    if (answer.text) messages.push(question, { role: "assistant", content: answer.text });
+    else if (answer.failure && !prompt.value) prompt.value = text;
+    if (answer.failure) needKey(answer.failure);
+    if (result) {
+      shown = result.variant;
+      models.answered(result.variant, result.perSecond);
+      card();
+      models.follow(result.variant);
+      if (!models.card(0)) models.load().catch(() => {});
+    }
+  }
+
+  byId("chat-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (running) running.abort();
+    else submit();
+  });
+  prompt.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      submit();
+    }
+  });
+  byId("chat").addEventListener("keydown", (event) => {
+    if (event.key === "Escape") running?.abort();
+  });
+  byId("new-chat").addEventListener("click", () => {
+    running?.abort();
+    messages = [];
+    log.replaceChildren();
+    prompt.focus();
+  });
+}
