@@ -19,7 +19,7 @@ function startTabs() {
       panel(other).hidden = other !== tab;
     }
     document.body.dataset.view = panel(tab).id;
-    history.replaceState(null, "", `#${panel(tab).id}`);
+    if (focus !== null) history.replaceState(null, "", `#${panel(tab).id}`);
     if (focus) tab.focus();
   };
   tabs.forEach((tab, i) => {
@@ -31,7 +31,7 @@ function startTabs() {
       choose(tabs.at(to % tabs.length), true);
     });
   });
-  choose(tabs.find((tab) => `#${panel(tab).id}` === location.hash) ?? tabs[0], false);
+  choose(tabs.find((tab) => `#${panel(tab).id}` === location.hash) ?? tabs[0], null);
 }
 
 /** startTheme lets people differ from their system's light or dark; the choice is kept in this browser. */

@@ -55,7 +55,7 @@ export function showCard(root, variant, card, dense, seen) {
   );
 }
 
-const group = (title, facts) => element("div", { class: "group" }, element("h4", {}, title), element("dl", {}, facts));
+const group = (title, facts) => element("div", { class: "group" }, element("h3", {}, title), element("dl", {}, facts));
 
 function is(card, dense) {
   const asked = card.ratio === 0 ? "nothing was cut" : `asked for ${card.ratio}`;

@@ -52,7 +52,7 @@ export function startConversation(models, needKey) {
     const result = await answer.ask(request, controller.signal, () => toEnd(false));
     if (running === controller) setRunning(null);
     if (answer.text) messages.push(question, { role: "assistant", content: answer.text });
-    else if (answer.failure && !prompt.value) prompt.value = text;
+    else if (answer.failure && !prompt.value.trim()) prompt.value = text;
     if (answer.failure) needKey(answer.failure);
     if (result) {
       shown = result.variant;

