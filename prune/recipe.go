@@ -18,9 +18,11 @@ const (
 	// weight vectors, averaged over the hidden size.
 	SDM Criterion = "sdm"
 	// Fisher is the sum over tokens of the squared first-order change of the cross entropy when the neuron's activation
-	// is removed: a diagonal Fisher score. It needs no weight gradients and one stage only: taken on the student's
-	// distillation loss as well it ranks worse (see docs/pruning.md).
+	// is removed: a diagonal Fisher score. It needs no weight gradients and one stage only.
 	Fisher Criterion = "fisher"
+	// FisherSDM is the Fisher score of the second stage's loss: the sliver-pruned student's distillation loss. It takes
+	// twice the work of Fisher and ranks a little worse (see docs/pruning.md).
+	FisherSDM Criterion = "fisher-sdm"
 	// Magnitude is the mean absolute weight of the neuron. It needs no calibration tokens.
 	Magnitude Criterion = "magnitude"
 )
@@ -56,9 +58,9 @@ func (r Recipe) Validate() error {
 		}
 	}
 	switch r.Criterion {
-	case SDM, Fisher, Magnitude:
+	case SDM, Fisher, FisherSDM, Magnitude:
 	default:
-		fault(false, "criterion is %q, want sdm, fisher or magnitude", r.Criterion)
+		fault(false, "criterion is %q, want sdm, fisher, fisher-sdm or magnitude", r.Criterion)
 	}
 	fault(r.Alpha >= 0 && r.Alpha <= 1, "alpha is %g, want 0 to 1", r.Alpha)
 	fault(r.Temperature >= 0.01 && r.Temperature <= 100, "temperature is %g, want 0.01 to 100", r.Temperature)
@@ -82,6 +84,9 @@ func (r Recipe) Digest() string {
 	sum := sha256.Sum256([]byte(r.String()))
 	return hex.EncodeToString(sum[:])
 }
+
+// perNeuron tells whether scores are of whole neurons and need no weight gradients.
+func (c Criterion) perNeuron() bool { return c == Fisher || c == FisherSDM }
 
 // sliverWidth is the number of neurons of a layer that the student keeps: floor(width * SliverKeep), at least one.
 func (r Recipe) sliverWidth(width int) int {

@@ -36,7 +36,7 @@ type Scores struct {
 	// Criteria that have no second stage, fisher and magnitude, repeat the first.
 	Stage2 [][]float32
 	Loss1  []Loss // by sequence; none for magnitude
-	Loss2  []Loss // by sequence, of sdm only
+	Loss2  []Loss // by sequence, of the criteria with a second stage
 }
 
 // Progress tells how far long work has come.
@@ -210,7 +210,7 @@ func (s *scorer) close() {
 //
 // SDM: mean over e of |down*d_down + up*d_up + gate*d_gate|. Fisher: sum over t of (activation * d_activation)^2.
 func importance(criterion Criterion, b *llama.Block, trace *llama.Trace, grads *llama.Gradients) *Node {
-	if criterion == Fisher {
+	if criterion.perNeuron() {
 		return ReduceSum(Square(Mul(trace.Activation, grads.Activation)), 0)
 	}
 	change := Add(Mul(b.Down, grads.Down), Add(Mul(b.Up, grads.Up), Mul(b.Gate, grads.Gate)))
@@ -350,7 +350,7 @@ func (s *scorer) accumulate(layer int, scores *tensors.Tensor, length int) error
 		return err
 	}
 	scale := float64(importanceScale)
-	if s.recipe.Criterion == Fisher {
+	if s.recipe.Criterion.perNeuron() {
 		scale *= float64(length) * float64(length)
 	}
 	for neuron := range s.sums[layer] {

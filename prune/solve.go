@@ -147,6 +147,9 @@ func (s *solver) solveOnHost(a, b *tensors.Tensor) (*tensors.Tensor, error) {
 	return s.model.Upload(out, n, columns)
 }
 
+// tinyRidge keeps a system of zeros definite; beside any real sum it vanishes.
+const tinyRidge = 1e-100
+
 // ridgeSystem is the graph of A = G + mu I and B = C + mu W with mu = ridge * mean(diag G).
 //
 // gram float64[n, n] is the sum of h h^T, cross float64[n, e] the sum of h y^T, old float32[n, e] the weights that the
@@ -157,7 +160,8 @@ func ridgeSystem(args []*Node) []*Node {
 	g := gram.Graph()
 	row, column := Iota(g, shapes.Make(dtypes.Int32, n, n), 0), Iota(g, shapes.Make(dtypes.Int32, n, n), 1)
 	identity := ConvertDType(Equal(row, column), dtypes.Float64)
-	mu := Mul(ReduceAllSum(Mul(gram, identity)), ridge)
+	// Where no kept neuron was ever active the sums are zero, and the old weights are as good as any.
+	mu := AddScalar(Mul(ReduceAllSum(Mul(gram, identity)), ridge), tinyRidge)
 	return []*Node{
 		Add(gram, Mul(identity, mu)),
 		Add(cross, Mul(ConvertDType(old, dtypes.Float64), mu)),

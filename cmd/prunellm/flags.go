@@ -38,9 +38,10 @@ type modelFlags struct {
 
 // recipeFlags decide the scores, and what is done with them.
 type recipeFlags struct {
-	Criterion         string  `help:"Importance of a neuron: ${enum} (sdm is the published method; fisher is better and quicker)." enum:"sdm,fisher,magnitude" default:"fisher"`
+	Criterion         string  `help:"Importance of a neuron: ${enum} (sdm is the published method; fisher is better and quicker; only those with sdm in their name use alpha, temperature and sliver)." enum:"sdm,fisher,fisher-sdm,magnitude" default:"fisher"`
 	Alpha             float64 `help:"Share of the distillation loss against cross entropy, 0 to 1." default:"0.4"`
 	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss." default:"0.2"`
+	SliverKeep        float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1." default:"0.975"`
 	Calibration       string  `help:"Text to compute importance on: 'self' (the dense model writes it) or a text or JSONL file." default:"self" placeholder:"self|FILE"`
 	CalibrationTokens int     `help:"Tokens of calibration text." default:"8192"`
 	Seed              uint64  `help:"Seed of the calibration text that the dense model writes." default:"1"`
@@ -71,6 +72,9 @@ func (f *recipeFlags) Validate() error {
 	}
 	if !(f.Temperature >= 0.01 && f.Temperature <= 100) {
 		faults = append(faults, fmt.Errorf("--temperature is %v, want 0.01 to 100", f.Temperature))
+	}
+	if !(f.SliverKeep > 0 && f.SliverKeep < 1) {
+		faults = append(faults, fmt.Errorf("--sliver-keep is %v, want above 0 and below 1", f.SliverKeep))
 	}
 	if f.CalibrationTokens < minCalibrationTokens || f.CalibrationTokens > maxCalibrationTokens {
 		faults = append(faults, fmt.Errorf("--calibration-tokens is %d, want %d to %d", f.CalibrationTokens, minCalibrationTokens, maxCalibrationTokens))

@@ -45,7 +45,7 @@ func openModel(env *environment, ref string) (*models.GGUF, error) {
 func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 	r := prune.DefaultRecipe()
 	r.Criterion = prune.Criterion(f.Criterion)
-	r.Alpha, r.Temperature = f.Alpha, f.Temperature
+	r.Alpha, r.Temperature, r.SliverKeep = f.Alpha, f.Temperature, f.SliverKeep
 	r.Tokens, r.Seed = f.CalibrationTokens, f.Seed
 	calibration := variant.Calibration{Length: sequenceLength}
 	if f.Calibration == "self" {

@@ -14,15 +14,16 @@ import (
 type scoreCommand struct {
 	modelFlags  `embed:""`
 	Tokens      string  `help:"JSON file whose member \"tokens\" holds sequences of token ids." required:"" type:"path" placeholder:"FILE.json"`
-	Criterion   string  `help:"Importance of a neuron: ${enum}." enum:"sdm,fisher,magnitude" default:"sdm"`
+	Criterion   string  `help:"Importance of a neuron: ${enum}." enum:"sdm,fisher,fisher-sdm,magnitude" default:"sdm"`
 	Alpha       float64 `help:"Share of the distillation loss against cross entropy, 0 to 1." default:"0.4"`
 	Temperature float64 `help:"Temperature of the dense model's distribution in the distillation loss." default:"0.2"`
+	SliverKeep  float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1." default:"0.975"`
 	Output      string  `help:"File to write: tensors stage1 and stage2, float32[layers, neurons]." short:"o" required:"" type:"path" placeholder:"FILE.safetensors"`
 }
 
 // Validate reports every fault at once.
 func (c *scoreCommand) Validate() error {
-	recipe := recipeFlags{Alpha: c.Alpha, Temperature: c.Temperature, CalibrationTokens: minCalibrationTokens}
+	recipe := recipeFlags{Alpha: c.Alpha, Temperature: c.Temperature, SliverKeep: c.SliverKeep, CalibrationTokens: minCalibrationTokens}
 	return recipe.Validate()
 }
 
@@ -41,6 +42,7 @@ func (c *scoreCommand) Run(env *environment) error {
 	defer closeTools()
 	recipe := prune.DefaultRecipe()
 	recipe.Criterion, recipe.Alpha, recipe.Temperature = prune.Criterion(c.Criterion), c.Alpha, c.Temperature
+	recipe.SliverKeep = c.SliverKeep
 	view := newProgressView(env.stderr, env.log)
 	scores, err := tools.Score(env.ctx, sequences, recipe, variant.Clocked(view.show))
 	view.close()
