@@ -50,14 +50,11 @@ func (r *processRunner) Run(ctx context.Context, job variant.Job, progress func(
 	if err != nil {
 		return variant.Outputs{}, fmt.Errorf("find own binary: %w", err)
 	}
-	if err := os.MkdirAll(r.scratch, 0o700); err != nil {
-		return variant.Outputs{}, fmt.Errorf("make exchange folder: %w", err)
-	}
-	folder, err := os.MkdirTemp(r.scratch, "job-")
+	folder, release, err := newExchange(r.scratch)
 	if err != nil {
-		return variant.Outputs{}, fmt.Errorf("make exchange folder: %w", err)
+		return variant.Outputs{}, err
 	}
-	defer os.RemoveAll(folder)
+	defer release()
 	if job.ModelPath, err = filepath.Abs(job.ModelPath); err != nil {
 		return variant.Outputs{}, err
 	}

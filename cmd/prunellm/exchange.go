@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gofrs/flock"
+)
+
+// lockSuffix ends the name of the lock beside an exchange folder.
+const lockSuffix = ".lock"
+
+// newExchange makes a folder through which a parent and its worker exchange large values, and removes those that killed
+// processes left: a folder is in use for as long as the lock beside it is held, which no death outlives. release removes
+// the folder.
+func newExchange(scratch string) (folder string, release func(), err error) {
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		return "", nil, fmt.Errorf("make exchange folder: %w", err)
+	}
+	sweepExchanges(scratch)
+	file, err := os.CreateTemp(scratch, "job-*"+lockSuffix)
+	if err != nil {
+		return "", nil, fmt.Errorf("make exchange folder: %w", err)
+	}
+	defer file.Close()
+	lock := flock.New(file.Name())
+	held, lockErr := lock.TryLock()
+	folder = strings.TrimSuffix(file.Name(), lockSuffix)
+	release = func() {
+		_ = os.RemoveAll(folder) // what stays is swept up by the next job
+		_ = os.Remove(lock.Path())
+		_ = lock.Close()
+	}
+	if lockErr == nil && !held {
+		lockErr = errors.New("its lock was taken")
+	}
+	if err := errors.Join(lockErr, os.Mkdir(folder, 0o700)); err != nil {
+		release()
+		return "", nil, fmt.Errorf("make exchange folder: %w", err)
+	}
+	return folder, release, nil
+}
+
+// sweepExchanges removes the folders whose processes are gone.
+func sweepExchanges(scratch string) {
+	locks, _ := filepath.Glob(filepath.Join(scratch, "job-*"+lockSuffix)) // the pattern is good
+	for _, path := range locks {
+		lock := flock.New(path)
+		if held, err := lock.TryLock(); err == nil && held {
+			_ = os.RemoveAll(strings.TrimSuffix(path, lockSuffix))
+			_ = os.Remove(path)
+		}
+		_ = lock.Close()
+	}
+}

@@ -1,0 +1,74 @@
+package e2e
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"prunellm/internal/tinymodel"
+)
+
+// A prune that was killed while its worker computed leaves no half result: the next one starts over in the same cache and
+// writes what an undisturbed one writes, and cleans up after the first.
+func TestInterruptedPrune(t *testing.T) {
+	dir := t.TempDir()
+	model := filepath.Join(dir, "tiny.gguf")
+	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
+		t.Fatal(err)
+	}
+	prune := func(output, cache string) []string {
+		return []string{"prune", "--model", model, "--ratio", "0.2", "-o", output, "--cache-dir", cache, "--calibration-tokens", "4096"}
+	}
+	cache, output := filepath.Join(dir, "cache"), filepath.Join(dir, "slim.gguf")
+	cmd := exec.Command(program(t), prune(output, cache)...)
+	cmd.Dir = dir
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }()
+	deadline := time.Now().Add(time.Minute)
+	for ended := false; !ended && childOf(cmd.Process.Pid) == 0; {
+		select {
+		case <-exited:
+			ended = true // too quick to be caught: the rest of the test still holds
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no worker after a minute")
+		}
+	}
+	_ = cmd.Process.Kill()
+	<-exited
+
+	undisturbed := filepath.Join(dir, "undisturbed.gguf")
+	for out, in := range map[string]string{output: cache, undisturbed: filepath.Join(dir, "other")} {
+		if r := command(t, coldLimit, prune(out, in)...); r.status != 0 {
+			t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
+		}
+	}
+	got, err := os.ReadFile(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(undisturbed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("the file after an interruption differs from the undisturbed one")
+	}
+	err = filepath.WalkDir(filepath.Join(cache, "jobs"), func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && path != filepath.Join(cache, "jobs") {
+			t.Errorf("%s is left behind", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
