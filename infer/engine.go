@@ -120,7 +120,7 @@ func (e *Engine) SubmitN(ctx context.Context, req Request, n int) ([]Generation,
 	for i := range requests {
 		requests[i] = newRequest(ctx, req)
 		answers[i] = requests[i].stream
-		if i > 0 {
+		if i > 0 && !req.PromptLogprobs {
 			requests[i].lead = requests[0]
 		}
 		req.Sampling.Seed++

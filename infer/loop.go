@@ -201,7 +201,12 @@ func (l *loop) advance() error {
 	for _, r := range l.running {
 		if r.pool != nil {
 			l.collect(r)
-		} else if r.entry >= 0 {
+			continue
+		}
+		if r.req.PromptLogprobs && r.usage.Completion == 0 && r.granted > 0 && l.scorePrompt(r) {
+			continue
+		}
+		if r.entry >= 0 {
 			r.logits = l.dec.Logits(r.entry)
 			l.samplers.jobs = append(l.samplers.jobs, r)
 		}
@@ -241,7 +246,7 @@ func (l *loop) add(r *request, n int) {
 	s := &l.sequences[r.sequence]
 	if r.decoded < len(r.req.Prompt) {
 		for _, t := range r.req.Prompt[r.decoded : r.decoded+n] {
-			l.entries = append(l.entries, Entry{Token: t, Position: len(s.tokens), Sequence: r.sequence, Hidden: r.pool != nil})
+			l.entries = append(l.entries, Entry{Token: t, Position: len(s.tokens), Sequence: r.sequence, Hidden: r.pool != nil, Logits: r.req.PromptLogprobs})
 			s.tokens = append(s.tokens, t)
 		}
 		r.decoded += n

@@ -18,9 +18,10 @@ type request struct {
 	first    int // index of its first entry in the batch
 	granted  int // entries in the batch
 
-	pool *pool    // of a request for an embedding; nil for an answer
-	lead *request // whose prompt is the same and is to be copied; nil: decode the prompt
-	over bool     // it has ended, however
+	pool   *pool         // of a request for an embedding; nil for an answer
+	lead   *request      // whose prompt is the same and is to be copied; nil: decode the prompt
+	scores *promptScores // with PromptLogprobs, until the prompt is described
+	over   bool          // it has ended, however
 
 	// Of the step at hand, between the loop and its samplers.
 	logits  []float32
@@ -40,7 +41,7 @@ func newRequest(ctx context.Context, req Request) *request {
 
 func (r *request) want() want {
 	left := len(r.req.Prompt) - r.decoded
-	if r.pool != nil {
+	if r.describesPrompt() {
 		left = min(left, embedChunk)
 	}
 	return want{prompt: left}
@@ -51,10 +52,13 @@ func (r *request) admissible() bool {
 	return r.lead == nil || r.lead.over || r.lead.decoded == len(r.lead.req.Prompt)
 }
 
-// reusable is the prompt as far as a cache may stand in for it; an embedding needs the hidden state of every token.
+// reusable is the prompt as far as a cache may stand in for it; an embedding needs the hidden state of every token, and a description their logits.
 func (r *request) reusable() []Token {
-	if r.pool != nil {
+	if r.describesPrompt() {
 		return r.req.Prompt[:1]
 	}
 	return r.req.Prompt
 }
+
+// describesPrompt tells whether the model's output is wanted for every token of the prompt.
+func (r *request) describesPrompt() bool { return r.pool != nil || r.req.PromptLogprobs }

@@ -15,6 +15,7 @@ type stream struct {
 	mu     sync.Mutex
 	text   []byte
 	tokens []TokenInfo
+	prompt []TokenInfo
 	usage  Usage
 	finish FinishReason
 	err    error // the end, once set; io.EOF after Finish was taken
@@ -34,6 +35,13 @@ func (s *stream) put(text []byte, tokens []TokenInfo, usage Usage, finish Finish
 	s.finish = finish
 	s.mu.Unlock()
 	s.signal()
+}
+
+// describePrompt adds the prompt's tokens to the first chunk, before anything is put.
+func (s *stream) describePrompt(tokens []TokenInfo) {
+	s.mu.Lock()
+	s.prompt = tokens
+	s.mu.Unlock()
 }
 
 // fail ends the answer; what was produced before it can still be taken.
@@ -79,8 +87,8 @@ func (s *stream) take() (Chunk, bool, error) {
 	if errors.Is(s.err, io.EOF) {
 		return Chunk{}, false, io.EOF
 	}
-	chunk := Chunk{Text: string(s.text), Tokens: s.tokens, Finish: s.finish, Usage: s.usage}
-	s.text, s.tokens = s.text[:0], nil
+	chunk := Chunk{Text: string(s.text), Tokens: s.tokens, Prompt: s.prompt, Finish: s.finish, Usage: s.usage}
+	s.text, s.tokens, s.prompt = s.text[:0], nil, nil
 	if s.finish != "" {
 		s.err = io.EOF
 	}

@@ -80,6 +80,9 @@ type Request struct {
 	IgnoreEOS bool     // go on after an end-of-generation token
 	Logprobs  int      // -1: none; otherwise the chosen token's log probability and that of the n likeliest
 	Grammar   string   // GBNF that the answer must follow, see CheckGrammar; "" lets it say anything
+	// PromptLogprobs describes the prompt's tokens too, as Logprobs says; MaxTokens may then be 0. The prompt cache is of
+	// no use to such a request.
+	PromptLogprobs bool
 }
 
 // FinishReason says why an answer ended.
@@ -108,6 +111,7 @@ type TokenInfo struct {
 type Chunk struct {
 	Text   string      // whole UTF-8 characters, free of stop strings
 	Tokens []TokenInfo // the tokens whose text this is, when Logprobs >= 0
+	Prompt []TokenInfo // in the first chunk, with PromptLogprobs: the prompt's tokens; the first one's Logprob is NaN
 	Finish FinishReason
 	Usage  Usage // so far
 }

@@ -37,7 +37,10 @@ func (e *Engine) validate(req Request) error {
 	if err := e.validatePrompt(req.Prompt); err != nil {
 		return err
 	}
-	if req.MaxTokens < 1 {
+	if req.PromptLogprobs && req.Logprobs < 0 {
+		return &ParameterError{Field: "logprobs", Reason: "none are asked for, but those of the prompt are"}
+	}
+	if req.MaxTokens < 0 || (req.MaxTokens == 0 && !req.PromptLogprobs) {
 		return &ParameterError{Field: "max_tokens", Reason: fmt.Sprintf("%d, want at least 1", req.MaxTokens)}
 	}
 	if req.Logprobs < -1 || req.Logprobs > MaxLogprobs {
