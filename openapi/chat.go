@@ -8,15 +8,30 @@ import (
 
 // Message is one turn of a chat. Text parts of a message are joined by line breaks.
 type Message struct {
-	Role    string // "system", "user" or "assistant"; a developer message counts as system
-	Content string
-	Name    string // of the speaker; templates may use it
+	Role       string // "system", "user", "assistant" or "tool"; a developer message counts as system
+	Content    string
+	Name       string     // of the speaker; templates may use it
+	ToolCalls  []ToolCall // of an assistant message
+	ToolCallID string     // of a tool message: the call that it answers
+}
+
+// ToolCall is a call that the model asked for.
+type ToolCall struct {
+	ID       string       `json:"id"`
+	Type     string       `json:"type"` // "function"
+	Function FunctionCall `json:"function"`
+}
+
+// FunctionCall names a function and its arguments.
+type FunctionCall struct {
+	Name      string `json:"name"`
+	Arguments string `json:"arguments"` // JSON, as the model wrote it
 }
 
 // ChatRequest is the body of POST /v1/chat/completions.
 type ChatRequest struct {
 	Common
-	Messages    []Message
+	Turn
 	Logprobs    bool
 	TopLogprobs int // alternatives per token, 0 to MaxTopLogprobs
 }
@@ -24,10 +39,15 @@ type ChatRequest struct {
 // DecodeChat reads the body of POST /v1/chat/completions. The error is an *Error.
 func DecodeChat(body []byte) (*ChatRequest, error) {
 	f := parseBody(body)
-	req := &ChatRequest{Common: newCommon()}
+	req := &ChatRequest{Common: newCommon(), Turn: newTurn()}
 	req.read(f)
 	readMaxCompletionTokens(f, &req.Common)
 	req.Messages = readMessages(f)
+	req.readTools(f, true)
+	req.Format = readFormat(f, "response_format", true)
+	if req.Grammar != "" && (req.Format.Type != FormatText || req.ToolChoice.Mode != ToolsNone) {
+		f.refuse("grammar", CodeInvalidValue, "grammar cannot be combined with response_format or tools")
+	}
 	f.boolean("logprobs", &req.Logprobs)
 	f.count("top_logprobs", 0, MaxTopLogprobs, &req.TopLogprobs)
 	if _, asked := f.get("top_logprobs"); asked && !req.Logprobs {
@@ -54,12 +74,8 @@ func readMaxCompletionTokens(f *fields, c *Common) {
 
 // refuseUnsupportedChat names every field of OpenAI's chat API that would change the answer and cannot be honoured.
 func refuseUnsupportedChat(f *fields) {
-	f.only("tools", "this server calls no tools", "[]")
-	f.only("tool_choice", "this server calls no tools", `"none"`, `"auto"`)
-	f.only("functions", "this server calls no functions", "[]")
-	f.only("function_call", "this server calls no functions", `"none"`, `"auto"`)
-	f.only("parallel_tool_calls", "this server calls no tools", "true", "false")
-	f.only("response_format", "answers are plain text", `{"type":"text"}`)
+	f.only("functions", "it is the old name of tools", "[]")
+	f.only("function_call", "it is the old name of tool_choice", `"none"`, `"auto"`)
 	f.only("modalities", "answers are text", `["text"]`)
 	f.only("audio", "answers are text")
 	f.only("prediction", "answers are not predicted")
@@ -97,48 +113,99 @@ func readMessage(raw json.RawMessage, path string) (Message, *Error) {
 	f.require("role")
 	f.str("role", 32, &m.Role)
 	switch m.Role {
-	case "system", "user", "assistant":
+	case "system", "user":
+	case "assistant":
+		m.ToolCalls = readToolCalls(f)
+		f.only("audio", "answers are text")
+		f.only("refusal", "answers are text", `""`)
+	case "tool":
+		f.require("tool_call_id")
+		f.str("tool_call_id", maxIdentifierSize, &m.ToolCallID)
+		f.checkText("tool_call_id", m.ToolCallID)
 	case "developer":
 		m.Role = "system"
-	case "tool", "function":
-		f.refuse("role", CodeUnsupported, "%srole is %q: this server calls no tools", f.path, m.Role)
+	case "function":
+		f.refuse("role", CodeUnsupported, "%srole is %q: it is the old name of tool", f.path, m.Role)
 	default:
-		f.refuse("role", CodeInvalidValue, "%srole is %q, want system, developer, user or assistant", f.path, m.Role)
+		f.refuse("role", CodeInvalidValue, "%srole is %q, want system, developer, user, assistant or tool", f.path, m.Role)
 	}
 	f.str("name", maxIdentifierSize, &m.Name)
 	f.checkText("name", m.Name)
-	for _, name := range []string{"tool_calls", "function_call", "tool_call_id", "audio"} {
-		f.only(name, "this server calls no tools and speaks no audio", "[]")
+	f.only("function_call", "it is the old name of tool_calls")
+	if m.Role != "assistant" {
+		f.only("tool_calls", "only assistant messages have them", "[]")
 	}
-	f.require("content")
+	if len(m.ToolCalls) == 0 {
+		f.require("content")
+	}
 	m.Content = readContent(f)
 	return m, f.err
 }
 
-// readContent reads a message's content: a string, or an array of text parts.
-func readContent(f *fields) string {
-	raw, ok := f.get("content")
+func readToolCalls(f *fields) []ToolCall {
+	var calls []ToolCall
+	for i, element := range f.array("tool_calls", 0, MaxToolCalls) {
+		call := &fields{path: fmt.Sprintf("%stool_calls[%d].", f.path, i)}
+		if f.err = call.parse(element); f.err != nil {
+			return nil
+		}
+		c := ToolCall{Type: "function"}
+		call.only("type", "only calls of functions are", `"function"`)
+		call.require("id")
+		call.str("id", maxIdentifierSize, &c.ID)
+		call.checkText("id", c.ID)
+		call.require("function")
+		if function, ok := call.object("function"); ok {
+			readFunctionCall(function, &c.Function)
+			call.err = function.err
+		}
+		if f.err = call.err; f.err != nil {
+			return nil
+		}
+		calls = append(calls, c)
+	}
+	return calls
+}
+
+func readFunctionCall(f *fields, into *FunctionCall) {
+	f.require("name")
+	f.str("name", maxIdentifierSize, &into.Name)
+	f.checkText("name", into.Name)
+	f.require("arguments")
+	f.text("arguments", &into.Arguments)
+}
+
+// readContent reads a message's content.
+func readContent(f *fields) string { return f.contentOf("content", "text") }
+
+// contentOf reads a string, or an array of text parts of the given types.
+func (f *fields) contentOf(name string, types ...string) string {
+	raw, ok := f.get(name)
 	if !ok {
 		return ""
 	}
 	if kindOf(raw) == "a string" {
 		var text string
-		f.text("content", &text)
+		f.text(name, &text)
 		return text
 	}
 	if kindOf(raw) != "an array" {
-		f.wrongType("content", raw, "a string or an array of text parts")
+		f.wrongType(name, raw, "a string or an array of text parts")
 		return ""
 	}
-	elements := f.array("content", 1, MaxParts)
+	accepted := make([]string, len(types))
+	for i, kind := range types {
+		accepted[i] = `"` + kind + `"`
+	}
+	elements := f.array(name, 1, MaxParts)
 	texts := make([]string, len(elements))
 	for i, element := range elements {
-		part := &fields{path: fmt.Sprintf("%scontent[%d].", f.path, i)}
+		part := &fields{path: fmt.Sprintf("%s%s[%d].", f.path, name, i)}
 		if f.err = part.parse(element); f.err != nil {
 			return ""
 		}
 		part.require("type")
-		part.only("type", "only text parts are", `"text"`)
+		part.only("type", "only text parts are", accepted...)
 		part.require("text")
 		part.text("text", &texts[i])
 		if f.err = part.err; f.err != nil {
@@ -169,9 +236,10 @@ type ChatChoice struct {
 
 // ChatMessage is the model's turn.
 type ChatMessage struct {
-	Role    string  `json:"role"`
-	Content string  `json:"content"`
-	Refusal *string `json:"refusal"`
+	Role      string     `json:"role"`
+	Content   *string    `json:"content"` // null when the model only calls tools
+	Refusal   *string    `json:"refusal"`
+	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
 }
 
 // ChatChunk is one event of a streamed chat.
@@ -195,8 +263,23 @@ type ChatChunkChoice struct {
 
 // ChatDelta is the part of the message that is new; the first one of a choice carries the role.
 type ChatDelta struct {
-	Role    string  `json:"role,omitempty"`
-	Content *string `json:"content,omitempty"`
+	Role      string          `json:"role,omitempty"`
+	Content   *string         `json:"content,omitempty"`
+	ToolCalls []ToolCallDelta `json:"tool_calls,omitempty"`
+}
+
+// ToolCallDelta is the part of a call that is new; the first one of a call carries its id and name.
+type ToolCallDelta struct {
+	Index    int           `json:"index"` // among the calls of the answer
+	ID       string        `json:"id,omitempty"`
+	Type     string        `json:"type,omitempty"`
+	Function FunctionDelta `json:"function"`
+}
+
+// FunctionDelta is the part of a function call that is new.
+type FunctionDelta struct {
+	Name      string `json:"name,omitempty"`
+	Arguments string `json:"arguments"`
 }
 
 // ChatLogprobs lists the tokens of an answer with their log probabilities.

@@ -15,7 +15,8 @@ type Prompt struct {
 type CompletionRequest struct {
 	Common
 	Prompts  []Prompt
-	Echo     bool // the answer begins with the prompt
+	Echo     bool // the answer begins with the prompt, and with Logprobs its tokens are listed too
+	NoAnswer bool // max_tokens is 0: only the echo is wanted
 	Logprobs int  // alternatives per token, 0 to MaxTextLogprobs; -1: none asked
 }
 
@@ -23,13 +24,11 @@ type CompletionRequest struct {
 func DecodeCompletion(body []byte) (*CompletionRequest, error) {
 	f := parseBody(body)
 	req := &CompletionRequest{Common: newCommon(), Logprobs: -1}
-	req.read(f)
-	req.Prompts = readPrompts(f)
 	f.boolean("echo", &req.Echo)
+	req.readNoAnswer(f)
+	req.read(f)
+	req.Prompts = readPrompts(f, "prompt", MaxChoices)
 	f.count("logprobs", 0, MaxTextLogprobs, &req.Logprobs)
-	if req.Echo && req.Logprobs >= 0 {
-		f.refuse("echo", CodeUnsupported, "echo together with logprobs is not supported: prompts have no log probabilities yet")
-	}
 	f.only("suffix", "text cannot be inserted before a suffix", `""`)
 	if raw, ok := f.get("best_of"); ok {
 		best := req.N
@@ -47,29 +46,38 @@ func DecodeCompletion(body []byte) (*CompletionRequest, error) {
 	return req, nil
 }
 
-// readPrompts reads prompt: a string, an array of strings, an array of tokens, or an array of such arrays.
-func readPrompts(f *fields) []Prompt {
-	f.require("prompt")
-	raw, ok := f.get("prompt")
+// readNoAnswer takes a max_tokens of 0 out of the way, which is only good for an echo.
+func (r *CompletionRequest) readNoAnswer(f *fields) {
+	raw, ok := f.get("max_tokens")
+	if value, isInteger := parseInteger(raw); ok && r.Echo && isInteger && value == 0 {
+		r.NoAnswer = true
+		delete(f.members, "max_tokens")
+	}
+}
+
+// readPrompts reads prompt, or another field of its kind with at most most texts: a string, an array of strings, an array of tokens, or an array of such arrays.
+func readPrompts(f *fields, field string, most int) []Prompt {
+	f.require(field)
+	raw, ok := f.get(field)
 	if !ok {
 		return nil
 	}
 	if kindOf(raw) == "a string" {
 		var text string
-		f.text("prompt", &text)
+		f.text(field, &text)
 		return []Prompt{{Text: text}}
 	}
 	if kindOf(raw) != "an array" {
-		f.wrongType("prompt", raw, "a string, an array of strings or tokens, or an array of arrays of tokens")
+		f.wrongType(field, raw, "a string, an array of strings or tokens, or an array of arrays of tokens")
 		return nil
 	}
 	if elements := firstOf(raw); kindOf(elements) == "a number" {
-		return []Prompt{{Tokens: f.tokens("prompt", raw)}}
+		return []Prompt{{Tokens: f.tokens(field, raw)}}
 	}
-	elements := f.array("prompt", 1, MaxChoices)
+	elements := f.array(field, 1, most)
 	prompts := make([]Prompt, len(elements))
 	for i, element := range elements {
-		name := fmt.Sprintf("prompt[%d]", i)
+		name := fmt.Sprintf("%s[%d]", field, i)
 		switch kindOf(element) {
 		case "a string":
 			if json.Unmarshal(element, &prompts[i].Text) != nil {
@@ -118,13 +126,13 @@ type CompletionChoice struct {
 	Index        int           `json:"index"`
 	Text         string        `json:"text"`
 	Logprobs     *TextLogprobs `json:"logprobs"`
-	FinishReason *string       `json:"finish_reason"`
+	FinishReason *string       `json:"finish_reason"` // "stop", "length" or, while it goes on, null
 }
 
 // TextLogprobs lists tokens with their log probabilities in the older, parallel form.
 type TextLogprobs struct {
 	Tokens        []string             `json:"tokens"`
-	TokenLogprobs []float64            `json:"token_logprobs"`
+	TokenLogprobs []*float64           `json:"token_logprobs"` // null for the first token of a prompt, which nothing precedes
 	TopLogprobs   []map[string]float64 `json:"top_logprobs"`
 	TextOffset    []int                `json:"text_offset"` // characters from the beginning of the choice's text
 }

@@ -17,8 +17,11 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &ChatRequest{
-		Common:   Common{N: 1, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1},
-		Messages: []Message{{Role: "user"}},
+		Common: Common{N: 1, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1},
+		Turn: Turn{
+			Messages: []Message{{Role: "user"}}, ParallelToolCalls: true,
+			ToolChoice: ToolChoice{Mode: ToolsNone}, Format: ResponseFormat{Type: FormatText},
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("request differs (-want +got):\n%s", diff)
@@ -90,6 +93,8 @@ func FuzzDecodeChat(f *testing.F) {
 		`{"messages":[{"role":"user","content":"é"}],"n":2,"stop":["a","b"],"logit_bias":{"1":-100},"seed":-5,"top_k":-1,"logprobs":true,"top_logprobs":20}`,
 		`{"messages":[{"role":"user","content":"a"}],"max_tokens":1,"max_completion_tokens":1,"temperature":0,"top_p":0.5,"min_p":0,"typical_p":1,"repetition_penalty":1}`,
 		`{"messages":[],"tools":[{}],"response_format":{"type":"json_object"},"audio":{}}`,
+		`{"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"c","content":"4"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"},"strict":true}}],"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false}`,
+		`{"messages":[{"role":"user","content":"a"}],"response_format":{"type":"json_schema","json_schema":{"name":"s","schema":{}}}}`, `{"messages":[{"role":"user","content":"a"}],"grammar":"root ::= \"a\""}`,
 		`{"messages":[{"role":"user","content":null}]}`, `{"a":[[[[[[[[]]]]]]]]}`, `[]`, `{`, ``, `"`, "\xff",
 	} {
 		f.Add([]byte(seed))
@@ -102,13 +107,40 @@ func FuzzDecodeChat(f *testing.F) {
 
 func FuzzDecodeCompletion(f *testing.F) {
 	for _, seed := range []string{
-		`{"prompt":"a","echo":true,"best_of":1}`, `{"prompt":["a","b"],"n":3,"logprobs":5}`, `{"prompt":[1,2,3],"suffix":""}`,
+		`{"prompt":"a","echo":true,"best_of":1}`, `{"prompt":[1,2],"echo":true,"logprobs":1,"max_tokens":0}`, `{"prompt":"a","max_tokens":0}`, `{"prompt":["a","b"],"n":3,"logprobs":5}`, `{"prompt":[1,2,3],"suffix":""}`,
 		`{"prompt":[[1],[2]],"stop":"x","max_tokens":5}`, `{"prompt":[1,"a"]}`, `{"prompt":[ ]}`, `{"prompt":[1.0]}`, `{"prompt":[1,null]}`, `{"prompt":{}}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	fuzzDecode(f, "/v1/completions", func(body []byte) error {
 		_, err := DecodeCompletion(body)
+		return err
+	})
+}
+
+func FuzzDecodeResponse(f *testing.F) {
+	for _, seed := range []string{
+		`{"input":"Hi","instructions":"Be brief","stream":true,"text":{"format":{"type":"json_schema","name":"a","schema":{"type":"object"},"strict":true}}}`,
+		`{"input":[{"role":"user","content":[{"type":"input_text","text":"Hi"}]},{"type":"function_call","call_id":"call_1","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"call_1","output":"4"}]}`,
+		`{"input":"a","tools":[{"type":"function","name":"f","parameters":{"type":"object"}}],"tool_choice":{"type":"function","name":"f"},"metadata":{"a":"b"},"user":"u"}`,
+		`{"input":[],"store":true}`, `{"input":[{"type":"reasoning"}],"tools":[{"type":"web_search"}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	fuzzDecode(f, "/v1/responses", func(body []byte) error {
+		_, err := DecodeResponse(body)
+		return err
+	})
+}
+
+func FuzzDecodeEmbedding(f *testing.F) {
+	for _, seed := range []string{
+		`{"input":"a","encoding_format":"base64"}`, `{"input":["a","b"],"user":"u"}`, `{"input":[[1],[2,3]]}`, `{"input":[],"dimensions":3}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	fuzzDecode(f, "/v1/embeddings", func(body []byte) error {
+		_, err := DecodeEmbedding(body)
 		return err
 	})
 }

@@ -98,6 +98,7 @@ func DecodeDetokenize(body []byte) (*DetokenizeRequest, error) {
 type ApplyTemplateRequest struct {
 	Model               ModelName // optional
 	Messages            []Message
+	Tools               []Tool
 	AddGenerationPrompt bool // end with the beginning of the model's turn; true unless said otherwise
 }
 
@@ -113,8 +114,12 @@ func DecodeApplyTemplate(body []byte) (*ApplyTemplateRequest, error) {
 	common.readModel(f)
 	req := &ApplyTemplateRequest{Model: common.Model, AddGenerationPrompt: true}
 	req.Messages = readMessages(f)
+	turn := newTurn()
+	turn.readTools(f, true)
+	if req.Tools = turn.Tools; turn.ToolChoice.Mode == ToolsNone {
+		req.Tools = nil
+	}
 	f.boolean("add_generation_prompt", &req.AddGenerationPrompt)
-	f.only("tools", "this server calls no tools", "[]")
 	if f.err != nil {
 		return nil, f.err
 	}

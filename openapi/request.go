@@ -41,6 +41,7 @@ type Common struct {
 	Seed              *int64          // nil: the server draws one
 	Stop              []string
 	IgnoreEOS         bool
+	Grammar           string // GBNF that the answer is held to; empty: none
 }
 
 // newCommon has OpenAI's defaults.
@@ -54,6 +55,11 @@ func (c *Common) read(f *fields) {
 	f.boolean("stream", &c.Stream)
 	c.readStreamOptions(f)
 	f.count("max_tokens", 1, MaxTokensAsked, &c.MaxTokens)
+	c.readSampling(f)
+}
+
+// readSampling reads how tokens are chosen and when an answer ends.
+func (c *Common) readSampling(f *fields) {
 	f.number("temperature", 0, 2, &c.Temperature)
 	f.number("top_p", 0, 1, &c.TopP)
 	f.count("top_k", -1, math.MaxInt32, &c.TopK)
@@ -76,7 +82,8 @@ func (c *Common) read(f *fields) {
 	for _, name := range []string{"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"} {
 		f.str(name, maxIdentifierSize, &ignored) // they do not change the answer
 	}
-	f.only("grammar", "answers cannot be held to a grammar yet", `""`)
+	f.str("grammar", MaxGrammarBytes, &c.Grammar)
+	f.checkText("grammar", c.Grammar)
 }
 
 func (c *Common) readModel(f *fields) {

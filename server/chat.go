@@ -17,63 +17,100 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	if err := j.acquire(req.Model); err != nil {
-		return err
-	}
-	prompt, err := chatPrompt(j.variant, req.Messages)
-	if err != nil {
-		return err
-	}
 	logprobs := -1
 	if req.Logprobs {
 		logprobs = req.TopLogprobs
 	}
-	submit, err := requests(j.variant, "messages", prompt, &req.Common, logprobs)
+	prepare := func() (<-chan event, error) {
+		submit, err := turnRequest(j.variant, &req.Turn, &req.Common, turnFields{"messages", "response_format"})
+		if err != nil {
+			return nil, err
+		}
+		submit.Logprobs = logprobs
+		return j.run([]infer.Request{submit}, req.N, "messages")
+	}
+	parsers := func() []callParser { return newCallParsers(j.variant, &req.Turn, req.N) }
+	if req.Stream {
+		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
+			return &chatStream{
+				head: s.newHead("chatcmpl-", j.variant), out: out, logprobs: req.Logprobs, usage: req.IncludeUsage, parsers: parsers(),
+			}
+		})
+	}
+	if err := j.acquire(c, req.Model); err != nil {
+		return err
+	}
+	events, err := prepare()
 	if err != nil {
 		return err
 	}
-	events, err := j.run(c, submit, req.N)
-	if err != nil {
-		return promptField(err, "messages")
-	}
-	head := s.newHead("chatcmpl-", j.variant)
-	if req.Stream {
-		j.stream(c, events, func(out eventStream) streamSink {
-			return &chatStream{head: head, out: out, logprobs: req.Logprobs, usage: req.IncludeUsage}
-		})
-		return nil
-	}
-	answer := newChatAnswer(req.N, req.Logprobs)
+	answer := newChatAnswer(parsers(), req.Logprobs)
 	if err := j.consume(events, answer, nil); err != nil {
 		return err
 	}
+	head := s.newHead("chatcmpl-", j.variant)
 	return writeJSON(c, openapi.ChatResponse{
 		ID: head.id, Object: "chat.completion", Created: head.created, Model: head.model,
 		Choices: answer.choices(), Usage: j.tally.total(), SystemFingerprint: head.fingerprint,
 	})
 }
 
-// chatPrompt turns messages into the tokens of a prompt that ends with the beginning of the model's turn.
-func chatPrompt(v Variant, messages []openapi.Message) ([]infer.Token, error) {
-	sizeBytes := 0
-	for _, m := range messages {
-		sizeBytes += len(m.Content)
+// turnFields are the names that an endpoint gives to fields of a turn, for errors.
+type turnFields struct{ messages, format string }
+
+// turnRequest makes the engine's request for a turn.
+func turnRequest(v Variant, turn *openapi.Turn, common *openapi.Common, fields turnFields) (infer.Request, error) {
+	prompt, err := turnPrompt(v, turn, fields.messages)
+	if err != nil {
+		return infer.Request{}, promptField(err, fields.messages)
 	}
-	if err := checkBytes(v, "messages", sizeBytes); err != nil {
+	request, err := request(v, fields.messages, prompt, common)
+	if err != nil || request.Grammar != "" {
+		return request, err
+	}
+	request.Grammar, err = answerGrammar(v, turn, fields.format)
+	return request, err
+}
+
+// turnPrompt turns messages into the tokens of a prompt that ends with the beginning of the model's turn.
+func turnPrompt(v Variant, turn *openapi.Turn, field string) ([]infer.Token, error) {
+	sizeBytes := 0
+	for _, m := range turn.Messages {
+		sizeBytes += len(m.Content)
+		for _, call := range m.ToolCalls {
+			sizeBytes += len(call.Function.Arguments)
+		}
+	}
+	if err := checkBytes(v, field, sizeBytes); err != nil {
 		return nil, err
 	}
-	rendered, err := v.RenderChat(messages, true)
+	tools := turn.Tools
+	if turn.ToolChoice.Mode == openapi.ToolsNone {
+		tools = nil
+	}
+	rendered, err := renderTurn(v, turn.Messages, tools, true)
 	if err != nil {
 		return nil, err
 	}
-	return tokenize(v, "messages", rendered)
+	return tokenize(v, field, rendered)
 }
 
-// run names the variant in the response's header and submits the requests.
-func (j *job) run(c *fiber.Ctx, submit []infer.Request, n int) (<-chan event, error) {
-	c.Set(headerVariant, j.variant.Name())
-	j.tally = newTally(j.started, len(submit), n)
-	return j.start(submit)
+// newCallParsers makes a parser for each answer to a turn.
+func newCallParsers(v Variant, turn *openapi.Turn, n int) []callParser {
+	parsers := make([]callParser, n)
+	if turn.ToolChoice.Mode != openapi.ToolsNone {
+		for i := range parsers {
+			parsers[i].syntax = syntaxOf(v.ToolSyntax())
+		}
+	}
+	return parsers
+}
+
+// run submits n answers to each of the requests; field names the prompt in errors.
+func (j *job) run(submit []infer.Request, n int, field string) (<-chan event, error) {
+	j.tally = newTally(j.started, len(submit)*n, n)
+	events, err := j.start(submit, n)
+	return events, promptField(err, field)
 }
 
 // head is what all events of a response have in common.
@@ -93,26 +130,56 @@ func (s *Server) newHead(prefix string, v Variant) head {
 	}
 }
 
+// parts turns a chunk into text and pieces of calls; the last chunk brings what the parser held back.
+func (p *callParser) parts(chunk infer.Chunk) []part {
+	out := p.feed(chunk.Text)
+	if chunk.Finish != "" {
+		out = append(out, p.end()...)
+	}
+	return out
+}
+
+// finishReason is the reason as clients know it; a call that was cut off does not count as one.
+func (p *callParser) finishReason(reason infer.FinishReason) string {
+	if p.calls > 0 && reason == infer.FinishStop {
+		return "tool_calls"
+	}
+	return string(reason)
+}
+
 // chatAnswer collects the choices of a chat that is not streamed.
 type chatAnswer struct {
+	parsers  []callParser
 	text     []strings.Builder
+	calls    [][]openapi.ToolCall
 	tokens   [][]openapi.TokenLogprob
-	finish   []infer.FinishReason
+	finish   []string
 	logprobs bool
 }
 
-func newChatAnswer(n int, logprobs bool) *chatAnswer {
+func newChatAnswer(parsers []callParser, logprobs bool) *chatAnswer {
+	n := len(parsers)
 	return &chatAnswer{
-		text: make([]strings.Builder, n), tokens: make([][]openapi.TokenLogprob, n),
-		finish: make([]infer.FinishReason, n), logprobs: logprobs,
+		parsers: parsers, text: make([]strings.Builder, n), calls: make([][]openapi.ToolCall, n),
+		tokens: make([][]openapi.TokenLogprob, n), finish: make([]string, n), logprobs: logprobs,
 	}
 }
 
 func (a *chatAnswer) open(int) error { return nil }
 
 func (a *chatAnswer) chunk(choice int, chunk infer.Chunk) error {
-	a.text[choice].WriteString(chunk.Text)
-	a.finish[choice] = chunk.Finish
+	for _, part := range a.parsers[choice].parts(chunk) {
+		switch {
+		case part.call < 0:
+			a.text[choice].WriteString(part.text)
+		case part.id != "":
+			call := openapi.ToolCall{ID: part.id, Type: "function", Function: openapi.FunctionCall{Name: part.name}}
+			a.calls[choice] = append(a.calls[choice], call)
+		default:
+			a.calls[choice][part.call].Function.Arguments += part.arguments
+		}
+	}
+	a.finish[choice] = a.parsers[choice].finishReason(chunk.Finish)
 	if a.logprobs {
 		a.tokens[choice] = append(a.tokens[choice], tokenLogprobs(chunk.Tokens)...)
 	}
@@ -122,11 +189,11 @@ func (a *chatAnswer) chunk(choice int, chunk infer.Chunk) error {
 func (a *chatAnswer) choices() []openapi.ChatChoice {
 	out := make([]openapi.ChatChoice, len(a.text))
 	for i := range out {
-		out[i] = openapi.ChatChoice{
-			Index:        i,
-			Message:      openapi.ChatMessage{Role: "assistant", Content: a.text[i].String()},
-			FinishReason: string(a.finish[i]),
+		message := openapi.ChatMessage{Role: "assistant", ToolCalls: a.calls[i]}
+		if text := a.text[i].String(); text != "" || len(a.calls[i]) == 0 {
+			message.Content = &text
 		}
+		out[i] = openapi.ChatChoice{Index: i, Message: message, FinishReason: a.finish[i]}
 		if a.logprobs {
 			out[i].Logprobs = &openapi.ChatLogprobs{Content: append([]openapi.TokenLogprob{}, a.tokens[i]...)}
 		}
@@ -138,6 +205,7 @@ func (a *chatAnswer) choices() []openapi.ChatChoice {
 type chatStream struct {
 	head
 	out      eventStream
+	parsers  []callParser
 	logprobs bool
 	usage    bool
 }
@@ -156,9 +224,14 @@ func (s *chatStream) open(choice int) error {
 }
 
 func (s *chatStream) chunk(choice int, chunk infer.Chunk) error {
-	if chunk.Text != "" || (s.logprobs && len(chunk.Tokens) > 0) {
-		out := openapi.ChatChunkChoice{Index: choice, Delta: openapi.ChatDelta{Content: &chunk.Text}}
-		if s.logprobs {
+	parser := &s.parsers[choice]
+	parts := parser.parts(chunk)
+	if len(parts) == 0 && s.logprobs && len(chunk.Tokens) > 0 {
+		parts = []part{{call: -1}} // somebody has to carry the tokens
+	}
+	for i, part := range parts {
+		out := openapi.ChatChunkChoice{Index: choice, Delta: chatDelta(part)}
+		if s.logprobs && i == 0 {
 			out.Logprobs = &openapi.ChatLogprobs{Content: tokenLogprobs(chunk.Tokens)}
 		}
 		if err := s.send([]openapi.ChatChunkChoice{out}, nil); err != nil {
@@ -168,13 +241,30 @@ func (s *chatStream) chunk(choice int, chunk infer.Chunk) error {
 	if chunk.Finish == "" {
 		return nil
 	}
-	reason := string(chunk.Finish)
+	reason := parser.finishReason(chunk.Finish)
 	return s.send([]openapi.ChatChunkChoice{{Index: choice, FinishReason: &reason}}, nil)
 }
 
-func (s *chatStream) finish(usage openapi.Usage) error {
-	if !s.usage {
-		return nil
+func chatDelta(p part) openapi.ChatDelta {
+	if p.call < 0 {
+		return openapi.ChatDelta{Content: &p.text}
 	}
-	return s.send([]openapi.ChatChunkChoice{}, &usage)
+	call := openapi.ToolCallDelta{Index: p.call, ID: p.id, Function: openapi.FunctionDelta{Name: p.name, Arguments: p.arguments}}
+	if p.id != "" {
+		call.Type = "function"
+	}
+	return openapi.ChatDelta{ToolCalls: []openapi.ToolCallDelta{call}}
+}
+
+func (s *chatStream) finish(usage openapi.Usage) error {
+	if s.usage {
+		if err := s.send([]openapi.ChatChunkChoice{}, &usage); err != nil {
+			return err
+		}
+	}
+	return s.out.done()
+}
+
+func (s *chatStream) fail(body *openapi.Error) error {
+	return s.out.data(openapi.ErrorBody{Error: body})
 }

@@ -26,7 +26,7 @@ func TestChat(t *testing.T) {
 	got := s.post("/v1/chat/completions", `{"model":"tiny","messages":[{"role":"developer","content":"Be nice"},{"role":"user","content":[{"type":"text","text":"Hi"},{"type":"text","text":"you"}]}],"seed":7,"max_tokens":99999}`)
 	var chat openapi.ChatResponse
 	got.decode(t, &chat)
-	if got.status != 200 || len(chat.Choices) != 1 || chat.Choices[0].Message.Content != "Hello, wörld!" || chat.Choices[0].FinishReason != "stop" {
+	if got.status != 200 || len(chat.Choices) != 1 || *chat.Choices[0].Message.Content != "Hello, wörld!" || chat.Choices[0].FinishReason != "stop" {
 		t.Fatalf("status %d, body %s", got.status, got.body)
 	}
 	if chat.Model != "tiny@0.2" || got.header.Get("x-prunellm-variant") != "tiny@0.2" {
@@ -83,10 +83,10 @@ func TestChatChoices(t *testing.T) {
 	s.post("/v1/chat/completions", `{`+hi+`,"seed":5}`).decode(t, &one)
 	s.post("/v1/chat/completions", body).decode(t, &three)
 	s.post("/v1/chat/completions", body).decode(t, &again)
-	if len(three.Choices) != 3 || three.Choices[0].Message != one.Choices[0].Message {
+	if len(three.Choices) != 3 || *three.Choices[0].Message.Content != *one.Choices[0].Message.Content {
 		t.Fatalf("choices %+v, the first should be %+v", three.Choices, one.Choices[0])
 	}
-	if three.Choices[1].Message == three.Choices[0].Message || three.Choices[1].Message == three.Choices[2].Message {
+	if *three.Choices[1].Message.Content == *three.Choices[0].Message.Content || *three.Choices[1].Message.Content == *three.Choices[2].Message.Content {
 		t.Error("choices share a seed")
 	}
 	if diff := cmp.Diff(three.Choices, again.Choices); diff != "" {

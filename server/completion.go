@@ -17,27 +17,30 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	if err := j.acquire(req.Model); err != nil {
-		return err
+	var echo []string
+	prepare := func() (events <-chan event, err error) {
+		var submit []infer.Request
+		if submit, echo, err = completionRequests(j.variant, req); err != nil {
+			return nil, err
+		}
+		return j.run(submit, req.N, "prompt")
 	}
-	submit, echo, err := j.completionRequests(req)
-	if err != nil {
-		return err
-	}
-	events, err := j.run(c, submit, req.N)
-	if err != nil {
-		return promptField(err, "prompt")
-	}
-	texts := &textSink{head: s.newHead("cmpl-", j.variant), echo: echo, logprobs: req.Logprobs >= 0, usage: req.IncludeUsage}
-	texts.offset = make([]int, len(submit))
 	if req.Stream {
-		j.stream(c, events, func(out eventStream) streamSink {
+		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
+			texts := newTextSink(s.newHead("cmpl-", j.variant), req, echo)
 			texts.out = out
 			return texts
 		})
-		return nil
 	}
-	answer := newTextAnswer(texts, len(submit))
+	if err := j.acquire(c, req.Model); err != nil {
+		return err
+	}
+	events, err := prepare()
+	if err != nil {
+		return err
+	}
+	texts := newTextSink(s.newHead("cmpl-", j.variant), req, echo)
+	answer := newTextAnswer(texts)
 	if err := j.consume(events, answer, nil); err != nil {
 		return err
 	}
@@ -45,32 +48,32 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, texts.response(answer.choices(), &usage))
 }
 
-// completionRequests makes the engine's requests for all prompts, and the text that each choice begins with.
-func (j *job) completionRequests(req *openapi.CompletionRequest) (submit []infer.Request, echo []string, err error) {
+// completionRequests makes the engine's request for each prompt, and the text that each choice begins with.
+func completionRequests(v Variant, req *openapi.CompletionRequest) (submit []infer.Request, echo []string, err error) {
 	for i, prompt := range req.Prompts {
 		field := "prompt"
 		if len(req.Prompts) > 1 {
 			field = fmt.Sprintf("prompt[%d]", i)
 		}
-		var tokens []infer.Token
-		if prompt.Tokens != nil {
-			tokens, err = givenTokens(j.variant, field, prompt.Tokens)
-		} else {
-			tokens, err = tokenize(j.variant, field, prompt.Text)
-		}
+		tokens, err := promptTokens(v, field, prompt)
 		if err != nil {
 			return nil, nil, err
 		}
-		more, err := requests(j.variant, field, tokens, &req.Common, req.Logprobs)
+		one, err := request(v, field, tokens, &req.Common)
 		if err != nil {
 			return nil, nil, err
 		}
-		submit = append(submit, more...)
+		one.Logprobs = req.Logprobs
+		one.PromptLogprobs = req.Echo && (req.Logprobs >= 0 || req.NoAnswer)
+		if req.NoAnswer {
+			one.MaxTokens, one.Logprobs = 0, max(0, one.Logprobs)
+		}
+		submit = append(submit, one)
 		beginning := ""
 		if req.Echo {
 			beginning = prompt.Text
 			if prompt.Tokens != nil {
-				beginning = text(j.variant, tokens)
+				beginning = text(v, tokens)
 			}
 		}
 		for range req.N {
@@ -80,14 +83,28 @@ func (j *job) completionRequests(req *openapi.CompletionRequest) (submit []infer
 	return submit, echo, nil
 }
 
+// promptTokens are the tokens of a prompt in either form.
+func promptTokens(v Variant, field string, prompt openapi.Prompt) ([]infer.Token, error) {
+	if prompt.Tokens != nil {
+		return givenTokens(v, field, prompt.Tokens)
+	}
+	return tokenize(v, field, prompt.Text)
+}
+
 // textSink writes the chunks of a streamed completion, and knows what one that is collected shares with it.
 type textSink struct {
 	head
 	out      eventStream
-	echo     []string // of each choice
+	echo     []string // of each choice: text that is still to come before what is generated
 	offset   []int    // of each choice: characters of text so far
 	logprobs bool
 	usage    bool
+}
+
+func newTextSink(head head, req *openapi.CompletionRequest, echo []string) *textSink {
+	return &textSink{
+		head: head, echo: echo, offset: make([]int, len(echo)), logprobs: req.Logprobs >= 0, usage: req.IncludeUsage,
+	}
 }
 
 func (s *textSink) response(choices []openapi.CompletionChoice, usage *openapi.Usage) openapi.CompletionResponse {
@@ -97,39 +114,47 @@ func (s *textSink) response(choices []openapi.CompletionChoice, usage *openapi.U
 	}
 }
 
-func (s *textSink) send(choice openapi.CompletionChoice) error {
-	return s.out.data(s.response([]openapi.CompletionChoice{choice}, nil))
-}
+func (s *textSink) open(int) error { return nil }
 
-func (s *textSink) open(choice int) error {
-	if s.echo[choice] == "" {
-		return nil
+// take gives the text of a chunk, after the echo if that is due, and adds its tokens to into.
+func (s *textSink) take(choice int, chunk infer.Chunk, into *openapi.TextLogprobs) string {
+	text := s.echo[choice] + chunk.Text
+	if into != nil {
+		if s.echo[choice] != "" || len(chunk.Prompt) > 0 {
+			appendText(into, chunk.Prompt, 0)
+			s.offset[choice] = utf8.RuneCountInString(s.echo[choice])
+		}
+		s.offset[choice] = appendText(into, chunk.Tokens, s.offset[choice])
 	}
-	s.offset[choice] = utf8.RuneCountInString(s.echo[choice])
-	return s.send(openapi.CompletionChoice{Index: choice, Text: s.echo[choice]})
+	s.echo[choice] = ""
+	return text
 }
 
 func (s *textSink) chunk(choice int, chunk infer.Chunk) error {
-	out := openapi.CompletionChoice{Index: choice, Text: chunk.Text}
+	out := openapi.CompletionChoice{Index: choice}
 	if s.logprobs {
 		out.Logprobs = newTextLogprobs()
-		s.offset[choice] = appendText(out.Logprobs, chunk.Tokens, s.offset[choice])
 	}
+	out.Text = s.take(choice, chunk, out.Logprobs)
 	if chunk.Finish != "" {
 		reason := string(chunk.Finish)
 		out.FinishReason = &reason
-	} else if chunk.Text == "" && len(chunk.Tokens) == 0 {
+	} else if out.Text == "" && len(chunk.Tokens) == 0 {
 		return nil
 	}
-	return s.send(out)
+	return s.out.data(s.response([]openapi.CompletionChoice{out}, nil))
 }
 
 func (s *textSink) finish(usage openapi.Usage) error {
-	if !s.usage {
-		return nil
+	if s.usage {
+		if err := s.out.data(s.response([]openapi.CompletionChoice{}, &usage)); err != nil {
+			return err
+		}
 	}
-	return s.out.data(s.response([]openapi.CompletionChoice{}, &usage))
+	return s.out.done()
 }
+
+func (s *textSink) fail(body *openapi.Error) error { return s.out.data(openapi.ErrorBody{Error: body}) }
 
 // textAnswer collects the choices of a completion that is not streamed.
 type textAnswer struct {
@@ -139,17 +164,15 @@ type textAnswer struct {
 	reason   []string
 }
 
-func newTextAnswer(sink *textSink, choices int) *textAnswer {
-	a := &textAnswer{
+func newTextAnswer(sink *textSink) *textAnswer {
+	choices := len(sink.echo)
+	return &textAnswer{
 		sink: sink, text: make([]strings.Builder, choices),
 		logprobs: make([]*openapi.TextLogprobs, choices), reason: make([]string, choices),
 	}
-	return a
 }
 
 func (a *textAnswer) open(choice int) error {
-	a.text[choice].WriteString(a.sink.echo[choice])
-	a.sink.offset[choice] = utf8.RuneCountInString(a.sink.echo[choice])
 	if a.sink.logprobs {
 		a.logprobs[choice] = newTextLogprobs()
 	}
@@ -157,11 +180,8 @@ func (a *textAnswer) open(choice int) error {
 }
 
 func (a *textAnswer) chunk(choice int, chunk infer.Chunk) error {
-	a.text[choice].WriteString(chunk.Text)
+	a.text[choice].WriteString(a.sink.take(choice, chunk, a.logprobs[choice]))
 	a.reason[choice] = string(chunk.Finish)
-	if a.sink.logprobs {
-		a.sink.offset[choice] = appendText(a.logprobs[choice], chunk.Tokens, a.sink.offset[choice])
-	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -80,11 +81,53 @@ func TestCompletionLogprobs(t *testing.T) {
 	top := map[string]float64{"a": 0, "b": -1}
 	want := &openapi.TextLogprobs{
 		Tokens:        []string{"a", `bytes:\xc3`, `bytes:\xa9`, "b"},
-		TokenLogprobs: []float64{-0.5, -0.5, -0.5, -0.5},
+		TokenLogprobs: floats(-0.5, -0.5, -0.5, -0.5),
 		TopLogprobs:   []map[string]float64{top, top, top, top},
 		TextOffset:    []int{0, 1, 2, 2},
 	}
 	if diff := cmp.Diff(want, completion.Choices[0].Logprobs); diff != "" {
 		t.Errorf("logprobs differ (-want +got):\n%s", diff)
+	}
+}
+
+func floats(values ...float64) []*float64 {
+	out := make([]*float64, len(values))
+	for i := range values {
+		out[i] = &values[i]
+	}
+	return out
+}
+
+// TestPromptLogprobs: what lm-evaluation-harness asks for, the prompt's tokens with or without an answer.
+func TestPromptLogprobs(t *testing.T) {
+	fake := newFake()
+	fake.answer = func(infer.Request) string { return "z" }
+	s := serve(t, fake)
+	want := map[string]*openapi.TextLogprobs{
+		"0": {Tokens: []string{`bytes:\xc3`, `bytes:\xa9`, "b"}, TokenLogprobs: append([]*float64{nil}, floats(-1, -2)...), TextOffset: []int{0, 1, 1}},
+		"1": {Tokens: []string{`bytes:\xc3`, `bytes:\xa9`, "b", "z"}, TokenLogprobs: append([]*float64{nil}, floats(-1, -2, -0.5)...), TextOffset: []int{0, 1, 1, 2}},
+	}
+	for max, want := range want {
+		body := `{"prompt":[195,169,98],"echo":true,"logprobs":0,"max_tokens":` + max
+		var plain openapi.CompletionResponse
+		s.post("/v1/completions", body+"}").decode(t, &plain)
+		got := plain.Choices[0]
+		for i := range got.Logprobs.Tokens {
+			if (got.Logprobs.TopLogprobs[i] == nil) != (i == 0) {
+				t.Errorf("max_tokens %s: alternatives of token %d = %v", max, i, got.Logprobs.TopLogprobs[i])
+			}
+		}
+		got.Logprobs.TopLogprobs = nil
+		if diff := cmp.Diff(want, got.Logprobs); diff != "" {
+			t.Errorf("max_tokens %s: logprobs differ (-want +got):\n%s", max, diff)
+		}
+		text := "éb" + strings.Repeat("z", len(want.Tokens)-3)
+		if got.Text != text || *got.FinishReason != "length" {
+			t.Errorf("max_tokens %s: text %q, finish %s", max, got.Text, *got.FinishReason)
+		}
+		stream := s.post("/v1/completions", body+`,"stream":true}`)
+		if first := string(events(t, stream.body)[0]); !strings.Contains(first, `"text":"`+text) || !strings.Contains(first, `[null,-1,-2`) {
+			t.Errorf("max_tokens %s: stream begins with %s", max, first)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,16 +28,19 @@ type fakeModels struct {
 	submit   func(r infer.Request) error
 	acquire  func(ctx context.Context, name openapi.ModelName) error
 	status   Status
+	syntax   ToolSyntax
+	context  int // tokens
 	panicAt  int // token at which a generation panics; 0: never
 	acquired atomic.Int64
 	released atomic.Int64
 
 	mu       sync.Mutex
 	requests []infer.Request
+	together atomic.Int64 // calls of SubmitN
 	running  atomic.Int64
 }
 
-func newFake() *fakeModels { return &fakeModels{status: Status{Ready: true}} }
+func newFake() *fakeModels { return &fakeModels{status: Status{Ready: true}, context: fakeContext} }
 
 func (m *fakeModels) Acquire(ctx context.Context, name openapi.ModelName) (Variant, error) {
 	if m.acquire != nil {
@@ -80,7 +84,7 @@ type fakeVariant struct {
 
 func (v *fakeVariant) Name() string     { return v.name }
 func (v *fakeVariant) VocabSize() int   { return fakeVocab }
-func (v *fakeVariant) ContextSize() int { return fakeContext }
+func (v *fakeVariant) ContextSize() int { return v.models.context }
 func (v *fakeVariant) Release()         { v.models.released.Add(1) }
 
 func (v *fakeVariant) Tokenize(text string, bos, special bool) ([]infer.Token, error) {
@@ -113,8 +117,11 @@ func (v *fakeVariant) Piece(t infer.Token, special bool) []byte {
 	return nil
 }
 
-func (v *fakeVariant) RenderChat(messages []openapi.Message, add bool) (string, error) {
+func (v *fakeVariant) RenderChat(messages []openapi.Message, tools []openapi.Tool, add bool) (string, error) {
 	out := "<s>"
+	for _, tool := range tools {
+		out += "tool:" + tool.Name + "<|end|>"
+	}
 	for _, m := range messages {
 		if m.Content == "refuse me" {
 			return "", fmt.Errorf("%w: roles must alternate", ErrMessages)
@@ -125,6 +132,49 @@ func (v *fakeVariant) RenderChat(messages []openapi.Message, add bool) (string, 
 		out += "assistant:"
 	}
 	return out, nil
+}
+
+func (v *fakeVariant) ToolSyntax() ToolSyntax { return v.models.syntax }
+
+func (v *fakeVariant) SubmitN(ctx context.Context, r infer.Request, n int) ([]infer.Generation, error) {
+	v.models.together.Add(1)
+	out := make([]infer.Generation, n)
+	for i := range out {
+		var err error
+		if out[i], err = v.Submit(ctx, r); err != nil {
+			return nil, err
+		}
+		r.Sampling.Seed++
+	}
+	return out, nil
+}
+
+// Embed gives the length of the prompt and its first token.
+func (v *fakeVariant) Embed(_ context.Context, prompts [][]infer.Token) ([][]float32, infer.Usage, error) {
+	var vectors [][]float32
+	var usage infer.Usage
+	for _, prompt := range prompts {
+		if len(prompt) >= fakeContext {
+			return nil, usage, &infer.ContextError{Prompt: len(prompt), Context: fakeContext}
+		}
+		vectors = append(vectors, []float32{float32(len(prompt)), float32(prompt[0]) + 0.5})
+		usage.Prompt += len(prompt)
+	}
+	return vectors, usage, nil
+}
+
+func (v *fakeVariant) CheckGrammar(gbnf string) error {
+	if !strings.Contains(gbnf, "root ::=") {
+		return &infer.ParameterError{Field: "grammar", Reason: "has no rule root"}
+	}
+	return nil
+}
+
+func (v *fakeVariant) SchemaGrammar(schema []byte) (string, error) {
+	if strings.Contains(string(schema), "hopeless") {
+		return "", &infer.ParameterError{Field: "schema", Reason: "cannot be held"}
+	}
+	return "root ::= \"{\" [^}\\x00]{0,9} value\nvalue ::= \"}\"\n", nil
 }
 
 func (v *fakeVariant) Submit(ctx context.Context, r infer.Request) (infer.Generation, error) {
@@ -181,7 +231,18 @@ func (g *fakeGeneration) Next(context.Context) (chunk infer.Chunk, err error) {
 	if err := g.ctx.Err(); err != nil {
 		return chunk, err
 	}
-	if g.rest == "" {
+	if g.request.PromptLogprobs && g.tokens == 0 {
+		for i, token := range g.request.Prompt {
+			info := infer.TokenInfo{TokenProb: infer.TokenProb{Token: token, Piece: (*fakeVariant)(nil).Piece(token, true), Logprob: -float64(i)}}
+			if i == 0 {
+				info.Logprob = math.NaN()
+			}
+			chunk.Prompt = append(chunk.Prompt, info)
+		}
+	}
+	if g.request.PromptLogprobs && g.request.MaxTokens == 0 {
+		chunk.Finish = infer.FinishLength
+	} else if g.rest == "" {
 		g.tokens++
 		chunk.Finish = infer.FinishStop
 	} else {

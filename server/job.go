@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -119,14 +120,45 @@ func (j *job) end() {
 	j.server.jobs.Done()
 }
 
-// acquire pins the variant that answers.
-func (j *job) acquire(name openapi.ModelName) error {
-	variant, err := j.server.options.Models.Acquire(j.ctx, name)
-	if err != nil {
-		return j.cause(err)
+// acquire pins the variant that answers and names it in the response's header.
+func (j *job) acquire(c *fiber.Ctx, name openapi.ModelName) error {
+	if err := j.pin(name, waits(c)); err != nil {
+		return err
 	}
-	j.variant = variant
+	c.Set(headerVariant, j.variant.Name())
 	return nil
+}
+
+// pin gets the variant. Without wait it is had made, and the client told to come back, when it is not there.
+func (j *job) pin(name openapi.ModelName, wait bool) error {
+	ctx := j.ctx
+	if !wait {
+		ended, end := context.WithCancel(ctx)
+		end()
+		ctx = ended
+	}
+	variant, err := j.server.options.Models.Acquire(ctx, name)
+	switch {
+	case err == nil:
+		j.variant = variant
+		return nil
+	case !wait && j.ctx.Err() == nil && errors.Is(err, context.Canceled):
+		return &NotReadyError{Progress: "it is being made"}
+	}
+	return j.cause(err)
+}
+
+// waits tells whether the client wants to wait while a variant is made: it does unless it says otherwise.
+func waits(c *fiber.Ctx) bool {
+	if strings.EqualFold(c.Get(headerWait), "false") {
+		return false
+	}
+	for preference := range strings.SplitSeq(c.Get("Prefer"), ",") {
+		if strings.EqualFold(strings.TrimSpace(preference), "respond-async") {
+			return false
+		}
+	}
+	return true
 }
 
 // cause replaces the bare end of the job's context by the reason for it.
@@ -144,20 +176,20 @@ type event struct {
 	err    error
 }
 
-// start submits one request per choice, prompts in order and n choices for each. The channel gives the chunks of all of
-// them and is closed after the last. When one cannot be submitted, those before it are cancelled and none runs.
-func (j *job) start(requests []infer.Request) (<-chan event, error) {
-	generations := make([]infer.Generation, len(requests))
-	for i, request := range requests {
-		generation, err := j.variant.Submit(j.ctx, request)
+// start submits n answers to each request. The channel gives the chunks of all of them, choice p*n+i for answer i to
+// request p, and is closed after the last. When one cannot be submitted, those before it are cancelled and none runs.
+func (j *job) start(requests []infer.Request, n int) (<-chan event, error) {
+	var generations []infer.Generation
+	for _, request := range requests {
+		more, err := j.submit(request, n)
 		if err != nil {
 			j.cancel(errDone)
 			return nil, err
 		}
-		generations[i] = generation
+		generations = append(generations, more...)
 	}
 	// One slot per choice lets each reader fetch the next chunk while the last one is being written.
-	events := make(chan event, len(requests))
+	events := make(chan event, len(generations))
 	var readers sync.WaitGroup
 	for i, generation := range generations {
 		readers.Go(func() { j.read(i, generation, events) })
@@ -167,6 +199,21 @@ func (j *job) start(requests []infer.Request) (<-chan event, error) {
 		close(events)
 	})
 	return events, nil
+}
+
+func (j *job) submit(request infer.Request, n int) ([]infer.Generation, error) {
+	if n > 1 && !request.PromptLogprobs {
+		return j.variant.SubmitN(j.ctx, request, n)
+	}
+	generations := make([]infer.Generation, n)
+	for i := range generations {
+		var err error
+		if generations[i], err = j.variant.Submit(j.ctx, request); err != nil {
+			return nil, err
+		}
+		request.Sampling.Seed++
+	}
+	return generations, nil
 }
 
 // read passes on the chunks of one choice until it finishes, fails or the job ends.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -44,7 +45,15 @@ func logprob(t infer.TokenProb) openapi.Logprob {
 func appendText(into *openapi.TextLogprobs, tokens []infer.TokenInfo, offset int) int {
 	for _, token := range tokens {
 		into.Tokens = append(into.Tokens, legacyToken(token.Piece))
-		into.TokenLogprobs = append(into.TokenLogprobs, finite(token.Logprob))
+		if math.IsNaN(token.Logprob) { // nothing precedes a prompt's first token
+			into.TokenLogprobs = append(into.TokenLogprobs, nil)
+			into.TopLogprobs = append(into.TopLogprobs, nil)
+			into.TextOffset = append(into.TextOffset, offset)
+			offset += characters(token.Piece)
+			continue
+		}
+		logprob := finite(token.Logprob)
+		into.TokenLogprobs = append(into.TokenLogprobs, &logprob)
 		into.TextOffset = append(into.TextOffset, offset)
 		top := make(map[string]float64, len(token.Top))
 		for _, alternative := range token.Top {
@@ -81,5 +90,5 @@ func legacyToken(piece []byte) string {
 }
 
 func newTextLogprobs() *openapi.TextLogprobs {
-	return &openapi.TextLogprobs{Tokens: []string{}, TokenLogprobs: []float64{}, TopLogprobs: []map[string]float64{}, TextOffset: []int{}}
+	return &openapi.TextLogprobs{Tokens: []string{}, TokenLogprobs: []*float64{}, TopLogprobs: []map[string]float64{}, TextOffset: []int{}}
 }

@@ -18,6 +18,7 @@ import (
 const (
 	headerRequestID = "X-Request-Id"
 	headerVariant   = "X-Prunellm-Variant"
+	headerWait      = "X-Prunellm-Wait" // "false": 503 instead of waiting while a variant is made
 	localRequestID  = "request_id"
 )
 

@@ -44,13 +44,39 @@ type Variant interface {
 	// Submit queues a request. When ctx ends, so does the generation. Errors: infer.ErrQueueFull, infer.ErrEngine,
 	// *infer.ContextError, *infer.ParameterError; all may be wrapped.
 	Submit(ctx context.Context, request infer.Request) (infer.Generation, error)
+	// SubmitN queues n answers to one prompt, which is read once; the seed of answer i is the request's plus i. Errors
+	// are those of Submit.
+	SubmitN(ctx context.Context, request infer.Request, n int) ([]infer.Generation, error)
+	// Embed gives each prompt's vector of length 1, in order. Errors are those of Submit.
+	Embed(ctx context.Context, prompts [][]infer.Token) ([][]float32, infer.Usage, error)
+	// CheckGrammar refuses GBNF that generations cannot be held to, with a *infer.ParameterError.
+	CheckGrammar(gbnf string) error
+	// SchemaGrammar makes GBNF of a JSON schema, its first rule called root. What it cannot hold it refuses, with a
+	// *infer.ParameterError.
+	SchemaGrammar(schema []byte) (gbnf string, err error)
 	// RenderChat turns messages into the prompt by the model's own chat template; with addGenerationPrompt it ends with
-	// the beginning of the model's turn. An error that wraps ErrMessages is the client's: the template refused.
-	RenderChat(messages []openapi.Message, addGenerationPrompt bool) (string, error)
+	// the beginning of the model's turn. Tools are given only if ToolSyntax is not ToolsUnknown. An error that wraps
+	// ErrMessages is the client's: the template refused.
+	RenderChat(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error)
+	// ToolSyntax tells how the model was trained to write tool calls.
+	ToolSyntax() ToolSyntax
 	// Release gives the variant back. It is called once.
 	Release()
 	Vocabulary
 }
+
+// ToolSyntax is a way to write tool calls.
+type ToolSyntax int
+
+// The ways there are.
+const (
+	// ToolsUnknown: the chat template knows no tools. They are described in the system message and called as in Hermes.
+	ToolsUnknown ToolSyntax = iota
+	// ToolsHermes: <tool_call>{"name": ..., "arguments": {...}}</tool_call>, once for each call.
+	ToolsHermes
+	// ToolsLlama: the answer is one JSON object {"name": ..., "parameters": {...}}.
+	ToolsLlama
+)
 
 // Vocabulary is the part of a Variant that turns text into tokens and back, as infer.Decoder has it.
 type Vocabulary interface {

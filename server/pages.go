@@ -75,7 +75,7 @@ func (s *Server) tokenize(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	if err := j.acquire(req.Model); err != nil {
+	if err := j.acquire(c, req.Model); err != nil {
 		return err
 	}
 	tokens, err := j.variant.Tokenize(req.Content, req.AddSpecial, true)
@@ -86,7 +86,6 @@ func (s *Server) tokenize(c *fiber.Ctx, j *job) error {
 	for i, token := range tokens {
 		ids[i] = int(token)
 	}
-	c.Set(headerVariant, j.variant.Name())
 	return writeJSON(c, openapi.TokenizeResponse{Tokens: ids})
 }
 
@@ -95,14 +94,13 @@ func (s *Server) detokenize(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	if err := j.acquire(req.Model); err != nil {
+	if err := j.acquire(c, req.Model); err != nil {
 		return err
 	}
 	var tokens []infer.Token
 	if tokens, err = givenTokens(j.variant, "tokens", req.Tokens); err != nil {
 		return err
 	}
-	c.Set(headerVariant, j.variant.Name())
 	return writeJSON(c, openapi.DetokenizeResponse{Content: text(j.variant, tokens)})
 }
 
@@ -111,13 +109,12 @@ func (s *Server) applyTemplate(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	if err := j.acquire(req.Model); err != nil {
+	if err := j.acquire(c, req.Model); err != nil {
 		return err
 	}
-	prompt, err := j.variant.RenderChat(req.Messages, req.AddGenerationPrompt)
+	prompt, err := renderTurn(j.variant, req.Messages, req.Tools, req.AddGenerationPrompt)
 	if err != nil {
 		return err
 	}
-	c.Set(headerVariant, j.variant.Name())
 	return writeJSON(c, openapi.ApplyTemplateResponse{Prompt: prompt})
 }

@@ -65,33 +65,32 @@ func text(v Vocabulary, tokens []infer.Token) string {
 	return string([]rune(string(out)))
 }
 
-// requests makes the engine's requests for one prompt: n of them, with seeds derived from the one given, so that the
-// first choice is the one that n = 1 would have given. logprobs is as in infer.Request.
-func requests(v Variant, field string, prompt []infer.Token, c *openapi.Common, logprobs int) ([]infer.Request, error) {
+// request makes the engine's request for one prompt, without log probabilities.
+func request(v Variant, field string, prompt []infer.Token, c *openapi.Common) (infer.Request, error) {
 	room := v.ContextSize() - len(prompt)
 	switch {
 	case len(prompt) == 0:
-		return nil, openapi.Invalid(field, openapi.CodeInvalidValue, "%s is empty", field)
+		return infer.Request{}, openapi.Invalid(field, openapi.CodeInvalidValue, "%s is empty", field)
 	case room < 1:
-		return nil, promptField(&infer.ContextError{Prompt: len(prompt), Context: v.ContextSize()}, field)
+		return infer.Request{}, promptField(&infer.ContextError{Prompt: len(prompt), Context: v.ContextSize()}, field)
 	}
 	sampling, err := sampling(v, c)
 	if err != nil {
-		return nil, err
+		return infer.Request{}, err
+	}
+	if c.Grammar != "" {
+		if err := v.CheckGrammar(c.Grammar); err != nil {
+			return infer.Request{}, refusedBy(err, "grammar", openapi.CodeInvalidValue)
+		}
 	}
 	maxTokens := room
 	if c.MaxTokens > 0 {
 		maxTokens = min(room, c.MaxTokens)
 	}
-	out := make([]infer.Request, c.N)
-	for i := range out {
-		out[i] = infer.Request{
-			Prompt: prompt, MaxTokens: maxTokens, Sampling: sampling,
-			Stop: c.Stop, IgnoreEOS: c.IgnoreEOS, Logprobs: logprobs,
-		}
-		out[i].Sampling.Seed = derive(sampling.Seed, i)
-	}
-	return out, nil
+	return infer.Request{
+		Prompt: prompt, MaxTokens: maxTokens, Sampling: sampling,
+		Stop: c.Stop, IgnoreEOS: c.IgnoreEOS, Logprobs: -1, Grammar: c.Grammar,
+	}, nil
 }
 
 func sampling(v Vocabulary, c *openapi.Common) (infer.Sampling, error) {
@@ -116,15 +115,4 @@ func sampling(v Vocabulary, c *openapi.Common) (infer.Sampling, error) {
 		out.LogitBias[infer.Token(id)] = bias
 	}
 	return out, nil
-}
-
-// derive gives the seed of choice i: the seed itself for the first, a step of SplitMix64 for the others.
-func derive(seed uint64, i int) uint64 {
-	if i == 0 {
-		return seed
-	}
-	z := seed + uint64(i)*0x9e3779b97f4a7c15
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb
-	return z ^ (z >> 31)
 }

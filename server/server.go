@@ -99,6 +99,8 @@ func (s *Server) route() error {
 	app.Get("/v1/models/*", s.requireKey, s.getModel)
 	app.Post("/v1/chat/completions", s.requireKey, requireJSON, s.generates(s.chat))
 	app.Post("/v1/completions", s.requireKey, requireJSON, s.generates(s.completion))
+	app.Post("/v1/responses", s.requireKey, requireJSON, s.generates(s.response))
+	app.Post("/v1/embeddings", s.requireKey, requireJSON, s.uses(s.embedding))
 	app.Post("/tokenize", s.requireKey, requireJSON, s.uses(s.tokenize))
 	app.Post("/detokenize", s.requireKey, requireJSON, s.uses(s.detokenize))
 	app.Post("/apply-template", s.requireKey, requireJSON, s.uses(s.applyTemplate))

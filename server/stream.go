@@ -80,6 +80,15 @@ func (s eventStream) data(value any) error {
 	return s.raw("data: ", body)
 }
 
+// named sends one event with its type.
+func (s eventStream) named(kind string, value any) error {
+	body, err := marshal(value)
+	if err != nil {
+		return err
+	}
+	return s.raw("event: "+kind+"\ndata: ", body)
+}
+
 func (s eventStream) raw(prefix string, body []byte) error {
 	_, _ = s.w.WriteString(prefix) // a bufio.Writer keeps its first error for Flush
 	_, _ = s.w.Write(body)
@@ -93,15 +102,39 @@ func (s eventStream) raw(prefix string, body []byte) error {
 // ping is a comment, which clients skip; writing it shows whether somebody still reads.
 func (s eventStream) ping() error { return s.raw(": ping", nil) }
 
+// done is what streams of chats and completions end with.
+func (s eventStream) done() error { return s.raw("data: ", []byte("[DONE]")) }
+
 // streamSink is a sink that writes events.
 type streamSink interface {
 	sink
 	finish(usage openapi.Usage) error // after the last chunk of the last choice
+	fail(body *openapi.Error) error   // the status has been sent, so an error is the stream's last event
 }
 
-// stream sends the job's chunks as events and takes the job over from the handler. newSink is called on the writer's
-// goroutine, where the *fiber.Ctx must not be used.
-func (j *job) stream(c *fiber.Ctx, events <-chan event, newSink func(eventStream) streamSink) {
+// stream answers with events and takes the job over from the handler. prepare submits the requests once the variant is
+// there; newSink is called after it. When the variant has to be made first, the stream begins meanwhile, with pings, and
+// errors are events; otherwise errors have their status. Neither function may use the *fiber.Ctx, as they may run on
+// the writer's goroutine.
+func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-chan event, error), newSink func(eventStream) streamSink) error {
+	wait := waits(c)
+	pinned := make(chan error, 1) // the handler or the writer takes it, if the job does not end before
+	j.readers.Go(func() { pinned <- j.pinSafely(model, wait) })
+	var events <-chan event
+	patience := time.NewTimer(j.server.options.PingInterval)
+	defer patience.Stop()
+	select {
+	case err := <-pinned:
+		if err != nil {
+			return err
+		}
+		if events, err = prepare(); err != nil {
+			return err
+		}
+		pinned = nil
+		c.Set(headerVariant, j.variant.Name())
+	case <-patience.C:
+	}
 	c.Set(fiber.HeaderContentType, "text/event-stream; charset=utf-8")
 	c.Set(fiber.HeaderCacheControl, "no-cache")
 	c.Set("X-Accel-Buffering", "no")
@@ -114,24 +147,62 @@ func (j *job) stream(c *fiber.Ctx, events <-chan event, newSink func(eventStream
 			}
 		}()
 		out := eventStream{w}
-		if err := j.write(events, newSink(out), out); err != nil {
-			j.streamFailed(out, err)
+		if pinned != nil {
+			var err error
+			if events, err = j.awaitVariant(out, pinned, prepare); err != nil {
+				j.streamFailed(out, nil, err)
+				return
+			}
+		}
+		to := newSink(out)
+		if err := j.write(events, to, out); err != nil {
+			j.streamFailed(out, to, err)
 		}
 	})
+	return nil
+}
+
+// pinSafely is pin on a goroutine of its own, where a panic would end the process.
+func (j *job) pinSafely(model openapi.ModelName, wait bool) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("panic while a variant was acquired: %v\n%s", reason, debug.Stack())
+		}
+	}()
+	return j.pin(model, wait)
+}
+
+// awaitVariant sends pings until the variant is there.
+func (j *job) awaitVariant(out eventStream, pinned <-chan error, prepare func() (<-chan event, error)) (<-chan event, error) {
+	if err := out.ping(); err != nil {
+		return nil, err
+	}
+	ticker := time.NewTicker(j.server.options.PingInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-pinned:
+			if err != nil {
+				return nil, err
+			}
+			return prepare()
+		case <-ticker.C:
+			if err := out.ping(); err != nil {
+				return nil, err
+			}
+		}
+	}
 }
 
 func (j *job) write(events <-chan event, to streamSink, out eventStream) error {
 	if err := j.consume(events, to, out.ping); err != nil {
 		return err
 	}
-	if err := to.finish(j.tally.total()); err != nil {
-		return err
-	}
-	return out.raw("data: ", []byte("[DONE]"))
+	return to.finish(j.tally.total())
 }
 
-// streamFailed tells the client what happened: the status has long been sent, so the error is the stream's last event.
-func (j *job) streamFailed(out eventStream, err error) {
+// streamFailed tells the client what happened; to is nil when the stream has no events yet.
+func (j *job) streamFailed(out eventStream, to streamSink, err error) {
 	f := classify(err, j.requestID)
 	if f.status == statusClientGone {
 		j.server.log.Info("client left", "request_id", j.requestID)
@@ -140,5 +211,9 @@ func (j *job) streamFailed(out eventStream, err error) {
 	if f.hidden {
 		j.server.log.Error("stream failed", "request_id", j.requestID, "error", err)
 	}
-	_ = out.data(openapi.ErrorBody{Error: f.body}) // whether it arrives makes no difference any more
+	if to == nil {
+		_ = out.data(openapi.ErrorBody{Error: f.body}) // whether it arrives makes no difference any more
+		return
+	}
+	_ = to.fail(f.body)
 }

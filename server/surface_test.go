@@ -52,7 +52,8 @@ func TestTokenizeAndBack(t *testing.T) {
 
 // TestRefusals are requests that a client has to change. They get a 4xx in OpenAI's shape that names the field.
 func TestRefusals(t *testing.T) {
-	chat, completion := "/v1/chat/completions", "/v1/completions"
+	chat, completion, responses, embeddings := "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"
+	const toolF = `{"type":"function","function":{"name":"f"}}`
 	tests := []struct {
 		path, body string
 		status     int
@@ -72,7 +73,7 @@ func TestRefusals(t *testing.T) {
 		{chat, `{"messages":[5]}`, 400, "messages[0]"},
 		{chat, `{"messages":[{"content":"a"}]}`, 400, "messages[0].role"},
 		{chat, `{"messages":[{"role":"robot","content":"a"}]}`, 400, "messages[0].role"},
-		{chat, `{"messages":[{"role":"tool","content":"a"}]}`, 400, "messages[0].role"},
+		{chat, `{"messages":[{"role":"function","content":"a"}]}`, 400, "messages[0].role"},
 		{chat, `{"messages":[{"role":"user"}]}`, 400, "messages[0].content"},
 		{chat, `{"messages":[{"role":"user","content":5}]}`, 400, "messages[0].content"},
 		{chat, `{"messages":[{"role":"user","content":"a\u0000b"}]}`, 400, "messages[0].content"},
@@ -112,12 +113,44 @@ func TestRefusals(t *testing.T) {
 		{chat, `{` + hi + `,"stop":"` + strings.Repeat("x", 257) + `"}`, 400, "stop"},
 		{chat, `{` + hi + `,"stop":["a"` + strings.Repeat(`,"a"`, 5000) + `]}`, 400, "stop"},
 		{chat, `{` + hi + `,"seed":1e30}`, 400, "seed"},
-		{chat, `{` + hi + `,"tools":[{"type":"function"}]}`, 400, "tools"},
+		{chat, `{` + hi + `,"tools":{}}`, 400, "tools"},
+		{chat, `{` + hi + `,"tools":[{"type":"function"}]}`, 400, "tools[0].function"},
+		{chat, `{` + hi + `,"tools":[{"type":"web_search"}]}`, 400, "tools[0].type"},
+		{chat, `{` + hi + `,"tools":[{"type":"function","function":{"name":"a b"}}]}`, 400, "tools[0].function.name"},
+		{chat, `{` + hi + `,"tools":[{"type":"function","function":{"name":"f","parameters":"x"}}]}`, 400, "tools[0].function.parameters"},
+		{chat, `{` + hi + `,"tools":[` + toolF + `,` + toolF + `]}`, 400, "tools[1]"},
+		{chat, `{` + hi + `,"tools":[{"type":"function","function":{"name":"f","parameters":{"hopeless":1}}}]}`, 400, "tools[0]"},
 		{chat, `{` + hi + `,"tool_choice":"required"}`, 400, "tool_choice"},
+		{chat, `{` + hi + `,"tools":[` + toolF + `],"tool_choice":"always"}`, 400, "tool_choice"},
+		{chat, `{` + hi + `,"tools":[` + toolF + `],"tool_choice":{"type":"function","function":{"name":"g"}}}`, 400, "tool_choice"},
+		{chat, `{` + hi + `,"tools":[` + toolF + `],"tool_choice":{"type":"allowed_tools"}}`, 400, "tool_choice.type"},
+		{chat, `{` + hi + `,"tools":[` + toolF + `],"grammar":"root ::= \"a\""}`, 400, "grammar"},
+		{chat, `{"messages":[{"role":"tool","content":"4"}]}`, 400, "messages[0].tool_call_id"},
+		{chat, `{"messages":[{"role":"user","content":"4","tool_calls":[{}]}]}`, 400, "messages[0].tool_calls"},
+		{chat, `{"messages":[{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"f"}}]}]}`, 400, "messages[0].tool_calls[0].function.arguments"},
 		{chat, `{` + hi + `,"functions":[{}]}`, 400, "functions"},
-		{chat, `{` + hi + `,"response_format":{"type":"json_object"}}`, 400, "response_format"},
+		{chat, `{` + hi + `,"response_format":{"type":"xml"}}`, 400, "response_format.type"},
+		{chat, `{` + hi + `,"response_format":{"type":"json_schema"}}`, 400, "response_format.json_schema"},
+		{chat, `{` + hi + `,"response_format":{"type":"json_schema","json_schema":{"name":"s"}}}`, 400, "response_format.json_schema.schema"},
+		{chat, `{` + hi + `,"response_format":{"type":"json_schema","json_schema":{"name":"s","schema":{"hopeless":1}}}}`, 400, "response_format"},
 		{chat, `{` + hi + `,"audio":{}}`, 400, "audio"},
-		{chat, `{` + hi + `,"grammar":"root ::= \"a\""}`, 400, "grammar"},
+		{chat, `{` + hi + `,"grammar":"nonsense"}`, 400, "grammar"},
+		{completion, `{"prompt":"a","grammar":"nonsense"}`, 400, "grammar"},
+		{responses, `{}`, 400, "input"},
+		{responses, `{"input":[]}`, 400, "input"},
+		{responses, `{"input":[{"role":"user","content":[{"type":"input_image","image_url":"x"}]}]}`, 400, "input[0].content[0].type"},
+		{responses, `{"input":[{"type":"item_reference","id":"x"}]}`, 400, "input[0].type"},
+		{responses, `{"input":"a","previous_response_id":"resp_1"}`, 400, "previous_response_id"},
+		{responses, `{"input":"a","store":true}`, 400, "store"},
+		{responses, `{"input":"a","tools":[{"type":"web_search"}]}`, 400, "tools[0].type"},
+		{responses, `{"input":"a","text":{"format":{"type":"json_schema","name":"s","schema":{"hopeless":1}}}}`, 400, "text.format"},
+		{responses, `{"input":"` + strings.Repeat("x", 300) + `"}`, 400, "input"},
+		{embeddings, `{}`, 400, "input"},
+		{embeddings, `{"input":[]}`, 400, "input"},
+		{embeddings, `{"input":"a","dimensions":5}`, 400, "dimensions"},
+		{embeddings, `{"input":"a","encoding_format":"int8"}`, 400, "encoding_format"},
+		{embeddings, `{"input":[[1],[258]]}`, 400, "input[1]"},
+		{embeddings, `{"input":"` + strings.Repeat("x", 300) + `"}`, 400, "input"},
 		{completion, `{}`, 400, "prompt"},
 		{completion, `{"prompt":5}`, 400, "prompt"},
 		{completion, `{"prompt":[]}`, 400, "prompt"},
@@ -131,7 +164,6 @@ func TestRefusals(t *testing.T) {
 		{completion, `{"prompt":["a","` + strings.Repeat("x", 300) + `"]}`, 400, "prompt[1]"},
 		{completion, `{"prompt":"a","suffix":"b"}`, 400, "suffix"},
 		{completion, `{"prompt":"a","best_of":2}`, 400, "best_of"},
-		{completion, `{"prompt":"a","echo":true,"logprobs":1}`, 400, "echo"},
 		{completion, `{"prompt":"a","logprobs":6}`, 400, "logprobs"},
 		{completion, `{"prompt":"a","max_tokens":0}`, 400, "max_tokens"},
 		{completion, `{"prompt":["a"` + strings.Repeat(`,"a"`, 15) + `],"n":16}`, 400, "n"},
@@ -150,6 +182,7 @@ func TestRefusals(t *testing.T) {
 		}{chat, `{` + hi + `,"model":"tiny@` + ratio + `"}`, 400, "model"})
 	}
 	fake := newFake()
+	fake.syntax = ToolsHermes
 	s := serve(t, fake)
 	for _, test := range tests {
 		got := s.post(test.path, test.body)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -146,9 +147,10 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 				return measureCard(ctx, env, comparison, true)
 			})
 		},
-		Render: func(messages []openapi.Message, addGenerationPrompt bool) (string, error) {
-			return renderChat(template, messages, addGenerationPrompt)
+		Render: func(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
+			return renderChat(template, messages, tools, addGenerationPrompt)
 		},
+		Syntax: toolSyntax(template),
 	})
 	return variants, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
@@ -170,13 +172,33 @@ func (c *serveCommand) wanted(spec variant.Spec, ratio float64) variant.Spec {
 // closeTimeout bounds how long engines may take to end what the server has already cut off.
 const closeTimeout = 5 * time.Second
 
+// toolSyntax tells how the model of a template writes tool calls.
+func toolSyntax(template *chattemplate.Template) server.ToolSyntax {
+	switch template.Tools() {
+	case chattemplate.ToolsHermes:
+		return server.ToolsHermes
+	case chattemplate.ToolsLlama:
+		return server.ToolsLlama
+	}
+	return server.ToolsUnknown
+}
+
 // renderChat turns the wire's messages into the template's.
-func renderChat(template *chattemplate.Template, messages []openapi.Message, addGenerationPrompt bool) (string, error) {
+func renderChat(template *chattemplate.Template, messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
 	turns := make([]chattemplate.Message, len(messages))
 	for i, m := range messages {
-		turns[i] = chattemplate.Message{Role: m.Role, Content: m.Content, Name: m.Name}
+		turns[i] = chattemplate.Message{Role: m.Role, Content: m.Content, Name: m.Name, ToolCallID: m.ToolCallID}
+		for _, call := range m.ToolCalls {
+			turns[i].ToolCalls = append(turns[i].ToolCalls, chattemplate.ToolCall{
+				ID: call.ID, Name: call.Function.Name, Arguments: call.Function.Arguments,
+			})
+		}
 	}
-	prompt, err := template.Render(turns, addGenerationPrompt)
+	definitions := make([]json.RawMessage, len(tools))
+	for i, tool := range tools {
+		definitions[i] = tool.Definition()
+	}
+	prompt, err := template.Render(turns, addGenerationPrompt, definitions...)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", server.ErrMessages, err)
 	}

@@ -63,7 +63,8 @@ type Options struct {
 	// variant is loaded, for one variant at a time. An error means that there is nothing to tell, which is logged.
 	Measure func(ctx context.Context, built variant.Built) (variant.Card, error)
 	// Render turns messages into a prompt; see server.Variant.
-	Render func(messages []openapi.Message, addGenerationPrompt bool) (string, error)
+	Render func(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error)
+	Syntax server.ToolSyntax // of tool calls; see server.Variant
 	// Progress, if set, hears of every step of every build.
 	Progress func(variant.Progress)
 	Log      *slog.Logger

@@ -46,9 +46,12 @@ type pinned struct {
 func (p *pinned) Name() string { return p.built.Name() }
 
 // RenderChat implements server.Variant.
-func (p *pinned) RenderChat(messages []openapi.Message, addGenerationPrompt bool) (string, error) {
-	return p.catalog.options.Render(messages, addGenerationPrompt)
+func (p *pinned) RenderChat(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
+	return p.catalog.options.Render(messages, tools, addGenerationPrompt)
 }
+
+// ToolSyntax implements server.Variant.
+func (p *pinned) ToolSyntax() server.ToolSyntax { return p.catalog.options.Syntax }
 
 // Release implements server.Variant.
 func (p *pinned) Release() {

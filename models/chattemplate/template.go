@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -22,7 +23,42 @@ type Message struct {
 	Role    string
 	Content string
 	Name    string // of the speaker; left out when empty
+
+	ToolCalls  []ToolCall // of an assistant's turn
+	ToolCallID string     // of a tool's turn: the call it answers; left out when empty
 }
+
+// ToolCall is a call that the model made in an earlier turn.
+type ToolCall struct {
+	ID, Name  string
+	Arguments string // JSON; an object becomes one in the template, anything else stays text
+}
+
+// ToolFormat is how a model writes calls of tools.
+type ToolFormat int
+
+// The formats that are recognised.
+const (
+	ToolsNone   ToolFormat = iota // the template knows no tools, or has a format of its own that is not known here
+	ToolsHermes                   // <tool_call>{"name": ..., "arguments": {...}}</tool_call>
+	ToolsLlama                    // {"name": ..., "parameters": {...}} as the whole answer
+)
+
+// toolFormat looks at what a template tells the model about tools.
+func toolFormat(source string) ToolFormat {
+	switch {
+	case !usesTools.MatchString(source):
+		return ToolsNone
+	case strings.Contains(source, "<tool_call>") && strings.Contains(source, "arguments"):
+		return ToolsHermes
+	case strings.Contains(source, `"parameters": dictionary of argument name`):
+		return ToolsLlama
+	}
+	return ToolsNone
+}
+
+// usesTools finds a template that reads the variable tools.
+var usesTools = regexp.MustCompile(`\{%[^%]*\btools\b|\{\{[^}]*\btools\b`)
 
 // Template is a parsed chat template.
 type Template struct {
@@ -31,7 +67,11 @@ type Template struct {
 
 	parsed   *exec.Template
 	bos, eos string
+	tools    ToolFormat
 }
+
+// Tools tells how the model writes calls of tools.
+func (t *Template) Tools() ToolFormat { return t.tools }
 
 // RaisedError says that the template refused the messages by raise_exception.
 type RaisedError struct{ Message string }
@@ -51,7 +91,7 @@ func New(source, bos, eos string) (*Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("chat template: %w", err)
 	}
-	return &Template{Now: time.Now, parsed: parsed, bos: bos, eos: eos}, nil
+	return &Template{Now: time.Now, parsed: parsed, bos: bos, eos: eos, tools: toolFormat(source)}, nil
 }
 
 // parse turns gonja's panics into errors, and its errors, which quote the whole source, into their last part.
@@ -122,7 +162,30 @@ func messageValues(messages []Message) []any {
 		if m.Name != "" {
 			value["name"] = m.Name
 		}
+		if m.ToolCallID != "" {
+			value["tool_call_id"] = m.ToolCallID
+		}
+		if len(m.ToolCalls) > 0 {
+			value["tool_calls"] = callValues(m.ToolCalls)
+		}
 		out[i] = value
+	}
+	return out
+}
+
+func callValues(calls []ToolCall) []any {
+	out := make([]any, len(calls))
+	for i, call := range calls {
+		var arguments any = call.Arguments
+		if strings.HasPrefix(strings.TrimSpace(call.Arguments), "{") {
+			if value, err := decodeOrdered(json.RawMessage(call.Arguments)); err == nil {
+				arguments = value
+			}
+		}
+		out[i] = map[string]any{
+			"id": call.ID, "type": "function",
+			"function": map[string]any{"name": call.Name, "arguments": arguments},
+		}
 	}
 	return out
 }

@@ -1,0 +1,41 @@
+package openapi
+
+// AdminVariant describes a variant to those who run the server.
+type AdminVariant struct {
+	ID         string  `json:"id"`     // "name@ratio"
+	Object     string  `json:"object"` // "variant"
+	Ratio      float64 `json:"ratio"`
+	State      string  `json:"state"`              // "making", "loaded" or "failed"
+	Progress   string  `json:"progress,omitempty"` // while it is made, a line for people
+	Error      string  `json:"error,omitempty"`    // why the last attempt failed
+	Pinned     bool    `json:"pinned"`             // never unloaded to make room
+	Startup    bool    `json:"startup"`            // the variant of a request that names no ratio
+	InUse      int     `json:"in_use"`             // requests that hold it now
+	LastUsedAt int64   `json:"last_used_at"`       // seconds since 1970; 0: never
+	Card       *Card   `json:"prunellm,omitempty"` // once it is loaded
+}
+
+// AdminList is the answer of GET /admin/variants.
+type AdminList struct {
+	Object string         `json:"object"` // "list"
+	Data   []AdminVariant `json:"data"`
+}
+
+// AdminDeleted is the answer of DELETE /admin/variants/{id}.
+type AdminDeleted struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"` // "variant"
+	Deleted bool   `json:"deleted"`
+}
+
+// DecodeMakeVariant reads the body of POST /admin/variants: the ratio to make. The error is an *Error.
+func DecodeMakeVariant(body []byte) (float64, error) {
+	f := parseBody(body)
+	var ratio float64
+	f.require("ratio")
+	f.number("ratio", 0, MaxRatio, &ratio)
+	if f.err != nil {
+		return 0, f.err
+	}
+	return ratio, nil
+}

@@ -1,0 +1,53 @@
+package openapi
+
+// MaxInputs is the most texts that one embeddings request may hold.
+const MaxInputs = 256
+
+// EmbeddingRequest is the body of POST /v1/embeddings.
+type EmbeddingRequest struct {
+	Model  ModelName
+	Inputs []Prompt
+	Base64 bool // vectors as little-endian float32 in base64, not as lists of numbers
+}
+
+// DecodeEmbedding reads the body of POST /v1/embeddings. The error is an *Error.
+func DecodeEmbedding(body []byte) (*EmbeddingRequest, error) {
+	f := parseBody(body)
+	var common Common
+	common.readModel(f)
+	req := &EmbeddingRequest{Model: common.Model, Inputs: readPrompts(f, "input", MaxInputs)}
+	encoding := "float"
+	f.str("encoding_format", 32, &encoding)
+	if encoding != "float" && encoding != "base64" {
+		f.refuse("encoding_format", CodeInvalidValue, "encoding_format is %q, want float or base64", encoding)
+	}
+	req.Base64 = encoding == "base64"
+	f.only("dimensions", "vectors have the model's own number of dimensions and cannot be cut")
+	var ignored string
+	f.str("user", maxIdentifierSize, &ignored)
+	if f.err != nil {
+		return nil, f.err
+	}
+	return req, nil
+}
+
+// EmbeddingResponse is its answer.
+type EmbeddingResponse struct {
+	Object string         `json:"object"` // "list"
+	Data   []Embedding    `json:"data"`
+	Model  string         `json:"model"`
+	Usage  EmbeddingUsage `json:"usage"`
+}
+
+// Embedding is the vector of one input.
+type Embedding struct {
+	Object    string `json:"object"` // "embedding"
+	Index     int    `json:"index"`
+	Embedding any    `json:"embedding"` // []float32, or a string of base64
+}
+
+// EmbeddingUsage counts the tokens of all inputs.
+type EmbeddingUsage struct {
+	PromptTokens int `json:"prompt_tokens"`
+	TotalTokens  int `json:"total_tokens"`
+}

@@ -1,0 +1,278 @@
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// ResponseRequest is the body of POST /v1/responses.
+type ResponseRequest struct {
+	Common
+	Turn
+	Echo ResponseEcho // what the response repeats of the request
+}
+
+// ResponseEcho are the fields of a request that its response repeats as they came.
+type ResponseEcho struct {
+	Instructions    *string         `json:"instructions"`
+	MaxOutputTokens *int            `json:"max_output_tokens"`
+	Metadata        json.RawMessage `json:"metadata"`
+	Parallel        bool            `json:"parallel_tool_calls"`
+	Temperature     float64         `json:"temperature"`
+	TopP            float64         `json:"top_p"`
+	Text            json.RawMessage `json:"text"`
+	ToolChoice      json.RawMessage `json:"tool_choice"`
+	Tools           json.RawMessage `json:"tools"`
+	User            *string         `json:"user,omitempty"`
+}
+
+// DecodeResponse reads the body of POST /v1/responses. The error is an *Error.
+func DecodeResponse(body []byte) (*ResponseRequest, error) {
+	f := parseBody(body)
+	req := &ResponseRequest{Common: newCommon(), Turn: newTurn()}
+	req.readModel(f)
+	f.boolean("stream", &req.Stream)
+	req.readSampling(f)
+	f.count("max_output_tokens", 1, MaxTokensAsked, &req.MaxTokens)
+	req.Messages = readInput(f)
+	req.readTools(f, false)
+	if text, ok := f.object("text"); ok {
+		req.Format = readFormat(text, "format", false)
+		text.only("verbosity", "the model's verbosity cannot be set", `"medium"`)
+		f.err = text.err
+	}
+	if req.Grammar != "" && (req.Format.Type != FormatText || req.ToolChoice.Mode != ToolsNone) {
+		f.refuse("grammar", CodeInvalidValue, "grammar cannot be combined with text.format or tools")
+	}
+	refuseUnsupportedResponse(f)
+	req.Echo = readEcho(f, req)
+	if req.Echo.Instructions != nil {
+		f.checkText("instructions", *req.Echo.Instructions)
+		req.Messages = append([]Message{{Role: "system", Content: *req.Echo.Instructions}}, req.Messages...)
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	return req, nil
+}
+
+// refuseUnsupportedResponse names every field of OpenAI's responses API that would change the answer and cannot be
+// honoured.
+func refuseUnsupportedResponse(f *fields) {
+	f.only("previous_response_id", "responses are not stored: send the whole conversation as input")
+	f.only("conversation", "responses are not stored: send the whole conversation as input")
+	f.only("store", "responses are not stored", "false")
+	f.only("background", "responses are not stored", "false")
+	f.only("include", "there is nothing more to include", "[]", `["reasoning.encrypted_content"]`)
+	f.only("prompt", "there are no stored prompts")
+	f.only("reasoning", "the model's reasoning cannot be set", "{}", `{"effort":"none"}`)
+	f.only("truncation", "input that does not fit is refused", `"disabled"`)
+	f.only("top_logprobs", "responses have no log probabilities; chat completions do", "0")
+	f.only("max_tool_calls", "this server calls no tools itself")
+	f.only("service_tier", "there is one tier", `"auto"`, `"default"`)
+	f.only("n", "a response has one answer", "1")
+	if options, ok := f.object("stream_options"); ok {
+		options.only("include_obfuscation", "events are not padded", "false")
+		f.err = options.err
+	}
+	if metadata, ok := f.object("metadata"); ok && len(metadata.members) > 16 {
+		f.refuse("metadata", CodeInvalidValue, "metadata has %d entries, want at most 16", len(metadata.members))
+	}
+}
+
+func readEcho(f *fields, req *ResponseRequest) ResponseEcho {
+	orElse := func(name, fallback string) json.RawMessage {
+		if raw, ok := f.get(name); ok {
+			return raw
+		}
+		return json.RawMessage(fallback)
+	}
+	echo := ResponseEcho{
+		Metadata: orElse("metadata", "{}"), Parallel: req.ParallelToolCalls,
+		Temperature: req.Temperature, TopP: req.TopP, Text: orElse("text", `{"format":{"type":"text"}}`),
+		ToolChoice: orElse("tool_choice", `"auto"`), Tools: orElse("tools", "[]"),
+	}
+	if req.MaxTokens > 0 {
+		echo.MaxOutputTokens = &req.MaxTokens
+	}
+	var text string
+	if _, ok := f.get("instructions"); ok {
+		f.str("instructions", len(f.members["instructions"]), &text)
+		echo.Instructions = &text
+	}
+	var user string
+	if _, ok := f.get("user"); ok {
+		f.str("user", maxIdentifierSize, &user)
+		echo.User = &user
+	}
+	return echo
+}
+
+// readInput reads the conversation: a text, or a list of items, which become messages.
+func readInput(f *fields) []Message {
+	f.require("input")
+	raw, ok := f.get("input")
+	if !ok {
+		return nil
+	}
+	if kindOf(raw) == "a string" {
+		m := Message{Role: "user"}
+		f.text("input", &m.Content)
+		return []Message{m}
+	}
+	if kindOf(raw) != "an array" {
+		f.wrongType("input", raw, "a string or an array of items")
+		return nil
+	}
+	var messages []Message
+	for i, element := range f.array("input", 1, MaxMessages) {
+		item := &fields{path: fmt.Sprintf("input[%d].", i)}
+		if f.err = item.parse(element); f.err != nil {
+			return nil
+		}
+		messages = appendItem(messages, item)
+		if f.err = item.err; f.err != nil {
+			return nil
+		}
+	}
+	return messages
+}
+
+// appendItem adds an item of a response's input. Calls that follow each other become one message of the assistant, as
+// in a chat's history.
+func appendItem(messages []Message, f *fields) []Message {
+	kind := "message"
+	f.str("type", 64, &kind)
+	switch kind {
+	case "message":
+		return append(messages, readInputMessage(f))
+	case "function_call":
+		call := ToolCall{Type: "function"}
+		f.require("call_id")
+		f.str("call_id", maxIdentifierSize, &call.ID)
+		f.checkText("call_id", call.ID)
+		readFunctionCall(f, &call.Function)
+		if last := len(messages) - 1; last >= 0 && messages[last].Role == "assistant" {
+			messages[last].ToolCalls = append(messages[last].ToolCalls, call)
+			if len(messages[last].ToolCalls) > MaxToolCalls {
+				f.refuse("call_id", CodeInvalidValue, "more than %d calls in a row", MaxToolCalls)
+			}
+			return messages
+		}
+		return append(messages, Message{Role: "assistant", ToolCalls: []ToolCall{call}})
+	case "function_call_output":
+		m := Message{Role: "tool"}
+		f.require("call_id")
+		f.str("call_id", maxIdentifierSize, &m.ToolCallID)
+		f.checkText("call_id", m.ToolCallID)
+		f.require("output")
+		m.Content = f.contentOf("output", "input_text", "output_text")
+		return append(messages, m)
+	}
+	f.refuse("type", CodeUnsupported, "%stype is %q, want message, function_call or function_call_output", f.path, kind)
+	return messages
+}
+
+func readInputMessage(f *fields) Message {
+	var m Message
+	f.require("role")
+	f.str("role", 32, &m.Role)
+	switch m.Role {
+	case "system", "user", "assistant":
+	case "developer":
+		m.Role = "system"
+	default:
+		f.refuse("role", CodeInvalidValue, "%srole is %q, want system, developer, user or assistant", f.path, m.Role)
+	}
+	f.require("content")
+	m.Content = f.contentOf("content", "input_text", "output_text")
+	return m
+}
+
+// Response is the answer of POST /v1/responses; a stream's events carry it too.
+type Response struct {
+	ID                 string             `json:"id"`
+	Object             string             `json:"object"` // "response"
+	CreatedAt          int64              `json:"created_at"`
+	Status             string             `json:"status"` // "in_progress", "completed", "incomplete" or "failed"
+	Error              *ResponseError     `json:"error"`
+	Incomplete         *ResponseReason    `json:"incomplete_details"`
+	Model              string             `json:"model"`
+	Output             []ResponseItem     `json:"output"`
+	PreviousResponseID *string            `json:"previous_response_id"`
+	Reasoning          *ResponseReasoning `json:"reasoning"`
+	Store              bool               `json:"store"`
+	Truncation         string             `json:"truncation"` // "disabled"
+	Usage              *ResponseUsage     `json:"usage"`
+	ResponseEcho
+}
+
+// ResponseReasoning is always empty: the model's reasoning is not told apart.
+type ResponseReasoning struct {
+	Effort  *string `json:"effort"`
+	Summary *string `json:"summary"`
+}
+
+// ResponseReason says why a response is incomplete.
+type ResponseReason struct {
+	Reason string `json:"reason"` // "max_output_tokens"
+}
+
+// ResponseError says why a response failed.
+type ResponseError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// ResponseItem is a message or a function call.
+type ResponseItem struct {
+	ID     string `json:"id"`
+	Type   string `json:"type"`   // "message" or "function_call"
+	Status string `json:"status"` // "in_progress", "completed" or "incomplete"
+
+	Role    string          `json:"role,omitempty"` // of a message: "assistant"
+	Content *[]ResponsePart `json:"content,omitempty"`
+
+	CallID    string  `json:"call_id,omitempty"` // of a function call
+	Name      string  `json:"name,omitempty"`
+	Arguments *string `json:"arguments,omitempty"`
+}
+
+// ResponsePart is a text within a message.
+type ResponsePart struct {
+	Type        string     `json:"type"` // "output_text"
+	Text        string     `json:"text"`
+	Annotations []struct{} `json:"annotations"` // none
+	Logprobs    []struct{} `json:"logprobs"`    // none
+}
+
+// ResponseUsage counts tokens.
+type ResponseUsage struct {
+	InputTokens        int            `json:"input_tokens"`
+	InputTokensDetails PromptsDetails `json:"input_tokens_details"`
+	OutputTokens       int            `json:"output_tokens"`
+	OutputDetails      struct {
+		ReasoningTokens int `json:"reasoning_tokens"`
+	} `json:"output_tokens_details"`
+	TotalTokens int `json:"total_tokens"`
+}
+
+// ResponseEvent is one event of a streamed response; which fields it has depends on its type.
+type ResponseEvent struct {
+	Type           string        `json:"type"`
+	SequenceNumber int           `json:"sequence_number"`
+	Response       *Response     `json:"response,omitempty"`
+	OutputIndex    *int          `json:"output_index,omitempty"`
+	Item           *ResponseItem `json:"item,omitempty"`
+	ItemID         string        `json:"item_id,omitempty"`
+	ContentIndex   *int          `json:"content_index,omitempty"`
+	Part           *ResponsePart `json:"part,omitempty"`
+	Delta          *string       `json:"delta,omitempty"`
+	Text           *string       `json:"text,omitempty"`
+	Logprobs       *[]struct{}   `json:"logprobs,omitempty"`
+	Name           string        `json:"name,omitempty"`
+	Arguments      *string       `json:"arguments,omitempty"`
+	Code           *string       `json:"code,omitempty"` // of an error
+	Message        string        `json:"message,omitempty"`
+	Param          *string       `json:"param,omitempty"`
+}

@@ -1,0 +1,230 @@
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+)
+
+// Limits of tools and formats.
+const (
+	MaxTools        = 128
+	MaxToolCalls    = 128     // of one message of the history
+	MaxSchemaBytes  = 1 << 18 // of one JSON schema
+	MaxGrammarBytes = 1 << 16 // of the extension grammar
+	maxDescription  = 1 << 16 // bytes of a tool's description
+)
+
+// Tool is a function that the model may ask the client to call.
+type Tool struct {
+	Name        string
+	Description string
+	Parameters  json.RawMessage // JSON schema of the arguments; nil: any object
+	Strict      bool            // asked for; arguments are held to the schema in any case
+}
+
+// Definition is the tool as chats' templates know it: {"type": "function", "function": {...}}.
+func (t Tool) Definition() json.RawMessage {
+	type function struct {
+		Name        string          `json:"name"`
+		Description string          `json:"description,omitempty"`
+		Parameters  json.RawMessage `json:"parameters,omitempty"`
+	}
+	raw, err := json.Marshal(struct {
+		Type     string   `json:"type"`
+		Function function `json:"function"`
+	}{"function", function{t.Name, t.Description, t.Parameters}})
+	if err != nil { // Parameters was decoded from JSON
+		panic(err)
+	}
+	return raw
+}
+
+// Modes of a ToolChoice.
+const (
+	ToolsAuto     = "auto"
+	ToolsNone     = "none"
+	ToolsRequired = "required"
+)
+
+// ToolChoice says whether the model may or must call tools.
+type ToolChoice struct {
+	Mode string // ToolsAuto, ToolsNone or ToolsRequired
+	Name string // with ToolsRequired: this function; empty: any
+}
+
+// Formats of an answer.
+const (
+	FormatText       = "text"
+	FormatJSONObject = "json_object"
+	FormatJSONSchema = "json_schema"
+)
+
+// ResponseFormat says what text an answer has to be.
+type ResponseFormat struct {
+	Type   string          // FormatText, FormatJSONObject or FormatJSONSchema
+	Name   string          // of the schema
+	Schema json.RawMessage // with FormatJSONSchema
+	Strict bool            // asked for; answers are held to the schema in any case
+}
+
+// Turn is what a chat asks of the model: the messages so far and what kind of answer is wanted.
+type Turn struct {
+	Messages          []Message
+	Tools             []Tool
+	ToolChoice        ToolChoice
+	ParallelToolCalls bool // several calls in one answer are allowed
+	Format            ResponseFormat
+}
+
+func newTurn() Turn {
+	return Turn{ParallelToolCalls: true, Format: ResponseFormat{Type: FormatText}, ToolChoice: ToolChoice{Mode: ToolsNone}}
+}
+
+var toolName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+
+// readTools reads tools, tool_choice and parallel_tool_calls. nested tells the two forms apart: chats put a tool's name
+// under "function", responses beside "type".
+func (t *Turn) readTools(f *fields, nested bool) {
+	elements := f.array("tools", 0, MaxTools)
+	known := map[string]bool{}
+	for i, element := range elements {
+		tool, err := readTool(element, fmt.Sprintf("%stools[%d].", f.path, i), nested)
+		if err != nil {
+			f.err = err
+			return
+		}
+		if known[tool.Name] {
+			f.refuse(fmt.Sprintf("tools[%d]", i), CodeInvalidValue, "two tools are called %q", tool.Name)
+			return
+		}
+		known[tool.Name] = true
+		t.Tools = append(t.Tools, tool)
+	}
+	if len(t.Tools) > 0 {
+		t.ToolChoice.Mode = ToolsAuto
+	}
+	t.readToolChoice(f, known, nested)
+	f.boolean("parallel_tool_calls", &t.ParallelToolCalls)
+}
+
+func readTool(raw json.RawMessage, path string, nested bool) (Tool, *Error) {
+	f := &fields{path: path}
+	if err := f.parse(raw); err != nil {
+		return Tool{}, err
+	}
+	f.require("type")
+	f.only("type", "only tools of type function are", `"function"`)
+	inner := f
+	if nested {
+		f.require("function")
+		var ok bool
+		if inner, ok = f.object("function"); !ok {
+			return Tool{}, f.err
+		}
+	}
+	var t Tool
+	inner.require("name")
+	inner.str("name", 64, &t.Name)
+	if inner.err == nil && !toolName.MatchString(t.Name) {
+		inner.refuse("name", CodeInvalidValue, "%sname is %q, want 1 to 64 letters, digits, _ and -", inner.path, t.Name)
+	}
+	inner.str("description", maxDescription, &t.Description)
+	inner.checkText("description", t.Description)
+	inner.boolean("strict", &t.Strict)
+	t.Parameters = inner.schema("parameters")
+	return t, inner.err
+}
+
+// schema reads a JSON schema, which must be an object; nil when it is absent.
+func (f *fields) schema(name string) json.RawMessage {
+	raw, ok := f.get(name)
+	switch {
+	case !ok:
+		return nil
+	case kindOf(raw) != "an object":
+		f.wrongType(name, raw, "a JSON schema, which is an object")
+	case len(raw) > MaxSchemaBytes:
+		f.refuse(name, CodeInvalidValue, "%s%s has %d bytes, want at most %d", f.path, name, len(raw), MaxSchemaBytes)
+	}
+	return raw
+}
+
+func (t *Turn) readToolChoice(f *fields, known map[string]bool, nested bool) {
+	raw, ok := f.get("tool_choice")
+	if !ok {
+		return
+	}
+	if kindOf(raw) == "a string" {
+		var mode string
+		f.str("tool_choice", 64, &mode)
+		switch {
+		case mode != ToolsAuto && mode != ToolsNone && mode != ToolsRequired:
+			f.refuse("tool_choice", CodeInvalidValue, "tool_choice is %q, want none, auto, required or a function", mode)
+		case mode == ToolsRequired && len(known) == 0:
+			f.refuse("tool_choice", CodeInvalidValue, "tool_choice is required and there are no tools")
+		case len(known) > 0:
+			t.ToolChoice.Mode = mode
+		}
+		return
+	}
+	choice, ok := f.object("tool_choice")
+	if !ok {
+		return
+	}
+	choice.require("type")
+	choice.only("type", "a tool_choice names a function", `"function"`)
+	named := choice
+	if nested && choice.err == nil {
+		choice.require("function")
+		if inner, ok := choice.object("function"); ok {
+			named = inner
+		}
+	}
+	var name string
+	named.require("name")
+	named.str("name", 64, &name)
+	if choice.err == nil {
+		choice.err = named.err
+	}
+	if f.err = choice.err; f.err == nil && !known[name] {
+		f.refuse("tool_choice", CodeInvalidValue, "tool_choice names the function %q, which is not among tools", name)
+	}
+	t.ToolChoice = ToolChoice{Mode: ToolsRequired, Name: name}
+}
+
+// readFormat reads a response format; nested tells where a schema's name stands: chats put it under "json_schema",
+// responses beside "type".
+func readFormat(f *fields, name string, nested bool) ResponseFormat {
+	format := ResponseFormat{Type: FormatText}
+	inner, ok := f.object(name)
+	if !ok {
+		return format
+	}
+	inner.require("type")
+	inner.str("type", 64, &format.Type)
+	switch {
+	case inner.err != nil:
+	case format.Type == FormatJSONSchema:
+		place := inner
+		if nested {
+			inner.require("json_schema")
+			if place, ok = inner.object("json_schema"); !ok {
+				break
+			}
+		}
+		place.require("name")
+		place.str("name", 64, &format.Name)
+		if place.err == nil && !toolName.MatchString(format.Name) {
+			place.refuse("name", CodeInvalidValue, "%sname is %q, want 1 to 64 letters, digits, _ and -", place.path, format.Name)
+		}
+		place.boolean("strict", &format.Strict)
+		place.require("schema")
+		format.Schema = place.schema("schema")
+		inner.err = place.err
+	case format.Type != FormatText && format.Type != FormatJSONObject:
+		inner.refuse("type", CodeUnsupported, "%stype is %q, want text, json_object or json_schema", inner.path, format.Type)
+	}
+	f.err = inner.err
+	return format
+}

@@ -1,0 +1,240 @@
+package server
+
+import (
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+// response answers POST /v1/responses. Whether it is streamed or not, a responseWriter builds it.
+func (s *Server) response(c *fiber.Ctx, j *job) error {
+	req, err := openapi.DecodeResponse(c.Request().Body())
+	if err != nil {
+		return err
+	}
+	prepare := func() (<-chan event, error) {
+		submit, err := turnRequest(j.variant, &req.Turn, &req.Common, turnFields{"input", "text.format"})
+		if err != nil {
+			return nil, err
+		}
+		return j.run([]infer.Request{submit}, 1, "input")
+	}
+	newWriter := func(emit func(openapi.ResponseEvent) error) *responseWriter {
+		return newResponseWriter(j.variant.Name(), req.Echo, newCallParsers(j.variant, &req.Turn, 1)[0], emit)
+	}
+	if req.Stream {
+		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
+			return newWriter(func(e openapi.ResponseEvent) error { return out.named(e.Type, e) })
+		})
+	}
+	if err := j.acquire(c, req.Model); err != nil {
+		return err
+	}
+	events, err := prepare()
+	if err != nil {
+		return err
+	}
+	writer := newWriter(func(openapi.ResponseEvent) error { return nil })
+	if err := j.consume(events, writer, nil); err != nil {
+		return err
+	}
+	if err := writer.finish(j.tally.total()); err != nil {
+		return err
+	}
+	return writeJSON(c, writer.response)
+}
+
+// responseWriter builds a response item by item and tells each step as an event.
+type responseWriter struct {
+	response openapi.Response
+	emit     func(openapi.ResponseEvent) error
+	parser   callParser
+	sequence int             // number of the next event
+	text     strings.Builder // of the open item: a message's text or a call's arguments
+	isOpen   bool            // the last item of the output is not done
+	err      error           // the first that emit gave
+	reason   infer.FinishReason
+}
+
+func newResponseWriter(model string, echo openapi.ResponseEcho, parser callParser, emit func(openapi.ResponseEvent) error) *responseWriter {
+	return &responseWriter{
+		response: openapi.Response{
+			ID: newID("resp_"), Object: "response", CreatedAt: time.Now().Unix(), Status: "in_progress", Model: model,
+			Output: []openapi.ResponseItem{}, Reasoning: &openapi.ResponseReasoning{}, Truncation: "disabled", ResponseEcho: echo,
+		},
+		emit: emit, parser: parser,
+	}
+}
+
+func newID(prefix string) string { return prefix + strings.ReplaceAll(uuid.NewString(), "-", "") }
+
+// send emits an event unless an earlier one failed.
+func (w *responseWriter) send(kind string, fill func(*openapi.ResponseEvent)) {
+	if w.err != nil {
+		return
+	}
+	e := openapi.ResponseEvent{Type: kind, SequenceNumber: w.sequence}
+	w.sequence++
+	fill(&e)
+	w.err = w.emit(e)
+}
+
+// whole sends an event that carries the response as it is now.
+func (w *responseWriter) whole(kind string) {
+	w.send(kind, func(e *openapi.ResponseEvent) {
+		copied := w.response
+		e.Response = &copied
+	})
+}
+
+func (w *responseWriter) open(int) error {
+	w.whole("response.created")
+	w.whole("response.in_progress")
+	return w.err
+}
+
+func (w *responseWriter) chunk(_ int, chunk infer.Chunk) error {
+	for _, part := range w.parser.parts(chunk) {
+		switch {
+		case part.call >= 0 && part.id != "":
+			w.closeItem("completed")
+			w.openItem(openapi.ResponseItem{
+				ID: newID("fc_"), Type: "function_call", CallID: part.id, Name: part.name, Arguments: new(string),
+			})
+		case part.call >= 0:
+			w.append(part.arguments, "response.function_call_arguments.delta")
+		default:
+			if !w.isOpen {
+				w.openMessage()
+			}
+			w.append(part.text, "response.output_text.delta")
+		}
+	}
+	w.reason = chunk.Finish
+	return w.err
+}
+
+// index of the open item.
+func (w *responseWriter) index() *int {
+	i := len(w.response.Output) - 1
+	return &i
+}
+
+// item is the open item.
+func (w *responseWriter) item() *openapi.ResponseItem {
+	return &w.response.Output[len(w.response.Output)-1]
+}
+
+func (w *responseWriter) openItem(item openapi.ResponseItem) {
+	item.Status = "in_progress"
+	w.response.Output = append(w.response.Output, item)
+	w.isOpen = true
+	w.text.Reset()
+	w.send("response.output_item.added", func(e *openapi.ResponseEvent) {
+		e.OutputIndex, e.Item = w.index(), &item
+	})
+}
+
+func (w *responseWriter) openMessage() {
+	w.openItem(openapi.ResponseItem{ID: newID("msg_"), Type: "message", Role: "assistant", Content: &[]openapi.ResponsePart{}})
+	w.send("response.content_part.added", func(e *openapi.ResponseEvent) {
+		part := textPart("")
+		w.place(e)
+		e.Part = &part
+	})
+}
+
+func textPart(text string) openapi.ResponsePart {
+	return openapi.ResponsePart{Type: "output_text", Text: text, Annotations: []struct{}{}, Logprobs: []struct{}{}}
+}
+
+// place says which item, and in a message which part, an event is about.
+func (w *responseWriter) place(e *openapi.ResponseEvent) {
+	e.OutputIndex, e.ItemID = w.index(), w.item().ID
+	if w.item().Type == "message" {
+		e.ContentIndex = new(int)
+	}
+}
+
+func (w *responseWriter) append(delta, kind string) {
+	w.text.WriteString(delta)
+	w.send(kind, func(e *openapi.ResponseEvent) {
+		w.place(e)
+		e.Delta = &delta
+		if w.item().Type == "message" {
+			e.Logprobs = &[]struct{}{}
+		}
+	})
+}
+
+// closeItem finishes the open item, if there is one.
+func (w *responseWriter) closeItem(status string) {
+	if !w.isOpen {
+		return
+	}
+	w.isOpen = false
+	item, text := w.item(), w.text.String()
+	item.Status = status
+	if item.Type == "message" {
+		part := textPart(text)
+		item.Content = &[]openapi.ResponsePart{part}
+		w.send("response.output_text.done", func(e *openapi.ResponseEvent) {
+			w.place(e)
+			e.Text, e.Logprobs = &text, &[]struct{}{}
+		})
+		w.send("response.content_part.done", func(e *openapi.ResponseEvent) {
+			w.place(e)
+			e.Part = &part
+		})
+	} else {
+		item.Arguments = &text
+		w.send("response.function_call_arguments.done", func(e *openapi.ResponseEvent) {
+			w.place(e)
+			e.Name, e.Arguments = item.Name, &text
+		})
+	}
+	w.send("response.output_item.done", func(e *openapi.ResponseEvent) {
+		copied := *item
+		e.OutputIndex, e.Item = w.index(), &copied
+	})
+}
+
+func (w *responseWriter) finish(usage openapi.Usage) error {
+	status := "completed"
+	if w.reason == infer.FinishLength {
+		status = "incomplete"
+		w.response.Incomplete = &openapi.ResponseReason{Reason: "max_output_tokens"}
+	}
+	if len(w.response.Output) == 0 { // an empty answer is an answer
+		w.openMessage()
+	}
+	w.closeItem(status)
+	w.response.Status = status
+	w.response.Usage = responseUsage(usage)
+	w.whole("response." + status)
+	return w.err
+}
+
+func responseUsage(usage openapi.Usage) *openapi.ResponseUsage {
+	return &openapi.ResponseUsage{
+		InputTokens: usage.PromptTokens, InputTokensDetails: usage.PromptTokensDetails,
+		OutputTokens: usage.CompletionTokens, TotalTokens: usage.TotalTokens,
+	}
+}
+
+func (w *responseWriter) fail(body *openapi.Error) error {
+	code := openapi.CodeInternal
+	if body.Code != nil {
+		code = *body.Code
+	}
+	w.closeItem("incomplete")
+	w.response.Status = "failed"
+	w.response.Error = &openapi.ResponseError{Code: code, Message: body.Message}
+	w.whole("response.failed")
+	return w.err
+}

@@ -1,0 +1,211 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+// callSyntax is a ToolSyntax in detail.
+type callSyntax struct {
+	open, close string // around a call
+	marker      string // the beginning of open that tells a call from text; empty: a call is all of the answer
+	arguments   string // name of the member that holds the arguments
+}
+
+func syntaxOf(s ToolSyntax) callSyntax {
+	if s == ToolsLlama {
+		return callSyntax{arguments: "parameters"}
+	}
+	return callSyntax{open: "<tool_call>\n", close: "\n</tool_call>", marker: "<tool_call>", arguments: "arguments"}
+}
+
+// maxParallelCalls bounds the calls of one answer: a small model that is held to a grammar may go on for ever.
+const maxParallelCalls = 16
+
+// answerGrammar is the GBNF that the answer to a turn is held to; empty: none is needed. What cannot be held to is
+// refused with an *openapi.Error that names the field.
+func answerGrammar(v Variant, turn *openapi.Turn, formatField string) (string, error) {
+	format, err := formatGrammar(v, turn.Format, formatField)
+	if err != nil || turn.ToolChoice.Mode == openapi.ToolsNone {
+		return format, err
+	}
+	syntax := syntaxOf(v.ToolSyntax())
+	calls, err := callsGrammar(v, turn, syntax)
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	switch {
+	case turn.ToolChoice.Mode == openapi.ToolsRequired:
+		out.WriteString("root ::= calls\n")
+	case format != "":
+		out.WriteString("root ::= calls | format-root\n" + prefixed(format, "format-"))
+	case syntax.marker == "":
+		out.WriteString("root ::= calls | ([^{\\x00] [^\\x00]*)?\n")
+	default:
+		out.WriteString("root ::= text-0\n" + textBefore(syntax.marker, "after-marker"))
+		// Where text ends in a marker, the rest of the first call and its followers come.
+		out.WriteString("after-marker ::= " + literal(strings.TrimPrefix(syntax.open, syntax.marker)) + " call " + literal(syntax.close) + " more\n")
+	}
+	out.WriteString(calls)
+	grammar := out.String()
+	if err := v.CheckGrammar(grammar); err != nil {
+		return "", refusedBy(err, "tools", openapi.CodeInvalidSchema)
+	}
+	return grammar, nil
+}
+
+// formatGrammar holds the answer to a format; empty for text.
+func formatGrammar(v Variant, format openapi.ResponseFormat, field string) (string, error) {
+	schema := []byte(`{"type":"object"}`)
+	switch format.Type {
+	case openapi.FormatText:
+		return "", nil
+	case openapi.FormatJSONSchema:
+		schema = format.Schema
+	}
+	grammar, err := v.SchemaGrammar(schema)
+	if err != nil {
+		return "", refusedBy(err, field, openapi.CodeInvalidSchema)
+	}
+	return grammar, nil
+}
+
+// callsGrammar has the rules calls (one call or several), more (what may follow a call) and call.
+func callsGrammar(v Variant, turn *openapi.Turn, syntax callSyntax) (string, error) {
+	var out strings.Builder
+	var names []string
+	for i, tool := range turn.Tools {
+		if turn.ToolChoice.Name != "" && tool.Name != turn.ToolChoice.Name {
+			continue
+		}
+		schema := tool.Parameters
+		if schema == nil {
+			schema = []byte(`{"type":"object"}`)
+		}
+		grammar, err := v.SchemaGrammar(schema)
+		if err != nil {
+			return "", refusedBy(err, fmt.Sprintf("tools[%d]", i), openapi.CodeInvalidSchema)
+		}
+		prefix := fmt.Sprintf("arguments-%d-", i)
+		name := fmt.Sprintf("call-%d", i)
+		names = append(names, name)
+		head := fmt.Sprintf(`{"name": %q, %q: `, tool.Name, syntax.arguments)
+		fmt.Fprintf(&out, "%s ::= %s %sroot \"}\"\n%s", name, literal(head), prefix, prefixed(grammar, prefix))
+	}
+	more := `""`
+	if turn.ParallelToolCalls && syntax.marker != "" {
+		more = fmt.Sprintf("(%s call %s){0,%d}", literal("\n"+syntax.open), literal(syntax.close), maxParallelCalls-1)
+	}
+	fmt.Fprintf(&out, "calls ::= %s call %s more\n", literal(syntax.open), literal(syntax.close))
+	fmt.Fprintf(&out, "more ::= %s\ncall ::= %s\n", more, strings.Join(names, " | "))
+	return out.String(), nil
+}
+
+// textBefore has rules text-0, text-1 and so on, the states of a machine that reads text until it contains the marker
+// for the first time, and then goes on with rule after. The text may end anywhere else.
+func textBefore(marker, after string) string {
+	var out strings.Builder
+	for state := range len(marker) {
+		var seen strings.Builder
+		fmt.Fprintf(&out, "text-%d ::= \"\"", state)
+		for _, c := range distinct(marker) {
+			next := longestBorder(marker, marker[:state]+string(c))
+			if next == 0 {
+				continue
+			}
+			seen.WriteRune(c)
+			target := fmt.Sprintf("text-%d", next)
+			if next == len(marker) {
+				target = after
+			}
+			fmt.Fprintf(&out, " | %s %s", literal(string(c)), target)
+		}
+		fmt.Fprintf(&out, " | [^%s\\x00] text-0\n", seen.String())
+	}
+	return out.String()
+}
+
+// longestBorder is the length of the longest beginning of marker that text ends with.
+func longestBorder(marker, text string) int {
+	for n := min(len(marker), len(text)); n > 0; n-- {
+		if strings.HasSuffix(text, marker[:n]) {
+			return n
+		}
+	}
+	return 0
+}
+
+func distinct(text string) []rune {
+	var out []rune
+	for _, c := range text {
+		if !strings.ContainsRune(string(out), c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// literal writes a text as a GBNF string; "" for an empty one.
+func literal(text string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(text) + `"`
+}
+
+// prefixed puts prefix in front of every rule's name in a grammar, so that several can stand together.
+func prefixed(grammar, prefix string) string {
+	var out strings.Builder
+	for i := 0; i < len(grammar); {
+		c := grammar[i]
+		end := i + 1
+		switch {
+		case c == '"' || c == '[':
+			closing := byte('"')
+			if c == '[' {
+				closing = ']'
+			}
+			for end < len(grammar) && grammar[end] != closing {
+				if grammar[end] == '\\' {
+					end++
+				}
+				end++
+			}
+			end = min(end+1, len(grammar))
+		case c == '#':
+			for end < len(grammar) && grammar[end] != '\n' {
+				end++
+			}
+		case c == '{': // a repetition holds numbers alone
+			for end < len(grammar) && grammar[end-1] != '}' {
+				end++
+			}
+		case ruleByte(c):
+			for end < len(grammar) && ruleByte(grammar[end]) {
+				end++
+			}
+			out.WriteString(prefix)
+		}
+		out.WriteString(grammar[i:end])
+		i = end
+	}
+	if !strings.HasSuffix(grammar, "\n") {
+		out.WriteByte('\n')
+	}
+	return out.String()
+}
+
+func ruleByte(c byte) bool {
+	return c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
+}
+
+// refusedBy turns the engine's refusal of a grammar into one that names the request's field.
+func refusedBy(err error, field, code string) error {
+	var param *infer.ParameterError
+	if errors.As(err, &param) {
+		return openapi.Invalid(field, code, "%s: %s", field, param.Reason)
+	}
+	return err
+}

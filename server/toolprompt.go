@@ -1,0 +1,98 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"prunellm/openapi"
+)
+
+// renderTurn makes the prompt of a turn. Tools go into the template when it knows them; otherwise they are described in
+// the system message, and calls and their results in the history are written out as text.
+func renderTurn(v Variant, messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
+	if v.ToolSyntax() != ToolsUnknown {
+		return v.RenderChat(messages, tools, addGenerationPrompt)
+	}
+	plain := plainMessages(messages)
+	if len(tools) == 0 {
+		return v.RenderChat(plain, nil, addGenerationPrompt)
+	}
+	description := describeTools(tools)
+	prompt, err := v.RenderChat(inSystem(plain, description), nil, addGenerationPrompt)
+	if errors.Is(err, ErrMessages) && plain[0].Role == "user" { // some templates take no system message
+		first := plain[0]
+		first.Content = description + "\n\n" + first.Content
+		return v.RenderChat(append([]openapi.Message{first}, plain[1:]...), nil, addGenerationPrompt)
+	}
+	return prompt, err
+}
+
+// inSystem adds a text to the system message, or puts one in front.
+func inSystem(messages []openapi.Message, text string) []openapi.Message {
+	if len(messages) > 0 && messages[0].Role == "system" {
+		first := messages[0]
+		first.Content = strings.TrimPrefix(first.Content+"\n\n"+text, "\n\n")
+		return append([]openapi.Message{first}, messages[1:]...)
+	}
+	return append([]openapi.Message{{Role: "system", Content: text}}, messages...)
+}
+
+// describeTools tells a model about tools, in the form that models with tools are most often trained on.
+func describeTools(tools []openapi.Tool) string {
+	var out strings.Builder
+	out.WriteString("# Tools\n\nYou can call these functions when they help to answer. Each line describes one:\n<tools>\n")
+	for _, tool := range tools {
+		out.Write(tool.Definition())
+		out.WriteByte('\n')
+	}
+	out.WriteString("</tools>\n\nTo call a function, write its name and arguments as a JSON object between tags, like this:\n" +
+		"<tool_call>\n{\"name\": \"function-name\", \"arguments\": {\"argument\": \"value\"}}\n</tool_call>\n" +
+		"Its result is then given to you between <tool_response> tags.")
+	return out.String()
+}
+
+// plainMessages writes tool calls and results as text. Results that follow each other become one message, since many
+// templates want the roles to alternate.
+func plainMessages(messages []openapi.Message) []openapi.Message {
+	var out []openapi.Message
+	for i, m := range messages {
+		switch {
+		case len(m.ToolCalls) > 0:
+			parts := make([]string, 0, len(m.ToolCalls)+1)
+			if m.Content != "" {
+				parts = append(parts, m.Content)
+			}
+			for _, call := range m.ToolCalls {
+				parts = append(parts, "<tool_call>\n{\"name\": "+quoted(call.Function.Name)+", \"arguments\": "+arguments(call)+"}\n</tool_call>")
+			}
+			out = append(out, openapi.Message{Role: m.Role, Name: m.Name, Content: strings.Join(parts, "\n")})
+		case m.Role == "tool":
+			content := "<tool_response>\n" + m.Content + "\n</tool_response>"
+			if i > 0 && messages[i-1].Role == "tool" {
+				out[len(out)-1].Content += "\n" + content
+				continue
+			}
+			out = append(out, openapi.Message{Role: "user", Content: content})
+		default:
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+func quoted(text string) string {
+	raw, err := marshal(text)
+	if err != nil { // strings are always JSON
+		panic(err)
+	}
+	return string(raw)
+}
+
+// arguments are JSON in any case: what is not becomes a string.
+func arguments(call openapi.ToolCall) string {
+	if json.Valid([]byte(call.Function.Arguments)) {
+		return call.Function.Arguments
+	}
+	return quoted(call.Function.Arguments)
+}

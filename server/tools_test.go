@@ -1,0 +1,231 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+const (
+	weather = `"tools":[{"type":"function","function":{"name":"weather","description":"Of a place","parameters":{"type":"object","properties":{"place":{"type":"string"}}}}},
+		{"type":"function","function":{"name":"time"}}]`
+	twoCalls = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\": \"K\\u00f6ln }\\\"\"}}\n</tool_call>\n" +
+		"<tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call>"
+)
+
+// call is a tool call without its id.
+type call struct{ Name, Arguments string }
+
+func callsOf(t *testing.T, calls []openapi.ToolCall) []call {
+	t.Helper()
+	var out []call
+	ids := map[string]bool{}
+	for _, c := range calls {
+		if ids[c.ID] || c.Type != "function" {
+			t.Errorf("call %+v: id not its own, or no function", c)
+		}
+		ids[c.ID] = true
+		out = append(out, call{c.Function.Name, c.Function.Arguments})
+	}
+	return out
+}
+
+func TestToolCalls(t *testing.T) {
+	weatherCall, timeCall := call{"weather", `{"place": "K\u00f6ln }\""}`}, call{"time", "{}"}
+	tests := []struct {
+		name, answer, fields string
+		syntax               ToolSyntax
+		content              string // "null" for none
+		calls                []call
+		finish               string
+	}{
+		{"text", "a <b> <tool", "", ToolsUnknown, "a <b> <tool", nil, "stop"},
+		{"one", "<tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call>", "", ToolsUnknown, "null", []call{timeCall}, "tool_calls"},
+		{"several", twoCalls, "", ToolsHermes, "null", []call{weatherCall, timeCall}, "tool_calls"},
+		{"after text", "Let me see.\n" + twoCalls, "", ToolsHermes, "Let me see.\n", []call{weatherCall, timeCall}, "tool_calls"},
+		{"after white space", "\n\n" + twoCalls, "", ToolsHermes, "null", []call{weatherCall, timeCall}, "tool_calls"},
+		{"Llama", `{"name": "weather", "parameters": {"place": "Rome"}}`, "", ToolsLlama, "null", []call{{"weather", `{"place": "Rome"}`}}, "tool_calls"},
+		{"Llama's text", `It is {late}`, "", ToolsLlama, "It is {late}", nil, "stop"},
+		{"cut off", twoCalls, `,"max_tokens":60`, ToolsHermes, "null", []call{{"weather", `{"place": "K\u0`}}, "length"},
+		{"none", twoCalls, `,"tool_choice":"none"`, ToolsHermes, twoCalls, nil, "stop"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			fake := newFake()
+			fake.context = 4096
+			fake.syntax = test.syntax
+			fake.answer = func(infer.Request) string { return test.answer }
+			s := serve(t, fake)
+			body := `{"messages":[{"role":"user","content":"Hi"}],` + weather + test.fields
+			var chat openapi.ChatResponse
+			s.post("/v1/chat/completions", body+"}").decode(t, &chat)
+			content := "null"
+			if chat.Choices[0].Message.Content != nil {
+				content = *chat.Choices[0].Message.Content
+			}
+			if content != test.content || chat.Choices[0].FinishReason != test.finish {
+				t.Errorf("content %q, finish %s, want %q, %s", content, chat.Choices[0].FinishReason, test.content, test.finish)
+			}
+			if diff := cmp.Diff(test.calls, callsOf(t, chat.Choices[0].Message.ToolCalls)); diff != "" {
+				t.Errorf("calls differ (-want +got):\n%s", diff)
+			}
+			text, calls, finish := joined(t, s.post("/v1/chat/completions", body+`,"stream":true}`))
+			if text != strings.TrimPrefix(test.content, "null") || finish != test.finish {
+				t.Errorf("stream: content %q, finish %s", text, finish)
+			}
+			if diff := cmp.Diff(test.calls, callsOf(t, calls)); diff != "" {
+				t.Errorf("streamed calls differ (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// joined puts a stream's deltas together as clients do.
+func joined(t *testing.T, got reply) (text string, calls []openapi.ToolCall, finish string) {
+	t.Helper()
+	for _, event := range events(t, got.body) {
+		var chunk openapi.ChatChunk
+		if err := json.Unmarshal(event, &chunk); err != nil {
+			t.Fatal(err)
+		}
+		for _, choice := range chunk.Choices {
+			if choice.Delta.Content != nil {
+				text += *choice.Delta.Content
+			}
+			for _, delta := range choice.Delta.ToolCalls {
+				if delta.Index == len(calls) {
+					calls = append(calls, openapi.ToolCall{ID: delta.ID, Type: delta.Type, Function: openapi.FunctionCall{Name: delta.Function.Name}})
+				}
+				calls[delta.Index].Function.Arguments += delta.Function.Arguments
+			}
+			if choice.FinishReason != nil {
+				finish = *choice.FinishReason
+			}
+		}
+	}
+	return text, calls, finish
+}
+
+func TestAnswerGrammar(t *testing.T) {
+	fake := newFake()
+	fake.context = 4096
+	s := serve(t, fake)
+	grammar := func(fields string) string {
+		t.Helper()
+		if got := s.post("/v1/chat/completions", `{"messages":[{"role":"user","content":"Hi"}]`+fields+`}`); got.status != 200 {
+			t.Fatalf("%s: %d %s", fields, got.status, got.body)
+		}
+		return fake.last().Grammar
+	}
+	tests := []struct {
+		fields    string
+		has, lack []string
+	}{
+		{``, nil, []string{"root"}},
+		{`,` + weather + `,"tool_choice":"none"`, nil, []string{"root"}},
+		{`,"grammar":"root ::= \"a\""`, []string{`root ::= "a"`}, nil},
+		{`,"response_format":{"type":"json_object"}`, []string{"root ::= "}, []string{"call"}},
+		{`,` + weather, []string{"root ::= text-0\n", "call ::= call-0 | call-1\n", "arguments-1-root ::= ", "{0,15}", `\"name\": \"weather\"`}, nil},
+		{`,` + weather + `,"parallel_tool_calls":false`, []string{"more ::= \"\"\n"}, []string{"{0,15}"}},
+		{`,` + weather + `,"tool_choice":"required"`, []string{"root ::= calls\n"}, []string{"text-0"}},
+		{`,` + weather + `,"tool_choice":{"type":"function","function":{"name":"time"}}`, []string{"call ::= call-1\n"}, []string{"call-0", "weather"}},
+		{`,` + weather + `,"response_format":{"type":"json_object"}`, []string{"root ::= calls | format-root\n", "format-value ::= "}, []string{"text-0"}},
+	}
+	for _, test := range tests {
+		got := grammar(test.fields)
+		for _, want := range test.has {
+			if !strings.Contains(got, want) {
+				t.Errorf("grammar for %s lacks %q:\n%s", test.fields, want, got)
+			}
+		}
+		for _, unwanted := range test.lack {
+			if strings.Contains(got, unwanted) {
+				t.Errorf("grammar for %s has %q:\n%s", test.fields, unwanted, got)
+			}
+		}
+	}
+}
+
+func TestPrefixed(t *testing.T) {
+	got := prefixed("root ::= \"root\\\"\" [a-z\\]root] sub{1,2} # root\nsub ::= (root | \"\")* .", "p-")
+	want := "p-root ::= \"root\\\"\" [a-z\\]root] p-sub{1,2} # root\np-sub ::= (p-root | \"\")* .\n"
+	if got != want {
+		t.Errorf("prefixed() = %q, want %q", got, want)
+	}
+}
+
+// TestToolPrompt sees what a model gets to read, with a template that knows tools and with one that does not.
+func TestToolPrompt(t *testing.T) {
+	const history = `"messages":[{"role":"user","content":"Hi"},{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"time","arguments":"{}"}}]},
+		{"role":"tool","tool_call_id":"call_1","content":"noon"},{"role":"tool","tool_call_id":"call_2","content":"late"}]`
+	render := func(syntax ToolSyntax, fields string) string {
+		fake := newFake()
+		fake.context = 4096
+		fake.syntax = syntax
+		var out openapi.ApplyTemplateResponse
+		serve(t, fake).post("/apply-template", `{`+history+fields+`}`).decode(t, &out)
+		return out.Prompt
+	}
+	if got, want := render(ToolsHermes, ","+weather), "<s>tool:weather<|end|>tool:time<|end|>user:Hi<|end|>assistant:<|end|>tool:noon<|end|>tool:late<|end|>assistant:"; got != want {
+		t.Errorf("prompt of the template's own format = %q, want %q", got, want)
+	}
+	const told = "user:Hi<|end|>assistant:<tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call><|end|>" +
+		"user:<tool_response>\nnoon\n</tool_response>\n<tool_response>\nlate\n</tool_response><|end|>assistant:"
+	if got := render(ToolsUnknown, ""); got != "<s>"+told {
+		t.Errorf("prompt without tools = %q, want %q", got, "<s>"+told)
+	}
+	got := render(ToolsUnknown, ","+weather)
+	if !strings.HasPrefix(got, "<s>system:# Tools") || !strings.Contains(got, `"description":"Of a place"`) || !strings.HasSuffix(got, told) {
+		t.Errorf("prompt with described tools = %q", got)
+	}
+}
+
+// FuzzCallParser cuts an answer anywhere: the pieces, joined, are what the whole gives.
+func FuzzCallParser(f *testing.F) {
+	f.Add("Hello "+twoCalls, uint8(1), false)
+	f.Add(`{"name": "a", "parameters": [1, "]"]}`, uint8(3), true)
+	f.Add("<tool_call>{\"name\":\"a\",\"arguments\": 12}</tool_call><tool_call>", uint8(2), false)
+	f.Add("<<tool_call>\n{\"nam", uint8(5), false)
+	f.Fuzz(func(t *testing.T, answer string, size uint8, llama bool) {
+		syntax := syntaxOf(ToolsHermes)
+		if llama {
+			syntax = syntaxOf(ToolsLlama)
+		}
+		whole := collect(t, syntax, answer, len(answer)+1)
+		if cut := collect(t, syntax, answer, int(size)%9+1); cut != whole {
+			t.Errorf("in pieces of %d: %q, whole: %q", int(size)%9+1, cut, whole)
+		}
+	})
+}
+
+func collect(t *testing.T, syntax callSyntax, answer string, size int) string {
+	p := callParser{syntax: syntax}
+	var parts []part
+	for rest := answer; rest != ""; {
+		n := min(size, len(rest))
+		parts = append(parts, p.feed(rest[:n])...)
+		rest = rest[n:]
+	}
+	parts = append(parts, p.end()...)
+	text, calls := "", []call(nil)
+	for _, part := range parts {
+		switch {
+		case part.call < 0:
+			text += part.text
+		case part.id != "":
+			calls = append(calls, call{Name: part.name})
+		default:
+			if part.call != len(calls)-1 {
+				t.Fatalf("part %+v after %d calls", part, len(calls))
+			}
+			calls[part.call].Arguments += part.arguments
+		}
+	}
+	return fmt.Sprintf("%q %q", text, calls)
+}
