@@ -288,8 +288,8 @@ func TestPageComparesAndCharts(t *testing.T) {
 	page.Type("#tab-chat", kb.ArrowRight)
 	page.WaitFor("the comparison", `!document.querySelector("#compare").hidden && document.activeElement.id === "tab-compare"`)
 	page.Type("#compare-prompt", "What does a gardener do?"+kb.Enter)
-	page.WaitFor("both answers", `document.querySelectorAll("#compare .turn[aria-busy=false]").length === 2 && document.querySelectorAll("#compare .variant").length === 2`)
-	if got := browsertest.Eval[string](page, `[...document.querySelectorAll("#compare .variant")].map((e) => e.innerText).join()`); got != "tiny@0,tiny@0.2" {
+	page.WaitFor("both answers", `document.querySelectorAll("#compare .turn[aria-busy=false]").length === 2 && document.querySelectorAll("#compare .group").length === 6`)
+	if got := browsertest.Eval[string](page, `[...document.querySelectorAll("#compare .speaker")].map((e) => e.innerText).join()`); got != "tiny@0,tiny@0.2" {
 		t.Errorf("compared are %s, want tiny@0 and tiny@0.2", got)
 	}
 	models.mu.Lock()

@@ -31,24 +31,18 @@ const fact = (name, value, note, share) =>
 /** bar draws a share; what it shows stands beside it as text. */
 function bar(share) {
   const filled = element("span", { class: "filled" });
-  filled.style.width = percent(Math.min(Math.max(share, 0), 1), 1);
+  filled.style.width = `${100 * Math.min(Math.max(share, 0), 1)}%`;
   return element("span", { class: "bar", "aria-hidden": "true" }, filled);
 }
 
 /** showCard fills root with the card of a variant; card and dense (the card of ratio 0) may be null, seen is the speed of
  * the answers in this page, null for none. */
-export function showCard(root, variant, card, dense, seen) {
-  if (!variant) {
-    root.replaceChildren(element("p", { class: "hint" }, "It appears with the first answer."));
-    return;
-  }
-  const title = element("p", { class: "variant" }, variant);
+export function showCard(root, card, dense, seen) {
   if (!card) {
-    root.replaceChildren(title, element("p", { class: "hint" }, "The server has no card for this variant now."));
+    root.replaceChildren(element("p", { class: "hint" }, "The server has no card for this variant now."));
     return;
   }
   root.replaceChildren(
-    title,
     group("What it is", is(card, dense)),
     group("What it cost", cost(card)),
     group("What it won", won(card, dense, seen)),
@@ -63,7 +57,7 @@ function is(card, dense) {
     fact("Removed", percent(card.ratio_reached ?? 0, 1), asked),
     fact("MLP neurons kept", percent(card.kept_mlp ?? 1, 1), null, card.kept_mlp ?? 1),
     known(card.parameters) && card.parameters > 0 ? fact("Parameters", count(card.parameters), less(card.parameters, dense?.parameters)) : null,
-    known(card.bytes) && card.bytes > 0 ? fact("File", megabytes(card.bytes), less(card.bytes, dense?.bytes), known(dense?.bytes) ? card.bytes / dense.bytes : undefined) : null,
+    known(card.bytes) && card.bytes > 0 ? fact("File", megabytes(card.bytes), less(card.bytes, dense?.bytes)) : null,
   ].filter(Boolean);
 }
 

@@ -60,7 +60,7 @@ const missing = (n) =>
 
 function draw(points, measure, width) {
   const height = Math.max(260, Math.min(420, width * 0.55));
-  const edge = { left: 64, right: 24, top: 20, bottom: 48 };
+  const edge = { left: 64, right: 32, top: 48, bottom: 52 };
   const speeds = niceTicks(Math.min(...points.map((p) => p.speed)), Math.max(...points.map((p) => p.speed)), width < 480 ? 3 : 6);
   const values = niceTicks(Math.min(...points.map((p) => p.quality)), Math.max(...points.map((p) => p.quality)), 5);
   const scale = (ticks, from, to) => (value) => from + ((value - ticks[0]) / (ticks.at(-1) - ticks[0])) * (to - from);
@@ -79,12 +79,12 @@ function draw(points, measure, width) {
       svg("line", { class: "grid", x1: edge.left, x2: width - edge.right, y1: y(tick), y2: y(tick) }),
       svg("text", { class: "tick", x: edge.left - 8, y: y(tick) + 4, "text-anchor": "end" }, measure.write(tick)),
     ]),
-    svg("text", { class: "axis", x: (edge.left + width - edge.right) / 2, y: height - 8, "text-anchor": "middle" }, "Tokens a second, one answer at a time →"),
-    svg("text", { class: "axis", x: 8, y: 12 }, `↑ better · ${measure.title}`),
+    svg("text", { class: "axis", x: (edge.left + width - edge.right) / 2, y: height - 8, "text-anchor": "middle" }, "Tokens a second, one answer at a time → faster"),
+    svg("text", { class: "axis", x: 12, y: 18 }, `${measure.title} ↑ better`),
     svg("polyline", { class: "line", points: points.map((p) => `${x(p.speed)},${y(p.quality)}`).join(" ") }),
     points.map((p) => [
       svg("circle", { class: p.seen ? "dot seen" : "dot", cx: x(p.speed), cy: y(p.quality), r: 6 }, svg("title", {}, `ratio ${formatRatio(p.ratio)}`)),
-      svg("text", { class: "label", x: x(p.speed), y: y(p.quality) - 11, "text-anchor": "middle" }, formatRatio(p.ratio)),
+      svg("text", { class: "label", x: x(p.speed), y: y(p.quality) - 12, "text-anchor": "middle" }, formatRatio(p.ratio)),
     ]),
   );
 }
@@ -102,10 +102,10 @@ function table(all) {
         percent(card.ratio_reached ?? 0, 1),
         number(card.parameters, count),
         number(card.bytes, megabytes),
-        number(card.top1_agreement, (value) => percent(value, 1)),
+        number(qualityOf(card, "top1_agreement"), (value) => percent(value, 1)),
         number(card.perplexity, (value) => value.toFixed(2)),
-        number(card.perplexity_ratio, (value) => value.toFixed(2)),
-        number(card.kl_to_dense, (value) => value.toFixed(3)),
+        number(qualityOf(card, "perplexity_ratio"), (value) => value.toFixed(2)),
+        number(qualityOf(card, "kl_to_dense"), (value) => value.toFixed(3)),
         number(speed, (value) => value.toFixed(1) + (seen ? " *" : "")),
       ].map((text) => element("td", {}, text)),
     ),

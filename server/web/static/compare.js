@@ -22,7 +22,8 @@ export function startComparison(models, needKey) {
 
   const cards = () => {
     for (const { card, variant } of sides) {
-      if (variant) showCard(card, variant, models.card(splitName(variant).ratio), models.card(0), models.seen(splitName(variant).ratio));
+      const ratio = variant && splitName(variant).ratio;
+      if (variant) showCard(card, models.card(ratio), models.card(0), models.seen(ratio));
       else card.replaceChildren();
     }
   };

@@ -16,9 +16,13 @@ export function startConversation(models, needKey) {
   let running = null; // AbortController of the answer under way
   let shown = null; // variant whose card is shown
 
-  const card = () => showCard(byId("card"), shown, shown && models.card(splitName(shown).ratio), models.card(0), shown && models.seen(splitName(shown).ratio));
+  const card = () => {
+    if (!shown) return;
+    const { ratio } = splitName(shown);
+    byId("card-variant").textContent = shown;
+    showCard(byId("card"), models.card(ratio), models.card(0), models.seen(ratio));
+  };
   models.addEventListener("change", card);
-  card();
 
   /** toEnd keeps the newest text in view for those who have not scrolled away from it. */
   const toEnd = (force) => {
