@@ -12,13 +12,14 @@ type Model struct {
 
 // Card is what prunellm adds to a model's entry. What was not measured (yet) is absent.
 type Card struct {
-	Ratio         float64 `json:"ratio"`            // asked for
-	RatioReached  float64 `json:"ratio_reached"`    // share of all parameters removed
-	Parameters    int64   `json:"parameters"`       // weights left
-	Bytes         int64   `json:"bytes"`            // of the GGUF file
-	KeptMLP       float64 `json:"kept_mlp"`         // share of MLP neurons left
-	ContextTokens int     `json:"context_tokens"`   // one sequence may hold
-	Digest        string  `json:"digest,omitempty"` // of the variant: the same for the same tensors
+	Ratio         float64 `json:"ratio"`               // asked for
+	RatioReached  float64 `json:"ratio_reached"`       // share of all parameters removed
+	Parameters    int64   `json:"parameters"`          // weights left
+	Bytes         int64   `json:"bytes"`               // of the GGUF file
+	KeptMLP       float64 `json:"kept_mlp"`            // share of MLP neurons left
+	ContextTokens int     `json:"context_tokens"`      // one sequence may hold
+	MaxRatio      float64 `json:"max_ratio,omitempty"` // the largest that the model can be asked for
+	Digest        string  `json:"digest,omitempty"`    // of the variant: the same for the same tensors
 
 	// What pruning cost, on calibration text that had no part in making the variant. They are there together or not at all.
 	Perplexity      *float64 `json:"perplexity,omitempty"`       // of the variant as it is served

@@ -125,8 +125,8 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 	}
 	view := newProgressView(env.stderr, env.log)
 	variants := catalog.New(catalog.Options{
-		Name: model.ServedName(), Startup: c.Ratio, ServeDense: c.WhilePruning == "dense",
-		MaxLoaded: c.MaxVariants, MaxWaiting: maxWaitingVariants, Log: env.log, Progress: view.show,
+		Name: model.ServedName(), Startup: c.Ratio, Largest: variant.LargestRatio(model.Config(), spec.Budget),
+		ServeDense: c.WhilePruning == "dense", MaxLoaded: c.MaxVariants, MaxWaiting: maxWaitingVariants, Log: env.log, Progress: view.show,
 		Build: func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
 			built, err := builder.Build(ctx, c.wanted(spec, ratio), progress)
 			var tooMuch *prune.RatioError

@@ -51,6 +51,7 @@ type Engine interface {
 type Options struct {
 	Name    string  // the model's name, without a ratio
 	Startup float64 // the ratio of a request that names none
+	Largest float64 // the largest ratio that Build takes; 0 when that is not known
 	// ServeDense lets the dense model answer for the startup variant while that one is being made.
 	ServeDense bool
 	MaxLoaded  int // engines kept loaded, at least 1; those in use are never unloaded

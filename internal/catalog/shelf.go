@@ -337,6 +337,7 @@ func (c *Catalog) List() []openapi.Model {
 		m := openapi.Model{ID: id, Object: "model", Created: c.created.Unix(), OwnedBy: "prunellm"}
 		if e != nil {
 			m.Card = e.card()
+			m.Card.MaxRatio = c.options.Largest
 		}
 		return m
 	}

@@ -3,7 +3,9 @@ package variant
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"prunellm/convert"
@@ -105,6 +107,16 @@ func (k keys) file(plan *prune.Plan, down []byte) string {
 // neurons is which neurons a plan keeps, whatever ratio was asked for: two ratios that keep the same ones are one variant.
 func neurons(plan *prune.Plan) string {
 	return string((&prune.Plan{Kept: plan.Kept, Dense: plan.Dense}).Encode())
+}
+
+// LargestRatio is the largest ratio that a model can be asked for, rounded down to three decimals.
+func LargestRatio(config models.Config, budget prune.Budget) float64 {
+	const beyondAll = 0.999999
+	var refused *prune.RatioError
+	if errors.As(CheckRatio(config, beyondAll, budget), &refused) {
+		return math.Floor(1000*refused.Largest) / 1000
+	}
+	return 0
 }
 
 // CheckRatio tells, without scores, whether a model can lose that share of its parameters. The error wraps a

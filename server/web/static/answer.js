@@ -1,6 +1,6 @@
 // One answer on its way: asked for, streamed, rendered, and summed up.
 
-import { chat, ServerError } from "./api.js";
+import { chat, listVariants, ServerError } from "./api.js";
 import { announce, element } from "./dom.js";
 import { markdown } from "./markdown.js";
 
@@ -25,13 +25,19 @@ export class Answer {
   async ask(request, signal, grown) {
     const started = performance.now();
     let waiting = `Waiting for ${request.model}`;
-    const note = () => {
+    const show = () => {
       const seconds = Math.round((performance.now() - started) / 1000);
       this.meta.textContent = seconds < 1 ? "Waiting…" : `${waiting} · ${seconds} s`;
       grown();
     };
-    note();
+    const note = async () => {
+      show();
+      if (performance.now() - started < 900) return;
+      const progress = await progressOf(request.model);
+      if (progress && clock) waiting = `Making ${request.model}: ${progress}`;
+    };
     let clock = setInterval(note, 1000);
+    show();
     const quiet = () => {
       clearInterval(clock);
       clock = 0;
@@ -42,7 +48,7 @@ export class Answer {
         signal,
         onWait: (message) => {
           waiting = message;
-          note();
+          show();
         },
         onStart: (variant) => {
           this.title.textContent = variant;
@@ -87,6 +93,12 @@ export class Answer {
     this.body.replaceChildren(...markdown(this.text));
     grown();
   }
+}
+
+/** progressOf says how far the making of a variant has come; "" when that is not known. */
+export async function progressOf(model) {
+  const variant = (await listVariants()).find(({ id, state }) => id === model && state === "making");
+  return variant?.progress ?? "";
 }
 
 /** summary says how long an answer took. */

@@ -76,6 +76,16 @@ export async function readiness() {
   }
 }
 
+/** listVariants gives the variants that are loaded or being made, as those who run the server see them; none where the
+ * server does not tell. */
+export async function listVariants() {
+  try {
+    return (await (await call("admin/variants")).json()).data ?? [];
+  } catch {
+    return [];
+  }
+}
+
 /** pause waits, or throws when the signal says stop. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {

@@ -1,5 +1,6 @@
 // The chart of quality against speed, one dot a variant, and the same figures as a table.
 
+import { progressOf } from "./answer.js";
 import { chat } from "./api.js";
 import { count, megabytes } from "./card.js";
 import { announce, byId, element, svg } from "./dom.js";
@@ -138,6 +139,10 @@ function startMaking(models, needKey) {
     button.textContent = "Stop waiting";
     const model = models.name(slider.value);
     state.textContent = `Making ${model}…`;
+    const clock = setInterval(async () => {
+      const progress = await progressOf(model);
+      if (progress && running) state.textContent = `Making ${model}: ${progress}`;
+    }, 1000);
     try {
       const request = { model, messages: [{ role: "user", content: "Tell me about trees." }], max_tokens: 48, temperature: 0 };
       const result = await chat(request, { signal: running.signal, onWait: (message) => (state.textContent = message), onStart: () => {}, onText: () => {} });
@@ -150,6 +155,7 @@ function startMaking(models, needKey) {
       state.textContent = error.name === "AbortError" ? "Not waiting any more; the server may still make it." : error.message;
       needKey(error);
     } finally {
+      clearInterval(clock);
       running = null;
       button.textContent = "Make and measure";
     }

@@ -79,12 +79,6 @@ export class Models extends EventTarget {
     return speeds.length ? speeds[speeds.length >> 1] : null;
   }
 
-  /** tooMuch notes that a ratio was refused, so that sliders end below it. */
-  tooMuch(largest) {
-    if (largest > 0 && largest < this.largest) this.largest = largest;
-    this.#changed();
-  }
-
   /** follow fetches a variant's card until its quality has been measured, ever more rarely; at most one at a time. */
   async follow(variant) {
     if (this.following === variant) return;

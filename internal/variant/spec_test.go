@@ -1,0 +1,25 @@
+package variant
+
+import (
+	"testing"
+
+	"prunellm/internal/tinymodel"
+	"prunellm/prune"
+)
+
+// The largest ratio is reached, and a little more is refused.
+func TestLargestRatio(t *testing.T) {
+	config := tinymodel.Options{FFN: []int{512, 512}}.Config()
+	for _, budget := range []prune.Budget{prune.Uniform, prune.Global} {
+		largest := LargestRatio(config, budget)
+		if largest <= 0 || largest >= 1 {
+			t.Errorf("LargestRatio(%s) = %v, want a share", budget, largest)
+		}
+		if err := CheckRatio(config, largest, budget); err != nil {
+			t.Errorf("CheckRatio(%v) = %v, want none", largest, err)
+		}
+		if err := CheckRatio(config, largest+0.002, budget); err == nil {
+			t.Errorf("CheckRatio(%v) passes, want a refusal", largest+0.002)
+		}
+	}
+}
