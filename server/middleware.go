@@ -91,9 +91,9 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	return nil
 }
 
-// quietRoute tells whether machines ask for a route every few seconds.
+// quietRoute tells whether machines ask for a route so often that the log should not show it.
 func quietRoute(route string) bool {
-	return route == "/healthz" || route == "/readyz" || route == "/metrics"
+	return route == "/healthz" || route == "/readyz" || route == "/metrics" || route == pageFileRoute
 }
 
 func (s *Server) protected(c *fiber.Ctx) (err error) {

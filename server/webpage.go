@@ -26,6 +26,9 @@ var pageTypes = map[string]string{
 	".txt":  "text/plain; charset=utf-8",
 }
 
+// pageFileRoute is where the page's files are; index.html refers to them.
+const pageFileRoute = "/web/:file"
+
 // pageFile is a file of the web page, ready to be sent.
 type pageFile struct {
 	body []byte
@@ -63,7 +66,7 @@ func (s *Server) routeWeb(app *fiber.App) error {
 		return err
 	}
 	app.Get("/", func(c *fiber.Ctx) error { return sendPage(c, page["index.html"]) })
-	app.Get("/web/:file", func(c *fiber.Ctx) error {
+	app.Get(pageFileRoute, func(c *fiber.Ctx) error {
 		file, ok := page[c.Params("file")]
 		if !ok {
 			return fiber.ErrNotFound

@@ -62,8 +62,13 @@ function is(card, dense) {
 }
 
 function cost(card) {
-  if (card.ratio === 0) return [fact("Quality", "that of the model", "others are measured against it")];
-  if (!known(card.top1_agreement)) return [fact("Quality", "not measured yet", "this happens after the variant is made")];
+  if (card.ratio === 0) {
+    return [
+      fact("Quality", "that of the model", "others are measured against it"),
+      known(card.perplexity) ? fact("Perplexity", card.perplexity.toFixed(2)) : null,
+    ].filter(Boolean);
+  }
+  if (!known(card.top1_agreement)) return [fact("Quality", "not measured yet", "done after the variant is made")];
   return [
     fact("Same next token as dense", percent(card.top1_agreement, 1), null, card.top1_agreement),
     fact("Perplexity", card.perplexity.toFixed(2), known(card.perplexity_ratio) ? `${card.perplexity_ratio.toFixed(2)} × dense` : null),
