@@ -1,0 +1,172 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/VictoriaMetrics/metricsql"
+	"gopkg.in/yaml.v3"
+
+	"prunellm/internal/tinymodel"
+)
+
+// exported are the series of a /metrics answer: the labels of each name.
+func exported(body string) map[string]map[string]bool {
+	line := regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? `)
+	label := regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="`)
+	series := map[string]map[string]bool{}
+	for _, match := range line.FindAllStringSubmatch(body, -1) {
+		if series[match[1]] == nil {
+			series[match[1]] = map[string]bool{"job": true, "instance": true} // Prometheus adds these
+		}
+		for _, found := range label.FindAllStringSubmatch(match[2], -1) {
+			series[match[1]][found[1]] = true
+		}
+	}
+	return series
+}
+
+// dashboardQueries are the queries of the Grafana dashboard, by panel.
+func dashboardQueries(t *testing.T) map[string][]string {
+	t.Helper()
+	data, err := os.ReadFile("../../deploy/grafana/prunellm.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			ID      int
+			Title   string
+			Type    string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(data, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	queries, ids := map[string][]string{}, map[int]bool{}
+	for _, panel := range dashboard.Panels {
+		if ids[panel.ID] {
+			t.Errorf("two panels have id %d", panel.ID)
+		}
+		ids[panel.ID] = true
+		if panel.Type != "row" && len(panel.Targets) == 0 {
+			t.Errorf("panel %q shows nothing", panel.Title)
+		}
+		for _, target := range panel.Targets {
+			queries["panel "+panel.Title] = append(queries["panel "+panel.Title], strings.ReplaceAll(target.Expr, "$__rate_interval", "5m"))
+		}
+	}
+	return queries
+}
+
+// alertQueries are the queries of the alert rules, by alert.
+func alertQueries(t *testing.T) map[string][]string {
+	t.Helper()
+	data, err := os.ReadFile("../../deploy/prometheus/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Groups []struct {
+			Name  string
+			Rules []struct {
+				Alert, Expr, For    string
+				Labels, Annotations map[string]string
+			}
+		}
+	}
+	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&file); err != nil {
+		t.Fatal(err)
+	}
+	queries := map[string][]string{}
+	for _, group := range file.Groups {
+		for _, rule := range group.Rules {
+			name := "alert " + rule.Alert
+			if rule.Labels["severity"] == "" || rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" || queries[name] != nil {
+				t.Errorf("%s has no severity, summary or description, or is there twice", name)
+			}
+			queries[name] = append(queries[name], rule.Expr)
+		}
+	}
+	return queries
+}
+
+// Dashboard and alerts use nothing but series and labels that a server exports, once it has pruned and answered.
+func TestDashboardsUseWhatIsExported(t *testing.T) {
+	dir := t.TempDir()
+	model := filepath.Join(dir, "tiny.gguf")
+	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "--model", model, "--ratio", "0.2", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "512")
+	s.waitReady(coldLimit)
+	api := client(s.base)
+	if _, err := api.Chat.Completions.New(t.Context(), question("tiny")); err != nil {
+		t.Fatal(err)
+	}
+	_, body := s.get("/metrics")
+	series := exported(body)
+	series["up"] = map[string]bool{"job": true, "instance": true} // Prometheus' own
+
+	for _, queries := range []map[string][]string{dashboardQueries(t), alertQueries(t)} {
+		if len(queries) < 5 {
+			t.Errorf("%d queries were found, want more", len(queries))
+		}
+		for where, list := range queries {
+			for _, query := range list {
+				checkQuery(t, where, query, series)
+			}
+		}
+	}
+	s.stop()
+}
+
+func checkQuery(t *testing.T, where, query string, series map[string]map[string]bool) {
+	t.Helper()
+	parsed, err := metricsql.Parse(query)
+	if err != nil {
+		t.Errorf("%s: %q: %v", where, query, err)
+		return
+	}
+	labels := map[string]bool{}
+	var grouped []string
+	metricsql.VisitAll(parsed, func(e metricsql.Expr) {
+		switch e := e.(type) {
+		case *metricsql.MetricExpr:
+			for _, filters := range e.LabelFilterss {
+				for _, filter := range filters {
+					if filter.Label == "__name__" {
+						if series[filter.Value] == nil {
+							t.Errorf("%s uses %s, which is not exported", where, filter.Value)
+						}
+						for label := range series[filter.Value] {
+							labels[label] = true
+						}
+					}
+				}
+			}
+			for _, filters := range e.LabelFilterss {
+				for _, filter := range filters {
+					if filter.Label != "__name__" {
+						grouped = append(grouped, filter.Label)
+					}
+				}
+			}
+		case *metricsql.AggrFuncExpr:
+			grouped = append(grouped, e.Modifier.Args...)
+		}
+	})
+	for _, label := range slices.Compact(slices.Sorted(slices.Values(grouped))) {
+		if !labels[label] {
+			t.Errorf("%s uses the label %s, which none of its series has", where, label)
+		}
+	}
+}
