@@ -16,6 +16,11 @@
 // Answers do not influence each other: each has its own random generator, and with infer/llamacpp on a CPU the logits of
 // a sequence are the same bits whoever shares the batch.
 //
+// # Grammars
+//
+// An answer can be held to a grammar (see infer/gbnf): the token that was drawn is tested first, the vocabulary only when
+// that is forbidden.
+//
 // # Errors
 //
 // A request that is out of range is refused by Submit with a ParameterError or a ContextError, before anything is

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+
+	"prunellm/infer/gbnf"
 )
 
 // Options tunes an Engine. The zero value of a field stands for its default.
@@ -60,8 +62,9 @@ type Engine struct {
 	done    chan struct{} // closed when the loop has ended and the decoder is closed
 	err     error         // why the loop ended by itself; set before done is closed
 
-	abortOnce sync.Once
-	counters  counters
+	abortOnce    sync.Once
+	grammarIndex func() grammarIndex // made once
+	counters     counters
 }
 
 type counters struct {
@@ -91,6 +94,8 @@ func New(dec Decoder, opts Options, log *slog.Logger) *Engine {
 		wake:  make(chan struct{}, 1), // a token means "look again"; one is enough
 		abort: make(chan struct{}),
 		done:  make(chan struct{}),
+
+		grammarIndex: sync.OnceValue(func() grammarIndex { return newGrammarIndex(dec) }),
 	}
 	go e.run()
 	return e
@@ -116,10 +121,20 @@ func (e *Engine) SubmitN(ctx context.Context, req Request, n int) ([]Generation,
 	if err := e.validate(req); err != nil {
 		return nil, err
 	}
+	var grammar *gbnf.Grammar
+	if req.Grammar != "" {
+		var err error
+		if grammar, err = parseGrammar(req.Grammar); err != nil {
+			return nil, err
+		}
+	}
 	requests, answers := make([]*request, n), make([]Generation, n)
 	for i := range requests {
 		requests[i] = newRequest(ctx, req)
 		answers[i] = requests[i].stream
+		if grammar != nil {
+			requests[i].sampler.grammar = e.constrain(grammar)
+		}
 		if i > 0 && !req.PromptLogprobs {
 			requests[i].lead = requests[0]
 		}

@@ -1,11 +1,128 @@
 package infer
 
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"prunellm/infer/gbnf"
+)
+
 // CheckGrammar tells whether a grammar in GBNF can be held: nil, or a ParameterError that says what is wrong where.
-func (e *Engine) CheckGrammar(gbnf string) error {
-	return &ParameterError{Field: "grammar", Reason: "not supported"}
+func (e *Engine) CheckGrammar(text string) error {
+	_, err := parseGrammar(text)
+	return err
 }
 
-// SchemaGrammar turns a JSON schema into a grammar in GBNF. A schema that cannot be held as a whole gives a ParameterError.
-func (e *Engine) SchemaGrammar(schema []byte) (gbnf string, err error) {
-	return "", &ParameterError{Field: "schema", Reason: "not supported"}
+// SchemaGrammar turns a JSON schema into a grammar in GBNF. A schema that cannot be held as a whole gives a ParameterError;
+// see gbnf.FromSchema for what can be.
+func (e *Engine) SchemaGrammar(schema []byte) (string, error) {
+	text, err := gbnf.FromSchema(schema)
+	if err != nil {
+		return "", &ParameterError{Field: "schema", Reason: err.Error()}
+	}
+	return text, nil
 }
+
+func parseGrammar(text string) (*gbnf.Grammar, error) {
+	g, err := gbnf.Parse(text)
+	if err != nil {
+		return nil, &ParameterError{Field: "grammar", Reason: err.Error()}
+	}
+	return g, nil
+}
+
+// constraint holds one answer to its grammar.
+type constraint struct {
+	matcher    *gbnf.Matcher
+	vocabulary *gbnf.Vocabulary
+	dec        Decoder
+	ends       []Token // tokens that end an answer
+}
+
+// constrain starts an answer to a parsed grammar.
+func (e *Engine) constrain(g *gbnf.Grammar) *constraint {
+	index := e.grammarIndex()
+	return &constraint{matcher: g.Matcher(), vocabulary: index.vocabulary, dec: e.dec, ends: index.ends}
+}
+
+// grammarIndex is what all grammars need of a vocabulary. It is made when the first one comes.
+type grammarIndex struct {
+	vocabulary *gbnf.Vocabulary
+	ends       []Token
+}
+
+func newGrammarIndex(dec Decoder) grammarIndex {
+	var index grammarIndex
+	for t := range Token(dec.VocabSize()) {
+		if dec.EndOfGeneration(t) {
+			index.ends = append(index.ends, t)
+		}
+	}
+	index.vocabulary = gbnf.NewVocabulary(dec.VocabSize(), func(t int) []byte {
+		if dec.EndOfGeneration(Token(t)) {
+			return nil // it ends the text and adds nothing
+		}
+		return dec.Piece(Token(t), false)
+	})
+	return index
+}
+
+// allows tells whether the answer may go on with a token, or end with it.
+func (c *constraint) allows(t Token) (bool, error) {
+	if c.dec.EndOfGeneration(t) {
+		return c.matcher.Complete(), nil
+	}
+	ok, err := c.matcher.Accepts(c.dec.Piece(t, false))
+	return ok, grammarError(err)
+}
+
+// restrict leaves only the logits of tokens that are allowed. It tells whether there are any.
+func (c *constraint) restrict(logits []float32, sc *scratch) (bool, error) {
+	sc.allowed = sc.allowed[:0]
+	allow := func(t int) {
+		if x := logits[t]; x > float32(math.Inf(-1)) {
+			sc.allowed = append(sc.allowed, weighted{Token(t), x})
+		}
+	}
+	if err := c.matcher.Allowed(c.vocabulary, allow); err != nil {
+		return false, grammarError(err)
+	}
+	if c.matcher.Complete() {
+		for _, t := range c.ends {
+			allow(int(t))
+		}
+	}
+	for i := range logits {
+		logits[i] = float32(math.Inf(-1))
+	}
+	for _, w := range sc.allowed {
+		logits[w.token] = w.value
+	}
+	return len(sc.allowed) > 0, nil
+}
+
+// follow adds the chosen token to the text. It tells whether the text is complete and nothing can follow.
+func (c *constraint) follow(t Token) (ended bool, err error) {
+	if c.dec.EndOfGeneration(t) {
+		return true, nil
+	}
+	if err := c.matcher.Advance(c.dec.Piece(t, false)); err != nil {
+		return false, grammarError(err)
+	}
+	return c.matcher.Ended(), nil
+}
+
+// grammarError makes the client's error of one that its grammar caused.
+func grammarError(err error) error {
+	if errors.Is(err, gbnf.ErrBudget) {
+		return &ParameterError{Field: "grammar", Reason: err.Error()}
+	}
+	if err != nil {
+		return fmt.Errorf("grammar: %w", err)
+	}
+	return nil
+}
+
+// errNoToken says that a grammar asks for what the vocabulary, or the logit bias, does not allow.
+var errNoToken error = &ParameterError{Field: "grammar", Reason: "no token of the vocabulary fits where the answer has come to"}

@@ -284,7 +284,12 @@ func (l *loop) failStep(cause error) error {
 func (l *loop) deliver(r *request) {
 	r.entry, r.logits = -1, nil
 	if r.failed != nil {
-		r.stream.fail(fmt.Errorf("%w: %w", ErrEngine, r.failed))
+		var parameter *ParameterError
+		if failure := r.failed; errors.As(failure, &parameter) {
+			r.stream.fail(failure)
+		} else {
+			r.stream.fail(fmt.Errorf("%w: %w", ErrEngine, failure))
+		}
 		l.release(r)
 		return
 	}
@@ -294,11 +299,14 @@ func (l *loop) deliver(r *request) {
 	piece := l.dec.Piece(r.next, false)
 	var finish FinishReason
 	switch {
-	case !r.req.IgnoreEOS && l.dec.EndOfGeneration(r.next):
+	case (!r.req.IgnoreEOS || r.sampler.grammar != nil) && l.dec.EndOfGeneration(r.next):
 		finish = FinishStop
 		r.text.end()
 	case r.text.add(piece, l.describe(r)):
 		finish = FinishStop
+	case r.sampled.Ended:
+		finish = FinishStop
+		r.text.end()
 	case r.usage.Completion >= r.req.MaxTokens || len(l.sequences[r.sequence].tokens) >= l.dec.ContextSize():
 		finish = FinishLength
 		r.text.end()

@@ -13,7 +13,8 @@ var errLogits = errors.New("the model gave no finite logits")
 //
 //	logit bias, repetition penalty, frequency and presence penalty, temperature, min_p, top_k, typical_p, top_p
 //
-// and one token is drawn from what is left, renormalised. Log probabilities are of the model's own distribution, before
+// and one token is drawn from what is left, renormalised. A grammar that forbids it leaves only what it allows before all
+// that is done again. Log probabilities are of the model's own distribution, before
 // all of these. Each answer has a generator of its own, so the same seed and logits give the same tokens whatever else
 // the engine runs.
 type sampler struct {
@@ -23,6 +24,7 @@ type sampler struct {
 	bias      []weighted
 	penalties *penalties // nil when none is set
 	top       []tokenLogprob
+	grammar   *constraint // nil: anything may be said
 }
 
 // weighted is a token with its logit, bias or unnormalised probability.
@@ -36,6 +38,7 @@ type sampled struct {
 	Token   Token
 	Logprob float64
 	Top     []tokenLogprob
+	Ended   bool // the grammar lets nothing follow
 }
 
 type tokenLogprob struct {
@@ -50,6 +53,7 @@ type scratch struct {
 	candidates []candidate
 	saved      []weighted // logits before bias and penalties
 	top, top2  []weighted // largest logits: of the model, and for top_k
+	allowed    []weighted // by a grammar
 }
 
 func newScratch(vocab int) *scratch {
@@ -96,22 +100,55 @@ func (s *sampler) next(logits []float32, sc *scratch) (sampled, error) {
 	if s.modify(logits, sc) {
 		likeliest, largest = argmax(logits)
 	}
-	token := likeliest
-	if s.Temperature > 0 {
-		var ok bool
-		if token, ok = s.draw(logits, largest, sc); !ok {
-			return sampled{}, errLogits
+	token, err := s.choose(logits, likeliest, largest, sc)
+	if err != nil {
+		return sampled{}, err
+	}
+	out := sampled{Token: token}
+	if s.grammar != nil {
+		if out.Ended, err = s.grammar.follow(token); err != nil {
+			return sampled{}, err
 		}
 	}
 	if s.penalties != nil {
 		s.penalties.generated(token)
 	}
-	out := sampled{Token: token}
 	if s.logprobs >= 0 {
 		out.Logprob = float64(original(token, logits, sc.saved)) - normaliser
 		out.Top = s.describeTop(sc.top, normaliser)
 	}
 	return out, nil
+}
+
+// choose takes the likeliest token or draws one. With a grammar that one is tested first; only if it is forbidden is the
+// whole vocabulary tested, and one of the rest chosen. Without truncation that draws from the allowed tokens with the
+// model's probabilities.
+func (s *sampler) choose(logits []float32, likeliest Token, largest float32, sc *scratch) (Token, error) {
+	token, err := s.chooseFreely(logits, likeliest, largest, sc)
+	if s.grammar == nil || err != nil {
+		return token, err
+	}
+	if ok, err := s.grammar.allows(token); ok || err != nil {
+		return token, err
+	}
+	if ok, err := s.grammar.restrict(logits, sc); err != nil {
+		return 0, err
+	} else if !ok {
+		return 0, errNoToken
+	}
+	likeliest, largest = argmax(logits)
+	return s.chooseFreely(logits, likeliest, largest, sc)
+}
+
+func (s *sampler) chooseFreely(logits []float32, likeliest Token, largest float32, sc *scratch) (Token, error) {
+	if s.Temperature <= 0 {
+		return likeliest, nil
+	}
+	token, ok := s.draw(logits, largest, sc)
+	if !ok {
+		return 0, errLogits
+	}
+	return token, nil
 }
 
 // modify applies bias and penalties in place and remembers what was there. It tells whether it changed anything.

@@ -46,11 +46,6 @@ func (e *Engine) validate(req Request) error {
 	if req.Logprobs < -1 || req.Logprobs > MaxLogprobs {
 		return &ParameterError{Field: "logprobs", Reason: fmt.Sprintf("%d, want -1 to %d", req.Logprobs, MaxLogprobs)}
 	}
-	if req.Grammar != "" {
-		if err := e.CheckGrammar(req.Grammar); err != nil {
-			return err
-		}
-	}
 	total := 0
 	for i, s := range req.Stop {
 		if s == "" || !utf8.ValidString(s) {

@@ -1,0 +1,164 @@
+package gbnf
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"unicode/utf8"
+)
+
+// property is one member that an object may have.
+type property struct {
+	text     string // of its grammar: name, colon and value
+	required bool
+}
+
+// object writes objects: the properties in their order, those not required left out or not, then additional ones.
+func (c *converter) object(where string, s *value) (string, error) {
+	listed, additional := s.get("properties"), s.get("additionalProperties")
+	required, err := requiredNames(where, s.get("required"))
+	if err != nil {
+		return "", err
+	}
+	if listed == nil && additional == nil && len(required) == 0 {
+		return c.use("object"), nil
+	}
+	if listed == nil {
+		listed = &value{kind: '{'}
+	}
+	if listed.kind != '{' {
+		return "", errorf(where+"/properties", "want an object")
+	}
+	c.use("ws")
+	if listed.get("") != nil {
+		return "", errorf(where+"/properties", "a property without a name is not supported")
+	}
+	var properties []property
+	var names []string
+	for _, m := range listed.members {
+		rule, err := c.value(where+"/properties/"+m.name, m.value)
+		if err != nil {
+			return "", err
+		}
+		properties = append(properties, property{c.member(m.name, rule), slices.Contains(required, m.name)})
+		names = append(names, m.name)
+	}
+	other, err := c.additional(where, additional, listed, len(required) > 0 && len(listed.members) == 0)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range required {
+		if slices.Contains(names, name) {
+			continue
+		}
+		if other == "" {
+			return "", errorf(where+"/required", "%q is not among the properties", name)
+		}
+		properties = append(properties, property{c.member(name, other), true})
+		names = append(names, name)
+	}
+	if other != "" {
+		other = c.otherName(names) + ` ws ":" ws ` + other + " ws"
+	}
+	return c.rule(`"{" ws ` + c.members(properties, other) + ` "}"`), nil
+}
+
+func requiredNames(where string, list *value) ([]string, error) {
+	if list == nil {
+		return nil, nil
+	}
+	var names []string
+	for _, item := range list.items {
+		if item.kind != '"' {
+			return nil, errorf(where+"/required", "want a list of names")
+		}
+		if !slices.Contains(names, item.text) {
+			names = append(names, item.text)
+		}
+	}
+	if list.kind != '[' {
+		return nil, errorf(where+"/required", "want a list of names")
+	}
+	return names, nil
+}
+
+func (c *converter) member(name, rule string) string {
+	return c.rule(literal(quoteJSON(name)) + ` ws ":" ws ` + rule + " ws")
+}
+
+// additional gives the rule for the values of members that are not listed; "" when there are none.
+func (c *converter) additional(where string, s, listed *value, open bool) (string, error) {
+	switch {
+	case s == nil && !open, s != nil && s.kind == 't' && !s.truth:
+		return "", nil
+	case s == nil:
+		return c.use("anyvalue"), nil
+	}
+	return c.value(where+"/additionalProperties", s)
+}
+
+// members writes the inside of an object from its end to its start, so that the text grows with the number of properties.
+// after[i] is what may follow when a member was written before property i, first[i] when none was.
+func (c *converter) members(properties []property, other string) string {
+	after, first := `""`, `""`
+	if other != "" {
+		name := c.rule(other)
+		after = c.rule(`("," ws ` + name + ")*")
+		first = c.rule("(" + name + " " + after + ")?")
+	}
+	for i := len(properties) - 1; i >= 0; i-- {
+		p := properties[i]
+		if p.required {
+			first = c.rule(p.text + " " + after)
+			after = c.rule(`"," ws ` + p.text + " " + after)
+			continue
+		}
+		first = c.rule(p.text + " " + after + " | " + first)
+		after = c.rule(`("," ws ` + p.text + ")? " + after)
+	}
+	return first
+}
+
+// otherName writes names of members, without escapes, that are none of the given.
+func (c *converter) otherName(names []string) string {
+	if len(names) == 0 {
+		return c.use("string")
+	}
+	// A name with a character that must be escaped is none of those that are written here anyway.
+	sorted := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return quoteJSON(name) != `"`+name+`"` || strings.ContainsRune(name, 0x7f) })
+	sort.Strings(sorted)
+	const plain = `\"\\\x00-\x1f\x7f`
+	var differ func(names []string, from int) string
+	differ = func(names []string, from int) string {
+		// names share their first from bytes, which have been written: go on with a character that leads to none of them, or
+		// to some of them and then differ.
+		ends := false // one of them ends here: the name must go on
+		var ways []string
+		excluded := ""
+		for len(names) > 0 {
+			if len(names[0]) == from {
+				ends, names = true, names[1:]
+				continue
+			}
+			r, size := utf8.DecodeRuneInString(names[0][from:])
+			n := 1
+			for n < len(names) && strings.HasPrefix(names[n][from:], names[0][from:from+size]) {
+				n++
+			}
+			class := classChar(r)
+			excluded += class
+			ways = append(ways, "["+class+"] "+differ(names[:n], from+size))
+			names = names[n:]
+		}
+		ways = append(ways, fmt.Sprintf("[^%s%s] [^%s]*", plain, excluded, plain))
+		if !ends {
+			ways = append(ways, `""`)
+		}
+		return c.rule(strings.Join(ways, " | "))
+	}
+	return c.rule(`"\"" ` + differ(sorted, 0) + ` "\""`)
+}
+
+// classChar writes a character for a class of the grammar.
+func classChar(r rune) string { return fmt.Sprintf(`\U%08x`, r) }

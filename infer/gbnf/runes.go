@@ -1,0 +1,105 @@
+package gbnf
+
+import (
+	"cmp"
+	"slices"
+	"unicode/utf8"
+)
+
+// runeRange is the characters from low to high, both included.
+type runeRange struct{ low, high rune }
+
+// runeSet is a set of characters.
+type runeSet []runeRange
+
+// sorted merges overlapping ranges and puts them in order.
+func (s runeSet) sorted() runeSet {
+	s = slices.Clone(s)
+	slices.SortFunc(s, func(a, b runeRange) int { return cmp.Or(cmp.Compare(a.low, b.low), cmp.Compare(a.high, b.high)) })
+	out := s[:0]
+	for _, r := range s {
+		if n := len(out); n > 0 && r.low <= out[n-1].high+1 {
+			out[n-1].high = max(out[n-1].high, r.high)
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// inverted is every other character; s must be sorted.
+func (s runeSet) inverted() runeSet {
+	var out runeSet
+	next := rune(0)
+	for _, r := range s {
+		if r.low > next {
+			out = append(out, runeRange{next, r.low - 1})
+		}
+		next = r.high + 1
+	}
+	if next <= utf8.MaxRune {
+		out = append(out, runeRange{next, utf8.MaxRune})
+	}
+	return out
+}
+
+const surrogateLow, surrogateHigh = 0xd800, 0xdfff
+
+// valid leaves out what UTF-8 cannot hold.
+func (s runeSet) valid() runeSet {
+	var out runeSet
+	for _, r := range s {
+		if r.low < surrogateLow {
+			out = append(out, runeRange{r.low, min(r.high, surrogateLow-1)})
+		}
+		if r.high > surrogateHigh {
+			out = append(out, runeRange{max(r.low, surrogateHigh+1), r.high})
+		}
+	}
+	return out
+}
+
+// byteRange is the bytes from low to high, both included.
+type byteRange struct{ low, high byte }
+
+// utf8Sequences lists byte ranges whose products are the UTF-8 of the characters of a valid set.
+func (s runeSet) utf8Sequences() [][]byteRange {
+	var out [][]byteRange
+	for _, r := range s {
+		low := r.low
+		for _, last := range []rune{0x7f, 0x7ff, 0xffff, utf8.MaxRune} { // by length of the encoding
+			if low <= r.high && low <= last {
+				out = appendSequences(out, low, min(r.high, last))
+				low = last + 1
+			}
+		}
+	}
+	return out
+}
+
+// appendSequences splits a range of one encoded length so that each part is a product of byte ranges: all but the first
+// byte that differs are free to take every value of a continuation byte.
+func appendSequences(out [][]byteRange, low, high rune) [][]byteRange {
+	var from, to [utf8.UTFMax]byte
+	n := utf8.EncodeRune(from[:], low)
+	utf8.EncodeRune(to[:], high)
+	for i := 1; i < n; i++ {
+		span := rune(1)<<(6*i) - 1 // of the last i bytes
+		if low&^span == high&^span {
+			continue // they agree above
+		}
+		if low&span != 0 {
+			out = appendSequences(out, low, low|span)
+			return appendSequences(out, (low|span)+1, high)
+		}
+		if high&span != span {
+			out = appendSequences(out, low, (high&^span)-1)
+			return appendSequences(out, high&^span, high)
+		}
+	}
+	sequence := make([]byteRange, n)
+	for i := range n {
+		sequence[i] = byteRange{from[i], to[i]}
+	}
+	return append(out, sequence)
+}

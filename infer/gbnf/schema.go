@@ -1,0 +1,430 @@
+package gbnf
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// FromSchema turns a JSON schema into a grammar for the JSON that it describes, members in the order of the schema. What
+// cannot be held is refused with an *Error that names the place; nothing that restricts a value is ignored. Two
+// liberties are taken: a oneOf is held as an anyOf, and an object whose schema lists properties and says nothing of
+// others has no others.
+func FromSchema(schema []byte) (string, error) {
+	if len(schema) > MaxSchemaBytes {
+		return "", errorf("#", "%d bytes, at most %d are accepted", len(schema), MaxSchemaBytes)
+	}
+	root, err := parseJSON(schema)
+	if err != nil {
+		return "", errorf("#", "%s", err)
+	}
+	c := &converter{root: root, refs: map[string]string{}, texts: map[string]string{}}
+	rule, err := c.value("#", root)
+	if err != nil {
+		return "", err
+	}
+	text := "root ::= " + rule + "\n" + c.out.String()
+	if len(text) > MaxGrammarBytes {
+		return "", errorf("#", "needs a grammar of %d bytes, at most %d are accepted", len(text), MaxGrammarBytes)
+	}
+	if _, err := Parse(text); err != nil {
+		return "", errorf("#", "cannot be held: %s", err)
+	}
+	return text, nil
+}
+
+// converter writes rules for the parts of a schema.
+type converter struct {
+	root  *value
+	out   strings.Builder
+	count int               // rules written
+	refs  map[string]string // rules of $refs, also while they are being written
+	texts map[string]string // rules by their right side
+	depth int               // of values, $refs followed
+}
+
+// builtin rules, and what they need.
+var builtins = map[string]struct {
+	text  string
+	needs []string
+}{
+	// The white space between tokens of JSON is bounded, or a model may never stop writing it.
+	"ws":       {`"" | " " | "\n" [ \t]{0,20}`, nil},
+	"boolean":  {`"true" | "false"`, nil},
+	"null":     {`"null"`, nil},
+	"integer":  {`"-"? ("0" | [1-9] [0-9]{0,15})`, nil},
+	"number":   {`integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})?`, []string{"integer"}},
+	"char":     {`[^"\\\x00-\x1f\x7f] | "\\" (["\\/bfnrt] | "u" [0-9a-fA-F]{4})`, nil},
+	"string":   {`"\"" char* "\""`, []string{"char"}},
+	"anyvalue": {`object | array | string | number | boolean | null`, []string{"object", "array", "string", "number", "boolean", "null"}},
+	"object":   {`"{" ws ("}" | string ws ":" ws anyvalue ws ("," ws string ws ":" ws anyvalue ws)* "}")`, []string{"ws", "string", "anyvalue"}},
+	"array":    {`"[" ws ("]" | anyvalue ws ("," ws anyvalue ws)* "]")`, []string{"ws", "anyvalue"}},
+}
+
+// use writes a builtin rule once and gives its name.
+func (c *converter) use(name string) string {
+	if _, ok := c.refs[name]; !ok {
+		c.refs[name] = name // "#/..." never collides with it
+		b := builtins[name]
+		fmt.Fprintf(&c.out, "%s ::= %s\n", name, b.text)
+		for _, n := range b.needs {
+			c.use(n)
+		}
+	}
+	return name
+}
+
+// rule writes a rule, or finds one with the same text, and gives its name.
+func (c *converter) rule(text string) string {
+	if name, ok := c.texts[text]; ok {
+		return name
+	}
+	name := c.fresh()
+	c.texts[text] = name
+	fmt.Fprintf(&c.out, "%s ::= %s\n", name, text)
+	return name
+}
+
+func (c *converter) fresh() string {
+	c.count++
+	return "r" + strconv.Itoa(c.count)
+}
+
+// annotations say nothing about a value.
+var annotations = []string{"title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
+	"$schema", "$id", "$comment", "$defs", "definitions", "$anchor"}
+
+// only refuses keywords that are neither annotations nor in the list.
+func only(where string, s *value, keywords ...string) error {
+	for _, m := range s.members {
+		if !slices.Contains(annotations, m.name) && !slices.Contains(keywords, m.name) {
+			return errorf(where, "%q is not supported here", m.name)
+		}
+	}
+	return nil
+}
+
+// value gives the name of a rule for the values that a schema describes.
+func (c *converter) value(where string, s *value) (string, error) {
+	if c.depth++; c.depth > maxNesting {
+		return "", errorf(where, "is nested more than %d deep, $refs followed", maxNesting)
+	}
+	defer func() { c.depth-- }()
+	if c.count > maxRules || c.out.Len() > MaxGrammarBytes {
+		return "", errorf(where, "the schema needs too large a grammar")
+	}
+	switch {
+	case s.kind == 't' && s.truth:
+		return c.use("anyvalue"), nil
+	case s.kind == 't':
+		return "", errorf(where, "false describes no value")
+	case s.kind != '{':
+		return "", errorf(where, "a schema is an object or a boolean")
+	}
+	if ref := s.get("$ref"); ref != nil {
+		if err := only(where, s, "$ref"); err != nil {
+			return "", err
+		}
+		return c.ref(where, ref)
+	}
+	for _, keyword := range []string{"anyOf", "oneOf", "allOf"} {
+		if list := s.get(keyword); list != nil {
+			return c.combination(where, s, keyword, list)
+		}
+	}
+	if s.get("const") != nil || s.get("enum") != nil {
+		return c.enumeration(where, s)
+	}
+	types, err := typesOf(where, s)
+	if err != nil {
+		return "", err
+	}
+	if len(types) == 0 {
+		return c.use("anyvalue"), only(where, s)
+	}
+	return c.byType(where, s, types)
+}
+
+// byType unites the rules of the types a schema allows. A keyword must belong to one of them.
+func (c *converter) byType(where string, s *value, types []string) (string, error) {
+	var known, rules []string
+	known = append(known, "type")
+	for _, t := range types {
+		known = append(known, keywords[t]...)
+	}
+	if err := only(where, s, known...); err != nil {
+		return "", err
+	}
+	for _, t := range types {
+		var rule string
+		var err error
+		switch t {
+		case "object":
+			rule, err = c.object(where, s)
+		case "array":
+			rule, err = c.array(where, s)
+		case "string":
+			rule, err = c.string(where, s)
+		case "integer", "number":
+			rule, err = c.number(where, s, t == "integer")
+		default:
+			rule = c.use(t)
+		}
+		if err != nil {
+			return "", err
+		}
+		rules = append(rules, rule)
+	}
+	if len(rules) == 1 {
+		return rules[0], nil
+	}
+	return c.rule(strings.Join(rules, " | ")), nil
+}
+
+// keywords of each type, beside "type".
+var keywords = map[string][]string{
+	"object":  {"properties", "required", "additionalProperties"},
+	"array":   {"items", "prefixItems", "minItems", "maxItems"},
+	"string":  {"minLength", "maxLength", "pattern", "format"},
+	"integer": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
+	"number":  {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
+	"boolean": {},
+	"null":    {},
+}
+
+// typesOf reads "type", or tells it from a keyword that belongs to one type alone.
+func typesOf(where string, s *value) ([]string, error) {
+	t := s.get("type")
+	if t == nil {
+		for _, name := range []string{"object", "array", "string"} {
+			for _, keyword := range keywords[name] {
+				if s.get(keyword) != nil {
+					return []string{name}, nil
+				}
+			}
+		}
+		for _, keyword := range keywords["number"] {
+			if s.get(keyword) != nil {
+				return []string{"number"}, nil
+			}
+		}
+		return nil, nil
+	}
+	list := []*value{t}
+	if t.kind == '[' {
+		list = t.items
+	}
+	var types []string
+	for _, item := range list {
+		if _, ok := keywords[item.text]; item.kind != '"' || !ok {
+			return nil, errorf(where+"/type", "want object, array, string, integer, number, boolean or null")
+		}
+		if !slices.Contains(types, item.text) {
+			types = append(types, item.text)
+		}
+	}
+	if len(types) == 0 {
+		return nil, errorf(where+"/type", "names no type")
+	}
+	return types, nil
+}
+
+// ref gives the rule of a part of the same schema, which may refer to itself.
+func (c *converter) ref(where string, ref *value) (string, error) {
+	if ref.kind != '"' || ref.text != "#" && !strings.HasPrefix(ref.text, "#/") {
+		return "", errorf(where+"/$ref", "want a path within the schema that begins with #")
+	}
+	if name, ok := c.refs[ref.text]; ok {
+		return name, nil
+	}
+	target := c.root
+	for _, part := range strings.Split(ref.text, "/")[1:] {
+		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
+		next := target.get(part)
+		if i, err := strconv.Atoi(part); target.kind == '[' && err == nil && i >= 0 && i < len(target.items) {
+			next = target.items[i]
+		}
+		if target = next; target == nil {
+			return "", errorf(where+"/$ref", "%q is not in the schema", ref.text)
+		}
+	}
+	name := c.fresh()
+	c.refs[ref.text] = name
+	rule, err := c.value(ref.text, target)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(&c.out, "%s ::= %s\n", name, rule)
+	return name, nil
+}
+
+// combination handles anyOf, oneOf and an allOf of one.
+func (c *converter) combination(where string, s *value, keyword string, list *value) (string, error) {
+	if err := only(where, s, keyword); err != nil {
+		return "", err
+	}
+	if list.kind != '[' || len(list.items) == 0 {
+		return "", errorf(where+"/"+keyword, "want a list of schemas")
+	}
+	if keyword == "allOf" && len(list.items) > 1 {
+		return "", errorf(where+"/allOf", "is supported with one schema only")
+	}
+	var rules []string
+	for i, item := range list.items {
+		rule, err := c.value(fmt.Sprintf("%s/%s/%d", where, keyword, i), item)
+		if err != nil {
+			return "", err
+		}
+		rules = append(rules, rule)
+	}
+	return c.rule(strings.Join(rules, " | ")), nil
+}
+
+// enumeration handles const and enum; a type beside them leaves out the values that are not of it.
+func (c *converter) enumeration(where string, s *value) (string, error) {
+	if err := only(where, s, "const", "enum", "type"); err != nil {
+		return "", err
+	}
+	types, err := typesOf(where, s)
+	if err != nil {
+		return "", err
+	}
+	var values []*value
+	if list := s.get("enum"); list != nil {
+		if list.kind != '[' {
+			return "", errorf(where+"/enum", "want a list")
+		}
+		values = list.items
+	}
+	if one := s.get("const"); one != nil {
+		if s.get("enum") != nil {
+			return "", errorf(where, "const beside enum is not supported")
+		}
+		values = []*value{one}
+	}
+	var literals []string
+	for _, v := range values {
+		if len(types) == 0 || v.isOne(types) {
+			literals = append(literals, literal(v.encode()))
+		}
+	}
+	if len(literals) == 0 {
+		return "", errorf(where, "no value is left")
+	}
+	return c.rule(strings.Join(literals, " | ")), nil
+}
+
+func (v *value) isOne(types []string) bool {
+	name := map[byte]string{'{': "object", '[': "array", '"': "string", '0': "number", 't': "boolean", 'n': "null"}[v.kind]
+	if slices.Contains(types, name) {
+		return true
+	}
+	_, err := strconv.ParseInt(v.text, 10, 64)
+	return v.kind == '0' && err == nil && slices.Contains(types, "integer")
+}
+
+// literal writes text as a string of the grammar.
+func literal(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// bound reads a keyword that is a number of things; unset is -1.
+func bound(where string, s *value, keyword string) (int, error) {
+	v := s.get(keyword)
+	if v == nil {
+		return -1, nil
+	}
+	n, err := strconv.Atoi(v.text)
+	if v.kind != '0' || err != nil || n < 0 || n > maxRepetitions {
+		return 0, errorf(where+"/"+keyword, "want a number from 0 to %d", maxRepetitions)
+	}
+	return n, nil
+}
+
+// array writes lists: the items of prefixItems, each of which must be there, then items.
+func (c *converter) array(where string, s *value) (string, error) {
+	least, err := bound(where, s, "minItems")
+	if err != nil {
+		return "", err
+	}
+	most, err := bound(where, s, "maxItems")
+	if err != nil {
+		return "", err
+	}
+	var fixed []string
+	if list := s.get("prefixItems"); list != nil {
+		if list.kind != '[' {
+			return "", errorf(where+"/prefixItems", "want a list of schemas")
+		}
+		for i, item := range list.items {
+			rule, err := c.value(fmt.Sprintf("%s/prefixItems/%d", where, i), item)
+			if err != nil {
+				return "", err
+			}
+			fixed = append(fixed, rule)
+		}
+	}
+	items, more := s.get("items"), len(fixed) == 0
+	item := ""
+	if items != nil {
+		if more = items.kind != 't' || items.truth; more {
+			if item, err = c.value(where+"/items", items); err != nil {
+				return "", err
+			}
+		}
+	} else if more {
+		item = c.use("anyvalue")
+	}
+	least = max(least, len(fixed))
+	if !more && most < 0 {
+		most = len(fixed)
+	}
+	if most >= 0 && most < least || !more && least > len(fixed) {
+		return "", errorf(where, "no array has at least %d and at most %d items", least, max(most, len(fixed)))
+	}
+	return c.rule(c.list(fixed, item, least-len(fixed), most-len(fixed), most < 0)), nil
+}
+
+// list writes an array of fixed items and then of least to most others, or any number of them.
+func (c *converter) list(fixed []string, item string, least, most int, unlimited bool) string {
+	c.use("ws")
+	text := `"[" ws `
+	for i, rule := range fixed {
+		if i > 0 {
+			text += `"," ws `
+		}
+		text += rule + " ws "
+	}
+	limit := func(less int) string {
+		low, high := max(least-less, 0), ""
+		if !unlimited {
+			high = strconv.Itoa(max(most-less, 0))
+		}
+		return fmt.Sprintf(`("," ws %s ws){%d,%s}`, item, low, high)
+	}
+	switch {
+	case !unlimited && most == 0:
+	case len(fixed) > 0:
+		text += limit(0)
+	case least > 0:
+		text += item + " ws " + limit(1)
+	default:
+		text += "(" + item + " ws " + limit(1) + ")?"
+	}
+	return text + ` "]"`
+}
