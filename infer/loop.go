@@ -103,6 +103,7 @@ func (l *loop) release(r *request) {
 	s := &l.sequences[r.sequence]
 	s.busy = false
 	s.used = l.step
+	l.counters.running.Add(-1) // compact counts anew
 	r.sequence = -1
 	r.over = true
 }
@@ -312,11 +313,11 @@ func (l *loop) deliver(r *request) {
 		r.text.end()
 	}
 	text, tokens := r.text.take()
+	if finish != "" {
+		l.release(r) // first, so that who has read the end finds it counted
+	}
 	if len(text) > 0 || len(tokens) > 0 || finish != "" {
 		r.stream.put(text, tokens, r.usage, finish)
-	}
-	if finish != "" {
-		l.release(r)
 	}
 }
 

@@ -52,7 +52,8 @@ func (r *request) admissible() bool {
 	return r.lead == nil || r.lead.over || r.lead.decoded == len(r.lead.req.Prompt)
 }
 
-// reusable is the prompt as far as a cache may stand in for it; an embedding needs the hidden state of every token, and a description their logits.
+// reusable is the prompt as far as a cache may stand in for it; an embedding needs the hidden state of every token, and a
+// description their logits.
 func (r *request) reusable() []Token {
 	if r.describesPrompt() {
 		return r.req.Prompt[:1]
