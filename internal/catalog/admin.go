@@ -54,18 +54,18 @@ func isDone(s *shelf) bool {
 // describe tells what there is of a ratio. The caller holds mu.
 func (c *Catalog) describe(ratio float64) openapi.AdminVariant {
 	v := openapi.AdminVariant{
-		ID: variant.Name(c.options.Name, ratio), Object: "variant", Ratio: ratio, State: "unloaded",
+		ID: variant.Name(c.options.Name, ratio), Object: "variant", Ratio: ratio, State: openapi.StateUnloaded,
 		Pinned: c.kept[ratio], Startup: ratio == c.options.Startup,
 	}
 	s, ok := c.shelves[ratio]
 	switch {
 	case ok && c.usable(s):
-		v.State = "loaded"
+		v.State = openapi.StateLoaded
 		v.InUse, v.LastUsedAt, v.Card = s.engine.users, s.engine.used.Unix(), s.engine.card()
 	case ok && !isDone(s):
-		v.State, v.Progress = "making", s.progress.String()
+		v.State, v.Progress = openapi.StateMaking, s.progress.String()
 	case c.failures[ratio] != "":
-		v.State, v.Error = "failed", c.failures[ratio]
+		v.State, v.Error = openapi.StateFailed, c.failures[ratio]
 	}
 	return v
 }
