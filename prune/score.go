@@ -22,7 +22,8 @@ var ErrNotFinite = errors.New("not a finite number")
 // away from float32's denormals.
 const importanceScale = 100
 
-// stateBudgetBytes bounds the hidden states that one group of sequences leaves between layers for the backward pass.
+// stateBudgetBytes bounds what one group of sequences leaves of its forward pass for the backward pass: each layer's
+// input and, with resident weights, the MLP's two large products.
 const stateBudgetBytes = 256 << 20
 
 // MaxSequence is the longest calibration sequence in tokens: attention weights grow with its square.
@@ -61,15 +62,19 @@ func Score(ctx context.Context, backend backends.Backend, weights models.Weights
 	if err := checkSequences(config, sequences); err != nil {
 		return nil, err
 	}
-	s, err := newScorer(backend, weights, recipe)
+	s, err := newScorer(backend, weights, recipe, llama.Resident(config))
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	groups := groupSequences(config, sequences)
+	return s.score(ctx, sequences, progress)
+}
 
-	scores = &Scores{}
-	s.begin("stage1", sequences, progress)
+// score runs the stages.
+func (s *scorer) score(ctx context.Context, sequences [][]int32, progress func(Progress)) (*Scores, error) {
+	recipe, groups := s.recipe, groupSequences(s.model.Config(), s.resident, sequences)
+	scores := &Scores{}
+	s.begin("stage1", sequences, nil, progress)
 	for i := range groups {
 		if err := s.pass(ctx, &groups[i], nil); err != nil {
 			return nil, fmt.Errorf("score stage 1: %w", err)
@@ -83,7 +88,7 @@ func Score(ctx context.Context, backend backends.Backend, weights models.Weights
 	}
 
 	removed := sliver(recipe, scores.Stage1)
-	s.begin("stage2", sequences, progress)
+	s.begin("stage2", sequences, removed, progress)
 	for i := range groups {
 		if err := s.pass(ctx, &groups[i], removed); err != nil {
 			return nil, fmt.Errorf("score stage 2: %w", err)
@@ -118,9 +123,20 @@ type group struct {
 	losses    []Loss
 }
 
+// groupTokens is how many tokens fit the budget.
+func groupTokens(config models.Config, products bool) int {
+	values := config.HiddenSize * (config.Layers + 1)
+	if products {
+		for _, width := range config.FFN {
+			values += 2 * width
+		}
+	}
+	return stateBudgetBytes / (4 * values)
+}
+
 // groupSequences cuts the sequences, in order, into groups of bounded size.
-func groupSequences(config models.Config, sequences [][]int32) []group {
-	budget := stateBudgetBytes / (4 * config.HiddenSize * (config.Layers + 1)) // tokens
+func groupSequences(config models.Config, products bool, sequences [][]int32) []group {
+	budget := groupTokens(config, products)
 	var groups []group
 	used := 0
 	for _, tokens := range sequences {
@@ -149,21 +165,27 @@ func sliver(recipe Recipe, stage1 [][]float32) [][]bool {
 }
 
 // scorer holds the programs and the running sums of one Score. It belongs to one goroutine.
+//
+// With resident weights the forward pass keeps gate and up for the backward pass, a fifth of the whole work. That leaves
+// room for few sequences in a group. Where each group has to bring the weights to the device anew, small groups would cost
+// more than computing gate and up twice.
 type scorer struct {
 	model    *llama.Model
 	head     *llama.Head
 	weights  models.Weights
+	resident bool          // weights stay on the device for a stage
+	layers   *llama.Layers // of the stage at hand
 	recipe   Recipe
-	forward  *llama.LayerProgram // x -> y
-	backward *llama.LayerProgram // x, dy -> dx, importance float32[f]
+	forward  *llama.LayerProgram // x -> y, and gate and up where they are kept
+	backward *llama.LayerProgram // x, dy, and gate and up where they are kept -> dx, importance float32[f]
 	stage1   *llama.HeadProgram
 	stage2   *llama.HeadProgram
 	sums     [][]float64 // importance so far, [layers][neurons]
 	meter    *meter
 }
 
-func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe) (s *scorer, err error) {
-	s = &scorer{weights: weights, recipe: recipe}
+func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, resident bool) (s *scorer, err error) {
+	s = &scorer{weights: weights, recipe: recipe, resident: resident}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -177,13 +199,22 @@ func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe) 
 	}
 	c := weights.Config()
 	s.forward, err = s.model.LayerProgram("forward", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
-		return []*Node{llama.Forward(c, b, rope, args[0]).Out}
+		trace := llama.Forward(c, b, rope, args[0])
+		if resident {
+			return []*Node{trace.Out, trace.Gate, trace.Up}
+		}
+		return []*Node{trace.Out}
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.backward, err = s.model.LayerProgram("backward", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
-		trace := llama.Forward(c, b, rope, args[0])
+		var trace *llama.Trace
+		if resident {
+			trace = llama.Resume(c, b, rope, args[0], args[2], args[3])
+		} else {
+			trace = llama.Forward(c, b, rope, args[0])
+		}
 		grads := llama.Backward(c, b, rope, trace, args[1])
 		return []*Node{grads.X, importance(recipe.Criterion, b, trace, grads)}
 	})
@@ -197,7 +228,14 @@ func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe) 
 	return s, err
 }
 
+func (s *scorer) releaseLayers() {
+	if s.layers != nil {
+		s.layers.Release()
+	}
+}
+
 func (s *scorer) close() {
+	s.releaseLayers()
 	if s.head != nil {
 		s.head.Release()
 	}
@@ -217,9 +255,11 @@ func importance(criterion Criterion, b *llama.Block, trace *llama.Trace, grads *
 	return ReduceMean(Abs(change), -1)
 }
 
-// begin starts a stage: sums at zero, progress at zero.
-func (s *scorer) begin(stage string, sequences [][]int32, progress func(Progress)) {
+// begin starts a stage: its layers, sums at zero, progress at zero.
+func (s *scorer) begin(stage string, sequences [][]int32, removed [][]bool, progress func(Progress)) {
 	c := s.model.Config()
+	s.releaseLayers()
+	s.layers = s.model.Layers(s.weights, options(removed), s.resident)
 	s.sums = make([][]float64, c.Layers)
 	for layer := range s.sums {
 		s.sums[layer] = make([]float64, c.FFN[layer])
@@ -246,12 +286,8 @@ func (s *scorer) scores() [][]float32 {
 // pass runs one group forward and backward and adds its importances to the sums. Without removed neurons it is stage 1,
 // and the last hidden states are kept as the teacher's; with them it is stage 2.
 func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
-	inputs, hidden, err := s.runForward(ctx, g, removed)
-	defer func() {
-		for _, states := range inputs {
-			states.Release()
-		}
-	}()
+	kept, hidden, err := s.runForward(ctx, g)
+	defer kept.release()
 	if err != nil {
 		return err
 	}
@@ -268,23 +304,46 @@ func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
 	}
 	for i, loss := range g.losses {
 		if !loss.finite() {
-			return fmt.Errorf("loss of sequence %d is %g: %w%s", i, loss.CrossEntropy, ErrNotFinite, blame(inputs, hidden))
+			return fmt.Errorf("loss of sequence %d is %g: %w%s", i, loss.CrossEntropy, ErrNotFinite, blame(kept.inputs, hidden))
 		}
 	}
-	return s.runBackward(ctx, g, removed, inputs, gradients)
+	return s.runBackward(ctx, g, kept, gradients)
 }
 
-// runForward returns each layer's inputs, [layers][sequences], and the last layer's results on the host.
-func (s *scorer) runForward(ctx context.Context, g *group, removed [][]bool) (inputs []llama.States, hidden [][]float32, err error) {
+// kept is what a forward pass leaves on the device for the backward pass, [layers][sequences].
+type kept struct {
+	inputs   []llama.States // of each layer, and the last layer's results
+	gate, up []llama.States // none where they are computed once more
+}
+
+// release frees everything. It is idempotent.
+func (k *kept) release() {
+	for _, all := range [][]llama.States{k.inputs, k.gate, k.up} {
+		for _, states := range all {
+			states.Release()
+		}
+	}
+}
+
+// releaseLayer frees what one layer needs.
+func (k *kept) releaseLayer(layer int) {
+	k.inputs[layer].Release()
+	k.gate[layer].Release()
+	k.up[layer].Release()
+}
+
+// runForward returns what the backward pass needs, also with an error, and the last layer's results on the host.
+func (s *scorer) runForward(ctx context.Context, g *group) (left *kept, hidden [][]float32, err error) {
+	left = &kept{}
 	x, err := llama.NewStates(s.model, s.head, g.sequences)
 	if err != nil {
-		return nil, nil, err
+		return left, nil, err
 	}
-	inputs = append(inputs, x)
+	left.inputs = append(left.inputs, x)
 	c := s.model.Config()
-	err = s.model.EachLayer(ctx, s.weights, llama.Ascending(c.Layers), options(removed), func(layer *llama.Layer) error {
-		next := make(llama.States, len(x))
-		inputs = append(inputs, next)
+	err = s.layers.Each(ctx, llama.Ascending(c.Layers), func(layer *llama.Layer) error {
+		next, gate, up := make(llama.States, len(x)), make(llama.States, len(x)), make(llama.States, len(x))
+		left.inputs, left.gate, left.up = append(left.inputs, next), append(left.gate, gate), append(left.up, up)
 		for i := range x {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -294,20 +353,23 @@ func (s *scorer) runForward(ctx context.Context, g *group, removed [][]bool) (in
 				return err
 			}
 			next[i] = results[0]
+			if len(results) > 1 {
+				gate[i], up[i] = results[1], results[2]
+			}
 			s.meter.add(len(g.sequences[i]))
 		}
 		x = next
 		return nil
 	})
 	if err != nil {
-		return inputs, nil, err
+		return left, nil, err
 	}
 	hidden, err = x.Download(c, g.sequences)
-	return inputs, hidden, err
+	return left, hidden, err
 }
 
 // runBackward goes down the layers with the gradients of the last hidden states, float32[tokens, e] a sequence.
-func (s *scorer) runBackward(ctx context.Context, g *group, removed [][]bool, inputs []llama.States, gradients [][]float32) error {
+func (s *scorer) runBackward(ctx context.Context, g *group, left *kept, gradients [][]float32) error {
 	c := s.model.Config()
 	dy := make(llama.States, len(g.sequences))
 	defer dy.Release()
@@ -320,13 +382,17 @@ func (s *scorer) runBackward(ctx context.Context, g *group, removed [][]bool, in
 		}
 		dy[i] = t
 	}
-	inputs[c.Layers].Release()
-	return s.model.EachLayer(ctx, s.weights, llama.Descending(c.Layers), options(removed), func(layer *llama.Layer) error {
-		for i, x := range inputs[layer.Index] {
+	left.inputs[c.Layers].Release()
+	return s.layers.Each(ctx, llama.Descending(c.Layers), func(layer *llama.Layer) error {
+		for i, x := range left.inputs[layer.Index] {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			results, err := s.backward.Run(layer, x, dy[i])
+			args := []*tensors.Tensor{x, dy[i]}
+			if gate := left.gate[layer.Index][i]; gate != nil {
+				args = append(args, gate, left.up[layer.Index][i])
+			}
+			results, err := s.backward.Run(layer, args...)
 			if err != nil {
 				return err
 			}
@@ -336,7 +402,7 @@ func (s *scorer) runBackward(ctx context.Context, g *group, removed [][]bool, in
 			}
 			s.meter.add(2 * len(g.sequences[i]))
 		}
-		inputs[layer.Index].Release()
+		left.releaseLayer(layer.Index)
 		return nil
 	})
 }

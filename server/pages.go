@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/url"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -52,7 +53,11 @@ func (s *Server) listModels(c *fiber.Ctx) error {
 
 // getModel answers GET /v1/models/{id}; an id may hold slashes. A bare name is the first model of that name.
 func (s *Server) getModel(c *fiber.Ctx) error {
-	name, err := nameInPath(c.Params("*"))
+	id, err := url.PathUnescape(c.Params("*"))
+	if err != nil {
+		return openapi.Invalid("model", openapi.CodeInvalidValue, "the model's name is not well escaped")
+	}
+	name, err := openapi.ParseModelName(id)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@
 //
 // Every adjoint is written by hand next to its forward function. gomlx's Gradient turns the adjoint of a matrix product
 // into a broadcast multiplication and a sum, which XLA's CPU backend runs hundreds of times slower than a product.
-// Forward values are recomputed rather than kept. The tests check each adjoint against finite differences.
+// Forward values are recomputed rather than kept, but for those that a caller keeps and hands to Resume. The tests check each adjoint against finite differences.
 //
 // # Concurrency
 //

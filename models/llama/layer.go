@@ -44,6 +44,18 @@ type Gradients struct {
 // Forward is one decoder layer on the residual stream of one sequence, x float32[t, e]:
 // mid = x + attention(rmsnorm(x)), out = mid + (silu(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid).
 func Forward(c models.Config, b *Block, rope RoPE, x *Node) *Trace {
+	return forward(c, b, rope, x, nil, nil)
+}
+
+// Resume is Forward for a backward pass that comes later, with the two largest products of the trace, gate and up,
+// float32[t, f], kept from the first time instead of computed once more.
+func Resume(c models.Config, b *Block, rope RoPE, x, gate, up *Node) *Trace {
+	assertShape(gate, x.Shape().Dim(0), b.Gate.Shape().Dim(0))
+	assertShape(up, gate.Shape().Dimensions...)
+	return forward(c, b, rope, x, gate, up)
+}
+
+func forward(c models.Config, b *Block, rope RoPE, x, gate, up *Node) *Trace {
 	assertShape(x, x.Shape().Dim(0), c.HiddenSize)
 	trace := &Trace{}
 	var normed, attended *Node
@@ -51,8 +63,12 @@ func Forward(c models.Config, b *Block, rope RoPE, x *Node) *Trace {
 	attended, trace.attention = attention(c, b, rope, normed)
 	trace.Mid = Add(x, attended)
 	trace.MLPInput, trace.ffnNorm = rmsNorm(trace.Mid, b.FFNNorm, c.RMSEpsilon)
-	trace.Gate = Einsum("te,fe->tf", trace.MLPInput, b.Gate)
-	trace.Up = Einsum("te,fe->tf", trace.MLPInput, b.Up)
+	if trace.Gate = gate; gate == nil {
+		trace.Gate = Einsum("te,fe->tf", trace.MLPInput, b.Gate)
+	}
+	if trace.Up = up; up == nil {
+		trace.Up = Einsum("te,fe->tf", trace.MLPInput, b.Up)
+	}
 	trace.Activation = Mul(Mul(trace.Gate, Sigmoid(trace.Gate)), trace.Up)
 	trace.Out = Add(trace.Mid, Einsum("tf,fe->te", trace.Activation, b.Down))
 	return trace

@@ -1,7 +1,6 @@
 package llama
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
@@ -180,68 +179,6 @@ func readTensor(w models.Weights, role models.Role, layer int, want []int) ([]fl
 			len(values), want)
 	}
 	return values, nil
-}
-
-// EachLayer visits layers in the order given, each with its weights on the device, while the next one's are being
-// loaded. options may be nil. It stops at the first error and when ctx ends.
-func (m *Model) EachLayer(ctx context.Context, w models.Weights, order []int, options func(layer int) LayerOptions,
-	visit func(*Layer) error) error {
-	type loaded struct {
-		layer *Layer
-		err   error
-	}
-	ctx, stop := context.WithCancel(ctx)
-	results := make(chan loaded) // no buffer: one layer waits while one is in use
-	go func() {
-		defer close(results)
-		for _, index := range order {
-			var opts LayerOptions
-			if options != nil {
-				opts = options(index)
-			}
-			layer, err := m.LoadLayer(w, index, opts)
-			select {
-			case results <- loaded{layer, err}:
-			case <-ctx.Done():
-				if err == nil {
-					layer.Release()
-				}
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	defer func() {
-		stop()
-		for rest := range results {
-			if rest.err == nil {
-				rest.layer.Release()
-			}
-		}
-	}()
-	for range order {
-		var next loaded
-		var open bool
-		select {
-		case next, open = <-results:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		if !open {
-			return context.Cause(ctx)
-		}
-		if next.err != nil {
-			return next.err
-		}
-		err := visit(next.layer)
-		next.layer.Release()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // TransposeValues turns float32[rows, columns] into float32[columns, rows], in blocks that stay in cache.

@@ -103,6 +103,38 @@ func TestLoadLayerRemovesAndPads(t *testing.T) {
 	}
 }
 
+func TestLayersKeepsWhatItLoaded(t *testing.T) {
+	c := testConfig()
+	c.Layers, c.FFN = 3, []int{7, 7, 7}
+	m, err := New(goBackend(t), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, keep := range []bool{true, false} {
+		layers := m.Layers(countingWeights{config: c, fail: -1}, nil, keep)
+		defer layers.Release()
+		seen := map[int]map[*Layer]bool{0: {}, 1: {}, 2: {}}
+		for _, order := range [][]int{{1}, Ascending(3), Descending(3)} {
+			var visited []int
+			if err := layers.Each(t.Context(), order, func(l *Layer) error {
+				visited = append(visited, l.Index)
+				seen[l.Index][l] = true
+				return nil
+			}); err != nil || !slices.Equal(visited, order) {
+				t.Errorf("keep %v: visited %v, error %v, want %v", keep, visited, err, order)
+			}
+		}
+		want := 3
+		if keep {
+			want = 1
+		}
+		if n := len(seen[1]); n != want {
+			t.Errorf("keep %v: layer 1 was loaded %d times, want %d", keep, n, want)
+		}
+	}
+}
+
 func TestEachLayer(t *testing.T) {
 	c := testConfig()
 	c.Layers, c.FFN = 3, []int{7, 7, 7}
