@@ -26,6 +26,7 @@ type commandLine struct {
 	Prune   pruneCommand   `cmd:"" help:"Write a pruned model as a GGUF file."`
 	Eval    evalCommand    `cmd:"" help:"Measure perplexity, and divergence from the dense model, of pruned variants on a text."`
 	Score   scoreCommand   `cmd:"" help:"Write the importance of every MLP neuron as a safetensors file."`
+	Bench   benchCommand   `cmd:"" help:"Measure latency and throughput of pruned variants, or of any OpenAI-compatible server."`
 	Inspect inspectCommand `cmd:"" help:"Show a GGUF file's provenance and widths, and check it."`
 	Version versionCommand `cmd:"" help:"Show the version and what it was built with."`
 	Worker  workerCommand  `cmd:"" hidden:"" help:"Run one computation for a parent process."`

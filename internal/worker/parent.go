@@ -42,7 +42,7 @@ func Run[J, P, R any](ctx context.Context, command Command, job J, progress func
 	cmd := exec.CommandContext(ctx, command.Path, command.Args...)
 	cmd.Args[0] = os.Args[0] // the name that people see in a list of processes
 	cmd.Env = command.Env
-	dieWithParent(cmd)
+	DieWithParent(cmd)
 	cmd.WaitDelay = 5 * time.Second
 	tail := &tailWriter{next: command.Log}
 	cmd.Stderr = tail

@@ -10,5 +10,5 @@ import (
 // Self is the path of this binary's file.
 func Self() (string, error) { return os.Executable() }
 
-// dieWithParent relies on the child's standard input ending, the only sign that every system gives.
-func dieWithParent(*exec.Cmd) {}
+// DieWithParent relies on the child's standard input ending, the only sign that every system gives.
+func DieWithParent(*exec.Cmd) {}

@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"prunellm/internal/bench"
+	"prunellm/internal/regularfile"
+	"prunellm/internal/variant"
+	"prunellm/models"
+)
+
+// benchCommand measures what a client sees.
+type benchCommand struct {
+	modelFlags   `embed:""`
+	Ratios       []float64     `help:"Ratios to measure, each by a server of its own that is started for it; 0 is the dense model. Default without --url: 0,0.2,0.4." placeholder:"R,..."`
+	URL          []string      `help:"Base URL of a running OpenAI-compatible server, such as http://127.0.0.1:8080/v1; may be repeated." name:"url" sep:"none" placeholder:"[NAME=]URL"`
+	RequestModel string        `help:"Model that servers given by --url are asked for. Default: the first one that each lists." placeholder:"NAME"`
+	APIKeyFile   string        `help:"File whose first line is the key for servers given by --url." name:"api-key-file" type:"path" placeholder:"FILE"`
+	Streams      []int         `help:"Closed loops: requests that are under way at any time. Default without --rates: 1,4." placeholder:"N,..."`
+	Rates        []float64     `help:"Open loops: requests a second that arrive by chance (Poisson), however many are under way." placeholder:"R,..."`
+	Requests     int           `help:"Requests of a round." default:"8" placeholder:"N"`
+	Rounds       int           `help:"Rounds at each load; the servers take turns." default:"3" placeholder:"N"`
+	Warmup       int           `help:"Requests to each server before anything is counted." default:"2" placeholder:"N"`
+	PromptWords  string        `help:"Words of a prompt, about one token each: N, MIN-MAX, normal:MEAN,SD or lognormal:MEDIAN,SIGMA." default:"200" placeholder:"LENGTHS"`
+	AnswerTokens string        `help:"Tokens of an answer, in the same forms." default:"64" placeholder:"LENGTHS"`
+	SLOTTFT      time.Duration `help:"Longest time to the first token of a request that counts as good; 0: no limit." name:"slo-ttft" default:"0s" placeholder:"TIME"`
+	SLOITL       time.Duration `help:"Longest mean time between tokens of a request that counts as good; 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
+	SLOE2E       time.Duration `help:"Longest whole answer that counts as good; 0: no limit." name:"slo-e2e" env:"PRUNELLM_SLO_E2E" default:"0s" placeholder:"TIME"`
+	Timeout      time.Duration `help:"Longest that one request may take." default:"5m" placeholder:"TIME"`
+	JSON         string        `help:"File for the figures, in the keys of 'vllm bench serve'; '-' is standard output, instead of the table." name:"json" placeholder:"FILE"`
+	HTML         string        `help:"File for a report with charts; it loads nothing from elsewhere." name:"html" placeholder:"FILE"`
+	FileType     string        `help:"Type of the matrices of all variants, the dense one too, so that they differ by pruning alone; 'keep' leaves each as it is." default:"q8_0" placeholder:"TYPE"`
+	engineFlags  `embed:""`
+	recipeFlags  `embed:""`
+	cacheFlags   `embed:""`
+}
+
+// Limits of what a run may be asked for.
+const (
+	maxTargets  = 32
+	maxStreams  = 1024
+	maxRate     = 1e4
+	maxRequests = 1 << 16
+	maxRounds   = 1000
+)
+
+// Validate reports every fault at once, and fills in what depends on other flags.
+func (c *benchCommand) Validate() error {
+	faults := nonNil(c.engineFlags.Validate(), c.recipeFlags.Validate())
+	if len(c.Ratios) == 0 && len(c.URL) == 0 {
+		c.Ratios = []float64{0, 0.2, 0.4}
+	}
+	if len(c.Streams) == 0 && len(c.Rates) == 0 {
+		c.Streams = []int{1, 4}
+	}
+	for _, ratio := range c.Ratios {
+		faults = append(faults, nonNil(checkRatio(ratio))...)
+	}
+	if n := len(c.Ratios) + len(c.URL); n > maxTargets {
+		faults = append(faults, fmt.Errorf("--ratios and --url name %d targets, want at most %d", n, maxTargets))
+	}
+	for _, streams := range c.Streams {
+		if streams < 1 || streams > maxStreams {
+			faults = append(faults, fmt.Errorf("--streams has %d, want 1 to %d", streams, maxStreams))
+		}
+	}
+	for _, rate := range c.Rates {
+		if !(rate >= 0.001 && rate <= maxRate) {
+			faults = append(faults, fmt.Errorf("--rates has %v, want 0.001 to %g requests a second", rate, maxRate))
+		}
+	}
+	for _, field := range []struct {
+		name            string
+		value, min, max int
+	}{{"requests", c.Requests, 1, maxRequests}, {"rounds", c.Rounds, 1, maxRounds}, {"warmup", c.Warmup, 0, maxRequests}} {
+		if field.value < field.min || field.value > field.max {
+			faults = append(faults, fmt.Errorf("--%s is %d, want %d to %d", field.name, field.value, field.min, field.max))
+		}
+	}
+	for name, d := range map[string]time.Duration{"slo-ttft": c.SLOTTFT, "slo-itl": c.SLOITL, "slo-e2e": c.SLOE2E, "timeout": c.Timeout} {
+		if d < 0 {
+			faults = append(faults, fmt.Errorf("--%s is %v, want no negative time", name, d))
+		}
+	}
+	_, err := c.plan()
+	return joinFaults(append(faults, nonNil(err)...))
+}
+
+// plan turns flags into loads and lengths.
+func (c *benchCommand) plan() (bench.Plan, error) {
+	plan := bench.Plan{
+		Rounds: c.Rounds, Requests: c.Requests, Warmup: c.Warmup, Seed: c.Seed, Timeout: c.Timeout,
+		SLO: bench.SLO{TTFT: c.SLOTTFT, ITL: c.SLOITL, E2E: c.SLOE2E},
+	}
+	for _, streams := range c.Streams {
+		plan.Loads = append(plan.Loads, bench.Load{Streams: streams})
+	}
+	for _, rate := range c.Rates {
+		plan.Loads = append(plan.Loads, bench.Load{Rate: rate})
+	}
+	var errPrompt, errAnswer error
+	if plan.Prompt, errPrompt = bench.ParseLengths(c.PromptWords); errPrompt != nil {
+		errPrompt = fmt.Errorf("--prompt-words: %w", errPrompt)
+	}
+	if plan.Answer, errAnswer = bench.ParseLengths(c.AnswerTokens); errAnswer != nil {
+		errAnswer = fmt.Errorf("--answer-tokens: %w", errAnswer)
+	}
+	return plan, joinFaults(nonNil(errPrompt, errAnswer))
+}
+
+// Run starts what is to be measured, measures, and writes the reports.
+func (c *benchCommand) Run(env *environment) error {
+	plan, err := c.plan()
+	if err != nil {
+		return usageError{err}
+	}
+	runtime.LockOSThread() // servers end with the thread that started them
+	defer runtime.UnlockOSThread()
+	servers, err := c.serveRatios(env)
+	defer closeServers(servers)
+	if err != nil {
+		return err
+	}
+	remote, err := c.remotes(env.ctx)
+	if err != nil {
+		return err
+	}
+	targets := make([]bench.Target, 0, len(servers)+len(remote))
+	for _, s := range servers {
+		targets = append(targets, s.target)
+	}
+	targets = append(targets, remote...)
+	report, err := bench.Run(env.ctx, targets, plan, func(load bench.Load, round int, target string) {
+		env.log.Info("measuring", "load", load.String(), "round", round+1, "rounds", plan.Rounds, "target", target)
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range servers {
+		s.target.About.MemoryBytes = peakMemory(s.cmd.Process.Pid)
+	}
+	report.Hardware, report.Version, report.Command = hardware(), version, "prunellm "+strings.Join(os.Args[1:], " ")
+	return c.write(env, report)
+}
+
+// write puts the reports where they were asked for.
+func (c *benchCommand) write(env *environment, report *bench.Report) error {
+	if c.HTML != "" {
+		if err := writeFile(c.HTML, report.HTML); err != nil {
+			return fmt.Errorf("--html: %w", err)
+		}
+	}
+	if c.JSON == "-" {
+		return report.JSON(env.stdout)
+	}
+	if c.JSON != "" {
+		if err := writeFile(c.JSON, report.JSON); err != nil {
+			return fmt.Errorf("--json: %w", err)
+		}
+	}
+	return report.Table(env.stdout)
+}
+
+// writeFile writes a file, whole or not at all.
+func writeFile(path string, write func(io.Writer) error) error {
+	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+	if err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	if err := write(file); err != nil {
+		return errors.Join(fmt.Errorf("write %q: %w", path, err), file.Cleanup())
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	return nil
+}
+
+// serveRatios makes the variants, learns what pruning cost them, and starts a server for each.
+func (c *benchCommand) serveRatios(env *environment) ([]*benchServer, error) {
+	if len(c.Ratios) == 0 {
+		return nil, nil
+	}
+	model, err := openModel(env, c.Model)
+	if err != nil {
+		return nil, err
+	}
+	defer model.Close()
+	counters := newCounters(prometheus.NewRegistry())
+	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	if err != nil {
+		return nil, err
+	}
+	defer places.closeLogged(env.log)
+	builder := newBuilder(env, model, places, counters, c.CacheDir)
+	variants := make([]variant.Built, len(c.Ratios))
+	for i, ratio := range c.Ratios {
+		if variants[i], err = c.build(env, model, builder, ratio); err != nil {
+			return nil, err
+		}
+	}
+	var servers []*benchServer
+	for _, built := range variants {
+		about, err := c.about(env, model, builder, built) // after all builds: a pruned one leaves the text to measure on
+		if err != nil {
+			return servers, err
+		}
+		server, err := c.startServer(env, built)
+		if err != nil {
+			return servers, fmt.Errorf("serve %s: %w", built.Name(), err)
+		}
+		server.target.About = about
+		servers = append(servers, server)
+	}
+	for _, s := range servers {
+		if err := s.waitReady(env.ctx); err != nil {
+			return servers, fmt.Errorf("serve %s: %w", s.target.Name, err)
+		}
+	}
+	return servers, nil
+}
+
+// build makes a variant, or finds it.
+func (c *benchCommand) build(env *environment, model *models.GGUF, builder *variant.Builder, ratio float64) (variant.Built, error) {
+	spec, err := c.spec(model.Config(), ratio, c.FileType)
+	if err != nil {
+		return variant.Built{}, err
+	}
+	view := newProgressView(env.stderr, env.log)
+	defer view.close()
+	return builder.Build(env.ctx, spec, view.show)
+}
+
+// about says what is known of a variant, and measures what pruning cost if nobody has.
+func (c *benchCommand) about(env *environment, model *models.GGUF, builder *variant.Builder, built variant.Built) (*bench.About, error) {
+	spec, err := c.spec(model.Config(), built.Ratio, c.FileType)
+	if err != nil {
+		return nil, err
+	}
+	about := &bench.About{Ratio: built.Ratio, RatioReached: built.Reached, Parameters: built.Parameters, Bytes: built.Bytes}
+	card, err := builder.Card(env.ctx, spec, built, func(ctx context.Context, comparison variant.Comparison) (variant.Card, error) {
+		return measureCard(ctx, env, comparison, false)
+	})
+	switch {
+	case err == nil:
+		over := card.Ratio()
+		about.Perplexity, about.PerplexityRatio = &card.Perplexity, &over
+		about.KLToDense, about.Top1Agreement = &card.KLToDense, &card.Top1Agreement
+	case env.ctx.Err() != nil:
+		return nil, env.ctx.Err()
+	case !errors.Is(err, variant.ErrNoHeldOut):
+		env.log.Warn("cost of pruning not measured", "variant", built.Name(), "error", err)
+	}
+	return about, nil
+}
+
+// remotes are the servers that run already.
+func (c *benchCommand) remotes(ctx context.Context) ([]bench.Target, error) {
+	key := ""
+	if c.APIKeyFile != "" {
+		data, err := regularfile.Read(c.APIKeyFile, maxKeyFileBytes)
+		if err != nil {
+			return nil, fmt.Errorf("--api-key-file: %w", err)
+		}
+		key, _, _ = strings.Cut(string(data), "\n")
+		key = strings.TrimSpace(key)
+	}
+	var targets []bench.Target
+	for _, text := range c.URL {
+		target, err := parseTarget(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--url: %w", err)}
+		}
+		if slices.ContainsFunc(targets, func(t bench.Target) bool { return t.Name == target.Name }) {
+			return nil, usageError{fmt.Errorf("--url: two servers are named %q", target.Name)}
+		}
+		target.Key, target.Model = key, c.RequestModel
+		if target.Model == "" {
+			if target.Model, err = firstModel(ctx, target); err != nil {
+				return nil, fmt.Errorf("--url %s: %w", target.URL, err)
+			}
+		}
+		targets = append(targets, target)
+	}
+	return targets, nil
+}
+
+// parseTarget reads "[NAME=]URL". A base without a path gets "/v1".
+func parseTarget(text string) (bench.Target, error) {
+	name, base := "", text
+	if before, after, ok := strings.Cut(text, "="); ok && !strings.Contains(before, "/") {
+		name, base = before, after
+	}
+	parsed, err := url.Parse(base)
+	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" || parsed.RawQuery != "" || parsed.User != nil {
+		return bench.Target{}, fmt.Errorf("%q is no [NAME=]URL of a server, such as http://127.0.0.1:8080/v1", text)
+	}
+	if name == "" {
+		name = parsed.Host
+	}
+	if parsed.Path == "" || parsed.Path == "/" {
+		parsed.Path = "/v1"
+	}
+	return bench.Target{Name: name, URL: strings.TrimRight(parsed.String(), "/")}, nil
+}
+
+// maxModelsBytes bounds a list of models.
+const maxModelsBytes = 1 << 20
+
+// firstModel asks a server for the name of its first model.
+func firstModel(ctx context.Context, target bench.Target) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	call, err := http.NewRequestWithContext(ctx, http.MethodGet, target.URL+"/models", nil)
+	if err != nil {
+		return "", err
+	}
+	if target.Key != "" {
+		call.Header.Set("Authorization", "Bearer "+target.Key)
+	}
+	response, err := http.DefaultClient.Do(call)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	var list struct {
+		Data []struct {
+			ID string `json:"id"`
+		} `json:"data"`
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxModelsBytes))
+	if err != nil || response.StatusCode != http.StatusOK || json.Unmarshal(body, &list) != nil || len(list.Data) == 0 {
+		return "", fmt.Errorf("it lists no models (%s): name one with --request-model", response.Status)
+	}
+	return list.Data[0].ID, nil
+}

@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// event is what one line of a stream tells.
+type event struct {
+	text  bool // it brought text
+	done  bool // the stream's last line
+	usage *usage
+}
+
+// usage is the server's own count of a request.
+type usage struct {
+	Prompt     int `json:"prompt_tokens"`
+	Completion int `json:"completion_tokens"`
+}
+
+// StreamError is an error that a server sent inside a stream.
+type StreamError struct{ Message string }
+
+// Error implements error.
+func (e *StreamError) Error() string { return "the server ended the stream: " + e.Message }
+
+var (
+	dataField    = []byte("data:")
+	doneMark     = []byte("[DONE]")
+	usageKey     = []byte(`"usage"`)
+	errorKey     = []byte(`"error"`)
+	contentKey   = []byte(`"content"`)
+	reasoningKey = []byte(`"reasoning_content"`)
+)
+
+// maxUsageTokens bounds what a server may claim.
+const maxUsageTokens = 1 << 24
+
+// parseEvent reads one line of a stream. A key inside of text has a backslash before its quotes, so searching for keys
+// with their quotes cannot be misled by what the model writes.
+func parseEvent(line []byte) (event, error) {
+	data, ok := bytes.CutPrefix(line, dataField)
+	if !ok {
+		return event{}, nil // a comment, an empty line or another field
+	}
+	data = bytes.TrimSpace(data)
+	if bytes.Equal(data, doneMark) {
+		return event{done: true}, nil
+	}
+	found := event{text: holdsText(data, contentKey) || holdsText(data, reasoningKey)}
+	if !holdsObject(data, usageKey) && !holdsObject(data, errorKey) {
+		return found, nil
+	}
+	var decoded struct {
+		Usage *usage `json:"usage"`
+		Error *struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if err := json.Unmarshal(data, &decoded); err != nil {
+		return event{}, fmt.Errorf("parse event of stream: %w", err)
+	}
+	if decoded.Error != nil {
+		return event{}, &StreamError{decoded.Error.Message}
+	}
+	if u := decoded.Usage; u != nil {
+		if u.Prompt < 0 || u.Completion < 0 || u.Prompt > maxUsageTokens || u.Completion > maxUsageTokens {
+			return event{}, fmt.Errorf("parse event of stream: usage %+v is out of range", *u)
+		}
+		found.usage = u
+	}
+	return found, nil
+}
+
+// value is what follows a key and its colon, nil when the key is not there.
+func value(data, key []byte) []byte {
+	at := bytes.Index(data, key)
+	if at < 0 {
+		return nil
+	}
+	rest := bytes.TrimLeft(data[at+len(key):], " ")
+	if len(rest) == 0 || rest[0] != ':' {
+		return nil
+	}
+	return bytes.TrimLeft(rest[1:], " ")
+}
+
+// holdsText tells whether a key has a string that is not empty.
+func holdsText(data, key []byte) bool {
+	v := value(data, key)
+	return len(v) > 1 && v[0] == '"' && v[1] != '"'
+}
+
+func holdsObject(data, key []byte) bool {
+	v := value(data, key)
+	return len(v) > 0 && v[0] == '{'
+}

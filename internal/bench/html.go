@@ -1,0 +1,193 @@
+package bench
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+
+	"github.com/go-echarts/go-echarts/v2/charts"
+	"github.com/go-echarts/go-echarts/v2/opts"
+)
+
+var (
+	//go:embed report.html
+	pageText string
+	// chartLibrary is Apache ECharts 5.6.0 as its npm package has it (dist/echarts.common.min.js); see echarts/LICENSE.
+	//go:embed echarts/echarts.common.min.js
+	chartLibrary string
+)
+
+// chart is one figure of the page.
+type chart struct {
+	ID     string
+	Title  string
+	Says   string         // what is drawn, in a sentence
+	Option map[string]any // for ECharts
+}
+
+// HTML writes the report as one page that loads nothing from elsewhere: the chart library is inside of it.
+func (r *Report) HTML(w io.Writer) error {
+	page, err := template.New("report").Funcs(template.FuncMap{
+		"mib": mebibytes, "known": known64, "date": func() string { return r.Date.UTC().Format("2006-01-02 15:04 MST") },
+		"over": Result.over, "percent": func(v float64) string { return fmt.Sprintf("%.2f", 100*v) },
+	}).Parse(pageText)
+	if err != nil {
+		return err
+	}
+	figures := r.charts()
+	for i := range figures {
+		figures[i].ID = fmt.Sprintf("chart-%d", i+1)
+	}
+	return page.Execute(w, map[string]any{
+		"Report": r, "Charts": figures, "Models": r.known(), "Bars": r.bars(), "Height": barHeight * len(r.firstLoad()),
+		"Library": template.JS(chartLibrary), //nolint:gosec // embedded, not from outside
+	})
+}
+
+// known are the results of targets that something is known of.
+func (r *Report) known() []Result {
+	var known []Result
+	for _, x := range r.firstLoad() {
+		if x.Target.About != nil {
+			known = append(known, x)
+		}
+	}
+	return known
+}
+
+// charts draws what there is: quality against speed and sizes only where the models are known.
+func (r *Report) charts() []chart {
+	var out []chart
+	if c, ok := r.qualityChart(); ok {
+		out = append(out, c)
+	}
+	perLoad := func(title, says, unit string, figures ...figure) chart {
+		line := charts.NewLine()
+		line.SetGlobalOptions(axes("load", unit)...)
+		var loads []string
+		for i := 0; i < len(r.Results); i += max(1, len(r.firstLoad())) {
+			loads = append(loads, r.Results[i].Load.String())
+		}
+		line.SetXAxis(loads)
+		for t, target := range r.firstLoad() {
+			for _, f := range figures {
+				data := make([]opts.LineData, len(loads))
+				for i := range loads {
+					data[i] = opts.LineData{Value: rounded(f.of(r.Results[i*len(r.firstLoad())+t]))}
+				}
+				line.AddSeries(target.Target.Name+f.name, data)
+			}
+		}
+		line.Validate()
+		return chart{Title: title, Says: says, Option: line.JSON()}
+	}
+	out = append(out,
+		perLoad("Time to the first token", "Milliseconds from sending (or arriving, in an open loop) to the first text; median and 95th percentile.", "ms",
+			figure{" p50", func(x Result) float64 { return x.TTFT.P50() }}, figure{" p95", func(x Result) float64 { return x.TTFT.P95() }}),
+		perLoad("Time between tokens", "Milliseconds between two events with text; median and 95th percentile.", "ms",
+			figure{" p50", func(x Result) float64 { return x.ITL.P50() }}, figure{" p95", func(x Result) float64 { return x.ITL.P95() }}),
+		perLoad("Output", "Tokens a second over all requests of a round; median of the rounds.", "tokens/s",
+			figure{"", func(x Result) float64 { return x.OutputThroughput }}),
+		perLoad("Whole answer", "Milliseconds from sending to the end of the answer; median and 95th percentile.", "ms",
+			figure{" p50", func(x Result) float64 { return x.E2E.P50() }}, figure{" p95", func(x Result) float64 { return x.E2E.P95() }}),
+	)
+	if c, ok := r.sizeChart(); ok {
+		out = append(out, c)
+	}
+	return out
+}
+
+// figure is one number of a result.
+type figure struct {
+	name string
+	of   func(Result) float64
+}
+
+// rounded keeps what a reader can use.
+func rounded(v float64) float64 { return float64(int64(v*100+0.5)) / 100 }
+
+func axes(x, y string) []charts.GlobalOpts {
+	return []charts.GlobalOpts{
+		charts.WithAnimation(false),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(true), Type: "scroll", Top: "0"}),
+		charts.WithXAxisOpts(opts.XAxis{Name: x, NameLocation: "middle", NameGap: 28}),
+		charts.WithYAxisOpts(opts.YAxis{Name: y}),
+	}
+}
+
+// qualityChart sets output against perplexity over dense, one point for each variant, at the lightest load.
+func (r *Report) qualityChart() (chart, bool) {
+	scatter := charts.NewScatter()
+	scatter.SetGlobalOptions(append(axes("output tokens/s at "+r.Results[0].Load.String(), "perplexity over dense"),
+		charts.WithXAxisOpts(opts.XAxis{Name: "output tokens/s, " + r.Results[0].Load.String(), NameLocation: "middle", NameGap: 28, Type: "value", Scale: opts.Bool(true)}),
+		charts.WithYAxisOpts(opts.YAxis{Name: "perplexity over dense", Type: "value", Scale: opts.Bool(true)}),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "item"}))...)
+	points := 0
+	for _, x := range r.known() {
+		if x.Target.About.PerplexityRatio == nil {
+			continue
+		}
+		points++
+		scatter.AddSeries(x.Target.Name, []opts.ScatterData{{
+			Name: x.Target.Name, Value: []any{rounded(x.OutputThroughput), float64(int64(1000**x.Target.About.PerplexityRatio+0.5)) / 1000}, SymbolSize: 16,
+		}})
+	}
+	scatter.Validate()
+	return chart{Title: "Quality against speed", Says: "Right is faster, down is closer to the dense model. Perplexity is on calibration text that had no part in pruning.", Option: scatter.JSON()}, points > 0
+}
+
+// sizeChart shows what each variant takes.
+func (r *Report) sizeChart() (chart, bool) {
+	bar := charts.NewBar()
+	bar.SetGlobalOptions(axes("", "MiB")...)
+	var names []string
+	var files, memory []opts.BarData
+	remembered := false
+	for _, x := range r.known() {
+		names = append(names, x.Target.Name)
+		files = append(files, opts.BarData{Value: rounded(mebibytes(x.Target.About.Bytes))})
+		memory = append(memory, opts.BarData{Value: rounded(mebibytes(x.Target.About.MemoryBytes))})
+		remembered = remembered || x.Target.About.MemoryBytes > 0
+	}
+	bar.SetXAxis(names).AddSeries("file", files)
+	if remembered {
+		bar.AddSeries("largest resident memory of the server", memory)
+	}
+	bar.Validate()
+	return chart{Title: "Size and memory", Says: "The model's file, and the most memory that its server held while it was measured.", Option: bar.JSON()}, len(names) > 0
+}
+
+// bar is one line of the picture that needs no script.
+type bar struct {
+	Name  string
+	Value float64 // output tokens a second
+	Y     int     // pixels
+	Width float64 // of at most barWidth pixels
+	End   float64 // where the number is written
+}
+
+const (
+	barHeight = 26
+	barLeft   = 260.0
+	barWidth  = 420.0
+)
+
+// bars is output at the lightest load, for readers without scripts and for print.
+func (r *Report) bars() []bar {
+	most := 0.0
+	for _, x := range r.firstLoad() {
+		most = max(most, x.OutputThroughput)
+	}
+	var out []bar
+	for i, x := range r.firstLoad() {
+		b := bar{Name: x.Target.Name, Value: x.OutputThroughput, Y: i * barHeight}
+		if most > 0 {
+			b.Width = barWidth * x.OutputThroughput / most
+		}
+		b.End = barLeft + b.Width + 8
+		out = append(out, b)
+	}
+	return out
+}
