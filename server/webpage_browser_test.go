@@ -2,8 +2,11 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -112,28 +115,46 @@ var hostile = []string{
 	strings.Repeat("- ", 400) + "deep list",
 }
 
+// mixed are texts of random pieces of Markdown and HTML: what each piece does is known, what they do together is not.
+func mixed(n int) []string {
+	pieces := []string{
+		"<script>window.hacked=1</script>", "<img src=x onerror=window.hacked=1>", "javascript:window.hacked=1", "](javascript:window.hacked=1)", "[", "]", "(", ")", "![", "`", "```", "\n", "\n\n",
+		"> ", "- ", "1. ", "| ", "|---|---|\n", "**", "*", "_", "~~", "<", ">", "\"", "'", "&lt;", "&#106;", "\\", "# ", "    ", "[x]: javascript:window.hacked=1\n", "[x]", "https://example.org/",
+		"<a href=", "<!--", "-->", "<![CDATA[", "]]>", "word", "\u202e", "\u0000", "é", "😀", "<svg/onload=window.hacked=1>", "[ ] ", "---\n", "www.example.org", "a@b.example",
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	texts := make([]string, n)
+	for i := range texts {
+		for range 1 + random.IntN(40) {
+			texts[i] += pieces[random.IntN(len(pieces))]
+		}
+	}
+	return texts
+}
+
 func TestHostileMarkdown(t *testing.T) {
 	page, _ := browse(t, newFake())
 	page.WaitFor("the model's name", `document.querySelector("#model").textContent === "tiny"`)
-	for _, text := range hostile {
-		name := text[:min(len(text), 50)]
-		found := browsertest.Eval[[]string](page, fmt.Sprintf(`import("/web/markdown.js").then(({ markdown }) => {
-			const root = document.createElement("div");
-			root.className = "markdown";
-			root.append(...markdown(%q));
-			document.querySelector("#log").append(root);
-			const wrong = [...root.querySelectorAll("script, img, iframe, svg, style, object, embed, form, input, link, meta, base, video, audio")].map((e) => e.localName);
-			for (const e of root.querySelectorAll("*")) for (const a of e.attributes) {
-				if (a.name.startsWith("on") || a.name === "style" || a.name === "srcdoc") wrong.push(e.localName + " " + a.name);
-				if ((a.name === "href" || a.name === "src") && !/^(https?|mailto):/.test(a.value)) wrong.push(a.name + " " + a.value);
-			}
-			for (const a of root.querySelectorAll("a")) if (!a.rel.includes("noopener") || a.target !== "_blank") wrong.push("link " + a.outerHTML);
-			if (root.textContent.trim() === "") wrong.push("nothing is shown");
-			return wrong;
-		})`, text))
-		if len(found) > 0 {
-			t.Errorf("%q became %v", name, found)
+	texts, err := json.Marshal(append(slices.Clone(hostile), mixed(1000)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := browsertest.Eval[[]string](page, fmt.Sprintf(`import("/web/markdown.js").then(({ markdown }) => %s.flatMap((text) => {
+		const root = document.createElement("div");
+		root.className = "markdown";
+		root.append(...markdown(text));
+		document.querySelector("#log").append(root);
+		const wrong = [...root.querySelectorAll("script, img, iframe, svg, style, object, embed, form, input, link, meta, base, video, audio")].map((e) => e.localName);
+		for (const e of root.querySelectorAll("*")) for (const a of e.attributes) {
+			if (a.name.startsWith("on") || a.name === "style" || a.name === "srcdoc") wrong.push(e.localName + " " + a.name);
+			if ((a.name === "href" || a.name === "src") && !/^(https?|mailto):/.test(a.value)) wrong.push(a.name + " " + a.value);
 		}
+		for (const a of root.querySelectorAll("a")) if (!a.rel.includes("noopener") || a.target !== "_blank") wrong.push("link " + a.outerHTML);
+		if (/[a-z]{3}/.test(text) && !text.startsWith("[x]:") && root.textContent.trim() === "" && !root.querySelector("a, li")) wrong.push("nothing is shown");
+		return wrong.map((what) => JSON.stringify(text.slice(0, 200)) + " became " + what);
+	}))`, texts))
+	for _, wrong := range found {
+		t.Error(wrong)
 	}
 	if browsertest.Eval[bool](page, `"hacked" in window`) {
 		t.Error("something of the hostile text ran")
@@ -185,6 +206,10 @@ func TestPageWaitsForServer(t *testing.T) {
 	models := &changing{fakeModels: newFake(), ready: &ready}
 	page, _ := browse(t, models)
 	page.WaitFor("the progress", `document.querySelector("#state").innerText.includes("scoring: 40 %")`)
+	if got := browsertest.Eval[float64](page, `document.querySelector("#state progress").value`); got != 40 {
+		t.Errorf("the bar stands at %v, want 40", got)
+	}
+	page.CheckAccessibility("waiting")
 	page.Screenshot("waiting")
 	ready.Store(true)
 	page.WaitFor("no progress any more", `document.querySelector("#state").hidden`)
@@ -299,6 +324,9 @@ func TestPageComparesAndCharts(t *testing.T) {
 	models.mu.Unlock()
 	page.CheckAccessibility("comparison")
 	page.Screenshot("compare-light")
+	page.Click("#in-turn")
+	page.Click("#compare-send")
+	page.WaitFor("both answers at once", `document.querySelector("#compare-send").innerText === "Compare" && document.querySelectorAll("#compare .turn[aria-busy=false]").length === 2`)
 
 	page.Type("#tab-compare", kb.ArrowRight)
 	page.WaitFor("the chart", `document.querySelectorAll("#figure circle").length === 5`)
@@ -319,10 +347,13 @@ func TestPageComparesAndCharts(t *testing.T) {
 		}
 	}
 
-	for range 2 { // system, light, dark
-		page.Click("#theme-button")
-	}
-	page.WaitFor("the dark theme", `getComputedStyle(document.body).backgroundColor === "rgb(23, 20, 26)"`)
+	const isDark = `getComputedStyle(document.body).backgroundColor === "rgb(23, 20, 26)"`
+	page.PreferDark()
+	page.WaitFor("the system's dark theme", isDark)
+	page.Click("#theme-button")
+	page.WaitFor("the light theme by choice", "!("+isDark+")")
+	page.Click("#theme-button")
+	page.WaitFor("the dark theme by choice", isDark)
 	page.CheckAccessibility("dark chart")
 	page.Screenshot("chart-dark")
 	page.Click("#tab-compare")
@@ -336,6 +367,38 @@ func TestPageComparesAndCharts(t *testing.T) {
 		page.Click("#tab-" + tab)
 		page.WaitFor("a page no wider than the screen", `document.documentElement.scrollWidth <= 390`)
 		page.Screenshot("mobile-" + tab)
+	}
+}
+
+// An answer that breaks off keeps what had come and says why; so does a server that is gone.
+func TestPageShowsFailures(t *testing.T) {
+	models := newFake()
+	models.answer = func(infer.Request) string { return "half an answer" }
+	models.wait = func(_ context.Context, token int) error {
+		if token >= 6 {
+			return infer.ErrEngine
+		}
+		return nil
+	}
+	page, s := browse(t, models)
+	ask(page, "Hello")
+	page.WaitFor("the failure", `document.querySelector(".turn.assistant:last-child .error")?.innerText.includes("engine")`)
+	if got := page.Text(".turn.assistant .markdown"); got != "half a" {
+		t.Errorf("the answer shows %q, want what had come", got)
+	}
+	page.CheckAccessibility("failure")
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	ask(page, "Are you there?")
+	page.WaitFor("the failure", `document.querySelectorAll(".turn.assistant .error").length === 2`)
+	if got := page.Text(".turn.assistant:last-child .error"); got != "The server cannot be reached." {
+		t.Errorf("the page says %q of a server that is gone", got)
+	}
+	for _, complaint := range page.Complaints() {
+		if !strings.Contains(complaint, "ERR_CONNECTION") && !strings.Contains(complaint, "ERR_EMPTY_RESPONSE") {
+			t.Error(complaint)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -204,6 +205,15 @@ func (p *Page) Type(selector, keys string) {
 func (p *Page) Phone() {
 	p.t.Helper()
 	p.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
+}
+
+// PreferDark has the page's system ask for dark colours.
+func (p *Page) PreferDark() {
+	p.t.Helper()
+	dark := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
+	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, dark); err != nil {
+		p.t.Fatalf("in the browser: %v", err)
+	}
 }
 
 // Eval evaluates a JavaScript expression and decodes its value into T; a promise is waited for.

@@ -1,7 +1,7 @@
 // One answer on its way: asked for, streamed, rendered, and summed up.
 
 import { chat, listVariants, ServerError } from "./api.js";
-import { announce, element } from "./dom.js";
+import { announce, element, statusLine } from "./dom.js";
 import { markdown } from "./markdown.js";
 
 const renderEvery = 60; // milliseconds; a long answer is lexed anew each time
@@ -27,7 +27,7 @@ export class Answer {
     let waiting = `Waiting for ${request.model}`;
     const show = () => {
       const seconds = Math.round((performance.now() - started) / 1000);
-      this.meta.textContent = seconds < 1 ? "Waiting…" : `${waiting} · ${seconds} s`;
+      this.meta.replaceChildren(...(seconds < 1 ? ["Waiting…"] : statusLine(`${waiting} · ${seconds} s`)));
       grown();
     };
     const note = async () => {

@@ -4,7 +4,7 @@ import { apiKey, pause, readiness, setApiKey } from "./api.js";
 import { startChart } from "./chart.js";
 import { startComparison } from "./compare.js";
 import { startConversation } from "./conversation.js";
-import { byId } from "./dom.js";
+import { announce, byId, statusLine } from "./dom.js";
 import { Models } from "./models.js";
 
 const models = new Models();
@@ -87,7 +87,11 @@ function startKey(changed) {
 
 function showState(text) {
   const state = byId("state");
-  if (state.textContent !== text) state.textContent = text;
+  if (state.dataset.text !== text) {
+    state.replaceChildren(...statusLine(text));
+    announce(text || "The server is ready");
+  }
+  state.dataset.text = text;
   state.hidden = text === "";
 }
 

@@ -3,7 +3,7 @@
 import { progressOf } from "./answer.js";
 import { chat } from "./api.js";
 import { count, megabytes } from "./card.js";
-import { announce, byId, element, svg } from "./dom.js";
+import { announce, byId, element, statusLine, svg } from "./dom.js";
 import { formatRatio } from "./models.js";
 import { percent, RatioSlider } from "./ratio.js";
 
@@ -138,21 +138,24 @@ function startMaking(models, needKey) {
     running = new AbortController();
     button.textContent = "Stop waiting";
     const model = models.name(slider.value);
-    state.textContent = `Making ${model}…`;
+    const tell = (text) => {
+      state.replaceChildren(...statusLine(text));
+      announce(text);
+    };
+    tell(`Making ${model}…`);
     const clock = setInterval(async () => {
       const progress = await progressOf(model);
-      if (progress && running) state.textContent = `Making ${model}: ${progress}`;
+      if (progress && running) tell(`Making ${model}: ${progress}`);
     }, 1000);
     try {
       const request = { model, messages: [{ role: "user", content: "Tell me about trees." }], max_tokens: 48, temperature: 0 };
-      const result = await chat(request, { signal: running.signal, onWait: (message) => (state.textContent = message), onStart: () => {}, onText: () => {} });
+      const result = await chat(request, { signal: running.signal, onWait: tell, onStart: () => {}, onText: () => {} });
       models.answered(result.variant, result.perSecond);
-      state.textContent = `${result.variant} is ready.`;
-      announce(state.textContent);
+      tell(`${result.variant} is ready.`);
       await models.load();
       models.follow(result.variant);
     } catch (error) {
-      state.textContent = error.name === "AbortError" ? "Not waiting any more; the server may still make it." : error.message;
+      tell(error.name === "AbortError" ? "Not waiting any more; the server may still make it." : error.message);
       needKey(error);
     } finally {
       clearInterval(clock);

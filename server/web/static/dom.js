@@ -24,7 +24,18 @@ function fill(node, attributes, children) {
   return node;
 }
 
-/** announce tells people who hear the page what others see. */
+/** announce tells people who hear the page what others see. A text that differs in its figures alone is not repeated. */
 export function announce(text) {
-  byId("announce").textContent = text;
+  const stage = text.replace(/\d+/g, "");
+  const node = byId("announce");
+  if (node.dataset.stage === stage) return;
+  node.dataset.stage = stage;
+  node.textContent = text;
+}
+
+/** statusLine shows what the server says of its progress as a sentence, and as a bar when there is a percentage in it. */
+export function statusLine(text) {
+  const share = /(\d{1,3}) %/.exec(text)?.[1];
+  const bar = share === undefined ? null : element("progress", { max: 100, value: share, "aria-label": "Progress" });
+  return [element("span", {}, text.charAt(0).toUpperCase() + text.slice(1)), bar].filter(Boolean);
 }
