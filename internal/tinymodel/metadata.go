@@ -1,6 +1,8 @@
 package tinymodel
 
 import (
+	"fmt"
+
 	"prunellm/convert/gguf"
 	"prunellm/models"
 )
@@ -41,6 +43,15 @@ func byteRunes() [256]rune {
 	return runes
 }
 
+// filled is the vocabulary with as many tokens as asked for; those added are of no text.
+func filled(size int) []string {
+	tokens := vocabulary()
+	for i := len(tokens); i < size; i++ {
+		tokens = append(tokens, fmt.Sprintf("<|filler_%d|>", i))
+	}
+	return tokens
+}
+
 // vocabulary lists the tokens: the special ones, the bytes, the merges.
 func vocabulary() []string {
 	tokens := append([]string{}, specials[:]...)
@@ -72,7 +83,7 @@ func (o Options) keys(c models.Config) []gguf.KV {
 		{Key: p + "rope.dimension_count", Value: uint32(c.RoPEDim)},
 		{Key: p + "vocab_size", Value: uint32(c.VocabSize)},
 	}
-	keys = append(keys, tokenizer(c.Architecture)...)
+	keys = append(keys, tokenizer(c)...)
 	for _, kv := range o.Keys {
 		keys = set(keys, kv)
 	}
@@ -100,12 +111,12 @@ func widths(c models.Config) any {
 	return out
 }
 
-func tokenizer(architecture string) []gguf.KV {
-	tokens := vocabulary()
+func tokenizer(c models.Config) []gguf.KV {
+	tokens, written := filled(c.VocabSize), len(vocabulary())
 	types := make([]int32, len(tokens))
 	for i := range types {
 		types[i] = 1 // normal
-		if i < len(specials) {
+		if i < len(specials) || i >= written {
 			types[i] = 3 // control
 		}
 	}
@@ -114,7 +125,7 @@ func tokenizer(architecture string) []gguf.KV {
 		lines[i] = m[0] + " " + m[1]
 	}
 	pre := "smollm"
-	if architecture == "qwen2" || architecture == "qwen3" {
+	if c.RoPEStyle == models.RoPEHalves { // the qwen architectures
 		pre = "qwen2"
 	}
 	return []gguf.KV{

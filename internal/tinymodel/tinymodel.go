@@ -30,6 +30,7 @@ type Options struct {
 	HeadDim      int       // default Hidden/Heads
 	FFN          []int     // width of each layer, default 96; differing widths need "deci"
 	Context      int       // default 512
+	Vocab        int       // default as many as the tokenizer has; more are filled with tokens that no text gives
 	RoPEFactors  []float32 // float32[HeadDim/2], llama and deci
 	Name         string    // general.name, default "Tiny"
 	Type         gguf.Type // of the matrices, default F32
@@ -47,7 +48,7 @@ func (o Options) Config() models.Config {
 		return value
 	}
 	c := models.Config{
-		Architecture: o.Architecture, Name: o.Name, VocabSize: len(vocabulary()), HiddenSize: pick(o.Hidden, 64),
+		Architecture: o.Architecture, Name: o.Name, VocabSize: max(o.Vocab, len(vocabulary())), HiddenSize: pick(o.Hidden, 64),
 		Layers: pick(o.Layers, 2), Heads: pick(o.Heads, 4), KVHeads: pick(o.KVHeads, 2), FFN: o.FFN,
 		ContextLength: pick(o.Context, 512), RMSEpsilon: float64(float32(1e-5)), RoPEBase: 10000, RoPEFactors: o.RoPEFactors,
 		TiedEmbeddings: !o.Untied,
@@ -93,34 +94,35 @@ func (o Options) tensor(config models.Config, slot models.Slot) gguf.Source {
 		kind = o.Type
 	}
 	return gguf.Source{Name: slot.Name(), Type: kind, Shape: shape, Write: func(_ context.Context, w io.Writer) error {
-		values := o.weights(config, slot, shape)
 		encode := o.Quantize
 		if !kind.Quantized() || encode == nil {
 			encode = func(kind gguf.Type, values []float32, _ int) ([]byte, error) { return gguf.EncodeFloats(kind, values) }
 		}
-		raw, err := encode(kind, values, shape[len(shape)-1])
-		if err != nil {
+		return o.weights(config, slot, shape, func(values []float32) error {
+			raw, err := encode(kind, values, shape[len(shape)-1])
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(raw)
 			return err
-		}
-		_, err = w.Write(raw)
-		return err
+		})
 	}}
 }
 
-// weights draws float32[shape...]. Every tensor has a stream of its own, so that one does not depend on the others.
-func (o Options) weights(config models.Config, slot models.Slot, shape []int) []float32 {
+// chunkValues is about how many values are drawn and written at a time, so that a large model does not sit in memory.
+const chunkValues = 1 << 20
+
+// weights draws float32[shape...] and hands it on in runs of whole rows. Every tensor has a stream of its own, so that
+// one does not depend on the others.
+func (o Options) weights(config models.Config, slot models.Slot, shape []int, emit func([]float32) error) error {
 	if slot.Role == models.RoPEFreqs {
-		return config.RoPEFactors
+		return emit(config.RoPEFactors)
 	}
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(slot.Name())) // a hash never fails
 	random := rand.New(rand.NewPCG(o.Seed, hash.Sum64()))
-	size := 1
-	for _, d := range shape {
-		size *= d
-	}
-	values := make([]float32, size)
-	mean, deviation := 0.0, 1.2/math.Sqrt(float64(shape[len(shape)-1]))
+	rowLen := shape[len(shape)-1]
+	mean, deviation := 0.0, 1.2/math.Sqrt(float64(rowLen))
 	switch {
 	case slot.Role == models.TokenEmbedding || slot.Role == models.Output:
 		deviation = 2 / math.Sqrt(float64(config.HiddenSize)) // of the logits: 2
@@ -129,16 +131,33 @@ func (o Options) weights(config models.Config, slot models.Slot, shape []int) []
 	case len(shape) == 1: // norms
 		mean, deviation = 1, 0.2
 	}
-	for i := range values {
-		values[i] = float32(mean + deviation*random.NormFloat64())
+	rows := 1
+	if len(shape) == 2 {
+		rows = shape[0]
 	}
-	if slot.Role == models.FFNUp { // neurons of differing weight
-		for row := range shape[0] {
-			scale := float32(math.Exp(random.NormFloat64()))
-			for i := row * shape[1]; i < (row+1)*shape[1]; i++ {
-				values[i] *= scale
-			}
+	var scales *rand.Rand
+	if slot.Role == models.FFNUp { // neurons of differing weight, drawn after all values
+		scales = rand.New(rand.NewPCG(o.Seed, hash.Sum64()))
+		for range rows * rowLen {
+			scales.NormFloat64()
 		}
 	}
-	return values
+	step := max(1, chunkValues/rowLen)
+	values := make([]float32, 0, min(step, rows)*rowLen)
+	for from := 0; from < rows; from += step {
+		values = values[:0]
+		for range min(step, rows-from) {
+			scale := float32(1)
+			if scales != nil {
+				scale = float32(math.Exp(scales.NormFloat64()))
+			}
+			for range rowLen {
+				values = append(values, scale*float32(mean+deviation*random.NormFloat64()))
+			}
+		}
+		if err := emit(values); err != nil {
+			return err
+		}
+	}
+	return nil
 }
