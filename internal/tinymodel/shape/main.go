@@ -15,31 +15,34 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// shapes are published architectures; deep and shallow differ from llama-3.2-1b in depth alone, which shows what grows
-// with it.
+// shapes are published architectures.
 var shapes = map[string]tinymodel.Options{
-	"llama-3.2-1b": {Layers: 16, Hidden: 2048, Heads: 32, KVHeads: 8, FFN: slices.Repeat([]int{8192}, 16), Vocab: 128256, Context: 8192},
-	"shallow":      {Layers: 4, Hidden: 2048, Heads: 32, KVHeads: 8, FFN: slices.Repeat([]int{8192}, 4), Vocab: 128256, Context: 8192},
-	"llama-2-7b":   {Layers: 32, Hidden: 4096, Heads: 32, KVHeads: 32, FFN: slices.Repeat([]int{11008}, 32), Vocab: 32000, Context: 4096, Untied: true},
-	"7b-layers":    {Layers: 2, Hidden: 4096, Heads: 32, KVHeads: 32, FFN: slices.Repeat([]int{11008}, 2), Vocab: 32000, Context: 4096, Untied: true},
+	"smollm2-135m": {Layers: 30, Hidden: 576, Heads: 9, KVHeads: 3, FFN: []int{1536}, Vocab: 49152, Context: 8192},
+	"llama-3.2-1b": {Layers: 16, Hidden: 2048, Heads: 32, KVHeads: 8, FFN: []int{8192}, Vocab: 128256, Context: 8192},
+	"llama-2-7b":   {Layers: 32, Hidden: 4096, Heads: 32, KVHeads: 32, FFN: []int{11008}, Vocab: 32000, Context: 4096, Untied: true},
 }
 
 func main() {
-	name := flag.String("shape", "llama-3.2-1b", "llama-3.2-1b, shallow, llama-2-7b or 7b-layers")
+	name := flag.String("shape", "llama-3.2-1b", "smollm2-135m, llama-3.2-1b or llama-2-7b")
+	layers := flag.Int("layers", 0, "layers, when not as many as the real one has: shows what grows with depth")
 	kind := flag.String("type", "q8_0", "type of the matrices")
 	output := flag.String("o", "", "GGUF file to write")
 	flag.Parse()
-	if err := write(*name, *kind, *output); err != nil {
+	if err := write(*name, *kind, *output, *layers); err != nil {
 		fmt.Fprintln(os.Stderr, "shape:", err)
 		os.Exit(1)
 	}
 }
 
-func write(name, kind, output string) error {
+func write(name, kind, output string, layers int) error {
 	options, ok := shapes[name]
-	if !ok || output == "" {
-		return fmt.Errorf("shape %q to %q: name a known shape and a file", name, output)
+	if !ok || output == "" || layers < 0 {
+		return fmt.Errorf("shape %q with %d layers to %q: name a known shape and a file", name, layers, output)
 	}
+	if layers > 0 {
+		options.Layers = layers
+	}
+	options.FFN = slices.Repeat(options.FFN, options.Layers)
 	var err error
 	if options.Type, err = gguf.ParseType(kind); err != nil {
 		return err

@@ -1,0 +1,263 @@
+package hffolder
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"unicode/utf8"
+
+	"prunellm/models"
+)
+
+// architecture is what a name in config.json stands for.
+type architecture struct {
+	gguf      string // general.architecture
+	modelType string // model_type
+	bias      bool   // q, k and v carry biases
+	norm      bool   // q and k are normalised
+}
+
+var architectures = map[string]architecture{
+	"LlamaForCausalLM":   {gguf: "llama", modelType: "llama"},
+	"MistralForCausalLM": {gguf: "llama", modelType: "mistral"},
+	"Qwen2ForCausalLM":   {gguf: "qwen2", modelType: "qwen2", bias: true},
+	"Qwen3ForCausalLM":   {gguf: "qwen3", modelType: "qwen3", norm: true},
+}
+
+// rawConfig is config.json as far as it says what a model computes. Pointers tell what is absent.
+type rawConfig struct {
+	Architectures    []string        `json:"architectures"`
+	VocabSize        int             `json:"vocab_size"`
+	HiddenSize       int             `json:"hidden_size"`
+	Layers           int             `json:"num_hidden_layers"`
+	Heads            int             `json:"num_attention_heads"`
+	KVHeads          *int            `json:"num_key_value_heads"`
+	HeadDim          *int            `json:"head_dim"`
+	FFN              int             `json:"intermediate_size"`
+	ContextLength    int             `json:"max_position_embeddings"`
+	RMSEpsilon       *float64        `json:"rms_norm_eps"`
+	RoPETheta        *float64        `json:"rope_theta"`
+	RoPEScaling      *ropeScaling    `json:"rope_scaling"`
+	RoPEParameters   *ropeScaling    `json:"rope_parameters"` // newer files have theta and scaling in one object
+	TieEmbeddings    bool            `json:"tie_word_embeddings"`
+	Activation       string          `json:"hidden_act"`
+	AttentionBias    bool            `json:"attention_bias"`
+	MLPBias          bool            `json:"mlp_bias"`
+	SlidingWindow    *int            `json:"sliding_window"`
+	UseSlidingWindow *bool           `json:"use_sliding_window"`
+	PartialRotary    *float64        `json:"partial_rotary_factor"`
+	Quantization     json.RawMessage `json:"quantization_config"`
+	BOS              tokenIDs        `json:"bos_token_id"`
+	EOS              tokenIDs        `json:"eos_token_id"`
+}
+
+// ropeScaling stretches rotary position embedding.
+type ropeScaling struct {
+	Kind          string   `json:"rope_type"`
+	OldKind       string   `json:"type"`
+	Factor        *float64 `json:"factor"`
+	LowFrequency  *float64 `json:"low_freq_factor"`
+	HighFrequency *float64 `json:"high_freq_factor"`
+	Original      *float64 `json:"original_max_position_embeddings"`
+	Theta         *float64 `json:"rope_theta"`
+}
+
+// tokenIDs is a token id, a list of them, or null.
+type tokenIDs []int
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *tokenIDs) UnmarshalJSON(data []byte) error {
+	var one *int
+	if json.Unmarshal(data, &one) == nil {
+		if *t = nil; one != nil {
+			*t = tokenIDs{*one}
+		}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]int)(t))
+}
+
+// first is the id that is meant when one is needed, -1 when there is none.
+func (t tokenIDs) first() int {
+	if len(t) == 0 {
+		return -1
+	}
+	return t[0]
+}
+
+// parseConfig reads config.json. name is the model's name.
+func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
+	var raw rawConfig
+	if err := decodeJSON(data, &raw); err != nil {
+		return models.Config{}, nil, err
+	}
+	if len(raw.Architectures) != 1 {
+		return models.Config{}, nil, fmt.Errorf("architectures is %.100q, want one name", raw.Architectures)
+	}
+	arch, ok := architectures[raw.Architectures[0]]
+	if !ok {
+		return models.Config{}, nil, fmt.Errorf("%w: architecture %.80q; LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM can be used",
+			models.ErrUnsupported, raw.Architectures[0])
+	}
+	if err := raw.refuse(arch); err != nil {
+		return models.Config{}, nil, err
+	}
+	c := models.Config{
+		Architecture: arch.gguf, Name: name, VocabSize: raw.VocabSize, HiddenSize: raw.HiddenSize, Layers: raw.Layers,
+		Heads: raw.Heads, KVHeads: raw.Heads, ContextLength: raw.context(), RMSEpsilon: 1e-6, RoPEBase: 10000,
+		RoPEStyle: models.RoPEHalves, TiedEmbeddings: raw.TieEmbeddings, AttentionBias: arch.bias, QKNorm: arch.norm,
+	}
+	if c.Layers < 1 || c.Layers > models.MaxLayers || c.Heads < 1 || c.HiddenSize < 1 {
+		return models.Config{}, nil, fmt.Errorf("num_hidden_layers is %d, num_attention_heads %d, hidden_size %d: out of range", c.Layers, c.Heads, c.HiddenSize)
+	}
+	if raw.KVHeads != nil {
+		c.KVHeads = *raw.KVHeads
+	} else if arch.modelType != "llama" {
+		return models.Config{}, nil, errors.New("num_key_value_heads is missing")
+	}
+	if c.KVHeads < 1 {
+		return models.Config{}, nil, fmt.Errorf("num_key_value_heads is %d", c.KVHeads)
+	}
+	if c.HeadDim = c.HiddenSize / c.Heads; raw.HeadDim != nil {
+		c.HeadDim = *raw.HeadDim
+	}
+	c.RoPEDim = c.HeadDim
+	if raw.RMSEpsilon != nil {
+		c.RMSEpsilon = float64(float32(*raw.RMSEpsilon))
+	}
+	c.FFN = slices.Repeat([]int{raw.FFN}, c.Layers)
+	if c.Architecture == "llama" {
+		c.RoPEStyle = models.RoPEPairs
+	}
+	if err := raw.rope(&c); err != nil {
+		return models.Config{}, nil, err
+	}
+	return c, &raw, c.Validate()
+}
+
+// refuse finds what changes the computation in a way that is not computed here.
+func (r *rawConfig) refuse(arch architecture) error {
+	var what string
+	switch {
+	case r.Activation != "" && r.Activation != "silu" && r.Activation != "swish":
+		what = fmt.Sprintf("hidden_act %.40q", r.Activation)
+	case r.MLPBias:
+		what = "mlp_bias"
+	case r.AttentionBias && !arch.bias:
+		what = "attention_bias"
+	case len(r.Quantization) > 0 && !bytes.Equal(r.Quantization, []byte("null")):
+		what = "quantized weights (quantization_config)"
+	case r.PartialRotary != nil && *r.PartialRotary != 1:
+		what = "partial_rotary_factor"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %s", models.ErrUnsupported, what)
+}
+
+// context is the number of tokens for which the model is computed exactly: attention that sees a window of the past alone
+// is the same as full attention up to the window.
+func (r *rawConfig) context() int {
+	if r.SlidingWindow != nil && *r.SlidingWindow > 0 && (r.UseSlidingWindow == nil || *r.UseSlidingWindow) {
+		return min(r.ContextLength, *r.SlidingWindow)
+	}
+	return r.ContextLength
+}
+
+// rope fills in base and factors.
+func (r *rawConfig) rope(c *models.Config) error {
+	if r.RoPETheta != nil {
+		c.RoPEBase = *r.RoPETheta
+	}
+	scaling := r.RoPEScaling
+	if p := r.RoPEParameters; p != nil {
+		if scaling == nil {
+			scaling = p
+		}
+		if p.Theta != nil {
+			c.RoPEBase = *p.Theta
+		}
+	}
+	c.RoPEBase = float64(float32(c.RoPEBase))
+	if scaling == nil {
+		return nil
+	}
+	kind := scaling.Kind
+	if kind == "" {
+		kind = scaling.OldKind
+	}
+	if kind == "" || kind == "default" {
+		return nil
+	}
+	if c.HeadDim < 2 || c.HeadDim > models.MaxHeadDim || c.HeadDim%2 != 0 || !(c.RoPEBase > 1) {
+		return fmt.Errorf("head_dim is %d and rope_theta %g: out of range", c.HeadDim, c.RoPEBase)
+	}
+	switch {
+	case kind == "llama3" && c.RoPEStyle == models.RoPEPairs:
+		l, err := scaling.llama3()
+		if err != nil {
+			return err
+		}
+		c.RoPEFactors = l.factors(c.RoPEDim, c.RoPEBase)
+	case kind == "linear" && c.RoPEStyle == models.RoPEPairs && scaling.Factor != nil && *scaling.Factor >= 1 && *scaling.Factor < 1e6:
+		c.RoPEFactors = slices.Repeat([]float32{float32(*scaling.Factor)}, c.RoPEDim/2)
+	default:
+		return fmt.Errorf("%w: rope_scaling %.40q in architecture %q", models.ErrUnsupported, kind, r.Architectures[0])
+	}
+	return nil
+}
+
+// llama3 are the parameters of the scaling of that name: low frequencies are divided by the factor, high ones left, those
+// between interpolated. A frequency is low when fewer than low turns fit the original context, high when more than high.
+type llama3 struct{ factor, low, high, original float64 }
+
+func (s *ropeScaling) llama3() (llama3, error) {
+	for _, field := range []*float64{s.Factor, s.LowFrequency, s.HighFrequency, s.Original} {
+		if field == nil {
+			return llama3{}, errors.New("rope_scaling of type llama3 lacks factor, low_freq_factor, high_freq_factor or original_max_position_embeddings")
+		}
+	}
+	l := llama3{factor: *s.Factor, low: *s.LowFrequency, high: *s.HighFrequency, original: *s.Original}
+	if !(l.factor >= 1 && l.factor < 1e6 && l.low > 0 && l.high > l.low && l.high < 1e6 && l.original >= 1 && l.original <= models.MaxContext) {
+		return llama3{}, fmt.Errorf("rope_scaling of type llama3 is out of range: %+v", l)
+	}
+	return l, nil
+}
+
+// factors is float32[dim/2]: what the rotation frequencies are divided by.
+func (l llama3) factors(dim int, base float64) []float32 {
+	factors := make([]float32, dim/2)
+	for i := range factors {
+		wavelength := 2 * math.Pi * math.Pow(base, float64(2*i)/float64(dim))
+		turns := l.original / wavelength
+		switch {
+		case turns > l.high:
+			factors[i] = 1
+		case turns < l.low:
+			factors[i] = float32(l.factor)
+		default:
+			smooth := (turns - l.low) / (l.high - l.low)
+			factors[i] = float32(1 / ((1-smooth)/l.factor + smooth))
+		}
+	}
+	return factors
+}
+
+// decodeJSON reads one JSON value of any object type and nothing after it.
+func decodeJSON(data []byte, into any) error {
+	if !utf8.Valid(data) {
+		return errors.New("not UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("not the JSON expected: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("bytes after the JSON value")
+	}
+	return nil
+}

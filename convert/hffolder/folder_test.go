@@ -1,0 +1,249 @@
+package hffolder_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"prunellm/convert/gguf"
+	"prunellm/convert/hffolder"
+	"prunellm/internal/tinymodel"
+	"prunellm/models"
+)
+
+func writeTiny(t *testing.T, options tinymodel.Options) *models.GGUF {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tiny.gguf")
+	if err := tinymodel.Write(path, options); err != nil {
+		t.Fatal(err)
+	}
+	model, err := models.OpenGGUF(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = model.Close() })
+	return model
+}
+
+// A model survives the way to a folder and back, bit for bit.
+func TestRoundTrip(t *testing.T) {
+	for name, options := range map[string]tinymodel.Options{
+		"llama":     {},
+		"bf16":      {Type: gguf.BF16},
+		"untied":    {Untied: true, Type: gguf.F16},
+		"wide head": {HeadDim: 32},
+		"linear":    {RoPEFactors: []float32{4, 4, 4, 4, 4, 4, 4, 4}},
+		"deci":      {Architecture: "deci", FFN: []int{96, 96}},
+		"qwen2":     {Architecture: "qwen2"},
+		"qwen3":     {Architecture: "qwen3", HeadDim: 32, Untied: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			model := writeTiny(t, options)
+			folder, back := filepath.Join(t.TempDir(), "Tiny"), filepath.Join(t.TempDir(), "back.gguf")
+			if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: options.Type}); err != nil {
+				t.Fatal(err)
+			}
+			if err := hffolder.ToGGUF(t.Context(), folder, back); err != nil {
+				t.Fatal(err)
+			}
+			again, err := models.OpenGGUF(back, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer again.Close()
+			want, got := model.Config(), again.Config()
+			if want.Architecture == "deci" {
+				want.Architecture = "llama"
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("architecture (-before +after):\n%s", diff)
+			}
+			sameTensors(t, model, again)
+			sameVocabulary(t, model, again)
+		})
+	}
+}
+
+func sameTensors(t *testing.T, a, b *models.GGUF) {
+	t.Helper()
+	for _, slot := range a.Config().Slots() {
+		before, _, err := a.Tensor(slot.Role, slot.Layer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, _, err := b.Tensor(slot.Role, slot.Layer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(before) != len(after) {
+			t.Fatalf("tensor %s has %d values, want %d", slot.Name(), len(after), len(before))
+		}
+		for i := range before {
+			// Vectors are F32 in GGUF files and pass through the folder's type.
+			if d := before[i] - after[i]; d > 4e-3 || d < -4e-3 || (len(before) > 512 && d != 0) {
+				t.Fatalf("tensor %s: value %d is %g, want %g", slot.Name(), i, after[i], before[i])
+			}
+		}
+	}
+}
+
+func sameVocabulary(t *testing.T, a, b *models.GGUF) {
+	t.Helper()
+	for _, key := range []string{"model", "pre", "tokens", "token_type", "merges", "bos_token_id", "eos_token_id", "add_bos_token"} {
+		before, _ := a.File().Value("tokenizer.ggml." + key)
+		after, _ := b.File().Value("tokenizer.ggml." + key)
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("tokenizer key %s (-before +after):\n%s", key, diff)
+		}
+	}
+	if before, after := a.Tokenizer().ChatTemplate, b.Tokenizer().ChatTemplate; before != after {
+		t.Errorf("chat template is %q, want %q", after, before)
+	}
+}
+
+// The factors of Llama 3.2 are found in the file and come back from config.json.
+func TestLlama3Scaling(t *testing.T) {
+	model := writeTiny(t, tinymodel.Options{HeadDim: 64, Heads: 1, KVHeads: 1, Hidden: 64})
+	folder := filepath.Join(t.TempDir(), "m")
+	if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.F32}); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, folder, func(config map[string]any) {
+		config["rope_theta"] = 500000.0
+		config["rope_scaling"] = map[string]any{
+			"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192, "rope_type": "llama3",
+		}
+	})
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	if err := hffolder.ToGGUF(t.Context(), folder, path); err != nil {
+		t.Fatal(err)
+	}
+	scaled, err := models.OpenGGUF(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer scaled.Close()
+	factors := scaled.Config().RoPEFactors
+	if len(factors) != 32 || factors[0] != 1 || factors[31] != 32 || factors[16] <= 1 || factors[16] >= 32 {
+		t.Fatalf("factors are %v, want 32 from 1 up to 32", factors)
+	}
+	second := filepath.Join(t.TempDir(), "again")
+	if err := hffolder.FromGGUF(t.Context(), scaled, second, hffolder.Options{Type: gguf.F32}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(second, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Theta   float64 `json:"rope_theta"`
+		Scaling struct {
+			Type     string `json:"rope_type"`
+			Factor   float64
+			Original int `json:"original_max_position_embeddings"`
+		} `json:"rope_scaling"`
+	}
+	if err := json.Unmarshal(data, &config); err != nil || config.Theta != 500000 || config.Scaling.Type != "llama3" || config.Scaling.Factor != 32 || config.Scaling.Original != 8192 {
+		t.Errorf("config.json = %s, %v", data, err)
+	}
+}
+
+func edit(t *testing.T, folder string, change func(config map[string]any)) {
+	t.Helper()
+	path := filepath.Join(folder, "config.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(data, &config); err != nil {
+		t.Fatal(err)
+	}
+	change(config)
+	if data, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What config.json asks for and is not computed is refused, and what is out of range.
+func TestConfigRefused(t *testing.T) {
+	model := writeTiny(t, tinymodel.Options{})
+	for name, test := range map[string]struct {
+		change      func(config map[string]any)
+		unsupported bool
+		mention     string
+	}{
+		"architecture":    {func(c map[string]any) { c["architectures"] = []string{"GPT2LMHeadModel"} }, true, "GPT2LMHeadModel"},
+		"no architecture": {func(c map[string]any) { delete(c, "architectures") }, false, "architectures"},
+		"activation":      {func(c map[string]any) { c["hidden_act"] = "gelu" }, true, "gelu"},
+		"bias":            {func(c map[string]any) { c["attention_bias"] = true }, true, "attention_bias"},
+		"mlp bias":        {func(c map[string]any) { c["mlp_bias"] = true }, true, "mlp_bias"},
+		"quantized":       {func(c map[string]any) { c["quantization_config"] = map[string]any{"bits": 4} }, true, "quantization_config"},
+		"yarn":            {func(c map[string]any) { c["rope_scaling"] = map[string]any{"type": "yarn", "factor": 4} }, true, "yarn"},
+		"half llama3":     {func(c map[string]any) { c["rope_scaling"] = map[string]any{"rope_type": "llama3"} }, false, "llama3"},
+		"huge layers":     {func(c map[string]any) { c["num_hidden_layers"] = 1 << 40 }, false, "num_hidden_layers"},
+		"negative":        {func(c map[string]any) { c["hidden_size"] = -5 }, false, "hidden_size"},
+		"no heads":        {func(c map[string]any) { c["num_attention_heads"] = 0 }, false, "num_attention_heads"},
+		"odd head":        {func(c map[string]any) { c["head_dim"] = 15 }, false, "rope dimension"},
+		"width":           {func(c map[string]any) { c["intermediate_size"] = 64 }, false, "mlp.gate_proj"},
+		"more layers":     {func(c map[string]any) { c["num_hidden_layers"] = 3 }, false, "model.layers.2"},
+		"fewer layers":    {func(c map[string]any) { c["num_hidden_layers"] = 1 }, true, "model.layers.1"},
+		"vocabulary":      {func(c map[string]any) { c["vocab_size"] = 20 }, false, "embed_tokens"},
+		"untied":          {func(c map[string]any) { c["tie_word_embeddings"] = false }, false, "lm_head"},
+		"text as number":  {func(c map[string]any) { c["hidden_size"] = "big" }, false, "hidden_size"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := filepath.Join(t.TempDir(), "m")
+			if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.F32}); err != nil {
+				t.Fatal(err)
+			}
+			edit(t, folder, test.change)
+			path := filepath.Join(t.TempDir(), "m.gguf")
+			err := hffolder.ToGGUF(t.Context(), folder, path)
+			if err == nil || errors.Is(err, models.ErrUnsupported) != test.unsupported || !strings.Contains(err.Error(), test.mention) {
+				t.Errorf("error is %v, want one about %s, unsupported: %t", err, test.mention, test.unsupported)
+			}
+			if _, err := os.Stat(path); !os.IsNotExist(err) {
+				t.Errorf("an output is left behind: %v", err)
+			}
+		})
+	}
+}
+
+// With the source folder at hand its own files are kept, but for the width.
+func TestSourceFolderIsKept(t *testing.T) {
+	model := writeTiny(t, tinymodel.Options{})
+	source, target := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "n")
+	if err := hffolder.FromGGUF(t.Context(), model, source, hffolder.Options{Type: gguf.F32}); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, source, func(c map[string]any) { c["custom"], c["intermediate_size"] = 7, 1 })
+	if err := hffolder.FromGGUF(t.Context(), model, target, hffolder.Options{Type: gguf.BF16, Source: source}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(target, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"custom": 7`, `"intermediate_size": 96`, `"torch_dtype": "bfloat16"`} {
+		if !bytes.Contains(data, []byte(want)) {
+			t.Errorf("config.json lacks %s:\n%s", want, data)
+		}
+	}
+	if err := hffolder.FromGGUF(t.Context(), model, target, hffolder.Options{Type: gguf.F32}); err == nil || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("writing over a folder gives %v", err)
+	}
+	uneven := writeTiny(t, tinymodel.Options{Architecture: "deci", FFN: []int{96, 32}})
+	if err := hffolder.FromGGUF(t.Context(), uneven, filepath.Join(t.TempDir(), "x"), hffolder.Options{Type: gguf.F32}); !errors.Is(err, models.ErrUnsupported) {
+		t.Errorf("widths that differ give %v", err)
+	}
+}

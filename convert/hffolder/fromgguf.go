@@ -1,0 +1,186 @@
+package hffolder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"prunellm/convert"
+	"prunellm/convert/gguf"
+	"prunellm/convert/safetensors"
+	"prunellm/internal/regularfile"
+	"prunellm/models"
+)
+
+// Options say what FromGGUF writes.
+type Options struct {
+	// Source is the safetensors folder that the model came from: its config.json is kept but for what changed, and its
+	// tokenizer files are copied. "" rebuilds both from the GGUF file's metadata.
+	Source string
+	// Codec decodes quantized tensors.
+	Codec convert.Codec
+	// Type is F32, F16 or BF16; every tensor is written in it.
+	Type gguf.Type
+}
+
+var dtypes = map[gguf.Type]safetensors.DType{gguf.F32: safetensors.F32, gguf.F16: safetensors.F16, gguf.BF16: safetensors.BF16}
+
+// torchNames are PyTorch's names of the types.
+var torchNames = map[gguf.Type]string{gguf.F32: "float32", gguf.F16: "float16", gguf.BF16: "bfloat16"}
+
+// FromGGUF writes a model as a safetensors folder that transformers and vLLM load. The folder appears whole or not at
+// all; one that is there already must be empty. All layers must have one MLP width, because config.json has one number
+// for them.
+func FromGGUF(ctx context.Context, model *models.GGUF, dir string, options Options) (err error) {
+	wrap := func(err error) error { return fmt.Errorf("write folder %q: %w", dir, err) }
+	if _, ok := dtypes[options.Type]; !ok {
+		return wrap(fmt.Errorf("%w: type %s; f32, f16 and bf16 can be written", models.ErrUnsupported, options.Type))
+	}
+	if _, uniform := model.Config().UniformWidth(); !uniform {
+		return wrap(fmt.Errorf("%w: the layers have different MLP widths, which config.json cannot say: use --budget uniform", models.ErrUnsupported))
+	}
+	if err := CheckTarget(dir); err != nil {
+		return err
+	}
+	files, err := textFiles(model, options)
+	if err != nil {
+		return wrap(err)
+	}
+	temp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(dir)), ".folder-")
+	if err != nil {
+		return wrap(err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(temp, name), data, 0o644); err != nil {
+			return wrap(err)
+		}
+	}
+	if err := writeWeights(ctx, model, filepath.Join(temp, weightsFile), options); err != nil {
+		return err
+	}
+	if err := os.Chmod(temp, 0o755); err != nil {
+		return wrap(err)
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return wrap(err)
+	}
+	if err := os.Rename(temp, dir); err != nil {
+		return wrap(err)
+	}
+	return nil
+}
+
+// CheckTarget tells whether a folder can be written at dir: nothing is there, or an empty folder.
+func CheckTarget(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("output folder: %w", err)
+	case len(entries) > 0:
+		return fmt.Errorf("output folder %q is not empty: name another", dir)
+	}
+	return nil
+}
+
+// copied are the files that a source folder may have beside config.json and the weights.
+var copied = []string{
+	tokenizerFile, sentencePieceFile, tokenizerConfigFile, specialTokensFile, addedTokensFile, generationFile, templateFile, "vocab.json", "merges.txt",
+}
+
+// textFiles are all files but the weights, by name.
+func textFiles(model *models.GGUF, options Options) (map[string][]byte, error) {
+	if options.Source == "" {
+		return rebuilt(model, options.Type)
+	}
+	data, err := regularfile.Read(filepath.Join(options.Source, configFile), maxConfigBytes)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	if files[configFile], err = changedConfig(data, model.Config(), options.Type); err != nil {
+		return nil, fmt.Errorf("%s: %w", configFile, err)
+	}
+	for _, name := range copied {
+		data, err := regularfile.Read(filepath.Join(options.Source, name), maxTokenizerBytes)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files[name] = data
+	}
+	return files, nil
+}
+
+func writeWeights(ctx context.Context, model *models.GGUF, path string, options Options) error {
+	c := model.Config()
+	var sources []safetensors.Source
+	for _, slot := range c.Slots() {
+		name := tensorName(slot)
+		if name == "" {
+			continue
+		}
+		info, ok := model.File().Tensor(slot.Name())
+		if !ok {
+			return fmt.Errorf("tensor %q: %w", slot.Name(), models.ErrNoTensor)
+		}
+		heads := c.RoPEStyle == models.RoPEPairs && (slot.Role == models.AttnQ || slot.Role == models.AttnK)
+		sources = append(sources, safetensors.Source{
+			Name: name, DType: dtypes[options.Type], Shape: info.Shape,
+			Write: func(ctx context.Context, w io.Writer) error {
+				return copyTensor(ctx, w, model.File(), info, options, heads, c.HeadDim)
+			},
+		})
+	}
+	return safetensors.Write(ctx, path, sources, map[string]string{"format": "pt"})
+}
+
+// copyValues is about how many values are converted at a time.
+const copyValues = 1 << 20
+
+// copyTensor writes a tensor in another type, by runs of whole rows; with heads, rows are put into the order of
+// safetensors, head by head.
+func copyTensor(ctx context.Context, w io.Writer, file *gguf.File, info gguf.TensorInfo, options Options, heads bool, headDim int) error {
+	rowLen := info.RowLength()
+	rows := int(info.Elements() / int64(rowLen))
+	rowBytes := info.Size / int64(rows)
+	unit := 1 // rows that stay together
+	if heads {
+		unit = headDim
+	}
+	step := max(1, copyValues/rowLen/unit) * unit
+	for from := 0; from < rows; from += step {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		to := min(from+step, rows)
+		raw, err := file.ReadRange(info, int64(from)*rowBytes, int64(to)*rowBytes)
+		if err != nil {
+			return err
+		}
+		if heads {
+			raw = toHalves(raw, int(rowBytes), headDim)
+		}
+		if info.Type != options.Type {
+			values, err := models.DequantizeWith(options.Codec.Dequantize, info.Type, raw, (to-from)*rowLen)
+			if err != nil {
+				return err
+			}
+			if raw, err = gguf.EncodeFloats(options.Type, values); err != nil {
+				return err
+			}
+		}
+		if _, err := w.Write(raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,31 @@
+package hffolder
+
+// pairRow is the row of a head in a GGUF file of arch llama, which rotates neighbours (2i, 2i+1), for a row of a
+// safetensors matrix, which rotates (i, i+dim/2).
+func pairRow(row, headDim int) int {
+	head, r := row/headDim*headDim, row%headDim
+	if half := headDim / 2; r < half {
+		return head + 2*r
+	} else {
+		return head + 2*(r-half) + 1
+	}
+}
+
+// toPairs moves rows of rowBytes from the order of safetensors to that of GGUF; toHalves is the way back.
+func toPairs(raw []byte, rowBytes, headDim int) []byte {
+	out := make([]byte, len(raw))
+	for row := range len(raw) / rowBytes {
+		to := pairRow(row, headDim)
+		copy(out[to*rowBytes:(to+1)*rowBytes], raw[row*rowBytes:])
+	}
+	return out
+}
+
+func toHalves(raw []byte, rowBytes, headDim int) []byte {
+	out := make([]byte, len(raw))
+	for row := range len(raw) / rowBytes {
+		from := pairRow(row, headDim)
+		copy(out[row*rowBytes:(row+1)*rowBytes], raw[from*rowBytes:(from+1)*rowBytes])
+	}
+	return out
+}

@@ -1,0 +1,169 @@
+package hffolder
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"prunellm/convert/safetensors"
+	"prunellm/internal/regularfile"
+	"prunellm/models"
+)
+
+var layerNames = map[models.Role]string{
+	models.AttnNorm: "input_layernorm.weight", models.FFNNorm: "post_attention_layernorm.weight",
+	models.AttnQ: "self_attn.q_proj.weight", models.AttnK: "self_attn.k_proj.weight", models.AttnV: "self_attn.v_proj.weight",
+	models.AttnQBias: "self_attn.q_proj.bias", models.AttnKBias: "self_attn.k_proj.bias", models.AttnVBias: "self_attn.v_proj.bias",
+	models.AttnQNorm: "self_attn.q_norm.weight", models.AttnKNorm: "self_attn.k_norm.weight",
+	models.AttnOutput: "self_attn.o_proj.weight",
+	models.FFNGate:    "mlp.gate_proj.weight", models.FFNUp: "mlp.up_proj.weight", models.FFNDown: "mlp.down_proj.weight",
+}
+
+// tensorName is what safetensors folders call a tensor; "" for the rotation factors, which are in config.json.
+func tensorName(slot models.Slot) string {
+	switch slot.Role {
+	case models.TokenEmbedding:
+		return "model.embed_tokens.weight"
+	case models.OutputNorm:
+		return "model.norm.weight"
+	case models.Output:
+		return "lm_head.weight"
+	case models.RoPEFreqs:
+		return ""
+	}
+	return fmt.Sprintf("model.layers.%d.%s", slot.Layer, layerNames[slot.Role])
+}
+
+// shards are the weight files of a folder.
+type shards struct {
+	files   []*safetensors.File
+	tensors map[string]located
+}
+
+type located struct {
+	file *safetensors.File
+	info safetensors.Info
+}
+
+func (s *shards) Close() error {
+	var errs []error
+	for _, f := range s.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// openShards opens all weight files of a folder.
+func openShards(dir string) (*shards, error) {
+	names, err := weightFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &shards{tensors: map[string]located{}}
+	for _, name := range names {
+		file, err := safetensors.Open(filepath.Join(dir, name))
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		s.files = append(s.files, file)
+		for _, info := range file.Infos {
+			if _, twice := s.tensors[info.Name]; twice {
+				return nil, errors.Join(fmt.Errorf("tensor %.80q is in two files of %q", info.Name, dir), s.Close())
+			}
+			s.tensors[info.Name] = located{file, info}
+		}
+	}
+	return s, nil
+}
+
+var shardName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$`)
+
+// weightFiles lists the files that hold the weights: the one file, those that the index names, or all there are.
+func weightFiles(dir string) ([]string, error) {
+	if _, err := os.Stat(filepath.Join(dir, weightsFile)); err == nil {
+		return []string{weightsFile}, nil
+	}
+	data, err := regularfile.Read(filepath.Join(dir, indexFile), maxIndexBytes)
+	if err == nil {
+		return indexedFiles(data)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, entry := range entries {
+		if shardName.MatchString(entry.Name()) {
+			names = append(names, entry.Name())
+		}
+	}
+	if len(names) == 0 || len(names) > maxShards {
+		return nil, fmt.Errorf("folder %q has %d .safetensors files, want 1 to %d", dir, len(names), maxShards)
+	}
+	return names, nil
+}
+
+// indexedFiles lists the files that an index names, sorted.
+func indexedFiles(data []byte) ([]string, error) {
+	var index struct {
+		WeightMap map[string]string `json:"weight_map"`
+	}
+	if err := decodeJSON(data, &index); err != nil {
+		return nil, fmt.Errorf("%s: %w", indexFile, err)
+	}
+	var names []string
+	for _, name := range index.WeightMap {
+		if !shardName.MatchString(name) {
+			return nil, fmt.Errorf("%s names the file %.80q", indexFile, name)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) == 0 || len(names) > maxShards {
+		return nil, fmt.Errorf("%s names %d files, want 1 to %d", indexFile, len(names), maxShards)
+	}
+	return names, nil
+}
+
+// check compares the tensors with those of the architecture.
+func (s *shards) check(c models.Config) error {
+	known := map[string]bool{}
+	for _, slot := range c.Slots() {
+		name := tensorName(slot)
+		if name == "" {
+			continue
+		}
+		known[name] = true
+		found, ok := s.tensors[name]
+		if !ok {
+			return fmt.Errorf("tensor %q: %w", name, models.ErrNoTensor)
+		}
+		if want := c.TensorShape(slot.Role, slot.Layer); !slices.Equal(found.info.Shape, want) {
+			return fmt.Errorf("tensor %q has shape %v, want %v", name, found.info.Shape, want)
+		}
+		if _, ok := ggufTypes[found.info.DType]; !ok {
+			return fmt.Errorf("%w: tensor %q is of dtype %s; F32, F16 and BF16 can be used", models.ErrUnsupported, name, found.info.DType)
+		}
+	}
+	for name := range s.tensors {
+		if !known[name] && !ignored(c, name) {
+			return fmt.Errorf("%w: tensor %.80q is not part of the architecture", models.ErrUnsupported, name)
+		}
+	}
+	return nil
+}
+
+// ignored tells whether a tensor repeats what is known otherwise: a table of rotation frequencies in old files, and an
+// output matrix beside tied embeddings.
+func ignored(c models.Config, name string) bool {
+	return strings.HasSuffix(name, ".rotary_emb.inv_freq") || (c.TiedEmbeddings && name == "lm_head.weight")
+}

@@ -1,0 +1,137 @@
+package hffolder
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"prunellm/convert/gguf"
+	"prunellm/convert/safetensors"
+	"prunellm/internal/regularfile"
+	"prunellm/models"
+)
+
+var ggufTypes = map[safetensors.DType]gguf.Type{safetensors.F32: gguf.F32, safetensors.F16: gguf.F16, safetensors.BF16: gguf.BF16}
+
+// general.file_type of a file whose matrices are of that type.
+var fileTypeNumbers = map[gguf.Type]uint32{gguf.F32: 0, gguf.F16: 1, gguf.BF16: 32}
+
+// ToGGUF writes the model in a safetensors folder to a GGUF file at path. The same folder gives the same bytes. It is
+// atomic: path holds the whole file or what it held before.
+func ToGGUF(ctx context.Context, dir, path string) error {
+	wrap := func(err error) error { return fmt.Errorf("convert folder %q: %w", dir, err) }
+	data, err := regularfile.Read(filepath.Join(dir, configFile), maxConfigBytes)
+	if err != nil {
+		return wrap(err)
+	}
+	config, raw, err := parseConfig(data, filepath.Base(dir))
+	if err != nil {
+		return wrap(fmt.Errorf("%s: %w", configFile, err))
+	}
+	weights, err := openShards(dir)
+	if err != nil {
+		return wrap(err)
+	}
+	defer weights.Close()
+	if err := weights.check(config); err != nil {
+		return wrap(err)
+	}
+	vocabulary, err := readVocabulary(dir, raw, config.VocabSize)
+	if err != nil {
+		return wrap(err)
+	}
+	keys := append(configKeys(config), gguf.KV{Key: "general.file_type", Value: weights.fileType(config)})
+	keys = append(keys, vocabulary.keys()...)
+	var tensors []gguf.Source
+	for _, slot := range config.Slots() {
+		tensors = append(tensors, weights.source(config, slot))
+	}
+	return gguf.Write(ctx, path, keys, tensors)
+}
+
+// fileType is the number for the type of the embedding.
+func (s *shards) fileType(c models.Config) uint32 {
+	return fileTypeNumbers[ggufTypes[s.tensors[tensorName(models.Slot{Role: models.TokenEmbedding})].info.DType]]
+}
+
+// source streams one tensor. Its type is the folder's, or F32 for vectors.
+func (s *shards) source(c models.Config, slot models.Slot) gguf.Source {
+	shape := c.TensorShape(slot.Role, slot.Layer)
+	out := gguf.Source{Name: slot.Name(), Type: gguf.F32, Shape: shape}
+	if slot.Role == models.RoPEFreqs {
+		out.Write = func(_ context.Context, w io.Writer) error { return writeFloats(w, c.RoPEFactors) }
+		return out
+	}
+	from := s.tensors[tensorName(slot)]
+	kind := ggufTypes[from.info.DType]
+	if len(shape) == 1 {
+		out.Write = func(_ context.Context, w io.Writer) error {
+			values, _, err := from.file.Float32s(from.info.Name)
+			if err != nil {
+				return err
+			}
+			return writeFloats(w, values)
+		}
+		return out
+	}
+	out.Type = kind
+	permute := c.RoPEStyle == models.RoPEPairs && (slot.Role == models.AttnQ || slot.Role == models.AttnK)
+	out.Write = func(ctx context.Context, w io.Writer) error {
+		if !permute {
+			_, err := io.Copy(w, &contextReader{ctx, from.file.Data(from.info)})
+			return err
+		}
+		raw := make([]byte, from.info.Size)
+		if _, err := io.ReadFull(from.file.Data(from.info), raw); err != nil {
+			return err
+		}
+		_, err := w.Write(toPairs(raw, shape[1]*kind.TypeSize(), c.HeadDim))
+		return err
+	}
+	return out
+}
+
+// contextReader ends with its context.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+func writeFloats(w io.Writer, values []float32) error {
+	raw, err := gguf.EncodeFloats(gguf.F32, values)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(raw)
+	return err
+}
+
+// configKeys is the architecture as GGUF metadata.
+func configKeys(c models.Config) []gguf.KV {
+	p := c.Architecture + "."
+	return []gguf.KV{
+		{Key: "general.architecture", Value: c.Architecture},
+		{Key: "general.type", Value: "model"},
+		{Key: "general.name", Value: c.Name},
+		{Key: p + "block_count", Value: uint32(c.Layers)},
+		{Key: p + "context_length", Value: uint32(c.ContextLength)},
+		{Key: p + "embedding_length", Value: uint32(c.HiddenSize)},
+		{Key: p + "feed_forward_length", Value: uint32(c.FFN[0])},
+		{Key: p + "attention.head_count", Value: uint32(c.Heads)},
+		{Key: p + "attention.head_count_kv", Value: uint32(c.KVHeads)},
+		{Key: p + "attention.key_length", Value: uint32(c.HeadDim)},
+		{Key: p + "attention.value_length", Value: uint32(c.HeadDim)},
+		{Key: p + "attention.layer_norm_rms_epsilon", Value: float32(c.RMSEpsilon)},
+		{Key: p + "rope.freq_base", Value: float32(c.RoPEBase)},
+		{Key: p + "rope.dimension_count", Value: uint32(c.RoPEDim)},
+		{Key: p + "vocab_size", Value: uint32(c.VocabSize)},
+	}
+}

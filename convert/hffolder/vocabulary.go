@@ -1,0 +1,331 @@
+package hffolder
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"prunellm/convert/gguf"
+	"prunellm/internal/regularfile"
+	"prunellm/models"
+)
+
+// Types of tokens, ggml's numbers.
+const (
+	tokenNormal      = 1
+	tokenControl     = 3
+	tokenUserDefined = 4
+	tokenUnused      = 5
+)
+
+// vocabulary is a tokenizer as GGUF holds it.
+type vocabulary struct {
+	model    string // "gpt2": byte-level BPE, "llama": SentencePiece
+	pre      string // name of the pre-tokenizer, of gpt2 alone
+	tokens   []string
+	types    []int32
+	scores   []float32 // of llama alone
+	merges   []string  // of gpt2 alone
+	template string
+	addBOS   *bool
+	addSpace *bool // SentencePiece puts a space in front of a text
+	ids      []gguf.KV
+}
+
+// tokenizerFiles are the contents of a folder's tokenizer files, nil for those that are missing.
+type tokenizerFiles struct {
+	tokenizer, sentencePiece, config, special, added, generation, template []byte
+}
+
+// readVocabulary builds the vocabulary of a folder whose embedding has size rows.
+func readVocabulary(dir string, raw *rawConfig, size int) (*vocabulary, error) {
+	var files tokenizerFiles
+	for name, target := range map[string]*[]byte{
+		tokenizerFile: &files.tokenizer, sentencePieceFile: &files.sentencePiece, tokenizerConfigFile: &files.config,
+		specialTokensFile: &files.special, addedTokensFile: &files.added, generationFile: &files.generation, templateFile: &files.template,
+	} {
+		data, err := regularfile.Read(filepath.Join(dir, name), maxTokenizerBytes)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		*target = data
+	}
+	return files.vocabulary(raw, size)
+}
+
+// addedToken is a token beside those of the model.
+type addedToken struct {
+	ID      int    `json:"id"`
+	Content string `json:"content"`
+	Special bool   `json:"special"`
+}
+
+// tokenizerJSON is tokenizer.json as far as it is used.
+type tokenizerJSON struct {
+	Added        []addedToken `json:"added_tokens"`
+	PreTokenizer preTokenizer `json:"pre_tokenizer"`
+	Model        struct {
+		Type         string          `json:"type"`
+		Vocab        json.RawMessage `json:"vocab"`
+		Merges       json.RawMessage `json:"merges"`
+		ByteFallback bool            `json:"byte_fallback"`
+	} `json:"model"`
+}
+
+// tokenizerConfig is tokenizer_config.json as far as it is used.
+type tokenizerConfig struct {
+	BOS      tokenText             `json:"bos_token"`
+	EOS      tokenText             `json:"eos_token"`
+	Unknown  tokenText             `json:"unk_token"`
+	Padding  tokenText             `json:"pad_token"`
+	AddBOS   *bool                 `json:"add_bos_token"`
+	AddSpace *bool                 `json:"add_prefix_space"`
+	Template chatTemplate          `json:"chat_template"`
+	Added    map[string]addedToken `json:"added_tokens_decoder"` // by id
+}
+
+// tokenText is a token's text, given as such or in an object; "" for anything else.
+type tokenText string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *tokenText) UnmarshalJSON(data []byte) error {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		*t = tokenText(text)
+		return nil
+	}
+	var object struct {
+		Content string `json:"content"`
+	}
+	_ = json.Unmarshal(data, &object) // null and others name no token
+	*t = tokenText(object.Content)
+	return nil
+}
+
+// chatTemplate is a template, or a list of named ones of which "default" counts.
+type chatTemplate string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *chatTemplate) UnmarshalJSON(data []byte) error {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		*c = chatTemplate(text)
+		return nil
+	}
+	var named []struct {
+		Name     string `json:"name"`
+		Template string `json:"template"`
+	}
+	if err := json.Unmarshal(data, &named); err != nil {
+		return fmt.Errorf("chat_template: %w", err)
+	}
+	for _, n := range named {
+		if n.Name == "default" {
+			*c = chatTemplate(n.Template)
+		}
+	}
+	return nil
+}
+
+// vocabulary reads the files.
+func (f *tokenizerFiles) vocabulary(raw *rawConfig, size int) (*vocabulary, error) {
+	if size < 1 || size > models.MaxVocab {
+		return nil, fmt.Errorf("a vocabulary of %d tokens, want 1 to %d", size, models.MaxVocab)
+	}
+	var tokenizer tokenizerJSON
+	var config tokenizerConfig
+	if f.tokenizer != nil {
+		if err := decodeJSON(f.tokenizer, &tokenizer); err != nil {
+			return nil, fmt.Errorf("%s: %w", tokenizerFile, err)
+		}
+	}
+	if f.config != nil {
+		if err := decodeJSON(f.config, &config); err != nil {
+			return nil, fmt.Errorf("%s: %w", tokenizerConfigFile, err)
+		}
+	}
+	added, err := f.addedTokens(&tokenizer, &config)
+	if err != nil {
+		return nil, err
+	}
+	var v *vocabulary
+	switch {
+	case f.tokenizer != nil && tokenizer.byteLevel():
+		v, err = tokenizer.vocabulary(size)
+	case f.sentencePiece != nil:
+		v, err = sentencePieceVocabulary(f.sentencePiece, size)
+	case f.tokenizer != nil:
+		err = fmt.Errorf("%w: %s holds a model of type %.40q that is not byte-level; %s is needed", models.ErrUnsupported, tokenizerFile,
+			tokenizer.Model.Type, sentencePieceFile)
+	default:
+		err = fmt.Errorf("there is neither %s nor %s", tokenizerFile, sentencePieceFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := v.add(added, size); err != nil {
+		return nil, err
+	}
+	if v.template = string(config.Template); f.template != nil {
+		v.template = string(f.template)
+	}
+	v.addBOS, v.addSpace = config.AddBOS, config.AddSpace
+	return v, v.special(f, raw, &config)
+}
+
+// addedTokens collects what three files say, by id.
+func (f *tokenizerFiles) addedTokens(tokenizer *tokenizerJSON, config *tokenizerConfig) (map[int]addedToken, error) {
+	added := map[int]addedToken{}
+	if f.added != nil {
+		var ids map[string]int
+		if err := decodeJSON(f.added, &ids); err != nil {
+			return nil, fmt.Errorf("%s: %w", addedTokensFile, err)
+		}
+		for content, id := range ids {
+			added[id] = addedToken{ID: id, Content: content}
+		}
+	}
+	for key, token := range config.Added {
+		var id int
+		if err := json.Unmarshal([]byte(key), &id); err != nil {
+			return nil, fmt.Errorf("%s: added_tokens_decoder has the id %.40q", tokenizerConfigFile, key)
+		}
+		added[id] = addedToken{ID: id, Content: token.Content, Special: token.Special}
+	}
+	for _, token := range tokenizer.Added {
+		added[token.ID] = token
+	}
+	return added, nil
+}
+
+// add puts added tokens into their places, and fills the vocabulary up to the size of the embedding.
+func (v *vocabulary) add(added map[int]addedToken, size int) error {
+	ids := make([]int, 0, len(added))
+	for id := range added {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		token := added[id]
+		kind := int32(tokenUserDefined)
+		if token.Special {
+			kind = tokenControl
+		}
+		switch {
+		case id < 0 || id >= size:
+			return fmt.Errorf("added token %.40q has id %d, the embedding has %d rows", token.Content, id, size)
+		case id < len(v.tokens) && v.tokens[id] != token.Content:
+			return fmt.Errorf("token %d is %.40q and %.40q", id, v.tokens[id], token.Content)
+		case id < len(v.tokens):
+			if v.model == "gpt2" || kind == tokenControl {
+				v.types[id] = kind
+			}
+		default:
+			v.fill(id)
+			v.push(token.Content, kind)
+		}
+	}
+	v.fill(size)
+	return nil
+}
+
+// push appends a token.
+func (v *vocabulary) push(token string, kind int32) {
+	v.tokens, v.types = append(v.tokens, token), append(v.types, kind)
+	if v.model == "llama" {
+		v.scores = append(v.scores, -1000)
+	}
+}
+
+// fill appends tokens that no text gives until there are n.
+func (v *vocabulary) fill(n int) {
+	for i := len(v.tokens); i < n; i++ {
+		v.push(fmt.Sprintf("[PAD%d]", i), tokenUnused)
+	}
+}
+
+// special finds the ids of special tokens: by the text that tokenizer_config.json or special_tokens_map.json gives, or by
+// the ids in generation_config.json and config.json.
+func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenizerConfig) error {
+	var named struct {
+		BOS tokenText `json:"bos_token"`
+		EOS tokenText `json:"eos_token"`
+	}
+	if f.special != nil {
+		if err := decodeJSON(f.special, &named); err != nil {
+			return fmt.Errorf("%s: %w", specialTokensFile, err)
+		}
+	}
+	var generation struct {
+		BOS tokenIDs `json:"bos_token_id"`
+		EOS tokenIDs `json:"eos_token_id"`
+	}
+	if f.generation != nil {
+		if err := decodeJSON(f.generation, &generation); err != nil {
+			return fmt.Errorf("%s: %w", generationFile, err)
+		}
+	}
+	index := make(map[string]int, len(v.tokens))
+	for i, token := range v.tokens {
+		index[token] = i
+	}
+	for _, role := range []struct {
+		key   string
+		texts []tokenText
+		ids   []tokenIDs
+	}{
+		{"bos_token_id", []tokenText{config.BOS, named.BOS}, []tokenIDs{raw.BOS, generation.BOS}},
+		{"eos_token_id", []tokenText{config.EOS, named.EOS}, []tokenIDs{raw.EOS, generation.EOS}},
+		{"unknown_token_id", []tokenText{config.Unknown}, nil},
+		{"padding_token_id", []tokenText{config.Padding}, nil},
+	} {
+		if id := pick(index, len(v.tokens), role.texts, role.ids); id >= 0 {
+			v.ids = append(v.ids, gguf.KV{Key: "tokenizer.ggml." + role.key, Value: uint32(id)})
+		}
+	}
+	return nil
+}
+
+// pick is the first token that exists, -1 when none does.
+func pick(index map[string]int, size int, texts []tokenText, ids []tokenIDs) int {
+	for _, text := range texts {
+		if id, ok := index[string(text)]; ok && text != "" {
+			return id
+		}
+	}
+	for _, list := range ids {
+		if id := list.first(); id >= 0 && id < size {
+			return id
+		}
+	}
+	return -1
+}
+
+// keys is the vocabulary as GGUF metadata.
+func (v *vocabulary) keys() []gguf.KV {
+	const p = "tokenizer.ggml."
+	keys := []gguf.KV{{Key: p + "model", Value: v.model}}
+	if v.model == "gpt2" {
+		keys = append(keys, gguf.KV{Key: p + "pre", Value: v.pre})
+	}
+	keys = append(keys, gguf.KV{Key: p + "tokens", Value: v.tokens}, gguf.KV{Key: p + "token_type", Value: v.types})
+	if v.model == "gpt2" {
+		keys = append(keys, gguf.KV{Key: p + "merges", Value: v.merges})
+	} else {
+		keys = append(keys, gguf.KV{Key: p + "scores", Value: v.scores})
+	}
+	keys = append(keys, v.ids...)
+	if v.addBOS != nil {
+		keys = append(keys, gguf.KV{Key: p + "add_bos_token", Value: *v.addBOS})
+	}
+	if v.addSpace != nil && v.model == "llama" {
+		keys = append(keys, gguf.KV{Key: p + "add_space_prefix", Value: *v.addSpace})
+	}
+	if v.template != "" {
+		keys = append(keys, gguf.KV{Key: "tokenizer.chat_template", Value: v.template})
+	}
+	return keys
+}

@@ -1,0 +1,112 @@
+package hffolder
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"prunellm/convert/gguf"
+	"prunellm/models"
+)
+
+// changedConfig is a source's config.json with the width and the type of the written model.
+func changedConfig(data []byte, c models.Config, kind gguf.Type) ([]byte, error) {
+	var fields map[string]any
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber() // numbers stay as they are written
+	if err := d.Decode(&fields); err != nil {
+		return nil, err
+	}
+	if fields == nil {
+		return nil, errors.New("not an object")
+	}
+	fields["intermediate_size"] = c.FFN[0]
+	delete(fields, "dtype")
+	fields["torch_dtype"] = torchNames[kind]
+	return json.MarshalIndent(fields, "", "  ")
+}
+
+// newConfig is config.json for a model of which only the GGUF file is known.
+func newConfig(c models.Config, tokenizer models.Tokenizer, kind gguf.Type) ([]byte, error) {
+	names := map[string][2]string{
+		"llama": {"LlamaForCausalLM", "llama"}, "deci": {"LlamaForCausalLM", "llama"},
+		"qwen2": {"Qwen2ForCausalLM", "qwen2"}, "qwen3": {"Qwen3ForCausalLM", "qwen3"},
+	}
+	name, ok := names[c.Architecture]
+	if !ok || c.AttentionBias != (c.Architecture == "qwen2") {
+		return nil, fmt.Errorf("%w: architecture %q as a safetensors folder", models.ErrUnsupported, c.Architecture)
+	}
+	fields := map[string]any{
+		"architectures": []string{name[0]}, "model_type": name[1], "vocab_size": c.VocabSize, "hidden_size": c.HiddenSize,
+		"num_hidden_layers": c.Layers, "num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
+		"intermediate_size": c.FFN[0], "max_position_embeddings": c.ContextLength, "rms_norm_eps": exactFloat(c.RMSEpsilon),
+		"rope_theta": exactFloat(c.RoPEBase), "tie_word_embeddings": c.TiedEmbeddings, "hidden_act": "silu", "torch_dtype": torchNames[kind],
+		"use_cache": true, "attention_dropout": 0.0, "initializer_range": 0.02,
+	}
+	if name[1] == "llama" {
+		fields["attention_bias"], fields["mlp_bias"], fields["pretraining_tp"] = false, false, 1
+	}
+	if name[1] != "llama" {
+		fields["use_sliding_window"], fields["sliding_window"] = false, nil
+	}
+	if name[1] == "qwen3" {
+		fields["attention_bias"] = false
+	}
+	for key, id := range map[string]int{"bos_token_id": tokenizer.BOS, "eos_token_id": tokenizer.EOS} {
+		if id >= 0 {
+			fields[key] = id
+		}
+	}
+	scaling, err := scalingOf(c)
+	if err != nil {
+		return nil, err
+	}
+	if scaling != nil {
+		fields["rope_scaling"] = scaling
+	}
+	return json.MarshalIndent(fields, "", "  ")
+}
+
+// exactFloat is the shortest decimal that gives the same float32.
+func exactFloat(v float64) json.Number {
+	data, _ := json.Marshal(float32(v)) // a finite number
+	return json.Number(data)
+}
+
+// scalingOf finds the parameters that give a model's rotation factors; nil for a model without. GGUF files keep the
+// factors alone.
+func scalingOf(c models.Config) (map[string]any, error) {
+	if c.RoPEFactors == nil {
+		return nil, nil
+	}
+	largest := float64(c.RoPEFactors[0])
+	for _, factor := range c.RoPEFactors {
+		largest = max(largest, float64(factor))
+	}
+	if same(c.RoPEFactors, func(int) float64 { return largest }) {
+		return map[string]any{"rope_type": "linear", "type": "linear", "factor": largest}, nil
+	}
+	for _, original := range []float64{8192, 4096, 2048, 16384, 32768} {
+		l := llama3{factor: largest, low: 1, high: 4, original: original}
+		want := l.factors(c.RoPEDim, c.RoPEBase)
+		if same(c.RoPEFactors, func(i int) float64 { return float64(want[i]) }) {
+			return map[string]any{
+				"rope_type": "llama3", "factor": l.factor, "low_freq_factor": l.low, "high_freq_factor": l.high,
+				"original_max_position_embeddings": int(original),
+			}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: rotation factors that no rope_scaling of type llama3 with frequencies 1 to 4 gives; name the folder the model came from", models.ErrUnsupported)
+}
+
+// same compares factors up to float32 rounding in whatever computed them.
+func same(factors []float32, want func(i int) float64) bool {
+	for i, factor := range factors {
+		if w := want(i); math.Abs(float64(factor)-w) > 1e-4*w {
+			return false
+		}
+	}
+	return true
+}
