@@ -70,11 +70,8 @@ func (w *tokenizerWriter) body() ([]byte, error) {
 				"id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
 				"special": w.kind(id) == tokenControl,
 			})
-			if w.tokenizer.Model == "gpt2" {
-				continue
-			}
 		}
-		vocab[token] = id
+		vocab[token] = id // added ones too: tokenizers would number them anew after the others
 	}
 	out := object{"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": nil, "post_processor": w.postProcessor()}
 	model := object{"type": "BPE", "dropout": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil, "fuse_unk": false, "vocab": vocab}
