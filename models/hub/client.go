@@ -1,0 +1,180 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Options say which hub is asked, and how.
+type Options struct {
+	URL   string   // "" is DefaultURL
+	Token string   // access token, "" for none
+	Hosts []string // further hosts that the hub may send files from; a name covers its subdomains
+	Dir   string   // folder of what was downloaded
+	Log   *slog.Logger
+	// Progress, if set, is told how many bytes of all files are there.
+	Progress func(doneBytes, totalBytes int64)
+}
+
+// Client asks one hub. Its methods may be called from several goroutines.
+type Client struct {
+	options Options
+	base    *url.URL
+	hosts   []string
+	http    *http.Client
+	backoff time.Duration // before the second attempt
+}
+
+// HostError says that the hub sent a request to a host that is not on the allow-list.
+type HostError struct{ URL string }
+
+// Error implements error.
+func (e *HostError) Error() string {
+	return fmt.Sprintf("the hub redirects to %s, which is not on the list of allowed hosts", e.URL)
+}
+
+// New checks the options.
+func New(options Options) (*Client, error) {
+	if options.URL == "" {
+		options.URL = DefaultURL
+	}
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	base, err := url.Parse(strings.TrimRight(options.URL, "/"))
+	if err != nil || base.Host == "" || (base.Scheme != "https" && base.Scheme != "http") || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		return nil, fmt.Errorf("hub URL %.200q: want https://host[:port][/path]", options.URL)
+	}
+	if base.Scheme == "http" && options.Token != "" && !loopback(base.Hostname()) {
+		return nil, fmt.Errorf("hub URL %q: a token is not sent without TLS to another machine", options.URL)
+	}
+	c := &Client{options: options, base: base, hosts: options.Hosts, backoff: firstBackoff}
+	if base.Hostname() == strings.TrimPrefix(DefaultURL, "https://") {
+		c.hosts = append(append([]string{}, defaultHosts[:]...), options.Hosts...)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = headerTimeout
+	transport.DisableCompression = true // sizes and ranges are those of the file
+	c.http = &http.Client{Transport: transport, CheckRedirect: c.redirect}
+	return c, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// redirect keeps requests on the allowed hosts, and the token on the hub's own.
+func (c *Client) redirect(request *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return errors.New("the hub redirects too often")
+	}
+	if !c.allowed(request.URL) {
+		return &HostError{URL: request.URL.Scheme + "://" + request.URL.Host}
+	}
+	if !c.own(request.URL) {
+		request.Header.Del("Authorization")
+	}
+	return nil
+}
+
+// own tells whether a URL is on the hub's own host and port.
+func (c *Client) own(u *url.URL) bool { return u.Scheme == c.base.Scheme && u.Host == c.base.Host }
+
+func (c *Client) allowed(u *url.URL) bool {
+	if u.User != nil {
+		return false
+	}
+	if c.own(u) {
+		return true
+	}
+	if u.Scheme != "https" && u.Scheme != c.base.Scheme {
+		return false
+	}
+	for _, host := range c.hosts {
+		name := u.Hostname()
+		if strings.Contains(host, ":") {
+			name = u.Host
+		}
+		if strings.EqualFold(name, host) || strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(host)) {
+			return true
+		}
+	}
+	return false
+}
+
+// StatusError is an answer of the hub that is not what was asked for.
+type StatusError struct {
+	What   string
+	Status int
+}
+
+// Error implements error.
+func (e *StatusError) Error() string {
+	hint := ""
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		hint = ": the repository is private or gated, or does not exist: set HF_TOKEN to a token that may read it"
+	case http.StatusNotFound:
+		hint = ": no such repository, revision or file"
+	}
+	return fmt.Sprintf("%s: the hub answers %d %s%s", e.What, e.Status, http.StatusText(e.Status), hint)
+}
+
+// passing tells whether the same request may succeed later.
+func (e *StatusError) passing() bool {
+	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout || e.Status >= 500
+}
+
+// get asks for a path below the hub's URL, from a byte on. The caller closes the body.
+func (c *Client) get(ctx context.Context, path string, query url.Values, from int64) (*http.Response, error) {
+	target := c.base.JoinPath(path)
+	target.RawQuery = query.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("User-Agent", "prunellm")
+	if c.options.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.options.Token)
+	}
+	if from > 0 {
+		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+	}
+	response, err := c.http.Do(request)
+	var host *HostError
+	if errors.As(err, &host) {
+		return nil, host // without the address, which may be signed
+	}
+	var failed *url.Error
+	if errors.As(err, &failed) {
+		return nil, fmt.Errorf("ask %s: %w", c.base.Host, failed.Err)
+	}
+	return response, err
+}
+
+// info asks for the files of a repository.
+func (c *Client) info(ctx context.Context, ref Ref) ([]byte, error) {
+	path := "/api/models/" + ref.Owner + "/" + ref.Name + "/revision/" + url.PathEscape(ref.Revision)
+	response, err := c.get(ctx, path, url.Values{"blobs": {"true"}}, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, &StatusError{What: ref.String(), Status: response.StatusCode}
+	}
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxInfoBytes+1))
+	if err == nil && len(data) > maxInfoBytes {
+		err = fmt.Errorf("the hub's answer has more than %d bytes", maxInfoBytes)
+	}
+	return data, err
+}

@@ -1,0 +1,217 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // Git names its blobs by SHA-1
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// download brings the files of one commit. It belongs to one goroutine.
+type download struct {
+	client      *Client
+	dir         string
+	prefix      string // of a file's URL path
+	done, total int64  // bytes of all files
+}
+
+// errChecksum is wrapped when a file is not what the hub said.
+var errChecksum = errors.New("wrong checksum")
+
+// file brings one file unless it is there.
+func (d *download) file(ctx context.Context, f file) error {
+	path := filepath.Join(d.dir, filepath.FromSlash(f.Name))
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == f.bytes() {
+		d.progress(f.bytes())
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	part := path + ".part"
+	err := d.complete(ctx, f, part)
+	if errors.Is(err, errChecksum) { // what was there before may have been damaged: once more from the start
+		d.client.options.Log.Warn("downloaded file is damaged, downloading it again", "path", f.Name)
+		if err := os.Remove(part); err != nil {
+			return err
+		}
+		err = d.complete(ctx, f, part)
+		if errors.Is(err, errChecksum) {
+			return errors.Join(err, os.Remove(part))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("file %q: %w", f.Name, err)
+	}
+	if err := os.Rename(part, path); err != nil {
+		return err
+	}
+	d.progress(f.bytes())
+	return nil
+}
+
+func (d *download) progress(bytes int64) {
+	d.done += bytes
+	d.report(0)
+}
+
+// report tells how far things are, with the bytes that there are of the file at hand.
+func (d *download) report(part int64) {
+	if d.client.options.Progress != nil {
+		d.client.options.Progress(d.done+part, d.total)
+	}
+}
+
+// complete makes the part whole, going on where it ends as often as it takes, and checks it.
+func (d *download) complete(ctx context.Context, f file, part string) error {
+	attempts, backoff, best := 0, d.client.backoff, partSize(part)
+	for {
+		before := partSize(part)
+		if before > f.bytes() {
+			if err := os.Remove(part); err != nil {
+				return err
+			}
+			before = 0
+		}
+		var err error
+		if before < f.bytes() || before == 0 {
+			err = d.transfer(ctx, f, part, before)
+		}
+		after := partSize(part)
+		if err == nil && after == f.bytes() {
+			return check(part, f)
+		}
+		if after > f.bytes() {
+			return errors.Join(fmt.Errorf("the hub sends more than the %d bytes it named", f.bytes()), os.Remove(part))
+		}
+		if err == nil {
+			err = fmt.Errorf("%d of %d bytes: %w", after, f.bytes(), io.ErrUnexpectedEOF)
+		}
+		var status *StatusError
+		var host *HostError
+		if ctx.Err() != nil || errors.As(err, &host) || errors.Is(err, os.ErrPermission) || errors.As(err, new(*os.PathError)) ||
+			(errors.As(err, &status) && !status.passing()) {
+			return err
+		}
+		if after > best { // each failure is forgiven that came further than any before
+			best, attempts, backoff = after, 0, d.client.backoff
+		}
+		if attempts++; attempts >= maxAttempts {
+			return err
+		}
+		d.client.options.Log.Warn("download interrupted, going on", "path", f.Name, "bytes", after, "error", err)
+		select {
+		case <-time.After(backoff):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		backoff = min(2*backoff, longestBackoff)
+	}
+}
+
+func partSize(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// transfer appends to the part what the hub sends from a byte on. A hub that begins anew has the part begin anew.
+func (d *download) transfer(ctx context.Context, f file, part string, from int64) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	response, err := d.client.get(ctx, d.prefix+f.Name, nil, from)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	switch {
+	case response.StatusCode == http.StatusPartialContent && from > 0:
+		if start, err := rangeStart(response.Header.Get("Content-Range")); err != nil || start != from {
+			return fmt.Errorf("the hub answers with the range %.60q, asked from byte %d", response.Header.Get("Content-Range"), from)
+		}
+	case response.StatusCode == http.StatusOK:
+		from = 0
+	default:
+		return &StatusError{What: f.Name, Status: response.StatusCode}
+	}
+	out, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if err = out.Truncate(from); err == nil {
+		_, err = out.Seek(from, io.SeekStart)
+	}
+	if err == nil {
+		stalled := time.AfterFunc(stallTimeout, func() { stop(fmt.Errorf("no byte for %v", stallTimeout)) })
+		counted := &progressReader{r: response.Body, read: func(n int64) {
+			stalled.Reset(stallTimeout)
+			d.report(from + n)
+		}}
+		_, err = io.Copy(out, io.LimitReader(counted, f.bytes()-from+1)) // one byte more shows that the hub sends too much
+		stalled.Stop()
+	}
+	if err == nil {
+		err = out.Sync()
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	return errors.Join(err, out.Close())
+}
+
+// rangeStart is the first byte of "bytes 5-9/10".
+func rangeStart(header string) (int64, error) {
+	rest, ok := strings.CutPrefix(header, "bytes ")
+	first, _, dash := strings.Cut(rest, "-")
+	if !ok || !dash {
+		return 0, fmt.Errorf("content range %.60q", header)
+	}
+	return strconv.ParseInt(first, 10, 64)
+}
+
+type progressReader struct {
+	r    io.Reader
+	n    int64
+	read func(total int64)
+}
+
+func (p *progressReader) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	p.n += int64(n)
+	p.read(p.n)
+	return n, err
+}
+
+// check compares a whole file with its checksum.
+func check(path string, f file) error {
+	in, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	want, blob := f.sum()
+	var sum hash.Hash = sha256.New()
+	if want == "" {
+		want, sum = blob, sha1.New() //nolint:gosec // Git's
+		fmt.Fprintf(sum, "blob %d\x00", f.bytes())
+	}
+	if _, err := io.Copy(sum, in); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != want {
+		return fmt.Errorf("%w: %s, the hub says %s", errChecksum, got, want)
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
+
+	"prunellm/internal/regularfile"
+)
+
+// lockPoll is how often a download that another process is doing is looked at.
+const lockPoll = 200 * time.Millisecond
+
+// Fetch brings what a reference means and returns its path: a GGUF file, or a safetensors folder (folder is true). What is
+// there already is not downloaded again.
+func (c *Client) Fetch(ctx context.Context, ref Ref) (path string, folder bool, err error) {
+	wrap := func(err error) error { return fmt.Errorf("fetch %s: %w", ref, err) }
+	repo := filepath.Join(c.options.Dir, ref.Owner+"--"+ref.Name)
+	if err := os.MkdirAll(repo, 0o755); err != nil {
+		return "", false, wrap(err)
+	}
+	lock := flock.New(filepath.Join(repo, ".lock"))
+	if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
+		return "", false, wrap(err)
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	about, err := c.about(ctx, repo, ref)
+	if err != nil {
+		return "", false, wrap(err)
+	}
+	files, folder, err := about.choose(ref.Select)
+	if err != nil {
+		return "", false, wrap(err)
+	}
+	// The folder's last part is the model's name, which clients will see.
+	dir := filepath.Join(repo, about.Commit, ref.Name)
+	d := &download{client: c, dir: dir, prefix: ref.Owner + "/" + ref.Name + "/resolve/" + about.Commit + "/"}
+	for _, f := range files {
+		d.total += f.bytes()
+	}
+	for _, f := range files {
+		if err := d.file(ctx, f); err != nil {
+			return "", false, wrap(err)
+		}
+	}
+	if folder {
+		return dir, true, nil
+	}
+	return filepath.Join(dir, filepath.FromSlash(files[0].Name)), false, nil
+}
+
+// about asks the hub about a repository, and remembers the answer for when the hub cannot be reached.
+func (c *Client) about(ctx context.Context, repo string, ref Ref) (*info, error) {
+	remembered := filepath.Join(repo, "info-"+strings.ReplaceAll(ref.Revision, "/", "%2F")+".json")
+	data, err := c.info(ctx, ref)
+	if err == nil {
+		about, err := parseInfo(data)
+		if err != nil {
+			return nil, err
+		}
+		return about, renameio.WriteFile(remembered, data, 0o644)
+	}
+	var status *StatusError
+	var host *HostError
+	if ctx.Err() != nil || errors.As(err, &host) || (errors.As(err, &status) && !status.passing()) {
+		return nil, err
+	}
+	old, readErr := regularfile.Read(remembered, maxInfoBytes)
+	if readErr != nil {
+		return nil, err
+	}
+	c.options.Log.Warn("hub not reached, using what was downloaded earlier", "model", ref.String(), "error", err)
+	return parseInfo(old)
+}

@@ -1,0 +1,79 @@
+package hub
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+)
+
+// info is the hub's answer about a repository at a revision.
+type info struct {
+	Commit string `json:"sha"`
+	Files  []file `json:"siblings"`
+}
+
+// file is one file of a repository.
+type file struct {
+	Name string `json:"rfilename"`
+	Size int64  `json:"size"`
+	Blob string `json:"blobId"` // Git's hash of the content, or of the pointer to it
+	LFS  *struct {
+		SHA256 string `json:"sha256"`
+		Size   int64  `json:"size"`
+	} `json:"lfs"` // of large files
+}
+
+// sum is the checksum of a file's content: sha256 of large files, Git's blob hash otherwise; "" when the hub gives none.
+func (f file) sum() (sha256, blob string) {
+	if f.LFS != nil {
+		return f.LFS.SHA256, ""
+	}
+	return "", f.Blob
+}
+
+// bytes is the size of the content.
+func (f file) bytes() int64 {
+	if f.LFS != nil {
+		return f.LFS.Size
+	}
+	return f.Size
+}
+
+var (
+	hexSum    = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	hexCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
+)
+
+// parseInfo checks an answer. Files with names that cannot be paths here are left out: they are not models.
+func parseInfo(data []byte) (*info, error) {
+	var answer info
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&answer); err != nil {
+		return nil, fmt.Errorf("the hub's answer is not the JSON expected: %w", err)
+	}
+	if !hexCommit.MatchString(answer.Commit) {
+		return nil, fmt.Errorf("the hub names the commit %.60q", answer.Commit)
+	}
+	if len(answer.Files) == 0 || len(answer.Files) > maxFiles {
+		return nil, fmt.Errorf("the repository has %d files, want 1 to %d", len(answer.Files), maxFiles)
+	}
+	kept := answer.Files[:0]
+	seen := map[string]bool{}
+	for _, f := range answer.Files {
+		if !safePath(f.Name) || seen[f.Name] {
+			continue
+		}
+		seen[f.Name] = true
+		if f.bytes() < 0 || f.bytes() > maxFileBytes {
+			return nil, fmt.Errorf("file %q has %d bytes, says the hub", f.Name, f.bytes())
+		}
+		sha256, blob := f.sum()
+		if !hexSum.MatchString(sha256) && !hexCommit.MatchString(blob) {
+			return nil, errors.New("the hub gives no checksum of file " + f.Name)
+		}
+		kept = append(kept, f)
+	}
+	answer.Files = kept
+	return &answer, nil
+}

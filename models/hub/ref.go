@@ -1,0 +1,65 @@
+package hub
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Prefix begins a model reference that means a repository.
+const Prefix = "hf:"
+
+// Ref names a repository, and what of it is wanted.
+type Ref struct {
+	Owner, Name string
+	Revision    string // branch, tag or commit; "main" unless given
+	Select      string // file name, or a type in file names such as "Q8_0"; "" leaves the choice to Fetch
+}
+
+var (
+	namePattern     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$`)
+	revisionPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$`)
+	pathPattern     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._ +=@,()-]*(/[A-Za-z0-9_][A-Za-z0-9._ +=@,()-]*){0,7}$`)
+)
+
+// ParseRef reads "hf:owner/name", with "@revision" and ":file" or ":type" behind it if wanted.
+func ParseRef(text string) (Ref, error) {
+	rest, ok := strings.CutPrefix(text, Prefix)
+	fail := func() (Ref, error) {
+		return Ref{}, fmt.Errorf("model reference %.200q: want hf:owner/name, and then @revision and :file or :type if needed", text)
+	}
+	if !ok {
+		return fail()
+	}
+	rest, selector, selected := strings.Cut(rest, ":")
+	rest, revision, revised := strings.Cut(rest, "@")
+	owner, name, slash := strings.Cut(rest, "/")
+	ref := Ref{Owner: owner, Name: name, Revision: "main", Select: selector}
+	if revised {
+		ref.Revision = revision
+	}
+	if !slash || !safeName(owner) || !safeName(name) || !revisionPattern.MatchString(ref.Revision) || strings.Contains(ref.Revision, "..") ||
+		(selected && !safePath(selector)) {
+		return fail()
+	}
+	return ref, nil
+}
+
+// safeName tells whether a part of a repository's name can be part of a URL and of a file name.
+func safeName(name string) bool {
+	return namePattern.MatchString(name) && !strings.Contains(name, "..")
+}
+
+// safePath tells whether a file's name in a repository is a plain relative path.
+func safePath(path string) bool {
+	return len(path) <= 255 && pathPattern.MatchString(path) && !strings.Contains(path, "..")
+}
+
+// String is the reference as it is written.
+func (r Ref) String() string {
+	text := Prefix + r.Owner + "/" + r.Name + "@" + r.Revision
+	if r.Select != "" {
+		text += ":" + r.Select
+	}
+	return text
+}
