@@ -83,7 +83,7 @@ func (c *evalCommand) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	model, err := openModel(env, c.Model)
+	model, err := c.open(env, c.CacheDir)
 	if err != nil {
 		return err
 	}

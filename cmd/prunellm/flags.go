@@ -34,7 +34,9 @@ type commandLine struct {
 
 // modelFlags choose the dense model.
 type modelFlags struct {
-	Model string `help:"Dense model: a GGUF file, or 'default' (SmolLM2-135M-Instruct, which setup fetched)." default:"default" placeholder:"REF"`
+	Model    string   `help:"Dense model: a GGUF file, a safetensors folder, 'hf:owner/name' with '@revision' and ':file' or ':type' behind it if wanted, or 'default' (SmolLM2-135M-Instruct, which setup fetched)." default:"default" placeholder:"REF"`
+	HubURL   string   `help:"Hub that hf: references come from; HF_TOKEN is sent to it alone." default:"https://huggingface.co" env:"PRUNELLM_HUB_URL,HF_ENDPOINT" placeholder:"URL"`
+	HubHosts []string `help:"Further hosts that the hub may send files from; other redirects fail." placeholder:"HOST,..."`
 }
 
 // recipeFlags decide the scores, and what is done with them.

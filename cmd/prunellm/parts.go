@@ -31,15 +31,6 @@ func codec() convert.Codec {
 	return convert.Codec{Dequantize: ggmlquant.Dequantize, Quantize: ggmlquant.Quantize}
 }
 
-// openModel opens the dense model that a reference names.
-func openModel(env *environment, ref string) (*models.GGUF, error) {
-	path, err := models.Resolve(env.ctx, ref, env.home)
-	if err != nil {
-		return nil, err
-	}
-	return models.OpenGGUF(path, ggmlquant.Dequantize)
-}
-
 // recipe turns flags into a recipe and the source of its calibration tokens. A calibration file is identified by its
 // content, so that a changed file gives new scores.
 func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {

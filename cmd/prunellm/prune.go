@@ -20,25 +20,30 @@ import (
 type pruneCommand struct {
 	modelFlags  `embed:""`
 	Ratio       float64 `help:"Share of all parameters to remove, from 0 up to but not including 1." required:"" placeholder:"R"`
-	Output      string  `help:"GGUF file to write." short:"o" required:"" type:"path" placeholder:"FILE.gguf"`
-	FileType    string  `help:"Type of the matrices written (q8_0, q4_0, f16, f32 and others), or 'keep' to leave each as it is." default:"keep" placeholder:"TYPE"`
-	Format      string  `help:"Format of the output: ${enum}." enum:"gguf" default:"gguf"`
+	Output      string  `help:"GGUF file, or folder with --format safetensors, to write." short:"o" required:"" type:"path" placeholder:"FILE.gguf|DIR"`
+	FileType    string  `help:"Type of the matrices written (q8_0, q4_0, f16, f32 and others), or 'keep' to leave each as it is; in safetensors f32, f16 or bf16, and 'keep' makes f16 of quantized ones." default:"keep" placeholder:"TYPE"`
+	Format      string  `help:"Format of the output: ${enum}. A safetensors folder loads in transformers and vLLM; it has one width for all layers." enum:"gguf,safetensors" default:"gguf"`
 	recipeFlags `embed:""`
 	cacheFlags  `embed:""`
 }
 
 // Validate reports every fault at once.
 func (c *pruneCommand) Validate() error {
-	return joinFaults(nonNil(checkRatio(c.Ratio), c.recipeFlags.Validate()))
+	return joinFaults(nonNil(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.checkFormat()))
 }
 
 // Run makes the variant, or finds it, and copies it to its place.
 func (c *pruneCommand) Run(env *environment) error {
-	model, err := openModel(env, c.Model)
+	model, origin, err := c.openSource(env.ctx, env, c.CacheDir)
 	if err != nil {
 		return err
 	}
 	defer model.Close()
+	if c.Format == formatSafetensors {
+		if err := c.prepareFolder(model); err != nil {
+			return usageError{err}
+		}
+	}
 	spec, err := c.spec(model.Config(), c.Ratio, c.FileType)
 	if err != nil {
 		return err
@@ -59,7 +64,12 @@ func (c *pruneCommand) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	if err := copyFile(built.Path, c.Output); err != nil {
+	if c.Format == formatSafetensors {
+		err = c.writeFolder(env, built, origin)
+	} else {
+		err = copyFile(built.Path, c.Output)
+	}
+	if err != nil {
 		return err
 	}
 	return c.summarize(env, builder, spec, built)

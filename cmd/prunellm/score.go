@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/google/renameio/v2"
 
@@ -29,7 +30,7 @@ func (c *scoreCommand) Validate() error {
 
 // Run computes in this process: it is the command's only work.
 func (c *scoreCommand) Run(env *environment) error {
-	model, err := openModel(env, c.Model)
+	model, err := c.open(env, filepath.Join(env.home, "cache"))
 	if err != nil {
 		return err
 	}

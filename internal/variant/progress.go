@@ -16,6 +16,7 @@ const (
 	StageScoring2    Stage = "scoring, self-distillation"
 	StageRefitting   Stage = "refitting down_proj"
 	StageAssembling  Stage = "assembling"
+	StageDownloading Stage = "downloading"
 	StageLoading     Stage = "loading"
 	StageEvaluating  Stage = "evaluating"
 )

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"prunellm/convert/ggmlquant"
+	"prunellm/convert/gguf"
+	"prunellm/convert/hffolder"
+	"prunellm/internal/source"
+	"prunellm/internal/variant"
+	"prunellm/models"
+	"prunellm/prune"
+)
+
+const formatSafetensors = "safetensors"
+
+// folderTypes are the file types that a safetensors folder can have; the first is what quantized models become.
+var folderTypes = [...]gguf.Type{gguf.F16, gguf.BF16, gguf.F32}
+
+// checkFormat refuses what a safetensors folder cannot hold.
+func (c *pruneCommand) checkFormat() error {
+	if c.Format != formatSafetensors {
+		return nil
+	}
+	if c.Budget == string(prune.Global) {
+		return fmt.Errorf("--format safetensors takes one width for all layers: use --budget uniform")
+	}
+	if kind, err := gguf.ParseType(c.FileType); c.FileType != "keep" && (err != nil || !slices.Contains(folderTypes[:], kind)) {
+		return fmt.Errorf("--file-type is %s: --format safetensors takes f32, f16, bf16 or keep", c.FileType)
+	}
+	return nil
+}
+
+// prepareFolder settles what the flags left open: one width, and a plain type.
+func (c *pruneCommand) prepareFolder(model *models.GGUF) error {
+	if err := hffolder.CheckTarget(c.Output); err != nil {
+		return err
+	}
+	c.Budget = string(prune.Uniform)
+	if c.FileType != "keep" {
+		c.FileType = strings.ToLower(c.FileType)
+		return nil
+	}
+	c.FileType = folderTypes[0].String()
+	if info, ok := model.File().Tensor(models.TensorName(models.FFNGate, 0)); ok && slices.Contains(folderTypes[:], info.Type) {
+		c.FileType = info.Type.String()
+	}
+	return nil
+}
+
+// writeFolder turns a variant's GGUF file into a safetensors folder.
+func (c *pruneCommand) writeFolder(env *environment, built variant.Built, origin source.Source) error {
+	slim, err := models.OpenGGUF(built.Path, ggmlquant.Dequantize)
+	if err != nil {
+		return err
+	}
+	defer slim.Close()
+	kind, err := gguf.ParseType(c.FileType)
+	if err != nil {
+		return err
+	}
+	return hffolder.FromGGUF(env.ctx, slim, c.Output, hffolder.Options{Source: origin.Folder, Codec: codec(), Type: kind})
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"prunellm/convert/ggmlquant"
+	"prunellm/internal/source"
+	"prunellm/internal/variant"
+	"prunellm/models"
+	"prunellm/models/hub"
+)
+
+// open opens the dense model that the flags name. What has to be downloaded or converted for it is kept under cacheDir.
+func (f *modelFlags) open(env *environment, cacheDir string) (*models.GGUF, error) {
+	model, _, err := f.openSource(env.ctx, env, cacheDir)
+	return model, err
+}
+
+// openSource is open for those who also need to know where the file comes from.
+func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir string) (*models.GGUF, source.Source, error) {
+	view := newProgressView(env.stderr, env.log)
+	defer view.close()
+	var meter func(done int)
+	shown := -1
+	found, err := source.Resolve(ctx, f.Model, source.Options{
+		Home: env.home, CacheDir: cacheDir, Log: env.log,
+		Hub: hub.Options{
+			URL: f.HubURL, Hosts: f.HubHosts, Token: os.Getenv("HF_TOKEN"),
+			Progress: func(done, total int64) {
+				if meter == nil {
+					meter = variant.NewMeter(variant.StageDownloading, "MiB", int(total>>20), view.show)
+				}
+				if mebibytes := int(done >> 20); mebibytes != shown {
+					shown = mebibytes
+					meter(mebibytes)
+				}
+			},
+		},
+	})
+	if err != nil {
+		return nil, source.Source{}, err
+	}
+	model, err := models.OpenGGUF(found.Path, ggmlquant.Dequantize)
+	return model, found, err
+}

@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"prunellm/internal/tinymodel"
+)
+
+// A pruned model becomes a safetensors folder, and every command takes that folder as its model.
+func TestSafetensorsFolder(t *testing.T) {
+	dir := t.TempDir()
+	model, folder, cache := filepath.Join(dir, "dense.gguf"), filepath.Join(dir, "Slim-Folder"), filepath.Join(dir, "cache")
+	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"prune", "--model", model, "--ratio", "0.2", "--format", "safetensors", "--cache-dir", cache, "--calibration-tokens", "512"}
+	checkRefused(t, "--budget uniform", append(args, "-o", folder, "--budget", "global")...)
+	checkRefused(t, "--file-type", append(args, "-o", folder, "--file-type", "q8_0")...)
+	checkRefused(t, "not empty", append(args, "-o", dir)...)
+	if r := command(t, coldLimit, append(args, "-o", folder)...); r.status != 0 {
+		t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
+	}
+	var config struct {
+		Architectures []string
+		Width         int `json:"intermediate_size"`
+	}
+	data, err := os.ReadFile(filepath.Join(folder, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &config); err != nil || config.Width >= 128 || config.Width%32 != 0 || config.Architectures[0] != "LlamaForCausalLM" {
+		t.Errorf("config.json = %s, %v", data, err)
+	}
+	if r := command(t, coldLimit, "inspect", folder, "--cache-dir", cache); r.status != 0 || !strings.Contains(r.stdout, "checks: passed") {
+		t.Errorf("inspect: status %d\n%s%s", r.status, r.stdout, r.stderr)
+	}
+	again := filepath.Join(dir, "again")
+	if r := command(t, coldLimit, "prune", "--model", folder, "--ratio", "0.1", "--format", "safetensors", "-o", again, "--cache-dir", cache, "--calibration-tokens", "512"); r.status != 0 {
+		t.Fatalf("prune of a folder: status %d\n%s", r.status, r.stderr)
+	}
+	s := start(t, "--model", again, "--ratio", "0", "--cache-dir", cache, "--ctx", "512")
+	s.waitReady(warmLimit)
+	api := client(s.base)
+	params := question("again")
+	response, err := api.Chat.Completions.New(t.Context(), params)
+	if err != nil || response.Model != "again@0" {
+		t.Errorf("chat: %v, %+v", err, response)
+	}
+	s.stop()
+}
+
+// A model comes from a hub by name; a hub that sends it elsewhere, or other bytes, is refused.
+func TestHubModel(t *testing.T) {
+	dir := t.TempDir()
+	model := filepath.Join(dir, "dense.gguf")
+	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit, sum := strings.Repeat("cd", 20), fmt.Sprintf("%x", sha256.Sum256(data))
+	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Authorization") != "Bearer hub-token":
+			w.WriteHeader(http.StatusUnauthorized)
+		case strings.HasPrefix(r.URL.Path, "/api/models/"):
+			_ = json.NewEncoder(w).Encode(map[string]any{"sha": commit, "siblings": []any{
+				map[string]any{"rfilename": "tiny-model.Q8_0.gguf", "lfs": map[string]any{"sha256": sum, "size": len(data)}}}})
+		case strings.HasPrefix(r.URL.Path, "/owner/away/"):
+			http.Redirect(w, r, "http://127.0.0.1:1/x", http.StatusFound)
+		case strings.HasPrefix(r.URL.Path, "/owner/damaged/"):
+			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(strings.Repeat("x", len(data))))
+		default:
+			http.ServeFile(w, r, model)
+		}
+	}))
+	defer hub.Close()
+	cache := filepath.Join(dir, "cache")
+	prune := func(ref string) []string {
+		return []string{"prune", "--model", ref, "--ratio", "0", "-o", filepath.Join(dir, "o.gguf"), "--cache-dir", cache, "--hub-url", hub.URL}
+	}
+	checkRefused(t, "HF_TOKEN", prune("hf:owner/tiny")...)
+	t.Setenv("HF_TOKEN", "hub-token")
+	checkRefused(t, "allowed hosts", prune("hf:owner/away")...)
+	checkRefused(t, "checksum", prune("hf:owner/damaged")...)
+	checkRefused(t, "hf:owner/name", prune("hf:../x")...)
+	if r := command(t, coldLimit, prune("hf:owner/tiny:q8_0")...); r.status != 0 || strings.Contains(r.stderr, "hub-token") {
+		t.Fatalf("prune from the hub: status %d\n%s", r.status, r.stderr)
+	}
+	copied, err := os.ReadFile(filepath.Join(dir, "o.gguf"))
+	if err != nil || string(copied) != string(data) {
+		t.Errorf("ratio 0 gives %d bytes, %v, want the file of the hub", len(copied), err)
+	}
+}

@@ -1,0 +1,164 @@
+// Package source turns a model reference into a GGUF file on this machine: "default", the path of a GGUF file, the path
+// of a safetensors folder, or hf:owner/name.
+//
+// A folder is converted once and kept under CacheDir/models by the digest of its files, so that a changed folder is
+// converted anew. What a hub sends is kept under CacheDir/hub.
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"prunellm/convert/hffolder"
+	"prunellm/internal/regularfile"
+	"prunellm/models"
+	"prunellm/models/hub"
+)
+
+// Options say where things are.
+type Options struct {
+	Home     string      // what setup fetched: the default model
+	CacheDir string      // converted and downloaded models
+	Hub      hub.Options // Dir is filled in
+	Log      *slog.Logger
+}
+
+// Source is a model on this machine.
+type Source struct {
+	Path   string // of the GGUF file
+	Folder string // the safetensors folder that it was made from, "" for none
+}
+
+// Resolve brings what a reference means.
+func Resolve(ctx context.Context, ref string, options Options) (Source, error) {
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	if strings.HasPrefix(ref, hub.Prefix) {
+		return fromHub(ctx, ref, options)
+	}
+	if info, err := os.Stat(ref); err == nil && info.IsDir() {
+		return fromFolder(ctx, ref, options)
+	}
+	path, err := models.Resolve(ctx, ref, options.Home)
+	return Source{Path: path}, err
+}
+
+func fromHub(ctx context.Context, text string, options Options) (Source, error) {
+	ref, err := hub.ParseRef(text)
+	if err != nil {
+		return Source{}, err
+	}
+	options.Hub.Dir, options.Hub.Log = filepath.Join(options.CacheDir, "hub"), options.Log
+	client, err := hub.New(options.Hub)
+	if err != nil {
+		return Source{}, err
+	}
+	path, folder, err := client.Fetch(ctx, ref)
+	if err != nil {
+		return Source{}, err
+	}
+	if folder {
+		return fromFolder(ctx, path, options)
+	}
+	return Source{Path: path}, nil
+}
+
+// Limits of a folder's files that go into its digest.
+const (
+	maxFiles     = 4096
+	maxFileBytes = 1 << 42
+	lockPoll     = 200 * time.Millisecond
+)
+
+// digested are the endings of files that decide what a folder's model is.
+var digested = []string{".safetensors", ".json", ".model", ".jinja"}
+
+// converterVersion changes whenever the same folder would be converted to other bytes.
+const converterVersion = "1"
+
+func fromFolder(ctx context.Context, dir string, options Options) (Source, error) {
+	digest, err := folderDigest(ctx, dir)
+	if err != nil {
+		return Source{}, fmt.Errorf("model folder %q: %w", dir, err)
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return Source{}, fmt.Errorf("model folder %q: %w", dir, err)
+	}
+	// The file's name is the model's, which clients will see.
+	home := filepath.Join(options.CacheDir, "models", digest[:32])
+	found := Source{Path: filepath.Join(home, filepath.Base(absolute)+".gguf"), Folder: absolute}
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return Source{}, fmt.Errorf("model folder %q: %w", dir, err)
+	}
+	lock := flock.New(filepath.Join(home, ".lock"))
+	if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
+		return Source{}, fmt.Errorf("model folder %q: %w", dir, err)
+	}
+	defer lock.Unlock() //nolint:errcheck // the process's end gives it up too
+	if info, err := os.Stat(found.Path); err == nil && info.Mode().IsRegular() {
+		return found, nil
+	}
+	options.Log.Info("converting safetensors folder", "path", absolute, "gguf", found.Path)
+	return found, hffolder.ToGGUF(ctx, absolute, found.Path)
+}
+
+// folderDigest is the SHA-256 over names and contents of the files that make the model.
+func folderDigest(ctx context.Context, dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, entry := range entries {
+		if slices.Contains(digested, filepath.Ext(entry.Name())) && !strings.HasPrefix(entry.Name(), ".") {
+			names = append(names, entry.Name())
+		}
+	}
+	if !slices.Contains(names, "config.json") {
+		return "", errors.New("there is no config.json: name a GGUF file or a safetensors folder")
+	}
+	if len(names) > maxFiles {
+		return "", fmt.Errorf("%d files, want at most %d", len(names), maxFiles)
+	}
+	hash := sha256.New()
+	fmt.Fprintf(hash, "v%s\n", converterVersion)
+	for _, name := range names {
+		if err := digestFile(ctx, hash, filepath.Join(dir, name)); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+func digestFile(ctx context.Context, into io.Writer, path string) error {
+	file, size, err := regularfile.Open(path, maxFileBytes)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	fmt.Fprintf(into, "%q %d\n", filepath.Base(path), size)
+	for left := size; left > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := io.CopyN(into, file, min(left, 8<<20))
+		if left -= n; err != nil {
+			return fmt.Errorf("read %q: %w", path, err)
+		}
+	}
+	return nil
+}
