@@ -5,7 +5,7 @@ type AdminVariant struct {
 	ID         string  `json:"id"`     // "name@ratio"
 	Object     string  `json:"object"` // "variant"
 	Ratio      float64 `json:"ratio"`
-	State      string  `json:"state"`              // "making", "loaded" or "failed"
+	State      string  `json:"state"`              // one of the states below
 	Progress   string  `json:"progress,omitempty"` // while it is made, a line for people
 	Error      string  `json:"error,omitempty"`    // why the last attempt failed
 	Pinned     bool    `json:"pinned"`             // never unloaded to make room
@@ -14,6 +14,14 @@ type AdminVariant struct {
 	LastUsedAt int64   `json:"last_used_at"`       // seconds since 1970; 0: never
 	Card       *Card   `json:"prunellm,omitempty"` // once it is loaded
 }
+
+// States of an AdminVariant.
+const (
+	StateMaking   = "making"
+	StateLoaded   = "loaded"
+	StateUnloaded = "unloaded" // it is made again, or found, when it is asked for
+	StateFailed   = "failed"
+)
 
 // AdminList is the answer of GET /admin/variants.
 type AdminList struct {

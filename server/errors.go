@@ -31,6 +31,7 @@ func classify(err error, requestID string) failure {
 	var (
 		wire     *openapi.Error
 		notReady *NotReadyError
+		conflict *ConflictError
 		ratio    *RatioError
 		tooLong  *infer.ContextError
 		param    *infer.ParameterError
@@ -51,6 +52,8 @@ func classify(err error, requestID string) failure {
 		return invalid(fiber.StatusNotFound, "model", openapi.CodeModelNotFound)
 	case errors.As(err, &notReady):
 		return unavailable(notReady.Error(), openapi.CodeNotReady, notReady.RetryAfter)
+	case errors.As(err, &conflict):
+		return invalid(fiber.StatusConflict, "", openapi.CodeConflict)
 	case errors.As(err, &ratio):
 		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid("model", openapi.CodeInvalidRatio, "%s", ratio)}
 	case errors.As(err, &tooLong):

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"go.opentelemetry.io/otel/trace"
 
 	"prunellm/infer"
 	"prunellm/openapi"
@@ -40,6 +41,7 @@ type job struct {
 	streaming bool // the stream writer owns the job
 	generates bool // counted as a generation request
 	tally     *tally
+	trace     trace.Span // nil when nothing is traced
 }
 
 // generates wraps the handler of an endpoint that generates text.
@@ -58,6 +60,7 @@ func (s *Server) withJob(handle func(*fiber.Ctx, *job) error, generates bool) fi
 		if err != nil {
 			return err
 		}
+		j.trace = j.span(c)
 		defer func() {
 			if !j.streaming {
 				j.end()
@@ -104,6 +107,7 @@ func (j *job) watch(client net.Conn, every time.Duration) {
 func (j *job) end() {
 	j.cancel(errDone)
 	j.readers.Wait()
+	j.endSpan(j.trace)
 	if j.tally != nil {
 		j.tally.record(j.server.metrics)
 		usage := j.tally.total()

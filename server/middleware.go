@@ -19,6 +19,7 @@ const (
 	headerRequestID = "X-Request-Id"
 	headerVariant   = "X-Prunellm-Variant"
 	headerWait      = "X-Prunellm-Wait" // "false": 503 instead of waiting while a variant is made
+	localStream     = "stream"          // a fasthttp.StreamWriter, see observe
 	localRequestID  = "request_id"
 )
 
@@ -75,6 +76,10 @@ func (s *Server) observe(c *fiber.Ctx) error {
 		if err = s.handleError(c, err); err != nil {
 			return err
 		}
+	}
+	// Only now: a middleware that looks at the size of a body would otherwise read the stream to its end.
+	if stream, ok := c.Locals(localStream).(fasthttp.StreamWriter); ok {
+		c.Context().SetBodyStreamWriter(stream)
 	}
 	route := c.Route().Path // the pattern: paths themselves may hold anything
 	if route == "/" && c.Path() != "/" {

@@ -26,6 +26,28 @@ type Models interface {
 	Status() Status
 }
 
+// Admin manages variants for those who run the server. The caller of New may implement it.
+//
+// # Concurrency
+//
+// All methods may be called from several goroutines and do not wait for a variant to be made.
+type Admin interface {
+	// Variants lists what is loaded, being made, pinned or failed.
+	Variants() []openapi.AdminVariant
+	// Make begins to make and load a variant, if it is not there.
+	Make(ratio float64) (openapi.AdminVariant, error)
+	// Pin keeps a variant from being unloaded to make room, or lets it go again. Errors: ErrModelNotFound.
+	Pin(name openapi.ModelName, pin bool) (openapi.AdminVariant, error)
+	// Delete unloads a variant and removes its file. Errors: ErrModelNotFound, *ConflictError.
+	Delete(name openapi.ModelName) error
+}
+
+// ConflictError says that something cannot be done to a variant as it is.
+type ConflictError struct{ Reason string }
+
+// Error implements error.
+func (e *ConflictError) Error() string { return "the variant cannot be deleted: " + e.Reason }
+
 // Status says whether the server is ready, and if not how far it is.
 type Status struct {
 	Ready      bool

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Options configure a Server. Zero values of the limits and timeouts get the defaults named below.
 type Options struct {
 	Models   Models
+	Admin    Admin // nil: there are no admin endpoints
 	Log      *slog.Logger
 	Registry *prometheus.Registry // the server's metrics join those already there; /metrics shows all
 	Version  string               // of prunellm; part of system_fingerprint
@@ -21,6 +23,12 @@ type Options struct {
 	// AllowedHosts are names (without port) that the Host header may hold besides loopback names and the address the
 	// connection came in on. "*" allows all.
 	AllowedHosts []string
+
+	// RateLimit is how many requests a key, or an address where no keys are needed, may make in a minute; 0: any number.
+	RateLimit int
+
+	// Tracing, if not nil, takes a span for each request and each generation.
+	Tracing trace.TracerProvider
 
 	// TLS, if not nil, is spoken on the listener given to Serve.
 	TLS *tls.Config
@@ -65,6 +73,9 @@ func (o *Options) validate() error {
 	var errs []error
 	if o.Models == nil {
 		errs = append(errs, errors.New("models is nil"))
+	}
+	if o.RateLimit < 0 {
+		errs = append(errs, errors.New("the rate limit is negative"))
 	}
 	if o.MaxBodyBytes < 0 {
 		errs = append(errs, errors.New("the largest body is negative"))

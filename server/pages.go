@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net/url"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -53,11 +52,7 @@ func (s *Server) listModels(c *fiber.Ctx) error {
 
 // getModel answers GET /v1/models/{id}; an id may hold slashes. A bare name is the first model of that name.
 func (s *Server) getModel(c *fiber.Ctx) error {
-	id, err := url.PathUnescape(c.Params("*"))
-	if err != nil {
-		return openapi.Invalid("model", openapi.CodeInvalidValue, "the model's name is not well escaped")
-	}
-	name, err := openapi.ParseModelName(id)
+	name, err := nameInPath(c.Params("*"))
 	if err != nil {
 		return err
 	}

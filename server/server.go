@@ -30,6 +30,7 @@ type Server struct {
 	options Options
 	log     *slog.Logger
 	metrics *metrics
+	limiter *limiter // nil: requests are not limited
 	app     *fiber.App
 	hosts   map[string]bool // lower case
 
@@ -54,6 +55,9 @@ func New(options Options) (*Server, error) {
 	s := &Server{options: options, log: options.Log, metrics: metrics, hosts: map[string]bool{}}
 	for _, host := range options.AllowedHosts {
 		s.hosts[strings.ToLower(strings.TrimSpace(host))] = true
+	}
+	if options.RateLimit > 0 {
+		s.limiter = newLimiter(options.RateLimit)
 	}
 	s.base, s.cancel = context.WithCancelCause(context.Background())
 	s.app = fiber.New(fiber.Config{
@@ -86,9 +90,14 @@ func (q quiet) Printf(format string, _ ...any) { q.log.Debug("connection", "comp
 func (s *Server) route() error {
 	app := s.app
 	app.Use(s.observe, s.checkHost)
+	if s.options.Tracing != nil {
+		app.Use(s.traced())
+	}
 	if err := s.routeWeb(app); err != nil {
 		return err
 	}
+	s.routeDocs(app)
+	s.routeAdmin(app)
 	app.Get("/healthz", s.healthz)
 	app.Get("/readyz", s.readyz)
 	app.Get("/metrics", s.metricsHandler())
@@ -97,13 +106,13 @@ func (s *Server) route() error {
 
 	app.Get("/v1/models", s.requireKey, s.listModels)
 	app.Get("/v1/models/*", s.requireKey, s.getModel)
-	app.Post("/v1/chat/completions", s.requireKey, requireJSON, s.generates(s.chat))
-	app.Post("/v1/completions", s.requireKey, requireJSON, s.generates(s.completion))
-	app.Post("/v1/responses", s.requireKey, requireJSON, s.generates(s.response))
-	app.Post("/v1/embeddings", s.requireKey, requireJSON, s.uses(s.embedding))
-	app.Post("/tokenize", s.requireKey, requireJSON, s.uses(s.tokenize))
-	app.Post("/detokenize", s.requireKey, requireJSON, s.uses(s.detokenize))
-	app.Post("/apply-template", s.requireKey, requireJSON, s.uses(s.applyTemplate))
+	app.Post("/v1/chat/completions", s.requireKey, s.limitRate, requireJSON, s.generates(s.chat))
+	app.Post("/v1/completions", s.requireKey, s.limitRate, requireJSON, s.generates(s.completion))
+	app.Post("/v1/responses", s.requireKey, s.limitRate, requireJSON, s.generates(s.response))
+	app.Post("/v1/embeddings", s.requireKey, s.limitRate, requireJSON, s.uses(s.embedding))
+	app.Post("/tokenize", s.requireKey, s.limitRate, requireJSON, s.uses(s.tokenize))
+	app.Post("/detokenize", s.requireKey, s.limitRate, requireJSON, s.uses(s.detokenize))
+	app.Post("/apply-template", s.requireKey, s.limitRate, requireJSON, s.uses(s.applyTemplate))
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"prunellm/infer"
 	"prunellm/openapi"
@@ -139,7 +140,7 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 	c.Set(fiber.HeaderCacheControl, "no-cache")
 	c.Set("X-Accel-Buffering", "no")
 	j.streaming = true
-	c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
+	c.Locals(localStream, fasthttp.StreamWriter(func(w *bufio.Writer) {
 		defer j.end()
 		defer func() { // a panic on this goroutine would end the process
 			if reason := recover(); reason != nil {
@@ -158,7 +159,7 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 		if err := j.write(events, to, out); err != nil {
 			j.streamFailed(out, to, err)
 		}
-	})
+	}))
 	return nil
 }
 

@@ -196,7 +196,7 @@ func (c *benchCommand) serveRatios(env *environment) ([]*benchServer, error) {
 	if len(c.Ratios) == 0 {
 		return nil, nil
 	}
-	model, err := openModel(env, c.Model)
+	model, err := c.open(env, c.CacheDir)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -9,7 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"strings"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,7 +16,7 @@ import (
 
 	"prunellm/convert"
 	"prunellm/internal/catalog"
-	"prunellm/internal/regularfile"
+	"prunellm/internal/diskstore"
 	"prunellm/internal/variant"
 	"prunellm/models"
 	"prunellm/models/chattemplate"
@@ -29,15 +28,12 @@ import (
 // serveCommand answers OpenAI requests with pruned variants.
 type serveCommand struct {
 	modelFlags   `embed:""`
-	Ratio        float64  `help:"Share of all parameters to remove, from 0 up to but not including 1." default:"0.2" placeholder:"R"`
-	FileType     string   `help:"Type of the matrices of variants that are made: q8_0, q4_0, f16 and others, or 'keep'; ratio 0 is served as the file is unless this is given. Default: q8_0." placeholder:"TYPE"`
-	Addr         string   `help:"Address to listen on; one that other machines can reach needs --api-key-file or --insecure." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	APIKeyFile   string   `help:"File with the API keys that are accepted, one a line." name:"api-key-file" type:"path" placeholder:"FILE"`
-	Insecure     bool     `help:"Allow an address that other machines can reach without API keys."`
-	AllowedHosts []string `help:"Further names that a request's Host header may hold; '*' allows all." placeholder:"NAME,..."`
-	WhilePruning string   `help:"Until the variant is there, 'wait' answers 503 with Retry-After and 'dense' lets the dense model answer." enum:"wait,dense" default:"wait"`
-	MaxVariants  int      `help:"Variants that are kept loaded; the one unused for longest makes room." default:"3" placeholder:"N"`
-	StopTimeout  int      `help:"Seconds that running requests get to finish when the server stops." default:"20" placeholder:"SECONDS"`
+	Ratio        float64 `help:"Share of all parameters to remove, from 0 up to but not including 1." default:"0.2" placeholder:"R"`
+	FileType     string  `help:"Type of the matrices of variants that are made: q8_0, q4_0, f16 and others, or 'keep'; ratio 0 is served as the file is unless this is given. Default: q8_0." placeholder:"TYPE"`
+	WhilePruning string  `help:"Until the variant is there, 'wait' answers 503 with Retry-After and 'dense' lets the dense model answer." enum:"wait,dense" default:"wait"`
+	MaxVariants  int     `help:"Variants that are kept loaded; the one unused for longest makes room." default:"3" placeholder:"N"`
+	StopTimeout  int     `help:"Seconds that running requests get to finish when the server stops." default:"20" placeholder:"SECONDS"`
+	frontFlags   `embed:""`
 	engineFlags  `embed:""`
 	recipeFlags  `embed:""`
 	cacheFlags   `embed:""`
@@ -50,7 +46,7 @@ const maxWaitingVariants = 8
 func (c *serveCommand) Validate() error {
 	faults := nonNil(
 		checkRatio(c.Ratio), c.engineFlags.Validate(), c.recipeFlags.Validate(),
-		checkListen(c.Addr, c.APIKeyFile != "", c.Insecure),
+		c.frontFlags.Validate(),
 	)
 	if c.Ratio > openapi.MaxRatio && c.Ratio < 1 {
 		faults = append(faults, fmt.Errorf("--ratio is %v, want at most %v", c.Ratio, openapi.MaxRatio))
@@ -66,10 +62,16 @@ func (c *serveCommand) Validate() error {
 
 // Run serves until the process is asked to stop.
 func (c *serveCommand) Run(env *environment) error {
-	keys, err := c.apiKeys()
+	secrets, err := c.openSecrets()
 	if err != nil {
 		return err
 	}
+	defer secrets.reloadOnHangup(env.ctx, env.log)()
+	tracing, closeTracing, err := c.tracing(env.ctx, os.Getenv, env.log)
+	if err != nil {
+		return err
+	}
+	defer closeTracing()
 	model, err := c.open(env, c.CacheDir)
 	if err != nil {
 		return err
@@ -98,25 +100,26 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 	defer places.closeLogged(env.log)
-	variants, closeCatalog, err := c.newCatalog(env, model, spec, newBuilder(env, model, places, counters, c.CacheDir), counters)
+	variants, closeCatalog, err := c.newCatalog(env, model, spec, newBuilder(env, model, places, counters, c.CacheDir), places.files, counters)
 	if err != nil {
 		return err
 	}
 	defer closeCatalog()
 	front, err := server.New(server.Options{
-		Models: variants, Log: env.log, Registry: registry, Version: version, APIKeys: keys, AllowedHosts: c.AllowedHosts,
+		Models: variants, Admin: variants, Log: env.log, Registry: registry, Version: version,
+		APIKeys: secrets.apiKeys(), TLS: secrets.tls(), AllowedHosts: c.AllowedHosts, RateLimit: c.RateLimit, Tracing: tracing,
 		StopTimeout: time.Duration(c.StopTimeout) * time.Second,
 	})
 	if err != nil {
 		return err
 	}
-	env.log.Info("listening", "addr", "http://"+listener.Addr().String(), "model", variant.Name(model.ServedName(), c.Ratio))
+	env.log.Info("listening", "addr", c.scheme()+"://"+listener.Addr().String(), "model", variant.Name(model.ServedName(), c.Ratio))
 	variants.Start(env.ctx)
 	return front.Serve(env.ctx, listener)
 }
 
 // newCatalog connects building, loading and the chat template.
-func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, counters *counters) (*catalog.Catalog, func(), error) {
+func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, files *diskstore.Files, counters *counters) (*catalog.Catalog, func(), error) {
 	tokenizer := model.Tokenizer()
 	bos, eos := model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS)
 	template, err := chattemplate.New(tokenizer.ChatTemplate, bos, eos)
@@ -138,6 +141,12 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 				view.close()
 			}
 			return built, err
+		},
+		Remove: func(ctx context.Context, built variant.Built) error {
+			if built.Path == model.Path() { // the dense model as it came is not ours to delete
+				return nil
+			}
+			return files.Remove(ctx, built.Digest)
 		},
 		Load: func(ctx context.Context, built variant.Built) (catalog.Engine, error) {
 			return c.load(ctx, built, env.log)
@@ -203,35 +212,4 @@ func renderChat(template *chattemplate.Template, messages []openapi.Message, too
 		return "", fmt.Errorf("%w: %w", server.ErrMessages, err)
 	}
 	return prompt, nil
-}
-
-// maxKeyFileBytes bounds a key file.
-const maxKeyFileBytes = 1 << 20
-
-// apiKeys reads the key file; nil when none is given.
-func (c *serveCommand) apiKeys() (func() []string, error) {
-	if c.APIKeyFile == "" {
-		return nil, nil
-	}
-	file, _, err := regularfile.Open(c.APIKeyFile, maxKeyFileBytes)
-	if err != nil {
-		return nil, fmt.Errorf("--api-key-file: %w", err)
-	}
-	defer file.Close()
-	var keys []string
-	scanner := bufio.NewScanner(file)
-	for scanner.Scan() {
-		key := strings.TrimSpace(scanner.Text())
-		if key == "" || strings.HasPrefix(key, "#") {
-			continue
-		}
-		keys = append(keys, key)
-	}
-	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("--api-key-file: read %q: %w", c.APIKeyFile, err)
-	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("--api-key-file: %q holds no key", c.APIKeyFile)
-	}
-	return func() []string { return keys }, nil
 }

@@ -66,6 +66,8 @@ type Options struct {
 	// Render turns messages into a prompt; see server.Variant.
 	Render func(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error)
 	Syntax server.ToolSyntax // of tool calls; see server.Variant
+	// Remove, if set, deletes the file of a variant that an administrator deleted.
+	Remove func(ctx context.Context, built variant.Built) error
 	// Progress, if set, hears of every step of every build.
 	Progress func(variant.Progress)
 	Log      *slog.Logger
@@ -80,13 +82,15 @@ type Catalog struct {
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 
-	mu      sync.Mutex
-	shelves map[float64]*shelf // by the ratio asked for
-	loaded  map[string]*engine // by the digest of the variant
-	created time.Time          // of the catalog; models' "created"
-	waiting int                // builds under way or waiting
-	failure string             // why the last attempt at the startup variant failed; "" before and after success
-	clock   func() time.Time   // for the order of use
+	mu       sync.Mutex
+	shelves  map[float64]*shelf // by the ratio asked for
+	loaded   map[string]*engine // by the digest of the variant
+	kept     map[float64]bool   // ratios that an administrator pinned
+	failures map[float64]string // why ratios could not be made the last time
+	created  time.Time          // of the catalog; models' "created"
+	waiting  int                // builds under way or waiting
+	failure  string             // why the last attempt at the startup variant failed; "" before and after success
+	clock    func() time.Time   // for the order of use
 }
 
 // New returns an empty catalog. Close frees it.
@@ -99,6 +103,7 @@ func New(options Options) *Catalog {
 		ctx:     ctx, cancel: cancel,
 		shelves: map[float64]*shelf{},
 		loaded:  map[string]*engine{},
+		kept:    map[float64]bool{}, failures: map[float64]string{},
 		created: time.Now(),
 		clock:   time.Now,
 	}

@@ -189,6 +189,7 @@ func (c *Catalog) fill(s *shelf) {
 	defer c.mu.Unlock()
 	s.engine, s.err = e, err
 	c.waiting--
+	c.noteEnd(s.ratio, err)
 	if err != nil {
 		delete(c.shelves, s.ratio) // the next request tries again
 	}
@@ -245,7 +246,7 @@ func (c *Catalog) report(s *shelf, p variant.Progress) {
 }
 
 // makeRoom retires engines until one more fits: first the one that is to be replaced because it failed, then the one
-// whose last use is longest ago. Those in use stay, and so does the startup variant.
+// whose last use is longest ago. Those in use or pinned stay, and so does the startup variant.
 func (c *Catalog) makeRoom(digest string) error {
 	for {
 		victim, idle, full := c.retire(digest)
@@ -253,7 +254,7 @@ func (c *Catalog) makeRoom(digest string) error {
 		case !full:
 			return nil
 		case victim == nil:
-			return &server.NotReadyError{RetryAfter: retryBusy, Progress: "all loaded variants are in use"}
+			return &server.NotReadyError{RetryAfter: retryBusy, Progress: "all loaded variants are in use or pinned"}
 		case idle: // nobody can come to a retired engine any more; otherwise the last user closes it
 			c.close(victim)
 		}
@@ -287,7 +288,7 @@ func (c *Catalog) leastRecent() (victim *engine) {
 		startup = s.engine
 	}
 	for _, e := range c.loaded {
-		if e.users == 0 && e != startup && (victim == nil || e.used.Before(victim.used)) {
+		if e.users == 0 && e != startup && !c.keeps(e) && (victim == nil || e.used.Before(victim.used)) {
 			victim = e
 		}
 	}

@@ -1,0 +1,103 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"prunellm/internal/variant"
+	"prunellm/openapi"
+	"prunellm/server"
+)
+
+// state is what Variants says about each ratio.
+func state(c *Catalog) map[string]openapi.AdminVariant {
+	out := map[string]openapi.AdminVariant{}
+	for _, v := range c.Variants() {
+		out[v.ID] = v
+	}
+	return out
+}
+
+func TestAdmin(t *testing.T) {
+	removed := make(chan string, 8)
+	b := newBench(t, func(o *Options) { o.Remove = removeInto(removed) })
+	made, err := b.Make(0.3)
+	if err != nil || made.State != "making" || made.ID != "m@0.3" {
+		t.Fatalf("Make(0.3) = %+v, %v", made, err)
+	}
+	var conflict *server.ConflictError
+	if err := b.Delete(at(0.3)); !errors.As(err, &conflict) {
+		t.Errorf("Delete of what is being made = %v, want a ConflictError", err)
+	}
+	close(b.gate)
+	b.acquireNow(t, at(0.3)).Release()
+	if v, err := b.Pin(at(0.3), true); err != nil || v.State != "loaded" || !v.Pinned || v.Card == nil {
+		t.Errorf("Pin = %+v, %v", v, err)
+	}
+	if _, err := b.Pin(at(0.7), true); !errors.Is(err, server.ErrModelNotFound) {
+		t.Errorf("Pin of an unknown ratio = %v", err)
+	}
+	// Two fit; the pinned one stays although its last use is longest ago.
+	for _, ratio := range []float64{0.4, 0.5, 0.4} {
+		b.acquireNow(t, at(ratio)).Release()
+	}
+	if got := state(b.Catalog); got["m@0.3"].State != "loaded" || got["m@0.5"].State == "loaded" {
+		t.Errorf("variants = %+v, want the pinned one loaded", got)
+	}
+	held := b.acquireNow(t, at(0.4))
+	if err := b.Delete(at(0.4)); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := state(b.Catalog)["m@0.4"]; there || <-removed != "0.400" {
+		t.Error("a deleted variant is still there")
+	}
+	last := b.engines[len(b.engines)-1]
+	if last.closed.Load() {
+		t.Error("a variant in use was closed")
+	}
+	if held.Release(); !last.closed.Load() {
+		t.Error("a deleted variant that nobody holds is open")
+	}
+	if err := b.Delete(at(0.2)); !errors.As(err, &conflict) {
+		t.Errorf("Delete of the startup variant = %v, want a ConflictError", err)
+	}
+}
+
+func TestAdminRemembersFailures(t *testing.T) {
+	b := newBench(t, nil)
+	b.failing.Store(true)
+	close(b.gate)
+	if _, err := b.Acquire(t.Context(), at(0.3)); err == nil {
+		t.Fatal("a failing build gave a variant")
+	}
+	if got := state(b.Catalog)["m@0.3"]; got.State != "failed" || got.Error == "" {
+		t.Errorf("variant = %+v, want it failed", got)
+	}
+	b.failing.Store(false)
+	b.acquireNow(t, at(0.3)).Release()
+	if got := state(b.Catalog)["m@0.3"]; got.State != "loaded" || got.Error != "" {
+		t.Errorf("variant = %+v, want it loaded", got)
+	}
+}
+
+// Ratios that keep the same neurons share an engine; deleting one leaves the other's.
+func TestAdminDeleteOfAShared(t *testing.T) {
+	b := newBench(t, nil)
+	close(b.gate)
+	b.acquireNow(t, at(0.3)).Release()
+	b.acquireNow(t, at(0.3001)).Release()
+	if err := b.Delete(at(0.3001)); err != nil {
+		t.Fatal(err)
+	}
+	if got := state(b.Catalog)["m@0.3"]; got.State != "loaded" || len(b.engines) != 1 {
+		t.Errorf("variant = %+v, %d engines", got, len(b.engines))
+	}
+}
+
+func removeInto(removed chan<- string) func(context.Context, variant.Built) error {
+	return func(_ context.Context, built variant.Built) error {
+		removed <- built.Digest
+		return nil
+	}
+}

@@ -1,0 +1,93 @@
+package server
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"golang.org/x/time/rate"
+
+	"prunellm/openapi"
+)
+
+// maxLimited bounds how many clients a limiter remembers; beyond that those whose allowance is full are forgotten.
+const maxLimited = 4096
+
+// limiter gives each client an allowance of requests per minute that refills evenly. A client is an API key, or an
+// address where no keys are needed.
+type limiter struct {
+	perMinute int
+	clock     func() time.Time
+
+	mu      sync.Mutex
+	clients map[[sha256.Size]byte]*rate.Limiter
+}
+
+func newLimiter(perMinute int) *limiter {
+	return &limiter{perMinute: perMinute, clock: time.Now, clients: map[[sha256.Size]byte]*rate.Limiter{}}
+}
+
+// allow takes one request off a client's allowance. It tells what is left, and if nothing is, when to ask again.
+func (l *limiter) allow(client string) (ok bool, left int, again time.Duration) {
+	key := sha256.Sum256([]byte(client)) // keys are not kept
+	now := l.clock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	bucket, known := l.clients[key]
+	if !known {
+		l.forget(now)
+		bucket = rate.NewLimiter(rate.Limit(float64(l.perMinute)/60), l.perMinute)
+		l.clients[key] = bucket
+	}
+	ok = bucket.AllowN(now, 1)
+	tokens := bucket.TokensAt(now)
+	if !ok {
+		again = time.Duration(math.Ceil((1 - tokens) / float64(bucket.Limit()) * float64(time.Second)))
+	}
+	return ok, int(max(tokens, 0)), again
+}
+
+// forget makes room for one more client. The caller holds mu.
+func (l *limiter) forget(now time.Time) {
+	if len(l.clients) < maxLimited {
+		return
+	}
+	for key, bucket := range l.clients {
+		if bucket.TokensAt(now) >= float64(l.perMinute) {
+			delete(l.clients, key)
+		}
+	}
+	for key := range l.clients { // all are busy: somebody gets a fresh allowance rather than the memory growing
+		if len(l.clients) < maxLimited {
+			return
+		}
+		delete(l.clients, key)
+	}
+}
+
+// limitRate refuses a client that has used up its allowance.
+func (s *Server) limitRate(c *fiber.Ctx) error {
+	if s.limiter == nil {
+		return c.Next()
+	}
+	client := "key " + givenKey(&c.Request().Header)
+	if s.options.APIKeys == nil {
+		client = "address " + c.Context().RemoteIP().String()
+	}
+	ok, left, again := s.limiter.allow(client)
+	c.Set("X-Ratelimit-Limit-Requests", strconv.Itoa(s.limiter.perMinute))
+	c.Set("X-Ratelimit-Remaining-Requests", strconv.Itoa(left))
+	if ok {
+		return c.Next()
+	}
+	return &refusal{failure{
+		status: fiber.StatusTooManyRequests,
+		body: openapi.NewError(openapi.TypeRateLimit, "", openapi.CodeRateLimit,
+			fmt.Sprintf("more than %d requests per minute, try again in %s", s.limiter.perMinute, again.Round(time.Second))),
+		retryAfter: max(again, time.Second),
+	}}
+}
