@@ -130,4 +130,6 @@ func DecodeApplyTemplate(body []byte) (*ApplyTemplateRequest, error) {
 // Health is the answer of /healthz and of a /readyz that is ready.
 type Health struct {
 	Status string `json:"status"` // "ok" or "ready"
+	// Progress is one line on the startup variant while the dense model answers in its place.
+	Progress string `json:"progress,omitempty"`
 }

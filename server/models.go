@@ -51,7 +51,7 @@ func (e *ConflictError) Error() string { return "the variant cannot be deleted: 
 // Status says whether the server is ready, and if not how far it is.
 type Status struct {
 	Ready      bool
-	Progress   string        // one line for people, such as "scoring: 40 %"; empty when ready
+	Progress   string        // one line for people, such as "scoring: 40 %"; when ready, of the variant that another answers for
 	RetryAfter time.Duration // when to ask again; 0 means DefaultRetryAfter
 }
 

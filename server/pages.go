@@ -22,10 +22,11 @@ func (s *Server) readyz(c *fiber.Ctx) error {
 	if stopping {
 		return errStopping
 	}
-	if status := s.options.Models.Status(); !status.Ready {
+	status := s.options.Models.Status()
+	if !status.Ready {
 		return &NotReadyError{RetryAfter: status.RetryAfter, Progress: status.Progress}
 	}
-	return writeJSON(c, openapi.Health{Status: "ready"})
+	return writeJSON(c, openapi.Health{Status: "ready", Progress: status.Progress})
 }
 
 func (s *Server) metricsHandler() fiber.Handler {

@@ -39,7 +39,7 @@ const (
 
 // Validate reports every fault at once.
 func (c *evalCommand) Validate() error {
-	faults := nonNil(c.recipeFlags.Validate())
+	faults := nonNil(c.recipeFlags.Validate(), c.cacheFlags.Validate())
 	if len(c.Ratios) == 0 || len(c.Ratios) > maxRatios {
 		faults = append(faults, fmt.Errorf("--ratios has %d entries, want 1 to %d", len(c.Ratios), maxRatios))
 	}

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"prunellm/internal/redisstore"
+	"prunellm/internal/variant"
 )
 
 // commandLine is the whole surface: every flag can also be PRUNELLM_<FLAG> or a key of the --config file.
@@ -56,6 +59,39 @@ type recipeFlags struct {
 type cacheFlags struct {
 	CacheDir string `help:"Folder of computed scores, plans and variants." default:"${home}/cache" type:"path" placeholder:"DIR"`
 	Redis    string `help:"Redis that replicas share scores, plans and refitted tensors through; without it the disk alone is used." placeholder:"URL"`
+
+	RedisTTL      time.Duration `help:"Time after which Redis drops a value that nobody has used; 0 keeps values for ever." name:"redis-ttl" default:"720h" placeholder:"DURATION"`
+	RedisMaxBytes int64         `help:"Bytes that a model's values may take in Redis; the ones unused for longest make room. 0 is no limit." default:"0" placeholder:"BYTES"`
+	RedisCA       string        `help:"PEM file of the authorities that a rediss:// server's certificate is checked against, instead of the system's." name:"redis-ca" type:"path" placeholder:"FILE"`
+}
+
+// minRedisTTL leaves the time between two looks at a value that is in use.
+const minRedisTTL = time.Minute
+
+// Validate reports every fault of the Redis settings at once.
+func (f *cacheFlags) Validate() error {
+	var faults []error
+	if f.RedisTTL != 0 && f.RedisTTL < minRedisTTL {
+		faults = append(faults, fmt.Errorf("--redis-ttl is %v, want 0 or at least %v", f.RedisTTL, minRedisTTL))
+	}
+	if f.RedisMaxBytes < 0 {
+		faults = append(faults, fmt.Errorf("--redis-max-bytes is %d, want 0 or more", f.RedisMaxBytes))
+	}
+	if f.RedisCA != "" && f.Redis == "" {
+		faults = append(faults, errors.New("--redis-ca is of use only with --redis"))
+	}
+	return joinFaults(faults)
+}
+
+// redisOptions are the settings of the shared store.
+func (f *cacheFlags) redisOptions(log *slog.Logger, hooks variant.Hooks) redisstore.Options {
+	o := redisstore.Options{
+		URL: f.Redis, CAFile: f.RedisCA, TTL: f.RedisTTL, MaxModelBytes: f.RedisMaxBytes, Log: log, Hooks: hooks,
+	}
+	if f.RedisTTL == 0 {
+		o.TTL = -1
+	}
+	return o
 }
 
 // autoBudget leaves the budget to the architecture.

@@ -97,6 +97,7 @@ type counters struct {
 	corrupt     prometheus.Counter
 	leases      *leaseGauge
 	builds      prometheus.Counter
+	cacheBytes  *prometheus.GaugeVec
 	hits        *prometheus.CounterVec
 	misses      *prometheus.CounterVec
 }
@@ -111,12 +112,14 @@ func newCounters(registry *prometheus.Registry) *counters {
 			Name: "prunellm_lease_held", Help: "1 while this replica computes for all that share its Redis."})},
 		builds: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "prunellm_variant_builds_total", Help: "Variants made or found."}),
+		cacheBytes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "prunellm_cache_bytes", Help: "Bytes that the model's values take in a store that replicas share, by store and kind."}, []string{"store", "kind"}),
 		hits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "prunellm_cache_hits_total", Help: "Values found, by store and kind."}, []string{"store", "kind"}),
 		misses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "prunellm_cache_misses_total", Help: "Values not found, by store and kind."}, []string{"store", "kind"}),
 	}
-	registry.MustRegister(c.scorePasses, c.corrupt, c.leases.gauge, c.builds, c.hits, c.misses)
+	registry.MustRegister(c.scorePasses, c.corrupt, c.leases.gauge, c.builds, c.cacheBytes, c.hits, c.misses)
 	return c
 }
 
@@ -152,6 +155,7 @@ type stores struct {
 	store  variant.Store
 	leaser variant.Leaser
 	files  *diskstore.Files
+	remote *redisstore.Store // nil without Redis
 	close  func() error
 }
 
@@ -178,7 +182,7 @@ func openStores(ctx context.Context, flags cacheFlags, log *slog.Logger, hooks v
 		return s, nil
 	}
 	redisstore.LogClient(log)
-	remote, err := redisstore.Open(redisstore.Options{URL: flags.Redis, Log: log, Hooks: hooks})
+	remote, err := redisstore.Open(flags.redisOptions(log, hooks))
 	if err != nil {
 		return nil, usageError{errors.Join(fmt.Errorf("--redis: %w", err), s.close())}
 	}
@@ -192,7 +196,7 @@ func openStores(ctx context.Context, flags cacheFlags, log *slog.Logger, hooks v
 func (s *stores) layer(disk *diskstore.Store, remote *redisstore.Store, log *slog.Logger) *stores {
 	layered := variant.NewLayered(variant.LayeredOptions{Local: disk, Remote: remote, Log: log})
 	closeLocal := s.close
-	return &stores{store: layered, leaser: layered, files: s.files, close: func() error {
+	return &stores{store: layered, leaser: layered, files: s.files, remote: remote, close: func() error {
 		return errors.Join(layered.Close(), remote.Close(), closeLocal())
 	}}
 }

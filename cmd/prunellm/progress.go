@@ -25,6 +25,7 @@ type progressView struct {
 	bars   bool
 	bar    *progressbar.ProgressBar
 	stage  variant.Stage
+	leader variant.Stage // of the replica that is waited for
 	logged time.Time
 }
 
@@ -37,8 +38,8 @@ func newProgressView(out io.Writer, log *slog.Logger) *progressView {
 func (v *progressView) show(p variant.Progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	changed := p.Stage != v.stage
-	v.stage = p.Stage
+	changed := p.Stage != v.stage || p.Leader != v.leader
+	v.stage, v.leader = p.Stage, p.Leader
 	if v.bars {
 		v.draw(p, changed)
 		return
@@ -49,6 +50,9 @@ func (v *progressView) show(p variant.Progress) {
 	}
 	v.logged = time.Now()
 	attrs := []any{"stage", string(p.Stage)}
+	if p.Leader != "" {
+		attrs = append(attrs, "leader", string(p.Leader))
+	}
 	if p.Total > 0 {
 		attrs = append(attrs, "percent", int(100*p.Fraction()))
 	}
@@ -63,7 +67,7 @@ func (v *progressView) draw(p variant.Progress, changed bool) {
 		v.finish()
 		v.bar = progressbar.NewOptions(p.Total,
 			progressbar.OptionSetWriter(v.out),
-			progressbar.OptionSetDescription(string(p.Stage)),
+			progressbar.OptionSetDescription(variant.Progress{Stage: p.Stage, Leader: p.Leader}.String()),
 			progressbar.OptionShowCount(),
 			progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString(p.Unit),

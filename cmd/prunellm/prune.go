@@ -29,7 +29,7 @@ type pruneCommand struct {
 
 // Validate reports every fault at once.
 func (c *pruneCommand) Validate() error {
-	return joinFaults(nonNil(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.checkFormat()))
+	return joinFaults(nonNil(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.cacheFlags.Validate(), c.checkFormat()))
 }
 
 // Run makes the variant, or finds it, and copies it to its place.

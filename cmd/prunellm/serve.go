@@ -45,7 +45,7 @@ const maxWaitingVariants = 8
 // Validate reports every fault at once.
 func (c *serveCommand) Validate() error {
 	faults := nonNil(
-		checkRatio(c.Ratio), c.engineFlags.Validate(), c.recipeFlags.Validate(),
+		checkRatio(c.Ratio), c.engineFlags.Validate(), c.recipeFlags.Validate(), c.cacheFlags.Validate(),
 		c.frontFlags.Validate(),
 	)
 	if c.Ratio > openapi.MaxRatio && c.Ratio < 1 {
@@ -115,6 +115,8 @@ func (c *serveCommand) Run(env *environment) error {
 	}
 	env.log.Info("listening", "addr", c.scheme()+"://"+listener.Addr().String(), "model", variant.Name(model.ServedName(), c.Ratio))
 	variants.Start(env.ctx)
+	stopWatching := watchFleet(env, model, spec, places.remote, variants, counters)
+	defer stopWatching()
 	return front.Serve(env.ctx, listener)
 }
 

@@ -13,7 +13,8 @@ import (
 // maxFailures bounds how many ratios' last failures are remembered.
 const maxFailures = 64
 
-// Variants implements server.Admin: all that are loaded, being made, pinned, or failed when they were last made.
+// Variants implements server.Admin: all that are loaded, being made, pinned, made by another replica, or failed when
+// they were last made.
 func (c *Catalog) Variants() []openapi.AdminVariant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -37,6 +38,9 @@ func (c *Catalog) known() map[float64]bool {
 		out[ratio] = true
 	}
 	for ratio := range c.failures {
+		out[ratio] = true
+	}
+	for ratio := range c.offered {
 		out[ratio] = true
 	}
 	return out

@@ -83,14 +83,15 @@ type Catalog struct {
 	work    sync.WaitGroup
 
 	mu       sync.Mutex
-	shelves  map[float64]*shelf // by the ratio asked for
-	loaded   map[string]*engine // by the digest of the variant
-	kept     map[float64]bool   // ratios that an administrator pinned
-	failures map[float64]string // why ratios could not be made the last time
-	created  time.Time          // of the catalog; models' "created"
-	waiting  int                // builds under way or waiting
-	failure  string             // why the last attempt at the startup variant failed; "" before and after success
-	clock    func() time.Time   // for the order of use
+	shelves  map[float64]*shelf   // by the ratio asked for
+	loaded   map[string]*engine   // by the digest of the variant
+	offered  map[float64]struct{} // ratios that other replicas have made
+	kept     map[float64]bool     // ratios that an administrator pinned
+	failures map[float64]string   // why ratios could not be made the last time
+	created  time.Time            // of the catalog; models' "created"
+	waiting  int                  // builds under way or waiting
+	failure  string               // why the last attempt at the startup variant failed; "" before and after success
+	clock    func() time.Time     // for the order of use
 }
 
 // New returns an empty catalog. Close frees it.
@@ -104,6 +105,7 @@ func New(options Options) *Catalog {
 		shelves: map[float64]*shelf{},
 		loaded:  map[string]*engine{},
 		kept:    map[float64]bool{}, failures: map[float64]string{},
+		offered: map[float64]struct{}{},
 		created: time.Now(),
 		clock:   time.Now,
 	}
@@ -151,6 +153,23 @@ func (c *Catalog) keepTrying(ctx context.Context, ratio float64) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// maxOffered bounds the ratios that are listed because somebody else made them.
+const maxOffered = 64
+
+// Offer lists a ratio that another replica has made, so that clients see what is there at little cost: asked for, it is
+// assembled from what that one published. It returns whether the ratio is new here.
+func (c *Catalog) Offer(ratio float64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, known := c.offered[ratio]
+	if known || len(c.offered) >= maxOffered {
+		return false
+	}
+	c.offered[ratio] = struct{}{}
+	_, here := c.shelves[ratio]
+	return !here
 }
 
 // Close stops builds, waits for them, and closes all engines; running requests end when ctx does.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -171,6 +172,15 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 		t.Errorf("answer while pruning comes from %s, want m@0", held.Name())
 	}
 	held.Release()
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(b.Status().Progress, "scoring: 50 %"); {
+		if time.Now().After(deadline) {
+			t.Fatalf("Status = %+v, want ready with the progress of the pruned variant", b.Status())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if status := b.Status(); !status.Ready {
+		t.Errorf("Status = %+v, want ready", status)
+	}
 	close(b.gate)
 	deadline := time.Now().Add(10 * time.Second)
 	for name := ""; name != "m@0.2"; {
@@ -180,6 +190,40 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("requests do not move over to the pruned variant")
 		}
+	}
+	if status := b.Status(); status != (server.Status{Ready: true}) {
+		t.Errorf("Status = %+v, want ready and no progress", status)
+	}
+}
+
+// What another replica has made is listed; it is made here when it is first asked for.
+func TestOffer(t *testing.T) {
+	b := newBench(t, nil)
+	close(b.gate)
+	b.Start(t.Context())
+	b.waitReady(t)
+	if b.Offer(0.2) {
+		t.Error("Offer of the startup ratio is news")
+	}
+	if !b.Offer(0.3) || b.Offer(0.3) {
+		t.Error("Offer of a further ratio, want news the first time alone")
+	}
+	var ids []string
+	for _, m := range b.List() {
+		ids = append(ids, m.ID)
+	}
+	if want := []string{"m", "m@0", "m@0.2", "m@0.3"}; !slices.Equal(ids, want) {
+		t.Errorf("List = %v, want %v", ids, want)
+	}
+	if n := b.builds.Load(); n != 1 {
+		t.Errorf("builds = %d, want the startup variant alone", n)
+	}
+	b.acquireNow(t, at(0.3)).Release()
+	for i := range 1000 {
+		b.Offer(0.5 + float64(i)/10000)
+	}
+	if n := len(b.List()); n > 100 {
+		t.Errorf("%d variants are listed after a thousand offers", n)
 	}
 }
 

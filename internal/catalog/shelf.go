@@ -307,12 +307,13 @@ func (c *Catalog) close(e *engine) {
 func (c *Catalog) Status() server.Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, ratio := range c.answering() {
-		if s, ok := c.shelves[ratio]; ok && c.usable(s) {
-			return server.Status{Ready: true}
-		}
+	if s, ok := c.shelves[c.options.Startup]; ok && c.usable(s) {
+		return server.Status{Ready: true}
 	}
 	status := server.Status{Progress: cmp.Or(c.failure, "starting"), RetryAfter: server.DefaultRetryAfter}
+	if s, ok := c.shelves[0]; ok && c.options.ServeDense {
+		status.Ready = c.usable(s)
+	}
 	if s, ok := c.shelves[c.options.Startup]; ok {
 		if p := s.progress; p.Stage != "" {
 			status.Progress = p.String()
@@ -322,15 +323,8 @@ func (c *Catalog) Status() server.Status {
 	return status
 }
 
-// answering lists the ratios whose variants answer a request that names no ratio.
-func (c *Catalog) answering() []float64 {
-	if c.options.ServeDense {
-		return []float64{c.options.Startup, 0}
-	}
-	return []float64{c.options.Startup}
-}
-
-// List implements server.Models: the server's own name first, then what is loaded, then the dense model.
+// List implements server.Models: the server's own name first, then what is loaded or offered and the
+// dense model.
 func (c *Catalog) List() []openapi.Model {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -348,6 +342,9 @@ func (c *Catalog) List() []openapi.Model {
 	}
 	models := []openapi.Model{entry(c.options.Name, startup)}
 	named := map[string]*engine{variant.Name(c.options.Name, c.options.Startup): startup, variant.Name(c.options.Name, 0): nil}
+	for ratio := range c.offered {
+		named[variant.Name(c.options.Name, ratio)] = nil
+	}
 	for _, e := range c.loaded {
 		named[e.built.Name()] = e
 	}

@@ -28,7 +28,7 @@ func unavailable(t *testing.T, s *Store, limit time.Duration) string {
 		"Delete":   func(ctx context.Context) error { return s.Delete(ctx, key) },
 		"Has":      func(ctx context.Context) error { _, err := s.Has(ctx, key); return err },
 		"List":     func(ctx context.Context) error { _, err := s.List(ctx, key.Model, key.Kind); return err },
-		"Size":     func(ctx context.Context) error { _, err := s.SizeBytes(ctx, key.Model); return err },
+		"Size":     func(ctx context.Context) error { _, err := s.Sizes(ctx, key.Model); return err },
 		"Progress": func(ctx context.Context) error { _, err := s.Progress(ctx, key); return err },
 		"Acquire":  func(ctx context.Context) error { _, _, err := s.Acquire(ctx, key); return err },
 		"Ping":     s.Ping,

@@ -110,18 +110,25 @@ func (s *Store) List(ctx context.Context, model string, kind variant.Kind) ([]va
 	return keys, nil
 }
 
-// SizeBytes is the sum of a model's values in Redis, without headers and names.
-func (s *Store) SizeBytes(ctx context.Context, model string) (int64, error) {
+// Sizes are the bytes of a model's values in Redis by kind, without headers and names.
+func (s *Store) Sizes(ctx context.Context, model string) (map[variant.Kind]int64, error) {
 	probe := variant.Key{Model: model, Kind: variant.KindPlan, Recipe: "0"}
 	if err := errors.Join(probe.Validate(), ctx.Err()); err != nil {
-		return 0, err
+		return nil, err
 	}
 	entries, err := s.entries(ctx, model)
-	var total int64
-	for _, entry := range entries {
-		total += entry.sizeBytes
+	if err != nil {
+		return nil, err
 	}
-	return total, err
+	return sizesOf(entries), nil
+}
+
+func sizesOf(entries []indexed) map[variant.Kind]int64 {
+	sizes := map[variant.Kind]int64{}
+	for _, entry := range entries {
+		sizes[entry.key.Kind] += entry.sizeBytes
+	}
+	return sizes
 }
 
 // enforceLimit deletes a model's least recently used entries until its limit holds; keep stays in any case. Two replicas

@@ -386,8 +386,8 @@ func TestSizeLimit(t *testing.T) {
 		}
 		age(key, 1000+i)
 	}
-	if size, err := s.SizeBytes(t.Context(), a.Model); err != nil || size != 240<<10 {
-		t.Fatalf("SizeBytes = %d, %v, want %d", size, err, 240<<10)
+	if sizes, err := s.Sizes(t.Context(), a.Model); err != nil || sizes[variant.KindDown] != 240<<10 {
+		t.Fatalf("Sizes = %v, %v, want %d of %s", sizes, err, 240<<10, variant.KindDown)
 	}
 	if _, err := s.Get(t.Context(), a); err != nil { // b is now the least recently used
 		t.Fatal(err)

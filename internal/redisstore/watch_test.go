@@ -3,6 +3,8 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +43,14 @@ func TestWatch(t *testing.T) {
 				}
 			}
 			before := put("before")
-			go func() { done <- watcher.Watch(ctx, storetest.Model, interval, func(key variant.Key) { heard <- key }) }()
+			var total atomic.Int64
+			go func() {
+				done <- watcher.Watch(ctx, storetest.Model, Watching{
+					Interval: interval,
+					Announce: func(key variant.Key) { heard <- key },
+					Sizes:    func(sizes map[variant.Kind]int64) { total.Store(sizes[variant.KindPlan]) },
+				})
+			}()
 			wantHeard(before)
 			if name == "published" {
 				redistest.Eventually(t, func() error {
@@ -52,12 +61,19 @@ func TestWatch(t *testing.T) {
 				})
 			}
 			wantHeard(put("0.2"))
-			wantHeard(put("0.2")) // replaced
+			wantHeard(put("0.2"))                                                              // replaced
+			server.Client().Publish(t.Context(), channel(storetest.Model), "../../etc:passwd") // names nothing
 			wantHeard(put("0.4"))
 			if name == "polled" {
 				server.Kill()
 				server.Restart()
 				wantHeard(put("later"))
+				redistest.Eventually(t, func() error {
+					if n := total.Load(); n != int64(len("later")) {
+						return fmt.Errorf("the plans take %d bytes", n)
+					}
+					return nil
+				})
 			}
 			cancel()
 			if err := <-done; !errors.Is(err, context.Canceled) {
@@ -66,7 +82,7 @@ func TestWatch(t *testing.T) {
 		})
 	}
 	s := openTest(t, Options{URL: "redis://127.0.0.1:1"})
-	if err := s.Watch(t.Context(), "../..", time.Second, nil); err == nil {
+	if err := s.Watch(t.Context(), "../..", Watching{Interval: time.Second}); err == nil {
 		t.Error("Watch accepts a model that is no digest")
 	}
 }

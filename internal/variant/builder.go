@@ -247,9 +247,8 @@ func (w *build) keep(ctx context.Context, lease Lease, key Key, value []byte) {
 // showLeader passes on what the replica that computes has published; it is another process's word, so it is only shown.
 func (w *build) showLeader(note []byte) {
 	var p Progress
-	if len(note) == 0 || json.Unmarshal(note, &p) != nil || p.Done < 0 || p.Total < 0 || len(p.Stage) > 64 {
+	if len(note) == 0 || json.Unmarshal(note, &p) != nil || p.Done < 0 || p.Total < 0 || p.Elapsed < 0 || !p.Stage.known() {
 		p = Progress{}
 	}
-	p.Stage, p.Unit = StageWaiting, "tokens"
-	w.progress(p)
+	w.progress(Progress{Stage: StageWaiting, Leader: p.Stage, Done: p.Done, Total: p.Total, Unit: "tokens", Elapsed: p.Elapsed})
 }

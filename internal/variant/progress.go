@@ -28,6 +28,18 @@ type Progress struct {
 	Total   int           `json:"total"`   // 0 when unknown
 	Unit    string        `json:"unit"`    // "tokens" or "layers"
 	Elapsed time.Duration `json:"elapsed"` // since the stage began, in nanoseconds
+	// Leader is what the replica that computes is doing while this one waits for it: then the other fields are that
+	// replica's. "" when it has not said.
+	Leader Stage `json:"-"`
+}
+
+// known tells whether a stage is one of ours. What another process says is shown to people, so it is not taken as it comes.
+func (s Stage) known() bool {
+	switch s {
+	case StageWaiting, StageCalibrating, StageScoring1, StageScoring2, StageRefitting, StageAssembling, StageLoading, StageEvaluating:
+		return true
+	}
+	return false
 }
 
 // settled is how long a stage runs before its rate means anything.
@@ -61,6 +73,9 @@ func (p Progress) Fraction() float64 {
 // String is one line for people: "scoring, stage 1 of 2: 40 %, 12s left".
 func (p Progress) String() string {
 	text := string(p.Stage)
+	if p.Leader != "" {
+		text += ", which is " + string(p.Leader)
+	}
 	if p.Total > 0 {
 		text += fmt.Sprintf(": %d %%", int(100*p.Fraction()))
 	}

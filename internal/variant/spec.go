@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"prunellm/convert"
 	"prunellm/models"
@@ -76,6 +77,20 @@ func (k keys) scores() Key {
 func (k keys) plan() Key {
 	detail := strconv.FormatFloat(k.spec.Ratio, 'f', -1, 64) + "-" + string(k.spec.Budget)
 	return Key{Model: k.model, Kind: KindPlan, Recipe: k.spec.Recipe.Digest(), Detail: detail}
+}
+
+// PlanRatio is the ratio of a stored plan that was made by the same recipe and budget as this spec's.
+func (s Spec) PlanRatio(key Key) (ratio float64, ok bool) {
+	text, found := strings.CutSuffix(key.Detail, "-"+string(s.Budget))
+	if !found || key.Kind != KindPlan || key.Recipe != s.Recipe.Digest() {
+		return 0, false
+	}
+	ratio, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(ratio > 0 && ratio < 1) {
+		return 0, false
+	}
+	s.Ratio = ratio
+	return ratio, keys{model: key.Model, spec: s}.plan() == key
 }
 
 // down depends on the neurons kept and on how the fitted values are stored.

@@ -46,6 +46,9 @@ const (
 	KindCard        Kind = "card"        // quality figures, JSON
 )
 
+// Kinds are all kinds of values, in the order in which they are made.
+func Kinds() []Kind { return []Kind{KindCalibration, KindScores, KindPlan, KindDown, KindCard} }
+
 // Key names a stored value. Its fields come from digests and command lines, so they are checked by Validate before any
 // store turns them into a file name or a Redis key.
 type Key struct {

@@ -1,0 +1,142 @@
+package variant_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"prunellm/internal/variant"
+	"prunellm/prune"
+)
+
+// slowRunner publishes a note and then waits until it may go on.
+type slowRunner struct {
+	*countingRunner
+	gate chan struct{}
+}
+
+func (r slowRunner) Run(ctx context.Context, job variant.Job, progress func(variant.Progress)) (variant.Outputs, error) {
+	progress(variant.Progress{Stage: variant.StageScoring2, Done: 30, Total: 120, Unit: "tokens"})
+	select {
+	case <-r.gate:
+	case <-ctx.Done():
+		return variant.Outputs{}, ctx.Err()
+	}
+	return r.countingRunner.Run(ctx, job, progress)
+}
+
+// Whoever waits is told what the leader is doing, and computes nothing.
+func TestWaitingShowsTheLeader(t *testing.T) {
+	cache := t.TempDir()
+	leader, follower := newWorkshop(t, cache), newWorkshop(t, cache)
+	gate, leading, seen := make(chan struct{}), make(chan struct{}), make(chan variant.Progress, 1)
+	leader.Runner = slowRunner{leader.runner, gate}
+	var both sync.WaitGroup
+	defer both.Wait()
+	var once sync.Once
+	both.Go(func() {
+		_, err := leader.Build(t.Context(), spec(0.2), func(variant.Progress) { once.Do(func() { close(leading) }) })
+		if err != nil {
+			t.Errorf("Build by the leader = %v", err)
+		}
+	})
+	<-leading
+	both.Go(func() {
+		_, err := follower.Build(t.Context(), spec(0.2), func(p variant.Progress) {
+			if p.Leader != "" {
+				select {
+				case seen <- p:
+				default:
+				}
+			}
+		})
+		if err != nil {
+			t.Errorf("Build by the follower = %v", err)
+		}
+	})
+	select {
+	case p := <-seen:
+		if want := "waiting for another replica, which is scoring, self-distillation: 25 %"; p.String() != want {
+			t.Errorf("progress = %q, want %q", p, want)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the follower is never told what the leader does")
+	}
+	close(gate)
+	both.Wait()
+	if follower.passes != 0 || leader.passes != 1 {
+		t.Errorf("score passes: leader %d, follower %d, want 1 and 0", leader.passes, follower.passes)
+	}
+}
+
+// lyingLeaser is held by somebody who publishes rubbish.
+type lyingLeaser struct {
+	variant.Leaser
+	notes []string
+}
+
+func (l *lyingLeaser) Acquire(ctx context.Context, key variant.Key) (variant.Lease, bool, error) {
+	if len(l.notes) > 0 {
+		return nil, false, nil
+	}
+	return l.Leaser.Acquire(ctx, key)
+}
+
+func (l *lyingLeaser) Progress(context.Context, variant.Key) ([]byte, error) {
+	note := l.notes[0]
+	l.notes = l.notes[1:]
+	return []byte(note), nil
+}
+
+// What a leader says is another process's word: only stages and counts that make sense are shown.
+func TestLeaderIsNotTrusted(t *testing.T) {
+	w := newWorkshop(t, t.TempDir())
+	evil, err := json.Marshal(variant.Progress{Stage: "pay\n\x1b[31m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Leaser = &lyingLeaser{Leaser: w.Leaser, notes: []string{string(evil), `{"stage":"scoring","done":-5}`, "[]", "", `{"stage":"scoring","elapsed":-1}`}}
+	_, err = w.Build(t.Context(), spec(0.2), func(p variant.Progress) {
+		if p.Stage == variant.StageWaiting && (p.Leader != "" || p.Done != 0 || strings.ContainsAny(p.String(), "\n\x1b")) {
+			t.Errorf("progress %+v is shown", p)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The plans that a recipe made are told from others, by the keys under which they were published.
+func TestPlanRatio(t *testing.T) {
+	w := newWorkshop(t, t.TempDir())
+	built := w.build(t, spec(0.2))
+	digest, err := w.Model.Digest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := w.Store.List(t.Context(), digest, variant.KindPlan)
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("plans stored: %v, %v", keys, err)
+	}
+	own, budget, recipe := spec(0.4), spec(0.4), spec(0.4)
+	budget.Budget = prune.Global
+	recipe.Recipe.Seed++
+	if ratio, ok := own.PlanRatio(keys[0]); !ok || ratio != built.Ratio {
+		t.Errorf("PlanRatio = %v, %t, want %v", ratio, ok, built.Ratio)
+	}
+	for name, s := range map[string]variant.Spec{"budget": budget, "recipe": recipe} {
+		if ratio, ok := s.PlanRatio(keys[0]); ok {
+			t.Errorf("PlanRatio with another %s = %v", name, ratio)
+		}
+	}
+	for _, detail := range []string{"", "-uniform", "2-uniform", "nan-uniform", "0x1p-2-uniform", "0.20-uniform", "0-uniform", "0.2"} {
+		key := keys[0]
+		key.Detail = detail
+		if ratio, ok := own.PlanRatio(key); ok {
+			t.Errorf("PlanRatio of detail %q = %v", detail, ratio)
+		}
+	}
+}
