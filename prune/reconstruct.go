@@ -16,16 +16,8 @@ import (
 // ReconstructOptions tune Reconstruct. The zero value is the default.
 type ReconstructOptions struct {
 	// Ridge times the mean of the diagonal of the activations' Gram matrix pulls the refitted weights towards the old
-	// ones. 0 is DefaultRidge of the number of tokens.
+	// ones. 0 has a part of the sequences choose it.
 	Ridge float64
-}
-
-// DefaultRidge is the ridge for a number of calibration tokens. What it guards against, fitting the noise of few tokens,
-// falls with their number. The rule passes through what did well on the default model, 0.1 at 8,192 tokens and 0.03 at
-// 24,576; it was not searched for (see docs/pruning.md).
-func DefaultRidge(tokens int) float64 {
-	const tokensAtOne = 800
-	return min(1, tokensAtOne/float64(tokens))
 }
 
 // Validate reports an option that is out of range.
@@ -56,14 +48,14 @@ func Reconstruct(ctx context.Context, backend backends.Backend, weights models.W
 	for _, tokens := range sequences {
 		total += len(tokens)
 	}
-	if opts.Ridge == 0 {
-		opts.Ridge = DefaultRidge(total)
-	}
 	r, err := newReconstructor(backend, weights, plan, sequences, opts)
 	if err != nil {
 		return nil, err
 	}
 	defer r.close()
+	if r.tokens, r.chosen = total, opts.Ridge; opts.Ridge == 0 {
+		r.chosen = DefaultRidge(total)
+	}
 	r.meter = newMeter("reconstruct", total, weights.Config().Layers, progress)
 	return r.run(ctx)
 }
@@ -79,7 +71,10 @@ type reconstructor struct {
 	dense     *llama.Model
 	pruned    *llama.Model
 	solver    *solver
+	chooser   ridgeChooser
 	meter     *meter
+	tokens    int     // of all sequences
+	chosen    float64 // the ridge that was chosen last
 
 	densePass *llama.LayerProgram // x -> out float32[t, e]
 	slimPass  *llama.LayerProgram // x -> mid float32[t, e], h float32[t, f]
@@ -111,6 +106,9 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 		return nil, err
 	}
 	if r.solver, err = newSolver(r.pruned); err != nil {
+		return nil, err
+	}
+	if r.chooser, err = newRidgeChooser(r.pruned); err != nil {
 		return nil, err
 	}
 	if err = r.compile(); err != nil {
@@ -196,47 +194,70 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 
 // layer moves both streams through one layer and refits its down projection in between, float32[hidden*width].
 func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (down []float32, err error) {
-	c := r.dense.Config()
 	mids, activations := make(llama.States, len(r.sequences)), make(llama.States, len(r.sequences))
 	defer mids.Release()
 	defer activations.Release()
-	gram, err := r.pruned.UploadDoubles(make([]float64, slim.Width*slim.Width), slim.Width, slim.Width)
+	fit, err := newSums(r.pruned, slim.Width)
 	if err != nil {
 		return nil, err
 	}
-	cross, err := r.pruned.UploadDoubles(make([]float64, slim.Width*c.HiddenSize), slim.Width, c.HiddenSize)
-	if err != nil {
-		llama.Release(gram)
-		return nil, err
+	defer fit.release()
+	held := fit
+	if r.chooses(slim.Index) {
+		if held, err = newSums(r.pruned, slim.Width); err != nil {
+			return nil, err
+		}
+		defer held.release()
 	}
-	defer func() { llama.Release(gram, cross) }()
-	for i, tokens := range r.sequences {
+	for i := range r.sequences {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		out, err := r.densePass.Run(dense, r.denseStates[i])
-		if err != nil {
+		into := fit
+		if heldOut(i) {
+			into = held
+		}
+		if mids[i], activations[i], err = r.forward(dense, slim, i, into); err != nil {
 			return nil, err
 		}
-		r.denseStates.Replace(i, out[0])
-		results, err := r.slimPass.Run(slim, r.slimStates[i])
-		if err != nil {
-			return nil, err
-		}
-		mids[i], activations[i] = results[0], results[1]
-		next, err := r.gram.Exec(activations[i], mids[i], out[0], float32(len(tokens)), gram, cross)
-		if err != nil {
-			return nil, err
-		}
-		llama.Release(gram, cross)
-		gram, cross = next[0], next[1]
-		r.meter.add(len(tokens))
+		r.meter.add(len(r.sequences[i]))
 	}
-	refitted, err := r.refit(slim.Index, gram, cross, slim.Down())
+	if held != fit {
+		if err := r.chooseRidge(ctx, slim.Index, fit, held, slim.Down()); err != nil {
+			return nil, err
+		}
+	}
+	refitted, err := r.refit(slim.Index, r.chosen, fit, slim.Down())
 	if err != nil {
 		return nil, err
 	}
 	defer llama.Release(refitted)
+	return r.adopt(slim.Index, refitted, mids, activations)
+}
+
+// forward moves one sequence's dense stream through the layer, and the slim one up to its down projection; the layer's
+// least-squares sums go into s.
+func (r *reconstructor) forward(dense, slim *llama.Layer, i int, s *sums) (mid, activation *tensors.Tensor, err error) {
+	out, err := r.densePass.Run(dense, r.denseStates[i])
+	if err != nil {
+		return nil, nil, err
+	}
+	r.denseStates.Replace(i, out[0])
+	results, err := r.slimPass.Run(slim, r.slimStates[i])
+	if err != nil {
+		return nil, nil, err
+	}
+	mid, activation = results[0], results[1]
+	next, err := r.gram.Exec(activation, mid, out[0], float32(len(r.sequences[i])), s.gram, s.cross)
+	if err != nil {
+		return mid, activation, err
+	}
+	s.replace(next)
+	return mid, activation, nil
+}
+
+// adopt moves the slim stream on through the refitted projection, which it returns as float32[hidden*width].
+func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, mids, activations llama.States) (down []float32, err error) {
 	for i := range r.sequences {
 		results, err := r.apply.Exec(mids[i], activations[i], refitted)
 		if err != nil {
@@ -248,17 +269,17 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 	if err != nil {
 		return nil, err
 	}
-	width := len(r.plan.Kept[slim.Index])
 	if !allFinite(values) {
 		return nil, ErrNotFinite
 	}
-	return llama.TransposeValues(values[:width*c.HiddenSize], width, c.HiddenSize), nil
+	hidden, width := r.dense.Config().HiddenSize, len(r.plan.Kept[layer])
+	return llama.TransposeValues(values[:width*hidden], width, hidden), nil
 }
 
-// refit solves for the new down projection, float32[f, e] on the device.
-func (r *reconstructor) refit(layer int, gram, cross, old *tensors.Tensor) (*tensors.Tensor, error) {
-	ridge := r.opts.Ridge / float64(len(r.plan.Kept[layer]))
-	system, err := r.ridge.Exec(gram, cross, old, ridge)
+// refit solves for the new down projection, float32[f, e] on the device. The ridge is in terms of the mean of the Gram
+// matrix' diagonal.
+func (r *reconstructor) refit(layer int, ridge float64, s *sums, old *tensors.Tensor) (*tensors.Tensor, error) {
+	system, err := r.ridge.Exec(s.gram, s.cross, old, ridge/float64(len(r.plan.Kept[layer])))
 	if err != nil {
 		return nil, err
 	}
