@@ -3,6 +3,7 @@
 package prune_test
 
 import (
+	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -22,8 +23,9 @@ import (
 //	PRUNELLM_QUALITY_TEXT=wiki.txt go test ./prune -run TestQuality -v -timeout 2h
 //
 // The first 60 % of the text is for calibration (PRUNELLM_QUALITY_TOKENS of it, default 24,576), what follows is for
-// testing, in windows of 512 tokens (PRUNELLM_QUALITY_WINDOWS, default 32). PRUNELLM_QUALITY_ROWS picks rows:
-// criterion/stage/budget/ridge/ratio, ridge 0 for no reconstruction.
+// testing, in windows of 512 tokens (PRUNELLM_QUALITY_WINDOWS, default 32). PRUNELLM_QUALITY_CALIBRATION names a file that
+// "prunellm calibrate" wrote, to calibrate on instead. PRUNELLM_QUALITY_ROWS picks rows: criterion/stage/budget/ridge/ratio,
+// ridge 0 for no reconstruction and "held" to have held-out sequences choose it.
 func TestQuality(t *testing.T) {
 	path := os.Getenv("PRUNELLM_QUALITY_TEXT")
 	if path == "" {
@@ -70,6 +72,17 @@ func newQuality(t *testing.T, path string) *quality {
 		calibration: prune.Sequences(tokens[:cut], 512, number("PRUNELLM_QUALITY_TOKENS", 24576)),
 		test:        prune.Sequences(tokens[cut:], 512, 512*number("PRUNELLM_QUALITY_WINDOWS", 32)),
 		scores:      map[prune.Criterion]*prune.Scores{},
+	}
+	if path := os.Getenv("PRUNELLM_QUALITY_CALIBRATION"); path != "" {
+		value, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct{ Tokens [][]int32 }
+		if err := json.Unmarshal(value, &file); err != nil {
+			t.Fatal(err)
+		}
+		q.calibration = file.Tokens
 	}
 	q.dense = q.loss(t, q.weights)
 	return q
@@ -122,6 +135,10 @@ func (q *quality) measure(t *testing.T, row string) {
 		t.Fatalf("row %q, want criterion/stage/budget/ridge/ratio", row)
 	}
 	ridge, ridgeErr := strconv.ParseFloat(fields[3], 64)
+	refit := ridge > 0
+	if fields[3] == "held" {
+		ridge, ridgeErr, refit = 0, nil, true
+	}
 	ratio, ratioErr := strconv.ParseFloat(fields[4], 64)
 	if ridgeErr != nil || ratioErr != nil {
 		t.Fatalf("row %q: ridge and ratio must be numbers", row)
@@ -144,7 +161,7 @@ func (q *quality) measure(t *testing.T, row string) {
 	}
 	var down [][]float32
 	start := time.Now()
-	if ridge > 0 {
+	if refit {
 		down, err = prune.Reconstruct(t.Context(), testBackend(t), q.weights, plan, q.calibration,
 			prune.ReconstructOptions{Ridge: ridge}, nil)
 		if err != nil {

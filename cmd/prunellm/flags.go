@@ -33,6 +33,8 @@ type commandLine struct {
 	Inspect inspectCommand `cmd:"" help:"Show a GGUF file's provenance and widths, and check it."`
 	Version versionCommand `cmd:"" help:"Show the version and what it was built with."`
 	Worker  workerCommand  `cmd:"" hidden:"" help:"Run one computation for a parent process."`
+
+	Calibrate calibrateCommand `cmd:"" help:"Write the tokens that importance would be computed on: text that the model writes, or a file's."`
 }
 
 // modelFlags choose the dense model.

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/google/renameio/v2"
+
+	"prunellm/internal/variant"
+)
+
+// calibrateCommand writes the tokens that scores and refits would be computed on.
+type calibrateCommand struct {
+	modelFlags  `embed:""`
+	Output      string `help:"JSON file to write: members tokens and held_out, lists of token ids; 'score --tokens' reads it." short:"o" required:"" type:"path" placeholder:"FILE.json"`
+	recipeFlags `embed:""`
+}
+
+// Validate reports every fault at once.
+func (c *calibrateCommand) Validate() error { return c.recipeFlags.Validate() }
+
+// Run computes in this process: it is the command's only work.
+func (c *calibrateCommand) Run(env *environment) error {
+	model, err := openModel(env, c.Model)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	spec, err := c.spec(model.Config(), 0, "keep")
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "prunellm-")
+	if err != nil {
+		return fmt.Errorf("make scratch folder: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	view := newProgressView(env.stderr, env.log)
+	text, err := calibrationText(env.ctx, model, scratch, spec, variant.Clocked(view.show))
+	view.close()
+	if err != nil {
+		return err
+	}
+	value, err := variant.EncodeText(text)
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(c.Output, value, 0o644); err != nil {
+		return fmt.Errorf("write tokens: %w", err)
+	}
+	return nil
+}
