@@ -38,6 +38,9 @@ func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 	r.Criterion = prune.Criterion(f.Criterion)
 	r.Alpha, r.Temperature, r.SliverKeep = f.Alpha, f.Temperature, f.SliverKeep
 	r.Tokens, r.Seed = f.CalibrationTokens, f.Seed
+	if f.Quick {
+		r.Tokens = min(r.Tokens, quickTokens)
+	}
 	calibration := variant.Calibration{Length: sequenceLength}
 	if f.Calibration == "self" {
 		r.Calibration = "self"
