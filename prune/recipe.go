@@ -20,6 +20,9 @@ const (
 	// Fisher is the sum over tokens of the squared first-order change of the cross entropy when the neuron's activation
 	// is removed: a diagonal Fisher score. It needs no weight gradients and one stage only.
 	Fisher Criterion = "fisher"
+	// Taylor is the sum over tokens of the absolute first-order change of the cross entropy when the neuron's activation is
+	// removed: Fisher without the square, so that a few surprising tokens do not outvote all others. It costs the same.
+	Taylor Criterion = "taylor"
 	// FisherSDM is the Fisher score of the second stage's loss: the sliver-pruned student's distillation loss. It takes
 	// twice the work of Fisher and ranks a little worse (see docs/pruning.md).
 	FisherSDM Criterion = "fisher-sdm"
@@ -58,9 +61,9 @@ func (r Recipe) Validate() error {
 		}
 	}
 	switch r.Criterion {
-	case SDM, Fisher, FisherSDM, Magnitude:
+	case SDM, Fisher, Taylor, FisherSDM, Magnitude:
 	default:
-		fault(false, "criterion is %q, want sdm, fisher, fisher-sdm or magnitude", r.Criterion)
+		fault(false, "criterion is %q, want sdm, fisher, taylor, fisher-sdm or magnitude", r.Criterion)
 	}
 	fault(r.Alpha >= 0 && r.Alpha <= 1, "alpha is %g, want 0 to 1", r.Alpha)
 	fault(r.Temperature >= 0.01 && r.Temperature <= 100, "temperature is %g, want 0.01 to 100", r.Temperature)
@@ -85,8 +88,16 @@ func (r Recipe) Digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// perNeuron tells whether scores are of whole neurons and need no weight gradients.
-func (c Criterion) perNeuron() bool { return c == Fisher || c == FisherSDM }
+// stages is the number of passes over the calibration text, and of results that differ.
+func (c Criterion) stages() int {
+	switch c {
+	case Magnitude:
+		return 0
+	case Fisher, Taylor:
+		return 1
+	}
+	return 2
+}
 
 // sliverWidth is the number of neurons of a layer that the student keeps: floor(width * SliverKeep), at least one.
 func (r Recipe) sliverWidth(width int) int {

@@ -34,7 +34,7 @@ const MaxSequence = 4096
 type Scores struct {
 	Stage1 [][]float32 // on the dense model, with cross entropy
 	// Stage2 is taken on the sliver-pruned student with the distillation loss, 0 where the sliver removed the neuron.
-	// Criteria that have no second stage, fisher and magnitude, repeat the first.
+	// Criteria that have no second stage, fisher, taylor and magnitude, repeat the first.
 	Stage2 [][]float32
 	Loss1  []Loss // by sequence; none for magnitude
 	Loss2  []Loss // by sequence, of the criteria with a second stage
@@ -82,7 +82,7 @@ func (s *scorer) score(ctx context.Context, sequences [][]int32, progress func(P
 		scores.Loss1 = append(scores.Loss1, groups[i].losses...)
 	}
 	scores.Stage1 = s.scores()
-	if recipe.Criterion == Fisher {
+	if recipe.Criterion.stages() == 1 {
 		scores.Stage2 = scores.Stage1
 		return scores, nil
 	}
@@ -246,10 +246,14 @@ func (s *scorer) close() {
 
 // importance is the score of one sequence, float32[f].
 //
-// SDM: mean over e of |down*d_down + up*d_up + gate*d_gate|. Fisher: sum over t of (activation * d_activation)^2.
+// SDM: mean over e of |down*d_down + up*d_up + gate*d_gate|. Fisher: sum over t of (activation * d_activation)^2. Taylor:
+// sum over t of |activation * d_activation|.
 func importance(criterion Criterion, b *llama.Block, trace *llama.Trace, grads *llama.Gradients) *Node {
-	if criterion.perNeuron() {
+	switch criterion {
+	case Fisher, FisherSDM:
 		return ReduceSum(Square(Mul(trace.Activation, grads.Activation)), 0)
+	case Taylor:
+		return ReduceSum(Abs(Mul(trace.Activation, grads.Activation)), 0)
 	}
 	change := Add(Mul(b.Down, grads.Down), Add(Mul(b.Up, grads.Up), Mul(b.Gate, grads.Gate)))
 	return ReduceMean(Abs(change), -1)
@@ -407,8 +411,8 @@ func (s *scorer) runBackward(ctx context.Context, g *group, left *kept, gradient
 	})
 }
 
-// accumulate adds one sequence's importances to the layer's sums. Fisher scores are of the loss summed over tokens, so
-// that a token counts the same in a short sequence and in a long one.
+// accumulate adds one sequence's importances to the layer's sums. Scores of whole neurons are of the loss summed over
+// tokens, so that a token counts the same in a short sequence and in a long one.
 func (s *scorer) accumulate(layer int, scores *tensors.Tensor, length int) error {
 	defer llama.Release(scores)
 	values, err := llama.Download[float32](scores)
@@ -416,8 +420,11 @@ func (s *scorer) accumulate(layer int, scores *tensors.Tensor, length int) error
 		return err
 	}
 	scale := float64(importanceScale)
-	if s.recipe.Criterion.perNeuron() {
+	switch s.recipe.Criterion {
+	case Fisher, FisherSDM:
 		scale *= float64(length) * float64(length)
+	case Taylor:
+		scale *= float64(length)
 	}
 	for neuron := range s.sums[layer] {
 		value := float64(values[neuron])

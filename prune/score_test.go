@@ -75,15 +75,20 @@ func recipeFor(criterion prune.Criterion) prune.Recipe {
 
 // TestScoreIsTheGradientOfTheLoss checks a whole score, from the loss through all layers, against finite differences:
 // scaling a neuron's column of down by 1+h changes the loss by h * sum over tokens of activation * gradient, whose
-// square is the Fisher score of a sequence in which only one token has an activation gradient.
+// square is the Fisher score of a sequence in which only one token has an activation gradient, and whose absolute value
+// is the Taylor score.
 func TestScoreIsTheGradientOfTheLoss(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{Layers: 1}), goBackend(t)
 	// Two tokens: only the first has a target, and in a one-layer model only its own activations touch its logits.
 	sequences := [][]int32{{17, 42}}
-	scores, err := prune.Score(t.Context(), backend, model, sequences, recipeFor(prune.Fisher), nil)
-	if err != nil {
-		t.Fatal(err)
+	score := func(criterion prune.Criterion) []float32 {
+		scores, err := prune.Score(t.Context(), backend, model, sequences, recipeFor(criterion), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return scores.Stage1[0]
 	}
+	fisher, taylor := score(prune.Fisher), score(prune.Taylor)
 	loss := func(neuron int, factor float32) float64 {
 		scaled := changed{model, func(role models.Role, _ int, values []float32, shape []int) {
 			if role == models.FFNDown {
@@ -99,13 +104,16 @@ func TestScoreIsTheGradientOfTheLoss(t *testing.T) {
 		return losses[0]
 	}
 	const h = 0.05
-	for _, neuron := range rankTop(scores.Stage1[0], 5) {
+	for _, neuron := range rankTop(fisher, 5) {
 		slope := (loss(neuron, 1+h) - loss(neuron, 1-h)) / (2 * h)
-		// The score carries a factor of 100 and the loss is summed over the two tokens of the sequence.
-		want := 100 * 4 * slope * slope
-		got := float64(scores.Stage1[0][neuron])
-		if math.Abs(got-want) > 0.03*want { // float32 losses and a step of 5 %
-			t.Errorf("neuron %d: score %g, finite difference gives %g", neuron, got, want)
+		// The scores carry a factor of 100 and the loss is summed over the two tokens of the sequence.
+		for name, pair := range map[string][2]float64{
+			"fisher": {float64(fisher[neuron]), 100 * 4 * slope * slope},
+			"taylor": {float64(taylor[neuron]), 100 * 2 * math.Abs(slope)},
+		} {
+			if got, want := pair[0], pair[1]; math.Abs(got-want) > 0.03*want { // float32 losses and a step of 5 %
+				t.Errorf("neuron %d: %s score %g, finite difference gives %g", neuron, name, got, want)
+			}
 		}
 	}
 }
@@ -122,12 +130,12 @@ func TestDeadNeuron(t *testing.T) {
 			}
 		}
 	}}
-	for _, criterion := range []prune.Criterion{prune.SDM, prune.Fisher} {
+	for _, criterion := range []prune.Criterion{prune.SDM, prune.Fisher, prune.Taylor} {
 		scores, err := prune.Score(t.Context(), backend, model, tinySequences, recipeFor(criterion), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if criterion == prune.Fisher && scores.Stage1[1][dead] > 0 {
+		if criterion != prune.SDM && scores.Stage1[1][dead] > 0 {
 			t.Errorf("%s: a neuron whose down column is zero scores %g in stage 1", criterion, scores.Stage1[1][dead])
 		}
 		if scores.Stage2[1][dead] != 0 {

@@ -46,7 +46,7 @@ type modelFlags struct {
 
 // recipeFlags decide the scores, and what is done with them.
 type recipeFlags struct {
-	Criterion         string  `help:"Importance of a neuron: ${enum} (sdm is the published method; fisher is better and quicker; only those with sdm in their name use alpha, temperature and sliver)." enum:"sdm,fisher,fisher-sdm,magnitude" default:"fisher"`
+	Criterion         string  `help:"Importance of a neuron: ${enum} (sdm is the published method; fisher is better and quicker; only those with sdm in their name use alpha, temperature and sliver)." enum:"sdm,fisher,taylor,fisher-sdm,magnitude" default:"fisher"`
 	Alpha             float64 `help:"Share of the distillation loss against cross entropy, 0 to 1." default:"0.4"`
 	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss." default:"0.2"`
 	SliverKeep        float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1." default:"0.975"`

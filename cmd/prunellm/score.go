@@ -15,7 +15,7 @@ import (
 type scoreCommand struct {
 	modelFlags  `embed:""`
 	Tokens      string  `help:"JSON file whose member \"tokens\" holds sequences of token ids." required:"" type:"path" placeholder:"FILE.json"`
-	Criterion   string  `help:"Importance of a neuron: ${enum}." enum:"sdm,fisher,fisher-sdm,magnitude" default:"sdm"`
+	Criterion   string  `help:"Importance of a neuron: ${enum}." enum:"sdm,fisher,taylor,fisher-sdm,magnitude" default:"sdm"`
 	Alpha       float64 `help:"Share of the distillation loss against cross entropy, 0 to 1." default:"0.4"`
 	Temperature float64 `help:"Temperature of the dense model's distribution in the distillation loss." default:"0.2"`
 	SliverKeep  float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1." default:"0.975"`
