@@ -22,7 +22,7 @@ const (
 )
 
 // ridgeSteps are the candidates as multiples of DefaultRidge, from the strongest; of equals the stronger wins.
-var ridgeSteps = [...]float64{10, 3, 1, 0.3, 0.1}
+var ridgeSteps = [...]float64{30, 10, 3, 1, 0.3}
 
 // DefaultRidge is the ridge for a number of calibration tokens, where too few sequences are there to choose one by. What
 // it guards against, fitting the noise of few tokens, falls with their number.

@@ -1,0 +1,62 @@
+package prune_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"prunellm/internal/tinymodel"
+	"prunellm/models"
+	"prunellm/models/llama"
+	"prunellm/prune"
+)
+
+// randomSequences are n sequences of noise tokens.
+func randomSequences(seed uint64, n, length int) [][]int32 {
+	random := rand.New(rand.NewPCG(seed, 3))
+	sequences := make([][]int32, n)
+	for i := range sequences {
+		for range length {
+			sequences[i] = append(sequences[i], 3+random.Int32N(200))
+		}
+	}
+	return sequences
+}
+
+// Fewer calibration tokens than neurons let a weak ridge fit their noise; held-out sequences notice and choose one that
+// serves unseen text better.
+func TestHeldOutSequencesChooseTheRidge(t *testing.T) {
+	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	calibration, unseen := randomSequences(1, 8, 8), randomSequences(2, 2, 24)
+	plan := halfPlan(t, model.Config())
+	distance := func(options prune.ReconstructOptions) (sum float64) {
+		down, err := prune.Reconstruct(t.Context(), backend, model, plan, calibration, options, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pruned, err := prune.Pruned(model, plan, down)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits := func(weights models.Weights, tokens []int32) [][]float32 {
+			all, err := llama.Logits(t.Context(), backend, weights, tokens)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return all
+		}
+		for _, tokens := range unseen {
+			want, got := logits(model, tokens), logits(pruned, tokens)
+			for i := range want {
+				for j := range want[i] {
+					d := float64(want[i][j] - got[i][j])
+					sum += d * d
+				}
+			}
+		}
+		return sum
+	}
+	weak, chosen := distance(prune.ReconstructOptions{Ridge: 1e-4}), distance(prune.ReconstructOptions{})
+	if !(chosen < 0.9*weak) {
+		t.Errorf("squared distance of the logits on unseen text is %g with the chosen ridge and %g with a weak one, want less than 0.9 of it", chosen, weak)
+	}
+}
