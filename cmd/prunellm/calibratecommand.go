@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/google/renameio/v2"
 
@@ -21,7 +22,7 @@ func (c *calibrateCommand) Validate() error { return c.recipeFlags.Validate() }
 
 // Run computes in this process: it is the command's only work.
 func (c *calibrateCommand) Run(env *environment) error {
-	model, err := openModel(env, c.Model)
+	model, err := c.open(env, filepath.Join(env.home, "cache"))
 	if err != nil {
 		return err
 	}
