@@ -46,17 +46,9 @@ type environment struct {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var cli commandLine
 	exited := -1
-	parser, err := kong.New(&cli,
-		kong.Name("prunellm"),
-		kong.Description("Serves pruned variants of a language model behind an OpenAI-compatible API, and makes them itself."),
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
-		kong.DefaultEnvars("PRUNELLM"),
-		kong.ValueFormatter(withDefault),
-		kong.Configuration(yamlBelowEnvironment),
+	parser, err := newParser(&cli, defaultHome(os.Getenv),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(status int) { exited = status; panic(exit{}) }),
-		kong.Vars{"home": defaultHome(os.Getenv)},
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "prunellm:", err)
@@ -81,6 +73,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return report(err, stderr)
 	}
 	return 0
+}
+
+// newParser knows all commands and flags; home is where setup put things.
+func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(cli, append([]kong.Option{
+		kong.Name("prunellm"),
+		kong.Description("Serves pruned variants of a language model behind an OpenAI-compatible API, and makes them itself."),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
+		kong.DefaultEnvars("PRUNELLM"),
+		kong.ValueFormatter(withDefault),
+		kong.Configuration(yamlBelowEnvironment),
+		kong.Vars{"home": home},
+	}, options...)...)
 }
 
 // withDefault adds a flag's default to its help where the placeholder hides it.

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+var update = flag.Bool("update", false, "write docs/flags.md anew")
+
+// flagsDocument lists every command with its flags, as kong knows them.
+func flagsDocument(t *testing.T) string {
+	t.Helper()
+	var cli commandLine
+	parser, err := newParser(&cli, "~/.cache/prunellm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("# Commands and flags\n\nWritten by `go test ./cmd/prunellm -run FlagsDocument -update`; a test fails when it is stale.\n\n" +
+		"Every flag can also be given by the variable named beside it, or as a key of the YAML file that `--config` names. The\n" +
+		"command line wins over the variable, the variable over the file.\n\n## All commands\n\n")
+	table(&b, parser.Model.Flags, parser.Model.Node)
+	for _, node := range parser.Model.Children {
+		if node.Hidden {
+			continue
+		}
+		fmt.Fprintf(&b, "\n## prunellm %s\n\n%s\n\n", strings.TrimSpace(node.Summary()), node.Help)
+		for _, argument := range node.Positional {
+			fmt.Fprintf(&b, "`%s`: %s\n\n", argument.Name, argument.Help)
+		}
+		if len(node.Flags) > 0 {
+			table(&b, node.Flags, node)
+		}
+	}
+	return b.String()
+}
+
+func table(b *strings.Builder, flags []*kong.Flag, node *kong.Node) {
+	b.WriteString("| flag | default | variable | |\n|---|---|---|---|\n")
+	for _, f := range flags {
+		if f.Hidden || f.Name == "help" {
+			continue
+		}
+		name := "--" + f.Name
+		if f.Tag.Negatable != "" {
+			name = "--[no-]" + f.Name
+		}
+		if f.Short != 0 {
+			name = fmt.Sprintf("-%c, %s", f.Short, name)
+		}
+		standard := ""
+		switch {
+		case f.HasDefault:
+			standard = "`" + f.Default + "`"
+		case f.Required:
+			standard = "required"
+		}
+		escape := strings.NewReplacer("|", `\|`, "<", "&lt;").Replace
+		fmt.Fprintf(b, "| `%s` | %s | `%s` | %s |\n", name, standard, strings.Join(f.Envs, " "), escape(f.Help))
+	}
+}
+
+func TestFlagsDocument(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "flags.md")
+	want := flagsDocument(t)
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a document
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(got, []byte(want)) {
+		t.Errorf("docs/flags.md is stale (%v): run go test ./cmd/prunellm -run FlagsDocument -update", err)
+	}
+}
+
+// documents are all pages of the repository that people read.
+func documents(t *testing.T) []string {
+	t.Helper()
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	if err != nil || len(pages) < 4 {
+		t.Fatalf("pages = %v, %v", pages, err)
+	}
+	return append(pages, filepath.Join("..", "..", "README.md"))
+}
+
+// invocation finds prunellm at the beginning of a command line, or behind a variable's setting or a shell's operator.
+var invocation = regexp.MustCompile(`(?:^|[;&|(] ?|exec |[A-Z_]+=\S* )(?:bin/)?prunellm((?: .*)?)$`)
+
+// Every command line of a code block names commands and flags that exist.
+func TestDocumentedCommandsParse(t *testing.T) {
+	found := 0
+	for _, page := range documents(t) {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for number, line := range codeLines(string(data)) {
+			match := invocation.FindStringSubmatch(line)
+			if match == nil || strings.ContainsAny(match[1], "`<[{…") || strings.Contains(match[1], "...") {
+				continue // no command, or one with a placeholder
+			}
+			found++
+			if err := parseLine(match[1]); err != nil {
+				t.Errorf("%s:%d: %s: %v", filepath.Base(page), number, line, err)
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d commands found, want the documents to hold some", found)
+	}
+}
+
+// codeLines are the lines of fenced and indented code by their number, continued ones joined.
+func codeLines(text string) map[int]string {
+	lines, fenced, joined, begin := map[int]string{}, false, "", 0
+	for i, line := range strings.Split(text, "\n") {
+		if strings.HasPrefix(line, "```") {
+			fenced = !fenced
+			continue
+		}
+		if !fenced && !strings.HasPrefix(line, "    ") {
+			continue
+		}
+		if joined == "" {
+			begin = i + 1
+		}
+		joined += strings.TrimSpace(line)
+		if rest, ok := strings.CutSuffix(joined, `\`); ok {
+			joined = rest
+			continue
+		}
+		lines[begin], joined = joined, ""
+	}
+	return lines
+}
+
+// parseLine parses what follows "prunellm" on a line, up to a comment or a shell's operator.
+func parseLine(rest string) error {
+	for _, end := range []string{" #", " >", " 2>", " |", " &", ";", ")"} {
+		rest, _, _ = strings.Cut(rest, end)
+	}
+	args := strings.Fields(rest)
+	for i := range args {
+		args[i] = strings.Trim(args[i], `"'`)
+	}
+	var cli commandLine
+	left := -1
+	parser, err := newParser(&cli, "home", kong.Writers(io.Discard, io.Discard), kong.Exit(func(status int) { left = status; panic(exit{}) }))
+	if err != nil {
+		return err
+	}
+	_, err = parse(parser, args)
+	if left == 0 {
+		return nil // it only asked for help
+	}
+	return err
+}

@@ -1,0 +1,147 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"prunellm/internal/tinymodel"
+)
+
+// runPages are the pages whose shell blocks are run. The first word after "sh" says how:
+//
+//	```sh                 runs to its end with status 0
+//	```sh server          runs beside the blocks after it, which begin when it answers
+//	```sh skip: REASON    does not run
+//
+// Other pages' commands are parsed by the tests of cmd/prunellm.
+var runPages = []string{"README.md", "docs/quickstart.md", "docs/choosing-a-ratio.md", "docs/troubleshooting.md", "docs/how-it-works.md"}
+
+// documentLimit bounds one block.
+const documentLimit = 5 * time.Minute
+
+// shellBlock is a block of a page.
+type shellBlock struct {
+	line   int
+	how    string
+	script string
+}
+
+func shellBlocks(text string) (blocks []shellBlock) {
+	var open *shellBlock
+	for i, line := range strings.Split(text, "\n") {
+		switch {
+		case open != nil && line == "```":
+			blocks = append(blocks, *open)
+			open = nil
+		case open != nil:
+			open.script += line + "\n"
+		case line == "```sh" || strings.HasPrefix(line, "```sh "):
+			open = &shellBlock{line: i + 1, how: strings.TrimSpace(strings.TrimPrefix(line, "```sh"))}
+		}
+	}
+	return blocks
+}
+
+// The commands of the pages work as they stand there, with a tiny model in the default one's place and a port of the
+// test's in place of 8080.
+func TestDocumentedCommands(t *testing.T) {
+	for _, page := range runPages {
+		data, err := os.ReadFile(filepath.Join("..", "..", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := shellBlocks(string(data))
+		t.Run(filepath.Base(page), func(t *testing.T) { runBlocks(t, blocks) })
+	}
+}
+
+func runBlocks(t *testing.T, blocks []shellBlock) {
+	dir, home, addr := t.TempDir(), t.TempDir(), freeAddr(t)
+	documentHome(t, dir, home)
+	for _, block := range blocks {
+		if reason, ok := strings.CutPrefix(block.how, "skip:"); ok {
+			if len(strings.TrimSpace(reason)) < 10 {
+				t.Errorf("line %d: a block that is not run needs a reason", block.line)
+			}
+			continue
+		}
+		cmd := exec.Command("bash", "-euo", "pipefail", "-c", strings.ReplaceAll(block.script, "127.0.0.1:8080", addr))
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "PRUNELLM_HOME="+home, "PRUNELLM_ADDR="+addr, "PRUNELLM_CALIBRATION_TOKENS=1024",
+			"PRUNELLM_ROUNDS=1", "PRUNELLM_REQUESTS=2", "PRUNELLM_PROMPT_WORDS=20", "PRUNELLM_ANSWER_TOKENS=8", "PRUNELLM_CTX=1024")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		switch block.how {
+		case "server":
+			watch(t, groupKilled(t, cmd), addr).waitReady(coldLimit)
+		case "":
+			runBlock(t, cmd, block)
+		default:
+			t.Errorf("line %d: a block is %q, want sh, sh server or sh skip: REASON", block.line, block.how)
+		}
+	}
+}
+
+// groupKilled ends all processes of a command with the test.
+func groupKilled(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
+	t.Cleanup(func() {
+		if cmd.Process != nil {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
+	})
+	return cmd
+}
+
+func runBlock(t *testing.T, cmd *exec.Cmd, block shellBlock) {
+	t.Helper()
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := groupKilled(t, cmd).Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1) // the one end of the command, whether or not it is waited for
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("line %d: %v\n%s%s", block.line, err, block.script, output.String())
+		}
+	case <-time.After(documentLimit):
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-done
+		t.Errorf("line %d: still running after %v\n%s%s", block.line, documentLimit, block.script, output.String())
+	}
+}
+
+// documentHome lays out what the pages take for granted: the binary, a default model, the plugin, a text.
+func documentHome(t *testing.T, dir, home string) {
+	t.Helper()
+	real := os.Getenv("PRUNELLM_HOME")
+	need(t, filepath.Join(real, "pjrt"), "make setup")
+	for _, folder := range []string{filepath.Join(dir, "bin"), filepath.Join(home, "models")} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{filepath.Join(dir, "bin", "prunellm"): program(t), filepath.Join(home, "pjrt"): filepath.Join(real, "pjrt")} {
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	model := filepath.Join(home, "models", filepath.Base(defaultModel(t)))
+	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{512, 512}, Context: 4096}); err != nil {
+		t.Fatal(err)
+	}
+	prose := strings.Repeat("The river runs past the old mill, and in spring its water turns the wheel again. ", 200)
+	if err := os.WriteFile(filepath.Join(dir, "my-text.txt"), []byte(prose), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "tokens.json"), []byte(`{"tokens": [[1,2,3,4,5,6,7,8],[8,7,6,5,4,3,2,1]]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
