@@ -128,12 +128,12 @@ async function attempt(request, { signal, onStart, onText }) {
     body: JSON.stringify({ ...request, stream: true, stream_options: { include_usage: true } }),
     signal,
   });
-  const result = { variant: response.headers.get("X-Prunellm-Variant") ?? request.model, finish: "", tokens: 0, seconds: 0, firstToken: 0, perSecond: 0 };
-  onStart(result.variant);
+  const result = { variant: "", finish: "", tokens: 0, seconds: 0, firstToken: 0, perSecond: 0 };
   let first = 0;
   let last = 0;
-  for await (const event of events(response.body)) {
-    if (event.error) throw new ServerError(500, event.error.code ?? "", event.error.message ?? "The answer broke off.", 0);
+  for await (const event of events(response.body)) { // there are none while the variant is made
+    if (event.error) throw broken(event.error);
+    if (!result.variant) onStart((result.variant = event.model));
     if (event.usage) result.tokens = event.usage.completion_tokens;
     const choice = event.choices?.[0];
     if (choice?.finish_reason) result.finish = choice.finish_reason;
@@ -147,6 +147,12 @@ async function attempt(request, { signal, onStart, onText }) {
   if (first) result.firstToken = (first - sent) / 1000;
   if (result.tokens > 8 && last > first) result.perSecond = (1000 * (result.tokens - 1)) / (last - first);
   return result;
+}
+
+/** broken is the error that ends a stream: its status was sent before it was known. */
+function broken({ code, message }) {
+  const status = { model_not_ready: 503, queue_full: 429 }[code] ?? 500;
+  return new ServerError(status, code ?? "", message ?? "The answer broke off.", 2);
 }
 
 /** events reads the server-sent events of a body: the JSON of each data line. */
