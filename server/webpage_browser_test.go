@@ -235,6 +235,13 @@ func (c *changing) Status() Status {
 	return Status{Progress: "scoring: 40 %"}
 }
 
+// making is an Admin whose only variant is being made.
+type making struct{ fakeAdmin }
+
+func (*making) Variants() []openapi.AdminVariant {
+	return []openapi.AdminVariant{{ID: "tiny@0.2", Object: "variant", Ratio: 0.2, State: openapi.StateMaking, Progress: "scoring: 40 %"}}
+}
+
 // A variant that is being made, and one that cannot be: the answer says so, and a busy server is asked again.
 func TestPageWaitsForVariant(t *testing.T) {
 	models := newFake()
@@ -251,9 +258,12 @@ func TestPageWaitsForVariant(t *testing.T) {
 			return ctx.Err()
 		}
 	}
-	page, _ := browse(t, models)
+	page, _ := browse(t, models, func(o *Options) { o.Admin = &making{} })
 	ask(page, "Hello")
 	page.WaitFor("the reason", `document.querySelector(".meta")?.innerText.includes("too many variants")`)
+	page.WaitFor("the progress", `document.querySelector(".meta")?.innerText.includes("Making tiny@0.2: scoring: 40 %")`)
+	page.CheckAccessibility("waiting for a variant")
+	page.Screenshot("making")
 	close(gate)
 	page.WaitFor("an answer", answered)
 	// To the far end of the slider with the keyboard: the server says that this is too much.
@@ -264,7 +274,7 @@ func TestPageWaitsForVariant(t *testing.T) {
 		t.Errorf("the message box holds %q, want the message that was not answered", got)
 	}
 	for _, complaint := range page.Complaints() {
-		if !strings.Contains(complaint, "503") && !strings.Contains(complaint, "400") && !strings.Contains(complaint, "/admin/variants") {
+		if !strings.Contains(complaint, "503") && !strings.Contains(complaint, "400") {
 			t.Error(complaint)
 		}
 	}
@@ -407,11 +417,11 @@ func TestPageByKeyboard(t *testing.T) {
 	page, _ := browse(t, measured{newFake()})
 	page.WaitFor("the model's name", `document.querySelector("#model").textContent === "tiny"`)
 	var order []string
-	for range 10 {
+	for range 11 {
 		page.Press(kb.Tab)
 		order = append(order, browsertest.Eval[string](page, `document.activeElement.id || document.activeElement.className`))
 	}
-	want := []string{"skip", "tab-chat", "key-button", "theme-button", "log", "chat-ratio-input", "prompt", "send", "new-chat", "card"}
+	want := []string{"skip", "tab-chat", "quiet", "key-button", "theme-button", "log", "chat-ratio-input", "prompt", "send", "new-chat", "card"}
 	if strings.Join(order, " ") != strings.Join(want, " ") {
 		t.Errorf("the tab key leads to %v, want %v", order, want)
 	}
@@ -449,4 +459,14 @@ func TestPagePolicyHolds(t *testing.T) {
 	if got := s.do(http.MethodGet, "/", ""); got.header.Get("Content-Security-Policy") == "" {
 		t.Error("the page has no policy")
 	}
+}
+
+// The contract's page works offline, under its own policy.
+func TestContractInBrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a browser")
+	}
+	s := serve(t, newFake())
+	page := browsertest.Open(t, s.url, "/docs", 1280, 800)
+	page.WaitFor("the operations", `document.querySelectorAll(".opblock").length > 10`)
 }
