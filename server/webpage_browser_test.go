@@ -39,7 +39,7 @@ const answered = `document.querySelector(".turn.assistant:last-child")?.getAttri
 func TestPageChats(t *testing.T) {
 	models := newFake()
 	models.answer = func(infer.Request) string { return "A **bold** answer:\n\n- one\n- two\n\n```go\nx := 1\n```\n" }
-	page, s := browse(t, models)
+	page, _ := browse(t, models)
 	ask(page, "Hello")
 	page.WaitFor("an answer", answered)
 	if got := page.Text(".turn.assistant strong"); got != "bold" {
@@ -63,7 +63,12 @@ func TestPageChats(t *testing.T) {
 	if prompt < first+40 {
 		t.Errorf("second prompt has %d tokens after %d, want the first turn in it", prompt, first)
 	}
-	_ = s
+	page.Click("#new-chat")
+	ask(page, "Hello")
+	page.WaitFor("an answer in a new chat", `document.querySelectorAll(".turn").length === 2 && `+answered)
+	if got := len(models.last().Prompt); got != first {
+		t.Errorf("the first prompt of a new chat has %d tokens, want %d: nothing of the old one", got, first)
+	}
 }
 
 // The stop button and Escape end an answer, on the server too; what had come stays.

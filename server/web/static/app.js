@@ -21,6 +21,7 @@ function startTabs() {
     document.body.dataset.view = panel(tab).id;
     if (focus !== null) history.replaceState(null, "", `#${panel(tab).id}`);
     if (focus) tab.focus();
+    if (focus !== null && models.base) models.load().catch(() => {}); // what is shown there should be what is so now
   };
   tabs.forEach((tab, i) => {
     tab.addEventListener("click", () => choose(tab, false));

@@ -41,6 +41,7 @@ export function startConversation(models, needKey) {
     byId("welcome")?.remove();
     prompt.value = "";
     const { system, sampling } = settings();
+    const turns = messages; // those of this chat, also when a new one begins meanwhile
     const question = { role: "user", content: text };
     const questionNode = element("article", { class: "turn user" }, element("h3", { class: "visually-hidden" }, "You"), element("p", {}, text));
     const answer = new Answer(models.name(slider.value));
@@ -50,12 +51,12 @@ export function startConversation(models, needKey) {
     setRunning(controller);
     const request = {
       model: models.name(slider.value),
-      messages: [...(system ? [{ role: "system", content: system }] : []), ...messages, question],
+      messages: [...(system ? [{ role: "system", content: system }] : []), ...turns, question],
       ...sampling,
     };
     const result = await answer.ask(request, controller.signal, () => toEnd(false));
     if (running === controller) setRunning(null);
-    if (answer.text) messages.push(question, { role: "assistant", content: answer.text });
+    if (answer.text) turns.push(question, { role: "assistant", content: answer.text });
     else if (answer.failure && !prompt.value.trim()) prompt.value = text;
     if (answer.failure) needKey(answer.failure);
     if (result) {

@@ -15,6 +15,8 @@ export const formatRatio = (ratio) => String(Number(Number(ratio).toFixed(4)));
 const largestGuess = 0.6; // until the server says how far its model can be pruned
 
 export class Models extends EventTarget {
+  #followed = new Set();
+
   constructor() {
     super();
     this.base = "";
@@ -79,24 +81,24 @@ export class Models extends EventTarget {
     return speeds.length ? speeds[speeds.length >> 1] : null;
   }
 
-  /** follow fetches a variant's card until its quality has been measured, ever more rarely; at most one at a time. */
+  /** follow fetches a variant's card until its quality has been measured, ever more rarely. */
   async follow(variant) {
-    if (this.following === variant) return;
-    this.following = variant;
+    if (this.#followed.has(variant)) return;
+    this.#followed.add(variant);
     try {
-      for (let wait = 1000; this.following === variant && wait < 60_000; wait *= 1.5) {
+      for (let wait = 1000; wait < 60_000; wait *= 1.5) {
         const entry = await getModel(variant);
         if (entry?.prunellm) {
           this.#take(entry);
           this.#changed();
-          if (entry.prunellm.ratio === 0 || entry.prunellm.top1_agreement !== undefined) return;
+          if (entry.prunellm.top1_agreement !== undefined) return;
         }
         await pause(wait);
       }
     } catch {
       // the card is an extra: the answer that it stands beside tells of any trouble
     } finally {
-      if (this.following === variant) this.following = null;
+      this.#followed.delete(variant);
     }
   }
 }
