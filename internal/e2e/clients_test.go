@@ -1,0 +1,132 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// clientLimit bounds the cases of one client.
+const clientLimit = 10 * time.Minute
+
+// langchainLacks are cases that langchain-openai has no calls for; see langchain_cases.py.
+var langchainLacks = []string{"models.list", "models.retrieve", "chat.developer", "completions.echo", "embeddings.base64"}
+
+// The official clients run the same list of cases against the binary with the real model.
+func TestOfficialClients(t *testing.T) {
+	home := clientsHome(t)
+	want := cases(t)
+	keys := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(keys, []byte("k-go\nk-python\nk-node\nk-langchain\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--ratio", "0", "--ctx", "2048", "--cache-dir", t.TempDir(), "--api-key-file", keys}
+	open := start(t, args...)
+	limited := start(t, append(args, "--rate-limit", "1")...)
+	open.waitReady(warmLimit)
+	limited.waitReady(warmLimit)
+	at := clientEnv{base: open.base + "/v1", limited: limited.base + "/v1"}
+	python := filepath.Join(home, "python", "bin", "python")
+	t.Run("clients", func(t *testing.T) { // its end waits for all of them
+		t.Run("openai-go", func(t *testing.T) {
+			t.Parallel()
+			runGoCases(t, at, want)
+		})
+		t.Run("openai-python", func(t *testing.T) {
+			t.Parallel()
+			at.run(t, want, nil, "k-python", python, "clients/cases.py")
+		})
+		t.Run("openai-node", func(t *testing.T) {
+			t.Parallel()
+			at.run(t, want, nil, "k-node", nodeProgram(home), "clients/cases.cjs", "NODE_PATH="+filepath.Join(home, "node", "node_modules"))
+		})
+		t.Run("langchain-openai", func(t *testing.T) {
+			t.Parallel()
+			at.run(t, want, langchainLacks, "k-langchain", python, "clients/langchain_cases.py")
+		})
+	})
+	open.stop()
+	limited.stop()
+}
+
+// clientsHome is where scripts/setup --tests puts the clients.
+func clientsHome(t *testing.T) string {
+	t.Helper()
+	home := os.Getenv("PRUNELLM_HOME")
+	if home == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		home = filepath.Join(cache, "prunellm")
+	}
+	home = filepath.Join(home, "clients")
+	need(t, filepath.Join(home, "ready"), "make setup-tests")
+	return home
+}
+
+// nodeProgram is the system's Node, or the one that setup fetched where there is none.
+func nodeProgram(home string) string {
+	if path, err := exec.LookPath("node"); err == nil {
+		return path
+	}
+	return filepath.Join(home, "python", "bin", "node")
+}
+
+// cases are the names in cases.txt.
+func cases(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("clients/cases.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			names = append(names, line)
+		}
+	}
+	return names
+}
+
+// clientEnv is where the servers are.
+type clientEnv struct{ base, limited string }
+
+// run runs a client's cases, which prints a line for each, and checks that they are those wanted.
+func (at clientEnv) run(t *testing.T, want, mayLack []string, key, program, script string, env ...string) {
+	ctx, cancel := context.WithTimeout(t.Context(), clientLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, script)
+	cmd.Env = append(append(os.Environ(), "BASE_URL="+at.base, "LIMITED_URL="+at.limited, "API_KEY="+key), env...)
+	out, err := cmd.Output()
+	var passed []string
+	lines := bufio.NewScanner(strings.NewReader(string(out)))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		kind, rest, _ := strings.Cut(lines.Text(), " ")
+		name, reason, _ := strings.Cut(rest, " ")
+		switch kind {
+		case "ok":
+			passed = append(passed, name)
+		case "skip":
+			if !slices.Contains(mayLack, name) {
+				t.Errorf("case %s is skipped: %s", name, reason)
+			}
+			passed = append(passed, name)
+		case "FAIL":
+			t.Errorf("case %s: %s", name, reason)
+		}
+	}
+	if err != nil {
+		t.Errorf("%s: %v", script, err)
+	}
+	if slices.Sort(passed); !t.Failed() && !slices.Equal(passed, slices.Sorted(slices.Values(want))) {
+		t.Errorf("cases %q, want %q", passed, want)
+	}
+}
