@@ -80,16 +80,30 @@ func (r runningModel) VocabSize() int { return r.model.VocabSize() }
 // ContextSize implements catalog.Engine.
 func (r runningModel) ContextSize() int { return r.model.ContextSize() }
 
+// options are those of a model's context.
+func (f *engineFlags) options() llamacpp.Options {
+	return llamacpp.Options{
+		ContextSize: f.Ctx, Sequences: f.Parallel, BatchSize: f.BatchSize, Threads: f.Threads, BatchThreads: f.ThreadsBatch,
+	}
+}
+
+// memory is how many bytes a loaded variant takes; its file's size where that cannot be told.
+func (f *engineFlags) memory(built variant.Built) int64 {
+	need, err := llamacpp.Need(built.Path, f.options())
+	if err != nil {
+		return built.Bytes
+	}
+	return need
+}
+
 // load opens a variant's file. A GPU that lacks the memory is tried no further: the CPU serves, and the log says so once.
 func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.Logger) (catalog.Engine, error) {
 	layers, err := f.gpuLayers()
 	if err != nil {
 		return nil, err
 	}
-	options := llamacpp.Options{
-		ContextSize: f.Ctx, Sequences: f.Parallel, BatchSize: f.BatchSize,
-		Threads: f.Threads, BatchThreads: f.ThreadsBatch, GPULayers: layers, Log: log,
-	}
+	options := f.options()
+	options.GPULayers, options.Log = layers, log
 	model, err := llamacpp.Open(ctx, built.Path, options)
 	var memory *llamacpp.MemoryError
 	if err != nil && layers != 0 && !errors.As(err, &memory) && ctx.Err() == nil {

@@ -30,8 +30,11 @@ type serveCommand struct {
 	modelFlags   `embed:""`
 	Ratio        float64 `help:"Share of all parameters to remove, from 0 up to but not including 1." default:"0.2" placeholder:"R"`
 	FileType     string  `help:"Type of the matrices of variants that are made: q8_0, q4_0, f16 and others, or 'keep'; ratio 0 is served as the file is unless this is given. Default: q8_0." placeholder:"TYPE"`
-	WhilePruning string  `help:"Until the variant is there, 'wait' answers 503 with Retry-After and 'dense' lets the dense model answer." enum:"wait,dense" default:"wait"`
+	WhilePruning string  `help:"Until the variant is there, 'dense' lets the dense model answer requests that name no ratio, and 'wait' answers 503 with Retry-After." enum:"dense,wait" default:"dense"`
 	MaxVariants  int     `help:"Variants that are kept loaded; the one unused for longest makes room." default:"3" placeholder:"N"`
+	MaxMade      int     `help:"Variants beside the dense model and that of --ratio which requests may have made or loaded in all; 0: any number." default:"32" placeholder:"N"`
+	MemoryBudget int     `help:"MiB that loaded variants may take together, with their contexts; 0: what the machine has." default:"0" placeholder:"MIB"`
+	IdleTimeout  int     `help:"Minutes after which an unused variant is unloaded, that of --ratio aside; 0: never." default:"30" placeholder:"MINUTES"`
 	StopTimeout  int     `help:"Seconds that running requests get to finish when the server stops." default:"20" placeholder:"SECONDS"`
 	frontFlags   `embed:""`
 	engineFlags  `embed:""`
@@ -53,6 +56,14 @@ func (c *serveCommand) Validate() error {
 	}
 	if c.MaxVariants < 1 || c.MaxVariants > 64 {
 		faults = append(faults, fmt.Errorf("--max-variants is %d, want 1 to 64", c.MaxVariants))
+	}
+	for _, field := range []struct {
+		name       string
+		value, max int
+	}{{"max-made", c.MaxMade, 1 << 16}, {"memory-budget", c.MemoryBudget, 1 << 30}, {"idle-timeout", c.IdleTimeout, 1 << 20}} {
+		if field.value < 0 || field.value > field.max {
+			faults = append(faults, fmt.Errorf("--%s is %d, want 0 to %d", field.name, field.value, field.max))
+		}
 	}
 	if c.StopTimeout < 0 || c.StopTimeout > 3600 {
 		faults = append(faults, fmt.Errorf("--stop-timeout is %d, want 0 to 3600", c.StopTimeout))
@@ -132,6 +143,8 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 	variants := catalog.New(catalog.Options{
 		Name: model.ServedName(), Startup: c.Ratio, Largest: variant.LargestRatio(model.Config(), spec.Budget),
 		ServeDense: c.WhilePruning == "dense", MaxLoaded: c.MaxVariants, MaxWaiting: maxWaitingVariants, Log: env.log, Progress: view.show,
+		MaxMade: c.MaxMade, MemoryBudget: int64(c.MemoryBudget) << 20, IdleTimeout: time.Duration(c.IdleTimeout) * time.Minute,
+		Memory: c.memory,
 		Build: func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
 			built, err := builder.Build(ctx, c.wanted(spec, ratio), progress)
 			var tooMuch *prune.RatioError

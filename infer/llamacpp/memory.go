@@ -23,9 +23,38 @@ func (e *MemoryError) Error() string {
 		(e.Model+e.Cache+e.Compute)/mib, e.Model/mib, e.Sequences, e.ContextSize, e.Cache/mib, e.Compute/mib, e.Available/mib)
 }
 
+// OutOfMemory tells callers that do not know this type what the error means.
+func (e *MemoryError) OutOfMemory() bool { return true }
+
+// Need is how many bytes a model and its context take, as Open computes it: the file, the cache, the working memory.
+func Need(path string, opts Options) (int64, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return 0, err
+	}
+	s, err := readShape(path)
+	if err != nil {
+		return 0, fmt.Errorf("size of model %q: %w", path, err)
+	}
+	if opts.ContextSize == 0 {
+		opts.ContextSize = min(s.trained, defaultContext)
+	}
+	need := memoryNeed(s, opts)
+	return sum(need.Model, need.Cache, need.Compute), nil
+}
+
 // checkMemory compares what the model and its context take with what available reports (bytes; negative: unknown).
 // Layers on a GPU are counted as if they were here: too much rather than too little.
 func checkMemory(s shape, opts Options, available func() int64) error {
+	need := memoryNeed(s, opts)
+	need.Available = available()
+	if need.Available >= 0 && sum(need.Model, need.Cache, need.Compute) > need.Available {
+		return need
+	}
+	return nil
+}
+
+func memoryNeed(s shape, opts Options) *MemoryError {
 	const f16, f32 = 2, 4
 	tokens := int64(pad(opts.ContextSize)) * int64(opts.Sequences)
 	need := &MemoryError{
@@ -33,17 +62,13 @@ func checkMemory(s shape, opts Options, available func() int64) error {
 		Cache:       product(tokens, s.kvWidth, f16),
 		ContextSize: opts.ContextSize,
 		Sequences:   opts.Sequences,
-		Available:   available(),
 	}
 	// The graph is laid out for a full batch that wants all its logits, beside a few rows of the widest layer; the
 	// attention mask has a column for each cell of a sequence; the output buffer holds a row for each sequence.
 	batch := int64(opts.BatchSize)
 	row := s.vocab + 8*s.hidden + 3*s.widest + int64(pad(opts.ContextSize))
 	need.Compute = sum(product(batch, row, f32), product(int64(opts.Sequences), s.vocab, f32))
-	if need.Available >= 0 && sum(need.Model, need.Cache, need.Compute) > need.Available {
-		return need
-	}
-	return nil
+	return need
 }
 
 // product and sum stop at the largest int64.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"prunellm/internal/variant"
@@ -126,6 +127,8 @@ func (c *Catalog) Delete(name openapi.ModelName) error {
 	}
 	delete(c.kept, ratio)
 	delete(c.failures, ratio)
+	gone := c.made[ratio]
+	maps.DeleteFunc(c.made, func(_ float64, digest string) bool { return digest == gone })
 	s, ok := c.shelves[ratio]
 	delete(c.shelves, ratio)
 	if !ok || s.engine == nil || c.shared(s.engine) {

@@ -56,6 +56,11 @@ type Options struct {
 	ServeDense bool
 	MaxLoaded  int // engines kept loaded, at least 1; those in use are never unloaded
 	MaxWaiting int // further variants that may wait to be made while one is
+	MaxMade    int // variants that may be made or found in all, dense and startup aside; 0: any number
+	// MemoryBudget, with Memory, bounds the bytes of all loaded engines; 0: no bound.
+	MemoryBudget int64
+	Memory       func(built variant.Built) int64
+	IdleTimeout  time.Duration // engines unused for so long are unloaded, the startup variant and pinned ones aside; 0: never
 	// Build makes the variant of a ratio, or finds it. An error that wraps *server.RatioError is the client's.
 	Build func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error)
 	// Load opens a variant's file.
@@ -88,6 +93,7 @@ type Catalog struct {
 	offered  map[float64]struct{} // ratios that other replicas have made
 	kept     map[float64]bool     // ratios that an administrator pinned
 	failures map[float64]string   // why ratios could not be made the last time
+	made     map[float64]string   // digests of the variants made or found, by ratio
 	created  time.Time            // of the catalog; models' "created"
 	waiting  int                  // builds under way or waiting
 	failure  string               // why the last attempt at the startup variant failed; "" before and after success
@@ -104,7 +110,7 @@ func New(options Options) *Catalog {
 		ctx:     ctx, cancel: cancel,
 		shelves: map[float64]*shelf{},
 		loaded:  map[string]*engine{},
-		kept:    map[float64]bool{}, failures: map[float64]string{},
+		kept:    map[float64]bool{}, failures: map[float64]string{}, made: map[float64]string{},
 		offered: map[float64]struct{}{},
 		created: time.Now(),
 		clock:   time.Now,
@@ -125,6 +131,9 @@ func (c *Catalog) Start(ctx context.Context) {
 		}
 		c.keepTrying(ctx, c.options.Startup)
 	}()
+	if c.options.IdleTimeout > 0 {
+		c.work.Go(func() { c.unloadIdle(ctx) })
+	}
 }
 
 // Pauses between attempts to make the startup variant.

@@ -89,15 +89,33 @@ func (c *Catalog) Acquire(ctx context.Context, name openapi.ModelName) (server.V
 		return held, nil
 	}
 	if ratio == c.options.Startup {
-		if c.options.ServeDense {
+		c.replaceLost()
+		if c.options.ServeDense && !name.Explicit {
 			if held := c.ready(0); held != nil {
 				return held, nil
 			}
+		}
+		if c.options.ServeDense && name.Explicit {
+			return c.acquire(ctx, ratio) // who insists on a ratio waits for it, as for any other
 		}
 		status := c.Status()
 		return nil, &server.NotReadyError{RetryAfter: status.RetryAfter, Progress: status.Progress}
 	}
 	return c.acquire(ctx, ratio)
+}
+
+// replaceLost has the startup variant loaded again when its engine has failed.
+func (c *Catalog) replaceLost() {
+	c.mu.Lock()
+	s, ok := c.shelves[c.options.Startup]
+	lost := ok && isDone(s) && s.err == nil && !c.usable(s)
+	c.mu.Unlock()
+	if !lost {
+		return
+	}
+	if _, err := c.shelfOf(c.options.Startup); err != nil {
+		c.options.Log.Warn("failed engine not replaced", "ratio", c.options.Startup, "error", err)
+	}
 }
 
 // ready pins the engine of a ratio if it is loaded and well.
@@ -170,6 +188,9 @@ func (c *Catalog) shelfOf(ratio float64) (*shelf, error) {
 			return s, nil
 		}
 	}
+	if err := c.mayMake(ratio); err != nil {
+		return nil, err
+	}
 	if c.waiting > c.options.MaxWaiting {
 		return nil, &server.NotReadyError{RetryAfter: retryBusy, Progress: "too many variants are being made"}
 	}
@@ -209,6 +230,7 @@ func (c *Catalog) make(s *shelf) (*engine, error) {
 		return nil, err
 	}
 	c.mu.Lock()
+	c.made[s.ratio] = built.Digest
 	e, ok := c.loaded[built.Digest]
 	c.mu.Unlock()
 	if ok {
@@ -218,11 +240,11 @@ func (c *Catalog) make(s *shelf) (*engine, error) {
 			return e, nil
 		}
 	}
-	if err := c.makeRoom(built.Digest); err != nil {
+	if err := c.makeRoom(built); err != nil {
 		return nil, err
 	}
 	c.report(s, variant.Progress{Stage: variant.StageLoading})
-	loaded, err := c.options.Load(c.ctx, built)
+	loaded, err := c.load(built)
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", built.Name(), err)
 	}
@@ -243,56 +265,6 @@ func (c *Catalog) report(s *shelf, p variant.Progress) {
 	if c.options.Progress != nil {
 		c.options.Progress(p)
 	}
-}
-
-// makeRoom retires engines until one more fits: first the one that is to be replaced because it failed, then the one
-// whose last use is longest ago. Those in use or pinned stay, and so does the startup variant.
-func (c *Catalog) makeRoom(digest string) error {
-	for {
-		victim, idle, full := c.retire(digest)
-		switch {
-		case !full:
-			return nil
-		case victim == nil:
-			return &server.NotReadyError{RetryAfter: retryBusy, Progress: "all loaded variants are in use or pinned"}
-		case idle: // nobody can come to a retired engine any more; otherwise the last user closes it
-			c.close(victim)
-		}
-	}
-}
-
-// retire takes an engine out of the catalog so that one with the given digest fits; nil if none may go.
-func (c *Catalog) retire(digest string) (victim *engine, idle, full bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if dead, ok := c.loaded[digest]; ok {
-		victim = dead
-	} else {
-		if len(c.loaded) < max(1, c.options.MaxLoaded) {
-			return nil, false, false
-		}
-		victim = c.leastRecent()
-	}
-	if victim != nil {
-		victim.retired = true
-		delete(c.loaded, victim.built.Digest)
-		idle = victim.users == 0
-	}
-	return victim, idle, true
-}
-
-// leastRecent is the unused engine whose last use is longest ago. The caller holds mu.
-func (c *Catalog) leastRecent() (victim *engine) {
-	var startup *engine
-	if s, ok := c.shelves[c.options.Startup]; ok {
-		startup = s.engine
-	}
-	for _, e := range c.loaded {
-		if e.users == 0 && e != startup && !c.keeps(e) && (victim == nil || e.used.Before(victim.used)) {
-			victim = e
-		}
-	}
-	return victim
 }
 
 // close frees an engine that nobody can reach any more.

@@ -51,7 +51,7 @@ const (
 // same Redis computes nothing; a damaged Redis entry is noticed and made anew.
 func TestLifecycle(t *testing.T) {
 	url := redistest.Start(t).URL
-	args := append([]string{"--redis", url}, quick...)
+	args := append([]string{"--redis", url, "--while-pruning", "wait"}, quick...)
 
 	cold := start(t, append(args, "--cache-dir", t.TempDir())...)
 	checkWhilePruning(t, cold)
@@ -236,10 +236,35 @@ func damage(t *testing.T, url string) {
 	}
 }
 
+// While the variant is being made the dense model answers, named in each answer, and requests move over without one that
+// fails.
+func TestDenseAnswersMeanwhile(t *testing.T) {
+	s := start(t, append([]string{"--cache-dir", t.TempDir(), "--ratio", "0.4"}, quick...)...)
+	s.waitReady(coldLimit)
+	api := client(s.base)
+	seen := map[string]int{}
+	s.waitFor("the pruned variant answers", coldLimit, func() bool {
+		var header *http.Response
+		response, err := api.Chat.Completions.New(t.Context(), question(name), option.WithResponseInto(&header), option.WithMaxRetries(0))
+		if err != nil {
+			t.Fatalf("after %v: %v", seen, err)
+		}
+		if got := header.Header.Get("x-prunellm-variant"); got != response.Model {
+			t.Errorf("header %q, model %q", got, response.Model)
+		}
+		seen[response.Model]++
+		return response.Model == name+"@0.4"
+	})
+	if seen[name+"@0"] == 0 {
+		t.Errorf("answers came from %v, want the dense model's first", seen)
+	}
+	s.stop()
+}
+
 // The disk alone serves a second start; a further ratio needs no second score pass.
 func TestDiskCacheAndFurtherRatio(t *testing.T) {
 	args := append([]string{"--cache-dir", t.TempDir()}, quick...)
-	first := start(t, args...)
+	first := start(t, append(args, "--while-pruning", "wait")...)
 	first.waitReady(coldLimit)
 	api := client(first.base)
 	response, err := api.Chat.Completions.New(t.Context(), question(name+"@0.3"))
