@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -90,7 +91,7 @@ func resident(t *testing.T) int64 {
 	if runtime.GOOS != "linux" {
 		t.Skip("reads /proc")
 	}
-	runtime.GC()
+	debug.FreeOSMemory()
 	data, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		t.Fatal(err)
