@@ -25,7 +25,7 @@ func TestWebPageMakesVariants(t *testing.T) {
 	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{512, 512}}); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "--model", model, "--ratio", "0.2", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "4096")
+	s := start(t, "--model", model, "--ratio", "0.2", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "4096", "--while-pruning", "wait")
 	s.waitFor("it listens", warmLimit, func() bool { status, _ := s.get("/healthz"); return status == 200 })
 	page := browsertest.Open(t, s.base, "/", 1280, 800)
 	page.WaitFor("the server's model, ready", `document.querySelector("#model").textContent === "tiny" && document.querySelector("#state").hidden`)
