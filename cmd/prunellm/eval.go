@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"unicode/utf8"
@@ -21,7 +22,11 @@ import (
 type evalCommand struct {
 	modelFlags  `embed:""`
 	Ratios      []float64 `help:"Ratios to measure; 0 is the dense model." default:"0,0.2,0.4" placeholder:"R,..."`
-	Text        string    `help:"UTF-8 text to measure on; it should not be the calibration text." required:"" type:"path" placeholder:"FILE"`
+	Text        string    `help:"UTF-8 text to measure on; it should not be the calibration text." type:"path" placeholder:"FILE"`
+	Tasks       string    `help:"JSONL file of multiple-choice tasks (context, choices, label), which the models answer by likelihood; contexts are cut at --window tokens." type:"path" placeholder:"FILE.jsonl"`
+	Sensitivity bool      `help:"Measure instead what removing a share of each layer's MLP neurons, and of its attention heads, does to KL."`
+	Share       float64   `help:"Share that --sensitivity removes, above 0 and below 1." default:"0.25" placeholder:"S"`
+	Output      string    `help:"HTML file for the plot of --sensitivity." short:"o" type:"path" placeholder:"FILE.html"`
 	Window      int       `help:"Tokens of a window; windows do not overlap, and begin at the start of the text." default:"512" placeholder:"N"`
 	Windows     int       `help:"Windows to measure; 0: as many as the text has." default:"0" placeholder:"N"`
 	JSON        bool      `help:"Print one JSON object on standard output instead of a table." name:"json"`
@@ -54,6 +59,17 @@ func (c *evalCommand) Validate() error {
 	if c.Windows < 0 || c.Threads < 0 || c.Threads > maxThreads {
 		faults = append(faults, fmt.Errorf("--windows is %d and --threads %d, want 0 or more", c.Windows, c.Threads))
 	}
+	switch {
+	case c.Text == "" && (c.Sensitivity || c.Tasks == ""):
+		faults = append(faults, errors.New("missing flags: --text=FILE (or --tasks=FILE.jsonl)"))
+	case c.Sensitivity && c.Tasks != "":
+		faults = append(faults, errors.New("--sensitivity and --tasks are measured one at a time"))
+	case c.Output != "" && !c.Sensitivity:
+		faults = append(faults, errors.New("--output is for the plot of --sensitivity"))
+	}
+	if !(c.Share > 0 && c.Share < 1) {
+		faults = append(faults, fmt.Errorf("--share is %v, want above 0 and below 1", c.Share))
+	}
 	return joinFaults(faults)
 }
 
@@ -66,20 +82,26 @@ type evalReport struct {
 }
 
 type evalVariant struct {
-	Ratio         float64 `json:"ratio"`
-	RatioReached  float64 `json:"ratio_reached"`
-	KeptMLP       float64 `json:"kept_mlp"`
+	Ratio        float64             `json:"ratio"`
+	RatioReached float64             `json:"ratio_reached"`
+	KeptMLP      float64             `json:"kept_mlp"`
+	Parameters   int64               `json:"parameters"`
+	Bytes        int64               `json:"bytes"`
+	Seconds      float64             `json:"seconds"` // spent in the variant's decoder
+	*textFigures                     // nil without a text
+	Tasks        *quality.TaskResult `json:"tasks,omitempty"`
+}
+
+// textFigures are what a text shows of a variant.
+type textFigures struct {
 	Perplexity    float64 `json:"perplexity"`
 	KLToDense     float64 `json:"kl_to_dense"`
 	Top1Agreement float64 `json:"top1_agreement"`
-	Parameters    int64   `json:"parameters"`
-	Bytes         int64   `json:"bytes"`
-	Seconds       float64 `json:"seconds"` // spent in the variant's decoder
 }
 
 // Run makes the variants and measures all on the same windows.
 func (c *evalCommand) Run(env *environment) error {
-	text, err := readText(c.Text)
+	asked, err := c.read()
 	if err != nil {
 		return err
 	}
@@ -88,11 +110,14 @@ func (c *evalCommand) Run(env *environment) error {
 		return err
 	}
 	defer model.Close()
+	if c.Sensitivity {
+		return c.sensitivity(env, model, asked.text)
+	}
 	built, err := c.build(env, model)
 	if err != nil {
 		return err
 	}
-	report, err := c.measure(env, model, built, text)
+	report, err := c.measure(env, model, built, asked)
 	if err != nil {
 		return err
 	}
@@ -131,7 +156,7 @@ func (c *evalCommand) build(env *environment, model *models.GGUF) ([]variant.Bui
 }
 
 // measure loads dense and all variants, and runs the windows through them.
-func (c *evalCommand) measure(env *environment, model *models.GGUF, built []variant.Built, text string) (*evalReport, error) {
+func (c *evalCommand) measure(env *environment, model *models.GGUF, built []variant.Built, asked *questions) (*evalReport, error) {
 	decoders := map[string]*llamacpp.Model{}
 	defer func() {
 		for _, d := range decoders {
@@ -154,6 +179,38 @@ func (c *evalCommand) measure(env *environment, model *models.GGUF, built []vari
 	if err != nil {
 		return nil, err
 	}
+	windows, err := c.windows(dense, asked.text)
+	if err != nil {
+		return nil, err
+	}
+	variants := make([]infer.Decoder, len(built))
+	report := &evalReport{Model: model.ServedName(), Window: c.Window, Windows: len(windows)}
+	for i, b := range built {
+		if variants[i], err = open(b.Path); err != nil {
+			return nil, err
+		}
+		report.Variants = append(report.Variants, evalVariant{
+			Ratio: b.Ratio, RatioReached: b.Reached, KeptMLP: b.KeptMLP, Parameters: b.Parameters, Bytes: b.Bytes,
+		})
+	}
+	if len(windows) > 0 {
+		results, err := c.compare(env, dense, variants, windows)
+		if err != nil {
+			return nil, err
+		}
+		for i, r := range results {
+			report.Variants[i].Seconds = r.Took.Seconds()
+			report.Variants[i].textFigures = &textFigures{Perplexity: r.Perplexity, KLToDense: r.KLToDense, Top1Agreement: r.Top1Agreement}
+		}
+	}
+	return report, c.answer(env, dense, variants, asked.tasks, report)
+}
+
+// windows cuts the text; none without one.
+func (c *evalCommand) windows(dense infer.Decoder, text string) ([][]infer.Token, error) {
+	if text == "" {
+		return nil, nil
+	}
 	tokens, err := dense.Tokenize(text, false, false)
 	if err != nil {
 		return nil, fmt.Errorf("--text: tokenize %q: %w", c.Text, err)
@@ -162,25 +219,7 @@ func (c *evalCommand) measure(env *environment, model *models.GGUF, built []vari
 	if err != nil {
 		return nil, fmt.Errorf("--text: %q: %w", c.Text, err)
 	}
-	variants := make([]infer.Decoder, len(built))
-	for i, b := range built {
-		if variants[i], err = open(b.Path); err != nil {
-			return nil, err
-		}
-	}
-	results, err := c.compare(env, dense, variants, windows)
-	if err != nil {
-		return nil, err
-	}
-	report := &evalReport{Model: model.ServedName(), Window: c.Window, Windows: len(windows)}
-	for i, r := range results {
-		report.Variants = append(report.Variants, evalVariant{
-			Ratio: built[i].Ratio, RatioReached: built[i].Reached, KeptMLP: built[i].KeptMLP,
-			Perplexity: r.Perplexity, KLToDense: r.KLToDense, Top1Agreement: r.Top1Agreement,
-			Parameters: built[i].Parameters, Bytes: built[i].Bytes, Seconds: r.Took.Seconds(),
-		})
-	}
-	return report, nil
+	return windows, nil
 }
 
 func (c *evalCommand) compare(env *environment, dense infer.Decoder, variants []infer.Decoder, windows [][]infer.Token) ([]quality.Result, error) {
@@ -193,6 +232,9 @@ func (c *evalCommand) compare(env *environment, dense infer.Decoder, variants []
 // table prints the report for people.
 func (c *evalCommand) table(env *environment, report *evalReport) error {
 	w := tabwriter.NewWriter(env.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if c.Text == "" {
+		return c.taskTable(env, report)
+	}
 	fmt.Fprintf(env.stdout, "%s, %d windows of %d tokens\n", report.Model, report.Windows, report.Window)
 	fmt.Fprintln(w, "ratio\treached\tMLP kept\tperplexity\tover dense\tKL to dense\ttop-1 agreement\tparameters\tbytes\t")
 	dense := 0.0
@@ -209,7 +251,10 @@ func (c *evalCommand) table(env *environment, report *evalReport) error {
 		fmt.Fprintf(w, "%g\t%.4f\t%.4f\t%.3f\t%s\t%.4f\t%.4f\t%d\t%d\t\n",
 			v.Ratio, v.RatioReached, v.KeptMLP, v.Perplexity, over, v.KLToDense, v.Top1Agreement, v.Parameters, v.Bytes)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || c.Tasks == "" {
+		return err
+	}
+	return c.taskTable(env, report)
 }
 
 // readText reads a text file of bounded size.

@@ -191,3 +191,6 @@ func (r *Report) bars() []bar {
 	}
 	return out
 }
+
+// ChartLibrary is the script that draws charts, for other pages of this program.
+func ChartLibrary() string { return chartLibrary }

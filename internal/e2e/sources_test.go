@@ -103,3 +103,60 @@ func TestHubModel(t *testing.T) {
 		t.Errorf("ratio 0 gives %d bytes, %v, want the file of the hub", len(copied), err)
 	}
 }
+
+// Eval answers tasks by likelihood, with or without a text, and shows which parts can be spared.
+func TestEvalTasksAndSensitivity(t *testing.T) {
+	dir := t.TempDir()
+	model, cache := filepath.Join(dir, "tiny.gguf"), filepath.Join(dir, "cache")
+	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
+		t.Fatal(err)
+	}
+	tasks, err := filepath.Abs("testdata/tasks.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"eval", "--model", model, "--cache-dir", cache, "--calibration-tokens", "512", "--json"}
+	var report struct {
+		Variants []map[string]any
+	}
+	r := command(t, coldLimit, append(args, "--tasks", tasks, "--ratios", "0,0.2")...)
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || r.status != 0 || len(report.Variants) != 2 {
+		t.Fatalf("eval --tasks: status %d, %v\n%s%s", r.status, err, r.stdout, r.stderr)
+	}
+	for _, v := range report.Variants {
+		figures, ok := v["tasks"].(map[string]any)
+		if accuracy, _ := figures["accuracy"].(float64); !ok || figures["tasks"] != 16.0 || accuracy < 0 || accuracy > 1 || v["perplexity"] != nil {
+			t.Errorf("variant = %v, want 16 tasks and no perplexity", v)
+		}
+	}
+	text := filepath.Join(dir, "text.txt")
+	if err := os.WriteFile(text, []byte(strings.Repeat("the bear said hello in 1999, and the miller carries the sacks. ", 40)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plot := filepath.Join(dir, "plot.html")
+	r = command(t, coldLimit, append(args, "--text", text, "--window", "64", "--windows", "2", "--sensitivity", "-o", plot)...)
+	var parts struct {
+		Layers []struct {
+			Neurons, Heads float64
+			NeuronKL       float64 `json:"neurons_kl"`
+			HeadKL         float64 `json:"heads_kl"`
+		}
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &parts); err != nil || r.status != 0 || len(parts.Layers) != 2 || !(parts.Layers[0].NeuronKL > 0 && parts.Layers[1].HeadKL > 0) {
+		t.Fatalf("eval --sensitivity: status %d, %v\n%s%s", r.status, err, r.stdout, r.stderr)
+	}
+	page, err := os.ReadFile(plot)
+	if err != nil || !strings.Contains(string(page), "echarts.init") || strings.Contains(string(page), "<script src") {
+		t.Errorf("the plot holds %d bytes, %v", len(page), err)
+	}
+	left, err := filepath.Glob(filepath.Join(cache, "sensitivity-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	checkRefused(t, "--text", "eval", "--model", model)
+	bad := filepath.Join(dir, "bad.jsonl")
+	if err := os.WriteFile(bad, []byte(`{"context": 1}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	checkRefused(t, "bad.jsonl", "eval", "--model", model, "--tasks", bad, "--cache-dir", cache)
+}

@@ -252,3 +252,22 @@ func (w *build) showLeader(note []byte) {
 	}
 	w.progress(Progress{Stage: StageWaiting, Leader: p.Stage, Done: p.Done, Total: p.Total, Unit: "tokens", Elapsed: p.Elapsed})
 }
+
+// Scores finds the importances that a spec's recipe gives, or has them computed. progress may be nil.
+func (b *Builder) Scores(ctx context.Context, spec Spec, progress func(Progress)) (*prune.Scores, error) {
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	modelDigest, err := b.Model.Digest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	spec.Reconstruct = false
+	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, progress: progress, made: map[Key][]byte{}}
+	var scores *prune.Scores
+	err = w.value(ctx, w.keys.scores(), func(value []byte) (err error) {
+		scores, err = DecodeScores(value, b.Model.Config())
+		return err
+	})
+	return scores, err
+}

@@ -1,0 +1,229 @@
+package quality
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"prunellm/infer"
+)
+
+// Limits of a task file.
+const (
+	MaxTaskBytes   = 256 << 20
+	maxTaskLine    = 1 << 20
+	maxTasks       = 1 << 17
+	maxTaskChoices = 64
+)
+
+// Task is one multiple-choice question: which continuation of the context is right.
+type Task struct {
+	Context string   `json:"context"`
+	Choices []string `json:"choices"`
+	Label   int      `json:"label"` // index of the right choice
+}
+
+// ParseTasks reads JSON Lines, an object with context, choices and label a line; other members are ignored.
+func ParseTasks(r io.Reader) ([]Task, error) {
+	var tasks []Task
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxTaskLine)
+	for number := 1; lines.Scan(); number++ {
+		line := bytes.TrimSpace(lines.Bytes())
+		if len(line) == 0 {
+			continue
+		}
+		task, err := parseTask(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		if tasks = append(tasks, task); len(tasks) > maxTasks {
+			return nil, fmt.Errorf("line %d: more than %d tasks", number, maxTasks)
+		}
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return nil, fmt.Errorf("line %d is longer than %d bytes", len(tasks)+1, maxTaskLine)
+	}
+	if lines.Err() != nil {
+		return nil, lines.Err()
+	}
+	if len(tasks) == 0 {
+		return nil, errors.New("no tasks")
+	}
+	return tasks, nil
+}
+
+func parseTask(line []byte) (Task, error) {
+	if !utf8.Valid(line) {
+		return Task{}, errors.New("not UTF-8")
+	}
+	raw := struct {
+		Context *string  `json:"context"`
+		Choices []string `json:"choices"`
+		Label   *int     `json:"label"`
+	}{}
+	if err := json.Unmarshal(line, &raw); err != nil {
+		return Task{}, fmt.Errorf("not an object with context, choices and label: %w", err)
+	}
+	switch {
+	case raw.Context == nil || *raw.Context == "":
+		return Task{}, errors.New("context is missing or empty")
+	case len(raw.Choices) < 2 || len(raw.Choices) > maxTaskChoices:
+		return Task{}, fmt.Errorf("%d choices, want 2 to %d", len(raw.Choices), maxTaskChoices)
+	case raw.Label == nil || *raw.Label < 0 || *raw.Label >= len(raw.Choices):
+		return Task{}, fmt.Errorf("label is missing or not an index of the %d choices", len(raw.Choices))
+	}
+	for i, choice := range append([]string{*raw.Context}, raw.Choices...) {
+		if choice == "" || strings.ContainsRune(choice, 0) {
+			return Task{}, fmt.Errorf("choice %d is empty, or a text holds a NUL character", i-1)
+		}
+	}
+	return Task{Context: *raw.Context, Choices: raw.Choices, Label: *raw.Label}, nil
+}
+
+// TaskResult is how a model did on tasks. Standard errors are of the mean: sqrt(p (1-p) / (n-1)).
+type TaskResult struct {
+	Tasks            int           `json:"tasks"`
+	Accuracy         float64       `json:"accuracy"` // the likeliest choice is the right one
+	AccuracyStderr   float64       `json:"accuracy_stderr"`
+	Normalized       float64       `json:"accuracy_normalized"` // the same by log likelihood a byte of the choice
+	NormalizedStderr float64       `json:"accuracy_normalized_stderr"`
+	Took             time.Duration `json:"-"` // spent in the decoder
+}
+
+// tokenTask is a task as tokens.
+type tokenTask struct {
+	choices [][]infer.Token // context and choice
+	shared  []int           // tokens before the first that is scored
+	bytes   []int           // of each choice
+	label   int
+}
+
+// TokenTasks are tasks as one vocabulary writes them.
+type TokenTasks struct {
+	tasks   []tokenTask
+	Longest int // tokens of the longest context with a choice
+}
+
+// TokenizeTasks turns tasks into tokens. What is scored of a choice begins at the first token in which context and choice
+// together differ from the context alone, so that a token that spans their border counts. Contexts are cut at their
+// beginning when there are more than window tokens.
+func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token, error), tasks []Task, window int) (*TokenTasks, error) {
+	out := &TokenTasks{}
+	for i, task := range tasks {
+		context, err := tokenize(task.Context, true, false)
+		if err != nil {
+			return nil, fmt.Errorf("task %d: %w", i, err)
+		}
+		t := tokenTask{label: task.Label}
+		for _, choice := range task.Choices {
+			whole, err := tokenize(task.Context+choice, true, false)
+			if err != nil {
+				return nil, fmt.Errorf("task %d: %w", i, err)
+			}
+			shared := 0
+			for shared < min(len(context), len(whole)-1) && context[shared] == whole[shared] {
+				shared++
+			}
+			if cut := len(whole) - window; cut > 0 {
+				whole, shared = whole[cut:], shared-cut
+			}
+			if shared < 1 {
+				return nil, fmt.Errorf("task %d: a choice of %d tokens leaves no room for its context in %d", i, len(whole), window)
+			}
+			t.choices, t.shared, t.bytes = append(t.choices, whole), append(t.shared, shared), append(t.bytes, len(choice))
+			out.Longest = max(out.Longest, len(whole))
+		}
+		out.tasks = append(out.tasks, t)
+	}
+	return out, nil
+}
+
+// MeasureTasks lets a model choose by likelihood. done is called after each task; it may be nil.
+func MeasureTasks(ctx context.Context, d infer.Decoder, tasks *TokenTasks, done func(tasks int)) (TaskResult, error) {
+	right, normalized := 0, 0
+	var took time.Duration
+	for i, task := range tasks.tasks {
+		if err := ctx.Err(); err != nil {
+			return TaskResult{}, err
+		}
+		started := time.Now()
+		best, bestNormalized := 0, 0
+		var top, topNormalized float64
+		for c := range task.choices {
+			log, err := likelihood(d, task.choices[c], task.shared[c])
+			if err != nil {
+				return TaskResult{}, fmt.Errorf("task %d: %w", i, err)
+			}
+			if math.IsNaN(log) {
+				return TaskResult{}, errors.New("the model's logits are not finite")
+			}
+			each := log / float64(task.bytes[c])
+			if c == 0 || log > top {
+				best, top = c, log
+			}
+			if c == 0 || each > topNormalized {
+				bestNormalized, topNormalized = c, each
+			}
+		}
+		took += time.Since(started)
+		if best == task.label {
+			right++
+		}
+		if bestNormalized == task.label {
+			normalized++
+		}
+		if done != nil {
+			done(i + 1)
+		}
+	}
+	r := TaskResult{Tasks: len(tasks.tasks), Took: took}
+	r.Accuracy, r.AccuracyStderr = share(right, r.Tasks)
+	r.Normalized, r.NormalizedStderr = share(normalized, r.Tasks)
+	return r, nil
+}
+
+// share is right/n and its standard error, 0 for a single task.
+func share(right, n int) (mean, stderr float64) {
+	mean = float64(right) / float64(n)
+	if n > 1 {
+		stderr = math.Sqrt(mean * (1 - mean) / float64(n-1))
+	}
+	return mean, stderr
+}
+
+// likelihood is the sum of the log probabilities of the tokens from shared on, each after those before it.
+func likelihood(d infer.Decoder, tokens []infer.Token, shared int) (float64, error) {
+	if err := d.SequenceRemove(0, 0, -1); err != nil {
+		return 0, err
+	}
+	sum := 0.0
+	for from := 0; from < len(tokens); from += d.BatchSize() {
+		part := tokens[from:min(from+d.BatchSize(), len(tokens))]
+		entries := make([]infer.Entry, len(part))
+		for i, token := range part {
+			position := from + i
+			entries[i] = infer.Entry{Token: token, Position: position, Logits: position >= shared-1 && position+1 < len(tokens)}
+		}
+		if err := d.Decode(entries); err != nil {
+			return 0, err
+		}
+		for i, entry := range entries {
+			if !entry.Logits {
+				continue
+			}
+			logits := d.Logits(i)
+			_, log := logSumExp(logits)
+			sum += float64(logits[tokens[from+i+1]]) - log
+		}
+	}
+	return sum, nil
+}
