@@ -18,9 +18,10 @@ const WidthMultiple = 32
 
 // Options say what Slim writes.
 type Options struct {
-	Kept       [][]int     // neurons kept in each layer, ascending; nil, or nil for a layer: all
-	Down       [][]float32 // refitted down of each layer, float32[hidden, width]; nil, or nil for a layer: the source's
-	FileType   FileType    // "" is Keep
+	Kept       [][]int                            // neurons kept in each layer, ascending; nil, or nil for a layer: all
+	Down       [][]float32                        // refitted down of each layer, float32[hidden, width]; nil, or nil for a layer: the source's
+	LoadDown   func(layer int) ([]float32, error) // instead of Down: gives one layer's when it is written; may be nil
+	FileType   FileType                           // "" is Keep
 	Provenance Provenance
 	Codec      Codec
 	Progress   func(doneBytes, totalBytes int64) // called after every tensor; may be nil
@@ -110,7 +111,7 @@ func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
 	p := &s.options.Provenance
 	p.RatioReached = 1 - float64(s.config.Parameters(nil))/float64(s.dense.Parameters(nil))
 	p.KeptMLP = float64(s.config.MLPParameters()) / float64(s.dense.MLPParameters())
-	p.Reconstructed = slices.ContainsFunc(options.Down, func(d []float32) bool { return d != nil })
+	p.Reconstructed = options.LoadDown != nil || slices.ContainsFunc(options.Down, func(d []float32) bool { return d != nil })
 	return s, nil
 }
 
@@ -165,7 +166,12 @@ func (s *slimmer) sources() []gguf.Source {
 		size, _ := plan.kind.Size(int64(plan.rowCount()) * int64(plan.rowLen())) // gguf.Write reports what is wrong with it
 		total += size
 		out = append(out, gguf.Source{Name: info.Name, Type: plan.kind, Shape: plan.shape, Write: func(ctx context.Context, w io.Writer) error {
-			if err := plan.write(ctx, w); err != nil {
+			if err := s.fill(plan, info); err != nil {
+				return err
+			}
+			err := plan.write(ctx, w)
+			plan.values = nil
+			if err != nil {
 				return err
 			}
 			if done += size; s.options.Progress != nil {
@@ -175,6 +181,21 @@ func (s *slimmer) sources() []gguf.Source {
 		}})
 	}
 	return out
+}
+
+// fill gives a plan the refitted values that are brought only now.
+func (s *slimmer) fill(plan *rowPlan, info gguf.TensorInfo) (err error) {
+	slot := s.slots[info.Name]
+	if slot.Role != models.FFNDown || s.options.LoadDown == nil {
+		return nil
+	}
+	if plan.values, err = s.options.LoadDown(slot.Layer); err != nil {
+		return err
+	}
+	if want := s.config.HiddenSize * s.config.FFN[slot.Layer]; len(plan.values) != want {
+		return fmt.Errorf("layer %d: refitted down of %d values, want %d", slot.Layer, len(plan.values), want)
+	}
+	return nil
 }
 
 func (s *slimmer) plan(info gguf.TensorInfo) *rowPlan {

@@ -18,6 +18,9 @@ type ReconstructOptions struct {
 	// Ridge times the mean of the diagonal of the activations' Gram matrix pulls the refitted weights towards the old
 	// ones. 0 has a part of the sequences choose it.
 	Ridge float64
+	// Emit, when set, is given each layer's result as soon as it is there, from the first to the last; Reconstruct then
+	// keeps none and returns nil, so that the memory it takes does not grow with the model's depth.
+	Emit func(layer int, down []float32) error
 }
 
 // Validate reports an option that is out of range.
@@ -185,6 +188,9 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 		refitted, err := r.layer(ctx, layer, slim)
 		if err != nil {
 			return fmt.Errorf("reconstruct layer %d: %w", layer.Index, err)
+		}
+		if r.opts.Emit != nil {
+			return r.opts.Emit(layer.Index, refitted)
 		}
 		down = append(down, refitted)
 		return nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/gomlx/gomlx/backends"
 
@@ -103,8 +104,13 @@ type workerCommand struct {
 	Kind string `arg:"" optional:"" enum:"variant,card" default:"variant" help:"What the order is for."`
 }
 
+// workerGCPercent keeps the garbage of a worker small: it is weights, a layer at a time, and collecting costs little where
+// nearly all of the heap is a few large slices of numbers.
+const workerGCPercent = 20
+
 // Run serves one order from standard input.
 func (w *workerCommand) Run(env *environment) error {
+	debug.SetGCPercent(workerGCPercent)
 	if w.Kind == cardWorker {
 		return serveMeasure(env)
 	}
@@ -172,15 +178,16 @@ func newTools(model *models.GGUF, home, scratch string, log *slog.Logger) (tools
 			}
 			return prune.Score(ctx, b, model, sequences, recipe, progress)
 		},
-		Refit: func(ctx context.Context, plan *prune.Plan, sequences [][]int32, progress func(prune.Progress)) ([][]float32, error) {
+		Refit: func(ctx context.Context, plan *prune.Plan, sequences [][]int32, progress func(prune.Progress), emit func(int, []float32) error) error {
 			b, err := open()
 			if err != nil {
-				return nil, err
+				return err
 			}
-			return prune.Reconstruct(ctx, b, model, plan, sequences, prune.ReconstructOptions{}, progress)
+			_, err = prune.Reconstruct(ctx, b, model, plan, sequences, prune.ReconstructOptions{Emit: emit}, progress)
+			return err
 		},
-		EncodeDown: func(fileType convert.FileType, down [][]float32) ([]byte, error) {
-			return variant.EncodeDown(model, fileType, down, codec())
+		PackDown: func(fileType convert.FileType) *variant.DownPacker {
+			return variant.NewDownPacker(model, fileType, codec())
 		},
 	}
 	return tools, func() {

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"syscall"
 
-	"github.com/google/renameio/v2"
+	"prunellm/convert/exact"
 )
 
 // Source is a tensor to be written.
@@ -35,18 +34,14 @@ func Write(ctx context.Context, path string, keys []KV, tensors []Source, also .
 	if err := checkSpace(dir, plan.size); err != nil {
 		return wrap(err)
 	}
-	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithPermissions(0o644))
+	err = exact.File(path, func(w io.Writer) error {
+		return plan.write(ctx, io.MultiWriter(append([]io.Writer{w}, also...)...))
+	})
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = fmt.Errorf("%w: the file needs %d MiB in %s", err, plan.size>>20+1, dir)
+	}
 	if err != nil {
 		return wrap(err)
-	}
-	if err = plan.write(ctx, io.MultiWriter(append([]io.Writer{file}, also...)...)); err == nil {
-		err = file.CloseAtomicallyReplace()
-	}
-	if err != nil {
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			err = fmt.Errorf("%w: the file needs %d MiB in %s", err, plan.size>>20+1, dir)
-		}
-		return errors.Join(wrap(err), ignoreClosed(file.Cleanup()))
 	}
 	return nil
 }
@@ -61,13 +56,6 @@ func Encode(ctx context.Context, w io.Writer, keys []KV, tensors []Source) error
 		return fmt.Errorf("write gguf: %w", err)
 	}
 	return nil
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, os.ErrClosed) {
-		return nil
-	}
-	return err
 }
 
 // plan is a file whose layout is decided and whose metadata is encoded.
@@ -187,12 +175,8 @@ func (p *plan) write(ctx context.Context, w io.Writer) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		exact := &exactWriter{w: buffered, left: p.sizes[i]}
-		if err := t.Write(ctx, exact); err != nil {
+		if err := exact.Tensor(ctx, buffered, p.sizes[i], t.Write); err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Name, err)
-		}
-		if exact.left != 0 {
-			return fmt.Errorf("tensor %q: %d bytes were written, want %d", t.Name, p.sizes[i]-exact.left, p.sizes[i])
 		}
 		if _, err := buffered.Write(zeros[:p.pad(p.sizes[i])-p.sizes[i]]); err != nil {
 			return err
@@ -202,19 +186,4 @@ func (p *plan) write(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	return buffered.Flush()
-}
-
-// exactWriter refuses bytes beyond those of its tensor.
-type exactWriter struct {
-	w    io.Writer
-	left int64
-}
-
-func (e *exactWriter) Write(b []byte) (int, error) {
-	if int64(len(b)) > e.left {
-		return 0, fmt.Errorf("%d bytes too many", int64(len(b))-e.left)
-	}
-	n, err := e.w.Write(b)
-	e.left -= int64(n)
-	return n, err
 }

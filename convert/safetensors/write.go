@@ -10,11 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 
-	"github.com/google/renameio/v2"
+	"prunellm/convert/exact"
 )
 
 // Tensor is a tensor in memory.
@@ -34,6 +32,9 @@ type Source struct {
 	Write func(ctx context.Context, w io.Writer) error
 }
 
+// maxInMemory bounds what is reserved for a file in memory.
+const maxInMemory = 1 << 32
+
 // Encode makes a file in memory. The order of the tensors does not matter: the same tensors and metadata give the same
 // bytes.
 func Encode(tensors []Tensor, metadata map[string]string) ([]byte, error) {
@@ -47,6 +48,13 @@ func Encode(tensors []Tensor, metadata map[string]string) ([]byte, error) {
 // EncodeSources is Encode for tensors of any type, which write their own bytes.
 func EncodeSources(tensors []Source, metadata map[string]string) ([]byte, error) {
 	var out bytes.Buffer
+	grow := 0
+	for _, t := range tensors {
+		if size, err := byteSize(t.DType, t.Shape); err == nil && size < maxInMemory {
+			grow += int(size)
+		}
+	}
+	out.Grow(min(grow, maxInMemory)) // once: growing by doubling would take twice the memory
 	if err := write(context.Background(), &out, tensors, metadata); err != nil {
 		return nil, fmt.Errorf("encode safetensors: %w", err)
 	}
@@ -100,20 +108,9 @@ func WriteFile(ctx context.Context, path string, tensors []Tensor, metadata map[
 // Write streams tensors to a file. It is atomic: path holds either what it held before or the whole new file, which is
 // on stable storage when Write returns nil.
 func Write(ctx context.Context, path string, tensors []Source, metadata map[string]string) error {
-	wrap := func(err error) error { return fmt.Errorf("write safetensors %q: %w", path, err) }
-	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+	err := exact.File(path, func(w io.Writer) error { return write(ctx, w, tensors, metadata) })
 	if err != nil {
-		return wrap(err)
-	}
-	if err = write(ctx, file, tensors, metadata); err == nil {
-		err = file.CloseAtomicallyReplace()
-	}
-	if err != nil {
-		cleanup := file.Cleanup()
-		if errors.Is(cleanup, os.ErrClosed) {
-			cleanup = nil
-		}
-		return errors.Join(wrap(err), cleanup)
+		return fmt.Errorf("write safetensors %q: %w", path, err)
 	}
 	return nil
 }
@@ -168,12 +165,8 @@ func write(ctx context.Context, w io.Writer, tensors []Source, metadata map[stri
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		counted := &exactWriter{w: out, left: sizes[i]}
-		if err := t.Write(ctx, counted); err != nil {
+		if err := exact.Tensor(ctx, out, sizes[i], t.Write); err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Name, err)
-		}
-		if counted.left != 0 {
-			return fmt.Errorf("tensor %q: %d bytes were written, want %d", t.Name, sizes[i]-counted.left, sizes[i])
 		}
 	}
 	return out.Flush()
@@ -237,19 +230,4 @@ func encodeHeader(tensors []Source, metadata map[string]string) (header []byte, 
 	}
 	binary.LittleEndian.PutUint64(b.Bytes(), uint64(b.Len()-8))
 	return b.Bytes(), sizes, nil
-}
-
-// exactWriter refuses bytes beyond those of its tensor.
-type exactWriter struct {
-	w    io.Writer
-	left int64
-}
-
-func (e *exactWriter) Write(b []byte) (int, error) {
-	if int64(len(b)) > e.left {
-		return 0, fmt.Errorf("%d bytes too many", int64(len(b))-e.left)
-	}
-	n, err := e.w.Write(b)
-	e.left -= int64(n)
-	return n, err
 }

@@ -35,7 +35,7 @@ func (w *build) write(ctx context.Context, path string, plan *prune.Plan, down [
 	}
 	if down != nil {
 		var err error
-		if options.Down, err = DecodeDown(down, w.Model.Config(), plan, w.Codec); err != nil {
+		if options.LoadDown, err = UnpackDown(down, w.Model.Config(), plan, w.Codec); err != nil {
 			return err
 		}
 	}

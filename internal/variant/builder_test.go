@@ -50,19 +50,21 @@ func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func
 			}
 			return &prune.Scores{Stage1: rows, Stage2: rows}, nil
 		},
-		Refit: func(_ context.Context, plan *prune.Plan, _ [][]int32, _ func(prune.Progress)) ([][]float32, error) {
+		Refit: func(_ context.Context, plan *prune.Plan, _ [][]int32, _ func(prune.Progress), emit func(int, []float32) error) error {
 			r.refits++
-			down := make([][]float32, config.Layers)
 			for layer, width := range plan.Widths() {
-				down[layer] = make([]float32, config.HiddenSize*width)
-				for i := range down[layer] {
-					down[layer][i] = float32(i%7) / 8
+				down := make([]float32, config.HiddenSize*width)
+				for i := range down {
+					down[i] = float32(i%7) / 8
+				}
+				if err := emit(layer, down); err != nil {
+					return err
 				}
 			}
-			return down, nil
+			return nil
 		},
-		EncodeDown: func(fileType convert.FileType, down [][]float32) ([]byte, error) {
-			return variant.EncodeDown(r.model, fileType, down, convert.Codec{})
+		PackDown: func(fileType convert.FileType) *variant.DownPacker {
+			return variant.NewDownPacker(r.model, fileType, convert.Codec{})
 		},
 	}, progress)
 }

@@ -13,35 +13,53 @@ import (
 	"prunellm/prune"
 )
 
-// EncodeDown packs refitted down matrices, float32[hidden, width] each, in the precision in which the variant's file will
-// have them: a safetensors file with one tensor of bytes a layer, U8[hidden, bytes of a row], whose type is in the
-// metadata under the tensor's name. Packing what DecodeDown gives makes the same bytes again.
-func EncodeDown(model *models.GGUF, fileType convert.FileType, down [][]float32, codec convert.Codec) ([]byte, error) {
-	config := model.Config()
-	if len(down) != config.Layers {
-		return nil, fmt.Errorf("down of %d layers, want %d", len(down), config.Layers)
+// DownPacker packs refitted down matrices in the precision in which the variant's file will have them: a safetensors file
+// with one tensor of bytes a layer, U8[hidden, bytes of a row], whose type is in the metadata under the tensor's name.
+// Packing what was unpacked makes the same bytes again. It holds the packed form alone.
+type DownPacker struct {
+	model    *models.GGUF
+	fileType convert.FileType
+	codec    convert.Codec
+	sources  []safetensors.Source
+	types    map[string]string
+}
+
+// NewDownPacker begins to pack the matrices of a variant of a model.
+func NewDownPacker(model *models.GGUF, fileType convert.FileType, codec convert.Codec) *DownPacker {
+	return &DownPacker{model: model, fileType: fileType, codec: codec, types: map[string]string{}}
+}
+
+// Add packs one layer's matrix, float32[hidden, width]. Layers come from the first to the last.
+func (p *DownPacker) Add(layer int, values []float32) error {
+	config := p.model.Config()
+	if layer != len(p.sources) {
+		return fmt.Errorf("down of layer %d after %d layers", layer, len(p.sources))
 	}
-	sources := make([]safetensors.Source, config.Layers)
-	types := map[string]string{}
-	for layer, values := range down {
-		width := len(values) / config.HiddenSize
-		info, ok := model.File().Tensor(models.TensorName(models.FFNDown, layer))
-		if !ok || width == 0 || len(values) != width*config.HiddenSize {
-			return nil, fmt.Errorf("down of layer %d: %d values for hidden size %d", layer, len(values), config.HiddenSize)
-		}
-		kind := storedType(fileType.DownType(config, layer, width, info.Type))
-		packed, err := pack(codec, kind, values, width)
-		if err != nil {
-			return nil, fmt.Errorf("down of layer %d: %w", layer, err)
-		}
-		name := models.TensorName(models.FFNDown, layer)
-		types[name] = kind.String()
-		sources[layer] = safetensors.Source{
-			Name: name, DType: safetensors.U8, Shape: []int{config.HiddenSize, len(packed) / config.HiddenSize},
-			Write: func(_ context.Context, w io.Writer) error { _, err := w.Write(packed); return err },
-		}
+	name := models.TensorName(models.FFNDown, layer)
+	width := len(values) / config.HiddenSize
+	info, ok := p.model.File().Tensor(name)
+	if !ok || width == 0 || len(values) != width*config.HiddenSize {
+		return fmt.Errorf("down of layer %d: %d values for hidden size %d", layer, len(values), config.HiddenSize)
 	}
-	return safetensors.EncodeSources(sources, types)
+	kind := storedType(p.fileType.DownType(config, layer, width, info.Type))
+	packed, err := pack(p.codec, kind, values, width)
+	if err != nil {
+		return fmt.Errorf("down of layer %d: %w", layer, err)
+	}
+	p.types[name] = kind.String()
+	p.sources = append(p.sources, safetensors.Source{
+		Name: name, DType: safetensors.U8, Shape: []int{config.HiddenSize, len(packed) / config.HiddenSize},
+		Write: func(_ context.Context, w io.Writer) error { _, err := w.Write(packed); return err },
+	})
+	return nil
+}
+
+// Bytes is the packed form of all layers.
+func (p *DownPacker) Bytes() ([]byte, error) {
+	if len(p.sources) != p.model.Config().Layers {
+		return nil, fmt.Errorf("down of %d layers, want %d", len(p.sources), p.model.Config().Layers)
+	}
+	return safetensors.EncodeSources(p.sources, p.types)
 }
 
 // storedType is the type itself where coding what was decoded gives the same bytes again. K-quants do not have that
@@ -90,15 +108,15 @@ func CheckDown(value []byte, config models.Config, plan *prune.Plan) error {
 	return nil
 }
 
-// DecodeDown unpacks refitted matrices, float32[hidden, width] for each layer.
-func DecodeDown(value []byte, config models.Config, plan *prune.Plan, codec convert.Codec) ([][]float32, error) {
+// UnpackDown gives a function that unpacks one layer's matrix at a time, float32[hidden, width].
+func UnpackDown(value []byte, config models.Config, plan *prune.Plan, codec convert.Codec) (func(layer int) ([]float32, error), error) {
 	file, err := safetensors.Parse(bytes.NewReader(value), int64(len(value)))
 	if err != nil {
 		return nil, fmt.Errorf("refitted down: %w", err)
 	}
-	down := make([][]float32, config.Layers)
-	for layer, width := range plan.Widths() {
-		info, kind, err := downTensor(file, config, layer, width)
+	widths := plan.Widths()
+	return func(layer int) ([]float32, error) {
+		info, kind, err := downTensor(file, config, layer, widths[layer])
 		if err != nil {
 			return nil, fmt.Errorf("refitted down: %w", err)
 		}
@@ -106,14 +124,15 @@ func DecodeDown(value []byte, config models.Config, plan *prune.Plan, codec conv
 		if _, err := io.ReadFull(file.Data(info), raw); err != nil {
 			return nil, fmt.Errorf("refitted down: layer %d: %w", layer, err)
 		}
-		if down[layer], err = models.DequantizeWith(codec.Dequantize, kind, raw, config.HiddenSize*width); err != nil {
+		down, err := models.DequantizeWith(codec.Dequantize, kind, raw, config.HiddenSize*widths[layer])
+		if err != nil {
 			return nil, fmt.Errorf("refitted down: layer %d: %w", layer, err)
 		}
-		if i := nonFinite(down[layer]); i >= 0 {
-			return nil, fmt.Errorf("refitted down: layer %d: value %d is %v", layer, i, down[layer][i])
+		if i := nonFinite(down); i >= 0 {
+			return nil, fmt.Errorf("refitted down: layer %d: value %d is %v", layer, i, down[i])
 		}
-	}
-	return down, nil
+		return down, nil
+	}, nil
 }
 
 func nonFinite(values []float32) int {

@@ -35,10 +35,10 @@ type Tools struct {
 	Text func(ctx context.Context, spec Spec, progress func(prune.Progress)) (Text, error)
 	// Score computes the importances.
 	Score func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error)
-	// Refit fits down_proj of every layer, float32[hidden, width].
-	Refit func(ctx context.Context, plan *prune.Plan, sequences [][]int32, progress func(prune.Progress)) ([][]float32, error)
-	// EncodeDown packs fitted matrices in the file type's precision.
-	EncodeDown func(fileType convert.FileType, down [][]float32) ([]byte, error)
+	// Refit fits down_proj of every layer and hands each over, float32[hidden, width], from the first layer to the last.
+	Refit func(ctx context.Context, plan *prune.Plan, sequences [][]int32, progress func(prune.Progress), emit func(layer int, down []float32) error) error
+	// PackDown begins to pack fitted matrices in the file type's precision.
+	PackDown func(fileType convert.FileType) *DownPacker
 }
 
 // Run does the job. Progress reports carry the stage's own unit.
@@ -59,11 +59,11 @@ func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Out
 	if err != nil {
 		return Outputs{}, err
 	}
-	down, err := tools.Refit(ctx, plan, sequences, Clocked(progress))
-	if err != nil {
+	packer := tools.PackDown(j.Spec.FileType)
+	if err := tools.Refit(ctx, plan, sequences, Clocked(progress), packer.Add); err != nil {
 		return Outputs{}, fmt.Errorf("refit down_proj: %w", err)
 	}
-	if out.Down, err = tools.EncodeDown(j.Spec.FileType, down); err != nil {
+	if out.Down, err = packer.Bytes(); err != nil {
 		return Outputs{}, fmt.Errorf("pack refitted down_proj: %w", err)
 	}
 	return out, nil

@@ -1,0 +1,61 @@
+// Package exact holds what the writers of both formats share: a tensor is as many bytes as its shape says, and a file
+// appears whole or not at all.
+package exact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+)
+
+// Tensor has write write exactly size bytes to w; more or fewer are an error.
+func Tensor(ctx context.Context, w io.Writer, size int64, write func(ctx context.Context, w io.Writer) error) error {
+	limited := &writer{w: w, left: size}
+	if err := write(ctx, limited); err != nil {
+		return err
+	}
+	if limited.left != 0 {
+		return fmt.Errorf("%d bytes were written, want %d", size-limited.left, size)
+	}
+	return nil
+}
+
+// writer refuses bytes beyond those of its tensor.
+type writer struct {
+	w    io.Writer
+	left int64
+}
+
+func (e *writer) Write(b []byte) (int, error) {
+	if int64(len(b)) > e.left {
+		return 0, fmt.Errorf("%d bytes too many", int64(len(b))-e.left)
+	}
+	n, err := e.w.Write(b)
+	e.left -= int64(n)
+	return n, err
+}
+
+// File writes a file atomically: path holds either what it held before or all that write wrote, which is on stable storage
+// when File returns nil.
+func File(path string, write func(w io.Writer) error) error {
+	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+	if err != nil {
+		return err
+	}
+	if err = write(file); err == nil {
+		err = file.CloseAtomicallyReplace()
+	}
+	if err != nil {
+		cleanup := file.Cleanup()
+		if errors.Is(cleanup, os.ErrClosed) {
+			cleanup = nil
+		}
+		return errors.Join(err, cleanup)
+	}
+	return nil
+}
