@@ -164,6 +164,7 @@ func (l *loop) start(r *request) error {
 	}
 	s.busy = true
 	r.sequence, r.decoded, r.usage.Cached = c.sequence, c.reuse, c.reuse
+	r.stream.admitted()
 	l.counters.prompt.Add(uint64(len(r.req.Prompt)))
 	l.counters.cached.Add(uint64(c.reuse))
 	return nil

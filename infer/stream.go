@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 )
 
 // stream is the Generation of one request: what the loop has produced and the client has not yet taken. It grows with a
@@ -20,10 +21,12 @@ type stream struct {
 	finish FinishReason
 	err    error // the end, once set; io.EOF after Finish was taken
 	ready  chan struct{}
+	begun  time.Time     // when Submit was called
+	queued time.Duration // until the request got a sequence
 }
 
 func newStream(ctx context.Context) *stream {
-	return &stream{ctx: ctx, ready: make(chan struct{}, 1)} // one token: "there is something"
+	return &stream{ctx: ctx, begun: time.Now(), ready: make(chan struct{}, 1)} // one token: "there is something"
 }
 
 // put adds to what is there. finish "" means the answer goes on.
@@ -35,6 +38,13 @@ func (s *stream) put(text []byte, tokens []TokenInfo, usage Usage, finish Finish
 	s.finish = finish
 	s.mu.Unlock()
 	s.signal()
+}
+
+// admitted notes that the request has a sequence.
+func (s *stream) admitted() {
+	s.mu.Lock()
+	s.queued = time.Since(s.begun)
+	s.mu.Unlock()
 }
 
 // describePrompt adds the prompt's tokens to the first chunk, before anything is put.
@@ -87,7 +97,7 @@ func (s *stream) take() (Chunk, bool, error) {
 	if errors.Is(s.err, io.EOF) {
 		return Chunk{}, false, io.EOF
 	}
-	chunk := Chunk{Text: string(s.text), Tokens: s.tokens, Prompt: s.prompt, Finish: s.finish, Usage: s.usage}
+	chunk := Chunk{Text: string(s.text), Tokens: s.tokens, Prompt: s.prompt, Finish: s.finish, Usage: s.usage, Queued: s.queued}
 	s.text, s.tokens, s.prompt = s.text[:0], nil, nil
 	if s.finish != "" {
 		s.err = io.EOF

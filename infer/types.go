@@ -1,6 +1,9 @@
 package infer
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Token is an index into the model's vocabulary.
 type Token int32
@@ -113,7 +116,8 @@ type Chunk struct {
 	Tokens []TokenInfo // the tokens whose text this is, when Logprobs >= 0
 	Prompt []TokenInfo // in the first chunk, with PromptLogprobs: the prompt's tokens; the first one's Logprob is NaN
 	Finish FinishReason
-	Usage  Usage // so far
+	Usage  Usage         // so far
+	Queued time.Duration // from Submit until the request got a sequence
 }
 
 // Usage counts tokens of one request.

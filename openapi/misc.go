@@ -58,14 +58,31 @@ func DecodeTokenize(body []byte) (*TokenizeRequest, error) {
 	var common Common
 	common.readModel(f)
 	req := &TokenizeRequest{Model: common.Model}
-	f.require("content")
-	f.text("content", &req.Content)
-	f.boolean("add_special", &req.AddSpecial)
+	req.readText(f)
 	f.only("parse_special", "special tokens are always parsed", "true")
 	if f.err != nil {
 		return nil, f.err
 	}
 	return req, nil
+}
+
+// readText reads the text, which vLLM calls prompt, and whether tokens may be added, which it calls add_special_tokens.
+func (r *TokenizeRequest) readText(f *fields) {
+	if _, ok := f.get("content"); !ok && f.members["prompt"] != nil {
+		f.text("prompt", &r.Content)
+		f.boolean("add_special_tokens", &r.AddSpecial)
+		return
+	}
+	f.require("content")
+	f.text("content", &r.Content)
+	f.boolean("add_special", &r.AddSpecial)
+}
+
+// TokenizerInfo is the answer of GET /tokenizer_info.
+type TokenizerInfo struct {
+	BOS *string `json:"bos_token"`
+	EOS *string `json:"eos_token"`
+	Pad *string `json:"pad_token"` // none
 }
 
 // DetokenizeRequest is the body of POST /detokenize.
@@ -77,6 +94,7 @@ type DetokenizeRequest struct {
 // DetokenizeResponse is its answer.
 type DetokenizeResponse struct {
 	Content string `json:"content"`
+	Prompt  string `json:"prompt"` // the same, by the name that vLLM has for it
 }
 
 // DecodeDetokenize reads the body of POST /detokenize. The error is an *Error.

@@ -134,6 +134,8 @@ func (v *fakeVariant) RenderChat(messages []openapi.Message, tools []openapi.Too
 	return out, nil
 }
 
+func (v *fakeVariant) SpecialTokens() (bos, eos string) { return "<s>", "<|end|>" }
+
 func (v *fakeVariant) ToolSyntax() ToolSyntax { return v.models.syntax }
 
 func (v *fakeVariant) SubmitN(ctx context.Context, r infer.Request, n int) ([]infer.Generation, error) {

@@ -14,6 +14,7 @@ type metrics struct {
 	firstToken       prometheus.Histogram
 	interToken       prometheus.Histogram
 	endToEnd         prometheus.Histogram
+	queueTime        prometheus.Histogram
 	promptTokens     prometheus.Counter
 	generationTokens prometheus.Counter
 }
@@ -41,11 +42,13 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			.001, .0025, .005, .0075, .01, .015, .02, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5),
 		endToEnd: histogram("e2e_request_latency_seconds", "From a generation request's arrival to its last token.",
 			.05, .1, .2, .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480),
+		queueTime: histogram("request_queue_time_seconds", "From a generation's submission until it was given a place in the batch.",
+			.0001, .001, .005, .01, .05, .1, .3, .5, 1, 2, 5, 10, 20, 40, 60, 120),
 		promptTokens:     counter("prompt_tokens_total", "Prompt tokens of all requests."),
 		generationTokens: counter("generation_tokens_total", "Tokens generated, those of abandoned answers included."),
 	}
 	for _, c := range []prometheus.Collector{
-		m.inFlight, m.requests, m.success, m.firstToken, m.interToken, m.endToEnd, m.promptTokens, m.generationTokens,
+		m.inFlight, m.requests, m.success, m.firstToken, m.interToken, m.endToEnd, m.queueTime, m.promptTokens, m.generationTokens,
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

@@ -80,6 +80,8 @@ type Variant interface {
 	// the beginning of the model's turn. Tools are given only if ToolSyntax is not ToolsUnknown. An error that wraps
 	// ErrMessages is the client's: the template refused.
 	RenderChat(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error)
+	// SpecialTokens are the texts of the tokens that begin and end a sequence; empty where the model has none.
+	SpecialTokens() (bos, eos string)
 	// ToolSyntax tells how the model was trained to write tool calls.
 	ToolSyntax() ToolSyntax
 	// Release gives the variant back. It is called once.

@@ -85,6 +85,23 @@ func (s *Server) tokenize(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, openapi.TokenizeResponse{Tokens: ids})
 }
 
+// tokenizerInfo answers GET /tokenizer_info, by which lm-evaluation-harness knows that it can leave tokenizing to the server.
+func (s *Server) tokenizerInfo(c *fiber.Ctx, j *job) error {
+	if err := j.acquire(c, openapi.ModelName{}); err != nil {
+		return err
+	}
+	bos, eos := j.variant.SpecialTokens()
+	return writeJSON(c, openapi.TokenizerInfo{BOS: orNull(bos), EOS: orNull(eos)})
+}
+
+// orNull is nil for an empty text.
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
 func (s *Server) detokenize(c *fiber.Ctx, j *job) error {
 	req, err := openapi.DecodeDetokenize(c.Request().Body())
 	if err != nil {
@@ -97,7 +114,8 @@ func (s *Server) detokenize(c *fiber.Ctx, j *job) error {
 	if tokens, err = givenTokens(j.variant, "tokens", req.Tokens); err != nil {
 		return err
 	}
-	return writeJSON(c, openapi.DetokenizeResponse{Content: text(j.variant, tokens)})
+	content := text(j.variant, tokens)
+	return writeJSON(c, openapi.DetokenizeResponse{Content: content, Prompt: content})
 }
 
 func (s *Server) applyTemplate(c *fiber.Ctx, j *job) error {

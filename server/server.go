@@ -111,6 +111,7 @@ func (s *Server) route() error {
 	app.Post("/v1/responses", s.requireKey, s.limitRate, requireJSON, s.generates(s.response))
 	app.Post("/v1/embeddings", s.requireKey, s.limitRate, requireJSON, s.uses(s.embedding))
 	app.Post("/tokenize", s.requireKey, s.limitRate, requireJSON, s.uses(s.tokenize))
+	app.Get("/tokenizer_info", s.requireKey, s.uses(s.tokenizerInfo))
 	app.Post("/detokenize", s.requireKey, s.limitRate, requireJSON, s.uses(s.detokenize))
 	app.Post("/apply-template", s.requireKey, s.limitRate, requireJSON, s.uses(s.applyTemplate))
 	return nil

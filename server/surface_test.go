@@ -37,9 +37,10 @@ func TestTokenizeAndBack(t *testing.T) {
 		{"/tokenize", `{"content":"é<|end|>"}`, `{"tokens":[195,169,256]}`},
 		{"/tokenize", `{"content":"","add_special":true}`, `{"tokens":[257]}`},
 		{"/tokenize", `{"content":""}`, `{"tokens":[]}`},
-		{"/detokenize", `{"tokens":[195,169,256]}`, `{"content":"é<|end|>"}`},
-		{"/detokenize", `{"tokens":[195]}`, `{"content":"` + "\uFFFD" + `"}`},
-		{"/detokenize", `{"tokens":[]}`, `{"content":""}`},
+		{"/detokenize", `{"tokens":[195,169,256]}`, `{"content":"é<|end|>","prompt":"é<|end|>"}`},
+		{"/tokenize", `{"prompt":"a","add_special_tokens":true}`, `{"tokens":[257,97]}`},
+		{"/detokenize", `{"tokens":[195]}`, `{"content":"` + "\uFFFD" + `","prompt":"` + "\uFFFD" + `"}`},
+		{"/detokenize", `{"tokens":[]}`, `{"content":"","prompt":""}`},
 		{"/apply-template", `{"messages":[{"role":"user","content":"a & b"}]}`, `{"prompt":"<s>user:a & b<|end|>assistant:"}`},
 		{"/apply-template", `{"messages":[{"role":"user","content":"a"}],"add_generation_prompt":false,"model":"tiny@0"}`, `{"prompt":"<s>user:a<|end|>"}`},
 	}
@@ -47,6 +48,13 @@ func TestTokenizeAndBack(t *testing.T) {
 		if got := s.post(test.path, test.body); got.status != 200 || string(got.body) != test.want {
 			t.Errorf("POST %s %s = %d %s, want %s", test.path, test.body, got.status, got.body, test.want)
 		}
+	}
+}
+
+func TestTokenizerInfo(t *testing.T) {
+	got := serve(t, newFake()).do("GET", "/tokenizer_info", "")
+	if want := `{"bos_token":"<s>","eos_token":"<|end|>","pad_token":null}`; got.status != 200 || string(got.body) != want {
+		t.Errorf("GET /tokenizer_info = %d %s, want %s", got.status, got.body, want)
 	}
 }
 

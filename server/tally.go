@@ -13,19 +13,24 @@ type tally struct {
 	usage   []infer.Usage // of each choice, so far
 	reason  []infer.FinishReason
 	last    []time.Time // when each choice last gave a token
+	seen    []bool      // which choices have given a chunk
 	started time.Time
 	first   time.Duration // until the first token of any choice
 }
 
 func newTally(started time.Time, choices, n int) *tally {
 	return &tally{
-		n: n, started: started, usage: make([]infer.Usage, choices),
+		n: n, started: started, seen: make([]bool, choices), usage: make([]infer.Usage, choices),
 		reason: make([]infer.FinishReason, choices), last: make([]time.Time, choices),
 	}
 }
 
 // add counts a chunk.
 func (t *tally) add(e event, now time.Time, m *metrics) {
+	if !t.seen[e.choice] {
+		t.seen[e.choice] = true
+		m.queueTime.Observe(e.chunk.Queued.Seconds())
+	}
 	tokens := e.chunk.Usage.Completion - t.usage[e.choice].Completion
 	t.usage[e.choice] = e.chunk.Usage
 	t.reason[e.choice] = e.chunk.Finish

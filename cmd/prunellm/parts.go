@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -97,6 +98,7 @@ func (f *recipeFlags) spec(config models.Config, ratio float64, fileType string)
 // counters are the metrics of making variants.
 type counters struct {
 	scorePasses prometheus.Counter
+	scoreTime   prometheus.Histogram
 	corrupt     prometheus.Counter
 	leases      *leaseGauge
 	builds      prometheus.Counter
@@ -109,6 +111,9 @@ func newCounters(registry *prometheus.Registry) *counters {
 	c := &counters{
 		scorePasses: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "prunellm_score_passes_total", Help: "Score passes computed here; 0 when the scores were found in a store."}),
+		scoreTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "prunellm_score_seconds", Help: "Duration of score passes computed here, calibration text and refit included.",
+			Buckets: []float64{1, 2.5, 5, 10, 20, 40, 60, 120, 240, 480, 960, 1920, 3840}}),
 		corrupt: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "prunellm_cache_corrupt_total", Help: "Stored values that were damaged, and therefore deleted and computed again."}),
 		leases: &leaseGauge{gauge: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -122,8 +127,14 @@ func newCounters(registry *prometheus.Registry) *counters {
 		misses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "prunellm_cache_misses_total", Help: "Values not found, by store and kind."}, []string{"store", "kind"}),
 	}
-	registry.MustRegister(c.scorePasses, c.corrupt, c.leases.gauge, c.builds, c.cacheBytes, c.hits, c.misses)
+	registry.MustRegister(c.scorePasses, c.scoreTime, c.corrupt, c.leases.gauge, c.builds, c.cacheBytes, c.hits, c.misses)
 	return c
+}
+
+// scored counts a score pass.
+func (c *counters) scored(took time.Duration) {
+	c.scorePasses.Inc()
+	c.scoreTime.Observe(took.Seconds())
 }
 
 // leaseGauge is 1 while any lease is held.

@@ -101,7 +101,7 @@ func newBuilder(env *environment, model *models.GGUF, places *stores, counters *
 		Model: model, Name: model.ServedName(), Store: places.store, Leaser: places.leaser, Files: places.files,
 		Runner: &processRunner{env: env, scratch: filepath.Join(cacheDir, "jobs")},
 		Codec:  codec(), Tool: "prunellm " + version, Log: env.log,
-		Scored:  counters.scorePasses.Inc,
+		Scored:  counters.scored,
 		Corrupt: func(variant.Kind) { counters.corrupt.Inc() },
 	}
 }

@@ -174,7 +174,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 		Render: func(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
 			return renderChat(template, messages, tools, addGenerationPrompt)
 		},
-		Syntax: toolSyntax(template),
+		BOS: bos, EOS: eos, Syntax: toolSyntax(template),
 	})
 	return variants, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)

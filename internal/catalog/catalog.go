@@ -70,7 +70,9 @@ type Options struct {
 	Measure func(ctx context.Context, built variant.Built) (variant.Card, error)
 	// Render turns messages into a prompt; see server.Variant.
 	Render func(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error)
-	Syntax server.ToolSyntax // of tool calls; see server.Variant
+	// BOS and EOS are the texts of the tokens that begin and end a sequence.
+	BOS, EOS string
+	Syntax   server.ToolSyntax // of tool calls; see server.Variant
 	// Remove, if set, deletes the file of a variant that an administrator deleted.
 	Remove func(ctx context.Context, built variant.Built) error
 	// Progress, if set, hears of every step of every build.

@@ -50,6 +50,11 @@ func (p *pinned) RenderChat(messages []openapi.Message, tools []openapi.Tool, ad
 	return p.catalog.options.Render(messages, tools, addGenerationPrompt)
 }
 
+// SpecialTokens implements server.Variant.
+func (p *pinned) SpecialTokens() (bos, eos string) {
+	return p.catalog.options.BOS, p.catalog.options.EOS
+}
+
 // ToolSyntax implements server.Variant.
 func (p *pinned) ToolSyntax() server.ToolSyntax { return p.catalog.options.Syntax }
 

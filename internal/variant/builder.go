@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"time"
 
 	"prunellm/convert"
 	"prunellm/models"
@@ -39,8 +40,8 @@ type Builder struct {
 	Codec  convert.Codec
 	Tool   string // name and version, for the provenance of files
 	Log    *slog.Logger
-	// Scored, if set, is called for each score pass that was computed, not found.
-	Scored func()
+	// Scored, if set, is called for each score pass that was computed, not found, with the time it took.
+	Scored func(took time.Duration)
 	// Corrupt, if set, is called for each stored value that turned out not to fit the model.
 	Corrupt func(kind Kind)
 }
@@ -179,6 +180,7 @@ func (w *build) compute(ctx context.Context, wanted Kind, lease Lease) ([]byte, 
 		_, err := DecodeScores(v, config)
 		return err
 	})
+	began := time.Now()
 	out, err := w.Runner.Run(ctx, job, func(p Progress) {
 		w.progress(p)
 		if note, err := json.Marshal(p); err == nil {
@@ -196,7 +198,7 @@ func (w *build) compute(ctx context.Context, wanted Kind, lease Lease) ([]byte, 
 		scores = out.Scores
 		w.made[w.keys.scores()] = scores
 		if w.Scored != nil {
-			w.Scored()
+			w.Scored(time.Since(began))
 		}
 	}
 	if wanted == KindDown {

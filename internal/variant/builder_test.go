@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"prunellm/convert"
 	"prunellm/convert/gguf"
@@ -100,7 +101,7 @@ func newWorkshop(t *testing.T, cache string) *workshop {
 	w := &workshop{runner: &countingRunner{model: model}}
 	w.Builder = &variant.Builder{
 		Model: model, Name: "tiny", Store: disk, Leaser: disk, Files: files, Runner: w.runner, Tool: "test",
-		Log: options.Log, Scored: func() { w.passes++ }, Corrupt: func(variant.Kind) { w.corrupt++ },
+		Log: options.Log, Scored: func(time.Duration) { w.passes++ }, Corrupt: func(variant.Kind) { w.corrupt++ },
 	}
 	return w
 }

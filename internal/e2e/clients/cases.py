@@ -1,4 +1,6 @@
-"""The cases of cases.txt by openai-python. BASE_URL, LIMITED_URL and API_KEY say where; one line a case is printed."""
+"""The cases of cases.txt by openai-python. BASE_URL, LIMITED_URL and API_KEY say where; one line a case is printed.
+
+With PLAIN set, names of variants, headers and codes of errors are not looked at: for other servers (docs/compatibility.md)."""
 
 import base64
 import json
@@ -11,6 +13,7 @@ import openai
 
 MODEL = "smollm2-135m-instruct"
 KEY = os.environ["API_KEY"]
+PLAIN = bool(os.environ.get("PLAIN"))
 client = openai.OpenAI(base_url=os.environ["BASE_URL"], api_key=KEY, max_retries=0, timeout=300)
 
 QUESTION = [{"role": "user", "content": "Name three colours."}]
@@ -68,15 +71,15 @@ def refused(kind, status, call, param=None, code=None):
         call()
     except kind as e:
         assert e.status_code == status, e.status_code
-        assert param is None or e.param == param, e.param
-        assert code is None or e.code == code, e.code
+        assert PLAIN or param is None or e.param == param, e.param
+        assert PLAIN or code is None or e.code == code, e.code
         return e
     raise AssertionError("not refused")
 
 
 @case("models.list")
 def _():
-    assert client.models.list().data[0].id.startswith(MODEL)
+    assert PLAIN and client.models.list().data or client.models.list().data[0].id.startswith(MODEL)
 
 
 @case("models.retrieve")
@@ -88,7 +91,8 @@ def _():
 def _():
     raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=QUESTION, max_completion_tokens=16, seed=7)
     answer = raw.parse()
-    assert answer.choices[0].message.content and answer.model == MODEL + "@0" == raw.headers["x-prunellm-variant"]
+    assert answer.choices[0].message.content
+    assert PLAIN or answer.model == MODEL + "@0" == raw.headers["x-prunellm-variant"]
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
     assert answer.usage.prompt_tokens_details.cached_tokens >= 0 and answer.system_fingerprint and answer.created
 
