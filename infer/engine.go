@@ -17,12 +17,16 @@ type Options struct {
 	PrefillChunk int // prompt tokens of one step while no answer is being generated; default the decoder's batch size
 	SharedChunk  int // prompt tokens of one step beside running answers: it bounds how long these wait; default 128
 	CopyAtLeast  int // tokens of a common prefix worth copying from a busy sequence; default 256, negative: never
+
+	PromptCacheBytes int64 // for sequences that made room for others; 0: none are kept
+	SaveAtLeast      int   // tokens that must be lost to save a sequence; default 512
 }
 
 const (
 	defaultMaxQueue    = 256
 	defaultSharedChunk = 128
 	defaultCopyAtLeast = 256
+	defaultSaveAtLeast = 512
 )
 
 // Info describes the model behind an engine.
@@ -88,6 +92,9 @@ func New(dec Decoder, opts Options, log *slog.Logger) *Engine {
 	}
 	if opts.CopyAtLeast == 0 {
 		opts.CopyAtLeast = defaultCopyAtLeast
+	}
+	if opts.SaveAtLeast <= 0 {
+		opts.SaveAtLeast = defaultSaveAtLeast
 	}
 	e := &Engine{
 		dec: dec, opts: opts, log: log,

@@ -2,6 +2,7 @@ package infer
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -28,14 +29,17 @@ type fakeDecoder struct {
 	caches         [][]Token
 	logits         map[int][]float32
 
-	gate    chan struct{}            // nil, or received from before each Decode
-	began   chan struct{}            // nil, or sent to at the start of each Decode
-	fail    func(step int) error     // nil, or asked before each Decode
-	script  func(tokens []Token) int // nil, or the next token for a sequence; negative: by hash
-	closed  atomic.Bool
-	mu      sync.Mutex
-	steps   int
-	batches [][]Entry
+	gate   chan struct{}            // nil, or received from before each Decode
+	began  chan struct{}            // nil, or sent to at the start of each Decode
+	fail   func(step int) error     // nil, or asked before each Decode
+	script func(tokens []Token) int // nil, or the next token for a sequence; negative: by hash
+	closed atomic.Bool
+	broken atomic.Bool // states can neither be saved nor restored
+
+	saves, restores atomic.Int32
+	mu              sync.Mutex
+	steps           int
+	batches         [][]Entry
 }
 
 func newFake(sequences, context, batch int) *fakeDecoder {
@@ -144,6 +148,30 @@ func (f *fakeDecoder) SequenceRemove(seq, from, to int) error {
 
 func (f *fakeDecoder) SequenceCopy(src, dst int) error {
 	f.caches[dst] = append([]Token(nil), f.caches[src]...)
+	return nil
+}
+
+func (f *fakeDecoder) SaveSequence(seq int) ([]byte, error) {
+	f.saves.Add(1)
+	if f.broken.Load() {
+		return nil, errors.New("cannot save")
+	}
+	state := make([]byte, 0, 4*len(f.caches[seq]))
+	for _, t := range f.caches[seq] {
+		state = binary.LittleEndian.AppendUint32(state, uint32(t))
+	}
+	return state, nil
+}
+
+func (f *fakeDecoder) RestoreSequence(seq int, state []byte, tokens int) error {
+	f.caches[seq] = f.caches[seq][:0]
+	if f.broken.Load() || len(state) != 4*tokens {
+		return errors.New("cannot restore")
+	}
+	f.restores.Add(1)
+	for ; len(state) > 0; state = state[4:] {
+		f.caches[seq] = append(f.caches[seq], Token(binary.LittleEndian.Uint32(state)))
+	}
 	return nil
 }
 

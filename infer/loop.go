@@ -17,6 +17,8 @@ type loop struct {
 	sequences []cacheState
 	running   []*request // in order of arrival
 	samplers  *samplers
+	keeper    stateKeeper // nil: nothing is saved
+	saved     savedStates
 	step      uint64
 	failures  int
 
@@ -35,6 +37,9 @@ func (e *Engine) run() {
 		Engine:    e,
 		sequences: make([]cacheState, e.dec.Sequences()),
 		samplers:  newSamplers(e.dec.VocabSize(), e.dec.Sequences()),
+	}
+	if keeper, ok := e.dec.(stateKeeper); ok && e.opts.PromptCacheBytes > 0 {
+		l.keeper, l.saved.budget = keeper, e.opts.PromptCacheBytes
 	}
 	err := l.serve()
 	l.samplers.close()
@@ -149,6 +154,10 @@ func (l *loop) nextWaiting() *request {
 // start puts a request on a sequence and keeps what of its cache fits the prompt.
 func (l *loop) start(r *request) error {
 	c := chooseSequence(l.sequences, r.reusable(), l.copyAtLeast(r))
+	if l.keeper != nil {
+		l.restore(r.reusable(), &c)
+	}
+	l.saveBefore(c.sequence, min(c.reuse, commonPrefix(l.sequences[c.sequence].tokens, r.req.Prompt)))
 	s := &l.sequences[c.sequence]
 	if c.copyFrom >= 0 && c.copyFrom != c.sequence {
 		if err := l.dec.SequenceCopy(c.copyFrom, c.sequence); err != nil {

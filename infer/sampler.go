@@ -207,6 +207,10 @@ func (s *sampler) draw(logits []float32, largest float32, sc *scratch) (Token, b
 
 func below1(p float64) bool { return p > 0 && p < 1 }
 
+func newCandidate(t Token, logarithm float32) candidate {
+	return candidate{token: t, prob: exp32(logarithm), key: logarithm}
+}
+
 // shortlist fills candidates with what min_p and top_k leave and returns its mass. For top_p alone it leaves out the tail
 // that cannot be needed, while the mass is still that of all tokens.
 func (s *sampler) shortlist(logits []float32, largest, inverse float32, sc *scratch) float64 {
@@ -219,12 +223,12 @@ func (s *sampler) shortlist(logits []float32, largest, inverse float32, sc *scra
 	case s.TopK > 0 && s.TopK < len(logits):
 		sc.top2 = largestK(logits, least, s.TopK, sc.top2[:0])
 		for _, w := range sc.top2 {
-			sc.candidates = append(sc.candidates, candidate{token: w.token, prob: exp32((w.value - largest) * inverse)})
+			sc.candidates = append(sc.candidates, newCandidate(w.token, (w.value-largest)*inverse))
 		}
 	case s.MinP > 0:
 		for t, x := range logits {
 			if x >= least {
-				sc.candidates = append(sc.candidates, candidate{token: Token(t), prob: exp32((x - largest) * inverse)})
+				sc.candidates = append(sc.candidates, newCandidate(Token(t), (x-largest)*inverse))
 			}
 		}
 	default:
@@ -236,7 +240,7 @@ func (s *sampler) shortlist(logits []float32, largest, inverse float32, sc *scra
 		}
 		for t, p := range sc.probs {
 			if p > floor {
-				sc.candidates = append(sc.candidates, candidate{token: Token(t), prob: p})
+				sc.candidates = append(sc.candidates, candidate{token: Token(t), prob: p, key: (logits[t] - largest) * inverse})
 			}
 		}
 		return sum

@@ -81,15 +81,13 @@ func mass(candidates []candidate) float64 {
 }
 
 // keepTypical keeps the tokens whose information is closest to the entropy of the distribution, until they hold p of the
-// mass (Meister et al., "Locally typical sampling", 2022).
+// mass; keys are logarithms of the probabilities before and anything after (Meister et al., "Locally typical sampling", 2022).
 func keepTypical(candidates []candidate, total, p float64) []candidate {
 	logTotal := math.Log(total)
 	entropy := 0.0
 	for i, c := range candidates {
-		information := logTotal - math.Log(float64(c.prob))
-		if c.prob == 0 {
-			information = math.MaxFloat32
-		} else {
+		information := logTotal - float64(c.key)
+		if c.prob > 0 {
 			entropy += float64(c.prob) / total * information
 		}
 		candidates[i].key = float32(information)

@@ -20,6 +20,7 @@ type engineFlags struct {
 	Threads      int    `help:"Threads for generation; 0: one for each core this process may use." default:"0" placeholder:"N"`
 	ThreadsBatch int    `help:"Threads for prompts and batches; 0: as --threads." default:"0" placeholder:"N"`
 	GPULayers    string `help:"Layers to run on a GPU: 'auto' or a number." default:"auto" placeholder:"auto|N"`
+	PromptCache  int    `help:"MiB for the contexts of conversations that made room for others, for each loaded variant; 0: none are kept." default:"128" placeholder:"MIB"`
 	MaxQueue     int    `help:"Requests that may wait for a place before further ones are refused with 429." default:"256" placeholder:"N"`
 }
 
@@ -40,6 +41,7 @@ func (f *engineFlags) Validate() error {
 	}{
 		{"ctx", f.Ctx, 16, maxCtx}, {"parallel", f.Parallel, 1, maxParallel}, {"batch-size", f.BatchSize, 32, maxBatch},
 		{"threads", f.Threads, 0, maxThreads}, {"threads-batch", f.ThreadsBatch, 0, maxThreads}, {"max-queue", f.MaxQueue, 1, 1 << 16},
+		{"prompt-cache", f.PromptCache, 0, 1 << 20},
 	} {
 		if field.value < field.min || field.value > field.max {
 			faults = append(faults, fmt.Errorf("--%s is %d, want %d to %d", field.name, field.value, field.min, field.max))
@@ -91,9 +93,9 @@ func (f *engineFlags) options() llamacpp.Options {
 func (f *engineFlags) memory(built variant.Built) int64 {
 	need, err := llamacpp.Need(built.Path, f.options())
 	if err != nil {
-		return built.Bytes
+		need = built.Bytes
 	}
-	return need
+	return need + int64(f.PromptCache)<<20
 }
 
 // load opens a variant's file. A GPU that lacks the memory is tried no further: the CPU serves, and the log says so once.
@@ -114,5 +116,5 @@ func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	return runningModel{Engine: infer.New(model, infer.Options{MaxQueue: f.MaxQueue}, log), model: model}, nil
+	return runningModel{Engine: infer.New(model, infer.Options{MaxQueue: f.MaxQueue, PromptCacheBytes: int64(f.PromptCache) << 20}, log), model: model}, nil
 }

@@ -1,0 +1,109 @@
+package infer
+
+import "slices"
+
+// stateKeeper is a Decoder whose sequences can be copied out and back. infer/llamacpp is one.
+type stateKeeper interface {
+	// SaveSequence copies the cache of a sequence out.
+	SaveSequence(seq int) ([]byte, error)
+	// RestoreSequence replaces a sequence by a saved one that holds that many tokens.
+	RestoreSequence(seq int, state []byte, tokens int) error
+}
+
+// savedState is a sequence that made room for another prompt.
+type savedState struct {
+	tokens []Token
+	state  []byte
+	used   uint64 // step of its last use
+}
+
+// savedStates keeps sequences within a budget of bytes; the one unused for longest goes first. The loop owns it.
+type savedStates struct {
+	budget int64 // bytes
+	bytes  int64
+	all    []savedState
+}
+
+// longest finds the state that shares the longest prefix with a prompt, of which one token is left to decode. It is -1
+// when none shares anything.
+func (s *savedStates) longest(prompt []Token) (index, prefix int) {
+	index = -1
+	for i, saved := range s.all {
+		if n := commonPrefix(saved.tokens, prompt[:len(prompt)-1]); n > prefix {
+			index, prefix = i, n
+		}
+	}
+	return index, prefix
+}
+
+// holds tells whether a state is there that begins with these tokens.
+func (s *savedStates) holds(tokens []Token) bool {
+	return slices.ContainsFunc(s.all, func(saved savedState) bool { return commonPrefix(saved.tokens, tokens) == len(tokens) })
+}
+
+// add keeps a state, in the place of those that are a prefix of it.
+func (s *savedStates) add(saved savedState) {
+	size := int64(len(saved.state))
+	if size > s.budget {
+		return
+	}
+	for i := len(s.all) - 1; i >= 0; i-- {
+		if old := s.all[i].tokens; commonPrefix(old, saved.tokens) == len(old) {
+			s.remove(i)
+		}
+	}
+	for s.bytes+size > s.budget {
+		oldest := 0
+		for i, other := range s.all {
+			if other.used < s.all[oldest].used {
+				oldest = i
+			}
+		}
+		s.remove(oldest)
+	}
+	s.all = append(s.all, saved)
+	s.bytes += size
+}
+
+func (s *savedStates) remove(i int) {
+	s.bytes -= int64(len(s.all[i].state))
+	s.all = slices.Delete(s.all, i, i+1)
+}
+
+// saveBefore copies a sequence out that is about to be cut to its first tokens, when enough is lost by that. A failure
+// costs a prompt's time and nothing else.
+func (l *loop) saveBefore(sequence, kept int) {
+	s := &l.sequences[sequence]
+	if l.keeper == nil || len(s.tokens)-kept < l.opts.SaveAtLeast || l.saved.holds(s.tokens) {
+		return
+	}
+	state, err := l.keeper.SaveSequence(sequence)
+	if err != nil {
+		l.log.Warn("prompt not kept", "tokens", len(s.tokens), "error", err)
+		return
+	}
+	l.saved.add(savedState{tokens: slices.Clone(s.tokens), state: state, used: l.step})
+}
+
+// restore puts a saved sequence in the place of the chosen one when that spares enough of the prompt. What it could not
+// bring back is as if it had never been there.
+func (l *loop) restore(prompt []Token, c *choice) {
+	i, prefix := l.saved.longest(prompt)
+	if i < 0 || c.copyFrom >= 0 || prefix-c.reuse < l.opts.SaveAtLeast/4 {
+		return
+	}
+	l.saveBefore(c.sequence, 0)
+	if i, prefix = l.saved.longest(prompt); i < 0 {
+		return // it made room for the one just saved
+	}
+	s, saved := &l.sequences[c.sequence], &l.saved.all[i]
+	if err := l.keeper.RestoreSequence(c.sequence, saved.state, len(saved.tokens)); err != nil {
+		l.log.Warn("prompt not brought back", "tokens", len(saved.tokens), "error", err)
+		l.saved.remove(i)
+		s.tokens, c.reuse = s.tokens[:0], 0
+		return
+	}
+	saved.used = l.step
+	s.tokens = append(s.tokens[:0], saved.tokens...)
+	c.reuse = prefix
+}
