@@ -17,15 +17,22 @@ const (
 	MaxModelNameBytes = 256
 )
 
-// ModelName is a model as a client names it: "name" or "name@ratio".
+// Auto is what stands after the '@' where the server is to choose the ratio.
+const Auto = "auto"
+
+// ModelName is a model as a client names it: "name", "name@ratio" or "name@auto".
 type ModelName struct {
 	Base     string  // without the ratio; empty when the client named no model
 	Ratio    float64 // share of all parameters removed, 0 to MaxRatio
 	Explicit bool    // a ratio was given; otherwise the server's own applies
+	Auto     bool    // the server is to choose the ratio, by its limits on latency
 }
 
 // String is the name as a client would write it, the ratio in its shortest form.
 func (n ModelName) String() string {
+	if n.Auto {
+		return n.Base + "@" + Auto
+	}
 	if !n.Explicit {
 		return n.Base
 	}
@@ -56,6 +63,9 @@ func parseModelName(name string) (ModelName, *Error) {
 	at := strings.LastIndexByte(name, '@')
 	if at < 0 {
 		return ModelName{Base: name}, nil
+	}
+	if name[at+1:] == Auto && at > 0 {
+		return ModelName{Base: name[:at], Auto: true}, nil
 	}
 	ratio, err := ParseRatio(name[at+1:])
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 func TestParseModelName(t *testing.T) {
 	tests := map[string]ModelName{
 		"tiny":          {Base: "tiny"},
+		"tiny@auto":     {Base: "tiny", Auto: true},
 		"tiny@0":        {Base: "tiny", Explicit: true},
 		"tiny@0.0":      {Base: "tiny", Explicit: true},
 		"tiny@0.20":     {Base: "tiny", Ratio: 0.2, Explicit: true},
@@ -22,7 +23,7 @@ func TestParseModelName(t *testing.T) {
 			t.Errorf("ParseModelName(%q) = %+v, %v, want %+v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "@0.2", "tiny@", "tiny@NaN", "tiny@-1", "tiny@1", "tiny@1.0", "tiny@0.9999", "tiny@1e309", "tiny@0x1p-2", "ti\nny", "tiny@0.2\x00", "tiny@٠.٢", "tiny@-0", "tiny@0_1", string(make([]byte, 300))} {
+	for _, text := range []string{"", "@0.2", "tiny@", "@auto", "tiny@Auto", "tiny@NaN", "tiny@-1", "tiny@1", "tiny@1.0", "tiny@0.9999", "tiny@1e309", "tiny@0x1p-2", "ti\nny", "tiny@0.2\x00", "tiny@٠.٢", "tiny@-0", "tiny@0_1", string(make([]byte, 300))} {
 		got, err := ParseModelName(text)
 		var refused *Error
 		if !errors.As(err, &refused) || *refused.Param != "model" {

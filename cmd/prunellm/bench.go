@@ -154,6 +154,11 @@ func (c *benchCommand) Run(env *environment) error {
 	for _, s := range servers {
 		s.target.About.MemoryBytes = peakMemory(s.cmd.Process.Pid)
 	}
+	if len(servers) > 0 {
+		if err := c.keepSpeeds(env, servers, report); err != nil {
+			env.log.Warn("speeds not stored", "error", err)
+		}
+	}
 	report.Hardware, report.Version, report.Command = hardware(), version, "prunellm "+strings.Join(os.Args[1:], " ")
 	return c.write(env, report)
 }
@@ -267,6 +272,38 @@ func (c *benchCommand) about(env *environment, model *models.GGUF, builder *vari
 		env.log.Warn("cost of pruning not measured", "variant", built.Name(), "error", err)
 	}
 	return about, nil
+}
+
+// keepSpeeds stores what was measured with one stream on prompts of the usual length, for the variants' cards.
+func (c *benchCommand) keepSpeeds(env *environment, servers []*benchServer, report *bench.Report) error {
+	if report.Plan.Prompt != bench.Exactly(speedPrompt) {
+		return nil
+	}
+	model, err := c.open(env, c.CacheDir)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	counters := newCounters(prometheus.NewRegistry())
+	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	if err != nil {
+		return err
+	}
+	defer places.closeLogged(env.log)
+	builder := newBuilder(env, model, places, counters, c.CacheDir)
+	for _, s := range servers {
+		for _, r := range report.Results {
+			if r.Target.Name != s.target.Name || r.Load.Streams != 1 || r.TPOT.P50() <= 0 {
+				continue
+			}
+			ms := float64(time.Millisecond)
+			speed := variant.NewSpeed(time.Duration(r.TTFT.P50()*ms), time.Duration(r.TPOT.P50()*ms), speedPrompt)
+			if err := builder.KeepSpeed(env.ctx, s.built, c.machine(), speed); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // remotes are the servers that run already.

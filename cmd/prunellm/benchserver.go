@@ -27,6 +27,7 @@ import (
 type benchServer struct {
 	cmd    *exec.Cmd
 	target bench.Target
+	built  variant.Built
 	exited chan struct{} // closed when the process has ended
 	tail   string        // the last error that it logged; read after exited
 }
@@ -59,7 +60,7 @@ func (c *benchCommand) startServer(env *environment, built variant.Built) (*benc
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s := &benchServer{cmd: cmd, target: bench.Target{Name: built.Name(), Model: "default"}, exited: make(chan struct{})}
+	s := &benchServer{cmd: cmd, target: bench.Target{Name: built.Name(), Model: "default"}, built: built, exited: make(chan struct{})}
 	listening := make(chan string, 1) // the one address, whether or not anybody waits for it any more
 	go func() {
 		s.tail = followLog(stderr, listening)

@@ -36,6 +36,7 @@ type serveCommand struct {
 	MemoryBudget int     `help:"MiB that loaded variants may take together, with their contexts; 0: what the machine has." default:"0" placeholder:"MIB"`
 	IdleTimeout  int     `help:"Minutes after which an unused variant is unloaded, that of --ratio aside; 0: never." default:"30" placeholder:"MINUTES"`
 	StopTimeout  int     `help:"Seconds that running requests get to finish when the server stops." default:"20" placeholder:"SECONDS"`
+	autoFlags    `embed:""`
 	frontFlags   `embed:""`
 	engineFlags  `embed:""`
 	recipeFlags  `embed:""`
@@ -68,7 +69,7 @@ func (c *serveCommand) Validate() error {
 	if c.StopTimeout < 0 || c.StopTimeout > 3600 {
 		faults = append(faults, fmt.Errorf("--stop-timeout is %d, want 0 to 3600", c.StopTimeout))
 	}
-	return joinFaults(faults)
+	return joinFaults(append(faults, c.autoFlags.validate(c.Ratio, c.MaxVariants)...))
 }
 
 // Run serves until the process is asked to stop.
@@ -171,6 +172,8 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 				return measureCard(ctx, env, comparison, true)
 			})
 		},
+		Speed: speedOf(builder, c.machine(), env.log),
+		Auto:  c.auto(c.Ratio),
 		Render: func(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
 			return renderChat(template, messages, tools, addGenerationPrompt)
 		},

@@ -55,7 +55,7 @@ func (p Plan) round(load, number int) []request {
 	requests := make([]request, max(p.Requests, p.Loads[load].Streams))
 	at := time.Duration(0)
 	for i := range requests {
-		requests[i] = request{prompt: prompt(chance, p.Prompt.Draw(chance)), tokens: p.Answer.Draw(chance), at: at}
+		requests[i] = request{prompt: Prompt(chance, p.Prompt.Draw(chance)), tokens: p.Answer.Draw(chance), at: at}
 		if rate := p.Loads[load].Rate; rate > 0 {
 			at += time.Duration(chance.ExpFloat64() / rate * float64(time.Second))
 		}
@@ -63,7 +63,8 @@ func (p Plan) round(load, number int) []request {
 	return requests
 }
 
-func prompt(chance *rand.Rand, length int) string {
+// Prompt draws a text of so many words.
+func Prompt(chance *rand.Rand, length int) string {
 	var b strings.Builder
 	for i := range length {
 		if i > 0 {

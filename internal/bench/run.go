@@ -75,7 +75,7 @@ func warmUp(ctx context.Context, client *http.Client, targets []Target, plan Pla
 	for _, target := range targets {
 		chance := rand.New(rand.NewPCG(plan.Seed, 1<<63)) //nolint:gosec // reproducible on purpose
 		for range plan.Warmup {
-			r := request{prompt: prompt(chance, plan.Prompt.Draw(chance)), tokens: min(plan.Answer.Draw(chance), 8)}
+			r := request{prompt: Prompt(chance, plan.Prompt.Draw(chance)), tokens: min(plan.Answer.Draw(chance), 8)}
 			if s := timed(ctx, client, target, plan, r, time.Now()); s.Err != nil {
 				return fmt.Errorf("warm up %s: %w", target.Name, s.Err)
 			}

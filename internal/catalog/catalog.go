@@ -68,6 +68,12 @@ type Options struct {
 	// Measure, if set, tells what pruning cost a variant, measuring it if need be. It is called in the background once the
 	// variant is loaded, for one variant at a time. An error means that there is nothing to tell, which is logged.
 	Measure func(ctx context.Context, built variant.Built) (variant.Card, error)
+	// Speed, if set, tells how quickly a variant answers one stream, measuring it if need be. It is called in the background,
+	// for one variant at a time. undisturbed tells at the end whether the engine had this machine to itself: if not, what
+	// was measured means nothing, and Speed returns an error that wraps ErrDisturbed to be called again later.
+	Speed func(ctx context.Context, built variant.Built, engine Engine, undisturbed func() bool) (variant.Speed, error)
+	// Auto chooses the ratio of requests for "name@auto".
+	Auto Auto
 	// Render turns messages into a prompt; see server.Variant.
 	Render func(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error)
 	// BOS and EOS are the texts of the tokens that begin and end a sequence.
@@ -100,6 +106,9 @@ type Catalog struct {
 	waiting  int                  // builds under way or waiting
 	failure  string               // why the last attempt at the startup variant failed; "" before and after success
 	clock    func() time.Time     // for the order of use
+	quiet    time.Duration        // before the second attempt to measure a speed; then ever longer
+	comings  int                  // requests and builds that began; tells a measurement whether it was disturbed
+	watch    watch                // of answers, when the ladder has limits
 }
 
 // New returns an empty catalog. Close frees it.
@@ -115,6 +124,7 @@ func New(options Options) *Catalog {
 		kept:    map[float64]bool{}, failures: map[float64]string{}, made: map[float64]string{},
 		offered: map[float64]struct{}{},
 		created: time.Now(),
+		quiet:   firstQuiet,
 		clock:   time.Now,
 	}
 }
@@ -132,6 +142,7 @@ func (c *Catalog) Start(ctx context.Context) {
 			c.keepTrying(ctx, 0)
 		}
 		c.keepTrying(ctx, c.options.Startup)
+		c.loadLadder(ctx)
 	}()
 	if c.options.IdleTimeout > 0 {
 		c.work.Go(func() { c.unloadIdle(ctx) })

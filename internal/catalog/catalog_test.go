@@ -93,6 +93,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 		change(&options)
 	}
 	b.Catalog = New(options)
+	b.quiet = time.Millisecond
 	t.Cleanup(func() {
 		if err := b.Close(context.Background()); err != nil {
 			t.Errorf("Close = %v", err)

@@ -29,10 +29,11 @@ type shelf struct {
 type engine struct {
 	Engine
 	built   variant.Built
-	users   int           // requests that hold it
-	used    time.Time     // when the last one came or left
-	retired bool          // out of the catalog; to be closed when the last user leaves
-	cost    *variant.Card // what pruning cost; nil while that is not known
+	users   int            // requests that hold it
+	used    time.Time      // when the last one came or left
+	retired bool           // out of the catalog; to be closed when the last user leaves
+	cost    *variant.Card  // what pruning cost; nil while that is not known
+	speed   *variant.Speed // what it won; nil while that is not known
 }
 
 // pinned is an engine in the hands of one request.
@@ -89,6 +90,9 @@ func (c *Catalog) Acquire(ctx context.Context, name openapi.ModelName) (server.V
 	ratio := c.options.Startup
 	if name.Explicit {
 		ratio = name.Ratio
+	}
+	if held, err := c.chosen(name); held != nil || err != nil {
+		return held, err
 	}
 	if held := c.ready(ratio); held != nil {
 		return held, nil
@@ -150,6 +154,7 @@ func (c *Catalog) usable(s *shelf) bool {
 // pin counts a user. The caller holds mu.
 func (c *Catalog) pin(e *engine) server.Variant {
 	e.users++
+	c.comings++
 	e.used = c.clock()
 	return &pinned{engine: e, catalog: c}
 }
@@ -202,6 +207,7 @@ func (c *Catalog) shelfOf(ratio float64) (*shelf, error) {
 	s = &shelf{ratio: ratio, done: make(chan struct{})}
 	c.shelves[ratio] = s
 	c.waiting++
+	c.comings++
 	c.work.Add(1)
 	go c.fill(s)
 	return s, nil
@@ -259,6 +265,7 @@ func (c *Catalog) make(s *shelf) (*engine, error) {
 	c.loaded[built.Digest] = e
 	c.options.Log.Info("variant loaded", "variant", built.Name(), "ratio_reached", built.Reached,
 		"bytes", built.Bytes, "digest", built.Digest)
+	c.learnSpeed(e)
 	c.learnCost(e)
 	return e, nil
 }
@@ -336,6 +343,9 @@ func (e *engine) card() *openapi.Card {
 	card := &openapi.Card{
 		Ratio: e.built.Ratio, RatioReached: e.built.Reached, KeptMLP: e.built.KeptMLP,
 		Parameters: e.built.Parameters, Bytes: e.built.Bytes, ContextTokens: e.ContextSize(), Digest: e.built.Digest,
+	}
+	if speed := e.speed; speed != nil {
+		card.TTFT, card.ITL, card.OutputTokensPerSec = &speed.TTFTMillis, &speed.ITLMillis, &speed.OutputTokensPerSecond
 	}
 	if e.cost != nil {
 		cost, ratio := *e.cost, e.cost.Ratio()

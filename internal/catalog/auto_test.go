@@ -1,0 +1,213 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"prunellm/infer"
+	"prunellm/internal/slo"
+	"prunellm/internal/variant"
+	"prunellm/openapi"
+	"prunellm/server"
+)
+
+// ladder is a catalog of dense (40 ms between tokens), 0.2 (20 ms) and 0.4 (10 ms), all loaded and measured.
+func ladder(t *testing.T, auto Auto) *bench {
+	t.Helper()
+	auto.Ladder, auto.Policy = []float64{0, 0.2, 0.4}, slo.DefaultPolicy()
+	b := newBench(t, func(o *Options) {
+		o.Startup, o.MaxLoaded, o.Auto = 0, 3, auto
+		o.Speed = func(_ context.Context, built variant.Built, _ Engine, _ func() bool) (variant.Speed, error) {
+			itl := map[float64]time.Duration{0: 40, 0.2: 20, 0.4: 10}[built.Ratio] * time.Millisecond
+			return variant.NewSpeed(10*itl, itl, 200), nil
+		}
+	})
+	close(b.gate)
+	b.Start(t.Context())
+	return b
+}
+
+// waitMeasured waits until the cards of all have a speed.
+func (b *bench) waitMeasured(t *testing.T, n int) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for {
+		measured := 0
+		for _, c := range b.candidates() {
+			if c.Measured {
+				measured++
+			}
+		}
+		if measured == n {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d measured, want %d", measured, n)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestAutoTakesTheLargestThatKeepsTheLimits(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits slo.Limits
+		want   string
+	}{
+		"all keep it":  {slo.Limits{ITL: 50 * time.Millisecond}, "m@0"},
+		"some":         {slo.Limits{ITL: 25 * time.Millisecond}, "m@0.2"},
+		"first token":  {slo.Limits{TTFT: 150 * time.Millisecond}, "m@0.4"},
+		"none keep it": {slo.Limits{ITL: time.Millisecond}, "m@0.4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := ladder(t, Auto{Limits: c.limits})
+			b.waitMeasured(t, 3)
+			held := b.acquireNow(t, openapi.ModelName{Base: "m", Auto: true})
+			defer held.Release()
+			if held.Name() != c.want {
+				t.Errorf("auto is %s, want %s", held.Name(), c.want)
+			}
+			usual := b.acquireNow(t, openapi.ModelName{Base: "m"})
+			defer usual.Release()
+			if usual.Name() != "m@0" {
+				t.Errorf("a name without a ratio is %s, want the startup variant", usual.Name())
+			}
+			if card := b.cardOf("m@0.2"); card == nil || card.ITL == nil || *card.ITL != 20 || *card.OutputTokensPerSec != 50 || *card.TTFT != 200 {
+				t.Errorf("card = %+v, want the measured speed", card)
+			}
+		})
+	}
+}
+
+func TestAutoWithoutLimitsIsRefused(t *testing.T) {
+	b := newBench(t, nil)
+	close(b.gate)
+	b.Start(t.Context())
+	b.waitReady(t)
+	if _, err := b.Acquire(t.Context(), openapi.ModelName{Base: "m", Auto: true}); !errors.Is(err, server.ErrModelNotFound) {
+		t.Errorf("Acquire = %v, want ErrModelNotFound", err)
+	}
+}
+
+// fakeClock is a time that tests move.
+type fakeClock struct{ now atomic.Int64 }
+
+func (c *fakeClock) time() time.Time         { return time.Unix(1000, c.now.Load()) }
+func (c *fakeClock) advance(d time.Duration) { c.now.Add(int64(d)) }
+
+// scripted is a generation whose chunks the test sends.
+type scripted struct{ chunks chan infer.Chunk }
+
+func (s *scripted) Next(context.Context) (infer.Chunk, error) {
+	if c, ok := <-s.chunks; ok {
+		return c, nil
+	}
+	return infer.Chunk{}, io.EOF
+}
+
+// A request that waits too long moves the next ones down the ladder, explicit ratios stay, and calm moves them back.
+func TestShedding(t *testing.T) {
+	b := ladder(t, Auto{Limits: slo.Limits{TTFT: 500 * time.Millisecond}, Shed: true})
+	b.waitMeasured(t, 3)
+	clock := &fakeClock{}
+	b.mu.Lock()
+	b.clock = clock.time
+	b.mu.Unlock()
+	name := func(n openapi.ModelName) string {
+		clock.advance(autoClock)
+		held := b.acquireNow(t, n)
+		defer held.Release()
+		return held.Name()
+	}
+	bare := openapi.ModelName{Base: "m"}
+	if got := name(bare); got != "m@0" {
+		t.Fatalf("without load: %s", got)
+	}
+	slow := &scripted{chunks: make(chan infer.Chunk, 2)}
+	variant := &watched{watch: &b.watch, clock: clock.time}
+	answer := variant.follow(t.Context(), slow)
+	clock.advance(400 * time.Millisecond)
+	if got := name(bare); got != "m@0.2" {
+		t.Errorf("while a request waits for 450 of 500 ms: %s, want m@0.2", got)
+	}
+	if got := name(at(0)); got != "m@0" {
+		t.Errorf("an explicit ratio under load: %s", got)
+	}
+	clock.advance(2 * time.Second)
+	if got := name(openapi.ModelName{Base: "m", Auto: true}); got != "m@0.4" {
+		t.Errorf("after more waiting: %s, want m@0.4", got)
+	}
+	slow.chunks <- infer.Chunk{Text: "a", Usage: infer.Usage{Completion: 1}}
+	slow.chunks <- infer.Chunk{Text: "b", Usage: infer.Usage{Completion: 2}, Finish: infer.FinishLength}
+	for range 2 {
+		if _, err := answer.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 40 {
+		clock.advance(time.Second)
+		name(bare)
+	}
+	if got := name(bare); got != "m@0" {
+		t.Errorf("after 40 s of calm: %s, want m@0", got)
+	}
+}
+
+// An answer that its client left does not count as waiting.
+func TestAnAbandonedAnswerIsForgotten(t *testing.T) {
+	w := &watch{}
+	v := &watched{watch: w, clock: time.Now}
+	ctx, cancel := context.WithCancel(t.Context())
+	v.follow(ctx, &scripted{})
+	cancel()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		w.mu.Lock()
+		n := len(w.waiting)
+		w.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("still waiting after 30 s")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// What was measured while something else ran is measured again.
+func TestDisturbedMeasurementIsRepeated(t *testing.T) {
+	var tries atomic.Int32
+	var once sync.Once
+	var b *bench
+	begun := make(chan struct{})
+	b = newBench(t, func(o *Options) {
+		o.Speed = func(ctx context.Context, built variant.Built, _ Engine, undisturbed func() bool) (variant.Speed, error) {
+			tries.Add(1)
+			<-begun
+			once.Do(func() { b.acquireNow(t, at(0.2)).Release() })
+			if !undisturbed() {
+				return variant.Speed{}, ErrDisturbed
+			}
+			return variant.NewSpeed(time.Second, time.Second, 1), nil
+		}
+	})
+	close(b.gate)
+	b.Start(t.Context())
+	b.waitReady(t)
+	close(begun)
+	deadline := time.Now().Add(time.Minute)
+	for b.cardOf("m@0.2") == nil || b.cardOf("m@0.2").ITL == nil {
+		if time.Now().After(deadline) {
+			t.Fatal("not measured after a minute")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if tries.Load() < 2 {
+		t.Errorf("%d tries, want a second one", tries.Load())
+	}
+}

@@ -1,0 +1,108 @@
+package variant
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Speed is what pruning won: how quickly a variant answers one stream on one kind of machine. It is stored as JSON.
+type Speed struct {
+	TTFTMillis            float64 `json:"ttft_ms"`                  // median time to the first token
+	ITLMillis             float64 `json:"itl_ms"`                   // median time between two tokens
+	OutputTokensPerSecond float64 `json:"output_tokens_per_second"` // 1000 / ITLMillis
+	PromptTokens          int     `json:"prompt_tokens"`            // of each answer's prompt
+}
+
+// NewSpeed is the speed of medians that were measured.
+func NewSpeed(ttft, itl time.Duration, promptTokens int) Speed {
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	s := Speed{TTFTMillis: ms(ttft), ITLMillis: ms(itl), PromptTokens: promptTokens}
+	if itl > 0 {
+		s.OutputTokensPerSecond = float64(time.Second) / float64(itl)
+	}
+	return s
+}
+
+// TTFT is TTFTMillis as a duration.
+func (s Speed) TTFT() time.Duration { return time.Duration(s.TTFTMillis * float64(time.Millisecond)) }
+
+// ITL is ITLMillis as a duration.
+func (s Speed) ITL() time.Duration { return time.Duration(s.ITLMillis * float64(time.Millisecond)) }
+
+// maxMillis bounds the times of a speed: an hour.
+const maxMillis = 3600e3
+
+func (s Speed) check() error {
+	valid := func(v float64) bool { return v > 0 && v < maxMillis }
+	if !valid(s.TTFTMillis) || !valid(s.ITLMillis) || !(s.OutputTokensPerSecond > 0 && s.OutputTokensPerSecond < 1e9) || s.PromptTokens < 1 {
+		return fmt.Errorf("speed: %+v is out of range", s)
+	}
+	return nil
+}
+
+// DecodeSpeed reads a stored speed and refuses figures that no measurement gives.
+func DecodeSpeed(value []byte) (speed Speed, err error) {
+	if len(value) > maxCardBytes {
+		return Speed{}, fmt.Errorf("speed: %d bytes, want at most %d", len(value), maxCardBytes)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&speed); err != nil {
+		return Speed{}, fmt.Errorf("speed: %w", err)
+	}
+	return speed, speed.check()
+}
+
+// speedVersion changes whenever speeds are measured another way.
+const speedVersion = "speed1"
+
+func (b *Builder) speedKey(ctx context.Context, built Built, machine string) (Key, error) {
+	model, err := b.Model.Digest(ctx)
+	if err != nil {
+		return Key{}, err
+	}
+	host := digest(machine)[:digestLength]
+	return Key{Model: model, Kind: KindCard, Recipe: host, Detail: speedVersion + "-" + built.Digest}, nil
+}
+
+// Speed is the stored speed of a variant on machines that the text describes: processor, threads, all that decides how
+// quick they are. The error wraps ErrNotFound where none is stored, or one that cannot be used.
+func (b *Builder) Speed(ctx context.Context, built Built, machine string) (Speed, error) {
+	key, err := b.speedKey(ctx, built, machine)
+	if err != nil {
+		return Speed{}, err
+	}
+	value, err := b.Store.Get(ctx, key)
+	if err != nil {
+		return Speed{}, err
+	}
+	speed, err := DecodeSpeed(value)
+	if err != nil {
+		b.Log.Warn("stored speed is not usable", "key", key.String(), "error", err)
+		if b.Corrupt != nil {
+			b.Corrupt(KindCard)
+		}
+		return Speed{}, errors.Join(ErrNotFound, err)
+	}
+	return speed, nil
+}
+
+// KeepSpeed stores a variant's speed.
+func (b *Builder) KeepSpeed(ctx context.Context, built Built, machine string, speed Speed) error {
+	if err := speed.check(); err != nil {
+		return err
+	}
+	key, err := b.speedKey(ctx, built, machine)
+	if err != nil {
+		return err
+	}
+	value, err := json.Marshal(speed)
+	if err != nil {
+		return err
+	}
+	return b.Store.Put(ctx, key, value)
+}
