@@ -44,6 +44,9 @@ type Page struct {
 	base string
 	ctx  context.Context
 
+	closing sync.Once
+	close   func()
+
 	mu         sync.Mutex
 	requests   []string // URLs asked for
 	complaints []string
@@ -63,7 +66,7 @@ func Open(t testing.TB, base, path string, width, height int) *Page {
 	p := &Page{t: t, base: base}
 	ctx, stop := chromedp.NewContext(allocator, chromedp.WithListener(p.listen))
 	p.ctx = ctx
-	t.Cleanup(func() {
+	p.close = func() {
 		if err := chromedp.Cancel(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			t.Logf("close the browser: %v", err)
 		}
@@ -73,7 +76,8 @@ func Open(t testing.TB, base, path string, width, height int) *Page {
 			t.Errorf("the page complained: %s", complaint)
 		}
 		p.checkRequests()
-	})
+	}
+	t.Cleanup(p.Close)
 	if err := chromedp.Do(ctx); err != nil { // without a limit, which would be the browser's own
 		t.Fatalf("start the browser: %v", err)
 	}
@@ -86,6 +90,10 @@ func Open(t testing.TB, base, path string, width, height int) *Page {
 	p.do(chromedp.EmulateViewport(int64(width), int64(height)), chromedp.Navigate(base+path))
 	return p
 }
+
+// Close ends the browser and reports what the page complained of and asked of others. It is idempotent and comes by itself
+// when the test ends; a test that stops the server closes the page first, which would miss it.
+func (p *Page) Close() { p.closing.Do(p.close) }
 
 func find(t testing.TB) string {
 	t.Helper()

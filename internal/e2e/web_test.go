@@ -65,6 +65,7 @@ func TestWebPageMakesVariants(t *testing.T) {
 			t.Error(complaint)
 		}
 	}
+	page.Close()
 	s.stop()
 }
 
@@ -97,5 +98,6 @@ func TestWebPageStopsAnswer(t *testing.T) {
 			t.Error(complaint)
 		}
 	}
+	page.Close()
 	s.stop()
 }

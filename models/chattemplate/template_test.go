@@ -164,7 +164,7 @@ func TestHostileTemplates(t *testing.T) {
 			} else if len(err.Error()) > 1000 {
 				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
-			if took := time.Since(start); took > maxTime+5*time.Second {
+			if took := time.Since(start); took > maxTime+30*time.Second {
 				t.Errorf("took %v", took)
 			}
 		})
