@@ -75,7 +75,7 @@ func BenchmarkGrammar(b *testing.B) {
 			}
 		})
 		b.Run(fmt.Sprintf("vocabulary/%s", name), func(b *testing.B) {
-			c, sc, logits := start(), newScratch(len(dec.words)), make([]float32, len(dec.words))
+			c, sc, logits := start(), newScratch(len(dec.words), nil), make([]float32, len(dec.words))
 			b.ReportAllocs()
 			for b.Loop() {
 				clear(logits)

@@ -142,11 +142,11 @@ func TestGrammarWithoutTokens(t *testing.T) {
 	}
 	c := e.constrain(mustGrammar(t, `root ::= ""`))
 	logits := make([]float32, fakeVocab)
-	if ok, err := c.restrict(logits, newScratch(fakeVocab)); !ok || err != nil || logits[fakeEOS] != 0 {
+	if ok, err := c.restrict(logits, newScratch(fakeVocab, nil)); !ok || err != nil || logits[fakeEOS] != 0 {
 		t.Errorf("a complete text: %t, %v, EOS at %g", ok, err, logits[fakeEOS])
 	}
 	c.ends = nil
-	if ok, err := c.restrict(logits, newScratch(fakeVocab)); ok || err != nil {
+	if ok, err := c.restrict(logits, newScratch(fakeVocab, nil)); ok || err != nil {
 		t.Errorf("no token fits: %t, %v", ok, err)
 	}
 }

@@ -36,7 +36,7 @@ func (e *Engine) run() {
 	l := &loop{
 		Engine:    e,
 		sequences: make([]cacheState, e.dec.Sequences()),
-		samplers:  newSamplers(e.dec.VocabSize(), e.dec.Sequences()),
+		samplers:  newSamplers(e.dec),
 	}
 	if keeper, ok := e.dec.(stateKeeper); ok && e.opts.PromptCacheBytes > 0 {
 		l.keeper, l.saved.budget = keeper, e.opts.PromptCacheBytes

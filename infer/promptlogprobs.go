@@ -15,7 +15,7 @@ type promptScores struct {
 // newPromptScores begins with the prompt's first token, which nothing precedes.
 func (l *loop) newPromptScores(first Token) *promptScores {
 	info := TokenInfo{TokenProb: TokenProb{Token: first, Piece: l.dec.Piece(first, true), Logprob: math.NaN()}}
-	return &promptScores{tokens: []TokenInfo{info}, scratch: newScratch(l.dec.VocabSize())}
+	return &promptScores{tokens: []TokenInfo{info}, scratch: scratchFor(l.dec)}
 }
 
 // scorePrompt describes the prompt tokens that follow those of a step, whose logits are still untouched. It tells whether
@@ -52,7 +52,7 @@ func (l *loop) scorePrompt(r *request) (ended bool) {
 // scoreToken adds a token whose distribution is float32[vocab] logits.
 func (l *loop) scoreToken(r *request, t Token, logits []float32) error {
 	s := r.scores
-	_, largest := argmax(logits)
+	_, largest := s.scratch.argmax(logits)
 	if math.IsInf(float64(largest), 0) {
 		return errLogits
 	}

@@ -48,16 +48,25 @@ type tokenLogprob struct {
 
 // scratch is the memory of sampling, shared by the answers that one goroutine samples, one after another.
 type scratch struct {
-	probs      []float32 // float32[vocab], unnormalised probabilities
-	blocks     []float64 // their sums by blocks of probBlock
+	math       vectorMath // nil: Go's own
+	probs      []float32  // float32[vocab], unnormalised probabilities
+	blocks     []float64  // their sums by blocks of probBlock
+	sums       []float32  // the same, as math gives them
 	candidates []candidate
 	saved      []weighted // logits before bias and penalties
 	top, top2  []weighted // largest logits: of the model, and for top_k
 	allowed    []weighted // by a grammar
 }
 
-func newScratch(vocab int) *scratch {
+func scratchFor(dec Decoder) *scratch {
+	vectors, _ := dec.(vectorMath) // nil: Go's own
+	return newScratch(dec.VocabSize(), vectors)
+}
+
+func newScratch(vocab int, vectors vectorMath) *scratch {
 	return &scratch{
+		math:       vectors,
+		sums:       make([]float32, (vocab+probBlock-1)/probBlock),
 		probs:      make([]float32, vocab),
 		blocks:     make([]float64, (vocab+probBlock-1)/probBlock),
 		candidates: make([]candidate, 0, vocab),
@@ -84,7 +93,7 @@ func (s *sampler) next(logits []float32, sc *scratch) (sampled, error) {
 	if len(logits) != len(sc.probs) || len(logits) == 0 {
 		return sampled{}, errLogits
 	}
-	likeliest, largest := argmax(logits)
+	likeliest, largest := sc.argmax(logits)
 	if math.IsInf(float64(largest), 0) {
 		return sampled{}, errLogits
 	}
@@ -98,7 +107,7 @@ func (s *sampler) next(logits []float32, sc *scratch) (sampled, error) {
 		sc.top = largestK(logits, float32(math.Inf(-1)), s.logprobs, sc.top[:0])
 	}
 	if s.modify(logits, sc) {
-		likeliest, largest = argmax(logits)
+		likeliest, largest = sc.argmax(logits)
 	}
 	token, err := s.choose(logits, likeliest, largest, sc)
 	if err != nil {
@@ -136,7 +145,7 @@ func (s *sampler) choose(logits []float32, likeliest Token, largest float32, sc 
 	} else if !ok {
 		return 0, errNoToken
 	}
-	likeliest, largest = argmax(logits)
+	likeliest, largest = sc.argmax(logits)
 	return s.chooseFreely(logits, likeliest, largest, sc)
 }
 

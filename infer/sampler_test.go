@@ -102,7 +102,7 @@ func TestDrawFollowsTheDistribution(t *testing.T) {
 	for name, settings := range tests {
 		t.Run(name, func(t *testing.T) {
 			want := reference(settings, logits)
-			s, sc := newSampler(Request{Sampling: settings, Logprobs: -1}), newScratch(vocab)
+			s, sc := newSampler(Request{Sampling: settings, Logprobs: -1}), newScratch(vocab, nil)
 			counts := map[Token]int{}
 			for range draws {
 				got, err := s.next(logits, sc)
@@ -223,7 +223,7 @@ func TestGreedyAndBias(t *testing.T) {
 			s := newSampler(Request{Prompt: test.prompt, Sampling: test.sampling, Logprobs: -1})
 			var got []Token
 			for range test.want {
-				next, err := s.next(slices.Clone(test.logits), newScratch(len(test.logits)))
+				next, err := s.next(slices.Clone(test.logits), newScratch(len(test.logits), nil))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -249,7 +249,7 @@ func TestLogprobsAreTheModels(t *testing.T) {
 		Sampling: Sampling{LogitBias: map[Token]float64{2: 50}, RepetitionPenalty: 1.5, PresencePenalty: 1},
 	})
 	for range 3 {
-		got, err := s.next(slices.Clone(logits), newScratch(len(logits)))
+		got, err := s.next(slices.Clone(logits), newScratch(len(logits), nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -269,13 +269,13 @@ func TestBadLogits(t *testing.T) {
 	for name, logits := range map[string][]float32{"none": nil, "short": {1}, "nan": {nan, nan}, "inf": {inf, 1}, "-inf": {-inf, -inf}} {
 		for _, temperature := range []float64{0, 1} {
 			s := newSampler(Request{Sampling: Sampling{Temperature: temperature}, Logprobs: 1})
-			if got, err := s.next(logits, newScratch(2)); err == nil {
+			if got, err := s.next(logits, newScratch(2, nil)); err == nil {
 				t.Errorf("%s at temperature %g: got %+v, want an error", name, temperature, got)
 			}
 		}
 	}
 	s := newSampler(Request{Sampling: Sampling{Temperature: 1}, Logprobs: 1})
-	if got, err := s.next([]float32{nan, 1}, newScratch(2)); err != nil || got.Token != 1 {
+	if got, err := s.next([]float32{nan, 1}, newScratch(2, nil)); err != nil || got.Token != 1 {
 		t.Errorf("one finite logit: got %+v, %v, want token 1", got, err)
 	}
 }
@@ -302,7 +302,7 @@ func BenchmarkSampler(b *testing.B) {
 		{"all", Request{Logprobs: 5, Prompt: prompt, Sampling: Sampling{Temperature: 0.8, TopP: 0.95, TopK: 100, MinP: 0.01, RepetitionPenalty: 1.1}}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			s, sc, logits := newSampler(c.req), newScratch(vocab), make([]float32, vocab)
+			s, sc, logits := newSampler(c.req), newScratch(vocab, nil), make([]float32, vocab)
 			b.ReportAllocs()
 			for b.Loop() {
 				copy(logits, base)

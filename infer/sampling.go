@@ -21,11 +21,11 @@ type samplers struct {
 }
 
 // newSamplers starts the helpers; close ends them.
-func newSamplers(vocab, sequences int) *samplers {
-	n := max(min(runtime.GOMAXPROCS(0), maxSamplers, sequences/2), 1)
+func newSamplers(dec Decoder) *samplers {
+	n := max(min(runtime.GOMAXPROCS(0), maxSamplers, dec.Sequences()/2), 1)
 	s := &samplers{parts: make(chan int, n)}
 	for range n {
-		s.scratches = append(s.scratches, newScratch(vocab))
+		s.scratches = append(s.scratches, scratchFor(dec))
 	}
 	for range n - 1 {
 		s.helpers.Go(func() {

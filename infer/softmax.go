@@ -23,9 +23,25 @@ func exp32(x float32) float32 {
 	return p * math.Float32frombits(uint32(n+127)<<23)
 }
 
+// vectorMath is a Decoder that goes over all logits faster than Go can; infer/llamacpp is one.
+type vectorMath interface {
+	// Largest is what argmax is.
+	Largest(logits []float32) (int, float32)
+	// Exponentials fills probs with exp((logit-largest)*inverse) and sums with their sums over blocks.
+	Exponentials(probs, logits []float32, largest, inverse float32, block int, sums []float32)
+}
+
 // exponentials fills probs with exp((logit-largest)*inverse) and returns their sum.
 func exponentials(logits []float32, largest, inverse float32, sc *scratch) float64 {
 	total := 0.0
+	if sc.math != nil {
+		sc.math.Exponentials(sc.probs, logits, largest, inverse, probBlock, sc.sums)
+		for b, sum := range sc.sums {
+			sc.blocks[b] = float64(sum)
+			total += float64(sum)
+		}
+		return total
+	}
 	for b := range sc.blocks {
 		from := b * probBlock
 		x := logits[from:min(from+probBlock, len(logits))]
@@ -83,6 +99,15 @@ func (sc *scratch) pickAll(u float64) (Token, bool) {
 		}
 	}
 	return chosen, chosen >= 0
+}
+
+// argmax is argmax, by the decoder's own means where it has some.
+func (sc *scratch) argmax(logits []float32) (Token, float32) {
+	if sc.math != nil {
+		t, x := sc.math.Largest(logits)
+		return Token(t), x
+	}
+	return argmax(logits)
 }
 
 // argmax is the largest logit and the lowest token that has it; -Inf when there is none.
