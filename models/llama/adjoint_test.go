@@ -3,6 +3,7 @@ package llama
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/gomlx/backends"
@@ -121,6 +122,69 @@ func TestLayerGradients(t *testing.T) {
 				return []*Node{ReduceAllSum(Mul(trace.Out, weights)), grads.X, grads.Gate, grads.Up, grads.Down}
 			}, shapes)
 		})
+	}
+}
+
+// TestWeightGradients checks the gradients of all weights of a layer.
+func TestWeightGradients(t *testing.T) {
+	c := testConfig()
+	c.AttentionBias, c.QKNorm = true, true
+	const tokens = 4
+	var shapes [][]int
+	fields := blockFields(c)
+	for _, field := range fields {
+		shapes = append(shapes, field.shape(c, 7))
+	}
+	shapes = append(shapes, []int{tokens, c.HiddenSize}, []int{tokens, c.HiddenSize}, []int{tokens, c.RoPEDim / 2})
+	checkGradients(t, func(args []*Node) []*Node {
+		b := blockFromNodes(c, args[:len(fields)])
+		x, weights, angle := args[len(fields)], args[len(fields)+1], args[len(fields)+2]
+		rope := RoPE{Cos: Cos(angle), Sin: Sin(angle)}
+		trace := Forward(c, b, rope, x)
+		grads := Backward(c, b, rope, trace, weights)
+		results := []*Node{ReduceAllSum(Mul(trace.Out, weights))}
+		for _, field := range fields {
+			gradient := grads.Vectors[field.role]
+			if gradient == nil {
+				gradient = grads.Products[field.role].Gradient()
+			}
+			gradient.AssertDims(field.shape(c, 7)...)
+			results = append(results, gradient)
+		}
+		return results
+	}, shapes)
+}
+
+func TestHeadWeightGradients(t *testing.T) {
+	c := testConfig()
+	shapes := [][]int{{c.HiddenSize}, {c.VocabSize, c.HiddenSize}, {3, c.HiddenSize}, {3, c.VocabSize}}
+	checkGradients(t, func(args []*Node) []*Node {
+		h := &HeadBlock{Norm: args[0], Output: args[1]}
+		trace := HeadForward(c, h, args[2])
+		norm, output := HeadWeightGradients(h, trace, args[3])
+		return []*Node{ReduceAllSum(Mul(trace.Logits, args[3])), norm, output}
+	}, shapes)
+}
+
+// TestFileValues wants what was loaded back as it was.
+func TestFileValues(t *testing.T) {
+	c := testConfig()
+	c.RoPEStyle, c.AttentionBias, c.QKNorm = models.RoPEPairs, true, true
+	m, err := New(goBackend(t), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, role := range Roles(c) {
+		values := make([]float32, tensors.FromShape(shapeOf(m.fileShape(role, 0))).Size())
+		for i := range values {
+			values[i] = float32(i)
+		}
+		want := append([]float32(nil), values...)
+		got := m.FileValues(0, role, m.GraphValues(0, role, values, LayerOptions{PadFFN: 16}))
+		if !slices.Equal(got, want) {
+			t.Errorf("%s came back as %v, want %v", models.TensorName(role, 0), got, want)
+		}
 	}
 }
 

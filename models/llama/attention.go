@@ -11,6 +11,7 @@ import (
 
 // attentionTrace is what the adjoint of attention needs.
 type attentionTrace struct {
+	input                 *Node // float32[t, e]: normalised
 	queries, keys, values *Node // float32[k, q, d], float32[k, u, d], float32[k, u, d], rotated
 	weights               *Node // float32[k, q, u], softmax over u
 	context               *Node // float32[k, q, d]
@@ -21,6 +22,7 @@ type attentionTrace struct {
 // softmax(q k^T / sqrt(d)) v, projected back to float32[t, e].
 func attention(c models.Config, b *Block, rope RoPE, x *Node) (y *Node, trace attentionTrace) {
 	tokens := x.Shape().Dim(0)
+	trace.input = x
 	q := project(x, b.Q, b.QBias, c.Heads, c.HeadDim)
 	k := project(x, b.K, b.KBias, c.KVHeads, c.HeadDim)
 	v := project(x, b.V, b.VBias, c.KVHeads, c.HeadDim)
@@ -43,9 +45,11 @@ func attention(c models.Config, b *Block, rope RoPE, x *Node) (y *Node, trace at
 	return Einsum("tj,ej->te", flattenHeads(c, trace.context), b.O), trace
 }
 
-// attentionAdjoint turns the gradient of attention's result, float32[t, e], into that of its input, float32[t, e].
-func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace, dy *Node) (dx *Node) {
+// attentionAdjoint turns the gradient of attention's result, float32[t, e], into that of its input, float32[t, e], and
+// notes those of its weights.
+func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace, dy *Node, grads *Gradients) (dx *Node) {
 	tokens := dy.Shape().Dim(0)
+	grads.Products[models.AttnOutput] = Product{In: flattenHeads(c, trace.context), Out: dy}
 	dContext := groupHeads(c, Reshape(Einsum("te,ej->tj", dy, b.O), tokens, c.Heads, c.HeadDim))
 	dWeights := Einsum("kqd,kud->kqu", dContext, trace.values)
 	dValues := Einsum("kqu,kqd->kud", trace.weights, dContext)
@@ -59,12 +63,23 @@ func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace
 	dk := rotateAdjoint(TransposeAllAxes(dKeys, 1, 0, 2), rope)
 	dv := TransposeAllAxes(dValues, 1, 0, 2)
 	if c.QKNorm {
+		grads.Vectors[models.AttnQNorm] = normWeightGradient(trace.queryNorm, dq)
+		grads.Vectors[models.AttnKNorm] = normWeightGradient(trace.keyNorm, dk)
 		dq = rmsNormAdjoint(trace.queryNorm, b.QNorm, dq)
 		dk = rmsNormAdjoint(trace.keyNorm, b.KNorm, dk)
 	}
-	dx = Einsum("tj,je->te", Reshape(dq, tokens, -1), b.Q)
-	dx = Add(dx, Einsum("ti,ie->te", Reshape(dk, tokens, -1), b.K))
-	return Add(dx, Einsum("ti,ie->te", Reshape(dv, tokens, -1), b.V))
+	dq, dk, dv = Reshape(dq, tokens, -1), Reshape(dk, tokens, -1), Reshape(dv, tokens, -1)
+	for role, out := range map[models.Role]*Node{models.AttnQ: dq, models.AttnK: dk, models.AttnV: dv} {
+		grads.Products[role] = Product{In: trace.input, Out: out}
+	}
+	if c.AttentionBias {
+		grads.Vectors[models.AttnQBias] = ReduceSum(dq, 0)
+		grads.Vectors[models.AttnKBias] = ReduceSum(dk, 0)
+		grads.Vectors[models.AttnVBias] = ReduceSum(dv, 0)
+	}
+	dx = Einsum("tj,je->te", dq, b.Q)
+	dx = Add(dx, Einsum("ti,ie->te", dk, b.K))
+	return Add(dx, Einsum("ti,ie->te", dv, b.V))
 }
 
 func attentionScale(c models.Config) float64 { return 1 / math.Sqrt(float64(c.HeadDim)) }

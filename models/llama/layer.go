@@ -39,7 +39,20 @@ type Gradients struct {
 	Gate, Up   *Node // float32[f, e]
 	Down       *Node // float32[f, e]
 	Activation *Node // float32[t, f]: the input of Down
+
+	// The gradients of all weights, by role. Matrices are given as the two factors of their gradient.
+	Products map[models.Role]Product
+	Vectors  map[models.Role]*Node // norms and biases
 }
+
+// Product is what the gradient of a matrix W needs, with W as it is in a Block, float32[out, in].
+type Product struct {
+	In  *Node // float32[t, in]
+	Out *Node // float32[t, out]
+}
+
+// Gradient is that of the matrix, float32[out, in].
+func (p Product) Gradient() *Node { return Einsum("to,ti->oi", p.Out, p.In) }
 
 // Forward is one decoder layer on the residual stream of one sequence, x float32[t, e]:
 // mid = x + attention(rmsnorm(x)), out = mid + (silu(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid).
@@ -78,7 +91,7 @@ func forward(c models.Config, b *Block, rope RoPE, x, gate, up *Node) *Trace {
 // caller does not use costs nothing: XLA drops it.
 func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gradients {
 	assertShape(dy, trace.Out.Shape().Dimensions...)
-	grads := &Gradients{}
+	grads := &Gradients{Products: map[models.Role]Product{}, Vectors: map[models.Role]*Node{}}
 	sigmoid := Sigmoid(trace.Gate)
 	silu := Mul(trace.Gate, sigmoid)
 	grads.Activation = Einsum("te,fe->tf", dy, b.Down)
@@ -86,13 +99,18 @@ func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gra
 	dGate := Mul(Mul(grads.Activation, trace.Up), Add(sigmoid, Mul(silu, OneMinus(sigmoid))))
 	dUp := Mul(grads.Activation, silu)
 
-	grads.Down = Einsum("tf,te->fe", trace.Activation, dy)
-	grads.Gate = Einsum("tf,te->fe", dGate, trace.MLPInput)
-	grads.Up = Einsum("tf,te->fe", dUp, trace.MLPInput)
+	grads.Products[models.FFNDown] = Product{In: dy, Out: trace.Activation}
+	grads.Products[models.FFNGate] = Product{In: trace.MLPInput, Out: dGate}
+	grads.Products[models.FFNUp] = Product{In: trace.MLPInput, Out: dUp}
+	grads.Down = grads.Products[models.FFNDown].Gradient()
+	grads.Gate = grads.Products[models.FFNGate].Gradient()
+	grads.Up = grads.Products[models.FFNUp].Gradient()
 
 	dInput := Add(Einsum("tf,fe->te", dGate, b.Gate), Einsum("tf,fe->te", dUp, b.Up))
+	grads.Vectors[models.FFNNorm] = normWeightGradient(trace.ffnNorm, dInput)
 	dMid := Add(dy, rmsNormAdjoint(trace.ffnNorm, b.FFNNorm, dInput))
-	dNormed := attentionAdjoint(c, b, rope, trace.attention, dMid)
+	dNormed := attentionAdjoint(c, b, rope, trace.attention, dMid, grads)
+	grads.Vectors[models.AttnNorm] = normWeightGradient(trace.attnNorm, dNormed)
 	grads.X = Add(dMid, rmsNormAdjoint(trace.attnNorm, b.AttnNorm, dNormed))
 	return grads
 }
@@ -104,6 +122,7 @@ type HeadBlock struct{ Norm, Output *Node }
 // HeadTrace is the head's forward pass.
 type HeadTrace struct {
 	Logits *Node // float32[t, v]
+	Normed *Node // float32[t, e]: after the last RMSNorm
 	norm   normTrace
 }
 
@@ -111,15 +130,21 @@ type HeadTrace struct {
 func HeadForward(c models.Config, h *HeadBlock, x *Node) *HeadTrace {
 	assertShape(x, x.Shape().Dim(0), c.HiddenSize)
 	trace := &HeadTrace{}
-	var normed *Node
-	normed, trace.norm = rmsNorm(x, h.Norm, c.RMSEpsilon)
-	trace.Logits = Einsum("te,ve->tv", normed, h.Output)
+	trace.Normed, trace.norm = rmsNorm(x, h.Norm, c.RMSEpsilon)
+	trace.Logits = Einsum("te,ve->tv", trace.Normed, h.Output)
 	return trace
 }
 
 // HeadBackward turns the gradient of the logits, float32[t, v], into that of the hidden states, float32[t, e].
 func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits *Node) (dx *Node) {
 	return rmsNormAdjoint(trace.norm, h.Norm, Einsum("tv,ve->te", dLogits, h.Output))
+}
+
+// HeadWeightGradients turns the gradient of the logits, float32[t, v], into those of the head's weights: float32[e] and
+// float32[v, e].
+func HeadWeightGradients(h *HeadBlock, trace *HeadTrace, dLogits *Node) (norm, output *Node) {
+	dNormed := Einsum("tv,ve->te", dLogits, h.Output)
+	return normWeightGradient(trace.norm, dNormed), Product{In: trace.Normed, Out: dLogits}.Gradient()
 }
 
 func errShape(got, want []int) error { return fmt.Errorf("shape is %v, want %v", got, want) }

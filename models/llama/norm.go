@@ -23,3 +23,13 @@ func rmsNormAdjoint(trace normTrace, weight, dy *Node) (dx *Node) {
 	along := ReduceAndKeep(Mul(du, trace.unit), ReduceMean, -1)
 	return Mul(Sub(du, Mul(trace.unit, along)), trace.inverse)
 }
+
+// normWeightGradient turns the gradient of rmsNorm's result into that of its weight, float32[last]: the sum of dy*u over
+// all axes but the last.
+func normWeightGradient(trace normTrace, dy *Node) *Node {
+	axes := make([]int, dy.Rank()-1)
+	for i := range axes {
+		axes[i] = i
+	}
+	return ReduceSum(Mul(dy, trace.unit), axes...)
+}

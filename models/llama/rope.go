@@ -54,6 +54,24 @@ func rotateAdjoint(dy *Node, rope RoPE) *Node {
 // halvesFromPairs reorders the rows of each head from RoPEPairs to RoPEHalves: row 2i goes to i, row 2i+1 to i+r/2.
 // Queries and keys are reordered alike, so their products stay the same. values is float32[heads*headDim, columns].
 func halvesFromPairs(values []float32, heads, headDim, ropeDim int) []float32 {
+	return reorderRows(values, heads, headDim, func(r int) (from, to int) { return r, halfOfPair(r, ropeDim) })
+}
+
+// pairsFromHalves is the way back.
+func pairsFromHalves(values []float32, heads, headDim, ropeDim int) []float32 {
+	return reorderRows(values, heads, headDim, func(r int) (from, to int) { return halfOfPair(r, ropeDim), r })
+}
+
+// halfOfPair is the row in RoPEHalves of row r in RoPEPairs.
+func halfOfPair(r, ropeDim int) int {
+	if r < ropeDim {
+		return r/2 + r%2*(ropeDim/2)
+	}
+	return r
+}
+
+// reorderRows moves rows within each head.
+func reorderRows(values []float32, heads, headDim int, move func(r int) (from, to int)) []float32 {
 	columns := len(values) / (heads * headDim)
 	out := make([]float32, len(values))
 	row := func(s []float32, head, r int) []float32 {
@@ -62,11 +80,8 @@ func halvesFromPairs(values []float32, heads, headDim, ropeDim int) []float32 {
 	}
 	for head := range heads {
 		for r := range headDim {
-			to := r
-			if r < ropeDim {
-				to = r/2 + r%2*(ropeDim/2)
-			}
-			copy(row(out, head, to), row(values, head, r))
+			from, to := move(r)
+			copy(row(out, head, to), row(values, head, from))
 		}
 	}
 	return out

@@ -112,15 +112,71 @@ func (l *Layer) Release() {
 	l.args = nil
 }
 
-// loadBlockTensor reads one tensor of a layer and brings it into the form that the graph wants.
-func (m *Model) loadBlockTensor(w models.Weights, role models.Role, layer int, opts LayerOptions) ([]float32, error) {
+// Roles are the weights that a layer of an architecture has.
+func Roles(c models.Config) []models.Role {
+	var roles []models.Role
+	for _, field := range blockFields(c) {
+		roles = append(roles, field.role)
+	}
+	return roles
+}
+
+// Weight is one of a block's weights.
+func (b *Block) Weight(role models.Role) **graph.Node {
+	for _, field := range blockFields(models.Config{AttentionBias: true, QKNorm: true}) {
+		if field.role == role {
+			return field.node(b)
+		}
+	}
+	panic(fmt.Errorf("a layer has no %s", models.TensorName(role, 0)))
+}
+
+// place is where a role's tensor is among a layer's.
+func (m *Model) place(role models.Role) int {
+	return slices.IndexFunc(blockFields(m.config), func(f blockField) bool { return f.role == role })
+}
+
+// Weight is a layer's tensor on the device, in the form that the graph wants: down transposed, the MLP padded, rows of q
+// and k in the graph's order. It belongs to the layer.
+func (m *Model) Weight(layer *Layer, role models.Role) *tensors.Tensor {
+	return layer.args[m.place(role)]
+}
+
+// SetWeight puts another tensor of the same shape in a layer, which takes it over and frees the one before.
+func (m *Model) SetWeight(layer *Layer, role models.Role, t *tensors.Tensor) {
+	i := m.place(role)
+	release(layer.args[i])
+	layer.args[i] = t
+}
+
+// FileValues brings values from the form of Weight into that of models.Weights: the inverse of loading.
+func (m *Model) FileValues(layer int, role models.Role, values []float32) []float32 {
 	c := m.config
 	width, hidden := c.FFN[layer], c.HiddenSize
-	want := m.fileShape(role, layer)
-	values, err := readTensor(w, role, layer, want)
-	if err != nil {
-		return nil, err
+	switch role {
+	case models.FFNGate, models.FFNUp:
+		return values[:width*hidden]
+	case models.FFNDown:
+		return TransposeValues(values[:width*hidden], width, hidden)
 	}
+	if c.RoPEStyle != models.RoPEPairs {
+		return values
+	}
+	switch role {
+	case models.AttnQ, models.AttnQBias:
+		return pairsFromHalves(values, c.Heads, c.HeadDim, c.RoPEDim)
+	case models.AttnK, models.AttnKBias:
+		return pairsFromHalves(values, c.KVHeads, c.HeadDim, c.RoPEDim)
+	case models.AttnQNorm, models.AttnKNorm:
+		return pairsFromHalves(values, 1, c.HeadDim, c.RoPEDim)
+	}
+	return values
+}
+
+// GraphValues brings values from the form of models.Weights into that of Weight, for a layer loaded with opts.
+func (m *Model) GraphValues(layer int, role models.Role, values []float32, opts LayerOptions) []float32 {
+	c := m.config
+	width, hidden := c.FFN[layer], c.HiddenSize
 	pairs := c.RoPEStyle == models.RoPEPairs
 	switch role {
 	case models.AttnQ, models.AttnQBias:
@@ -148,7 +204,16 @@ func (m *Model) loadBlockTensor(w models.Weights, role models.Role, layer int, o
 		padding := (roundUp(width, max(opts.PadFFN, 1)) - width) * hidden
 		values = append(values, make([]float32, padding)...)
 	}
-	return values, nil
+	return values
+}
+
+// loadBlockTensor reads one tensor of a layer and brings it into the form that the graph wants.
+func (m *Model) loadBlockTensor(w models.Weights, role models.Role, layer int, opts LayerOptions) ([]float32, error) {
+	values, err := readTensor(w, role, layer, m.fileShape(role, layer))
+	if err != nil {
+		return nil, err
+	}
+	return m.GraphValues(layer, role, values, opts), nil
 }
 
 // fileShape is the shape of a layer's tensor as models.Weights gives it.
