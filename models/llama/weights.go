@@ -144,9 +144,22 @@ func (m *Model) Weight(layer *Layer, role models.Role) *tensors.Tensor {
 
 // SetWeight puts another tensor of the same shape in a layer, which takes it over and frees the one before.
 func (m *Model) SetWeight(layer *Layer, role models.Role, t *tensors.Tensor) {
-	i := m.place(role)
-	release(layer.args[i])
-	layer.args[i] = t
+	release(m.Weight(layer, role))
+	m.TakeWeight(layer, role, t)
+}
+
+// TakeWeight is SetWeight where the tensor before is freed already.
+func (m *Model) TakeWeight(layer *Layer, role models.Role, t *tensors.Tensor) {
+	layer.args[m.place(role)] = t
+}
+
+// With is a layer with some weights exchanged. It borrows all its tensors: nobody releases it.
+func (m *Model) With(layer *Layer, weights map[models.Role]*tensors.Tensor) *Layer {
+	other := &Layer{Index: layer.Index, Width: layer.Width, args: slices.Clone(layer.args)}
+	for role, t := range weights {
+		m.TakeWeight(other, role, t)
+	}
+	return other
 }
 
 // FileValues brings values from the form of Weight into that of models.Weights: the inverse of loading.

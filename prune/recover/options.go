@@ -1,0 +1,158 @@
+package recover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"prunellm/models"
+	"prunellm/models/llama"
+)
+
+// Train says which weights are trained.
+type Train string
+
+// What can be trained. The embeddings and the head are the dense model's in all of them.
+const (
+	MLP  Train = "mlp"  // gate, up and down of every layer
+	LoRA Train = "lora" // low-rank updates of all matrices of every layer (arXiv 2106.09685), merged at the end
+	All  Train = "all"  // every weight of every layer, norms and biases included
+)
+
+// Options decide a training. The zero value of a field that has a default is that default.
+type Options struct {
+	Train    Train         // default MLP
+	Tokens   int           // tokens to train on, counted again when a sequence comes round again; 0: Duration decides
+	Duration time.Duration // working time; 0: Tokens decides. With both, what comes first ends the training
+
+	LearningRate float64 // peak of the schedule; default DefaultLearningRate
+	Warmup       float64 // share of the training in which the rate rises; default 0.05
+	FinalRate    float64 // share of the peak at which the cosine ends; default 0.02
+	WeightDecay  float64 // of matrices; default 0
+	Clip         float64 // times the running mean of a layer's gradient norm; default 2
+	CrossEntropy float64 // share of cross entropy in the loss, the rest is KL; in [0,1], default 0
+	Rank         int     // of LoRA; default 8
+	Alpha        float64 // of LoRA: updates are scaled by Alpha/Rank; default 16
+	Seed         uint64  // of the order of sequences and LoRA's start
+
+	HeldOut     int // sequences held out; default a tenth of them, 1 to 8
+	Evaluations int // evaluations on the held-out sequences after the first; default 10
+
+	// Folder takes checkpoints, and gives the one to go on from; "" keeps none. Identity tells trainings apart: a
+	// checkpoint of another one is not used.
+	Folder     string
+	Identity   string
+	Checkpoint time.Duration // between checkpoints; default 2 minutes
+
+	// Round, when set, brings values to what the file type will keep of them, float32[rows*rowLen]. What is held out is
+	// evaluated on rounded weights, so that a gain that quantization eats is none.
+	Round func(role models.Role, layer int, values []float32, rowLen int) ([]float32, error)
+	// Wait, when set, is called before each layer; it returns at once or holds the training up. The time it takes is not
+	// working time.
+	Wait func(ctx context.Context) error
+	Now  func() time.Time // default time.Now
+	Log  *slog.Logger     // default: none
+}
+
+// DefaultLearningRate is the peak learning rate for what is trained and the ratio of parameters that went: the more
+// is gone, the larger the steps that pay (see docs/recovery.md).
+func DefaultLearningRate(train Train, ratio float64) float64 {
+	rate := 1e-4
+	switch {
+	case ratio >= 0.35:
+		rate = 3e-4
+	case ratio >= 0.25:
+		rate = 2e-4
+	}
+	if train == LoRA {
+		rate *= 10 // the factors start at zero and move less than what they update
+	}
+	return rate
+}
+
+// Limits of options.
+const (
+	maxTokens    = 1 << 40
+	maxRank      = 1 << 10
+	minSequences = 2 // one to train on, one held out
+)
+
+func (o Options) withDefaults() Options {
+	number := func(value *float64, fallback float64) {
+		if *value == 0 {
+			*value = fallback
+		}
+	}
+	if o.Train == "" {
+		o.Train = MLP
+	}
+	number(&o.LearningRate, DefaultLearningRate(o.Train, 0.2))
+	number(&o.Warmup, 0.05)
+	number(&o.FinalRate, 0.02)
+	number(&o.Clip, 2)
+	number(&o.Alpha, 16)
+	if o.Rank == 0 {
+		o.Rank = 8
+	}
+	if o.Evaluations == 0 {
+		o.Evaluations = 10
+	}
+	if o.Checkpoint == 0 {
+		o.Checkpoint = 2 * time.Minute
+	}
+	if o.Wait == nil {
+		o.Wait = func(context.Context) error { return nil }
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Validate reports all options that are out of range. It takes options without defaults, too.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	var faults []error
+	fault := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("recover: "+format, args...))
+		}
+	}
+	fault(o.Train == MLP || o.Train == LoRA || o.Train == All, "train is %q, want mlp, lora or all", o.Train)
+	fault(o.Tokens > 0 || o.Duration > 0, "neither tokens nor a duration is given")
+	fault(o.Tokens >= 0 && o.Tokens <= maxTokens, "tokens is %d, want 0 to %d", o.Tokens, maxTokens)
+	fault(o.Duration >= 0, "duration is %s, want 0 or more", o.Duration)
+	fault(o.LearningRate > 0 && o.LearningRate <= 1, "learning rate is %g, want above 0 and at most 1", o.LearningRate)
+	fault(o.Warmup >= 0 && o.Warmup < 1, "warm-up is %g, want 0 to below 1", o.Warmup)
+	fault(o.FinalRate >= 0 && o.FinalRate <= 1, "final rate is %g, want 0 to 1", o.FinalRate)
+	fault(o.WeightDecay >= 0 && o.WeightDecay <= 1, "weight decay is %g, want 0 to 1", o.WeightDecay)
+	fault(o.Clip > 1, "clip is %g, want above 1", o.Clip)
+	fault(o.CrossEntropy >= 0 && o.CrossEntropy <= 1, "share of cross entropy is %g, want 0 to 1", o.CrossEntropy)
+	fault(o.Rank > 0 && o.Rank <= maxRank, "rank is %d, want 1 to %d", o.Rank, maxRank)
+	fault(o.Alpha > 0 && o.Alpha <= 1e6, "alpha is %g, want above 0", o.Alpha)
+	fault(o.HeldOut >= 0 && o.Evaluations > 0, "held out is %d and evaluations %d, want 0 or more and 1 or more", o.HeldOut,
+		o.Evaluations)
+	return errors.Join(faults...)
+}
+
+// roles are the weights of a layer that are trained.
+func (o Options) roles(c models.Config) []models.Role {
+	var roles []models.Role
+	for _, role := range llama.Roles(c) {
+		matrix := len(c.TensorShape(role, 0)) == 2
+		switch role {
+		case models.FFNGate, models.FFNUp, models.FFNDown:
+			roles = append(roles, role)
+		default:
+			if o.Train == All || o.Train == LoRA && matrix {
+				roles = append(roles, role)
+			}
+		}
+	}
+	return roles
+}

@@ -1,0 +1,63 @@
+//go:build cgo
+
+package recover_test
+
+import (
+	"log/slog"
+	"os"
+	"testing"
+
+	"prunellm/convert/ggmlquant"
+	"prunellm/internal/xla"
+	"prunellm/models"
+	"prunellm/prune"
+	"prunellm/prune/recover"
+)
+
+// defaultModel is the default model, if setup has fetched it.
+func defaultModel(t testing.TB) (models.Weights, string) {
+	t.Helper()
+	home := os.Getenv("PRUNELLM_HOME")
+	path, err := models.Resolve(t.Context(), "default", home)
+	if err != nil {
+		t.Skip(err)
+	}
+	model, err := models.OpenGGUF(path, ggmlquant.Dequantize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = model.Close() })
+	return model, home
+}
+
+// BenchmarkRun trains for some steps of 512 tokens at ratio 0.2 on XLA.
+func BenchmarkRun(b *testing.B) {
+	dense, home := defaultModel(b)
+	backend, err := xla.Open(slog.New(slog.DiscardHandler), xla.Options{Home: home})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer backend.Finalize()
+	scores, err := prune.Score(b.Context(), backend, dense, nil, prune.Recipe{Criterion: prune.Magnitude, Alpha: .4, Temperature: .2, SliverKeep: .9}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	plan, err := prune.MakePlan(dense.Config(), scores.Stage2, 0.2, prune.Uniform)
+	if err != nil {
+		b.Fatal(err)
+	}
+	slim, err := prune.Pruned(dense, plan, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	sequences := randomSequences(dense.Config().VocabSize, 17, 512)
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	for b.Loop() {
+		result, err := recover.Run(b.Context(), backend, dense, slim, sequences, recover.Options{
+			Train: recover.Train(os.Getenv("TRAIN")), Tokens: 512 * 16, LearningRate: 1e-5, HeldOut: 1, Evaluations: 1, Log: log}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(result.Tokens)/result.Elapsed.Seconds(), "tokens/s")
+	}
+}

@@ -1,0 +1,374 @@
+package recover
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/gomlx/gomlx/backends"
+	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
+	"github.com/gomlx/gomlx/pkg/core/tensors"
+
+	"prunellm/models"
+	"prunellm/models/llama"
+)
+
+// ffnPadding is the multiple that layer widths are padded to, so that layers of many widths share few compiled programs.
+// Neurons of padding are zero in all three matrices, so their gradients are zero, and they stay so.
+const ffnPadding = 128
+
+// trained is one tensor that is trained and its moments, on the device.
+type trained struct{ value, first, second *tensors.Tensor }
+
+// student is the pruned model on the device with all that training adds to it. It belongs to one goroutine.
+type student struct {
+	options Options
+	model   *llama.Model
+	head    *llama.Head
+	layers  []*llama.Layer
+	roles   []models.Role
+	state   [][]trained       // [layers][tensors]; without LoRA one for each role, whose value is the layer's weight
+	norms   []*tensors.Tensor // [layers] running mean of the gradient's norm, float32[]
+
+	forward  *llama.LayerProgram // x, factors -> y
+	backward *llama.LayerProgram // x, dy, rates, norm, factors, moments -> dx, norm, values, moments
+	merge    *llama.LayerProgram // x, factors -> weights; LoRA alone
+	plain    *llama.LayerProgram // x -> y, of a layer's weights alone
+}
+
+func newStudent(backend backends.Backend, slim models.Weights, options Options) (s *student, err error) {
+	c := slim.Config()
+	s = &student{options: options, roles: options.roles(c)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.model, err = llama.New(backend, c); err != nil {
+		return nil, err
+	}
+	if s.head, err = s.model.LoadHead(slim); err != nil {
+		return nil, err
+	}
+	for i := range c.Layers {
+		layer, err := s.model.LoadLayer(slim, i, llama.LayerOptions{PadFFN: ffnPadding})
+		if err != nil {
+			return nil, err
+		}
+		s.layers = append(s.layers, layer)
+		if err := s.begin(layer); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.compile()
+}
+
+// lora tells whether factors are trained and not the weights themselves.
+func (s *student) lora() bool { return s.options.Train == LoRA }
+
+// begin makes the trained tensors of a layer: for LoRA a random factor float32[rank, in] and a factor of zeros float32[out,
+// rank] for each role.
+func (s *student) begin(layer *llama.Layer) error {
+	var state []trained
+	add := func(value *tensors.Tensor, dimensions []int) error {
+		size := 1
+		for _, d := range dimensions {
+			size *= d
+		}
+		first, err := s.model.Upload(make([]float32, size), dimensions...)
+		if err != nil {
+			return err
+		}
+		second, err := s.model.Upload(make([]float32, size), dimensions...)
+		state = append(state, trained{value, first, second})
+		return err
+	}
+	random := rand.New(rand.NewPCG(s.options.Seed, uint64(layer.Index)+1<<32))
+	for _, role := range s.roles {
+		weight := s.model.Weight(layer, role)
+		dimensions := weight.Shape().Dimensions
+		if !s.lora() {
+			if err := add(weight, dimensions); err != nil {
+				return err
+			}
+			continue
+		}
+		in, out := []int{s.options.Rank, dimensions[1]}, []int{dimensions[0], s.options.Rank}
+		values := make([]float32, in[0]*in[1])
+		for i := range values {
+			values[i] = float32((2*random.Float64() - 1) / math.Sqrt(float64(in[1])))
+		}
+		a, err := s.model.Upload(values, in...)
+		if err != nil {
+			return err
+		}
+		if err := add(a, in); err != nil {
+			return err
+		}
+		b, err := s.model.Upload(make([]float32, out[0]*out[1]), out...)
+		if err != nil {
+			return err
+		}
+		if err := add(b, out); err != nil {
+			return err
+		}
+	}
+	norm, err := s.model.Upload([]float32{0})
+	s.state, s.norms = append(s.state, state), append(s.norms, norm)
+	return err
+}
+
+// compile makes the programs.
+func (s *student) compile() (err error) {
+	c := s.model.Config()
+	s.forward, err = s.model.LayerProgram("student", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
+		s.apply(b, args[1:])
+		return []*Node{llama.Forward(c, b, rope, args[0]).Out}
+	})
+	if err != nil {
+		return err
+	}
+	s.plain, err = s.model.LayerProgram("student", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
+		return []*Node{llama.Forward(c, b, rope, args[0]).Out}
+	})
+	if err != nil {
+		return err
+	}
+	s.merge, err = s.model.LayerProgram("merge", func(b *llama.Block, _ llama.RoPE, args []*Node) []*Node {
+		s.apply(b, args[1:])
+		weights := make([]*Node, len(s.roles))
+		for i, role := range s.roles {
+			weights[i] = *b.Weight(role)
+		}
+		return weights
+	})
+	if err != nil {
+		return err
+	}
+	s.backward, err = s.model.LayerProgram("train", s.step)
+	return err
+}
+
+// apply puts W + alpha/rank B A in the place of each weight W that has factors.
+func (s *student) apply(b *llama.Block, factors []*Node) {
+	if !s.lora() {
+		return
+	}
+	for i, role := range s.roles {
+		weight := b.Weight(role)
+		change := Einsum("or,ri->oi", factors[2*i+1], factors[2*i])
+		*weight = Add(*weight, MulScalar(change, s.scale()))
+	}
+}
+
+func (s *student) scale() float64 { return s.options.Alpha / float64(s.options.Rank) }
+
+// step is the graph of one layer's backward pass and update.
+func (s *student) step(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
+	c := s.model.Config()
+	x, dy, rates, norm, rest := args[0], args[1], args[2], args[3], args[4:]
+	count := len(s.state[0])
+	var values []*Node
+	if s.lora() {
+		values, rest = rest[:count], rest[count:]
+		s.apply(b, values)
+	} else {
+		for _, role := range s.roles {
+			values = append(values, *b.Weight(role))
+		}
+	}
+	trace := llama.Forward(c, b, rope, x)
+	grads := llama.Backward(c, b, rope, trace, dy)
+	parameters := make([]parameter, 0, count)
+	for _, role := range s.roles {
+		for _, gradient := range s.gradients(grads, role, values, len(parameters)) {
+			i := len(parameters)
+			parameters = append(parameters, parameter{values[i], gradient, rest[2*i], rest[2*i+1]})
+		}
+	}
+	moved, norm := update(parameters, rates, norm, s.options.Clip, s.options.WeightDecay)
+	results := []*Node{grads.X, norm}
+	for _, p := range moved {
+		results = append(results, p.value, p.first, p.second)
+	}
+	return results
+}
+
+// gradients are those of a role's trained tensors: of the weight, or of its two factors, the first of which is values[i].
+// With W' = W + s B A and dW' = Out^T In they are dA = s (Out B)^T In and dB = s Out^T (In A^T): no dW' is made.
+func (s *student) gradients(grads *llama.Gradients, role models.Role, values []*Node, i int) []*Node {
+	product, matrix := grads.Products[role]
+	switch {
+	case !matrix:
+		return []*Node{grads.Vectors[role]}
+	case !s.lora():
+		return []*Node{product.Gradient()}
+	}
+	a, b := values[i], values[i+1]
+	low := Einsum("to,or->tr", product.Out, b)
+	high := Einsum("ti,ri->tr", product.In, a)
+	return []*Node{
+		MulScalar(Einsum("tr,ti->ri", low, product.In), s.scale()),
+		MulScalar(Einsum("to,tr->or", product.Out, high), s.scale()),
+	}
+}
+
+// factors are a layer's trained values where they are not its weights.
+func (s *student) factors(layer int) []*tensors.Tensor {
+	if !s.lora() {
+		return nil
+	}
+	var factors []*tensors.Tensor
+	for _, t := range s.state[layer] {
+		factors = append(factors, t.value)
+	}
+	return factors
+}
+
+// inputs runs a sequence forward and returns what enters each layer and the head, [layers+1] tensors float32[padded, e].
+func (s *student) inputs(ctx context.Context, tokens []int32) (inputs llama.States, err error) {
+	x, err := s.model.Embed(s.head, tokens)
+	if err != nil {
+		return nil, err
+	}
+	inputs = llama.States{x}
+	for _, layer := range s.layers {
+		if err := s.options.Wait(ctx); err != nil {
+			return inputs, err
+		}
+		results, err := s.forward.Run(layer, append([]*tensors.Tensor{x}, s.factors(layer.Index)...)...)
+		if err != nil {
+			return inputs, err
+		}
+		x = results[0]
+		inputs = append(inputs, x)
+	}
+	return inputs, nil
+}
+
+// train goes down the layers with the gradient of the last hidden states, float32[padded, e], and updates each.
+func (s *student) train(ctx context.Context, inputs llama.States, gradient []float32, rates []float32) error {
+	size := s.model.Config().HiddenSize
+	dy, err := s.model.Upload(gradient, len(gradient)/size, size)
+	if err != nil {
+		return err
+	}
+	defer func() { llama.Release(dy) }()
+	numbers, err := s.model.Upload(rates, len(rates))
+	if err != nil {
+		return err
+	}
+	defer llama.Release(numbers)
+	for i := len(s.layers) - 1; i >= 0; i-- {
+		if err := s.options.Wait(ctx); err != nil {
+			return err
+		}
+		args := append([]*tensors.Tensor{inputs[i], dy, numbers, s.norms[i]}, s.factors(i)...)
+		for _, t := range s.state[i] {
+			args = append(args, t.first, t.second)
+		}
+		results, err := s.backward.Run(s.layers[i], args...)
+		if err != nil {
+			return err
+		}
+		llama.Release(dy, s.norms[i])
+		dy, s.norms[i] = results[0], results[1]
+		for j, rest := 0, results[2:]; len(rest) > 0; j, rest = j+1, rest[3:] {
+			s.replace(i, j, trained{rest[0], rest[1], rest[2]})
+		}
+		inputs.Replace(i+1, nil)
+	}
+	return nil
+}
+
+// replace puts new tensors in the place of a layer's trained ones and frees those.
+func (s *student) replace(layer, i int, t trained) {
+	old := s.state[layer][i]
+	llama.Release(old.first, old.second)
+	if s.lora() {
+		llama.Release(old.value)
+	} else {
+		s.model.SetWeight(s.layers[layer], s.roles[i], t.value)
+	}
+	s.state[layer][i] = t
+}
+
+// weights are a layer's trained weights in the form of models.Weights, factors merged, by role.
+func (s *student) weights(layer int) (map[models.Role][]float32, error) {
+	tensorsOf := make([]*tensors.Tensor, len(s.roles))
+	if s.lora() {
+		x, err := s.model.Upload(make([]float32, 8*s.model.Config().HiddenSize), 8, s.model.Config().HiddenSize)
+		if err != nil {
+			return nil, err
+		}
+		defer llama.Release(x)
+		merged, err := s.merge.Run(s.layers[layer], append([]*tensors.Tensor{x}, s.factors(layer)...)...)
+		if err != nil {
+			return nil, err
+		}
+		defer llama.Release(merged...)
+		tensorsOf = merged
+	} else {
+		for i := range s.roles {
+			tensorsOf[i] = s.state[layer][i].value
+		}
+	}
+	out := map[models.Role][]float32{}
+	for i, role := range s.roles {
+		values, err := llama.Download[float32](tensorsOf[i])
+		if err != nil {
+			return nil, fmt.Errorf("layer %d: %w", layer, err)
+		}
+		out[role] = s.model.FileValues(layer, role, values)
+	}
+	return out, nil
+}
+
+// each visits all tensors of the training's state by name. They may be replaced, if settle is called then.
+func (s *student) each(visit func(name string, tensor **tensors.Tensor)) {
+	for layer, state := range s.state {
+		for i := range state {
+			name := fmt.Sprintf("layer.%d.%d.", layer, i)
+			visit(name+"value", &state[i].value)
+			visit(name+"first", &state[i].first)
+			visit(name+"second", &state[i].second)
+		}
+		visit(fmt.Sprintf("layer.%d.norm", layer), &s.norms[layer])
+	}
+}
+
+// settle makes trained values the layers' weights again after they were replaced.
+func (s *student) settle() {
+	if s.lora() {
+		return
+	}
+	for layer, state := range s.state {
+		for i, role := range s.roles {
+			s.model.TakeWeight(s.layers[layer], role, state[i].value)
+		}
+	}
+}
+
+func (s *student) close() {
+	for layer, state := range s.state {
+		for _, t := range state {
+			llama.Release(t.first, t.second)
+			if s.lora() {
+				llama.Release(t.value)
+			}
+		}
+		if layer < len(s.norms) {
+			llama.Release(s.norms[layer])
+		}
+	}
+	for _, layer := range s.layers {
+		layer.Release()
+	}
+	if s.head != nil {
+		s.head.Release()
+	}
+	if s.model != nil {
+		s.model.Close()
+	}
+}

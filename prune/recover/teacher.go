@@ -1,0 +1,98 @@
+package recover
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gomlx/gomlx/backends"
+	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
+
+	"prunellm/models"
+	"prunellm/models/llama"
+)
+
+// teacherGroup is how many sequences the dense model runs at a time: its weights are read once for all of them.
+const teacherGroup = 16
+
+// teacherBytes bounds the hidden states that are kept. Beyond it they are computed anew in each epoch.
+const teacherBytes = 1 << 30
+
+// teacher gives the dense model's last hidden states. Its distributions follow from them exactly by the head, which
+// student and teacher share. It belongs to one goroutine.
+type teacher struct {
+	model   *llama.Model
+	head    *llama.Head // the student's as well
+	weights models.Weights
+	forward *llama.LayerProgram
+	wait    func(context.Context) error
+	all     [][]int32
+	kept    map[int][]float32 // by sequence, float32[tokens, e]
+	bytes   int
+}
+
+func newTeacher(backend backends.Backend, dense models.Weights, head *llama.Head, all [][]int32, wait func(context.Context) error) (*teacher, error) {
+	m, err := llama.New(backend, dense.Config())
+	if err != nil {
+		return nil, err
+	}
+	t := &teacher{model: m, head: head, weights: dense, wait: wait, all: all, kept: map[int][]float32{}}
+	t.forward, err = m.LayerProgram("teacher", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
+		return []*Node{llama.Forward(dense.Config(), b, rope, args[0]).Out}
+	})
+	if err != nil {
+		m.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *teacher) close() { t.model.Close() }
+
+// hidden gives the states of the first sequence of next, float32[tokens, e]. Those of the sequences that come after it
+// are computed along with it when they are missing.
+func (t *teacher) hidden(ctx context.Context, next []int) ([]float32, error) {
+	if states, ok := t.kept[next[0]]; ok {
+		return states, nil
+	}
+	if t.bytes > teacherBytes {
+		clear(t.kept)
+		t.bytes = 0
+	}
+	var group []int
+	var sequences [][]int32
+	for _, i := range next {
+		if _, ok := t.kept[i]; !ok && len(group) < teacherGroup {
+			group, sequences = append(group, i), append(sequences, t.all[i])
+		}
+	}
+	states, err := llama.NewStates(t.model, t.head, sequences)
+	if err != nil {
+		return nil, err
+	}
+	defer states.Release()
+	err = t.model.EachLayer(ctx, t.weights, llama.Ascending(t.model.Config().Layers), nil, func(layer *llama.Layer) error {
+		for i, x := range states {
+			if err := t.wait(ctx); err != nil {
+				return err
+			}
+			results, err := t.forward.Run(layer, x)
+			if err != nil {
+				return err
+			}
+			states.Replace(i, results[0])
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("run the dense model: %w", err)
+	}
+	hidden, err := states.Download(t.model.Config(), sequences)
+	if err != nil {
+		return nil, err
+	}
+	for i, sequence := range group {
+		t.kept[sequence] = hidden[i]
+		t.bytes += 4 * len(hidden[i])
+	}
+	return t.kept[next[0]], nil
+}
