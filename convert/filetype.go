@@ -111,3 +111,10 @@ func fallback(kind gguf.Type, rowLen int) gguf.Type {
 func (f FileType) DownType(config models.Config, layer, width int, source gguf.Type) gguf.Type {
 	return f.typeFor(config, models.Slot{Role: models.FFNDown, Layer: layer}, source, width)
 }
+
+// TensorType is the type in which any tensor of a slim model is written when the source's has the given type: the precision
+// in which a trained one is worth keeping.
+func (f FileType) TensorType(config models.Config, slot models.Slot, source gguf.Type) gguf.Type {
+	shape := config.TensorShape(slot.Role, slot.Layer)
+	return f.typeFor(config, slot, source, shape[len(shape)-1])
+}

@@ -17,6 +17,7 @@ type Provenance struct {
 	Criterion     string  // name of the importance
 	Budget        string  // "uniform" or "global"
 	Reconstructed bool    // some down matrices were refitted; Slim fills it in
+	Recovered     string  // how the weights were trained after the cut; "": not at all
 	Tool          string  // name and version of the program
 }
 
@@ -35,7 +36,7 @@ func (p *Provenance) fields() []struct {
 	}{
 		{"ratio", &p.Ratio}, {"ratio_reached", &p.RatioReached}, {"kept_mlp", &p.KeptMLP},
 		{"source.name", &p.SourceName}, {"source.digest", &p.SourceDigest}, {"recipe", &p.Recipe},
-		{"criterion", &p.Criterion}, {"budget", &p.Budget}, {"reconstructed", &p.Reconstructed}, {"tool", &p.Tool},
+		{"criterion", &p.Criterion}, {"budget", &p.Budget}, {"reconstructed", &p.Reconstructed}, {"recovered", &p.Recovered}, {"tool", &p.Tool},
 	}
 }
 

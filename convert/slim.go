@@ -18,10 +18,12 @@ const WidthMultiple = 32
 
 // Options say what Slim writes.
 type Options struct {
-	Kept       [][]int                            // neurons kept in each layer, ascending; nil, or nil for a layer: all
-	Down       [][]float32                        // refitted down of each layer, float32[hidden, width]; nil, or nil for a layer: the source's
-	LoadDown   func(layer int) ([]float32, error) // instead of Down: gives one layer's when it is written; may be nil
-	FileType   FileType                           // "" is Keep
+	Kept     [][]int                            // neurons kept in each layer, ascending; nil, or nil for a layer: all
+	Down     [][]float32                        // refitted down of each layer, float32[hidden, width]; nil, or nil for a layer: the source's
+	LoadDown func(layer int) ([]float32, error) // instead of Down: gives one layer's when it is written; may be nil
+	// Weights are values of tensors in the slim shape, float32[shape...], in place of the source's and of Down.
+	Weights    map[models.Slot][]float32
+	FileType   FileType // "" is Keep
 	Provenance Provenance
 	Codec      Codec
 	Progress   func(doneBytes, totalBytes int64) // called after every tensor; may be nil
@@ -101,6 +103,11 @@ func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
 	if err := checkDown(s.config, options.Down); err != nil {
 		return nil, err
 	}
+	for slot, values := range options.Weights {
+		if want := elements(s.config.TensorShape(slot.Role, slot.Layer)); len(values) != want {
+			return nil, fmt.Errorf("trained %s has %d values, want %d", slot.Name(), len(values), want)
+		}
+	}
 	if _, uniform := s.config.UniformWidth(); !uniform {
 		if !TakesWidths(s.dense.Architecture) {
 			return nil, fmt.Errorf("%w: architecture %q takes one width for all layers: use the uniform budget", models.ErrUnsupported,
@@ -140,6 +147,14 @@ func keptWidths(config models.Config, kept [][]int) ([]int, error) {
 		widths[layer] = width
 	}
 	return widths, nil
+}
+
+func elements(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
 }
 
 func checkDown(config models.Config, down [][]float32) error {
@@ -186,7 +201,7 @@ func (s *slimmer) sources() []gguf.Source {
 // fill gives a plan the refitted values that are brought only now.
 func (s *slimmer) fill(plan *rowPlan, info gguf.TensorInfo) (err error) {
 	slot := s.slots[info.Name]
-	if slot.Role != models.FFNDown || s.options.LoadDown == nil {
+	if slot.Role != models.FFNDown || s.options.LoadDown == nil || plan.values != nil {
 		return nil
 	}
 	if plan.values, err = s.options.LoadDown(slot.Layer); err != nil {
@@ -213,6 +228,9 @@ func (s *slimmer) plan(info gguf.TensorInfo) *rowPlan {
 	}
 	if slot.Role == models.FFNDown && s.options.Down != nil {
 		p.values = s.options.Down[slot.Layer]
+	}
+	if values, ok := s.options.Weights[slot]; ok {
+		p.values = values
 	}
 	return p
 }

@@ -66,15 +66,9 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	if err := CheckRatio(b.Model.Config(), spec.Ratio, spec.Budget); err != nil {
 		return Built{}, err
 	}
-	plan, err := w.plan(ctx)
+	plan, down, err := w.parts(ctx)
 	if err != nil {
 		return Built{}, err
-	}
-	var down []byte
-	if spec.Reconstruct {
-		if down, err = w.down(ctx, plan); err != nil {
-			return Built{}, err
-		}
 	}
 	return w.assemble(ctx, plan, down)
 }

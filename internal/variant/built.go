@@ -13,6 +13,8 @@ type Built struct {
 	Widths     []int   // MLP neurons left in each layer
 	Parameters int64   // weights left
 	Bytes      int64   // of the file
+
+	Recovery *RecoveryReport // what training has gained; nil: it was not trained
 }
 
 // Name is how the variant is asked for: "name@ratio".

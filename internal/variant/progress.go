@@ -15,6 +15,7 @@ const (
 	StageScoring1    Stage = "scoring"
 	StageScoring2    Stage = "scoring, self-distillation"
 	StageRefitting   Stage = "refitting down_proj"
+	StageRecovering  Stage = "recovering"
 	StageAssembling  Stage = "assembling"
 	StageDownloading Stage = "downloading"
 	StageLoading     Stage = "loading"

@@ -37,12 +37,13 @@ var ErrStaleLease = errors.New("lease was taken over by another replica")
 // Kind says what a stored value is.
 type Kind string
 
-// The kinds of values that replicas share. All but KindDown are small.
+// The kinds of values that replicas share. All but KindDown and KindRecovered are small.
 const (
 	KindCalibration Kind = "calibration" // tokens that the scores are computed on
 	KindScores      Kind = "scores"      // float32[layers, neurons] importance
 	KindPlan        Kind = "plan"        // one bit per neuron: kept or not
 	KindDown        Kind = "down"        // refitted down projections, the large one
+	KindRecovered   Kind = "recovered"   // trained weights, as large as what was trained
 	KindCard        Kind = "card"        // quality figures, JSON
 )
 

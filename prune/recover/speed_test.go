@@ -5,7 +5,9 @@ package recover_test
 import (
 	"log/slog"
 	"os"
+	"syscall"
 	"testing"
+	"time"
 
 	"prunellm/convert/ggmlquant"
 	"prunellm/internal/xla"
@@ -30,6 +32,16 @@ func defaultModel(t testing.TB) (models.Weights, string) {
 	return model, home
 }
 
+// processorTime is the time that all threads of the process have spent so far.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 // BenchmarkRun trains for some steps of 512 tokens at ratio 0.2 on XLA.
 func BenchmarkRun(b *testing.B) {
 	dense, home := defaultModel(b)
@@ -50,14 +62,22 @@ func BenchmarkRun(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	sequences := randomSequences(dense.Config().VocabSize, 17, 512)
+	sequences := randomSequences(dense.Config().VocabSize, 5, 512)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	before := processorTime(b)
+	last := before
 	for b.Loop() {
 		result, err := recover.Run(b.Context(), backend, dense, slim, sequences, recover.Options{
-			Train: recover.Train(os.Getenv("TRAIN")), Tokens: 512 * 16, LearningRate: 1e-5, HeldOut: 1, Evaluations: 1, Log: log}, nil)
+			Train: recover.Train(os.Getenv("TRAIN")), Tokens: 512 * 4, LearningRate: 1e-5, HeldOut: 1, Evaluations: 1, Log: log},
+			func(p recover.Progress) {
+				now := processorTime(b)
+				log.Debug("processor time", "step", p.Step, "seconds", (now - last).Seconds())
+				last = now
+			})
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(result.Tokens)/result.Elapsed.Seconds(), "tokens/s")
+		b.ReportMetric(1000*(processorTime(b)-before).Seconds()/float64(result.Tokens), "cpu-ms/token")
 	}
 }

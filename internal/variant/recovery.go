@@ -1,0 +1,229 @@
+package variant
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"prunellm/convert"
+	"prunellm/models"
+	"prunellm/prune"
+	"prunellm/prune/recover"
+)
+
+// Recovery says how a pruned variant is trained on the dense model's distribution.
+type Recovery struct {
+	Train        recover.Train `json:"train"`
+	Tokens       int           `json:"tokens"`        // to train on; 0: Duration decides
+	Duration     time.Duration `json:"duration"`      // working time; 0: Tokens decides
+	LearningRate float64       `json:"learning_rate"` // 0: by what is trained and the ratio
+	CrossEntropy float64       `json:"cross_entropy"` // share of cross entropy in the loss
+	Seed         uint64        `json:"seed"`
+	Source       string        `json:"source"`      // identifies the text, as in a recipe
+	Text         Calibration   `json:"text"`        // where the text comes from
+	TextTokens   int           `json:"text_tokens"` // of it at most
+}
+
+// String is the canonical form of all that decides the result. The place of the text's file is none of it.
+func (r Recovery) String() string {
+	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+	return fmt.Sprintf("train=%s tokens=%d duration=%s learning_rate=%s cross_entropy=%s seed=%d source=%q length=%d text_tokens=%d",
+		r.Train, r.Tokens, r.Duration, number(r.LearningRate), number(r.CrossEntropy), r.Seed, r.Source, r.Text.Length, r.TextTokens)
+}
+
+// recoveryVersion changes whenever the same recovery would give other weights.
+const recoveryVersion = "1"
+
+// RecoveryJob is a training, done in a worker.
+type RecoveryJob struct {
+	Spec      Spec     `json:"spec"`
+	Recovery  Recovery `json:"recovery"`
+	ModelPath string   `json:"model_path"`
+	Identity  string   `json:"identity"` // of what is trained, for its checkpoint
+	Plan      []byte   `json:"-"`
+	Down      []byte   `json:"-"` // nil without refit
+}
+
+// Slim is the pruned model that the job trains.
+func (j RecoveryJob) Slim(model *models.GGUF, codec convert.Codec) (models.Weights, error) {
+	plan, err := prune.DecodePlan(j.Plan)
+	if err != nil {
+		return nil, err
+	}
+	var down [][]float32
+	if j.Down != nil {
+		unpack, err := UnpackDown(j.Down, model.Config(), plan, codec)
+		if err != nil {
+			return nil, err
+		}
+		for layer := range plan.Kept {
+			values, err := unpack(layer)
+			if err != nil {
+				return nil, err
+			}
+			down = append(down, values)
+		}
+	}
+	return prune.Pruned(model, plan, down)
+}
+
+// Trainer does recovery jobs, each in a process of its own. What it returns is EncodeRecovered's.
+type Trainer interface {
+	Recover(ctx context.Context, job RecoveryJob, progress func(Progress)) ([]byte, error)
+}
+
+// RecoveryReport is what a training came to.
+type RecoveryReport struct {
+	recover.Result
+	Better bool `json:"better"` // there are weights, and they are better than those before on what was held out
+}
+
+// ErrNotRecovered tells that there is nothing to train: the ratio is 0, or all neurons stay.
+var ErrNotRecovered = errors.New("nothing was pruned, so there is nothing to recover")
+
+// Recover makes the variant of a spec, trains it or finds that done, once among all replicas, and makes the trained
+// variant. When training gained nothing it is the variant as Build makes it. progress may be nil.
+func (b *Builder) Recover(ctx context.Context, spec Spec, recovery Recovery, trainer Trainer, progress func(Progress)) (Built, RecoveryReport, error) {
+	return b.recovered(ctx, spec, recovery, progress, func(w *build, key Key, check func([]byte) error, job RecoveryJob) error {
+		return w.trained(ctx, key, check, job, trainer)
+	})
+}
+
+// FindRecovered is Recover for a training that was done already; an error that wraps ErrNotFound says that it was not.
+func (b *Builder) FindRecovered(ctx context.Context, spec Spec, recovery Recovery, progress func(Progress)) (Built, RecoveryReport, error) {
+	return b.recovered(ctx, spec, recovery, progress, func(w *build, key Key, check func([]byte) error, _ RecoveryJob) error {
+		value, err := w.Store.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		return check(value)
+	})
+}
+
+// recovered makes the variant from the trained weights that obtain gives to its check.
+func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, progress func(Progress),
+	obtain func(w *build, key Key, check func([]byte) error, job RecoveryJob) error) (built Built, report RecoveryReport, err error) {
+	if progress == nil {
+		progress = func(Progress) {}
+	}
+	if spec.Ratio == 0 {
+		return Built{}, report, ErrNotRecovered
+	}
+	if err := CheckRatio(b.Model.Config(), spec.Ratio, spec.Budget); err != nil {
+		return Built{}, report, err
+	}
+	modelDigest, err := b.Model.Digest(ctx)
+	if err != nil {
+		return Built{}, report, err
+	}
+	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, progress: progress, made: map[Key][]byte{}}
+	plan, down, err := w.parts(ctx)
+	if err != nil {
+		return Built{}, report, err
+	}
+	if plan.Identity() {
+		return Built{}, report, ErrNotRecovered
+	}
+	key := w.keys.recovered(plan, down, recovery)
+	job := RecoveryJob{Spec: spec, Recovery: recovery, ModelPath: b.Model.Path(), Identity: key.String(), Plan: plan.Encode(), Down: down}
+	var value []byte
+	err = obtain(w, key, func(v []byte) error {
+		value = v
+		report, err = CheckRecovered(v, w.Model, spec.FileType, plan)
+		return err
+	}, job)
+	if err != nil {
+		return Built{}, report, err
+	}
+	if !report.Better {
+		built, err = w.assemble(ctx, plan, down)
+		return built, report, err
+	}
+	built, err = w.assembleRecovered(ctx, plan, down, value, recovery)
+	if err != nil {
+		return Built{}, report, err
+	}
+	built.Recovery = &report
+	return built, report, nil
+}
+
+// parts are the plan and the refitted matrices in stored form, nil without refit.
+func (w *build) parts(ctx context.Context) (plan *prune.Plan, down []byte, err error) {
+	if plan, err = w.plan(ctx); err == nil && w.spec.Reconstruct {
+		down, err = w.down(ctx, plan)
+	}
+	return plan, down, err
+}
+
+// trained finds the trained weights or has them made. As with other values, one that does not fit is made anew.
+func (w *build) trained(ctx context.Context, key Key, check func([]byte) error, job RecoveryJob, trainer Trainer) error {
+	compute := func(ctx context.Context, lease Lease) ([]byte, error) {
+		return trainer.Recover(ctx, job, func(p Progress) {
+			w.progress(p)
+			if note, err := json.Marshal(p); err == nil {
+				_ = lease.SetProgress(ctx, note) // for those who wait; they do without
+			}
+		})
+	}
+	value, err := Sharing{Store: w.Store, Leaser: w.Leaser, Log: w.Log, OnProgress: w.showLeader}.Value(ctx, key, compute)
+	if err != nil {
+		return err
+	}
+	fault := check(value)
+	if fault == nil {
+		return nil
+	}
+	w.Log.Warn("stored recovery does not fit the model, training again", "key", key.String(), "error", fault)
+	if w.Corrupt != nil {
+		w.Corrupt(key.Kind)
+	}
+	if err := w.Store.Delete(ctx, key); err != nil {
+		w.Log.Warn("stored value not deleted", "key", key.String(), "error", err)
+	}
+	if value, err = compute(ctx, NoLease{Store: w.Store}); err != nil {
+		return err
+	}
+	w.keep(ctx, NoLease{Store: w.Store}, key, value)
+	return check(value)
+}
+
+// assembleRecovered is assemble for trained weights.
+func (w *build) assembleRecovered(ctx context.Context, plan *prune.Plan, down, value []byte, recovery Recovery) (Built, error) {
+	identity := digest(recoveryVersion, w.keys.file(plan, down), digest(string(value)))
+	path, ok, err := w.Files.Path(ctx, identity)
+	if err != nil {
+		w.Log.Warn("file cache unusable, assembling again", "error", err)
+	}
+	if err != nil || !ok {
+		w.progress(Progress{Stage: StageAssembling})
+		path, err = w.Files.Create(ctx, identity, func(temp string) error {
+			weights, err := DecodeRecovered(value, w.Model, w.spec.FileType, plan, w.Codec)
+			if err != nil {
+				return err
+			}
+			provenance := w.provenance(plan)
+			provenance.Recovered = recovery.String()
+			options := convert.Options{FileType: w.spec.FileType, Codec: w.Codec, Provenance: provenance, Kept: plan.Kept, Weights: weights}
+			if down != nil {
+				if options.LoadDown, err = UnpackDown(down, w.Model.Config(), plan, w.Codec); err != nil {
+					return err
+				}
+			}
+			_, err = convert.Slim(ctx, w.Model, temp, options)
+			return err
+		})
+		if err != nil {
+			return Built{}, fmt.Errorf("assemble recovered %s: %w", Name(w.Name, w.spec.Ratio), err)
+		}
+	}
+	return w.built(path, identity, plan)
+}
+
+// recovered depends on what is trained, on how, and on how the result is stored.
+func (k keys) recovered(plan *prune.Plan, down []byte, recovery Recovery) Key {
+	what := digest(recoveryVersion, neurons(plan), digest(string(down)), recovery.String())
+	return Key{Model: k.model, Kind: KindRecovered, Recipe: k.spec.Recipe.Digest(), Detail: what[:2*digestLength] + "-" + string(k.spec.FileType)}
+}
