@@ -26,7 +26,15 @@ const (
 // Text is what a calibration file says.
 type Text struct {
 	Documents []string // a plain text file is one document
-	Digest    string   // SHA-256 of the file in hex
+	// Chats are the messages of those documents that are conversations, by the document's number.
+	Chats  map[int][]ChatMessage
+	Digest string // SHA-256 of the file in hex
+}
+
+// ChatMessage is one message of a conversation.
+type ChatMessage struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
 }
 
 // LoadText reads a calibration file: JSONL when its name ends in .jsonl or .ndjson, plain UTF-8 text otherwise. A JSONL
@@ -42,7 +50,7 @@ func LoadText(path string) (*Text, error) {
 	text := &Text{}
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".jsonl", ".ndjson":
-		text.Documents, err = parseJSONL(content)
+		text.Documents, text.Chats, err = parseJSONL(content)
 	default:
 		text.Documents, err = parsePlain(content)
 	}
@@ -67,15 +75,13 @@ func parsePlain(r io.Reader) ([]string, error) {
 
 // calibrationLine is one line of JSONL; other fields are ignored.
 type calibrationLine struct {
-	Text     *string `json:"text"`
-	Content  *string `json:"content"`
-	Messages []struct {
-		Content string `json:"content"`
-	} `json:"messages"`
+	Text     *string       `json:"text"`
+	Content  *string       `json:"content"`
+	Messages []ChatMessage `json:"messages"`
 }
 
-func parseJSONL(r io.Reader) ([]string, error) {
-	var documents []string
+func parseJSONL(r io.Reader) (documents []string, chats map[int][]ChatMessage, err error) {
+	chats = map[int][]ChatMessage{}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, MaxLineBytes)
 	number := 0
@@ -85,33 +91,35 @@ func parseJSONL(r io.Reader) ([]string, error) {
 		if len(line) == 0 {
 			continue
 		}
-		document, err := parseLine(line)
+		document, chat, err := parseLine(line)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
+			return nil, nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		if chat != nil {
+			chats[len(documents)] = chat
 		}
 		documents = append(documents, document)
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return nil, fmt.Errorf("line %d is longer than %d bytes", number+1, MaxLineBytes)
+		return nil, nil, fmt.Errorf("line %d is longer than %d bytes", number+1, MaxLineBytes)
 	}
 	if lines.Err() != nil {
-		return nil, lines.Err()
+		return nil, nil, lines.Err()
 	}
 	if len(documents) == 0 {
-		return nil, errors.New("no lines with text")
+		return nil, nil, errors.New("no lines with text")
 	}
-	return documents, nil
+	return documents, chats, nil
 }
 
-func parseLine(line []byte) (string, error) {
+func parseLine(line []byte) (document string, chat []ChatMessage, err error) {
 	if !utf8.Valid(line) {
-		return "", errors.New("not valid UTF-8")
+		return "", nil, errors.New("not valid UTF-8")
 	}
 	var parsed calibrationLine
 	if err := json.Unmarshal(line, &parsed); err != nil {
-		return "", fmt.Errorf("not a JSON object with text, content or messages: %w", err)
+		return "", nil, fmt.Errorf("not a JSON object with text, content or messages: %w", err)
 	}
-	var document string
 	switch {
 	case parsed.Text != nil:
 		document = *parsed.Text
@@ -122,11 +130,11 @@ func parseLine(line []byte) (string, error) {
 		for i, message := range parsed.Messages {
 			parts[i] = message.Content
 		}
-		document = strings.Join(parts, "\n")
+		document, chat = strings.Join(parts, "\n"), parsed.Messages
 	default:
-		return "", errors.New("no field text, content or messages")
+		return "", nil, errors.New("no field text, content or messages")
 	}
-	return document, checkText(document)
+	return document, chat, checkText(document)
 }
 
 // checkText refuses what a tokenizer cannot take.

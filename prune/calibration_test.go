@@ -65,7 +65,7 @@ func FuzzParseLine(f *testing.F) {
 	f.Add([]byte(`{"messages":[{"content":"b"}]}`))
 	f.Add([]byte(`[`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		document, err := parseLine(line)
+		document, _, err := parseLine(line)
 		if err == nil && checkText(document) != nil {
 			t.Fatalf("parseLine let %q pass", document)
 		}

@@ -106,6 +106,7 @@ type textWriter struct {
 	engine   *infer.Engine
 	model    *llamacpp.Model
 	progress func(prune.Progress)
+	chat     []infer.Token // begins every second text, where it is set
 }
 
 // Generate implements prune.TextGenerator: n sequences of exactly length tokens, each begun with a token of its own drawn
@@ -118,6 +119,9 @@ func (w *textWriter) Generate(ctx context.Context, n, length int, seed uint64) (
 	starts := make([][]infer.Token, n)
 	for i := range running {
 		starts[i] = w.start(rand.New(rand.NewPCG(seed, uint64(i))))
+		if i%2 == 1 && len(w.chat) > 0 && len(w.chat) < length {
+			starts[i] = w.chat
+		}
 		var err error
 		running[i], err = w.engine.Submit(ctx, infer.Request{
 			Prompt: starts[i], MaxTokens: length - len(starts[i]), IgnoreEOS: true, Logprobs: 0,

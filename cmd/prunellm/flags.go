@@ -27,6 +27,7 @@ type commandLine struct {
 
 	Serve   serveCommand   `cmd:"" help:"Serve a model pruned by a ratio; prunes it first when that has not been done."`
 	Prune   pruneCommand   `cmd:"" help:"Write a pruned model as a GGUF file."`
+	Recover recoverCommand `cmd:"" help:"Train a pruned model to predict what the dense model predicts."`
 	Eval    evalCommand    `cmd:"" help:"Measure perplexity, and divergence from the dense model, of pruned variants on a text."`
 	Score   scoreCommand   `cmd:"" help:"Write the importance of every MLP neuron as a safetensors file."`
 	Bench   benchCommand   `cmd:"" help:"Measure latency and throughput of pruned variants, or of any OpenAI-compatible server."`

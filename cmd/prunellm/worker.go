@@ -101,7 +101,7 @@ func readExchange(path string) ([]byte, error) {
 
 // workerCommand is the child's side.
 type workerCommand struct {
-	Kind string `arg:"" optional:"" enum:"variant,card" default:"variant" help:"What the order is for."`
+	Kind string `arg:"" optional:"" enum:"variant,card,recover" default:"variant" help:"What the order is for."`
 }
 
 // workerGCPercent keeps the garbage of a worker small: it is weights, a layer at a time, and collecting costs little where
@@ -111,8 +111,11 @@ const workerGCPercent = 20
 // Run serves one order from standard input.
 func (w *workerCommand) Run(env *environment) error {
 	debug.SetGCPercent(workerGCPercent)
-	if w.Kind == cardWorker {
+	switch w.Kind {
+	case cardWorker:
 		return serveMeasure(env)
+	case recoverWorker:
+		return serveRecovery(env)
 	}
 	err := worker.Serve(env.ctx, env.stdin, env.stdout, os.Exit,
 		func(ctx context.Context, o order, progress func(variant.Progress)) (struct{}, error) {

@@ -43,8 +43,10 @@ type RecoveryJob struct {
 	Recovery  Recovery `json:"recovery"`
 	ModelPath string   `json:"model_path"`
 	Identity  string   `json:"identity"` // of what is trained, for its checkpoint
-	Plan      []byte   `json:"-"`
-	Down      []byte   `json:"-"` // nil without refit
+	// HeldOut is the part of the calibration text that cards are measured on: it is not to be trained on.
+	HeldOut [][]int32 `json:"held_out"`
+	Plan    []byte    `json:"-"`
+	Down    []byte    `json:"-"` // nil without refit
 }
 
 // Slim is the pruned model that the job trains.
@@ -129,6 +131,9 @@ func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, p
 	}
 	key := w.keys.recovered(plan, down, recovery)
 	job := RecoveryJob{Spec: spec, Recovery: recovery, ModelPath: b.Model.Path(), Identity: key.String(), Plan: plan.Encode(), Down: down}
+	if job.HeldOut, err = b.heldOut(ctx, w.keys.calibration()); err != nil && !errors.Is(err, ErrNoHeldOut) {
+		w.Log.Warn("held-out calibration text not read", "error", err)
+	}
 	var value []byte
 	err = obtain(w, key, func(v []byte) error {
 		value = v

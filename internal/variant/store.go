@@ -48,7 +48,9 @@ const (
 )
 
 // Kinds are all kinds of values, in the order in which they are made.
-func Kinds() []Kind { return []Kind{KindCalibration, KindScores, KindPlan, KindDown, KindCard} }
+func Kinds() []Kind {
+	return []Kind{KindCalibration, KindScores, KindPlan, KindDown, KindRecovered, KindCard}
+}
 
 // Key names a stored value. Its fields come from digests and command lines, so they are checked by Validate before any
 // store turns them into a file name or a Redis key.

@@ -142,7 +142,7 @@ func (t *trainer) load(file *safetensors.File) error {
 	if state.Identity != t.identity {
 		return errOther
 	}
-	if state.Steps < 0 || state.Tokens < 0 || state.Worked < 0 || len(state.Curve) == 0 || state.Evaluations < len(state.Curve) {
+	if state.Steps < 0 || state.Tokens < 0 || state.Worked < 0 || (state.Steps == 0) != (state.Tokens == 0) || len(state.Curve) == 0 || state.Evaluations < len(state.Curve) {
 		return errors.New("its description makes no sense")
 	}
 	var fault error

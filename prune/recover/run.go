@@ -19,7 +19,7 @@ import (
 var ErrTooLittle = errors.New("too little text to train on")
 
 // divergence is how many times the first held-out KL ends a training.
-const divergence = 1.5
+const divergence = 2
 
 // Progress tells how far a training has come.
 type Progress struct {

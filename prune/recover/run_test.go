@@ -1,16 +1,24 @@
 package recover_test
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/backends/simplego"
 
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/llama"
 	"prunellm/prune"
 	"prunellm/prune/recover"
 )
@@ -97,5 +105,189 @@ func TestRunGains(t *testing.T) {
 				t.Error("cross entropy is not a number")
 			}
 		})
+	}
+}
+
+// quick are options of a training that takes a second.
+func quick() recover.Options {
+	return recover.Options{Tokens: 24 * 20, LearningRate: 1e-3, Evaluations: 2, HeldOut: 2, Seed: 3}
+}
+
+// A training that is interrupted and goes on from its checkpoint gives the weights of one that was not.
+func TestRunResumes(t *testing.T) {
+	for _, train := range []recover.Train{recover.MLP, recover.LoRA} {
+		t.Run(string(train), func(t *testing.T) {
+			dense, slim := tiny(t, tinymodel.Options{})
+			sequences := randomSequences(dense.Config().VocabSize, 8, 24)
+			backend := goBackend(t)
+			options := quick()
+			options.Train = train
+			whole, err := recover.Run(t.Context(), backend, dense, slim, sequences, options, nil)
+			if err != nil || !whole.Better() {
+				t.Fatalf("Run = %+v, %v, want a gain", whole, err)
+			}
+			options.Folder, options.Checkpoint = t.TempDir(), time.Nanosecond
+			for _, end := range []int{3, 14} { // before and after the evaluation in the middle
+				ctx, cancel := context.WithCancel(t.Context())
+				_, err := recover.Run(ctx, backend, dense, slim, sequences, options, func(p recover.Progress) {
+					if p.Step == end {
+						cancel()
+					}
+				})
+				if !errors.Is(err, context.Canceled) {
+					t.Fatalf("Run = %v, want it canceled", err)
+				}
+			}
+			first := 0
+			resumed, err := recover.Run(t.Context(), backend, dense, slim, sequences, options, func(p recover.Progress) {
+				if first == 0 {
+					first = p.Step
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first != 14 { // the 14th step was trained and not saved
+				t.Errorf("the resumed training began with step %d, want 14", first)
+			}
+			if resumed.After != whole.After || len(resumed.Curve) != len(whole.Curve) {
+				t.Errorf("resumed: after %+v, whole: %+v", resumed.After, whole.After)
+			}
+			for slot, values := range whole.Weights {
+				if !slices.Equal(values, resumed.Weights[slot]) {
+					t.Errorf("%s differs after resuming", slot.Name())
+				}
+			}
+		})
+	}
+}
+
+// A checkpoint that is damaged, or of another training, is not gone on from, and does no harm.
+func TestRunIgnoresOtherCheckpoints(t *testing.T) {
+	dense, slim := tiny(t, tinymodel.Options{})
+	sequences := randomSequences(dense.Config().VocabSize, 8, 24)
+	backend := goBackend(t)
+	options := quick()
+	options.Folder, options.Checkpoint = t.TempDir(), time.Nanosecond
+	run := func() (result *recover.Result, first int) {
+		t.Helper()
+		result, err := recover.Run(t.Context(), backend, dense, slim, sequences, options, func(p recover.Progress) {
+			if first == 0 {
+				first = p.Step
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result, first
+	}
+	want, _ := run()
+	options.Identity = "another"
+	if got, first := run(); first != 1 || got.After != want.After {
+		t.Errorf("with another training's checkpoint: first step %d, after %+v, want 1 and %+v", first, got.After, want.After)
+	}
+	path := filepath.Join(options.Folder, "state.safetensors")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damaged := range map[string][]byte{
+		"cut": data[:len(data)/2], "empty": {}, "no description": bytes.Replace(data, []byte(`\"steps\"`), []byte(`\"stepz\"`), 1),
+	} {
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := run(); got.After != want.After {
+			t.Errorf("%s checkpoint: after %+v, want %+v", name, got.After, want.After)
+		}
+	}
+	options.Folder = filepath.Join(path, "below") // a file is no folder: nothing can be written
+	if got, first := run(); first != 1 || got.After != want.After {
+		t.Errorf("without a place for checkpoints: first step %d, after %+v, want 1 and %+v", first, got.After, want.After)
+	}
+}
+
+// A training whose steps are far too large is stopped, and what was best is kept.
+func TestRunStopsDivergence(t *testing.T) {
+	dense, slim := tiny(t, tinymodel.Options{})
+	sequences := randomSequences(dense.Config().VocabSize, 8, 24)
+	options := quick()
+	options.LearningRate, options.Tokens, options.Evaluations = 1, 24*1000, 200
+	result, err := recover.Run(t.Context(), goBackend(t), dense, slim, sequences, options, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Stopped == "" || result.Steps > 500 {
+		t.Errorf("result is %+v, want an early stop", result)
+	}
+	if result.After.KL > result.Before.KL || result.Better() != (result.After.KL < result.Before.KL) {
+		t.Errorf("after divergence: KL %g before, %g after, better %v", result.Before.KL, result.After.KL, result.Better())
+	}
+}
+
+// What is held out is evaluated as the file type will have it.
+func TestRunRounds(t *testing.T) {
+	dense, slim := tiny(t, tinymodel.Options{})
+	sequences := randomSequences(dense.Config().VocabSize, 8, 24)
+	options := quick()
+	options.Round = func(_ models.Role, _ int, values []float32, _ int) ([]float32, error) {
+		return make([]float32, len(values)), nil
+	}
+	result, err := recover.Run(t.Context(), goBackend(t), dense, slim, sequences, options, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Better() || result.After != result.Before {
+		t.Errorf("weights that round to zero gained: %+v", result)
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	dense, slim := tiny(t, tinymodel.Options{})
+	backend := goBackend(t)
+	long := randomSequences(dense.Config().VocabSize, 2, 8)
+	outside := [][]int32{{1, 2}, {1, int32(dense.Config().VocabSize)}}
+	for name, run := range map[string]struct {
+		sequences [][]int32
+		change    func(*recover.Options)
+		want      error
+	}{
+		"no text":            {nil, func(*recover.Options) {}, recover.ErrTooLittle},
+		"one sequence":       {long[:1], func(*recover.Options) {}, recover.ErrTooLittle},
+		"token out of range": {outside, func(*recover.Options) {}, llama.ErrTokens},
+		"one token":          {[][]int32{{1}, {1}}, func(*recover.Options) {}, llama.ErrTokens},
+		"no end":             {long, func(o *recover.Options) { o.Tokens = 0 }, nil},
+		"learning rate":      {long, func(o *recover.Options) { o.LearningRate = math.NaN() }, nil},
+		"train":              {long, func(o *recover.Options) { o.Train = "x" }, nil},
+	} {
+		options := quick()
+		run.change(&options)
+		_, err := recover.Run(t.Context(), backend, dense, slim, run.sequences, options, nil)
+		if err == nil || run.want != nil && !errors.Is(err, run.want) {
+			t.Errorf("%s: Run = %v, want an error (%v)", name, err, run.want)
+		}
+	}
+	if _, err := recover.Run(t.Context(), backend, dense, slim, long, recover.Options{Duration: time.Hour, Wait: func(context.Context) error {
+		return io.ErrUnexpectedEOF
+	}}, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("Run with a failing Wait = %v, want its error", err)
+	}
+}
+
+// Time that Wait takes is not working time, and time ends a training.
+func TestRunEndsByTime(t *testing.T) {
+	dense, slim := tiny(t, tinymodel.Options{})
+	sequences := randomSequences(dense.Config().VocabSize, 8, 24)
+	now := time.Unix(0, 0)
+	options := quick()
+	options.Tokens, options.Duration = 0, 10*time.Second
+	options.Now = func() time.Time { return now }
+	options.Wait = func(context.Context) error { now = now.Add(time.Hour); return nil }
+	result, err := recover.Run(t.Context(), goBackend(t), dense, slim, sequences, options, func(recover.Progress) { now = now.Add(time.Second) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Steps != 10 || result.Elapsed != 10*time.Second {
+		t.Errorf("%d steps in %s, want 10 in 10 s", result.Steps, result.Elapsed)
 	}
 }

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"prunellm/convert"
+	"prunellm/internal/variant"
+	"prunellm/prune/recover"
+)
+
+// recoverCommand trains a pruned variant.
+type recoverCommand struct {
+	modelFlags    `embed:""`
+	Ratio         float64 `help:"Share of all parameters to remove, above 0 and below 1." required:"" placeholder:"R"`
+	Output        string  `help:"GGUF file to write; it is written only when training has gained something. Without it the result stays in the cache." short:"o" type:"path" placeholder:"FILE.gguf"`
+	FileType      string  `help:"Type of the matrices written, as in prune; what is gained is measured on weights rounded to it." default:"q8_0" placeholder:"TYPE"`
+	Minutes       float64 `help:"Minutes to train for. Without --minutes and --tokens: 10." placeholder:"M"`
+	Tokens        int     `help:"Tokens to train on, counted again when the text comes round again. The same tokens give the same weights." placeholder:"N"`
+	recoveryFlags `embed:""`
+	recipeFlags   `embed:""`
+	cacheFlags    `embed:""`
+}
+
+// recoveryFlags decide how a variant is trained.
+type recoveryFlags struct {
+	Train        string  `help:"What is trained: ${enum} (low-rank updates of all matrices, merged at the end; every weight of every layer)." enum:"mlp,lora,all" default:"mlp"`
+	LearningRate float64 `help:"Peak learning rate; 0: by --train and the ratio." default:"0"`
+	CrossEntropy float64 `help:"Share of cross entropy in the loss, 0 to 1; the rest is KL to the dense model." default:"0"`
+	TextTokens   int     `help:"Tokens of text to train on at most; 0: 98304 of a file's, 24576 that the model writes itself." default:"0" placeholder:"N"`
+}
+
+// Defaults and limits of a training.
+const (
+	defaultRecoverMinutes  = 10
+	maxRecoverMinutes      = 7 * 24 * 60
+	maxRecoverTokens       = 1 << 40
+	fileRecoveryTokens     = 98304
+	selfRecoveryTokens     = 24576
+	recoverySequenceLength = 512
+)
+
+// Validate reports every fault at once.
+func (f *recoveryFlags) Validate() error {
+	var faults []error
+	if !(f.LearningRate >= 0 && f.LearningRate <= 1) {
+		faults = append(faults, fmt.Errorf("--learning-rate is %v, want 0 to 1", f.LearningRate))
+	}
+	if !(f.CrossEntropy >= 0 && f.CrossEntropy <= 1) {
+		faults = append(faults, fmt.Errorf("--cross-entropy is %v, want 0 to 1", f.CrossEntropy))
+	}
+	if f.TextTokens != 0 && (f.TextTokens < 2*recoverySequenceLength || f.TextTokens > maxCalibrationTokens) {
+		faults = append(faults, fmt.Errorf("--text-tokens is %d, want %d to %d", f.TextTokens, 2*recoverySequenceLength, maxCalibrationTokens))
+	}
+	return joinFaults(faults)
+}
+
+// Validate reports every fault at once.
+func (c *recoverCommand) Validate() error {
+	faults := nonNil(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.recoveryFlags.Validate())
+	if c.Ratio == 0 {
+		faults = append(faults, errors.New("--ratio is 0: there is nothing to recover"))
+	}
+	if !(c.Minutes >= 0 && c.Minutes <= maxRecoverMinutes) || c.Tokens < 0 || c.Tokens > maxRecoverTokens {
+		faults = append(faults, fmt.Errorf("--minutes is %v and --tokens %d, want 0 or more", c.Minutes, c.Tokens))
+	}
+	return joinFaults(faults)
+}
+
+// recovery is what the flags ask for, on the text that the recipe's scores come from. minutes may be 0 if tokens is not.
+func (f *recoveryFlags) recovery(spec variant.Spec, minutes float64, tokens, contextLength int) variant.Recovery {
+	r := variant.Recovery{
+		Train: recover.Train(f.Train), Tokens: tokens, Duration: time.Duration(minutes * float64(time.Minute)),
+		LearningRate: f.LearningRate, CrossEntropy: f.CrossEntropy, Seed: spec.Recipe.Seed, Source: spec.Recipe.Calibration,
+		Text:       variant.Calibration{File: spec.Calibration.File, Length: min(recoverySequenceLength, contextLength)},
+		TextTokens: f.TextTokens,
+	}
+	if r.TextTokens == 0 {
+		if r.TextTokens = fileRecoveryTokens; r.Text.File == "" {
+			r.TextTokens = selfRecoveryTokens
+		}
+	}
+	return r
+}
+
+// Run makes the variant, trains it, and writes it if it is better.
+func (c *recoverCommand) Run(env *environment) error {
+	model, err := c.open(env, c.CacheDir)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	spec, err := c.spec(model.Config(), c.Ratio, c.FileType)
+	if err != nil {
+		return err
+	}
+	if c.Output != "" {
+		if err := convert.RefuseSameFile(model.Path(), c.Output); err != nil {
+			return usageError{err}
+		}
+	}
+	minutes := c.Minutes
+	if minutes == 0 && c.Tokens == 0 {
+		minutes = defaultRecoverMinutes
+	}
+	recovery := c.recovery(spec, minutes, c.Tokens, model.Config().ContextLength)
+	counters := newCounters(prometheus.NewRegistry())
+	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	if err != nil {
+		return err
+	}
+	defer places.closeLogged(env.log)
+	builder := newBuilder(env, model, places, counters, c.CacheDir)
+	view := newProgressView(env.stderr, env.log)
+	trainer := newProcessTrainer(env, c.CacheDir, false)
+	built, report, err := builder.Recover(env.ctx, spec, recovery, trainer, view.show)
+	view.close()
+	if errors.Is(err, variant.ErrNotRecovered) {
+		return usageError{fmt.Errorf("--ratio: %w", err)}
+	}
+	if err != nil {
+		return err
+	}
+	return c.finish(env, built, report)
+}
+
+// finish tells what was gained, and writes the file if anything was.
+func (c *recoverCommand) finish(env *environment, built variant.Built, report variant.RecoveryReport) error {
+	fmt.Fprintf(env.stdout, "held-out text: KL to dense %.4f before, %.4f after; perplexity %.3f before, %.3f after (%d tokens in %s)\n",
+		report.Before.KL, report.After.KL, report.Before.Perplexity(), report.After.Perplexity(), report.Tokens,
+		report.Elapsed.Round(time.Second))
+	if report.Stopped != "" {
+		env.log.Warn("training ended early", "reason", report.Stopped)
+	}
+	if !report.Better {
+		not := ""
+		if c.Output != "" {
+			not = fmt.Sprintf("; %s is not written", c.Output)
+		}
+		return fmt.Errorf("training gained nothing on the held-out text%s: give it more text or time, or a lower --learning-rate", not)
+	}
+	if c.Output == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(c.Output), 0o755); err != nil {
+		return err
+	}
+	if err := copyFile(built.Path, c.Output); err != nil {
+		return err
+	}
+	env.log.Info("wrote recovered variant", "path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
+		"kl_before", report.Before.KL, "kl_after", report.After.KL, "bytes", built.Bytes)
+	return nil
+}

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"prunellm/convert"
+	"prunellm/convert/ggmlquant"
+	"prunellm/infer"
+	"prunellm/infer/llamacpp"
+	"prunellm/internal/regularfile"
+	"prunellm/internal/variant"
+	"prunellm/internal/worker"
+	"prunellm/internal/xla"
+	"prunellm/models"
+	"prunellm/models/chattemplate"
+	"prunellm/prune"
+	"prunellm/prune/recover"
+)
+
+// recoverWorker is the kind of worker that trains.
+const recoverWorker = "recover"
+
+// Files of a training in its exchange folder, and of its text in the checkpoint folder.
+const (
+	planFile      = "plan"
+	recoveredFile = "recovered"
+	pauseFile     = "pause" // while it is there, the worker waits
+	textFile      = "text.json"
+)
+
+// pausePoll is how often a worker that waits looks again.
+const pausePoll = 20 * time.Millisecond
+
+// recoverOrder is what a parent sends to a worker that trains.
+type recoverOrder struct {
+	Job         variant.RecoveryJob `json:"job"`
+	Folder      string              `json:"folder"`
+	Checkpoints string              `json:"checkpoints"` // folder of this training's checkpoints
+	Home        string              `json:"home"`
+	Level       slog.Level          `json:"level"`
+	Background  bool                `json:"background"` // give way to everything else on the machine
+}
+
+// processTrainer does each training in a child process of the same binary. It implements variant.Trainer.
+type processTrainer struct {
+	env         *environment
+	scratch     string
+	checkpoints string // folder of the folders of checkpoints
+	background  bool
+	pause       *pauser // nil: never pauses
+}
+
+func newProcessTrainer(env *environment, cacheDir string, background bool) *processTrainer {
+	return &processTrainer{
+		env: env, scratch: filepath.Join(cacheDir, "jobs"), checkpoints: filepath.Join(cacheDir, "recovery"), background: background,
+	}
+}
+
+// Recover implements variant.Trainer. The checkpoints of a training that came to its end are removed.
+func (r *processTrainer) Recover(ctx context.Context, job variant.RecoveryJob, progress func(variant.Progress)) ([]byte, error) {
+	self, err := worker.Self()
+	if err != nil {
+		return nil, fmt.Errorf("find own binary: %w", err)
+	}
+	folder, release, err := newExchange(r.scratch)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if job.ModelPath, err = filepath.Abs(job.ModelPath); err != nil {
+		return nil, err
+	}
+	for name, value := range map[string][]byte{planFile: job.Plan, downFile: job.Down} {
+		if value == nil {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), value, 0o600); err != nil {
+			return nil, fmt.Errorf("hand over %s: %w", name, err)
+		}
+	}
+	sum := sha256.Sum256([]byte(job.Identity))
+	o := recoverOrder{
+		Job: job, Folder: folder, Checkpoints: filepath.Join(r.checkpoints, hex.EncodeToString(sum[:8])), Home: r.env.home,
+		Level: slog.LevelInfo, Background: r.background,
+	}
+	if r.env.log.Enabled(ctx, slog.LevelDebug) {
+		o.Level = slog.LevelDebug
+	}
+	if r.pause != nil {
+		defer r.pause.use(filepath.Join(folder, pauseFile))()
+	}
+	command := worker.Command{Path: self, Args: []string{"worker", recoverWorker}, Log: r.env.stderr}
+	if _, err = worker.Run[recoverOrder, variant.Progress, struct{}](ctx, command, o, progress); err != nil {
+		return nil, err
+	}
+	value, err := regularfile.Read(filepath.Join(folder, recoveredFile), maxExchangeBytes)
+	if err != nil {
+		return nil, fmt.Errorf("take over trained weights: %w", err)
+	}
+	if err := os.RemoveAll(o.Checkpoints); err != nil {
+		r.env.log.Warn("checkpoints not removed", "path", o.Checkpoints, "error", err)
+	}
+	return value, nil
+}
+
+// serveRecovery is the child's side: it serves one order from standard input.
+func serveRecovery(env *environment) error {
+	err := worker.Serve(env.ctx, env.stdin, env.stdout, os.Exit,
+		func(ctx context.Context, o recoverOrder, progress func(variant.Progress)) (struct{}, error) {
+			if o.Background {
+				worker.GiveWay()
+			}
+			log := slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: o.Level}))
+			return struct{}{}, o.perform(ctx, log, progress)
+		})
+	if err != nil {
+		return silentError{} // the parent has heard it
+	}
+	return nil
+}
+
+// perform trains and leaves the trained weights in the folder.
+func (o recoverOrder) perform(ctx context.Context, log *slog.Logger, progress func(variant.Progress)) (err error) {
+	for name, target := range map[string]*[]byte{planFile: &o.Job.Plan, downFile: &o.Job.Down} {
+		if *target, err = readExchange(filepath.Join(o.Folder, name)); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+	}
+	model, err := models.OpenGGUF(o.Job.ModelPath, ggmlquant.Dequantize)
+	if err != nil {
+		return err
+	}
+	defer model.Close()
+	slim, err := o.Job.Slim(model, codec())
+	if err != nil {
+		return err
+	}
+	sequences, err := o.sequences(ctx, model, progress)
+	if err != nil {
+		return err
+	}
+	// After the dense model has written its text and is unloaded: on a GPU XLA takes all the memory there is.
+	backend, err := xla.Open(log, xla.Options{Home: o.Home})
+	if err != nil {
+		return err
+	}
+	defer backend.Finalize()
+	result, err := recover.Run(ctx, backend, model, slim, sequences, o.options(model, slim, log), o.report(progress))
+	if err != nil {
+		return err
+	}
+	value, err := variant.EncodeRecovered(model, o.Job.Spec.FileType, slim.Config(), result, codec())
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(o.Folder, recoveredFile), value, 0o600); err != nil {
+		return fmt.Errorf("leave trained weights: %w", err)
+	}
+	return nil
+}
+
+func (o recoverOrder) options(model *models.GGUF, slim models.Weights, log *slog.Logger) recover.Options {
+	r, fileType := o.Job.Recovery, o.Job.Spec.FileType
+	rate := r.LearningRate
+	if rate == 0 {
+		rate = recover.DefaultLearningRate(r.Train, o.Job.Spec.Ratio)
+	}
+	return recover.Options{
+		Train: r.Train, Tokens: r.Tokens, Duration: r.Duration, LearningRate: rate, CrossEntropy: r.CrossEntropy, Seed: r.Seed,
+		Folder: o.Checkpoints, Identity: o.Job.Identity, Log: log,
+		Round: func(role models.Role, layer int, values []float32, _ int) ([]float32, error) {
+			return variant.RoundTrained(model, fileType, slim.Config(), models.Slot{Role: role, Layer: layer}, values, codec())
+		},
+		Wait: func(ctx context.Context) error { return waitWhile(ctx, filepath.Join(o.Folder, pauseFile)) },
+	}
+}
+
+// waitWhile holds the training up for as long as a file exists.
+func waitWhile(ctx context.Context, path string) error {
+	for {
+		if _, err := os.Lstat(path); err != nil {
+			return ctx.Err()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pausePoll):
+		}
+	}
+}
+
+// report turns the training's progress into that of a variant: in tokens, or in seconds where time ends it.
+func (o recoverOrder) report(progress func(variant.Progress)) func(recover.Progress) {
+	total, unit := o.Job.Recovery.Tokens, "tokens"
+	if total == 0 {
+		total, unit = int(o.Job.Recovery.Duration.Seconds()), "seconds"
+	}
+	return func(p recover.Progress) {
+		progress(variant.Progress{
+			Stage: variant.StageRecovering, Done: int(p.Done * float64(total)), Total: total, Unit: unit, Elapsed: p.Elapsed,
+		})
+	}
+}
+
+// sequences gives the text to train on, which an interrupted training has left beside its checkpoint.
+func (o recoverOrder) sequences(ctx context.Context, model *models.GGUF, progress func(variant.Progress)) ([][]int32, error) {
+	path, vocab := filepath.Join(o.Checkpoints, textFile), model.Config().VocabSize
+	if kept, err := readExchange(path); err == nil && kept != nil {
+		if text, err := variant.DecodeText(kept, vocab); err == nil {
+			return text.Tokens, nil
+		}
+	}
+	sequences, err := recoveryText(ctx, model, o.Folder, o.Job, variant.Clocked(progress))
+	if err != nil {
+		return nil, fmt.Errorf("text to train on: %w", err)
+	}
+	value, err := variant.EncodeText(variant.Text{Tokens: sequences})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Checkpoints, 0o700); err == nil {
+		_ = renameio.WriteFile(path, value, 0o600) // it saves time, no more
+	}
+	return sequences, nil
+}
+
+// recoveryText obtains a training's sequences from a file, or from the dense model itself.
+func recoveryText(ctx context.Context, dense *models.GGUF, scratch string, job variant.RecoveryJob, progress func(prune.Progress)) ([][]int32, error) {
+	r := job.Recovery
+	tokenizer := dense.Tokenizer()
+	template, err := chattemplate.New(tokenizer.ChatTemplate, dense.TokenText(tokenizer.BOS), dense.TokenText(tokenizer.EOS))
+	if err != nil {
+		template = nil // a model without chat; its text is enough
+	}
+	if r.Text.File != "" {
+		model, err := llamacpp.Open(ctx, dense.Path(), llamacpp.Options{ContextSize: r.Text.Length + 1, Sequences: 1})
+		if err != nil {
+			return nil, err
+		}
+		defer model.Close()
+		return recoveryFile(job, model, template)
+	}
+	if progress != nil {
+		progress(prune.Progress{Stage: "calibrate", Total: r.TextTokens})
+	}
+	path := filepath.Join(scratch, "writer.gguf")
+	if _, err := convert.Slim(ctx, dense, path, convert.Options{FileType: writingType, Codec: codec()}); err != nil {
+		return nil, fmt.Errorf("convert the dense model for writing: %w", err)
+	}
+	defer os.Remove(path)
+	parallel := min(selfCalibrationSequences, (r.TextTokens+r.Text.Length-1)/r.Text.Length)
+	model, err := llamacpp.Open(ctx, path, llamacpp.Options{ContextSize: r.Text.Length + 1, Sequences: parallel})
+	if err != nil {
+		return nil, err
+	}
+	engine := infer.New(model, infer.Options{MaxQueue: 1 << 16}, nil)
+	defer engine.Close(context.WithoutCancel(ctx))
+	writer := &textWriter{engine: engine, model: model, progress: progress}
+	if writer.chat, err = chatStart(model, template); err != nil {
+		return nil, err
+	}
+	// Another seed than the calibration text's: what is trained on is not what the neurons were chosen by.
+	return prune.SelfCalibrate(ctx, writer, r.TextTokens, r.Text.Length, r.Seed+1<<32)
+}
+
+// chatStart is what stands before a user's message in a chat: from there the model writes the message and its answer
+// itself (compare Magpie, arXiv 2406.08464). Nil without a template.
+func chatStart(model *llamacpp.Model, template *chattemplate.Template) ([]infer.Token, error) {
+	if template == nil {
+		return nil, nil
+	}
+	const mark = "MESSAGE"
+	prompt, err := template.Render([]chattemplate.Message{{Role: "user", Content: mark}}, false)
+	before, _, found := strings.Cut(prompt, mark)
+	if err != nil || !found || before == "" {
+		return nil, nil
+	}
+	return model.Tokenize(before, false, true)
+}
+
+// recoveryFile cuts a file's text into sequences. Conversations are put into the chat template's form.
+func recoveryFile(job variant.RecoveryJob, model *llamacpp.Model, template *chattemplate.Template) ([][]int32, error) {
+	r := job.Recovery
+	text, err := prune.LoadText(r.Text.File)
+	if err != nil {
+		return nil, err
+	}
+	var tokens []int32
+	for i, document := range text.Documents {
+		special := false
+		if chat := text.Chats[i]; chat != nil && template != nil {
+			messages := make([]chattemplate.Message, len(chat))
+			for j, m := range chat {
+				messages[j] = chattemplate.Message{Role: m.Role, Content: m.Content}
+			}
+			rendered, err := template.Render(messages, false)
+			if err != nil {
+				return nil, fmt.Errorf("%q: conversation %d: %w", r.Text.File, i+1, err)
+			}
+			document, special = rendered, true
+		}
+		part, err := model.Tokenize(document, false, special)
+		if err != nil {
+			return nil, fmt.Errorf("tokenize %q: %w", r.Text.File, err)
+		}
+		tokens = append(tokens, toInt32(part)...)
+	}
+	for _, heldOut := range job.HeldOut {
+		tokens = cutOut(tokens, heldOut)
+	}
+	sequences := prune.Sequences(tokens, r.Text.Length, r.TextTokens)
+	if len(sequences) < 2 {
+		return nil, fmt.Errorf("%w: %q has %d tokens, want at least %d", recover.ErrTooLittle, r.Text.File, len(tokens), 2*r.Text.Length)
+	}
+	return sequences, nil
+}
+
+// cutOut removes the first place where tokens hold part.
+func cutOut(tokens, part []int32) []int32 {
+	for i := range len(tokens) - len(part) + 1 {
+		if tokens[i] == part[0] && slices.Equal(tokens[i:i+len(part)], part) {
+			return slices.Delete(tokens, i, i+len(part))
+		}
+	}
+	return tokens
+}

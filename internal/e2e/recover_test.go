@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"prunellm/convert"
+	"prunellm/convert/gguf"
+	"prunellm/internal/tinymodel"
+)
+
+// recoverLimit is generous: the tiny model takes seconds.
+const recoverLimit = 3 * time.Minute
+
+// tinyModel writes a model whose commands take seconds, and a text for it.
+func tinyModel(t *testing.T, context int) (model, text string) {
+	t.Helper()
+	dir := t.TempDir()
+	model, text = filepath.Join(dir, "tiny.gguf"), filepath.Join(dir, "text.txt")
+	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{256, 256}, Context: context}); err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Fields("the bear said hello in a forest on another day to some old friends of his and they sat down here")
+	random := rand.New(rand.NewPCG(1, 2))
+	var b strings.Builder
+	for range 4000 {
+		b.WriteString(words[random.IntN(len(words))] + " ")
+	}
+	if err := os.WriteFile(text, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return model, text
+}
+
+// Recover trains a variant that is not there yet, writes it because it is better, and finds it the second time.
+func TestRecover(t *testing.T) {
+	model, text := tinyModel(t, 128)
+	dir := t.TempDir()
+	output := filepath.Join(dir, "out.gguf")
+	args := []string{"recover", "--model", model, "--ratio", "0.2", "--tokens", "4096", "--learning-rate", "0.0001", "--calibration", text,
+		"--calibration-tokens", "1024", "--text-tokens", "4096", "--cache-dir", filepath.Join(dir, "cache"), "-o", output}
+	r := command(t, recoverLimit, args...)
+	if r.status != 0 || !strings.Contains(r.stdout, "KL to dense") {
+		t.Fatalf("recover: status %d, stdout %q\n%s", r.status, r.stdout, r.stderr)
+	}
+	file, err := gguf.Open(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	provenance, ok := convert.ReadProvenance(file)
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !ok || !strings.Contains(provenance.Recovered, "train=mlp tokens=4096") {
+		t.Errorf("provenance is %+v, want how it was recovered", provenance)
+	}
+	if r := command(t, recoverLimit, "inspect", output); r.status != 0 {
+		t.Errorf("inspect: status %d, %s", r.status, r.stdout)
+	}
+	first, err := os.ReadFile(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(output); err != nil {
+		t.Fatal(err)
+	}
+	again := command(t, recoverLimit, args...)
+	second, err := os.ReadFile(output)
+	if again.status != 0 || err != nil || string(first) != string(second) {
+		t.Errorf("recover again: status %d, %v, want the same file\n%s", again.status, err, again.stderr)
+	}
+	if strings.Contains(again.stderr, "recovery evaluated") {
+		t.Errorf("recover again has trained again:\n%s", again.stderr)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "cache", "recovery", "*")); len(left) > 0 {
+		t.Errorf("checkpoints left behind: %v", left)
+	}
+}
+
+func TestRecoverRefuses(t *testing.T) {
+	model, _ := tinyModel(t, 512)
+	dir := t.TempDir()
+	short := filepath.Join(dir, "short.txt")
+	if err := os.WriteFile(short, []byte(strings.Repeat("the bear ", 60)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	output := filepath.Join(dir, "o.gguf")
+	base := []string{"recover", "--model", model, "--cache-dir", filepath.Join(dir, "cache"), "-o", output}
+	with := func(args ...string) []string { return append(append([]string{}, base...), args...) }
+	checkRefused(t, "ratio", with("--ratio", "0")...)
+	checkRefused(t, "ratio", with("--ratio", "0.999")...)
+	checkRefused(t, "--minutes", with("--ratio", "0.2", "--minutes=-1")...)
+	checkRefused(t, "--minutes", with("--ratio", "0.2", "--minutes=NaN")...)
+	checkRefused(t, "--learning-rate", with("--ratio", "0.2", "--learning-rate=-1")...)
+	checkRefused(t, "train", with("--ratio", "0.2", "--train", "x")...)
+	checkRefused(t, "missing.txt", with("--ratio", "0.2", "--calibration", filepath.Join(dir, "missing.txt"))...)
+	checkRefused(t, "short.txt", with("--ratio", "0.2", "--calibration", short, "--calibration-tokens", "256")...)
+	if _, err := os.Stat(output); !os.IsNotExist(err) {
+		t.Errorf("output left behind: %v", err)
+	}
+}
