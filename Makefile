@@ -39,8 +39,8 @@ lint: setup ## gofmt, vet, golangci-lint with the import table
 fuzz: setup ## a short fuzz of each parser (FUZZTIME=20s)
 	@scripts/fuzz
 
-bench: build ## benchmarks of the hot paths
-	@scripts/bench
+bench: build ## measure beside llama-server and PyTorch, rewrite docs/benchmarks.md (SECTIONS="ratios" for a part)
+	@scripts/bench $(SECTIONS)
 
 clean: ## remove build outputs (what setup fetched stays)
 	@rm -rf bin dist

@@ -68,8 +68,11 @@ func (c *benchCommand) Validate() error {
 	if len(c.Streams) == 0 && len(c.Rates) == 0 {
 		c.Streams = []int{1, 4}
 	}
-	for _, ratio := range c.Ratios {
+	for i, ratio := range c.Ratios {
 		faults = append(faults, nonNil(checkRatio(ratio))...)
+		if slices.Contains(c.Ratios[:i], ratio) {
+			faults = append(faults, fmt.Errorf("--ratios has %v twice", ratio))
+		}
 	}
 	if n := len(c.Ratios) + len(c.URL); n > maxTargets {
 		faults = append(faults, fmt.Errorf("--ratios and --url name %d targets, want at most %d", n, maxTargets))

@@ -112,6 +112,7 @@ func TestBenchRefuses(t *testing.T) {
 		"--streams":       {"--streams", "0"},
 		"--rates":         {"--rates", "-1"},
 		"--ratio":         {"--ratios", "1.5"},
+		"twice":           {"--ratios", "0.2,0,0.20"},
 		"--prompt-words":  {"--prompt-words", "many"},
 		"--answer-tokens": {"--answer-tokens", "9-5"},
 		"--url":           {"--url", "ftp://x"},
