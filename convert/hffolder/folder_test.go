@@ -247,3 +247,30 @@ func TestSourceFolderIsKept(t *testing.T) {
 		t.Errorf("widths that differ give %v", err)
 	}
 }
+
+// Mistral is computed as Llama is, up to the window of its attention.
+func TestMistral(t *testing.T) {
+	model := writeTiny(t, tinymodel.Options{})
+	folder := filepath.Join(t.TempDir(), "m")
+	if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.BF16}); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, folder, func(c map[string]any) {
+		c["architectures"], c["model_type"], c["sliding_window"] = []string{"MistralForCausalLM"}, "mistral", 128
+		for _, absent := range []string{"attention_bias", "mlp_bias", "head_dim"} {
+			delete(c, absent)
+		}
+	})
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	if err := hffolder.ToGGUF(t.Context(), folder, path); err != nil {
+		t.Fatal(err)
+	}
+	converted, err := models.OpenGGUF(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer converted.Close()
+	if c := converted.Config(); c.Architecture != "llama" || c.ContextLength != 128 || c.HeadDim != 16 {
+		t.Errorf("architecture %q, context %d, heads of %d, want llama, 128, 16", c.Architecture, c.ContextLength, c.HeadDim)
+	}
+}

@@ -12,9 +12,11 @@ import (
 func TestArchitectures(t *testing.T) {
 	for kind, options := range map[string]tinymodel.Options{
 		"llama": {FFN: []int{128, 128}},
-		"deci":  {Architecture: "deci", FFN: []int{128, 96}, Type: gguf.F16},
-		"qwen2": {Architecture: "qwen2", FFN: []int{128, 128}},
-		"qwen3": {Architecture: "qwen3", FFN: []int{128, 128}, Untied: true},
+		// As Llama 3 has it: rotation factors, an output matrix of its own; and heads wider than hidden size / heads.
+		"llama3": {FFN: []int{128, 128}, Untied: true, HeadDim: 32, RoPEFactors: []float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1.5, 2.5, 4, 8, 8, 8}},
+		"deci":   {Architecture: "deci", FFN: []int{128, 96}, Type: gguf.F16},
+		"qwen2":  {Architecture: "qwen2", FFN: []int{128, 128}},
+		"qwen3":  {Architecture: "qwen3", FFN: []int{128, 128}, Untied: true},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			dir := t.TempDir()

@@ -127,6 +127,9 @@ func TestLogitsAgainstLlamaCpp(t *testing.T) {
 		"untied":    {Untied: true},
 		"factors":   {RoPEFactors: []float32{1, 1, 1, 2, 4, 8, 8, 8}},
 		"wide head": {HeadDim: 32},
+		"llama 3":   {HeadDim: 32, Untied: true, RoPEFactors: []float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1.5, 2.5, 4, 8, 8, 8}},
+		"one group": {KVHeads: 1}, // all query heads share keys and values
+		"no groups": {KVHeads: 4},
 		"deci":      {Architecture: "deci", FFN: []int{96, 32}},
 		"qwen2":     {Architecture: "qwen2"},
 		"qwen3":     {Architecture: "qwen3", HeadDim: 32, Untied: true},
