@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"os"
@@ -202,7 +201,7 @@ func check(path string, f file) error {
 	}
 	defer in.Close()
 	want, blob := f.sum()
-	var sum hash.Hash = sha256.New()
+	sum := sha256.New()
 	if want == "" {
 		want, sum = blob, sha1.New() //nolint:gosec // Git's
 		fmt.Fprintf(sum, "blob %d\x00", f.bytes())
