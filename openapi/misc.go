@@ -28,10 +28,23 @@ type Card struct {
 	Top1Agreement   *float64 `json:"top1_agreement,omitempty"`   // share of positions with dense's likeliest token, in [0,1]
 	EvalTokens      int      `json:"eval_tokens,omitempty"`      // positions measured
 
+	// What training after the cut has gained, on text that was held out from it; nil when it was not trained.
+	Recovery *CardRecovery `json:"recovery,omitempty"`
+
 	// What it won, for one stream on this host.
 	OutputTokensPerSec *float64 `json:"output_tokens_per_second,omitempty"` // generated
 	ITL                *float64 `json:"itl_ms,omitempty"`                   // median time between two tokens, milliseconds
 	TTFT               *float64 `json:"ttft_ms,omitempty"`                  // median time to the first token, milliseconds
+}
+
+// CardRecovery is what training after the cut has gained.
+type CardRecovery struct {
+	Tokens           int     `json:"tokens"`    // trained on
+	Seconds          float64 `json:"seconds"`   // of working time
+	KLBefore         float64 `json:"kl_before"` // nats a token, on weights as they are stored
+	KLAfter          float64 `json:"kl_after"`
+	PerplexityBefore float64 `json:"perplexity_before"`
+	PerplexityAfter  float64 `json:"perplexity_after"`
 }
 
 // ModelList is the answer of GET /v1/models.

@@ -28,14 +28,15 @@ import (
 // serveCommand answers OpenAI requests with pruned variants.
 type serveCommand struct {
 	modelFlags   `embed:""`
-	Ratio        float64 `help:"Share of all parameters to remove, from 0 up to but not including 1." default:"0.2" placeholder:"R"`
-	FileType     string  `help:"Type of the matrices of variants that are made: q8_0, q4_0, f16 and others, or 'keep'; ratio 0 is served as the file is unless this is given. Default: q8_0." placeholder:"TYPE"`
-	WhilePruning string  `help:"Until the variant is there, 'dense' lets the dense model answer requests that name no ratio, and 'wait' answers 503 with Retry-After." enum:"dense,wait" default:"dense"`
-	MaxVariants  int     `help:"Variants that are kept loaded; the one unused for longest makes room." default:"3" placeholder:"N"`
-	MaxMade      int     `help:"Variants beside the dense model and that of --ratio which requests may have made or loaded in all; 0: any number." default:"32" placeholder:"N"`
-	MemoryBudget int     `help:"MiB that loaded variants may take together, with their contexts; 0: what the machine has." default:"0" placeholder:"MIB"`
-	IdleTimeout  int     `help:"Minutes after which an unused variant is unloaded, that of --ratio aside; 0: never." default:"30" placeholder:"MINUTES"`
-	StopTimeout  int     `help:"Seconds that running requests get to finish when the server stops." default:"20" placeholder:"SECONDS"`
+	Ratio        float64            `help:"Share of all parameters to remove, from 0 up to but not including 1." default:"0.2" placeholder:"R"`
+	FileType     string             `help:"Type of the matrices of variants that are made: q8_0, q4_0, f16 and others, or 'keep'; ratio 0 is served as the file is unless this is given. Default: q8_0." placeholder:"TYPE"`
+	WhilePruning string             `help:"Until the variant is there, 'dense' lets the dense model answer requests that name no ratio, and 'wait' answers 503 with Retry-After." enum:"dense,wait" default:"dense"`
+	MaxVariants  int                `help:"Variants that are kept loaded; the one unused for longest makes room." default:"3" placeholder:"N"`
+	MaxMade      int                `help:"Variants beside the dense model and that of --ratio which requests may have made or loaded in all; 0: any number." default:"32" placeholder:"N"`
+	MemoryBudget int                `help:"MiB that loaded variants may take together, with their contexts; 0: what the machine has." default:"0" placeholder:"MIB"`
+	IdleTimeout  int                `help:"Minutes after which an unused variant is unloaded, that of --ratio aside; 0: never." default:"30" placeholder:"MINUTES"`
+	StopTimeout  int                `help:"Seconds that running requests get to finish when the server stops." default:"20" placeholder:"SECONDS"`
+	Recover      backgroundRecovery `embed:"" prefix:"recover-"`
 	autoFlags    `embed:""`
 	frontFlags   `embed:""`
 	engineFlags  `embed:""`
@@ -50,7 +51,7 @@ const maxWaitingVariants = 8
 func (c *serveCommand) Validate() error {
 	faults := nonNil(
 		checkRatio(c.Ratio), c.engineFlags.Validate(), c.recipeFlags.Validate(), c.cacheFlags.Validate(),
-		c.frontFlags.Validate(),
+		c.frontFlags.Validate(), c.Recover.Validate(),
 	)
 	if c.Ratio > openapi.MaxRatio && c.Ratio < 1 {
 		faults = append(faults, fmt.Errorf("--ratio is %v, want at most %v", c.Ratio, openapi.MaxRatio))
@@ -112,7 +113,8 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 	defer places.closeLogged(env.log)
-	variants, closeCatalog, err := c.newCatalog(env, model, spec, newBuilder(env, model, places, counters, c.CacheDir), places.files, counters)
+	builder, pause := newBuilder(env, model, places, counters, c.CacheDir), &pauser{}
+	variants, closeCatalog, err := c.newCatalog(env, model, spec, builder, places.files, counters, pause)
 	if err != nil {
 		return err
 	}
@@ -127,13 +129,14 @@ func (c *serveCommand) Run(env *environment) error {
 	}
 	env.log.Info("listening", "addr", c.scheme()+"://"+listener.Addr().String(), "model", variant.Name(model.ServedName(), c.Ratio))
 	variants.Start(env.ctx)
+	defer c.startRecovery(env, builder, spec, variants, pause)()
 	stopWatching := watchFleet(env, model, spec, places.remote, variants, counters)
 	defer stopWatching()
 	return front.Serve(env.ctx, listener)
 }
 
 // newCatalog connects building, loading and the chat template.
-func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, files *diskstore.Files, counters *counters) (*catalog.Catalog, func(), error) {
+func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, files *diskstore.Files, counters *counters, pause *pauser) (*catalog.Catalog, func(), error) {
 	tokenizer := model.Tokenizer()
 	bos, eos := model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS)
 	template, err := chattemplate.New(tokenizer.ChatTemplate, bos, eos)
@@ -147,7 +150,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 		MaxMade: c.MaxMade, MemoryBudget: int64(c.MemoryBudget) << 20, IdleTimeout: time.Duration(c.IdleTimeout) * time.Minute,
 		Memory: c.memory,
 		Build: func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
-			built, err := builder.Build(ctx, c.wanted(spec, ratio), progress)
+			built, err := c.build(ctx, builder, c.wanted(spec, ratio), progress)
 			var tooMuch *prune.RatioError
 			if errors.As(err, &tooMuch) {
 				return built, fmt.Errorf("%w", &server.RatioError{Ratio: ratio, Max: math.Floor(1000*tooMuch.Largest) / 1000})
@@ -177,7 +180,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 		Render: func(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
 			return renderChat(template, messages, tools, addGenerationPrompt)
 		},
-		BOS: bos, EOS: eos, Syntax: toolSyntax(template),
+		BOS: bos, EOS: eos, Syntax: toolSyntax(template), OnUse: pause.requests,
 	})
 	return variants, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)

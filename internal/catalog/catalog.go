@@ -81,6 +81,9 @@ type Options struct {
 	Syntax   server.ToolSyntax // of tool calls; see server.Variant
 	// Remove, if set, deletes the file of a variant that an administrator deleted.
 	Remove func(ctx context.Context, built variant.Built) error
+	// OnUse, if set, hears when the first request begins to hold a variant and when the last one has ended. It must return
+	// at once.
+	OnUse func(inUse bool)
 	// Progress, if set, hears of every step of every build.
 	Progress func(variant.Progress)
 	Log      *slog.Logger
@@ -103,6 +106,7 @@ type Catalog struct {
 	failures map[float64]string   // why ratios could not be made the last time
 	made     map[float64]string   // digests of the variants made or found, by ratio
 	created  time.Time            // of the catalog; models' "created"
+	users    int                  // requests that hold a variant
 	waiting  int                  // builds under way or waiting
 	failure  string               // why the last attempt at the startup variant failed; "" before and after success
 	clock    func() time.Time     // for the order of use

@@ -65,6 +65,7 @@ func (p *pinned) Release() {
 		c := p.catalog
 		c.mu.Lock()
 		p.users--
+		c.count(-1)
 		p.used = c.clock()
 		last := p.retired && p.users == 0
 		c.mu.Unlock()
@@ -155,6 +156,7 @@ func (c *Catalog) usable(s *shelf) bool {
 func (c *Catalog) pin(e *engine) server.Variant {
 	e.users++
 	c.comings++
+	c.count(1)
 	e.used = c.clock()
 	return &pinned{engine: e, catalog: c}
 }
@@ -351,6 +353,12 @@ func (e *engine) card() *openapi.Card {
 		cost, ratio := *e.cost, e.cost.Ratio()
 		card.Perplexity, card.PerplexityRatio = &cost.Perplexity, &ratio
 		card.KLToDense, card.Top1Agreement, card.EvalTokens = &cost.KLToDense, &cost.Top1Agreement, cost.Tokens
+	}
+	if r := e.built.Recovery; r != nil {
+		card.Recovery = &openapi.CardRecovery{
+			Tokens: r.Tokens, Seconds: r.Elapsed.Seconds(), KLBefore: r.Before.KL, KLAfter: r.After.KL,
+			PerplexityBefore: r.Before.Perplexity(), PerplexityAfter: r.After.Perplexity(),
+		}
 	}
 	return card
 }

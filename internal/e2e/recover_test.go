@@ -103,3 +103,22 @@ func TestRecoverRefuses(t *testing.T) {
 		t.Errorf("output left behind: %v", err)
 	}
 }
+
+// A server trains its startup variant after that one answers, and lets the trained one answer then; the next server finds
+// it in the cache.
+func TestServeRecovers(t *testing.T) {
+	model, text := tinyModel(t, 128)
+	args := []string{"--model", model, "--ratio", "0.2", "--calibration", text, "--calibration-tokens", "1024", "--cache-dir", t.TempDir(),
+		"--recover-minutes", "0.1", "--recover-text-tokens", "4096", "--recover-learning-rate", "0.0001", "--ctx", "64", "--while-pruning", "wait"}
+	s := start(t, args...)
+	s.waitReady(recoverLimit)
+	recovered := func() bool { _, body := s.get("/v1/models"); return strings.Contains(body, `"recovery":{"tokens":`) }
+	s.waitFor("the trained variant answers", recoverLimit, recovered)
+	s.stop()
+	s = start(t, args...)
+	s.waitReady(recoverLimit)
+	if !recovered() {
+		t.Error("the next server does not begin with the trained variant")
+	}
+	s.stop()
+}

@@ -1,0 +1,45 @@
+package catalog
+
+import (
+	"errors"
+	"testing"
+
+	"prunellm/internal/variant"
+	"prunellm/openapi"
+)
+
+// A swapped variant answers new requests, while those that run keep the old engine, which is closed when they end.
+func TestSwap(t *testing.T) {
+	var uses []bool
+	b := newBench(t, func(o *Options) { o.OnUse = func(inUse bool) { uses = append(uses, inUse) } })
+	trained := variant.Built{Model: "m", Ratio: 0.2, Digest: "trained", Recovery: &variant.RecoveryReport{}}
+	if err := b.Swap(trained); !errors.Is(err, ErrNotServed) {
+		t.Errorf("Swap before the variant is loaded = %v, want ErrNotServed", err)
+	}
+	close(b.gate)
+	b.Start(t.Context())
+	b.waitReady(t)
+	old := b.acquireNow(t, openapi.ModelName{Base: "m"}).(*pinned)
+	if err := b.Swap(trained); err != nil {
+		t.Fatal(err)
+	}
+	fake := old.Engine.(*fakeEngine)
+	if fake.closed.Load() {
+		t.Error("the old engine was closed under a request")
+	}
+	next := b.acquireNow(t, openapi.ModelName{Base: "m"}).(*pinned)
+	if next.built.Digest != "trained" || next.card().Recovery == nil {
+		t.Errorf("after the swap %q answers, want the trained variant with its gain on the card", next.built.Digest)
+	}
+	old.Release()
+	if !fake.closed.Load() {
+		t.Error("the old engine is open after its last request")
+	}
+	next.Release()
+	if err := b.Swap(trained); err != nil || b.acquireNow(t, at(0.2)).(*pinned).engine != next.engine {
+		t.Errorf("Swap of what is loaded already = %v, want nothing to change", err)
+	}
+	if n := len(uses); n < 2 || n%2 == 0 || !uses[n-1] || uses[n-2] {
+		t.Errorf("use was reported as %v, want it to alternate and to end with a request that holds a variant", uses)
+	}
+}
