@@ -1,9 +1,15 @@
-# A CPU image that runs at native speed on every x86-64 machine: the binary is baseline x86-64, and ggml loads the library
-# of the best vector level it finds. Holds the default model and XLA's CPU plugin, so that it starts without a network.
+# Two images that start without a network: both hold the default model.
 #
-#   docker build -t prunellm .
-#   docker run -p 8080:8080 -v prunellm:/var/lib/prunellm -v $PWD/keys:/keys:ro prunellm serve --addr 0.0.0.0:8080 --api-key-file /keys
-FROM golang:1.26-bookworm AS build
+#   docker build -t prunellm .                        any x86-64 machine, at that machine's speed
+#   docker build -t prunellm:cuda --target cuda .     NVIDIA GPUs (written from the build files; never run)
+#
+#   docker run -p 127.0.0.1:8080:8080 -v prunellm:/var/lib/prunellm -v $PWD/keys:/keys:ro prunellm \
+#       serve --addr 0.0.0.0:8080 --api-key-file /keys
+#
+# In the CPU image the binary is baseline x86-64, and ggml loads the library of the best vector level that it finds.
+# Packages are Debian's current ones: a pinned version would be gone from its mirrors with the next security fix.
+FROM golang:1.26-bookworm AS source
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends \
         cmake libstb-dev ninja-build nlohmann-json3-dev python3 python3-pip \
     && rm -rf /var/lib/apt/lists/*
@@ -11,20 +17,61 @@ WORKDIR /src
 ENV PRUNELLM_HOME=/opt/prunellm
 COPY go.mod go.sum ./
 RUN go mod download
+# What is fetched changes rarely, so it is a layer of its own.
+COPY scripts/env scripts/setup scripts/requirements.txt ./scripts/
+COPY infer/llamacpp/include ./infer/llamacpp/include
+RUN scripts/setup
+
+FROM source AS build
 COPY . .
 ARG VERSION=unknown
-RUN scripts/setup
 RUN WORK=/tmp/portable VERSION=$VERSION scripts/build-portable /opt/dist
 
-FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 \
+FROM nvidia/cuda:12.8.1-devel-ubuntu24.04 AS cuda-libraries
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends cmake ninja-build \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /tmp/portable /tmp/portable
+WORKDIR /tmp/portable
+# 80: A100, 86: A10 and RTX 30, 89: L4 and RTX 40, 90: H100 and H200.
+ARG CUDA_ARCHITECTURES=80;86;89;90
+RUN rm -rf build && cmake --preset "CUDA 12" -G Ninja "-DCMAKE_CUDA_ARCHITECTURES=$CUDA_ARCHITECTURES" \
+        "-DCMAKE_INSTALL_RPATH=\$ORIGIN" --install-prefix /opt/dist \
+    && cmake --build --preset "CUDA 12" \
+    && cmake --install build --component CUDA --strip
+
+FROM nvidia/cuda:12.8.1-base-ubuntu24.04 AS cuda
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends bash ca-certificates libgomp1 libstdc++6 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /var/lib/prunellm --create-home prunellm
 COPY --from=build /opt/dist /opt/dist
-COPY --from=build /opt/prunellm/models /opt/prunellm/models
-COPY --from=build /opt/prunellm/pjrt /opt/prunellm/pjrt
+COPY --from=cuda-libraries /opt/dist/lib /opt/dist/lib
+COPY --from=source /opt/prunellm/models /opt/prunellm/models
+# Scores are computed on the CPU unless a CUDA plugin of XLA is put here as well.
+COPY --from=source /opt/prunellm/pjrt /opt/prunellm/pjrt
+ENV PRUNELLM_HOME=/opt/prunellm PRUNELLM_CACHE_DIR=/var/lib/prunellm PATH=/opt/dist/bin:$PATH \
+    OLLAMA_LIBRARY_PATH=/opt/dist/lib/ollama:/opt/dist/lib/ollama/cuda_v12
+USER 10001
+WORKDIR /var/lib/prunellm
+VOLUME /var/lib/prunellm
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /healthz HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && grep -q '200 OK' <&3"]
+ENTRYPOINT ["prunellm"]
+CMD ["serve", "--addr", "127.0.0.1:8080"]
+
+FROM debian:bookworm-slim AS cpu
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libgomp1 libstdc++6 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --home-dir /var/lib/prunellm --create-home prunellm
+COPY --from=source /opt/prunellm/models /opt/prunellm/models
+COPY --from=source /opt/prunellm/pjrt /opt/prunellm/pjrt
+COPY --from=build /opt/dist /opt/dist
 ENV PRUNELLM_HOME=/opt/prunellm PRUNELLM_CACHE_DIR=/var/lib/prunellm PATH=/opt/dist/bin:$PATH
-USER prunellm
+# A number, so that Kubernetes can see that it is not root.
+USER 10001
 WORKDIR /var/lib/prunellm
 VOLUME /var/lib/prunellm
 EXPOSE 8080

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"prunellm/infer/gbnf"
 )
@@ -20,6 +21,9 @@ type Options struct {
 
 	PromptCacheBytes int64 // for sequences that made room for others; 0: none are kept
 	SaveAtLeast      int   // tokens that must be lost to save a sequence; default 512
+
+	// Admitted, if set, hears how long each request waited for a sequence. The loop calls it, so it must return at once.
+	Admitted func(waited time.Duration)
 }
 
 const (

@@ -119,7 +119,8 @@ func TestPromptCache(t *testing.T) {
 func TestQueueIsBounded(t *testing.T) {
 	f := newFake(1, 64, 16)
 	f.gate, f.began = make(chan struct{}), make(chan struct{}, 100)
-	e := New(f, Options{MaxQueue: 2}, nil)
+	waited := make(chan time.Duration, 100)
+	e := New(f, Options{MaxQueue: 2, Admitted: func(d time.Duration) { waited <- d }}, nil)
 	req := Request{Prompt: prompt("hi"), MaxTokens: 2, Logprobs: -1}
 	var answers []Generation
 	submit := func(ctx context.Context) error {
@@ -152,6 +153,9 @@ func TestQueueIsBounded(t *testing.T) {
 		}
 	}
 	closeEngine(t, e)
+	if n := len(waited); n != 3 { // the one that left while it waited was never admitted
+		t.Errorf("%d requests were admitted, want 3", n)
+	}
 }
 
 // A cancelled request frees its sequence within one step, whether it waits, decodes its prompt or generates.

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"time"
 )
 
 // maxFailures is how many steps may fail in a row before the engine gives up.
@@ -129,6 +130,9 @@ func (l *loop) admit() {
 			r.stream.fail(err)
 			r.over = true
 			continue
+		}
+		if l.opts.Admitted != nil {
+			l.opts.Admitted(time.Since(r.came))
 		}
 		l.running = append(l.running, r)
 		l.counters.running.Store(int64(len(l.running)))

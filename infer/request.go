@@ -1,12 +1,16 @@
 package infer
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // request is one answer on its way: queued, then running on a sequence. The loop owns it from admission on.
 type request struct {
 	ctx    context.Context // of Submit: the answer's life
 	req    Request
 	stream *stream
+	came   time.Time // when it began to wait for a sequence
 
 	sequence int // -1 while queued
 	decoded  int // tokens of the prompt in the cache
@@ -31,7 +35,7 @@ type request struct {
 
 func newRequest(ctx context.Context, req Request) *request {
 	return &request{
-		ctx: ctx, req: req, stream: newStream(ctx),
+		ctx: ctx, req: req, stream: newStream(ctx), came: time.Now(),
 		sequence: -1, entry: -1,
 		usage:   Usage{Prompt: len(req.Prompt)},
 		sampler: newSampler(req),
