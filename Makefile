@@ -13,7 +13,7 @@ GO      := . scripts/env && go
 # golangci-lint is built from source at a pinned version, by the same Go that builds the product.
 LINTER  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help setup setup-tests build serve test lint fuzz bench clean
+.PHONY: help setup setup-tests build serve test lint check-deploy fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -35,6 +35,9 @@ test: setup-tests build ## every test: units, race detector, real model, real Re
 
 lint: setup ## gofmt, vet, golangci-lint with the import table
 	@scripts/lint $(LINTER)
+
+check-deploy: setup ## lint the image, compose file, Kubernetes manifests and balancer
+	@scripts/check-deploy
 
 fuzz: setup ## a short fuzz of each parser (FUZZTIME=20s)
 	@scripts/fuzz

@@ -196,7 +196,7 @@ func TestRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		server.Kill()
-		unavailable(t, s, 3*time.Second)
+		unavailable(t, s, 30*time.Second)
 		server.Restart()
 		redistest.Eventually(t, func() error { // the client's pool asks once a second after many failures
 			if _, err := s.Get(t.Context(), key); !errors.Is(err, variant.ErrNotFound) {

@@ -241,6 +241,16 @@ func TestLayeredFull(t *testing.T) {
 			t.Fatalf("Get from a full Redis = %q, %v", got, err)
 		}
 	}
+	lease, ok, err := l.Acquire(t.Context(), young)
+	if err != nil || !ok {
+		t.Fatalf("Acquire on a full Redis = %v, %v, want the lease of this machine", ok, err)
+	}
+	if err := lease.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !l.RemoteUp() {
+		t.Error("a full Redis counts as away")
+	}
 	if n := l.log.count("shared cache refuses writes"); n != 1 {
 		t.Errorf("%d warnings, want 1", n)
 	}

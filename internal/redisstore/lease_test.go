@@ -55,7 +55,7 @@ func takeOver(t *testing.T, s *Store, key variant.Key) *Lease {
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	const ttl = 600 * time.Millisecond
+	const ttl = 3 * time.Second // what the dead leader does at first must be done before it ends
 	a := openTest(t, Options{URL: server.URL, LeaseTTL: ttl})
 	b := openTest(t, Options{URL: server.URL, LeaseTTL: ttl})
 	key := storetest.Key(variant.KindDown, "0.2")
@@ -134,7 +134,7 @@ func TestRenewal(t *testing.T) {
 			held.Add(-1)
 		}
 	}}
-	const ttl = 900 * time.Millisecond
+	const ttl = 4 * time.Second // renewed every second; a machine may stand still for three
 	s := openTest(t, Options{URL: server.URL, LeaseTTL: ttl, Hooks: hooks})
 	other := openTest(t, Options{URL: server.URL, LeaseTTL: ttl})
 	key := storetest.Key(variant.KindPlan, "0.2")
@@ -144,10 +144,17 @@ func TestRenewal(t *testing.T) {
 		client.Del(t.Context(), leaseKey(key)) // evicted, say: nobody took it, so the next renewal takes it up again
 		redistest.Eventually(t, func() error { return client.Get(t.Context(), leaseKey(key)).Err() })
 	}
-	for end := time.Now().Add(3 * ttl); time.Now().Before(end); time.Sleep(ttl / 5) {
-		if _, ok, err := other.Acquire(t.Context(), key); err != nil || ok {
-			t.Fatalf("Acquire while it is renewed = %v, %v", ok, err)
+	left := client.PTTL(t.Context(), leaseKey(key)).Val()
+	redistest.Eventually(t, func() error { // it falls until a renewal lets it rise
+		now := client.PTTL(t.Context(), leaseKey(key)).Val()
+		if now <= left {
+			left = now
+			return errors.New("not renewed")
 		}
+		return nil
+	})
+	if _, ok, err := other.Acquire(t.Context(), key); err != nil || ok {
+		t.Fatalf("Acquire while it is renewed = %v, %v", ok, err)
 	}
 	select {
 	case <-lease.Lost():

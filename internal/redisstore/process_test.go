@@ -20,7 +20,7 @@ import (
 const (
 	// leaderURL makes this test binary a replica that leads: see beLeader.
 	leaderURL      = "PRUNELLM_TEST_LEADER_URL"
-	leaderLeaseTTL = time.Second
+	leaderLeaseTTL = 3 * time.Second
 )
 
 // beLeader takes the lease, says "leading", waits for a line on standard input, puts a value and says how that went.

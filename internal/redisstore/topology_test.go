@@ -109,8 +109,8 @@ func TestTLS(t *testing.T) {
 	if value, err := s.Get(t.Context(), entry); err != nil || string(value) != "x" {
 		t.Fatalf("Get over TLS = %q, %v", value, err)
 	}
-	unavailable(t, openTest(t, Options{URL: url}), 2*time.Second)
-	unavailable(t, openTest(t, Options{URL: strings.Replace(url, "rediss", "redis", 1), Timeout: 300 * time.Millisecond}), 2*time.Second)
+	unavailable(t, openTest(t, Options{URL: url}), 30*time.Second)
+	unavailable(t, openTest(t, Options{URL: strings.Replace(url, "rediss", "redis", 1), Timeout: 300 * time.Millisecond}), 30*time.Second)
 	for name, o := range map[string]Options{
 		"missing": {URL: url, CAFile: filepath.Join(t.TempDir(), "none")}, "no certificate": {URL: url, CAFile: key}, "no tls": {URL: "redis://localhost", CAFile: cert},
 	} {

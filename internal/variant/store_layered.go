@@ -172,20 +172,20 @@ func (l *Layered) List(ctx context.Context, model string, kind Kind) ([]Key, err
 	return slices.Compact(keys), ctx.Err()
 }
 
-// Acquire takes the lease on this machine first and then the shared one. While the shared store is away the local lease
-// is enough: several machines may then compute the same value, which is work lost and nothing else.
+// Acquire takes the lease on this machine first and then the shared one. While the shared store is away or refuses to write,
+// the local lease is enough: several machines may then compute the same value, which is work lost and nothing else.
 func (l *Layered) Acquire(ctx context.Context, key Key) (Lease, bool, error) {
 	local, ok, err := l.local.Acquire(ctx, key)
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	if !l.health.up() {
+	if !l.health.writable() {
 		return &layeredLease{store: l, model: key.Model, local: local}, true, nil
 	}
 	remote, ok, err := l.remote.Acquire(ctx, key)
 	switch {
 	case err != nil && ctx.Err() == nil:
-		l.health.failed(err)
+		l.health.putFailed(err)
 		return &layeredLease{store: l, model: key.Model, local: local}, true, nil
 	case err != nil || !ok:
 		return nil, false, errors.Join(err, local.Close())

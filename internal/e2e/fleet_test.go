@@ -1,0 +1,326 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"prunellm/internal/redisstore/redistest"
+	"prunellm/internal/tinymodel"
+)
+
+// fleetModel writes a model that is pruned within seconds and returns the flags that serve it from a Redis.
+func fleetModel(t *testing.T) (serve func(redisURL string) []string) {
+	t.Helper()
+	model := filepath.Join(t.TempDir(), "tiny.gguf")
+	if err := tinymodel.Write(model, tinymodel.Options{Architecture: "deci", FFN: []int{512, 512}}); err != nil {
+		t.Fatal(err)
+	}
+	return func(redisURL string) []string {
+		return []string{"--model", model, "--redis", redisURL, "--cache-dir", t.TempDir(), "--calibration-tokens", "512", "--ctx", "256", "--threads", "1"}
+	}
+}
+
+// Ten replicas that start at once compute once; one that comes later, with an empty disk, computes nothing.
+func TestTenReplicasComputeOnce(t *testing.T) {
+	redis := redistest.Start(t)
+	serve := fleetModel(t)
+	replicas := make([]*instance, 10)
+	for i := range replicas {
+		replicas[i] = start(t, serve(redis.URL)...)
+	}
+	passes := 0.0
+	for _, replica := range replicas {
+		replica.waitReady(coldLimit)
+		passes += replica.metric("prunellm_score_passes_total")
+	}
+	if passes != 1 {
+		t.Errorf("score passes of ten replicas = %v, want 1", passes)
+	}
+	// What one makes the others hear of, and none computes again.
+	if status, body := chat(t, replicas[0].base, "tiny@0.1"); status != http.StatusOK {
+		t.Fatalf("chat with a further ratio: status %d: %s", status, body)
+	}
+	replicas[9].waitFor("the ratio that another made is listed", time.Minute, func() bool {
+		_, body := replicas[9].get("/v1/models")
+		return strings.Contains(body, `"tiny@0.1"`)
+	})
+	late := start(t, serve(redis.URL)...)
+	late.waitReady(coldLimit)
+	if got := late.metric("prunellm_score_passes_total"); got != 0 {
+		t.Errorf("score passes of a later replica = %v, want 0", got)
+	}
+	late.waitFor("the cost in Redis is shown", time.Minute, func() bool {
+		_, body := late.get("/metrics")
+		return strings.Contains(body, `prunellm_cache_bytes{kind="down",store="redis"} `) &&
+			!strings.Contains(body, `prunellm_cache_bytes{kind="scores",store="redis"} 0`)
+	})
+	if status, body := chat(t, late.base, "tiny@0.1"); status != http.StatusOK {
+		t.Errorf("chat with a ratio that another made: status %d: %s", status, body)
+	}
+	if log := late.stderr.String(); strings.Contains(log, "refitting") {
+		t.Error("the later replica refitted what another had published")
+	}
+}
+
+// A leader that is stopped, and its successor that is killed, are followed by others; the first one, resumed, finds its
+// writes refused and serves what it computed itself.
+func TestLeadersDie(t *testing.T) {
+	redis := redistest.Start(t)
+	serve := fleetModel(t)
+	lead := func(s *instance) (worker int) { // and computes for ever
+		t.Helper()
+		s.waitFor("it leads", time.Minute, func() bool { return s.metric("prunellm_lease_held") == 1 })
+		s.waitFor("its worker runs", time.Minute, func() bool { worker = childOf(s.cmd.Process.Pid); return worker != 0 })
+		signal(t, worker, syscall.SIGSTOP)
+		return worker
+	}
+	wait := func(s *instance) {
+		t.Helper()
+		s.waitFor("it says what it waits for", time.Minute, func() bool {
+			_, body := s.get("/readyz")
+			return strings.Contains(body, "waiting for another replica")
+		})
+	}
+	first := start(t, serve(redis.URL)...)
+	first.waitFor("it answers", time.Minute, func() bool { status, _ := first.get("/healthz"); return status == http.StatusOK })
+	worker := lead(first)
+	second := start(t, append(serve(redis.URL), "--while-pruning", "dense")...)
+	wait(second)
+	second.waitReady(warmLimit) // the dense model answers meanwhile
+	if status, body := chat(t, second.base, "tiny"); status != http.StatusOK || !strings.Contains(body, `"tiny@0"`) {
+		t.Errorf("chat while another replica computes: status %d: %s", status, body)
+	}
+
+	signal(t, first.cmd.Process.Pid, syscall.SIGSTOP)
+	stopped := time.Now()
+	lead(second)
+	t.Logf("a stopped leader was followed after %.1f s", time.Since(stopped).Seconds())
+	third := start(t, serve(redis.URL)...)
+	wait(third)
+	if err := second.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	third.waitFor("it leads", time.Minute, func() bool {
+		return third.metric("prunellm_lease_held") == 1 || third.metric("prunellm_score_passes_total") == 1
+	})
+	t.Logf("a killed leader was followed after %.1f s", time.Since(killed).Seconds())
+	third.waitReady(coldLimit)
+
+	before := values(t, redis)
+	signal(t, first.cmd.Process.Pid, syscall.SIGCONT)
+	signal(t, worker, syscall.SIGCONT)
+	first.waitReady(coldLimit)
+	if log := first.stderr.String(); !strings.Contains(log, "lease was taken over by another replica") {
+		t.Errorf("the first leader's log = %s\nwant its write to be refused", log)
+	}
+	for key, value := range before {
+		if now := redis.Do("GET", key); now != value {
+			t.Errorf("%s was written by a leader that was followed by another", key)
+		}
+	}
+	for _, s := range []*instance{first, third} {
+		if status, body := chat(t, s.base, "tiny"); status != http.StatusOK {
+			t.Errorf("chat afterwards: status %d: %s", status, body)
+		}
+	}
+}
+
+// values are the entries of scores and refitted tensors.
+func values(t *testing.T, redis *redistest.Server) map[string]any {
+	t.Helper()
+	out := map[string]any{}
+	for _, pattern := range []string{"*:scores:*", "*:down:*"} {
+		for _, key := range redis.Do("KEYS", pattern).([]any) {
+			if name := key.(string); redis.Do("TYPE", name) == "string" && !strings.HasSuffix(name, ":fence") && !strings.HasSuffix(name, ":lease") {
+				out[name] = redis.Do("GET", name)
+			}
+		}
+	}
+	if len(out) == 0 {
+		t.Fatal("nothing was published")
+	}
+	return out
+}
+
+func signal(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// chat asks for a few tokens, once.
+func chat(t *testing.T, base, model string) (status int, body string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), warmLimit)
+	defer cancel()
+	text := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"Hello"}],"max_tokens":8}`, model)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return response.StatusCode, string(answer)
+}
+
+// talk asks all the time until stop is called, which returns how many answers came; each failure is a test error.
+func talk(t *testing.T, base, model string) (stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	var mu sync.Mutex
+	answers := 0
+	for range 2 {
+		work.Go(func() {
+			for ctx.Err() == nil {
+				status, body := chat(t, base, model)
+				if status != http.StatusOK {
+					t.Errorf("a request failed: status %d: %.300s", status, body)
+					return
+				}
+				mu.Lock()
+				answers++
+				mu.Unlock()
+				select { // leaves the processor to those who make variants
+				case <-ctx.Done():
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+		})
+	}
+	return func() int {
+		cancel()
+		work.Wait()
+		return answers
+	}
+}
+
+// balance runs the balancer of deploy/ in front of two replicas and returns its address.
+func balance(t *testing.T, one, two string) (base string) {
+	t.Helper()
+	path, err := exec.LookPath("haproxy")
+	if err != nil {
+		path = "/usr/sbin/haproxy"
+	}
+	need(t, path, "make setup-tests")
+	config, err := filepath.Abs("../../deploy/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := freeAddr(t)
+	cmd := exec.Command(path, "-db", "-f", config)
+	cmd.Env = append(os.Environ(), "BALANCER_BIND="+addr, "REPLICA_1="+one, "REPLICA_2="+two)
+	balancer := watch(t, cmd, addr)
+	balancer.waitFor("the balancer has a replica", time.Minute, func() bool { status, _ := balancer.get("/readyz"); return status == http.StatusOK })
+	return balancer.base
+}
+
+// serveAt is start at a given address.
+func serveAt(t *testing.T, addr string, args ...string) *instance {
+	t.Helper()
+	return watch(t, exec.Command(program(t), append([]string{"serve", "--addr", addr}, args...)...), addr)
+}
+
+// The topology of deploy/compose.yaml as processes: chat goes on without a failed request whatever happens to Redis, with
+// ratios made meanwhile, and whatever happens to a replica.
+func TestFleetServesThroughFaults(t *testing.T) {
+	redis := redistest.Start(t)
+	slow := redistest.StartProxy(t, redis)
+	quiet := fleetModel(t)
+	serve := func(url string) []string { return append(quiet(url), "--log-level", "warn") }
+	dense := append(serve(redis.URL), "--while-pruning", "dense", "--stop-timeout", "60")
+	addr := freeAddr(t)
+	one := serveAt(t, addr, dense...)
+	two := start(t, append(serve(slow.URL), "--while-pruning", "dense")...)
+	base := balance(t, addr, strings.TrimPrefix(two.base, "http://"))
+	stop := talk(t, base, "tiny")
+	one.waitFor("the pruned variant answers", coldLimit, func() bool { _, body := one.get("/readyz"); return !strings.Contains(body, "progress") })
+	two.waitFor("the pruned variant answers", coldLimit, func() bool { _, body := two.get("/readyz"); return !strings.Contains(body, "progress") })
+
+	for i, fault := range redisFaults(t, redis, slow) {
+		fault.begin()
+		if status, body := chat(t, base, fmt.Sprintf("tiny@%.2f", 0.05*float64(i+1))); status != http.StatusOK || strings.Contains(body, `"tiny@0"`) {
+			t.Errorf("%s: a ratio asked for meanwhile: status %d: %s", fault.name, status, body)
+		}
+		fault.end()
+	}
+
+	// A replica that is killed, one that starts with an empty disk, and one that is asked to stop.
+	if err := one.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-one.exited
+	one = serveAt(t, addr, append(serve(redis.URL), "--stop-timeout", "60")...)
+	one.waitReady(coldLimit)
+	two.stop()
+	if n := stop(); n == 0 {
+		t.Error("nobody was answered")
+	}
+}
+
+// redisFault is something that happens to Redis and then goes away.
+type redisFault struct {
+	name       string
+	begin, end func()
+}
+
+func redisFaults(t *testing.T, redis *redistest.Server, slow *redistest.Proxy) []redisFault {
+	t.Helper()
+	nothing := func() {}
+	rewrite := func(change func(ctx context.Context, db *goredis.Client, key string)) func() {
+		return func() {
+			db := redis.Client()
+			keys, err := db.Keys(t.Context(), "prunellm:*").Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range keys {
+				change(t.Context(), db, key)
+			}
+		}
+	}
+	return []redisFault{
+		{"silent", redis.Pause, redis.Resume},
+		{"killed", redis.Kill, redis.Restart},
+		{"slow", func() { slow.SetDelay(700 * time.Millisecond) }, func() { slow.SetDelay(0) }},
+		{"full", func() { redis.Do("CONFIG", "SET", "maxmemory", "1mb") }, func() { redis.Do("CONFIG", "SET", "maxmemory", "0") }},
+		{"read-only user", func() { redis.Do("ACL", "SETUSER", "default", "-@write", "-@scripting") }, func() { redis.Do("ACL", "SETUSER", "default", "+@all") }},
+		{"wrong types", rewrite(func(ctx context.Context, db *goredis.Client, key string) {
+			db.Del(ctx, key)
+			db.LPush(ctx, key, "not yours")
+		}), nothing},
+		{"truncated", rewrite(func(ctx context.Context, db *goredis.Client, key string) {
+			if value, err := db.Get(ctx, key).Result(); err == nil {
+				db.Set(ctx, key, value[:len(value)/2], 0)
+			}
+		}), nothing},
+		{"an old format", rewrite(func(ctx context.Context, db *goredis.Client, key string) {
+			if value, err := db.Get(ctx, key).Result(); err == nil {
+				db.Set(ctx, key, strings.Replace(value, `{"version":1`, `{"version":0`, 1), 0)
+			}
+		}), nothing},
+		{"all data lost", func() { redis.Do("FLUSHALL") }, nothing},
+	}
+}
