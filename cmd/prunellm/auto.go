@@ -24,8 +24,8 @@ type autoFlags struct {
 	Shed       bool          `help:"Under load, let smaller variants of --auto-ratios answer 'name@auto' and names without a ratio until the limits are kept again."`
 }
 
-// validate checks the ladder against what may be loaded.
-func (f *autoFlags) validate(startup float64, maxVariants int) []error {
+// checkAuto checks the ladder against what may be loaded.
+func (f *autoFlags) checkAuto(startup float64, maxVariants int) []error {
 	var faults []error
 	for _, ratio := range f.AutoRatios {
 		if err := checkRatio(ratio); err != nil {

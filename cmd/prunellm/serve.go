@@ -70,7 +70,7 @@ func (c *serveCommand) Validate() error {
 	if c.StopTimeout < 0 || c.StopTimeout > 3600 {
 		faults = append(faults, fmt.Errorf("--stop-timeout is %d, want 0 to 3600", c.StopTimeout))
 	}
-	return joinFaults(append(faults, c.autoFlags.validate(c.Ratio, c.MaxVariants)...))
+	return joinFaults(append(faults, c.checkAuto(c.Ratio, c.MaxVariants)...))
 }
 
 // Run serves until the process is asked to stop.
