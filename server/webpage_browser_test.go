@@ -247,6 +247,34 @@ func (*making) Variants() []openapi.AdminVariant {
 	return []openapi.AdminVariant{{ID: "tiny@0.2", Object: "variant", Ratio: 0.2, State: openapi.StateMaking, Progress: "scoring: 40 %"}}
 }
 
+// cold is a Models whose dense model answers while its own variant is made.
+type cold struct {
+	*fakeModels
+	made *atomic.Bool
+}
+
+func (c cold) List() []openapi.Model {
+	list := []openapi.Model{{ID: "tiny"}, {ID: "tiny@0", Card: &openapi.Card{}}, {ID: "tiny@0.2"}}
+	if c.made.Load() {
+		list[2].Card = &openapi.Card{Ratio: 0.2}
+		list[0].Card = list[2].Card
+	}
+	for i := range list {
+		list[i].Object, list[i].OwnedBy = "model", "prunellm"
+	}
+	return list
+}
+
+// Until the server's own variant is made the page tells that the whole model answers, and how far the making is.
+func TestPageTellsThatDenseAnswers(t *testing.T) {
+	models := cold{newFake(), &atomic.Bool{}}
+	page, _ := browse(t, models, func(o *Options) { o.Admin = &making{} })
+	page.WaitFor("the progress", `document.querySelector("#state").innerText.includes("whole model answers while tiny@0.2 is made: scoring: 40 %")`)
+	page.WaitFor("the hint", `document.querySelector("#chat-ratio .hint").innerText.includes("the whole model answers until then")`)
+	models.made.Store(true)
+	page.WaitFor("no progress any more", `document.querySelector("#state").hidden && document.querySelector("#chat-ratio .hint").innerText === "Ready."`)
+}
+
 // A variant that is being made, and one that cannot be: the answer says so, and a busy server is asked again.
 func TestPageWaitsForVariant(t *testing.T) {
 	models := newFake()

@@ -106,7 +106,7 @@ func TestDashboardsUseWhatIsExported(t *testing.T) {
 	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "--model", model, "--ratio", "0.2", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "512", "--while-pruning", "wait")
+	s := start(t, "--model", model, "--ratio", "0.2", "--while-pruning", "wait", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "512", "--while-pruning", "wait")
 	s.waitReady(coldLimit)
 	api := client(s.base)
 	if _, err := api.Chat.Completions.New(t.Context(), question("tiny")); err != nil {

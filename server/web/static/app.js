@@ -1,6 +1,6 @@
 // Starts the page: tabs, theme, key, and the watch over the server's readiness.
 
-import { apiKey, pause, readiness, setApiKey } from "./api.js";
+import { apiKey, listVariants, pause, readiness, setApiKey } from "./api.js";
 import { startChart } from "./chart.js";
 import { startComparison } from "./compare.js";
 import { startConversation } from "./conversation.js";
@@ -104,8 +104,20 @@ async function watch(needKey) {
       const missing = await readiness();
       if (first || !missing) await models.load();
       byId("model").textContent = models.base;
-      showState(missing);
-      if (!missing) return;
+      const { startup } = models;
+      if (missing || startup === null || models.isLoaded(startup)) {
+        models.denseMeanwhile = false;
+        showState(missing);
+        if (!missing) return;
+      } else {
+        const own = models.name(startup);
+        const variant = (await listVariants()).find(({ id }) => id === own);
+        if (variant?.state !== "making") return showState("");
+        models.denseMeanwhile = true;
+        await models.load();
+        showState(`The whole model answers while ${own} is made: ${variant.progress || "starting"}`);
+        wait = 3000;
+      }
     } catch (error) {
       showState(error.message);
       needKey(error);

@@ -24,6 +24,7 @@ export class Models extends EventTarget {
     this.largest = largestGuess;
     this.cards = new Map(); // by ratio, in the server's form; a card stays when its variant is unloaded
     this.loaded = new Set(); // ratios that answer at once
+    this.denseMeanwhile = false; // the whole model answers for the server's own variant, which is being made
     this.speeds = new Map(); // by ratio, tokens a second of the answers seen here
   }
 
@@ -81,7 +82,7 @@ export class Models extends EventTarget {
     return speeds.length ? speeds[speeds.length >> 1] : null;
   }
 
-  /** follow fetches a variant's card until its quality has been measured, ever more rarely. */
+  /** follow fetches a variant's card until its quality and speed have been measured, ever more rarely. */
   async follow(variant) {
     if (this.#followed.has(variant)) return;
     this.#followed.add(variant);
@@ -91,7 +92,7 @@ export class Models extends EventTarget {
         if (entry?.prunellm) {
           this.#take(entry);
           this.#changed();
-          if (entry.prunellm.top1_agreement !== undefined) return;
+          if (entry.prunellm.top1_agreement !== undefined && entry.prunellm.output_tokens_per_second !== undefined) return;
         }
         await pause(wait);
       }

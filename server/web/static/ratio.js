@@ -48,6 +48,13 @@ export class RatioSlider {
     const meaning = ratio === 0 ? "the whole model" : `${percent(ratio)} of all parameters removed`;
     this.output.textContent = `${formatRatio(ratio)} · ${meaning}`;
     this.input.setAttribute("aria-valuetext", `${formatRatio(ratio)}, ${meaning}`);
-    this.hint.textContent = this.models.isLoaded(ratio) ? "Ready." : "Not made or loaded yet: the first answer waits for it.";
+    this.hint.textContent = this.#readiness(ratio);
+  }
+
+  #readiness(ratio) {
+    const { models } = this;
+    if (models.isLoaded(ratio)) return "Ready.";
+    if (models.denseMeanwhile && formatRatio(ratio) === formatRatio(models.startup)) return "Being made; the whole model answers until then.";
+    return "Not made or loaded yet: the first answer waits for it.";
   }
 }
