@@ -109,8 +109,10 @@ func TestDashboardsUseWhatIsExported(t *testing.T) {
 	s := start(t, "--model", model, "--ratio", "0.2", "--while-pruning", "wait", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "512", "--while-pruning", "wait")
 	s.waitReady(coldLimit)
 	api := client(s.base)
-	if _, err := api.Chat.Completions.New(t.Context(), question("tiny")); err != nil {
-		t.Fatal(err)
+	for _, model := range []string{"tiny", "tiny@0.3"} { // the second finds the scores of the first
+		if _, err := api.Chat.Completions.New(t.Context(), question(model)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	_, body := s.get("/metrics")
 	series := exported(body)
