@@ -21,7 +21,8 @@ const (
 	// is removed: a diagonal Fisher score. It needs no weight gradients and one stage only.
 	Fisher Criterion = "fisher"
 	// Taylor is the sum over tokens of the absolute first-order change of the cross entropy when the neuron's activation is
-	// removed: Fisher without the square, so that a few surprising tokens do not outvote all others. It costs the same.
+	// removed: Fisher without the square, so that a few surprising tokens do not outvote all others. It costs the same, and is
+	// better without reconstruction alone (see docs/pruning.md).
 	Taylor Criterion = "taylor"
 	// FisherSDM is the Fisher score of the second stage's loss: the sliver-pruned student's distillation loss. It takes
 	// twice the work of Fisher and ranks a little worse (see docs/pruning.md).

@@ -19,6 +19,8 @@ const (
 	// choosingLayers bounds how many layers choose; those in between take the choice of the last one before. A choice
 	// costs as much as several solutions.
 	choosingLayers = 8
+	// maxChoosingWidth bounds the kept neurons of a layer that chooses: wider ones take seconds for each solution.
+	maxChoosingWidth = 4096
 )
 
 // ridgeSteps are the candidates as multiples of DefaultRidge, from the strongest; of equals the stronger wins.
@@ -84,7 +86,8 @@ func newRidgeChooser(m *llama.Model) (c ridgeChooser, err error) {
 // chooses tells whether a layer chooses a ridge of its own.
 func (r *reconstructor) chooses(layer int) bool {
 	every := (r.dense.Config().Layers + choosingLayers - 1) / choosingLayers
-	return r.opts.Ridge == 0 && len(r.sequences) >= heldOutEvery && layer%every == 0
+	return r.opts.Ridge == 0 && len(r.sequences) >= heldOutEvery && layer%every == 0 &&
+		len(r.plan.Kept[layer]) <= maxChoosingWidth
 }
 
 // heldOut tells whether a sequence belongs to those that choose the ridge.
