@@ -282,8 +282,11 @@ func chatStart(model *llamacpp.Model, template *chattemplate.Template) ([]infer.
 	}
 	const mark = "MESSAGE"
 	prompt, err := template.Render([]chattemplate.Message{{Role: "user", Content: mark}}, false)
+	if err != nil {
+		return nil, nil //nolint:nilerr // a template that refuses a lone message is as good as none here
+	}
 	before, _, found := strings.Cut(prompt, mark)
-	if err != nil || !found || before == "" {
+	if !found || before == "" {
 		return nil, nil
 	}
 	return model.Tokenize(before, false, true)

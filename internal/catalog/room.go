@@ -79,7 +79,7 @@ func (c *Catalog) standsIn(e *engine) bool {
 	}
 	dense, ok := c.shelves[0]
 	startup, there := c.shelves[c.options.Startup]
-	return ok && dense.engine == e && !(there && c.usable(startup))
+	return ok && dense.engine == e && (!there || !c.usable(startup))
 }
 
 // mayGo tells whether an engine can be unloaded without anybody missing it now. The caller holds mu.
