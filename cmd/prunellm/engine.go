@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
@@ -99,9 +98,8 @@ func (f *engineFlags) memory(built variant.Built) int64 {
 	return need + int64(f.PromptCache)<<20
 }
 
-// load opens a variant's file; queued hears how long each of its requests waits. A GPU that lacks the memory is tried no
-// further: the CPU serves, and the log says so once.
-func (f *engineFlags) load(ctx context.Context, built variant.Built, queued func(time.Duration), log *slog.Logger) (catalog.Engine, error) {
+// load opens a variant's file. A GPU that lacks the memory is tried no further: the CPU serves, and the log says so once.
+func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.Logger) (catalog.Engine, error) {
 	layers, err := f.gpuLayers()
 	if err != nil {
 		return nil, err
@@ -119,6 +117,6 @@ func (f *engineFlags) load(ctx context.Context, built variant.Built, queued func
 		return nil, err
 	}
 	return runningModel{Engine: infer.New(model, infer.Options{
-		MaxQueue: f.MaxQueue, PromptCacheBytes: int64(f.PromptCache) << 20, Admitted: queued,
+		MaxQueue: f.MaxQueue, PromptCacheBytes: int64(f.PromptCache) << 20,
 	}, log), model: model}, nil
 }

@@ -103,7 +103,6 @@ type counters struct {
 	leases      *leaseGauge
 	builds      prometheus.Counter
 	cacheBytes  *prometheus.GaugeVec
-	queueTime   prometheus.Histogram
 	hits        *prometheus.CounterVec
 	misses      *prometheus.CounterVec
 }
@@ -123,15 +122,12 @@ func newCounters(registry *prometheus.Registry) *counters {
 			Name: "prunellm_variant_builds_total", Help: "Variants made or found."}),
 		cacheBytes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "prunellm_cache_bytes", Help: "Bytes that the model's values take in a store that replicas share, by store and kind."}, []string{"store", "kind"}),
-		queueTime: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "prunellm_request_queue_time_seconds", Help: "From a request's arrival at its variant until it begins to run.",
-			Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 80}}),
 		hits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "prunellm_cache_hits_total", Help: "Values found, by store and kind."}, []string{"store", "kind"}),
 		misses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "prunellm_cache_misses_total", Help: "Values not found, by store and kind."}, []string{"store", "kind"}),
 	}
-	registry.MustRegister(c.scorePasses, c.scoreTime, c.corrupt, c.leases.gauge, c.builds, c.cacheBytes, c.queueTime, c.hits, c.misses)
+	registry.MustRegister(c.scorePasses, c.scoreTime, c.corrupt, c.leases.gauge, c.builds, c.cacheBytes, c.hits, c.misses)
 	return c
 }
 
@@ -158,9 +154,6 @@ func (l *leaseGauge) changed(held bool) {
 	}
 	l.gauge.Set(float64(min(l.held, 1)))
 }
-
-// waited notes how long a request waited for a place in the batch.
-func (c *counters) waited(d time.Duration) { c.queueTime.Observe(d.Seconds()) }
 
 func (c *counters) hooks() variant.Hooks {
 	return variant.Hooks{

@@ -168,7 +168,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 			return files.Remove(ctx, built.Digest)
 		},
 		Load: func(ctx context.Context, built variant.Built) (catalog.Engine, error) {
-			return c.load(ctx, built, counters.waited, env.log)
+			return c.load(ctx, built, env.log)
 		},
 		Measure: func(ctx context.Context, built variant.Built) (variant.Card, error) {
 			return builder.Card(ctx, c.wanted(spec, built.Ratio), built, func(ctx context.Context, comparison variant.Comparison) (variant.Card, error) {
