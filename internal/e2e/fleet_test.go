@@ -28,7 +28,7 @@ func fleetModel(t *testing.T) (serve func(redisURL string) []string) {
 		t.Fatal(err)
 	}
 	return func(redisURL string) []string {
-		return []string{"--model", model, "--redis", redisURL, "--cache-dir", t.TempDir(), "--calibration-tokens", "512", "--ctx", "256", "--threads", "1"}
+		return []string{"--model", model, "--redis", redisURL, "--cache-dir", t.TempDir(), "--calibration-tokens", "512", "--ctx", "256", "--threads", "1", "--while-pruning", "wait"}
 	}
 }
 
@@ -144,7 +144,10 @@ func values(t *testing.T, redis *redistest.Server) map[string]any {
 	out := map[string]any{}
 	for _, pattern := range []string{"*:scores:*", "*:down:*"} {
 		for _, key := range redis.Do("KEYS", pattern).([]any) {
-			if name := key.(string); redis.Do("TYPE", name) == "string" && !strings.HasSuffix(name, ":fence") && !strings.HasSuffix(name, ":lease") {
+			name := key.(string)
+			switch name[strings.LastIndexByte(name, ':'):] {
+			case ":lease", ":fence", ":progress": // come and go
+			default:
 				out[name] = redis.Do("GET", name)
 			}
 		}
