@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 
 	"prunellm/infer"
@@ -37,14 +36,9 @@ func measureCard(ctx context.Context, env *environment, comparison variant.Compa
 
 // serveMeasure is the child's side: it serves one order from standard input.
 func serveMeasure(env *environment) error {
-	err := worker.Serve(env.ctx, env.stdin, env.stdout, os.Exit,
-		func(ctx context.Context, o measureOrder, _ func(struct{})) (variant.Card, error) {
-			return o.perform(ctx)
-		})
-	if err != nil {
-		return silentError{} // the parent has heard it
-	}
-	return nil
+	return serveOrder(env, func(ctx context.Context, o measureOrder, _ func(struct{})) (variant.Card, error) {
+		return o.perform(ctx)
+	})
 }
 
 func (o measureOrder) perform(ctx context.Context) (variant.Card, error) {

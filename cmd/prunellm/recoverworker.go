@@ -116,18 +116,12 @@ func (r *processTrainer) Recover(ctx context.Context, job variant.RecoveryJob, p
 
 // serveRecovery is the child's side: it serves one order from standard input.
 func serveRecovery(env *environment) error {
-	err := worker.Serve(env.ctx, env.stdin, env.stdout, os.Exit,
-		func(ctx context.Context, o recoverOrder, progress func(variant.Progress)) (struct{}, error) {
-			if o.Background {
-				worker.GiveWay()
-			}
-			log := slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: o.Level}))
-			return struct{}{}, o.perform(ctx, log, progress)
-		})
-	if err != nil {
-		return silentError{} // the parent has heard it
-	}
-	return nil
+	return serveOrder(env, func(ctx context.Context, o recoverOrder, progress func(variant.Progress)) (struct{}, error) {
+		if o.Background {
+			worker.GiveWay()
+		}
+		return struct{}{}, o.perform(ctx, workerLog(env, o.Level), progress)
+	})
 }
 
 // perform trains and leaves the trained weights in the folder.

@@ -117,15 +117,22 @@ func (w *workerCommand) Run(env *environment) error {
 	case recoverWorker:
 		return serveRecovery(env)
 	}
-	err := worker.Serve(env.ctx, env.stdin, env.stdout, os.Exit,
-		func(ctx context.Context, o order, progress func(variant.Progress)) (struct{}, error) {
-			log := slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: o.Level}))
-			return struct{}{}, o.perform(ctx, log, progress)
-		})
-	if err != nil {
+	return serveOrder(env, func(ctx context.Context, o order, progress func(variant.Progress)) (struct{}, error) {
+		return struct{}{}, o.perform(ctx, workerLog(env, o.Level), progress)
+	})
+}
+
+// serveOrder is the child's side of every kind of work: it does one order from standard input.
+func serveOrder[O, P, R any](env *environment, perform func(ctx context.Context, o O, progress func(P)) (R, error)) error {
+	if err := worker.Serve(env.ctx, env.stdin, env.stdout, os.Exit, perform); err != nil {
 		return silentError{} // the parent has heard it
 	}
 	return nil
+}
+
+// workerLog writes to the child's standard error, which its parent reads.
+func workerLog(env *environment, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: level}))
 }
 
 // perform does the job and leaves its values in the folder.
