@@ -72,17 +72,22 @@ func TestMemoryIsFlat(t *testing.T) {
 	for range 5 {
 		cycle()
 	}
-	before := resident(t)
 	const cycles = 100
-	for range cycles {
-		cycle()
+	// One context of this model takes 16 MiB of cache: a leak of it, or of any part, shows in every round. What the runtime
+	// took or gave back by itself shows in one.
+	var grown int64
+	for range 3 {
+		before := resident(t)
+		for range cycles {
+			cycle()
+		}
+		grown = resident(t) - before
+		t.Logf("%d cycles: %d KiB", cycles, grown>>10)
+		if grown <= 32<<20 {
+			return
+		}
 	}
-	// One context of this model takes 16 MiB of cache: a leak of it, or of any part, shows.
-	grown := resident(t) - before
-	t.Logf("%d cycles: %d KiB", cycles, grown>>10)
-	if grown > 32<<20 {
-		t.Errorf("%d cycles took %d KiB for good", cycles, grown>>10)
-	}
+	t.Errorf("%d cycles took %d KiB for good", cycles, grown>>10)
 }
 
 // resident is the memory of this process in bytes, after a collection.

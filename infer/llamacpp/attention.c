@@ -1,0 +1,367 @@
+//go:build linux
+
+// Attention on the CPU in tiles: see attention.go and docs/decisions/0307.
+//
+// B: KEYS keys of a block, D: size of a head, R: rows (tokens times query heads that share a key-value head) of a tile.
+// Each row is added up in one order, keys ascending, blocks beginning at cell 0, whatever else is in its tile: a masked key
+// adds an exact zero. So a row's bits depend on its own tokens alone.
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+// Declarations of ggml's public structure of a tensor and of the first fields of what a thread is told, at the version in
+// go.mod; its headers are not on our include path. sameLayout checks the size of the first.
+struct ggml_tensor {
+	int       type;
+	void *    buffer;
+	int64_t   ne[4];
+	size_t    nb[4];
+	int       op;
+	int32_t   op_params[16];
+	int32_t   flags;
+	struct ggml_tensor * src[10];
+	struct ggml_tensor * view_src;
+	size_t    view_offs;
+	char *    data;
+	char      name[64];
+	void *    extra;
+	char      padding[8];
+};
+struct ggml_object {
+	size_t offs, size;
+	void * next;
+	int    type;
+	char   padding[4];
+};
+struct ggml_compute_params {
+	int ith, nth; // this thread, threads
+};
+enum { TYPE_F32 = 0, TYPE_F16 = 1 };
+
+extern size_t ggml_tensor_overhead(void);
+extern void   __real_ggml_compute_forward_flash_attn_ext(const struct ggml_compute_params * params, struct ggml_tensor * dst);
+void          __wrap_ggml_compute_forward_flash_attn_ext(const struct ggml_compute_params * params, struct ggml_tensor * dst);
+
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#include <immintrin.h>
+
+#ifdef __AVX512F__
+typedef __m512 vec;
+typedef __m512i ivec;
+#define FMA    _mm512_fmadd_ps
+#define SET    _mm512_set1_ps
+#define LOAD   _mm512_loadu_ps
+#define STORE  _mm512_storeu_ps
+#define HALVES(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) (p)))
+#else
+typedef __m256 vec;
+typedef __m256i ivec;
+#define FMA    _mm256_fmadd_ps
+#define SET    _mm256_set1_ps
+#define LOAD   _mm256_loadu_ps
+#define STORE  _mm256_storeu_ps
+#define HALVES(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (p)))
+#endif
+typedef int32_t ints __attribute__((vector_size(sizeof(vec))));
+
+enum {
+	LANES  = sizeof(vec) / sizeof(float),
+	KEYS   = 64,  // of a block; llama.cpp pads a sequence's cells to 256
+	ROWS   = 64,  // of a tile at most
+	GROUP  = 6,   // rows whose sums fit the registers
+	HEAD   = 256, // size of a head at most
+	MASKED = 0xfc00, // minus infinity as float16
+};
+
+// tile is what one thread works on, on its own stack: some 320 KiB.
+struct tile {
+	float keys[HEAD * KEYS];   // float32[D, B]: transposed
+	float values[KEYS * HEAD]; // float32[B, D]
+	float query[ROWS * HEAD];  // float32[R, D], scaled
+	float weight[ROWS * KEYS]; // float32[R, B]: products, then exponentials
+	float out[ROWS * HEAD];    // float32[R, D]
+	float largest[ROWS], sum[ROWS];
+	int   depth;               // D
+	int   rows;                // R
+};
+
+// transpose8 writes 8 keys' values at 8 dimensions as 8 rows of keys: dst[d*KEYS+key].
+static inline void transpose8(const char * src, size_t stride, float * dst) {
+	__m256 r[8], t[8];
+	for (int i = 0; i < 8; i++) {
+		r[i] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (src + i * stride)));
+	}
+	for (int i = 0; i < 4; i++) {
+		t[2 * i]     = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+		t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+	}
+	for (int i = 0; i < 2; i++) {
+		r[4 * i]     = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
+		r[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
+		r[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
+		r[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
+	}
+	for (int i = 0; i < 4; i++) {
+		_mm256_storeu_ps(dst + i * KEYS, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+		_mm256_storeu_ps(dst + (i + 4) * KEYS, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+	}
+}
+
+// products computes rows of float32[R, B] = query keys.
+static inline __attribute__((always_inline)) void products(const int rows, const float * query, const float * keys, float * weight, int depth) {
+	for (int c = 0; c < KEYS; c += 2 * LANES) {
+		vec sum[GROUP][2];
+		for (int r = 0; r < rows; r++) {
+			sum[r][0] = sum[r][1] = SET(0);
+		}
+		for (int d = 0; d < depth; d++) {
+			vec a = LOAD(keys + d * KEYS + c), b = LOAD(keys + d * KEYS + c + LANES);
+			for (int r = 0; r < rows; r++) {
+				vec q = SET(query[r * depth + d]);
+				sum[r][0] = FMA(q, a, sum[r][0]);
+				sum[r][1] = FMA(q, b, sum[r][1]);
+			}
+		}
+		for (int r = 0; r < rows; r++) {
+			STORE(weight + r * KEYS + c, sum[r][0]);
+			STORE(weight + r * KEYS + c + LANES, sum[r][1]);
+		}
+	}
+}
+
+// gather adds weight values to rows of float32[R, D].
+static inline __attribute__((always_inline)) void gather(const int rows, const float * weight, const float * values, float * out, int depth) {
+	for (int c = 0; c < depth; c += 2 * LANES) {
+		vec sum[GROUP][2];
+		for (int r = 0; r < rows; r++) {
+			sum[r][0] = LOAD(out + r * depth + c);
+			sum[r][1] = LOAD(out + r * depth + c + LANES);
+		}
+		for (int k = 0; k < KEYS; k++) {
+			vec a = LOAD(values + k * depth + c), b = LOAD(values + k * depth + c + LANES);
+			for (int r = 0; r < rows; r++) {
+				vec w = SET(weight[r * KEYS + k]);
+				sum[r][0] = FMA(w, a, sum[r][0]);
+				sum[r][1] = FMA(w, b, sum[r][1]);
+			}
+		}
+		for (int r = 0; r < rows; r++) {
+			STORE(out + r * depth + c, sum[r][0]);
+			STORE(out + r * depth + c + LANES, sum[r][1]);
+		}
+	}
+}
+
+// BY_GROUP calls f for GROUP rows at a time, and for what is left, with the number of rows as a constant.
+#define BY_GROUP(f, rows, first, first_step, second, third, third_step, depth)                                  \
+	for (int r = 0; r < (rows); r += GROUP) {                                                                   \
+		switch ((rows) - r) {                                                                                   \
+		case 1:  f(1, first + r * (first_step), second, third + r * (third_step), depth); break;                \
+		case 2:  f(2, first + r * (first_step), second, third + r * (third_step), depth); break;                \
+		case 3:  f(3, first + r * (first_step), second, third + r * (third_step), depth); break;                \
+		case 4:  f(4, first + r * (first_step), second, third + r * (third_step), depth); break;                \
+		case 5:  f(5, first + r * (first_step), second, third + r * (third_step), depth); break;                \
+		default: f(GROUP, first + r * (first_step), second, third + r * (third_step), depth);                   \
+		}                                                                                                       \
+	}
+
+// exponential is e to the x for x of at most 0; 0 below -87 and for NaN.
+static inline vec exponential(vec x) {
+	ints n = __builtin_convertvector(x * 1.44269504f - 0.5f, ints);
+	vec  f = __builtin_convertvector(n, vec);
+	vec  r = FMA(f, SET(2.12194440e-4f), FMA(f, SET(-0.693359375f), x));
+	vec  p = SET(1.0f / 720);
+	p = FMA(p, r, SET(1.0f / 120));
+	p = FMA(p, r, SET(1.0f / 24));
+	p = FMA(p, r, SET(1.0f / 6));
+	p = FMA(p, r, SET(0.5f));
+	p = FMA(p, r, SET(1));
+	p = FMA(p, r, SET(1));
+	vec e = p * (vec) ((n + 127) << 23);
+	return (vec) ((ints) e & (x >= -87.0f));
+}
+
+// soften turns a row's products, with the mask added, into exponentials of their distance to the largest so far, and
+// rescales what the row has gathered. A row that sees nothing of the block keeps what it has.
+static void soften(struct tile * t, int row, const float * mask) {
+	float * w = t->weight + row * KEYS;
+	vec     top = SET(-INFINITY);
+	for (int c = 0; c < KEYS; c += LANES) {
+		vec s = LOAD(w + c) + LOAD(mask + c);
+		ints above = s > top;
+		top = (vec) (((ints) s & above) | ((ints) top & ~above));
+		STORE(w + c, s);
+	}
+	float largest = t->largest[row];
+	for (int i = 0; i < LANES; i++) {
+		largest = top[i] > largest ? top[i] : largest;
+	}
+	if (largest == -INFINITY) {
+		memset(w, 0, KEYS * sizeof *w);
+		return;
+	}
+	if (largest > t->largest[row]) {
+		float shrink = expf(t->largest[row] - largest); // 0 for the first block
+		for (int c = 0; c < t->depth; c += LANES) {
+			STORE(t->out + row * t->depth + c, LOAD(t->out + row * t->depth + c) * shrink);
+		}
+		t->sum[row] *= shrink;
+		t->largest[row] = largest;
+	}
+	vec sum = SET(0);
+	for (int c = 0; c < KEYS; c += LANES) {
+		vec e = exponential(LOAD(w + c) - largest);
+		STORE(w + c, e);
+		sum += e;
+	}
+	float total = 0;
+	for (int i = 0; i < LANES; i++) {
+		total += sum[i];
+	}
+	t->sum[row] += total;
+}
+
+// seen is one more than the last key of a block that a token's mask leaves visible; 0: none.
+static int seen(const uint16_t * mask) {
+	int k = KEYS;
+	while (k > 0 && mask[k - 1] == MASKED) {
+		k--;
+	}
+	return k;
+}
+
+// work is the part of an operation that one tile needs: some tokens and the query heads of one key-value head.
+struct work {
+	const struct ggml_tensor *q, *k, *v, *mask;
+	struct ggml_tensor * dst;
+	float scale;
+	int   stream, head, heads; // stream, key-value head, query heads that share it
+	int   from, tokens;        // tokens of the tile
+};
+
+static void readQueries(struct tile * t, const struct work * w) {
+	for (int row = 0; row < t->rows; row++) {
+		const char * src = w->q->data + (w->from + row / w->heads) * w->q->nb[1] + (w->head * w->heads + row % w->heads) * w->q->nb[2] +
+			w->stream * w->q->nb[3];
+		for (int d = 0; d < t->depth; d += LANES) {
+			STORE(t->query + row * t->depth + d, LOAD((const float *) src + d) * w->scale);
+		}
+		t->largest[row] = -INFINITY;
+		t->sum[row]     = 0;
+	}
+	memset(t->out, 0, t->rows * t->depth * sizeof *t->out);
+}
+
+// readBlock brings the keys and values from cell `first` on into float32; cells that no token sees count as zeros.
+static void readBlock(struct tile * t, const struct work * w, int64_t first, int visible) {
+	int kStream = w->stream / (w->q->ne[3] / w->k->ne[3]), vStream = w->stream / (w->q->ne[3] / w->v->ne[3]);
+	const char * keys   = w->k->data + first * w->k->nb[1] + w->head * w->k->nb[2] + kStream * w->k->nb[3];
+	const char * values = w->v->data + first * w->v->nb[1] + w->head * w->v->nb[2] + vStream * w->v->nb[3];
+	for (int key = 0; key < visible; key += 8) {
+		for (int d = 0; d < t->depth; d += 8) {
+			transpose8(keys + key * w->k->nb[1] + d * sizeof(uint16_t), w->k->nb[1], t->keys + d * KEYS + key);
+		}
+	}
+	for (int key = (visible + 7) / 8 * 8; key < KEYS; key += 8) {
+		for (int d = 0; d < t->depth; d++) {
+			memset(t->keys + d * KEYS + key, 0, 8 * sizeof *t->keys);
+		}
+	}
+	for (int key = 0; key < visible; key++) {
+		for (int d = 0; d < t->depth; d += LANES) {
+			STORE(t->values + key * t->depth + d, HALVES(values + key * w->v->nb[1] + d * sizeof(uint16_t)));
+		}
+	}
+	memset(t->values + visible * t->depth, 0, (KEYS - visible) * t->depth * sizeof *t->values);
+}
+
+static void attendTile(struct tile * t, const struct work * w) {
+	t->rows = w->tokens * w->heads;
+	readQueries(t, w);
+	for (int64_t first = 0; first < w->k->ne[1]; first += KEYS) {
+		const char * masks = w->mask->data + (w->stream % w->mask->ne[3]) * w->mask->nb[3] + w->from * w->mask->nb[1] + first * sizeof(uint16_t);
+		int visible = 0;
+		for (int i = 0; i < w->tokens && visible < KEYS; i++) {
+			int n = seen((const uint16_t *) (masks + i * w->mask->nb[1]));
+			visible = n > visible ? n : visible;
+		}
+		if (visible == 0) {
+			continue;
+		}
+		readBlock(t, w, first, visible);
+		BY_GROUP(products, t->rows, t->query, t->depth, t->keys, t->weight, KEYS, t->depth);
+		for (int i = 0; i < w->tokens; i++) {
+			float mask[KEYS];
+			for (int c = 0; c < KEYS; c += LANES) {
+				STORE(mask + c, HALVES(masks + i * w->mask->nb[1] + c * sizeof(uint16_t)));
+			}
+			for (int h = 0; h < w->heads; h++) {
+				soften(t, i * w->heads + h, mask);
+			}
+		}
+		BY_GROUP(gather, t->rows, t->weight, KEYS, t->values, t->out, t->depth, t->depth);
+	}
+	for (int row = 0; row < t->rows; row++) {
+		int64_t token = w->from + row / w->heads, head = w->head * w->heads + row % w->heads;
+		float * dst = (float *) (w->dst->data + (w->stream * w->dst->ne[2] * w->dst->ne[1] + head + token * w->dst->ne[1]) * w->dst->nb[1]);
+		float   inverse = t->sum[row] == 0 ? 0 : 1 / t->sum[row];
+		for (int d = 0; d < t->depth; d += LANES) {
+			STORE(dst + d, LOAD(t->out + row * t->depth + d) * inverse);
+		}
+	}
+}
+
+static bool sameLayout(void) { return ggml_tensor_overhead() == sizeof(struct ggml_tensor) + sizeof(struct ggml_object); }
+
+// tiled tells whether attendTile can compute an operation: float16 keys and values of one head size, a mask and nothing
+// else that changes the products. The answer depends on the model and its cache, never on who is in the batch.
+static bool tiled(const struct ggml_tensor * dst) {
+	if (!sameLayout()) {
+		return false;
+	}
+	const struct ggml_tensor *q = dst->src[0], *k = dst->src[1], *v = dst->src[2], *mask = dst->src[3], *sinks = dst->src[4];
+	float bias, cap;
+	memcpy(&bias, dst->op_params + 1, sizeof bias);
+	memcpy(&cap, dst->op_params + 2, sizeof cap);
+	int64_t depth = q->ne[0];
+	return q->type == TYPE_F32 && k->type == TYPE_F16 && v->type == TYPE_F16 && mask && mask->type == TYPE_F16 && !sinks &&
+		bias == 0 && cap == 0 && depth <= HEAD && depth % (2 * LANES) == 0 && k->ne[0] == depth && v->ne[0] == depth &&
+		k->nb[0] == 2 && v->nb[0] == 2 && q->nb[0] == 4 && mask->nb[0] == 2 && dst->nb[0] == 4 && dst->nb[1] == depth * sizeof(float) &&
+		k->ne[1] % KEYS == 0 && v->ne[1] == k->ne[1] && v->ne[2] == k->ne[2] && mask->ne[2] == 1 && mask->ne[0] >= k->ne[1] && mask->ne[1] >= q->ne[1] &&
+		q->ne[2] % k->ne[2] == 0 && q->ne[2] / k->ne[2] <= ROWS && q->ne[3] % k->ne[3] == 0 && q->ne[3] % v->ne[3] == 0;
+}
+
+// attend shares the tiles among the threads by turns, so that the later ones of a prompt, which see more, are spread.
+static void attend(const struct ggml_compute_params * params, struct ggml_tensor * dst) {
+	struct tile t;
+	struct work w = { .q = dst->src[0], .k = dst->src[1], .v = dst->src[2], .mask = dst->src[3], .dst = dst };
+	memcpy(&w.scale, dst->op_params, sizeof w.scale);
+	t.depth = w.q->ne[0];
+	w.heads = w.q->ne[2] / w.k->ne[2];
+	int64_t height = ROWS / w.heads, tiles = (w.q->ne[1] + height - 1) / height;
+	for (int64_t unit = params->ith; unit < tiles * w.k->ne[2] * w.q->ne[3]; unit += params->nth) {
+		w.from   = unit % tiles * height;
+		w.tokens = w.q->ne[1] - w.from < height ? w.q->ne[1] - w.from : height;
+		w.head   = unit / tiles % w.k->ne[2];
+		w.stream = unit / tiles / w.k->ne[2];
+		attendTile(&t, &w);
+	}
+}
+
+void __wrap_ggml_compute_forward_flash_attn_ext(const struct ggml_compute_params * params, struct ggml_tensor * dst) {
+	if (tiled(dst)) {
+		attend(params, dst);
+	} else {
+		__real_ggml_compute_forward_flash_attn_ext(params, dst);
+	}
+}
+
+#else
+
+void __wrap_ggml_compute_forward_flash_attn_ext(const struct ggml_compute_params * params, struct ggml_tensor * dst) {
+	__real_ggml_compute_forward_flash_attn_ext(params, dst);
+}
+
+#endif
