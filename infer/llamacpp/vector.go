@@ -1,6 +1,8 @@
 package llamacpp
 
 /*
+// All of these are inlined: how a vector would be passed to them does not matter.
+#cgo CFLAGS: -Wno-psabi
 #cgo noescape prunellm_exponentials
 #cgo nocallback prunellm_exponentials
 #cgo noescape prunellm_largest
@@ -12,7 +14,6 @@ package llamacpp
 
 // Sampling goes over all logits two or three times for each token. Go compiles that to one element at a time; these take
 // sixteen, in whatever vectors the machine has. They compute what package infer's own functions do.
-#pragma GCC diagnostic ignored "-Wpsabi" // these functions are inlined: how a vector would be passed does not matter
 typedef float   floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
 enum { lanes = 16 };
