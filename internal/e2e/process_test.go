@@ -67,6 +67,8 @@ type instance struct {
 	stderr *lockedBuffer
 	exited chan struct{}
 	status error
+
+	transport http.RoundTripper // of get; nil is the default
 }
 
 // start runs `prunellm serve` on a free port. The server is killed when the test ends, if it still runs.
@@ -111,7 +113,7 @@ func freeAddr(t *testing.T) string {
 
 // get fetches a path and returns status and body; status 0 when nobody listens yet.
 func (s *instance) get(path string) (int, string) {
-	client := http.Client{Timeout: 5 * time.Second}
+	client := http.Client{Timeout: 5 * time.Second, Transport: s.transport}
 	resp, err := client.Get(s.base + path)
 	if err != nil {
 		return 0, err.Error()
