@@ -139,9 +139,10 @@ func (p *callParser) parts(chunk infer.Chunk) []part {
 	return out
 }
 
-// finishReason is the reason as clients know it; a call that was cut off does not count as one.
+// finishReason is the reason as clients know it. A call that was cut off, by a stop string as well, does not count as one:
+// its arguments are no JSON, and a client that was told of tool calls would read them.
 func (p *callParser) finishReason(reason infer.FinishReason) string {
-	if p.calls > 0 && reason == infer.FinishStop {
+	if p.calls > 0 && p.state != inArguments && reason == infer.FinishStop {
 		return "tool_calls"
 	}
 	return string(reason)

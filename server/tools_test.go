@@ -53,6 +53,9 @@ func TestToolCalls(t *testing.T) {
 		{"Llama", `{"name": "weather", "parameters": {"place": "Rome"}}`, "", ToolsLlama, "null", []call{{"weather", `{"place": "Rome"}`}}, "tool_calls"},
 		{"Llama's text", `It is {late}`, "", ToolsLlama, "It is {late}", nil, "stop"},
 		{"cut off", twoCalls, `,"max_tokens":60`, ToolsHermes, "null", []call{{"weather", `{"place": "K\u0`}}, "length"},
+		{"cut off by a stop string", twoCalls[:60], `,"stop":"zzz"`, ToolsHermes, "null", []call{{"weather", `{"place": "K\u0`}}, "stop"},
+		{"cut off after a whole call", twoCalls[:strings.LastIndex(twoCalls, "arguments")], "", ToolsHermes, "null", []call{weatherCall}, "tool_calls"},
+		{"Llama's, cut off", `{"name": "weather", "parameters": {"pl`, "", ToolsLlama, "null", []call{{"weather", `{"pl`}}, "stop"},
 		{"none", twoCalls, `,"tool_choice":"none"`, ToolsHermes, twoCalls, nil, "stop"},
 	}
 	for _, test := range tests {
