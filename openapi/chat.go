@@ -249,7 +249,7 @@ type ChatChunk struct {
 	Created           int64             `json:"created"`
 	Model             string            `json:"model"`
 	Choices           []ChatChunkChoice `json:"choices"`
-	Usage             *Usage            `json:"usage,omitempty"`
+	Usage             **Usage           `json:"usage,omitempty"` // as NoUsageYet says
 	SystemFingerprint string            `json:"system_fingerprint"`
 }
 
@@ -300,6 +300,10 @@ type Logprob struct {
 	Logprob float64 `json:"logprob"`
 	Bytes   []int   `json:"bytes"` // the token's bytes, which need not be whole UTF-8
 }
+
+// NoUsageYet is the usage of every event but the last of a stream that was asked for it: a pointer to nil, which is null
+// on the wire. A nil pointer leaves the field out, as in streams that were not asked.
+func NoUsageYet() **Usage { return new(*Usage) }
 
 // Usage counts tokens over all choices of a response.
 type Usage struct {

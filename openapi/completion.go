@@ -110,7 +110,7 @@ func firstOf(array json.RawMessage) json.RawMessage {
 	return nil
 }
 
-// CompletionResponse is the answer to a completion, and with the same shape one event of a streamed one.
+// CompletionResponse is the answer to a completion.
 type CompletionResponse struct {
 	ID                string             `json:"id"`
 	Object            string             `json:"object"` // "text_completion"
@@ -119,6 +119,12 @@ type CompletionResponse struct {
 	Choices           []CompletionChoice `json:"choices"`
 	Usage             *Usage             `json:"usage,omitempty"`
 	SystemFingerprint string             `json:"system_fingerprint"`
+}
+
+// CompletionChunk is one event of a streamed completion.
+type CompletionChunk struct {
+	CompletionResponse
+	Usage **Usage `json:"usage,omitempty"` // in place of the response's, as NoUsageYet says
 }
 
 // CompletionChoice is one text; the choices of prompt p are those with index p*n to p*n+n-1.

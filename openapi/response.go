@@ -65,7 +65,12 @@ func refuseUnsupportedResponse(f *fields) {
 	f.only("background", "responses are not stored", "false")
 	f.only("include", "there is nothing more to include", "[]", `["reasoning.encrypted_content"]`)
 	f.only("prompt", "there are no stored prompts")
-	f.only("reasoning", "the model's reasoning cannot be set", "{}", `{"effort":"none"}`)
+	if reasoning, ok := f.object("reasoning"); ok {
+		reasoning.only("effort", "the model's reasoning cannot be set", `"none"`)
+		reasoning.only("summary", "the model's reasoning is not told apart")
+		reasoning.only("generate_summary", "the model's reasoning is not told apart")
+		f.err = reasoning.err
+	}
 	f.only("truncation", "input that does not fit is refused", `"disabled"`)
 	f.only("top_logprobs", "responses have no log probabilities; chat completions do", "0")
 	f.only("max_tool_calls", "this server calls no tools itself")

@@ -211,11 +211,23 @@ type chatStream struct {
 	usage    bool
 }
 
+// send writes a chunk; usage is nil but in the last one.
 func (s *chatStream) send(choices []openapi.ChatChunkChoice, usage *openapi.Usage) error {
 	return s.out.data(openapi.ChatChunk{
 		ID: s.id, Object: "chat.completion.chunk", Created: s.created, Model: s.model,
-		Choices: choices, Usage: usage, SystemFingerprint: s.fingerprint,
+		Choices: choices, Usage: eventUsage(s.usage, usage), SystemFingerprint: s.fingerprint,
 	})
+}
+
+// eventUsage is the usage of a stream's event: what is known of it, or null, when it was asked for.
+func eventUsage(asked bool, usage *openapi.Usage) **openapi.Usage {
+	switch {
+	case !asked:
+		return nil
+	case usage == nil:
+		return openapi.NoUsageYet()
+	}
+	return &usage
 }
 
 func (s *chatStream) open(choice int) error {

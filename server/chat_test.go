@@ -127,7 +127,7 @@ func streamed(t *testing.T, body []byte) (text map[int]string, finish map[int]st
 		}
 		chunks++
 		if chunk.Usage != nil {
-			usage = chunk.Usage
+			usage = *chunk.Usage
 		}
 		for _, choice := range chunk.Choices {
 			if roles[choice.Index] == (choice.Delta.Role == "assistant") {

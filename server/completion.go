@@ -45,7 +45,9 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 		return err
 	}
 	usage := j.tally.total()
-	return writeJSON(c, texts.response(answer.choices(), &usage))
+	whole := texts.response(answer.choices())
+	whole.Usage = &usage
+	return writeJSON(c, whole)
 }
 
 // completionRequests makes the engine's request for each prompt, and the text that each choice begins with.
@@ -107,11 +109,16 @@ func newTextSink(head head, req *openapi.CompletionRequest, echo []string) *text
 	}
 }
 
-func (s *textSink) response(choices []openapi.CompletionChoice, usage *openapi.Usage) openapi.CompletionResponse {
+func (s *textSink) response(choices []openapi.CompletionChoice) openapi.CompletionResponse {
 	return openapi.CompletionResponse{
 		ID: s.id, Object: "text_completion", Created: s.created, Model: s.model,
-		Choices: choices, Usage: usage, SystemFingerprint: s.fingerprint,
+		Choices: choices, SystemFingerprint: s.fingerprint,
 	}
+}
+
+// send writes an event; usage is nil but in the last one.
+func (s *textSink) send(choices []openapi.CompletionChoice, usage *openapi.Usage) error {
+	return s.out.data(openapi.CompletionChunk{CompletionResponse: s.response(choices), Usage: eventUsage(s.usage, usage)})
 }
 
 func (s *textSink) open(int) error { return nil }
@@ -142,12 +149,12 @@ func (s *textSink) chunk(choice int, chunk infer.Chunk) error {
 	} else if out.Text == "" && len(chunk.Tokens) == 0 {
 		return nil
 	}
-	return s.out.data(s.response([]openapi.CompletionChoice{out}, nil))
+	return s.send([]openapi.CompletionChoice{out}, nil)
 }
 
 func (s *textSink) finish(usage openapi.Usage) error {
 	if s.usage {
-		if err := s.out.data(s.response([]openapi.CompletionChoice{}, &usage)); err != nil {
+		if err := s.send([]openapi.CompletionChoice{}, &usage); err != nil {
 			return err
 		}
 	}

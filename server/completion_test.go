@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -79,10 +80,15 @@ func TestCompletionLogprobs(t *testing.T) {
 	var completion openapi.CompletionResponse
 	s.post("/v1/completions", `{"prompt":"x","logprobs":2}`).decode(t, &completion)
 	top := map[string]float64{"a": 0, "b": -1}
+	with := func(token string) map[string]float64 { // the token that was taken is always among them
+		out := maps.Clone(top)
+		out[token] = -0.5
+		return out
+	}
 	want := &openapi.TextLogprobs{
 		Tokens:        []string{"a", `bytes:\xc3`, `bytes:\xa9`, "b"},
 		TokenLogprobs: floats(-0.5, -0.5, -0.5, -0.5),
-		TopLogprobs:   []map[string]float64{top, top, top, top},
+		TopLogprobs:   []map[string]float64{with("a"), with(`bytes:\xc3`), with(`bytes:\xa9`), with("b")},
 		TextOffset:    []int{0, 1, 2, 2},
 	}
 	if diff := cmp.Diff(want, completion.Choices[0].Logprobs); diff != "" {

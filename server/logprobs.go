@@ -59,6 +59,7 @@ func appendText(into *openapi.TextLogprobs, tokens []infer.TokenInfo, offset int
 		for _, alternative := range token.Top {
 			top[legacyToken(alternative.Piece)] = finite(alternative.Logprob)
 		}
+		top[legacyToken(token.Piece)] = logprob // always there, so that there may be one more than was asked for
 		into.TopLogprobs = append(into.TopLogprobs, top)
 		offset += characters(token.Piece)
 	}

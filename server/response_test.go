@@ -117,6 +117,15 @@ func TestResponseInput(t *testing.T) {
 	}
 }
 
+// TestResponseEchoIsTaken: what a response repeats of its settings can be sent back.
+func TestResponseEchoIsTaken(t *testing.T) {
+	got := serve(t, newFake()).post("/v1/responses", `{"input":"Hi","reasoning":{"effort":null,"summary":null},"previous_response_id":null,
+		"store":false,"truncation":"disabled","metadata":{},"parallel_tool_calls":true,"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[]}`)
+	if got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
 // TestResponseFails sees an error that comes after the stream has begun.
 func TestResponseFails(t *testing.T) {
 	fake := newFake()
