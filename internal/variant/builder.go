@@ -246,7 +246,7 @@ func (w *build) showLeader(note []byte) {
 	if len(note) == 0 || json.Unmarshal(note, &p) != nil || p.Done < 0 || p.Total < 0 || p.Elapsed < 0 || !p.Stage.known() {
 		p = Progress{}
 	}
-	w.progress(Progress{Stage: StageWaiting, Leader: p.Stage, Done: p.Done, Total: p.Total, Unit: "tokens", Elapsed: p.Elapsed})
+	w.progress(Progress{Stage: StageWaiting, Leader: p.Stage, Done: p.Done, Total: p.Total, Unit: knownUnit(p.Unit), Elapsed: p.Elapsed})
 }
 
 // Scores finds the importances that a spec's recipe gives, or has them computed. progress may be nil.

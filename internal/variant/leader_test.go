@@ -98,7 +98,7 @@ func TestLeaderIsNotTrusted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Leaser = &lyingLeaser{Leaser: w.Leaser, notes: []string{string(evil), `{"stage":"scoring","done":-5}`, "[]", "", `{"stage":"scoring","elapsed":-1}`}}
+	w.Leaser = &lyingLeaser{Leaser: w.Leaser, notes: []string{string(evil), `{"stage":"scoring","done":-5}`, "[]", "", `{"stage":"scoring","elapsed":-1}`, `{"stage":"downloading"}`}}
 	_, err = w.Build(t.Context(), spec(0.2), func(p variant.Progress) {
 		if p.Stage == variant.StageWaiting && (p.Leader != "" || p.Done != 0 || strings.ContainsAny(p.String(), "\n\x1b")) {
 			t.Errorf("progress %+v is shown", p)
@@ -106,6 +106,32 @@ func TestLeaderIsNotTrusted(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Every stage that is computed under a lease is shown to those who wait, with the unit that it counts in.
+func TestEveryStageOfALeaderIsShown(t *testing.T) {
+	for stage, unit := range map[variant.Stage]string{
+		variant.StageCalibrating: "tokens", variant.StageScoring1: "tokens", variant.StageScoring2: "tokens",
+		variant.StageRefitting: "layers", variant.StageRecovering: "seconds",
+	} {
+		w := newWorkshop(t, t.TempDir())
+		note, err := json.Marshal(variant.Progress{Stage: stage, Done: 3, Total: 12, Unit: unit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Leaser = &lyingLeaser{Leaser: w.Leaser, notes: []string{string(note)}}
+		var shown variant.Progress
+		if _, err = w.Build(t.Context(), spec(0.2), func(p variant.Progress) {
+			if p.Stage == variant.StageWaiting {
+				shown = p
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if shown.Leader != stage || shown.Done != 3 || shown.Total != 12 || shown.Unit != unit {
+			t.Errorf("%s: shown as %+v", stage, shown)
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ type Progress struct {
 	Stage   Stage         `json:"stage"`
 	Done    int           `json:"done"`    // units of the stage: tokens, or layers when refitting
 	Total   int           `json:"total"`   // 0 when unknown
-	Unit    string        `json:"unit"`    // "tokens" or "layers"
+	Unit    string        `json:"unit"`    // "tokens", "layers" or "seconds"
 	Elapsed time.Duration `json:"elapsed"` // since the stage began, in nanoseconds
 	// Leader is what the replica that computes is doing while this one waits for it: then the other fields are that
 	// replica's. "" when it has not said.
@@ -37,10 +37,19 @@ type Progress struct {
 // known tells whether a stage is one of ours. What another process says is shown to people, so it is not taken as it comes.
 func (s Stage) known() bool {
 	switch s {
-	case StageWaiting, StageCalibrating, StageScoring1, StageScoring2, StageRefitting, StageAssembling, StageLoading, StageEvaluating:
+	case StageWaiting, StageCalibrating, StageScoring1, StageScoring2, StageRefitting, StageRecovering, StageAssembling, StageLoading, StageEvaluating:
 		return true
 	}
 	return false
+}
+
+// knownUnit is the unit itself if it is one of ours, else the one that most stages count in.
+func knownUnit(unit string) string {
+	switch unit {
+	case "tokens", "layers", "seconds":
+		return unit
+	}
+	return "tokens"
 }
 
 // settled is how long a stage runs before its rate means anything.
