@@ -73,11 +73,12 @@ return 1`
 
 // acquireScript takes a free lease and draws its fencing token, which is above every earlier one: it counts up from the
 // clock in microseconds, so even a lost fence key (eviction, restart) does not bring an old token back.
-// KEYS: lease, fence. ARGV: owner, ttl ms. Returns the token, or "" when the lease is held. A lease that would stay for
-// more than an hour, or for ever, is none of ours and goes.
+// KEYS: lease, fence. ARGV: owner, ttl ms. Returns the token, or "" when the lease is held. A lease without an end is none
+// of ours and goes. One that would stay for longer than a lifetime does so because the clock of Redis was set back: it is cut
+// to one, in which a holder that lives renews it.
 const acquireScript = `
 local left = redis.call('PTTL', KEYS[1])
-if left == -1 or left > 3600000 then redis.call('DEL', KEYS[1]) end
+if left == -1 then redis.call('DEL', KEYS[1]) elseif left > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return '' end
 local now, last = redis.call('TIME'), 0
 if redis.call('TYPE', KEYS[2]).ok == 'string' then last = tonumber(redis.call('GET', KEYS[2])) or 0 end

@@ -2,17 +2,7 @@ package redisstore
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"math/big"
-	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,19 +49,8 @@ func TestCluster(t *testing.T) {
 // TestSentinelFailover kills the master: the replica that takes its place has the values, and the store finds it.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
-	master := redistest.Start(t)
-	replica := redistest.Start(t, "--replicaof", "127.0.0.1", fmt.Sprint(master.Port))
-	sentinel := redistest.StartSentinel(t, master, "main")
-	redistest.Eventually(t, func() error {
-		if info := master.Do("INFO", "replication").(string); !strings.Contains(info, "state=online") {
-			return errors.New("replica is not in sync")
-		}
-		if slaves := sentinel.Do("SENTINEL", "REPLICAS", "main").([]any); len(slaves) != 1 {
-			return errors.New("sentinel does not know the replica")
-		}
-		return nil
-	})
-	s := openTest(t, Options{URL: fmt.Sprintf("redis-sentinel://127.0.0.1:%d/main/0", sentinel.Port)})
+	master, replica, url := redistest.StartReplicated(t)
+	s := openTest(t, Options{URL: url})
 	key := storetest.Key(variant.KindDown, "0.2")
 	value := storetest.Value(1, 200<<10)
 	if err := s.Put(t.Context(), key, value); err != nil {
@@ -97,10 +76,7 @@ func TestSentinelFailover(t *testing.T) {
 // TestTLS checks the server's certificate: against the given file it is right, against the system's it is not.
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	cert, key := selfSigned(t)
-	port := redistest.FreePort(t)
-	redistest.Start(t, "--tls-port", fmt.Sprint(port), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
-	url := fmt.Sprintf("rediss://127.0.0.1:%d", port)
+	_, url, cert, key := redistest.StartTLS(t)
 	s := openTest(t, Options{URL: url, CAFile: cert})
 	entry := storetest.Key(variant.KindPlan, "0.2")
 	if err := s.Put(t.Context(), entry, []byte("x")); err != nil {
@@ -119,36 +95,4 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%s: Open succeeds", name)
 		}
 	}
-}
-
-// selfSigned writes a certificate for 127.0.0.1, which is its own authority, and its key.
-func selfSigned(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redis"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	err = errors.Join(
-		os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600),
-		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}), 0o600),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certFile, keyFile
 }

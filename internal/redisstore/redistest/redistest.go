@@ -4,6 +4,7 @@ package redistest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -27,6 +28,7 @@ type Server struct {
 	Socket string
 
 	t    testing.TB
+	env  []string
 	args []string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
@@ -37,17 +39,18 @@ type Server struct {
 // it answers. Without a redis-server the test is skipped, or fails when the environment says CI=true.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	return start(t, "", append([]string{"--save", "", "--appendonly", "no"}, args...))
+	return start(t, nil, "", append([]string{"--save", "", "--appendonly", "no"}, args...))
 }
 
 // StartSentinel runs a Sentinel that watches the master under the given name and replaces it after half a second.
 func StartSentinel(t testing.TB, master *Server, name string) *Server {
 	t.Helper()
 	config := fmt.Sprintf("sentinel monitor %[1]s 127.0.0.1 %[2]d 1\nsentinel down-after-milliseconds %[1]s 500\nsentinel failover-timeout %[1]s 2000\n", name, master.Port)
-	return start(t, config, []string{"--sentinel"})
+	return start(t, nil, config, []string{"--sentinel"})
 }
 
-func start(t testing.TB, config string, args []string) *Server {
+// start runs redis-server; env nil is this process's own.
+func start(t testing.TB, env []string, config string, args []string) *Server {
 	t.Helper()
 	Require(t)
 	// Unix socket paths are short, and test names are not.
@@ -56,7 +59,7 @@ func start(t testing.TB, config string, args []string) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &Server{t: t, Socket: filepath.Join(dir, "s")}
+	s := &Server{t: t, env: env, Socket: filepath.Join(dir, "s")}
 	file := filepath.Join(dir, "redis.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -101,6 +104,25 @@ func StartCluster(t testing.TB, n int) []*Server {
 	return nodes
 }
 
+// StartReplicated runs a master, a replica of it and a Sentinel that watches both, and waits until the Sentinel can put the
+// one in the other's place. url names the master "main".
+func StartReplicated(t testing.TB) (master, replica *Server, url string) {
+	t.Helper()
+	master = Start(t)
+	replica = Start(t, "--replicaof", "127.0.0.1", fmt.Sprint(master.Port))
+	sentinel := StartSentinel(t, master, "main")
+	Eventually(t, func() error {
+		if info := master.Do("INFO", "replication").(string); !strings.Contains(info, "state=online") {
+			return errors.New("replica is not in sync")
+		}
+		if replicas := sentinel.Do("SENTINEL", "REPLICAS", "main").([]any); len(replicas) != 1 {
+			return errors.New("sentinel does not know the replica")
+		}
+		return nil
+	})
+	return master, replica, fmt.Sprintf("redis-sentinel://127.0.0.1:%d/main/0", sentinel.Port)
+}
+
 // Require skips or fails the test when there is no redis-server.
 func Require(t testing.TB) {
 	t.Helper()
@@ -135,6 +157,7 @@ func (s *Server) Restart() {
 func (s *Server) launch() error {
 	s.log = &bytes.Buffer{}
 	s.cmd = exec.Command("redis-server", s.args...)
+	s.cmd.Env = s.env
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
