@@ -5,16 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"prunellm/internal/redisstore/redistest"
 	"prunellm/internal/tinymodel"
@@ -23,8 +19,14 @@ import (
 // fleetModel writes a model that is pruned within seconds and returns the flags that serve it from a Redis.
 func fleetModel(t *testing.T) (serve func(redisURL string) []string) {
 	t.Helper()
+	return fleetModelOf(t, 512)
+}
+
+// fleetModelOf is fleetModel with layers of that many neurons.
+func fleetModelOf(t *testing.T, neurons int) (serve func(redisURL string) []string) {
+	t.Helper()
 	model := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(model, tinymodel.Options{Architecture: "deci", FFN: []int{512, 512}}); err != nil {
+	if err := tinymodel.Write(model, tinymodel.Options{Architecture: "deci", FFN: []int{neurons, neurons}}); err != nil {
 		t.Fatal(err)
 	}
 	return func(redisURL string) []string {
@@ -217,113 +219,5 @@ func talk(t *testing.T, base, model string) (stop func() int) {
 		cancel()
 		work.Wait()
 		return answers
-	}
-}
-
-// balance runs the balancer of deploy/ in front of two replicas and returns its address.
-func balance(t *testing.T, one, two string) (base string) {
-	t.Helper()
-	path, err := exec.LookPath("haproxy")
-	if err != nil {
-		path = "/usr/sbin/haproxy"
-	}
-	need(t, path, "make setup-tests")
-	config, err := filepath.Abs("../../deploy/haproxy.cfg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := freeAddr(t)
-	cmd := exec.Command(path, "-db", "-f", config)
-	cmd.Env = append(os.Environ(), "BALANCER_BIND="+addr, "REPLICA_1="+one, "REPLICA_2="+two)
-	balancer := watch(t, cmd, addr)
-	balancer.waitFor("the balancer has a replica", time.Minute, func() bool { status, _ := balancer.get("/readyz"); return status == http.StatusOK })
-	return balancer.base
-}
-
-// serveAt is start at a given address.
-func serveAt(t *testing.T, addr string, args ...string) *instance {
-	t.Helper()
-	return watch(t, exec.Command(program(t), append([]string{"serve", "--addr", addr}, args...)...), addr)
-}
-
-// The topology of deploy/compose.yaml as processes: chat goes on without a failed request whatever happens to Redis, with
-// ratios made meanwhile, and whatever happens to a replica.
-func TestFleetServesThroughFaults(t *testing.T) {
-	redis := redistest.Start(t)
-	slow := redistest.StartProxy(t, redis)
-	quiet := fleetModel(t)
-	serve := func(url string) []string { return append(quiet(url), "--log-level", "warn") }
-	dense := append(serve(redis.URL), "--while-pruning", "dense", "--stop-timeout", "60")
-	addr := freeAddr(t)
-	one := serveAt(t, addr, dense...)
-	two := start(t, append(serve(slow.URL), "--while-pruning", "dense")...)
-	base := balance(t, addr, strings.TrimPrefix(two.base, "http://"))
-	stop := talk(t, base, "tiny")
-	one.waitFor("the pruned variant answers", coldLimit, func() bool { _, body := one.get("/readyz"); return !strings.Contains(body, "progress") })
-	two.waitFor("the pruned variant answers", coldLimit, func() bool { _, body := two.get("/readyz"); return !strings.Contains(body, "progress") })
-
-	for i, fault := range redisFaults(t, redis, slow) {
-		fault.begin()
-		if status, body := chat(t, base, fmt.Sprintf("tiny@%.2f", 0.05*float64(i+1))); status != http.StatusOK || strings.Contains(body, `"tiny@0"`) {
-			t.Errorf("%s: a ratio asked for meanwhile: status %d: %s", fault.name, status, body)
-		}
-		fault.end()
-	}
-
-	// A replica that is killed, one that starts with an empty disk, and one that is asked to stop.
-	if err := one.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-one.exited
-	one = serveAt(t, addr, append(serve(redis.URL), "--stop-timeout", "60")...)
-	one.waitReady(coldLimit)
-	two.stop()
-	if n := stop(); n == 0 {
-		t.Error("nobody was answered")
-	}
-}
-
-// redisFault is something that happens to Redis and then goes away.
-type redisFault struct {
-	name       string
-	begin, end func()
-}
-
-func redisFaults(t *testing.T, redis *redistest.Server, slow *redistest.Proxy) []redisFault {
-	t.Helper()
-	nothing := func() {}
-	rewrite := func(change func(ctx context.Context, db *goredis.Client, key string)) func() {
-		return func() {
-			db := redis.Client()
-			keys, err := db.Keys(t.Context(), "prunellm:*").Result()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, key := range keys {
-				change(t.Context(), db, key)
-			}
-		}
-	}
-	return []redisFault{
-		{"silent", redis.Pause, redis.Resume},
-		{"killed", redis.Kill, redis.Restart},
-		{"slow", func() { slow.SetDelay(700 * time.Millisecond) }, func() { slow.SetDelay(0) }},
-		{"full", func() { redis.Do("CONFIG", "SET", "maxmemory", "1mb") }, func() { redis.Do("CONFIG", "SET", "maxmemory", "0") }},
-		{"read-only user", func() { redis.Do("ACL", "SETUSER", "default", "-@write", "-@scripting") }, func() { redis.Do("ACL", "SETUSER", "default", "+@all") }},
-		{"wrong types", rewrite(func(ctx context.Context, db *goredis.Client, key string) {
-			db.Del(ctx, key)
-			db.LPush(ctx, key, "not yours")
-		}), nothing},
-		{"truncated", rewrite(func(ctx context.Context, db *goredis.Client, key string) {
-			if value, err := db.Get(ctx, key).Result(); err == nil {
-				db.Set(ctx, key, value[:len(value)/2], 0)
-			}
-		}), nothing},
-		{"an old format", rewrite(func(ctx context.Context, db *goredis.Client, key string) {
-			if value, err := db.Get(ctx, key).Result(); err == nil {
-				db.Set(ctx, key, strings.Replace(value, `{"version":1`, `{"version":0`, 1), 0)
-			}
-		}), nothing},
-		{"all data lost", func() { redis.Do("FLUSHALL") }, nothing},
 	}
 }

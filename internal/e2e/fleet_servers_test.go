@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"prunellm/internal/redisstore/redistest"
+)
+
+// redisServers are servers of one kind and what happens to them.
+type redisServers struct {
+	url   string
+	flags []string
+	// lose takes away the server that holds the values, and restore brings back that one or another; both return the
+	// servers that may then have them.
+	lose    func()
+	restore func() []*redistest.Server
+}
+
+// Chat goes on, and a further ratio is made and published, whichever way the user's Redis is run and fails.
+func TestFleetOnEachKindOfRedis(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string]func(t *testing.T) redisServers{
+		"cluster of three, one node killed": func(t *testing.T) redisServers {
+			nodes := redistest.StartCluster(t, 3)
+			var holder *redistest.Server
+			return redisServers{
+				url: fmt.Sprintf("redis-cluster://127.0.0.1:%d,127.0.0.1:%d", nodes[0].Port, nodes[1].Port),
+				lose: func() {
+					for _, node := range nodes {
+						if node.Do("DBSIZE").(int64) > 0 {
+							holder = node
+						}
+					}
+					if holder == nil {
+						t.Fatal("no node has the values")
+					}
+					holder.Kill()
+				},
+				restore: func() []*redistest.Server { holder.Restart(); return nodes },
+			}
+		},
+		"sentinel failover": func(t *testing.T) redisServers {
+			master, replica, url := redistest.StartReplicated(t)
+			return redisServers{url: url, lose: master.Kill, restore: func() []*redistest.Server { return []*redistest.Server{replica} }}
+		},
+		"tls, killed": func(t *testing.T) redisServers {
+			server, url, cert, _ := redistest.StartTLS(t)
+			return redisServers{
+				url: url, flags: []string{"--redis-ca", cert}, lose: server.Kill,
+				restore: func() []*redistest.Server { server.Restart(); return []*redistest.Server{server} },
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			servers := run(t)
+			serve := fleetModel(t)
+			replica := func() *instance {
+				s := start(t, append(append(serve(servers.url), "--while-pruning", "dense"), servers.flags...)...)
+				s.waitReady(coldLimit)
+				return s
+			}
+			first := replica()
+			stop := talk(t, first.base, "tiny")
+			first.waitPruned()
+			servers.lose()
+			if status, body := chat(t, first.base, "tiny@0.31"); status != http.StatusOK || !strings.Contains(body, `"tiny@0.31"`) {
+				t.Errorf("a ratio asked for meanwhile: status %d: %s", status, body)
+			}
+			left := servers.restore()
+			first.waitFor("what was made meanwhile is published", coldLimit, func() bool {
+				for _, server := range left {
+					if published(server, "0.31") {
+						return true
+					}
+				}
+				return false
+			})
+			late := replica()
+			late.waitPruned()
+			if got := late.metric("prunellm_score_passes_total"); got != 0 {
+				t.Errorf("score passes of a later replica = %v, want 0", got)
+			}
+			if stop() == 0 {
+				t.Error("nobody was answered")
+			}
+		})
+	}
+}
+
+// A Redis whose certificate is not trusted is one that is away: the server says so, once, and serves what it computes itself.
+func TestUntrustedRedisIsNoCondition(t *testing.T) {
+	t.Parallel()
+	redis, url, _, _ := redistest.StartTLS(t)
+	s := start(t, fleetModel(t)(as("user:hunter2@", url))...)
+	s.waitReady(coldLimit)
+	if status, body := chat(t, s.base, "tiny"); status != http.StatusOK || strings.Contains(body, `"tiny@0"`) {
+		t.Errorf("chat: status %d: %s", status, body)
+	}
+	log := s.stderr.String()
+	if n := strings.Count(log, "redis does not answer"); n != 1 || !strings.Contains(log, "certificate") {
+		t.Errorf("%d warnings, want one that names the certificate:\n%s", n, log)
+	}
+	if strings.Contains(log, "hunter2") {
+		t.Error("the password is in the log")
+	}
+	if n := redis.Do("DBSIZE").(int64); n != 0 {
+		t.Errorf("%d keys were written to a server that is not trusted", n)
+	}
+}
