@@ -108,6 +108,14 @@ func TestDashboardsUseWhatIsExported(t *testing.T) {
 	}
 	s := start(t, "--model", model, "--ratio", "0.2", "--while-pruning", "wait", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "512", "--while-pruning", "wait")
 	s.waitReady(coldLimit)
+	_, idle := s.get("/metrics") // nobody has asked yet: what the autoscaler divides must be there all the same
+	scaled := exported(idle)
+	for name := range scaled {
+		scaled[name]["namespace"], scaled[name]["pod"] = true, true // discovery in Kubernetes adds these
+	}
+	for _, query := range autoscalerQueries(t) {
+		checkQuery(t, "hpa.yaml", query, scaled)
+	}
 	api := client(s.base)
 	for _, model := range []string{"tiny", "tiny@0.3"} { // the second finds the scores of the first
 		if _, err := api.Chat.Completions.New(t.Context(), question(model)); err != nil {
@@ -129,6 +137,38 @@ func TestDashboardsUseWhatIsExported(t *testing.T) {
 		}
 	}
 	s.stop()
+}
+
+// autoscalerQueries are the two of the rule for prometheus-adapter in hpa.yaml, as the adapter asks them of a replica.
+func autoscalerQueries(t *testing.T) []string {
+	t.Helper()
+	data, err := os.ReadFile("../../deploy/kubernetes/hpa.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules struct {
+		Rules []struct {
+			SeriesQuery, MetricsQuery string
+			Name                      struct{ As string }
+			Resources                 any
+		}
+	}
+	comment := ""
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, "#   "); ok {
+			comment += rest
+		}
+	}
+	decoder := yaml.NewDecoder(strings.NewReader(strings.NewReplacer("seriesQuery:", "seriesquery:", "metricsQuery:", "metricsquery:").Replace(comment)))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&rules); err != nil || len(rules.Rules) != 1 {
+		t.Fatalf("the rule in hpa.yaml: %v, %+v", err, rules)
+	}
+	rule := rules.Rules[0]
+	if !strings.Contains(string(data), "\n          name: "+rule.Name.As+"\n") {
+		t.Errorf("the autoscaler does not ask for %q", rule.Name.As)
+	}
+	return []string{rule.SeriesQuery, strings.NewReplacer("<<.GroupBy>>", "pod", "<<.LabelMatchers>>", `namespace="default",pod=~"a|b"`).Replace(rule.MetricsQuery)}
 }
 
 func checkQuery(t *testing.T, where, query string, series map[string]map[string]bool) {
