@@ -62,7 +62,7 @@ func Inspect(ctx context.Context, path string, dequantize models.Dequantizer) (*
 	i.contiguous(file)
 	i.model(file)
 	if len(i.faults) == 0 {
-		i.weights(ctx, file, dequantize)
+		i.weights(ctx, file, dequantize, maxScanTime)
 	}
 	return i.report, i.list()
 }
@@ -140,13 +140,17 @@ func (i *inspection) describe(f *gguf.File) {
 }
 
 // contiguous checks what llama.cpp asks of a file beyond the format: tensors follow each other in the order of their
-// descriptions, with no gap but the padding.
+// descriptions, with no gap but the padding, at addresses that ggml can take.
 func (i *inspection) contiguous(f *gguf.File) {
 	var next int64
 	align := int64(f.Alignment)
 	for _, t := range f.Tensors {
 		if t.Offset != next {
 			i.add("tensor %q has offset %d, want %d: llama.cpp loads no file with gaps or another order", t.Name, t.Offset, next)
+			return
+		}
+		if at := f.DataOffset + t.Offset; at%loadAlignment != 0 {
+			i.add("tensor %q begins at byte %d, want a multiple of %d: llama.cpp loads no file with another alignment", t.Name, at, loadAlignment)
 			return
 		}
 		next += (t.Size + align - 1) / align * align
@@ -166,6 +170,10 @@ func (i *inspection) model(f *gguf.File) {
 	}
 	if _, err := models.TokenizerFromGGUF(f, config.VocabSize); err != nil {
 		i.add("%v", err)
+	}
+	vocabulary := config.Architecture + ".vocab_size"
+	if size, err := f.Int(vocabulary); err == nil && size != int64(config.VocabSize) {
+		i.add("key %q is %d, want %d, the rows of tensor %q", vocabulary, size, config.VocabSize, models.TensorName(models.TokenEmbedding, 0))
 	}
 	i.provenance()
 }

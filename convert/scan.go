@@ -9,14 +9,15 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"prunellm/convert/gguf"
 	"prunellm/models"
 )
 
-// weights looks for NaN and infinity in every tensor, chunk by chunk on all cores.
-func (i *inspection) weights(ctx context.Context, f *gguf.File, dequantize models.Dequantizer) {
-	limited, cancel := context.WithTimeout(ctx, maxScanTime)
+// weights looks for NaN and infinity in every tensor, chunk by chunk on all cores, for so long at most.
+func (i *inspection) weights(ctx context.Context, f *gguf.File, dequantize models.Dequantizer, limit time.Duration) {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	found := make([]error, len(f.Tensors)) // each written by the one goroutine that scans the tensor
 	var next, scanned atomic.Int64
@@ -62,7 +63,7 @@ func scanTensor(ctx context.Context, f *gguf.File, t gguf.TensorInfo, dequantize
 }
 
 // firstNonFinite is the index of the first NaN or infinity among the values, or -1. Plain floats are not decoded: they
-// are finite unless all bits of the exponent are set.
+// are finite unless all bits of the exponent are set, and blocks of 32 are finite when the half floats before them are.
 func firstNonFinite(kind gguf.Type, raw []byte, dequantize models.Dequantizer) (int, error) {
 	switch kind {
 	case gguf.F32:
@@ -84,6 +85,9 @@ func firstNonFinite(kind gguf.Type, raw []byte, dequantize models.Dequantizer) (
 		}
 		return -1, nil
 	}
+	if halves := scaleHalves(kind); halves > 0 {
+		return firstNonFiniteScale(raw, kind, halves), nil
+	}
 	values, err := models.DequantizeWith(dequantize, kind, raw, len(raw)/kind.TypeSize()*kind.BlockSize())
 	if err != nil {
 		return -1, err
@@ -94,4 +98,28 @@ func firstNonFinite(kind gguf.Type, raw []byte, dequantize models.Dequantizer) (
 		}
 	}
 	return -1, nil
+}
+
+// scaleHalves is how many half floats begin a block, when they alone decide whether its values are finite; 0 otherwise.
+func scaleHalves(kind gguf.Type) int {
+	switch kind {
+	case gguf.Q4_0, gguf.Q5_0, gguf.Q8_0: // a scale
+		return 1
+	case gguf.Q4_1, gguf.Q5_1: // a scale and a minimum
+		return 2
+	}
+	return 0
+}
+
+func firstNonFiniteScale(raw []byte, kind gguf.Type, halves int) int {
+	const exponent = 0x7c00
+	size := kind.TypeSize()
+	for block := 0; (block+1)*size <= len(raw); block++ {
+		for h := range halves {
+			if binary.LittleEndian.Uint16(raw[block*size+2*h:])&exponent == exponent {
+				return block * kind.BlockSize()
+			}
+		}
+	}
+	return -1
 }

@@ -40,7 +40,7 @@ func (c *calibrateCommand) Run(env *environment) error {
 	text, err := calibrationText(env.ctx, model, scratch, spec, variant.Clocked(view.show))
 	view.close()
 	if err != nil {
-		return err
+		return named(model, err)
 	}
 	value, err := variant.EncodeText(text)
 	if err != nil {

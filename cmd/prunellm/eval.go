@@ -111,15 +111,15 @@ func (c *evalCommand) Run(env *environment) error {
 	}
 	defer model.Close()
 	if c.Sensitivity {
-		return c.sensitivity(env, model, asked.text)
+		return named(model, c.sensitivity(env, model, asked.text))
 	}
 	built, err := c.build(env, model)
 	if err != nil {
-		return err
+		return named(model, err)
 	}
 	report, err := c.measure(env, model, built, asked)
 	if err != nil {
-		return err
+		return named(model, err)
 	}
 	if c.JSON {
 		return json.NewEncoder(env.stdout).Encode(report)

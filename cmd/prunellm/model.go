@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"strings"
 
+	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
 	"prunellm/internal/source"
 	"prunellm/internal/variant"
@@ -42,5 +46,20 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 		return nil, source.Source{}, err
 	}
 	model, err := models.OpenGGUF(found.Path, ggmlquant.Dequantize)
-	return model, found, err
+	if err != nil {
+		return nil, source.Source{}, err
+	}
+	if err := convert.Check(ctx, model.File(), ggmlquant.Dequantize); err != nil {
+		_ = model.Close() // nothing was written
+		return nil, source.Source{}, fmt.Errorf("open model %q: %w", found.Path, err)
+	}
+	return model, found, nil
+}
+
+// named adds the model's file to an error that tells what went wrong in it.
+func named(model *models.GGUF, err error) error {
+	if err == nil || strings.Contains(err.Error(), model.Path()) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("model %q: %w", model.Path(), err)
 }

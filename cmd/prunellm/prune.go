@@ -62,10 +62,10 @@ func (c *pruneCommand) Run(env *environment) error {
 	built, err := builder.Build(env.ctx, spec, view.show)
 	view.close()
 	if err != nil {
-		return err
+		return named(model, err)
 	}
 	if c.Format == formatSafetensors {
-		err = c.writeFolder(env, built, origin)
+		err = named(model, c.writeFolder(env, built, origin))
 	} else {
 		err = copyFile(built.Path, c.Output)
 	}

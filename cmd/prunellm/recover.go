@@ -124,7 +124,7 @@ func (c *recoverCommand) Run(env *environment) error {
 		return usageError{fmt.Errorf("--ratio: %w", err)}
 	}
 	if err != nil {
-		return err
+		return named(model, err)
 	}
 	return c.finish(env, built, report)
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/convert/gguf"
 	"prunellm/convert/safetensors"
 )
 
@@ -63,6 +65,7 @@ func TestBadInput(t *testing.T) {
 		"truncated": write("truncated.gguf", data[:len(data)/2]),
 		"header":    write("header.gguf", data[:4096]),
 		"counts":    write("counts.gguf", huge),
+		"nan":       write("nan.gguf", withNaN(t, whole, data)),
 	}
 	output := filepath.Join(dir, "out.gguf")
 	cache := filepath.Join(dir, "cache")
@@ -70,12 +73,30 @@ func TestBadInput(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			checkRefused(t, filepath.Base(path), "inspect", path)
 			checkRefused(t, filepath.Base(path), "prune", "--model", path, "--ratio", "0.2", "-o", output, "--cache-dir", cache)
+			checkRefused(t, filepath.Base(path), "prune", "--model", path, "--ratio", "0", "--file-type", "q8_0", "-o", output, "--cache-dir", cache)
 			checkRefused(t, filepath.Base(path), "serve", "--model", path, "--addr", freeAddr(t), "--cache-dir", cache)
 			if _, err := os.Stat(output); !os.IsNotExist(err) {
 				t.Errorf("output left behind: %v", err)
 			}
 		})
 	}
+}
+
+// withNaN is a copy of a model's bytes in which the scale of one block of weights is not a number.
+func withNaN(t *testing.T, path string, data []byte) []byte {
+	t.Helper()
+	file, err := gguf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	info, ok := file.Tensor("blk.3.ffn_up.weight")
+	if !ok || !info.Type.Quantized() {
+		t.Fatalf("tensor is %+v, want a quantized one", info)
+	}
+	copied := bytes.Clone(data)
+	binary.LittleEndian.PutUint16(copied[file.DataOffset+info.Offset+int64(7*info.Type.TypeSize()):], 0x7e01)
+	return copied
 }
 
 func TestBadFlags(t *testing.T) {
