@@ -84,6 +84,9 @@ func (c *Common) readSampling(f *fields) {
 	}
 	f.str("grammar", MaxGrammarBytes, &c.Grammar)
 	f.checkText("grammar", c.Grammar)
+	if _, given := f.get("grammar"); given && c.Grammar == "" { // an answer that is held to nothing was not asked for
+		f.refuse("grammar", CodeInvalidValue, "grammar is empty: leave it out, or give rules with a root")
+	}
 }
 
 func (c *Common) readModel(f *fields) {

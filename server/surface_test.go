@@ -144,6 +144,7 @@ func TestRefusals(t *testing.T) {
 		{chat, `{` + hi + `,"audio":{}}`, 400, "audio"},
 		{chat, `{` + hi + `,"grammar":"nonsense"}`, 400, "grammar"},
 		{completion, `{"prompt":"a","grammar":"nonsense"}`, 400, "grammar"},
+		{chat, `{` + hi + `,"grammar":""}`, 400, "grammar"},
 		{responses, `{}`, 400, "input"},
 		{responses, `{"input":[]}`, 400, "input"},
 		{responses, `{"input":[{"role":"user","content":[{"type":"input_image","image_url":"x"}]}]}`, 400, "input[0].content[0].type"},

@@ -128,6 +128,13 @@ func (c *benchCommand) plan() (bench.Plan, error) {
 
 // Run starts what is to be measured, measures, and writes the reports.
 func (c *benchCommand) Run(env *environment) error {
+	for _, path := range []string{c.JSON, c.HTML} {
+		if path != "" && path != "-" {
+			if err := checkOutputFolder(path); err != nil {
+				return err
+			}
+		}
+	}
 	plan, err := c.plan()
 	if err != nil {
 		return usageError{err}

@@ -22,6 +22,9 @@ func (c *calibrateCommand) Validate() error { return c.recipeFlags.Validate() }
 
 // Run computes in this process: it is the command's only work.
 func (c *calibrateCommand) Run(env *environment) error {
+	if err := checkOutputFolder(c.Output); err != nil {
+		return err
+	}
 	model, err := c.open(env, filepath.Join(env.home, "cache"))
 	if err != nil {
 		return err

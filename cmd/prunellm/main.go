@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -84,6 +85,7 @@ func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kon
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.DefaultEnvars("PRUNELLM"),
 		kong.ValueFormatter(withDefault),
+		kong.KindMapper(reflect.Float64, kong.MapperFunc(plainFloat)),
 		kong.Configuration(yamlBelowEnvironment),
 		kong.Vars{"home": home},
 	}, options...)...)

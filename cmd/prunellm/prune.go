@@ -34,6 +34,11 @@ func (c *pruneCommand) Validate() error {
 
 // Run makes the variant, or finds it, and copies it to its place.
 func (c *pruneCommand) Run(env *environment) error {
+	if c.Format != formatSafetensors {
+		if err := checkOutputFolder(c.Output); err != nil {
+			return err
+		}
+	}
 	model, origin, err := c.openSource(env.ctx, env, c.CacheDir)
 	if err != nil {
 		return err

@@ -90,6 +90,11 @@ func (f *recoveryFlags) recovery(spec variant.Spec, minutes float64, tokens, con
 
 // Run makes the variant, trains it, and writes it if it is better.
 func (c *recoverCommand) Run(env *environment) error {
+	if c.Output != "" {
+		if err := checkOutput(c.Output); err != nil {
+			return err
+		}
+	}
 	model, err := c.open(env, c.CacheDir)
 	if err != nil {
 		return err

@@ -30,6 +30,9 @@ func (c *scoreCommand) Validate() error {
 
 // Run computes in this process: it is the command's only work.
 func (c *scoreCommand) Run(env *environment) error {
+	if err := checkOutputFolder(c.Output); err != nil {
+		return err
+	}
 	model, err := c.open(env, filepath.Join(env.home, "cache"))
 	if err != nil {
 		return err
@@ -65,9 +68,9 @@ func readTokens(path string, vocab int) ([][]int32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--tokens: %w", err)
 	}
-	text, err := variant.DecodeText(value, vocab)
+	tokens, err := variant.DecodeTokens(value, vocab)
 	if err != nil {
 		return nil, fmt.Errorf("--tokens: %q: %w", path, err)
 	}
-	return text.Tokens, nil
+	return tokens, nil
 }

@@ -20,6 +20,11 @@ type questions struct {
 func (c *evalCommand) read() (*questions, error) {
 	var asked questions
 	var err error
+	if c.Output != "" {
+		if err := checkOutputFolder(c.Output); err != nil {
+			return nil, err
+		}
+	}
 	if c.Text != "" {
 		if asked.text, err = readText(c.Text); err != nil {
 			return nil, err

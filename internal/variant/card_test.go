@@ -104,6 +104,27 @@ func TestText(t *testing.T) {
 	}
 }
 
+// Of the tokens that somebody gives, only those are read.
+func TestDecodeTokens(t *testing.T) {
+	for _, good := range []string{
+		`{"tokens": [[1, 2]]}`, `{"tokens": [[1, 2]], "held_out": [[1]]}`, `{"held_out": "x", "alpha": 1e999, "tokens": [[1, 2]]}`,
+		`{"tokens": [[1, 2]], "Tokens": "x", "TOKENS": 3}`,
+	} {
+		got, err := variant.DecodeTokens([]byte(good), 8)
+		if err != nil || !slices.EqualFunc(got, [][]int32{{1, 2}}, slices.Equal) {
+			t.Errorf("DecodeTokens(%s) = %v, %v", good, got, err)
+		}
+	}
+	for _, bad := range []string{
+		``, `[]`, `{}`, `{"Tokens": [[1, 2]]}`, `{"tokens": []}`, `{"tokens": null}`, `{"tokens": [[1]]}`, `{"tokens": [[1, 8]]}`,
+		`{"tokens": [[1, -1]]}`, `{"tokens": [[1, 2]]} x`, `{"tokens": [[1, 2.5]]}`,
+	} {
+		if got, err := variant.DecodeTokens([]byte(bad), 8); err == nil {
+			t.Errorf("DecodeTokens(%s) = %v, want it refused", bad, got)
+		}
+	}
+}
+
 func FuzzDecodeCard(f *testing.F) {
 	f.Add([]byte(`{"perplexity": 12, "dense_perplexity": 10, "kl_to_dense": 0.25, "top1_agreement": 0.75, "tokens": 2}`))
 	f.Add([]byte(`{"perplexity": 1e999}`))

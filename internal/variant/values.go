@@ -39,6 +39,27 @@ type textFile struct {
 // EncodeText packs calibration text.
 func EncodeText(text Text) ([]byte, error) { return json.Marshal(textFile(text)) }
 
+// DecodeTokens reads the member "tokens" of a JSON object and nothing else: what other members hold, and whether it is of
+// their type, does not matter. It checks tokens as DecodeText does.
+func DecodeTokens(value []byte, vocab int) ([][]int32, error) {
+	if len(value) > MaxTokenFileBytes {
+		return nil, fmt.Errorf("tokens: %d bytes, want at most %d", len(value), MaxTokenFileBytes)
+	}
+	var members map[string]json.RawMessage // by exact name, which a struct would not match
+	if err := json.Unmarshal(value, &members); err != nil {
+		return nil, fmt.Errorf("tokens: %w", err)
+	}
+	raw, ok := members["tokens"]
+	if !ok {
+		return nil, errors.New(`tokens: there is no member "tokens"`)
+	}
+	var text Text
+	if err := json.Unmarshal(raw, &text.Tokens); err != nil {
+		return nil, fmt.Errorf("tokens: %w", err)
+	}
+	return text.Tokens, text.check(vocab)
+}
+
 // DecodeText is the inverse of EncodeText. It reads the members "tokens" and "held_out" alone and checks that every token
 // is below vocab and every sequence has at least two. Only held-out text may be missing.
 func DecodeText(value []byte, vocab int) (Text, error) {
@@ -53,13 +74,17 @@ func DecodeText(value []byte, vocab int) (Text, error) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return Text{}, errors.New("tokens: bytes after the JSON object")
 	}
-	if len(file.Tokens) == 0 {
-		return Text{}, fmt.Errorf("tokens: 0 sequences, want 1 to %d", maxSequences)
+	return Text(file), Text(file).check(vocab)
+}
+
+func (t Text) check(vocab int) error {
+	if len(t.Tokens) == 0 {
+		return fmt.Errorf("tokens: 0 sequences, want 1 to %d", maxSequences)
 	}
-	if err := checkSequences("tokens", file.Tokens, maxTokens, vocab); err != nil {
-		return Text{}, err
+	if err := checkSequences("tokens", t.Tokens, maxTokens, vocab); err != nil {
+		return err
 	}
-	return Text(file), checkSequences("held_out", file.HeldOut, maxHeldOut, vocab)
+	return checkSequences("held_out", t.HeldOut, maxHeldOut, vocab)
 }
 
 // checkSequences reports the first sequence that is no calibration text; member names the list.

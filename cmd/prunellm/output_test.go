@@ -1,0 +1,24 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCheckOutput(t *testing.T) {
+	dir := t.TempDir()
+	if err := checkOutputFolder(filepath.Join(dir, "new.gguf")); err != nil {
+		t.Errorf("a new file gives %v", err)
+	}
+	for path, want := range map[string]string{
+		"/dev/null":                          "not a regular file",
+		dir:                                  "not a regular file",
+		filepath.Join(dir, "none", "f.gguf"): "no folder",
+		"/dev/null/f.gguf":                   "output",
+	} {
+		if err := checkOutputFolder(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("checkOutputFolder(%q) = %v, want %q", path, err, want)
+		}
+	}
+}
