@@ -9,17 +9,19 @@ type want struct {
 
 // planStep says how many entries each request gets in the next batch. wants are in order of arrival; grants has the same
 // length. Every generating request gets its one entry first, so that none waits for another's prompt. The prompts have
-// what is left, alone up to alone entries, beside generating requests up to shared: the one with the fewest tokens left
-// first, among equals the earliest, so that on average a first token comes as soon as it can. A quarter is the earliest
-// prompt's in any case, so that a long one does not wait for every short one that comes after it.
+// what is left, up to alone entries, and beside generating requests up to what sharedBudget gives: the one with the fewest
+// tokens left first, among equals the earliest, so that on average a first token comes as soon as it can. A quarter is the
+// earliest prompt's in any case, so that a long one does not wait for every short one that comes after it.
 func planStep(wants []want, batch, alone, shared int, grants []int) {
-	generating, earliest := 0, -1
+	generating, prefilling, earliest := 0, 0, -1
 	for i, w := range wants {
 		grants[i] = 0
-		switch {
-		case w.prompt > 0 && earliest < 0:
-			earliest = i
-		case w.prompt == 0 && generating < batch:
+		if w.prompt > 0 {
+			if prefilling == 0 {
+				earliest = i
+			}
+			prefilling++
+		} else if generating < batch {
 			grants[i] = 1
 			generating++
 		}
@@ -27,11 +29,7 @@ func planStep(wants []want, batch, alone, shared int, grants []int) {
 	if earliest < 0 {
 		return
 	}
-	budget := alone
-	if generating > 0 {
-		budget = shared
-	}
-	budget = min(max(budget, 1), batch-generating)
+	budget := min(max(sharedBudget(generating, prefilling, alone, shared), 1), batch-generating)
 	grants[earliest] = min(wants[earliest].prompt, (budget+3)/4)
 	budget -= grants[earliest]
 	for budget > 0 {
@@ -48,6 +46,16 @@ func planStep(wants []want, batch, alone, shared int, grants []int) {
 		grants[next] += more
 		budget -= more
 	}
+}
+
+// sharedBudget is how many prompt tokens a step takes. What a running answer waits for its next token counts against what
+// waiting requests wait for their first: shared tokens, more when more prompts wait than answers run, alone at most.
+// It also keeps steps that generate little few: a step for two answers takes nearly as long as one for eight.
+func sharedBudget(generating, prefilling, alone, shared int) int {
+	if generating == 0 {
+		return alone
+	}
+	return min(max(shared, shared*prefilling/generating), max(alone, shared))
 }
 
 // cacheState is a sequence as the choice of one sees it.
