@@ -44,7 +44,7 @@ func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 	}
 	calibration := variant.Calibration{Length: sequenceLength}
 	if f.Calibration == "self" {
-		r.Calibration = "self"
+		r.Calibration = prune.SelfSource
 		return r, calibration, r.Validate()
 	}
 	sum, err := fileDigest(f.Calibration)

@@ -9,14 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
 
-	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
-	"prunellm/infer"
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
@@ -232,58 +229,17 @@ func (o recoverOrder) sequences(ctx context.Context, model *models.GGUF, progres
 // recoveryText obtains a training's sequences from a file, or from the dense model itself.
 func recoveryText(ctx context.Context, dense *models.GGUF, scratch string, job variant.RecoveryJob, progress func(prune.Progress)) ([][]int32, error) {
 	r := job.Recovery
-	tokenizer := dense.Tokenizer()
-	template, err := chattemplate.New(tokenizer.ChatTemplate, dense.TokenText(tokenizer.BOS), dense.TokenText(tokenizer.EOS))
-	if err != nil {
-		template = nil // a model without chat; its text is enough
-	}
 	if r.Text.File != "" {
 		model, err := llamacpp.Open(ctx, dense.Path(), llamacpp.Options{ContextSize: r.Text.Length + 1, Sequences: 1})
 		if err != nil {
 			return nil, err
 		}
 		defer model.Close()
-		return recoveryFile(job, model, template)
-	}
-	if progress != nil {
-		progress(prune.Progress{Stage: "calibrate", Total: r.TextTokens})
-	}
-	path := filepath.Join(scratch, "writer.gguf")
-	if _, err := convert.Slim(ctx, dense, path, convert.Options{FileType: writingType, Codec: codec()}); err != nil {
-		return nil, fmt.Errorf("convert the dense model for writing: %w", err)
-	}
-	defer os.Remove(path)
-	parallel := min(selfCalibrationSequences, (r.TextTokens+r.Text.Length-1)/r.Text.Length)
-	model, err := llamacpp.Open(ctx, path, llamacpp.Options{ContextSize: r.Text.Length + 1, Sequences: parallel})
-	if err != nil {
-		return nil, err
-	}
-	engine := infer.New(model, infer.Options{MaxQueue: 1 << 16}, nil)
-	defer engine.Close(context.WithoutCancel(ctx))
-	writer := &textWriter{engine: engine, model: model, progress: progress}
-	if writer.chat, err = chatStart(model, template); err != nil {
-		return nil, err
+		return recoveryFile(job, model, chatTemplate(dense))
 	}
 	// Another seed than the calibration text's: what is trained on is not what the neurons were chosen by.
-	return prune.SelfCalibrate(ctx, writer, r.TextTokens, r.Text.Length, r.Seed+1<<32)
-}
-
-// chatStart is what stands before a user's message in a chat: from there the model writes the message and its answer
-// itself (compare Magpie, arXiv 2406.08464). Nil without a template.
-func chatStart(model *llamacpp.Model, template *chattemplate.Template) ([]infer.Token, error) {
-	if template == nil {
-		return nil, nil
-	}
-	const mark = "MESSAGE"
-	prompt, err := template.Render([]chattemplate.Message{{Role: "user", Content: mark}}, false)
-	if err != nil {
-		return nil, nil //nolint:nilerr // a template that refuses a lone message is as good as none here
-	}
-	before, _, found := strings.Cut(prompt, mark)
-	if !found || before == "" {
-		return nil, nil
-	}
-	return model.Tokenize(before, false, true)
+	order := writing{tokens: r.TextTokens, length: r.Text.Length, seed: r.Seed + 1<<32}
+	return selfText(ctx, dense, scratch, order, progress)
 }
 
 // recoveryFile cuts a file's text into sequences. Conversations are put into the chat template's form.
