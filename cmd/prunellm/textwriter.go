@@ -28,9 +28,9 @@ const selfCalibrationSequences = 32
 // fast in any company. Scores are computed on the model as it came.
 const writingType convert.FileType = "q8_0"
 
-// writingTemperature keeps a small model on the subject that it was given. Variety comes from the beginnings: without them
-// colder text repeated itself and calibrated worse (docs/pruning.md).
-const writingTemperature = 0.8
+// writingTemperature is what the model was trained at: colder text keeps to its subject, which chooses neurons as well, but
+// varies less, and the refit needs variety (docs/pruning.md).
+const writingTemperature = 1.0
 
 // writing says how much text the dense model is to write.
 type writing struct {
