@@ -49,13 +49,14 @@ func planStep(wants []want, batch, alone, shared int, grants []int) {
 }
 
 // sharedBudget is how many prompt tokens a step takes. What a running answer waits for its next token counts against what
-// waiting requests wait for their first: shared tokens, more when more prompts wait than answers run, alone at most.
-// It also keeps steps that generate little few: a step for two answers takes nearly as long as one for eight.
+// waiting requests wait for their first, of which each also waits for the prompts before it: shared tokens, times the
+// square of the prompts for each answer where that is more, alone at most. So steps that generate little are few: one for two
+// answers takes nearly as long as one for eight.
 func sharedBudget(generating, prefilling, alone, shared int) int {
 	if generating == 0 {
 		return alone
 	}
-	return min(max(shared, shared*prefilling/generating), max(alone, shared))
+	return min(max(shared, shared*prefilling*prefilling/generating), max(alone, shared))
 }
 
 // cacheState is a sequence as the choice of one sees it.
