@@ -71,8 +71,8 @@ func TestInspectFaults(t *testing.T) {
 		"width":        {withKey("llama.feed_forward_length", uint32(64)), `"blk.0.ffn_gate.weight" has shape [96 64], want [64 64]`},
 		"experts":      {withKey("llama.expert_count", uint32(8)), "8 experts"},
 		"tokens":       {withKey("tokenizer.ggml.tokens", []string{"a"}), "1 tokens"},
-		"vocabulary": {withKey("llama.vocab_size", uint32(100)), `"llama.vocab_size" is 100, want`},
-		"alignment":  {withKey("general.alignment", uint32(1)), "want a multiple of 32"},
+		"vocabulary":   {withKey("llama.vocab_size", uint32(100)), `"llama.vocab_size" is 100, want`},
+		"alignment":    {withKey("general.alignment", uint32(1)), "want a multiple of 32"},
 		"share": {func(t *testing.T) string {
 			return tiny(t, tinymodel.Options{Keys: []gguf.KV{{Key: "prunellm.version", Value: uint32(1)}, {Key: "prunellm.ratio", Value: 1.5}}})
 		}, `"prunellm.ratio" is out of range`},
