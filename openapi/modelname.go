@@ -20,6 +20,9 @@ const (
 // Auto is what stands after the '@' where the server is to choose the ratio.
 const Auto = "auto"
 
+// AnyModel is a base name that every server accepts for its own model, for clients that must send one and know none.
+const AnyModel = "default"
+
 // ModelName is a model as a client names it: "name", "name@ratio" or "name@auto".
 type ModelName struct {
 	Base     string  // without the ratio; empty when the client named no model

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
@@ -57,13 +58,16 @@ func (s *Server) getModel(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	for _, model := range s.options.Models.List() {
+	for i, model := range s.options.Models.List() {
 		bare, _, _ := strings.Cut(model.ID, "@")
+		if i == 0 && name.Base == openapi.AnyModel {
+			name.Base = bare
+		}
 		if model.ID == name.String() || (!name.Explicit && bare == name.Base) {
 			return writeJSON(c, model)
 		}
 	}
-	return ErrModelNotFound
+	return fmt.Errorf("model %q: %w; /v1/models lists what is there, and a request for another ratio makes it", name, ErrModelNotFound)
 }
 
 func (s *Server) tokenize(c *fiber.Ctx, j *job) error {

@@ -21,7 +21,7 @@ func TestModels(t *testing.T) {
 	if list.Object != "list" || len(list.Data) != 2 || list.Data[0].ID != "tiny@0.2" {
 		t.Errorf("models %+v", list)
 	}
-	for path, want := range map[string]string{"tiny": "tiny@0.2", "tiny@0.2": "tiny@0.2", "tiny%400.20": "tiny@0.2", "tiny@0": "tiny@0", "tiny@0.4": "", "other/model": "", "tiny@1": ""} {
+	for path, want := range map[string]string{"tiny": "tiny@0.2", "tiny@0.2": "tiny@0.2", "tiny%400.20": "tiny@0.2", "tiny@0": "tiny@0", "default": "tiny@0.2", "default@0": "tiny@0", "default@0.4": "", "tiny@0.4": "", "other/model": "", "tiny@1": ""} {
 		got := s.do("GET", "/v1/models/"+path, "")
 		var model openapi.Model
 		got.decode(t, &model)

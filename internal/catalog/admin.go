@@ -107,7 +107,7 @@ func (c *Catalog) administered(name openapi.ModelName) (float64, error) {
 	if name.Explicit {
 		ratio = name.Ratio
 	}
-	if name.Base != c.options.Name || name.Auto || !c.known()[ratio] {
+	if (name.Base != c.options.Name && name.Base != openapi.AnyModel) || name.Auto || !c.known()[ratio] {
 		return 0, fmt.Errorf("variant %q: %w; /admin/variants lists those there are", name, server.ErrModelNotFound)
 	}
 	return ratio, nil

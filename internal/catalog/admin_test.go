@@ -35,6 +35,11 @@ func TestAdmin(t *testing.T) {
 	if v, err := b.Pin(at(0.3), true); err != nil || v.State != "loaded" || !v.Pinned || v.Card == nil {
 		t.Errorf("Pin = %+v, %v", v, err)
 	}
+	anyModel := at(0.3)
+	anyModel.Base = openapi.AnyModel
+	if _, err := b.Pin(anyModel, true); err != nil {
+		t.Errorf("pin %s: %v", anyModel, err)
+	}
 	if _, err := b.Pin(at(0.7), true); !errors.Is(err, server.ErrModelNotFound) {
 		t.Errorf("Pin of an unknown ratio = %v", err)
 	}

@@ -140,7 +140,7 @@ func TestStartupVariant(t *testing.T) {
 	}
 	close(b.gate)
 	b.waitReady(t)
-	for _, name := range []openapi.ModelName{{Base: "m"}, {Base: AnyModel}, {}, at(0.2)} {
+	for _, name := range []openapi.ModelName{{Base: "m"}, {Base: openapi.AnyModel}, {}, at(0.2)} {
 		held := b.acquireNow(t, name)
 		if held.Name() != "m@0.2" {
 			t.Errorf("Acquire(%v) = %s, want m@0.2", name, held.Name())

@@ -77,15 +77,12 @@ func (p *pinned) Release() {
 
 var _ server.Variant = (*pinned)(nil)
 
-// AnyModel is a name that every server accepts for its own model, for clients that must send one and know none.
-const AnyModel = "default"
-
 // retryBusy is what a client is told when no further variant can be made or loaded at present.
 const retryBusy = 10 * time.Second
 
 // Acquire implements server.Models.
 func (c *Catalog) Acquire(ctx context.Context, name openapi.ModelName) (server.Variant, error) {
-	if name.Base != "" && name.Base != c.options.Name && name.Base != AnyModel {
+	if name.Base != "" && name.Base != c.options.Name && name.Base != openapi.AnyModel {
 		return nil, fmt.Errorf("model %q: %w; this server has %q", name.Base, server.ErrModelNotFound, c.options.Name)
 	}
 	ratio := c.options.Startup
