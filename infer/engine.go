@@ -20,7 +20,7 @@ type Options struct {
 	CopyAtLeast  int // tokens of a common prefix worth copying from a busy sequence; default 256, negative: never
 
 	PromptCacheBytes int64 // for sequences that made room for others; 0: none are kept
-	SaveAtLeast      int   // tokens that must be lost to save a sequence; default 512
+	SaveAtLeast      int   // tokens that must be lost to save a sequence; default 64
 
 	// Admitted, if set, hears how long each request waited for a sequence. The loop calls it, so it must return at once.
 	Admitted func(waited time.Duration)
@@ -30,7 +30,7 @@ const (
 	defaultMaxQueue    = 256
 	defaultSharedChunk = 128
 	defaultCopyAtLeast = 256
-	defaultSaveAtLeast = 512
+	defaultSaveAtLeast = 64
 )
 
 // Info describes the model behind an engine.

@@ -21,6 +21,7 @@ type loop struct {
 	keeper    stateKeeper // nil: nothing is saved
 	saved     savedStates
 	step      uint64
+	held      int // prompt tokens decoded since running answers last had a token
 	failures  int
 
 	// reused by each step
@@ -241,7 +242,8 @@ func (l *loop) compose() {
 		l.wants = append(l.wants, r.want())
 	}
 	l.grants = slices.Grow(l.grants[:0], len(l.wants))[:len(l.wants)]
-	planStep(l.wants, l.dec.BatchSize(), l.opts.PrefillChunk, l.opts.SharedChunk, l.grants)
+	planStep(l.wants, l.dec.BatchSize(), l.opts.PrefillChunk, l.opts.SharedChunk, l.held, l.grants)
+	l.held = heldAfter(l.held, l.wants, l.grants)
 	l.entries = l.entries[:0]
 	for sequence := range l.sequences {
 		for i, r := range l.running {

@@ -85,11 +85,18 @@ func (l *loop) saveBefore(sequence, kept int) {
 	l.saved.add(savedState{tokens: slices.Clone(s.tokens), state: state, used: l.step})
 }
 
-// restore puts a saved sequence in the place of the chosen one when that spares enough of the prompt. What it could not
-// bring back is as if it had never been there.
+// restoreCost is how many tokens can be copied in the time that it takes to decode one, at least: about 60 to 100 on a CPU.
+const restoreCost = 32
+
+// restore puts a saved sequence in the place of the chosen one when that spares enough of the prompt: a quarter of what is
+// worth saving, and more than the copies cost. What it could not bring back is as if it had never been there.
 func (l *loop) restore(prompt []Token, c *choice) {
 	i, prefix := l.saved.longest(prompt)
-	if i < 0 || c.copyFrom >= 0 || prefix-c.reuse < l.opts.SaveAtLeast/4 {
+	if i < 0 || c.copyFrom >= 0 {
+		return
+	}
+	copies := len(l.saved.all[i].tokens) + len(l.sequences[c.sequence].tokens)
+	if prefix-c.reuse < max(l.opts.SaveAtLeast/4, copies/restoreCost) {
 		return
 	}
 	l.saveBefore(c.sequence, 0)

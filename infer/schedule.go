@@ -8,11 +8,12 @@ type want struct {
 }
 
 // planStep says how many entries each request gets in the next batch. wants are in order of arrival; grants has the same
-// length. Every generating request gets its one entry first, so that none waits for another's prompt. The prompts have
-// what is left, up to alone entries, and beside generating requests up to what sharedBudget gives: the one with the fewest
-// tokens left first, among equals the earliest, so that on average a first token comes as soon as it can. A quarter is the
-// earliest prompt's in any case, so that a long one does not wait for every short one that comes after it.
-func planStep(wants []want, batch, alone, shared int, grants []int) {
+// length. Generating requests get their one entry first, so that none waits for another's prompt, unless hold has them wait
+// for a burst of prompts; held is how many prompt tokens were decoded since they last had theirs. The prompts have what is
+// left, up to alone entries, and beside generating requests up to what sharedBudget gives: the one with the fewest tokens left
+// first, among equals the earliest, so that on average a first token comes as soon as it can. A quarter is the earliest
+// prompt's in any case, so that a long one does not wait for every short one that comes after it.
+func planStep(wants []want, batch, alone, shared, held int, grants []int) {
 	generating, prefilling, earliest := 0, 0, -1
 	for i, w := range wants {
 		grants[i] = 0
@@ -28,6 +29,12 @@ func planStep(wants []want, batch, alone, shared int, grants []int) {
 	}
 	if earliest < 0 {
 		return
+	}
+	if hold(generating, prefilling, held, alone) {
+		generating = 0
+		for i := range grants {
+			grants[i] = 0
+		}
 	}
 	budget := min(max(sharedBudget(generating, prefilling, alone, shared), 1), batch-generating)
 	grants[earliest] = min(wants[earliest].prompt, (budget+3)/4)
@@ -48,10 +55,35 @@ func planStep(wants []want, batch, alone, shared int, grants []int) {
 	}
 }
 
+// hold tells whether running answers wait for prompts. A step for two answers takes nearly as long as one for eight, so the
+// first of a burst of requests should not generate alone while the others' prompts wait: they go on when two thirds of the
+// requests generate or one prompt is left, and after two steps of prompts in any case.
+func hold(generating, prefilling, held, alone int) bool {
+	return generating > 0 && prefilling > 1 && 2*prefilling > generating && held < 2*alone
+}
+
+// heldAfter is held after a step with these grants: 0 when an answer has its token or none is being generated.
+func heldAfter(held int, wants []want, grants []int) int {
+	waits := false
+	for i, w := range wants {
+		switch {
+		case w.prompt > 0:
+			held += grants[i]
+		case grants[i] > 0:
+			return 0
+		default:
+			waits = true
+		}
+	}
+	if !waits {
+		return 0
+	}
+	return held
+}
+
 // sharedBudget is how many prompt tokens a step takes. What a running answer waits for its next token counts against what
 // waiting requests wait for their first, of which each also waits for the prompts before it: shared tokens, times the
-// square of the prompts for each answer where that is more, alone at most. So steps that generate little are few: one for two
-// answers takes nearly as long as one for eight.
+// square of the prompts for each answer where that is more, alone at most.
 func sharedBudget(generating, prefilling, alone, shared int) int {
 	if generating == 0 {
 		return alone

@@ -10,28 +10,33 @@ func TestPlanStep(t *testing.T) {
 	tests := map[string]struct {
 		prompts              []int // prompt tokens left of each request; 0: it generates
 		batch, alone, shared int
+		held                 int
 		want                 []int
 	}{
-		"nothing":                        {nil, 8, 8, 4, []int{}},
-		"generation":                     {[]int{generates, generates}, 8, 8, 4, []int{1, 1}},
-		"more than the batch":            {[]int{generates, generates, generates}, 2, 8, 4, []int{1, 1, 0}},
-		"a prompt alone":                 {[]int{100}, 8, 8, 4, []int{8}},
-		"a prompt alone, small chunk":    {[]int{100}, 64, 16, 4, []int{16}},
-		"the end of a prompt":            {[]int{3}, 64, 16, 4, []int{3}},
-		"beside an answer":               {[]int{generates, 100}, 64, 16, 4, []int{1, 4}},
-		"beside many answers":            {[]int{generates, generates, generates, 100}, 64, 32, 4, []int{1, 1, 1, 4}},
-		"several beside an answer":       {[]int{generates, 100, 100}, 64, 32, 4, []int{1, 16, 0}},
-		"a burst beside an answer":       {[]int{generates, 100, 100, 100}, 64, 32, 4, []int{1, 32, 0, 0}},
-		"prompt first, answer later":     {[]int{100, generates}, 64, 16, 4, []int{4, 1}},
-		"the earliest of equal prompts":  {[]int{100, 100}, 64, 16, 4, []int{16, 0}},
-		"a short prompt goes first":      {[]int{100, 2}, 64, 16, 4, []int{14, 2}},
-		"a long prompt keeps a quarter":  {[]int{1000, 40}, 64, 16, 4, []int{4, 12}},
-		"no room beside the answers":     {[]int{generates, generates, 50}, 2, 16, 4, []int{1, 1, 0}},
-		"little room":                    {[]int{generates, generates, 50, 50}, 5, 16, 8, []int{1, 1, 3, 0}},
-		"more prompts than the budget":   {[]int{9, 9, 9}, 64, 2, 2, []int{2, 0, 0}},
-		"a budget of nothing is one":     {[]int{generates, 9}, 64, 0, 0, []int{1, 1}},
-		"rest goes to the next shortest": {[]int{100, 90, 8}, 64, 16, 4, []int{4, 4, 8}},
-		"rest goes on to later prompts":  {[]int{6, 100, 3}, 64, 30, 4, []int{6, 21, 3}},
+		"nothing":                        {nil, 8, 8, 4, 0, []int{}},
+		"generation":                     {[]int{generates, generates}, 8, 8, 4, 0, []int{1, 1}},
+		"more than the batch":            {[]int{generates, generates, generates}, 2, 8, 4, 0, []int{1, 1, 0}},
+		"a prompt alone":                 {[]int{100}, 8, 8, 4, 0, []int{8}},
+		"a prompt alone, small chunk":    {[]int{100}, 64, 16, 4, 0, []int{16}},
+		"the end of a prompt":            {[]int{3}, 64, 16, 4, 0, []int{3}},
+		"beside an answer":               {[]int{generates, 100}, 64, 16, 4, 0, []int{1, 4}},
+		"beside many answers":            {[]int{generates, generates, generates, 100}, 64, 32, 4, 0, []int{1, 1, 1, 4}},
+		"two after the wait":             {[]int{generates, 100, 100}, 64, 32, 4, 64, []int{1, 16, 0}},
+		"a burst after the wait":         {[]int{generates, 100, 100, 100}, 64, 32, 4, 64, []int{1, 32, 0, 0}},
+		"two beside an answer":           {[]int{generates, 100, 100}, 64, 32, 4, 0, []int{0, 32, 0}},
+		"a burst beside an answer":       {[]int{generates, 100, 100, 100}, 64, 32, 4, 63, []int{0, 32, 0, 0}},
+		"two beside three answers":       {[]int{generates, 100, generates, 100, generates}, 64, 32, 4, 0, []int{0, 32, 0, 0, 0}},
+		"two beside four answers":        {[]int{generates, 100, generates, 100, generates, generates}, 64, 32, 4, 0, []int{1, 4, 1, 0, 1, 1}},
+		"prompt first, answer later":     {[]int{100, generates}, 64, 16, 4, 0, []int{4, 1}},
+		"the earliest of equal prompts":  {[]int{100, 100}, 64, 16, 4, 0, []int{16, 0}},
+		"a short prompt goes first":      {[]int{100, 2}, 64, 16, 4, 0, []int{14, 2}},
+		"a long prompt keeps a quarter":  {[]int{1000, 40}, 64, 16, 4, 0, []int{4, 12}},
+		"no room beside the answers":     {[]int{generates, generates, 50}, 2, 16, 4, 0, []int{1, 1, 0}},
+		"little room":                    {[]int{generates, generates, 50, 50}, 5, 16, 8, 32, []int{1, 1, 3, 0}},
+		"more prompts than the budget":   {[]int{9, 9, 9}, 64, 2, 2, 0, []int{2, 0, 0}},
+		"a budget of nothing is one":     {[]int{generates, 9}, 64, 0, 0, 0, []int{1, 1}},
+		"rest goes to the next shortest": {[]int{100, 90, 8}, 64, 16, 4, 0, []int{4, 4, 8}},
+		"rest goes on to later prompts":  {[]int{6, 100, 3}, 64, 30, 4, 0, []int{6, 21, 3}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -39,11 +44,34 @@ func TestPlanStep(t *testing.T) {
 			for i, p := range test.prompts {
 				wants[i].prompt = p
 			}
-			planStep(wants, test.batch, test.alone, test.shared, grants)
+			planStep(wants, test.batch, test.alone, test.shared, test.held, grants)
 			if !slices.Equal(grants, test.want) {
 				t.Errorf("planStep(%v) = %v, want %v", test.prompts, grants, test.want)
 			}
 		})
+	}
+}
+
+// However many prompts come, a running answer has a token after two steps of prompts.
+func TestAnswersWaitForTwoSteps(t *testing.T) {
+	wants := []want{{}, {prompt: 90}, {prompt: 90}, {prompt: 90}}
+	grants := make([]int, len(wants))
+	held, waited := 0, 0
+	for range 20 {
+		planStep(wants, 64, 16, 4, held, grants)
+		held = heldAfter(held, wants, grants)
+		if waited++; grants[0] == 1 {
+			waited = 0
+		}
+		if waited > 2 {
+			t.Fatalf("%d steps without a token for the answer", waited)
+		}
+		if held > 32 {
+			t.Fatalf("held = %d, want at most two steps", held)
+		}
+	}
+	if got := heldAfter(7, []want{{prompt: 5}}, []int{5}); got != 0 {
+		t.Errorf("held = %d though nothing is generated", got)
 	}
 }
 
@@ -84,6 +112,6 @@ func BenchmarkPlanStep(b *testing.B) {
 	grants := make([]int, len(wants))
 	b.ReportAllocs()
 	for b.Loop() {
-		planStep(wants, 512, 512, 128, grants)
+		planStep(wants, 512, 512, 128, 0, grants)
 	}
 }
