@@ -16,7 +16,7 @@ import (
 type Options struct {
 	MaxQueue     int // requests that may wait for a sequence; default 256
 	PrefillChunk int // prompt tokens of one step while no answer is being generated; default the decoder's batch size
-	SharedChunk  int // prompt tokens of one step beside as many running answers as prompts: it bounds how long these wait; default 128
+	SharedChunk  int // prompt tokens of one step beside as many running answers as prompts: it bounds how long these wait; default 384
 	CopyAtLeast  int // tokens of a common prefix worth copying from a busy sequence; default 256, negative: never
 
 	PromptCacheBytes int64 // for sequences that made room for others; 0: none are kept
@@ -28,7 +28,7 @@ type Options struct {
 
 const (
 	defaultMaxQueue    = 256
-	defaultSharedChunk = 128
+	defaultSharedChunk = 384
 	defaultCopyAtLeast = 256
 	defaultSaveAtLeast = 64
 )

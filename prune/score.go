@@ -23,7 +23,7 @@ var ErrNotFinite = errors.New("not a finite number")
 const importanceScale = 100
 
 // stateBudgetBytes bounds what one group of sequences leaves of its forward pass for the backward pass: each layer's
-// input and, with resident weights, the MLP's two large products.
+// input and, with resident weights, the results of its matrix products.
 const stateBudgetBytes = 256 << 20
 
 // MaxSequence is the longest calibration sequence in tokens: attention weights grow with its square.
@@ -128,7 +128,7 @@ func groupTokens(config models.Config, products bool) int {
 	values := config.HiddenSize * (config.Layers + 1)
 	if products {
 		for _, width := range config.FFN {
-			values += 2 * width
+			values += llama.SavedValues(config, width)
 		}
 	}
 	return stateBudgetBytes / (4 * values)
@@ -166,9 +166,9 @@ func sliver(recipe Recipe, stage1 [][]float32) [][]bool {
 
 // scorer holds the programs and the running sums of one Score. It belongs to one goroutine.
 //
-// With resident weights the forward pass keeps gate and up for the backward pass, a fifth of the whole work. That leaves
-// room for few sequences in a group. Where each group has to bring the weights to the device anew, small groups would cost
-// more than computing gate and up twice.
+// With resident weights the forward pass keeps what its matrix products came to for the backward pass, a quarter of the
+// whole work. That leaves room for few sequences in a group. Where each group has to bring the weights to the device anew,
+// small groups would cost more than computing all of it twice.
 type scorer struct {
 	model    *llama.Model
 	head     *llama.Head
@@ -176,8 +176,8 @@ type scorer struct {
 	resident bool          // weights stay on the device for a stage
 	layers   *llama.Layers // of the stage at hand
 	recipe   Recipe
-	forward  *llama.LayerProgram // x -> y, and gate and up where they are kept
-	backward *llama.LayerProgram // x, dy, and gate and up where they are kept -> dx, importance float32[f]
+	forward  *llama.LayerProgram // x -> y, and llama.Saved where it is kept
+	backward *llama.LayerProgram // x, dy, and llama.Saved where it is kept -> dx, importance float32[f]
 	stage1   *llama.HeadProgram
 	stage2   *llama.HeadProgram
 	sums     [][]float64 // importance so far, [layers][neurons]
@@ -201,7 +201,7 @@ func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, 
 	s.forward, err = s.model.LayerProgram("forward", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 		trace := llama.Forward(c, b, rope, args[0])
 		if resident {
-			return []*Node{trace.Out, trace.Gate, trace.Up}
+			return append([]*Node{trace.Out}, trace.Saved.Nodes()...)
 		}
 		return []*Node{trace.Out}
 	})
@@ -209,12 +209,11 @@ func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, 
 		return nil, err
 	}
 	s.backward, err = s.model.LayerProgram("backward", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
-		var trace *llama.Trace
+		var saved llama.Saved
 		if resident {
-			trace = llama.Resume(c, b, rope, args[0], args[2], args[3])
-		} else {
-			trace = llama.Forward(c, b, rope, args[0])
+			saved = llama.SavedNodes(args[2:])
 		}
+		trace := llama.Resume(c, b, rope, args[0], saved)
 		grads := llama.Backward(c, b, rope, trace, args[1])
 		return []*Node{grads.X, importance(recipe.Criterion, b, trace, grads)}
 	})
@@ -314,26 +313,28 @@ func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
 	return s.runBackward(ctx, g, kept, gradients)
 }
 
-// kept is what a forward pass leaves on the device for the backward pass, [layers][sequences].
+// kept is what a forward pass leaves on the device for the backward pass.
 type kept struct {
-	inputs   []llama.States // of each layer, and the last layer's results
-	gate, up []llama.States // none where they are computed once more
+	inputs []llama.States        // [layers+1][sequences]: of each layer, and the last layer's results
+	saved  [][][]*tensors.Tensor // [layers][sequences]: as llama.Saved lists them; nothing where it is computed once more
 }
 
 // release frees everything. It is idempotent.
 func (k *kept) release() {
-	for _, all := range [][]llama.States{k.inputs, k.gate, k.up} {
-		for _, states := range all {
-			states.Release()
-		}
+	for layer := range k.inputs {
+		k.releaseLayer(layer)
 	}
 }
 
-// releaseLayer frees what one layer needs.
+// releaseLayer frees what one layer needs. It is idempotent.
 func (k *kept) releaseLayer(layer int) {
 	k.inputs[layer].Release()
-	k.gate[layer].Release()
-	k.up[layer].Release()
+	if layer < len(k.saved) {
+		for _, all := range k.saved[layer] {
+			llama.Release(all...)
+		}
+		k.saved[layer] = nil
+	}
 }
 
 // runForward returns what the backward pass needs, also with an error, and the last layer's results on the host.
@@ -346,8 +347,8 @@ func (s *scorer) runForward(ctx context.Context, g *group) (left *kept, hidden [
 	left.inputs = append(left.inputs, x)
 	c := s.model.Config()
 	err = s.layers.Each(ctx, llama.Ascending(c.Layers), func(layer *llama.Layer) error {
-		next, gate, up := make(llama.States, len(x)), make(llama.States, len(x)), make(llama.States, len(x))
-		left.inputs, left.gate, left.up = append(left.inputs, next), append(left.gate, gate), append(left.up, up)
+		next, saved := make(llama.States, len(x)), make([][]*tensors.Tensor, len(x))
+		left.inputs, left.saved = append(left.inputs, next), append(left.saved, saved)
 		for i := range x {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -356,10 +357,7 @@ func (s *scorer) runForward(ctx context.Context, g *group) (left *kept, hidden [
 			if err != nil {
 				return err
 			}
-			next[i] = results[0]
-			if len(results) > 1 {
-				gate[i], up[i] = results[1], results[2]
-			}
+			next[i], saved[i] = results[0], results[1:]
 			s.meter.add(len(g.sequences[i]))
 		}
 		x = next
@@ -392,10 +390,7 @@ func (s *scorer) runBackward(ctx context.Context, g *group, left *kept, gradient
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			args := []*tensors.Tensor{x, dy[i]}
-			if gate := left.gate[layer.Index][i]; gate != nil {
-				args = append(args, gate, left.up[layer.Index][i])
-			}
+			args := append([]*tensors.Tensor{x, dy[i]}, left.saved[layer.Index][i]...)
 			results, err := s.backward.Run(layer, args...)
 			if err != nil {
 				return err

@@ -98,12 +98,18 @@ func TestLayerGradients(t *testing.T) {
 		"whole head":    func(c *models.Config) { c.RoPEDim = 6 },
 		"biases, qwen2": func(c *models.Config) { c.AttentionBias = true },
 		"norms, qwen3":  func(c *models.Config) { c.QKNorm = true },
+
+		"one block of queries": func(*models.Config) {},
 	}
 	const tokens = 5
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := testConfig()
 			change(&c)
+			if name != "one block of queries" {
+				defer func(size int) { queryBlock = size }(queryBlock)
+				queryBlock = 2
+			}
 			fields := blockFields(c)
 			// x, gate, up and down come first: their gradients are checked.
 			shapes := [][]int{{tokens, c.HiddenSize}, {7, c.HiddenSize}, {7, c.HiddenSize}, {7, c.HiddenSize},
@@ -118,7 +124,8 @@ func TestLayerGradients(t *testing.T) {
 				rope := RoPE{Cos: Cos(angle), Sin: Sin(angle)}
 				x, weights := args[0], args[4]
 				trace := Forward(c, b, rope, x)
-				grads := Backward(c, b, rope, trace, weights)
+				again := Resume(c, b, rope, x, SavedNodes(trace.Saved.Nodes()))
+				grads := Backward(c, b, rope, again, weights)
 				return []*Node{ReduceAllSum(Mul(trace.Out, weights)), grads.X, grads.Gate, grads.Up, grads.Down}
 			}, shapes)
 		})

@@ -21,11 +21,35 @@ type Block struct {
 	Down                *Node // [f, e]: the transpose of the file's, so that a neuron is a row in all three
 }
 
+// Saved is what the matrix products of a layer's forward pass came to. A backward pass that comes later takes it instead of
+// computing them once more.
+type Saved struct {
+	Query      *Node // float32[t, n, d]: as projected, before its norm and rotation
+	Key, Value *Node // float32[t, k, d]: as projected
+	Context    *Node // float32[t, j]: the heads' results, before the output projection
+	Mid        *Node // float32[t, e]: the residual stream between attention and MLP
+	Gate, Up   *Node // float32[t, f]: before the activation function
+}
+
+// Nodes lists all, in the order that SavedNodes takes.
+func (s Saved) Nodes() []*Node {
+	return []*Node{s.Query, s.Key, s.Value, s.Context, s.Mid, s.Gate, s.Up}
+}
+
+// SavedNodes is the way back from Nodes.
+func SavedNodes(nodes []*Node) Saved {
+	return Saved{Query: nodes[0], Key: nodes[1], Value: nodes[2], Context: nodes[3], Mid: nodes[4], Gate: nodes[5], Up: nodes[6]}
+}
+
+// SavedValues is the number of values that Saved holds for each token of a layer with this many neurons.
+func SavedValues(c models.Config, neurons int) int {
+	return 2*c.Heads*c.HeadDim + 2*c.KVHeads*c.HeadDim + c.HiddenSize + 2*neurons
+}
+
 // Trace is a layer's forward pass: its result and what the backward pass needs.
 type Trace struct {
-	Mid        *Node // float32[t, e]: the residual stream between attention and MLP
+	Saved
 	MLPInput   *Node // float32[t, e]: Mid after its RMSNorm
-	Gate, Up   *Node // float32[t, f]: before the activation function
 	Activation *Node // float32[t, f]: silu(Gate) * Up, the input of Down
 	Out        *Node // float32[t, e]
 
@@ -57,31 +81,27 @@ func (p Product) Gradient() *Node { return Einsum("to,ti->oi", p.Out, p.In) }
 // Forward is one decoder layer on the residual stream of one sequence, x float32[t, e]:
 // mid = x + attention(rmsnorm(x)), out = mid + (silu(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid).
 func Forward(c models.Config, b *Block, rope RoPE, x *Node) *Trace {
-	return forward(c, b, rope, x, nil, nil)
+	return Resume(c, b, rope, x, Saved{})
 }
 
-// Resume is Forward for a backward pass that comes later, with the two largest products of the trace, gate and up,
-// float32[t, f], kept from the first time instead of computed once more.
-func Resume(c models.Config, b *Block, rope RoPE, x, gate, up *Node) *Trace {
-	assertShape(gate, x.Shape().Dim(0), b.Gate.Shape().Dim(0))
-	assertShape(up, gate.Shape().Dimensions...)
-	return forward(c, b, rope, x, gate, up)
-}
-
-func forward(c models.Config, b *Block, rope RoPE, x, gate, up *Node) *Trace {
+// Resume is Forward for a backward pass that comes later, on the same input x, with what the first time saved. A zero Saved
+// has everything computed.
+func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 	assertShape(x, x.Shape().Dim(0), c.HiddenSize)
-	trace := &Trace{}
+	trace := &Trace{Saved: saved}
 	var normed, attended *Node
 	normed, trace.attnNorm = rmsNorm(x, b.AttnNorm, c.RMSEpsilon)
-	attended, trace.attention = attention(c, b, rope, normed)
-	trace.Mid = Add(x, attended)
-	trace.MLPInput, trace.ffnNorm = rmsNorm(trace.Mid, b.FFNNorm, c.RMSEpsilon)
-	if trace.Gate = gate; gate == nil {
-		trace.Gate = Einsum("te,fe->tf", trace.MLPInput, b.Gate)
+	attended, trace.attention = attention(c, b, rope, normed, &trace.Saved)
+	if trace.Mid == nil {
+		trace.Mid = Add(x, attended)
 	}
-	if trace.Up = up; up == nil {
+	trace.MLPInput, trace.ffnNorm = rmsNorm(trace.Mid, b.FFNNorm, c.RMSEpsilon)
+	if trace.Gate == nil {
+		trace.Gate = Einsum("te,fe->tf", trace.MLPInput, b.Gate)
 		trace.Up = Einsum("te,fe->tf", trace.MLPInput, b.Up)
 	}
+	assertShape(trace.Gate, x.Shape().Dim(0), b.Gate.Shape().Dim(0))
+	assertShape(trace.Up, trace.Gate.Shape().Dimensions...)
 	trace.Activation = Mul(Mul(trace.Gate, Sigmoid(trace.Gate)), trace.Up)
 	trace.Out = Add(trace.Mid, Einsum("tf,fe->te", trace.Activation, b.Down))
 	return trace

@@ -238,12 +238,12 @@ func (t *trainer) step(ctx context.Context, done float64) error {
 		return err
 	}
 	tokens := t.all[next[0]]
-	inputs, err := t.student.inputs(ctx, tokens)
-	defer func() { inputs.Release() }()
+	left, err := t.student.run(ctx, tokens)
+	defer left.release()
 	if err != nil {
 		return err
 	}
-	last, err := llama.Download[float32](inputs[len(inputs)-1])
+	last, err := llama.Download[float32](left.inputs[len(left.inputs)-1])
 	if err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (t *trainer) step(ctx context.Context, done float64) error {
 		return nil
 	}
 	rate := t.options.rateAt(done)
-	if err := t.student.train(ctx, inputs, gradient, rates(rate, t.saved.Steps+1)); err != nil {
+	if err := t.student.train(ctx, left, gradient, rates(rate, t.saved.Steps+1)); err != nil {
 		return err
 	}
 	t.saved.Steps++

@@ -139,16 +139,16 @@ func TestWholeGradient(t *testing.T) {
 			}
 			defer x.close()
 			perturbFactors(t, x.student)
-			loss := func() (float64, llama.States, []float32) {
+			loss := func() (float64, *passed, []float32) {
 				teacher, err := x.teacher.hidden(t.Context(), []int{0})
 				if err != nil {
 					t.Fatal(err)
 				}
-				inputs, err := x.student.inputs(t.Context(), tokens)
+				left, err := x.student.run(t.Context(), tokens)
 				if err != nil {
 					t.Fatal(err)
 				}
-				last, err := llama.Download[float32](inputs[len(inputs)-1])
+				last, err := llama.Download[float32](left.inputs[len(left.inputs)-1])
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -156,11 +156,11 @@ func TestWholeGradient(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				return 0.7*f.KL + 0.3*f.CrossEntropy, inputs, gradient
+				return 0.7*f.KL + 0.3*f.CrossEntropy, left, gradient
 			}
-			_, inputs, gradient := loss()
+			_, left, gradient := loss()
 			// A learning rate of zero leaves the weights; the first moments are then a tenth of the gradients.
-			if err := x.student.train(t.Context(), inputs, gradient, rates(0, 1)); err != nil {
+			if err := x.student.train(t.Context(), left, gradient, rates(0, 1)); err != nil {
 				t.Fatal(err)
 			}
 			for layer, state := range x.student.state {

@@ -31,8 +31,8 @@ type student struct {
 	state   [][]trained       // [layers][tensors]; without LoRA one for each role, whose value is the layer's weight
 	norms   []*tensors.Tensor // [layers] running mean of the gradient's norm, float32[]
 
-	forward  *llama.LayerProgram // x, factors -> y
-	backward *llama.LayerProgram // x, dy, rates, norm, factors, moments -> dx, norm, values, moments
+	forward  *llama.LayerProgram // x, factors -> y, llama.Saved
+	backward *llama.LayerProgram // x, dy, rates, norm, llama.Saved, factors, moments -> dx, norm, values, moments
 	merge    *llama.LayerProgram // x, factors -> weights; LoRA alone
 	plain    *llama.LayerProgram // x -> y, of a layer's weights alone
 }
@@ -124,7 +124,8 @@ func (s *student) compile() (err error) {
 	c := s.model.Config()
 	s.forward, err = s.model.LayerProgram("student", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 		s.apply(b, args[1:])
-		return []*Node{llama.Forward(c, b, rope, args[0]).Out}
+		trace := llama.Forward(c, b, rope, args[0])
+		return append([]*Node{trace.Out}, trace.Saved.Nodes()...)
 	})
 	if err != nil {
 		return err
@@ -168,6 +169,7 @@ func (s *student) scale() float64 { return s.options.Alpha / float64(s.options.R
 func (s *student) step(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 	c := s.model.Config()
 	x, dy, rates, norm, rest := args[0], args[1], args[2], args[3], args[4:]
+	saved, rest := llama.SavedNodes(rest), rest[len(llama.Saved{}.Nodes()):]
 	count := len(s.state[0])
 	var values []*Node
 	if s.lora() {
@@ -178,7 +180,7 @@ func (s *student) step(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 			values = append(values, *b.Weight(role))
 		}
 	}
-	trace := llama.Forward(c, b, rope, x)
+	trace := llama.Resume(c, b, rope, x, saved)
 	grads := llama.Backward(c, b, rope, trace, dy)
 	parameters := make([]parameter, 0, count)
 	for _, role := range s.roles {
@@ -226,29 +228,47 @@ func (s *student) factors(layer int) []*tensors.Tensor {
 	return factors
 }
 
-// inputs runs a sequence forward and returns what enters each layer and the head, [layers+1] tensors float32[padded, e].
-func (s *student) inputs(ctx context.Context, tokens []int32) (inputs llama.States, err error) {
+// passed is what a forward pass of one sequence leaves on the device.
+type passed struct {
+	inputs llama.States        // [layers+1]: what enters each layer and the head, float32[padded, e]
+	saved  [][]*tensors.Tensor // [layers]: as llama.Saved lists them
+}
+
+// release frees everything. It is idempotent.
+func (p *passed) release() {
+	p.inputs.Release()
+	for _, all := range p.saved {
+		llama.Release(all...)
+	}
+	p.saved = nil
+}
+
+// run runs a sequence forward. What it leaves is the caller's to release, also with an error.
+func (s *student) run(ctx context.Context, tokens []int32) (left *passed, err error) {
+	left = &passed{}
 	x, err := s.model.Embed(s.head, tokens)
 	if err != nil {
-		return nil, err
+		return left, err
 	}
-	inputs = llama.States{x}
+	left.inputs = llama.States{x}
 	for _, layer := range s.layers {
 		if err := s.options.Wait(ctx); err != nil {
-			return inputs, err
+			return left, err
 		}
 		results, err := s.forward.Run(layer, append([]*tensors.Tensor{x}, s.factors(layer.Index)...)...)
 		if err != nil {
-			return inputs, err
+			return left, err
 		}
 		x = results[0]
-		inputs = append(inputs, x)
+		left.inputs, left.saved = append(left.inputs, x), append(left.saved, results[1:])
 	}
-	return inputs, nil
+	return left, nil
 }
 
-// train goes down the layers with the gradient of the last hidden states, float32[padded, e], and updates each.
-func (s *student) train(ctx context.Context, inputs llama.States, gradient []float32, rates []float32) error {
+// train goes down the layers with the gradient of the last hidden states, float32[padded, e], and updates each. It releases
+// what the forward pass left.
+func (s *student) train(ctx context.Context, left *passed, gradient []float32, rates []float32) error {
+	defer left.release()
 	size := s.model.Config().HiddenSize
 	dy, err := s.model.Upload(gradient, len(gradient)/size, size)
 	if err != nil {
@@ -264,7 +284,9 @@ func (s *student) train(ctx context.Context, inputs llama.States, gradient []flo
 		if err := s.options.Wait(ctx); err != nil {
 			return err
 		}
-		args := append([]*tensors.Tensor{inputs[i], dy, numbers, s.norms[i]}, s.factors(i)...)
+		left.inputs.Replace(i+1, nil)
+		args := append([]*tensors.Tensor{left.inputs[i], dy, numbers, s.norms[i]}, left.saved[i]...)
+		args = append(args, s.factors(i)...)
 		for _, t := range s.state[i] {
 			args = append(args, t.first, t.second)
 		}
@@ -277,7 +299,8 @@ func (s *student) train(ctx context.Context, inputs llama.States, gradient []flo
 		for j, rest := 0, results[2:]; len(rest) > 0; j, rest = j+1, rest[3:] {
 			s.replace(i, j, trained{rest[0], rest[1], rest[2]})
 		}
-		inputs.Replace(i+1, nil)
+		llama.Release(left.saved[i]...)
+		left.saved[i] = nil
 	}
 	return nil
 }
