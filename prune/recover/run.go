@@ -284,7 +284,8 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	}
 	first := len(t.saved.Curve) == 0
 	t.saved.Curve = append(t.saved.Curve, Point{t.saved.Tokens, t.elapsed(), figures})
-	t.options.Log.Info("recovery evaluated", "tokens", t.saved.Tokens, "kl", figures.KL, "perplexity", figures.Perplexity())
+	t.options.Log.Info("recovery evaluated", "tokens", t.saved.Tokens, "seconds", t.elapsed().Seconds(), "kl", figures.KL,
+		"perplexity", figures.Perplexity())
 	switch {
 	case first && !figures.finite():
 		return fmt.Errorf("evaluate the pruned model: %w", prune.ErrNotFinite)
