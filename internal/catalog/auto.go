@@ -88,7 +88,9 @@ func (c *Catalog) candidates() (out []slo.Candidate) {
 // among those that are loaded.
 func (c *Catalog) shed(usual float64) float64 {
 	below := c.below(usual)
-	level, changed := c.watch.decide(c.options.Auto, len(below), c.clock())
+	ladder := append([]float64{usual}, below...)
+	busy := c.loadOf(ladder[min(c.watch.level(), len(below))])
+	level, changed := c.watch.decide(c.options.Auto, len(below), busy, c.clock())
 	ratio := usual
 	if level > 0 {
 		ratio = below[level-1]
@@ -97,6 +99,18 @@ func (c *Catalog) shed(usual float64) float64 {
 		c.options.Log.Info("load moved requests to another variant", "level", level, "ratio", ratio)
 	}
 	return ratio
+}
+
+// loadOf is how busy a ratio's engine is; nothing when it is not loaded.
+func (c *Catalog) loadOf(ratio float64) load {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, ok := c.shelves[ratio]
+	if !ok || !c.usable(s) {
+		return load{}
+	}
+	stats := s.engine.Stats()
+	return load{running: stats.Running, queued: stats.Queued, sequences: s.engine.Info().Sequences}
 }
 
 // below are the loaded ratios of the ladder beyond a ratio, in order.

@@ -127,9 +127,8 @@ func TestShedding(t *testing.T) {
 	if got := name(bare); got != "m@0" {
 		t.Fatalf("without load: %s", got)
 	}
-	slow := &scripted{chunks: make(chan infer.Chunk, 2)}
 	variant := &watched{watch: &b.watch, clock: clock.time}
-	answer := variant.follow(t.Context(), slow)
+	variant.follow(t.Context(), &scripted{})
 	clock.advance(400 * time.Millisecond)
 	if got := name(bare); got != "m@0.2" {
 		t.Errorf("while a request waits for 450 of 500 ms: %s, want m@0.2", got)
@@ -138,6 +137,12 @@ func TestShedding(t *testing.T) {
 		t.Errorf("an explicit ratio under load: %s", got)
 	}
 	clock.advance(2 * time.Second)
+	if got := name(bare); got != "m@0.2" {
+		t.Errorf("while a request waits for the variant before: %s, want m@0.2", got)
+	}
+	slow := &scripted{chunks: make(chan infer.Chunk, 2)}
+	answer := variant.follow(t.Context(), slow)
+	clock.advance(400 * time.Millisecond)
 	if got := name(openapi.ModelName{Base: "m", Auto: true}); got != "m@0.4" {
 		t.Errorf("after more waiting: %s, want m@0.4", got)
 	}
@@ -155,6 +160,59 @@ func TestShedding(t *testing.T) {
 	if got := name(bare); got != "m@0" {
 		t.Errorf("after 40 s of calm: %s, want m@0", got)
 	}
+}
+
+// A queue moves requests before one of them has waited for long: what it makes them wait is known from the answers so far.
+func TestSheddingLooksAtTheQueue(t *testing.T) {
+	b := ladder(t, Auto{Limits: slo.Limits{TTFT: 3 * time.Second}, Shed: true})
+	b.waitMeasured(t, 3)
+	clock := &fakeClock{}
+	b.mu.Lock()
+	b.clock = clock.time
+	b.mu.Unlock()
+	name := func() string {
+		clock.advance(autoClock)
+		held := b.acquireNow(t, openapi.ModelName{Base: "m"})
+		defer held.Release()
+		return held.Name()
+	}
+	// An answer of two seconds, one of which it waited.
+	answer := (&watched{watch: &b.watch, clock: clock.time}).follow(t.Context(), &scripted{chunks: make(chan infer.Chunk, 2)})
+	chunks := answer.(*watchedAnswer).Generation.(*scripted).chunks
+	chunks <- infer.Chunk{Usage: infer.Usage{Completion: 1}}
+	chunks <- infer.Chunk{Usage: infer.Usage{Completion: 2}, Queued: 500 * time.Millisecond, Finish: infer.FinishLength}
+	for _, after := range []time.Duration{time.Second, 1500 * time.Millisecond} {
+		clock.advance(after)
+		if _, err := answer.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dense := b.engineOf(t, 0)
+	dense.running.Store(1)
+	dense.queued.Store(9)
+	if got := name(); got != "m@0" {
+		t.Errorf("with a sequence free: %s, want m@0", got)
+	}
+	dense.running.Store(2)
+	dense.queued.Store(0)
+	if got := name(); got != "m@0" {
+		t.Errorf("one second to wait of three: %s, want m@0", got)
+	}
+	dense.queued.Store(1)
+	if got := name(); got != "m@0.2" {
+		t.Errorf("two seconds to wait of three: %s, want m@0.2", got)
+	}
+	if got := name(); got != "m@0.2" {
+		t.Errorf("with no queue there: %s, want m@0.2", got)
+	}
+}
+
+// engineOf is the fake behind a ratio.
+func (b *bench) engineOf(t *testing.T, ratio float64) *fakeEngine {
+	t.Helper()
+	b.Catalog.mu.Lock()
+	defer b.Catalog.mu.Unlock()
+	return b.shelves[ratio].engine.Engine.(*fakeEngine)
 }
 
 // An answer that its client left does not count as waiting.

@@ -41,6 +41,8 @@ type Engine interface {
 	Piece(t infer.Token, special bool) []byte
 	VocabSize() int
 	ContextSize() int
+	Info() infer.Info
+	Stats() infer.Stats
 	// Done is closed when the engine can answer no more.
 	Done() <-chan struct{}
 	// Close ends running requests when ctx ends, then frees the model.

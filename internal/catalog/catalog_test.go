@@ -24,9 +24,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeEngine notes whether it was closed, and by a user's mistake, while used.
 type fakeEngine struct {
-	digest string
-	closed atomic.Bool
-	done   chan struct{}
+	running, queued atomic.Int32
+	digest          string
+	closed          atomic.Bool
+	done            chan struct{}
 }
 
 func (f *fakeEngine) Submit(context.Context, infer.Request) (infer.Generation, error) {
@@ -44,7 +45,11 @@ func (f *fakeEngine) Tokenize(string, bool, bool) ([]infer.Token, error) { retur
 func (f *fakeEngine) Piece(infer.Token, bool) []byte                     { return nil }
 func (f *fakeEngine) VocabSize() int                                     { return 1 }
 func (f *fakeEngine) ContextSize() int                                   { return 16 }
-func (f *fakeEngine) Done() <-chan struct{}                              { return f.done }
+func (f *fakeEngine) Info() infer.Info                                   { return infer.Info{Sequences: 2} }
+func (f *fakeEngine) Stats() infer.Stats {
+	return infer.Stats{Running: int(f.running.Load()), Queued: int(f.queued.Load())}
+}
+func (f *fakeEngine) Done() <-chan struct{} { return f.done }
 func (f *fakeEngine) Close(context.Context) error {
 	if f.closed.Swap(true) {
 		return errors.New("closed twice")

@@ -20,9 +20,13 @@ type watch struct {
 	mu      sync.Mutex
 	state   slo.State
 	decided time.Time
+	epoch   int // changes of the level so far
+	// What follows is of the variant that answers at present: when the level changes it begins anew, and answers of the
+	// variant before, which may still wait in its queue, do not count any more.
 	waiting map[*watchedAnswer]time.Time // answers without a first token, by when they were submitted
 	ttft    []timed
 	itl     []timed
+	service []time.Duration // for which the last answers held their sequence
 }
 
 // timed is an observation.
@@ -31,23 +35,41 @@ type timed struct {
 	value time.Duration
 }
 
-// maxSeen bounds the observations that are kept.
-const maxSeen = 4096
+// maxSeen bounds the observations that are kept, maxService those of how long a sequence is held.
+const (
+	maxSeen    = 4096
+	maxService = 16
+)
 
-// decide takes the next decision, at most one each autoClock, and tells the level and whether it changed.
-func (w *watch) decide(auto Auto, levels int, now time.Time) (level int, changed bool) {
+// load is how busy an engine is.
+type load struct{ running, queued, sequences int }
+
+// level is how many steps down the ladder requests are now.
+func (w *watch) level() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state.Level
+}
+
+// decide takes the next decision, at most one each autoClock, and tells the level and whether it changed. busy is the load of
+// the variant that answers now.
+func (w *watch) decide(auto Auto, levels int, busy load, now time.Time) (level int, changed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.state.Level
 	if now.Sub(w.decided) >= autoClock || before > levels {
 		w.decided = now
-		w.state = auto.Policy.Next(w.state, w.seen(now), auto.Limits, levels, now)
+		w.state = auto.Policy.Next(w.state, w.seen(busy, now), auto.Limits, levels, now)
+	}
+	if w.state.Level != before {
+		w.epoch++
+		w.waiting, w.ttft, w.itl, w.service = nil, nil, nil, nil
 	}
 	return w.state.Level, w.state.Level != before
 }
 
 // seen sums up the last slo.Window. The caller holds mu.
-func (w *watch) seen(now time.Time) (s slo.Seen) {
+func (w *watch) seen(busy load, now time.Time) (s slo.Seen) {
 	recent := func(all []timed) ([]timed, time.Duration) {
 		first := slices.IndexFunc(all, func(t timed) bool { return now.Sub(t.at) <= slo.Window })
 		if first < 0 {
@@ -67,6 +89,13 @@ func (w *watch) seen(now time.Time) (s slo.Seen) {
 	for _, since := range w.waiting {
 		s.Waiting = max(s.Waiting, now.Sub(since))
 	}
+	if n := len(w.service); n > 0 {
+		var sum time.Duration
+		for _, d := range w.service {
+			sum += d
+		}
+		s.Expected = slo.Wait(busy.running, busy.queued, busy.sequences, sum/time.Duration(n))
+	}
 	return s
 }
 
@@ -77,24 +106,32 @@ func (w *watch) begin(a *watchedAnswer, now time.Time) {
 	if w.waiting == nil {
 		w.waiting = map[*watchedAnswer]time.Time{}
 	}
-	w.waiting[a] = now
+	w.waiting[a], a.epoch = now, w.epoch
 }
 
 func (w *watch) first(a *watchedAnswer, now time.Time, took time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.waiting, a)
-	if len(w.ttft) < maxSeen {
+	if a.epoch == w.epoch && len(w.ttft) < maxSeen {
 		w.ttft = append(w.ttft, timed{now, took})
 	}
 }
 
-func (w *watch) end(a *watchedAnswer, now time.Time, itl time.Duration) {
+// end hears of the time between tokens and the time for which the answer held its sequence; 0 is not known.
+func (w *watch) end(a *watchedAnswer, now time.Time, itl, service time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.waiting, a)
+	if a.epoch != w.epoch {
+		return
+	}
 	if itl > 0 && len(w.itl) < maxSeen {
 		w.itl = append(w.itl, timed{now, itl})
+	}
+	if service > 0 {
+		w.service = append(w.service, service)
+		w.service = w.service[max(0, len(w.service)-maxService):]
 	}
 }
 
@@ -127,7 +164,7 @@ func (v *watched) follow(ctx context.Context, g infer.Generation) infer.Generati
 	a := &watchedAnswer{Generation: g, variant: v, began: v.clock()}
 	v.watch.begin(a, a.began)
 	// An answer that nobody reads to its end must not seem to wait for ever.
-	context.AfterFunc(ctx, func() { v.watch.end(a, v.clock(), 0) })
+	context.AfterFunc(ctx, func() { v.watch.end(a, v.clock(), 0, 0) })
 	return a
 }
 
@@ -135,6 +172,7 @@ func (v *watched) follow(ctx context.Context, g infer.Generation) infer.Generati
 type watchedAnswer struct {
 	infer.Generation
 	variant *watched
+	epoch   int // when it was submitted; the watch's mutex guards it
 	began   time.Time
 	first   time.Time // zero before the first token
 	tokens  int       // known when first came
@@ -149,11 +187,11 @@ func (a *watchedAnswer) Next(ctx context.Context) (infer.Chunk, error) {
 		a.variant.watch.first(a, now, now.Sub(a.began))
 	}
 	if err != nil || chunk.Finish != "" {
-		itl := time.Duration(0)
+		var itl, service time.Duration
 		if more := chunk.Usage.Completion - a.tokens; err == nil && more > 0 {
-			itl = now.Sub(a.first) / time.Duration(more)
+			itl, service = now.Sub(a.first)/time.Duration(more), now.Sub(a.began)-chunk.Queued
 		}
-		a.variant.watch.end(a, now, itl)
+		a.variant.watch.end(a, now, itl, service)
 	}
 	return chunk, err
 }

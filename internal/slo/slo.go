@@ -52,29 +52,43 @@ type Seen struct {
 	Answers   int           // first tokens and ends that came
 	TTFT, ITL time.Duration // 90th percentiles of those; 0 when there were none
 	Waiting   time.Duration // how long the request has waited that waits longest for its first token; 0: none waits
+	Expected  time.Duration // how long a request that came now would wait for a sequence; 0: one is free
+}
+
+// Wait is how long a request that came now would wait for a sequence, when a running one holds its own for service on average
+// and queued ones go first: with c servers one is free every service/c.
+func Wait(running, queued, sequences int, service time.Duration) time.Duration {
+	if running < sequences || sequences <= 0 {
+		return 0
+	}
+	return service * time.Duration(queued+1) / time.Duration(sequences)
 }
 
 // State is where shedding stands. The zero value sheds nothing.
 type State struct {
-	Level    int           // variants below the usual one
+	Level    int           // steps down the ladder from the usual variant
 	Changed  time.Time     // when Level last changed
 	Calm     time.Time     // since when all was well; zero while it is not
+	Restored time.Time     // when a larger variant was tried again that has not held yet; zero: none
 	Patience time.Duration // how long it must be well before a larger variant is tried again
 }
 
 // Policy is how quickly shedding reacts. Two thresholds and two times keep it from swinging: it goes down at Shed of a
 // limit and up only below Restore of it, down at once and up after a while that doubles when the last try went wrong.
 type Policy struct {
-	Shed     float64       // share of a limit at which a smaller variant takes over
-	Restore  float64       // share of a limit below which all is well; less than Shed
-	Settle   time.Duration // after a change, before the next step down: it must show first
-	Calm     time.Duration // all must be well for so long before a step up
-	MostCalm time.Duration // bound of the doubling
+	Shed      float64       // share of a limit at which a smaller variant takes over
+	Restore   float64       // share of a limit below which all is well; less than Shed
+	Settle    time.Duration // after a change, before the next step down: it must show first
+	Calm      time.Duration // all must be well for so long before a step up
+	MostCalm  time.Duration // bound of the doubling
+	Probation time.Duration // a step up that is taken back within it went wrong: a queue takes its time to grow
 }
 
 // DefaultPolicy suits answers of some seconds.
 func DefaultPolicy() Policy {
-	return Policy{Shed: 0.7, Restore: 0.4, Settle: time.Second, Calm: 10 * time.Second, MostCalm: 5 * time.Minute}
+	return Policy{
+		Shed: 0.6, Restore: 0.4, Settle: time.Second, Calm: 10 * time.Second, MostCalm: 5 * time.Minute, Probation: 2 * time.Minute,
+	}
 }
 
 // Window is how far back Seen should look.
@@ -87,25 +101,26 @@ func (p Policy) Next(s State, seen Seen, limits Limits, levels int, now time.Tim
 		s.Patience = p.Calm
 	}
 	keeps := func(share float64) bool {
-		return within(seen.TTFT, limits.TTFT, share) && within(seen.Waiting, limits.TTFT, share) && within(seen.ITL, limits.ITL, share)
+		return within(seen.TTFT, limits.TTFT, share) && within(max(seen.Waiting, seen.Expected), limits.TTFT, share) &&
+			within(seen.ITL, limits.ITL, share)
 	}
 	switch {
 	case !keeps(p.Shed):
 		s.Calm = time.Time{}
 		if s.Level < levels && (s.Level == 0 || now.Sub(s.Changed) >= p.Settle) {
-			if up := s.Level == 0 && !s.Changed.IsZero(); up && now.Sub(s.Changed) < s.Patience {
+			if !s.Restored.IsZero() {
 				s.Patience = min(2*s.Patience, p.MostCalm) // the last step up went wrong
 			}
-			s.Level, s.Changed = s.Level+1, now
+			s.Level, s.Changed, s.Restored = s.Level+1, now, time.Time{}
 		}
 	case !keeps(p.Restore):
 		s.Calm = time.Time{} // neither good nor bad: stay
 	case s.Calm.IsZero():
 		s.Calm = now
 	case s.Level > 0 && now.Sub(s.Calm) >= s.Patience:
-		s.Level, s.Changed, s.Calm = s.Level-1, now, now
-	case s.Level == 0 && now.Sub(s.Changed) >= 2*s.Patience:
-		s.Patience = p.Calm // it held
+		s.Level, s.Changed, s.Calm, s.Restored = s.Level-1, now, now, now
+	case !s.Restored.IsZero() && now.Sub(s.Restored) >= max(p.Probation, 2*s.Patience):
+		s.Patience, s.Restored = p.Calm, time.Time{} // it held
 	}
 	return s
 }

@@ -115,3 +115,40 @@ func TestSheddingDoesNotSwing(t *testing.T) {
 		t.Errorf("patience %v, want at most %v", s.Patience, p.MostCalm)
 	}
 }
+
+// TestSlowQueue is an overload that needs half a minute to show: each try of the larger variant has to wait for longer.
+func TestSlowQueue(t *testing.T) {
+	p, at := DefaultPolicy(), time.Unix(1000, 0)
+	var s State
+	var tries []int
+	since := 0
+	for second := range 3600 {
+		seen := Seen{TTFT: 100 * ms}
+		if since++; s.Level == 0 && since > 30 {
+			seen.Waiting = 900 * ms
+		}
+		before := s.Level
+		s = p.Next(s, seen, Limits{TTFT: 1000 * ms}, 1, at)
+		if s.Level != before {
+			since = 0
+		}
+		if s.Level < before {
+			tries = append(tries, second)
+		}
+		at = at.Add(time.Second)
+	}
+	if len(tries) < 3 || len(tries) > 20 {
+		t.Errorf("%d tries of the larger variant in an hour, want a few that grow rarer: %v", len(tries), tries)
+	}
+}
+
+func TestWait(t *testing.T) {
+	for _, c := range []struct {
+		running, queued, sequences int
+		want                       time.Duration
+	}{{3, 0, 4, 0}, {4, 0, 4, 250 * ms}, {4, 3, 4, 1000 * ms}, {0, 0, 0, 0}} {
+		if got := Wait(c.running, c.queued, c.sequences, time.Second); got != c.want {
+			t.Errorf("Wait(%d, %d, %d) = %v, want %v", c.running, c.queued, c.sequences, got, c.want)
+		}
+	}
+}
