@@ -41,6 +41,7 @@ type environment struct {
 	stderr io.Writer
 	log    *slog.Logger
 	home   string
+	flags  []string // that child processes of the same binary take as well
 }
 
 // run executes one command and returns the exit status. Errors are one line on stderr.
@@ -63,7 +64,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "prunellm: %v (prunellm --help lists the flags)\n", err)
 		return exitUsage
 	}
-	env := &environment{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, home: cli.Home}
+	env := &environment{
+		ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, home: cli.Home,
+		flags: []string{"--log-level", cli.LogLevel, "--log-format", cli.LogFormat},
+	}
 	if env.log, err = cli.logger(stderr); err != nil {
 		fmt.Fprintln(stderr, "prunellm:", err)
 		return exitUsage

@@ -29,7 +29,7 @@ func measureCard(ctx context.Context, env *environment, comparison variant.Compa
 	if err != nil {
 		return variant.Card{}, fmt.Errorf("find own binary: %w", err)
 	}
-	command := worker.Command{Path: self, Args: []string{"worker", cardWorker}, Log: env.stderr}
+	command := worker.Command{Path: self, Args: append([]string{"worker", cardWorker}, env.flags...), Log: env.stderr}
 	return worker.Run[measureOrder, struct{}, variant.Card](ctx, command,
 		measureOrder{Comparison: comparison, Background: background}, nil)
 }

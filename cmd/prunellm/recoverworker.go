@@ -45,7 +45,6 @@ type recoverOrder struct {
 	Folder      string              `json:"folder"`
 	Checkpoints string              `json:"checkpoints"` // folder of this training's checkpoints
 	Home        string              `json:"home"`
-	Level       slog.Level          `json:"level"`
 	Background  bool                `json:"background"` // give way to everything else on the machine
 }
 
@@ -89,15 +88,12 @@ func (r *processTrainer) Recover(ctx context.Context, job variant.RecoveryJob, p
 	sum := sha256.Sum256([]byte(job.Identity))
 	o := recoverOrder{
 		Job: job, Folder: folder, Checkpoints: filepath.Join(r.checkpoints, hex.EncodeToString(sum[:8])), Home: r.env.home,
-		Level: slog.LevelInfo, Background: r.background,
-	}
-	if r.env.log.Enabled(ctx, slog.LevelDebug) {
-		o.Level = slog.LevelDebug
+		Background: r.background,
 	}
 	if r.pause != nil {
 		defer r.pause.use(filepath.Join(folder, pauseFile))()
 	}
-	command := worker.Command{Path: self, Args: []string{"worker", recoverWorker}, Log: r.env.stderr}
+	command := worker.Command{Path: self, Args: append([]string{"worker", recoverWorker}, r.env.flags...), Log: r.env.stderr}
 	if _, err = worker.Run[recoverOrder, variant.Progress, struct{}](ctx, command, o, progress); err != nil {
 		return nil, err
 	}
@@ -117,7 +113,7 @@ func serveRecovery(env *environment) error {
 		if o.Background {
 			worker.GiveWay()
 		}
-		return struct{}{}, o.perform(ctx, workerLog(env, o.Level), progress)
+		return struct{}{}, o.perform(ctx, env.log, progress)
 	})
 }
 

@@ -36,7 +36,6 @@ type order struct {
 	Job    variant.Job `json:"job"`
 	Folder string      `json:"folder"`
 	Home   string      `json:"home"`
-	Level  slog.Level  `json:"level"`
 }
 
 // processRunner does each job in a child process of the same binary.
@@ -68,13 +67,9 @@ func (r *processRunner) Run(ctx context.Context, job variant.Job, progress func(
 			return variant.Outputs{}, fmt.Errorf("hand over %s: %w", name, err)
 		}
 	}
-	level := slog.LevelInfo
-	if r.env.log.Enabled(ctx, slog.LevelDebug) {
-		level = slog.LevelDebug
-	}
-	command := worker.Command{Path: self, Args: []string{"worker"}, Log: r.env.stderr}
+	command := worker.Command{Path: self, Args: append([]string{"worker"}, r.env.flags...), Log: r.env.stderr}
 	_, err = worker.Run[order, variant.Progress, struct{}](ctx, command,
-		order{Job: job, Folder: folder, Home: r.env.home, Level: level}, progress)
+		order{Job: job, Folder: folder, Home: r.env.home}, progress)
 	if err != nil {
 		return variant.Outputs{}, err
 	}
@@ -118,7 +113,7 @@ func (w *workerCommand) Run(env *environment) error {
 		return serveRecovery(env)
 	}
 	return serveOrder(env, func(ctx context.Context, o order, progress func(variant.Progress)) (struct{}, error) {
-		return struct{}{}, o.perform(ctx, workerLog(env, o.Level), progress)
+		return struct{}{}, o.perform(ctx, env.log, progress)
 	})
 }
 
@@ -128,11 +123,6 @@ func serveOrder[O, P, R any](env *environment, perform func(ctx context.Context,
 		return silentError{} // the parent has heard it
 	}
 	return nil
-}
-
-// workerLog writes to the child's standard error, which its parent reads.
-func workerLog(env *environment, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: level}))
 }
 
 // perform does the job and leaves its values in the folder.

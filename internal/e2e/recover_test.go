@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -42,10 +43,25 @@ func TestRecover(t *testing.T) {
 	dir := t.TempDir()
 	output := filepath.Join(dir, "out.gguf")
 	args := []string{"recover", "--model", model, "--ratio", "0.2", "--tokens", "4096", "--learning-rate", "0.0001", "--calibration", text,
-		"--calibration-tokens", "1024", "--text-tokens", "4096", "--cache-dir", filepath.Join(dir, "cache"), "-o", output}
+		"--calibration-tokens", "1024", "--text-tokens", "4096", "--cache-dir", filepath.Join(dir, "cache"), "-o", output,
+		"--log-format", "json"}
 	r := command(t, recoverLimit, args...)
 	if r.status != 0 || !strings.Contains(r.stdout, "KL to dense") {
 		t.Fatalf("recover: status %d, stdout %q\n%s", r.status, r.stdout, r.stderr)
+	}
+	// Child processes log as they were told.
+	evaluated := 0
+	for line := range strings.Lines(r.stderr) {
+		var entry struct{ Msg string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Errorf("a log line with --log-format json is %q: %v", line, err)
+		}
+		if entry.Msg == "recovery evaluated" {
+			evaluated++
+		}
+	}
+	if evaluated == 0 {
+		t.Errorf("no line tells of an evaluation:\n%s", r.stderr)
 	}
 	file, err := gguf.Open(output)
 	if err != nil {
