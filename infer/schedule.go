@@ -105,12 +105,13 @@ type choice struct {
 	copyFrom int // busy or free sequence to copy first; -1: none
 }
 
-// chooseSequence picks the free sequence with the longest common prefix with the prompt; among equals the one least
+// chooseSequence picks the free sequence with the longest common prefix with the prompt; among equals one beside which the
+// busy ones lie in the fewest runs, since each run of neighbours is a pass through the model, and of those the one least
 // recently used. If another sequence shares at least copyAtLeast tokens more (0 or less: never), the one least recently
 // used is overwritten with a copy of it. At least one token of the prompt is always left to decode.
 func chooseSequence(states []cacheState, prompt []Token, copyAtLeast int) choice {
 	best := choice{sequence: -1, copyFrom: -1}
-	oldest, longest, longestAt := -1, 0, -1
+	bestRuns, oldest, longest, longestAt := 0, -1, 0, -1
 	for i, s := range states {
 		prefix := commonPrefix(s.tokens, prompt[:len(prompt)-1])
 		if prefix > longest {
@@ -119,8 +120,10 @@ func chooseSequence(states []cacheState, prompt []Token, copyAtLeast int) choice
 		if s.busy {
 			continue
 		}
-		if best.sequence < 0 || prefix > best.reuse || (prefix == best.reuse && s.used < states[best.sequence].used) {
-			best.sequence, best.reuse = i, prefix
+		runs := addedRuns(states, i)
+		if best.sequence < 0 || prefix > best.reuse || (prefix == best.reuse &&
+			(runs < bestRuns || (runs == bestRuns && s.used < states[best.sequence].used))) {
+			best.sequence, best.reuse, bestRuns = i, prefix, runs
 		}
 		if oldest < 0 || s.used < states[oldest].used {
 			oldest = i
@@ -130,6 +133,19 @@ func chooseSequence(states []cacheState, prompt []Token, copyAtLeast int) choice
 		return choice{sequence: oldest, reuse: longest, copyFrom: longestAt}
 	}
 	return best
+}
+
+// addedRuns is by how much the number of runs of busy sequences grows when sequence i becomes busy too: 1 far from all, 0
+// beside one, -1 in a gap of one.
+func addedRuns(states []cacheState, i int) int {
+	runs := 1
+	if i > 0 && states[i-1].busy {
+		runs--
+	}
+	if i+1 < len(states) && states[i+1].busy {
+		runs--
+	}
+	return runs
 }
 
 func commonPrefix(a, b []Token) int {

@@ -93,6 +93,9 @@ func TestChooseSequence(t *testing.T) {
 		"copy onto the oldest":   {[]cacheState{{tokens: p("abcx"), busy: true}, {tokens: p("ax"), used: 7}, {tokens: p("z"), used: 1}}, "abcd", 2, choice{2, 3, 0}},
 		"not worth a copy":       {[]cacheState{{tokens: p("abcx"), busy: true}, {tokens: p("ax")}}, "abcd", 3, choice{1, 1, -1}},
 		"copies never":           {[]cacheState{{tokens: p("abcx"), busy: true}, {tokens: p("z")}}, "abcd", -1, choice{1, 0, -1}},
+		"beside a busy one":      {[]cacheState{{used: 1}, {used: 2}, {busy: true}}, "abc", 0, choice{1, 0, -1}},
+		"in the gap":             {[]cacheState{{busy: true}, {used: 9}, {busy: true}, {used: 1}}, "abc", 0, choice{1, 0, -1}},
+		"a prefix before a gap":  {[]cacheState{{busy: true}, {}, {busy: true}, {}, {tokens: p("ax")}}, "abc", 0, choice{4, 1, -1}},
 		"no free one for a copy": {[]cacheState{{tokens: p("abcx"), busy: true}}, "abcd", 1, choice{-1, 0, -1}},
 	}
 	for name, test := range tests {
