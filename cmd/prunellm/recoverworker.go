@@ -169,7 +169,8 @@ func (o recoverOrder) options(model *models.GGUF, slim models.Weights, log *slog
 		Round: func(role models.Role, layer int, values []float32, _ int) ([]float32, error) {
 			return variant.RoundTrained(model, fileType, slim.Config(), models.Slot{Role: role, Layer: layer}, values, codec())
 		},
-		Wait: func(ctx context.Context) error { return waitWhile(ctx, filepath.Join(o.Folder, pauseFile)) },
+		Wait:         func(ctx context.Context) error { return waitWhile(ctx, filepath.Join(o.Folder, pauseFile)) },
+		ReturnMemory: xla.ReturnMemory,
 	}
 }
 

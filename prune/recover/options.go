@@ -52,8 +52,10 @@ type Options struct {
 	// Wait, when set, is called before each layer; it returns at once or holds the training up. The time it takes is not
 	// working time.
 	Wait func(ctx context.Context) error
-	Now  func() time.Time // default time.Now
-	Log  *slog.Logger     // default: none
+	// ReturnMemory gives memory that is free back to the system. It is called every returnEvery steps and after evaluations.
+	ReturnMemory func()
+	Now          func() time.Time // default time.Now
+	Log          *slog.Logger     // default: none
 }
 
 // DefaultLearningRate is the peak learning rate for what is trained and the ratio of parameters that went: the more
@@ -104,6 +106,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Wait == nil {
 		o.Wait = func(context.Context) error { return nil }
+	}
+	if o.ReturnMemory == nil {
+		o.ReturnMemory = func() {}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -18,6 +18,9 @@ import (
 // ErrTooLittle is wrapped when there are too few sequences to train on some and hold others out.
 var ErrTooLittle = errors.New("too little text to train on")
 
+// returnEvery is after how many steps free memory goes back to the system.
+const returnEvery = 4
+
 // divergence is how many times the first held-out KL ends a training.
 const divergence = 2
 
@@ -210,6 +213,7 @@ func (t *trainer) run(ctx context.Context) error {
 			if err := t.evaluate(ctx); err != nil {
 				return err
 			}
+			t.options.ReturnMemory()
 			// Rates of later evaluations that a slow step has skipped.
 			t.saved.Evaluations = max(t.saved.Evaluations, int(done*float64(t.options.Evaluations))) + 1
 		}
@@ -261,6 +265,10 @@ func (t *trainer) step(ctx context.Context, done float64) error {
 	}
 	t.saved.Steps++
 	t.saved.Tokens += len(tokens)
+	if t.saved.Steps%returnEvery == 0 {
+		left.release()
+		t.options.ReturnMemory()
+	}
 	t.options.Log.Debug("recovery step", "step", t.saved.Steps, "kl", figures.KL, "cross_entropy", figures.CrossEntropy, "learning_rate", rate)
 	t.report(figures)
 	return nil
