@@ -55,7 +55,7 @@ type Stats struct {
 //
 // # Concurrency
 //
-// All methods may be called from any goroutine. One goroutine, locked to its OS thread, owns the decoder's context and the
+// All methods may be called from any goroutine. One goroutine owns the decoder's context and the
 // sequences; a few helpers sample for it between two batches.
 type Engine struct {
 	dec  Decoder

@@ -3,7 +3,6 @@ package infer
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -31,9 +30,8 @@ type loop struct {
 	order   []*request
 }
 
-// run is the owner goroutine. It keeps its OS thread, whose OpenMP workers do the decoding; the thread ends with it.
+// run is the owner goroutine.
 func (e *Engine) run() {
-	runtime.LockOSThread()
 	defer close(e.done)
 	l := &loop{
 		Engine:    e,

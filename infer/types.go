@@ -13,7 +13,7 @@ type Token int32
 // # Concurrency
 //
 // Tokenize, Piece and the descriptive methods may be called from any goroutine. Decode, Logits and the Sequence methods
-// belong to the engine's owner goroutine alone, which stays on one OS thread.
+// belong to the engine's owner goroutine alone.
 type Decoder interface {
 	// Tokenize turns text (valid UTF-8, no NUL) into tokens. With special, control tokens written out in the text
 	// are parsed; with bos, the beginning-of-sequence token is put in front if the model wants one.

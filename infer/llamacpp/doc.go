@@ -13,8 +13,8 @@
 //
 // # Concurrency
 //
-// Decode, Logits and everything named Sequence belong to one goroutine at a time, which stays on one OS thread: OpenMP
-// keeps a team of workers per thread. Tokenize, Piece and the descriptive methods may be called from any goroutine.
+// Decode, Logits and everything named Sequence belong to one goroutine at a time. Tokenize, Piece and the descriptive methods
+// may be called from any goroutine. The models of a process compute on one OS thread, in turns: see compute.go.
 //
 // # Ownership
 //

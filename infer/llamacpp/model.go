@@ -23,11 +23,12 @@ type Model struct {
 	hiddenSize  int
 
 	// Owned by the decoding goroutine.
-	lengths []int // tokens in the cache of each sequence
-	rows    []int // for each entry of the last Decode: the row of its output; -1: not asked for
-	hidden  bool  // the last Decode gave hidden states
-	paired  bool  // see paired.go
-	last    []int // scratch of addPaired: the last entry of each sequence
+	lengths []int      // tokens in the cache of each sequence
+	rows    []int      // for each entry of the last Decode: the row of its output; -1: not asked for
+	hidden  bool       // the last Decode gave hidden states
+	paired  bool       // see paired.go
+	last    []int      // scratch of addPaired: the last entry of each sequence
+	decoded chan error // outcome of a batch, from the computing thread; holds one
 
 	life   sync.RWMutex // closing against Tokenize, which comes from any goroutine
 	closed bool
@@ -79,7 +80,7 @@ func (m *Model) Decode(entries []infer.Entry) error {
 			m.rows = append(m.rows, row(i, wanted(e)))
 		}
 	}
-	if err := m.context.Decode(m.batch); err != nil {
+	if err := m.decode(); err != nil {
 		m.rows = m.rows[:0]
 		m.resync()
 		return fmt.Errorf("decode %d tokens: %w: %w%s", len(entries), infer.ErrEngine, err, takeError())

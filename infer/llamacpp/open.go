@@ -56,7 +56,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	}
 	initBackend()
 	setLogger(opts.Log)
-	m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize}
+	m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize, decoded: make(chan error, 1)}
 	if err := m.load(ctx, path, opts, shape.floats); err != nil {
 		m.release()
 		m.closed = true
