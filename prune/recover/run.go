@@ -266,7 +266,6 @@ func (t *trainer) step(ctx context.Context, done float64) error {
 	t.saved.Steps++
 	t.saved.Tokens += len(tokens)
 	if t.saved.Steps%returnEvery == 0 {
-		left.release()
 		t.options.ReturnMemory()
 	}
 	t.options.Log.Debug("recovery step", "step", t.saved.Steps, "kl", figures.KL, "cross_entropy", figures.CrossEntropy, "learning_rate", rate)
