@@ -201,7 +201,7 @@ func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, 
 	s.forward, err = s.model.LayerProgram("forward", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 		trace := llama.Forward(c, b, rope, args[0])
 		if resident {
-			return append([]*Node{trace.Out}, trace.Saved.Nodes()...)
+			return append([]*Node{trace.Out}, trace.Nodes()...)
 		}
 		return []*Node{trace.Out}
 	})

@@ -124,7 +124,7 @@ func TestLayerGradients(t *testing.T) {
 				rope := RoPE{Cos: Cos(angle), Sin: Sin(angle)}
 				x, weights := args[0], args[4]
 				trace := Forward(c, b, rope, x)
-				again := Resume(c, b, rope, x, SavedNodes(trace.Saved.Nodes()))
+				again := Resume(c, b, rope, x, SavedNodes(trace.Nodes()))
 				grads := Backward(c, b, rope, again, weights)
 				return []*Node{ReduceAllSum(Mul(trace.Out, weights)), grads.X, grads.Gate, grads.Up, grads.Down}
 			}, shapes)

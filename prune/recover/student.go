@@ -125,7 +125,7 @@ func (s *student) compile() (err error) {
 	s.forward, err = s.model.LayerProgram("student", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 		s.apply(b, args[1:])
 		trace := llama.Forward(c, b, rope, args[0])
-		return append([]*Node{trace.Out}, trace.Saved.Nodes()...)
+		return append([]*Node{trace.Out}, trace.Nodes()...)
 	})
 	if err != nil {
 		return err
