@@ -32,6 +32,17 @@ func ladder(t *testing.T, auto Auto) *bench {
 	return b
 }
 
+// shedding is the ladder, measured, that sheds to keep a limit on the first token, with a time that the test moves.
+func shedding(t *testing.T, limit time.Duration) (*bench, *fakeClock) {
+	t.Helper()
+	b, clock := ladder(t, Auto{Limits: slo.Limits{TTFT: limit}, Shed: true}), &fakeClock{}
+	b.waitMeasured(t, 3)
+	b.mu.Lock()
+	b.clock = clock.time
+	b.mu.Unlock()
+	return b, clock
+}
+
 // waitMeasured waits until the cards of all have a speed.
 func (b *bench) waitMeasured(t *testing.T, n int) {
 	t.Helper()
@@ -111,12 +122,7 @@ func (s *scripted) Next(context.Context) (infer.Chunk, error) {
 
 // A request that waits too long moves the next ones down the ladder, explicit ratios stay, and calm moves them back.
 func TestShedding(t *testing.T) {
-	b := ladder(t, Auto{Limits: slo.Limits{TTFT: 500 * time.Millisecond}, Shed: true})
-	b.waitMeasured(t, 3)
-	clock := &fakeClock{}
-	b.mu.Lock()
-	b.clock = clock.time
-	b.mu.Unlock()
+	b, clock := shedding(t, 500*time.Millisecond)
 	name := func(n openapi.ModelName) string {
 		clock.advance(autoClock)
 		held := b.acquireNow(t, n)
@@ -164,12 +170,7 @@ func TestShedding(t *testing.T) {
 
 // A queue moves requests before one of them has waited for long: what it makes them wait is known from the answers so far.
 func TestSheddingLooksAtTheQueue(t *testing.T) {
-	b := ladder(t, Auto{Limits: slo.Limits{TTFT: 3 * time.Second}, Shed: true})
-	b.waitMeasured(t, 3)
-	clock := &fakeClock{}
-	b.mu.Lock()
-	b.clock = clock.time
-	b.mu.Unlock()
+	b, clock := shedding(t, 3*time.Second)
 	name := func() string {
 		clock.advance(autoClock)
 		held := b.acquireNow(t, openapi.ModelName{Base: "m"})

@@ -51,19 +51,18 @@ func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *
 	trace.keys = TransposeAllAxes(rotate(k, rope), 1, 0, 2)
 	trace.values = TransposeAllAxes(saved.Value, 1, 0, 2)
 
+	var contexts []*Node
 	begin := 0
 	for _, end := range queryBlocks(x.Shape().Dim(0)) {
-		trace.weights = append(trace.weights, attentionWeights(c, &trace, begin, end))
+		weights := attentionWeights(c, &trace, begin, end)
+		trace.weights = append(trace.weights, weights)
+		if saved.Context == nil {
+			context := Einsum("kqu,kud->kqd", weights, firstTokens(trace.values, end))
+			contexts = append(contexts, Reshape(context, c.KVHeads, -1, end-begin, c.HeadDim))
+		}
 		begin = end
 	}
 	if saved.Context == nil {
-		var contexts []*Node
-		begin := 0
-		for i, end := range queryBlocks(x.Shape().Dim(0)) {
-			context := Einsum("kqu,kud->kqd", trace.weights[i], firstTokens(trace.values, end))
-			contexts = append(contexts, Reshape(context, c.KVHeads, -1, end-begin, c.HeadDim))
-			begin = end
-		}
 		saved.Context = flattenHeads(c, Concatenate(contexts, 2))
 	}
 	trace.context = groupHeads(c, Reshape(saved.Context, -1, c.Heads, c.HeadDim))
