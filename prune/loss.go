@@ -5,7 +5,6 @@ import (
 	"math"
 
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
-	"github.com/gomlx/gomlx/pkg/core/shapes"
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
 	"prunellm/models"
@@ -31,38 +30,24 @@ func lossProgram(m *llama.Model, withTeacher bool, temperature float64) (*llama.
 
 // lossGraph is the graph of lossProgram.
 func lossGraph(c models.Config, h *llama.HeadBlock, args []*Node, withTeacher bool, temperature float64) []*Node {
-	student := args[0]
-	trace := llama.HeadForward(c, h, student)
-	if !withTeacher {
-		targets, weight := args[1], args[2]
-		logProbs, entropy, picked := crossEntropy(trace.Logits, targets)
-		dLogits := Mul(Sub(Exp(logProbs), picked), weight)
-		return []*Node{llama.HeadBackward(h, trace, dLogits), entropy}
+	trace := llama.HeadForward(c, h, args[0])
+	student := llama.NewDistribution(trace.Logits)
+	var teacher llama.Distribution
+	if withTeacher {
+		teacher = llama.NewDistribution(DivScalar(llama.HeadForward(c, h, args[1]).Logits, temperature))
+		args = args[1:]
 	}
-	teacher, targets, weight, weightKL := args[1], args[2], args[3], args[4]
-	logProbs, entropy, picked := crossEntropy(trace.Logits, targets)
-	logTeacher := logSoftmax(DivScalar(llama.HeadForward(c, h, teacher).Logits, temperature))
-	probs, probsTeacher := Exp(logProbs), Exp(logTeacher)
-	kl := ReduceSum(Mul(probsTeacher, Sub(logTeacher, logProbs)), -1)
+	target, weight := trace.Target(h, args[1]), args[2]
+	flat := func(x *Node) *Node { return Reshape(x, -1) }
+	entropy := flat(Sub(student.LogSum, target.Logits))
 	// d CE / d logits = softmax - onehot; d KL / d logits = softmax - teacher.
-	dLogits := Add(Mul(Sub(probs, picked), weight), Mul(Sub(probs, probsTeacher), weightKL))
-	return []*Node{llama.HeadBackward(h, trace, dLogits), entropy, kl}
-}
-
-// crossEntropy of logits float32[t, v] against targets int32[t, 1]: log probabilities float32[t, v], the loss float32[t]
-// and the targets as one-hot float32[t, v].
-func crossEntropy(logits, targets *Node) (logProbs, loss, onehot *Node) {
-	logProbs = logSoftmax(logits)
-	vocab := Iota(logits.Graph(), shapes.Make(targets.DType(), logits.Shape().Dimensions...), 1)
-	picked := Equal(vocab, BroadcastToDims(targets, logits.Shape().Dimensions...))
-	onehot = ConvertDType(picked, logits.DType())
-	return logProbs, Neg(ReduceSum(Mul(onehot, logProbs), -1)), onehot
-}
-
-// logSoftmax over the last axis, shifted by the maximum.
-func logSoftmax(x *Node) *Node {
-	shifted := Sub(x, ReduceAndKeep(x, ReduceMax, -1))
-	return Sub(shifted, Log(ReduceAndKeep(Exp(shifted), ReduceSum, -1)))
+	ofTarget := target.Gradient(Neg(weight))
+	if !withTeacher {
+		return []*Node{llama.HeadBackward(h, trace, student.Weighted(weight), ofTarget), entropy}
+	}
+	weightKL := args[3]
+	dLogits := Sub(student.Weighted(Add(weight, weightKL)), teacher.Weighted(weightKL))
+	return []*Node{llama.HeadBackward(h, trace, dLogits, ofTarget), entropy, flat(teacher.KL(student))}
 }
 
 // lossInput is the head's part of a pass over several sequences.

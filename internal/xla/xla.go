@@ -8,9 +8,9 @@
 //
 // The plugin is opened by its absolute path, so none of the variables by which gomlx and go-xla search for one
 // (PJRT_PLUGIN_LIBRARY_PATH, GOMLX_BACKEND, GOMLX_NO_AUTO_INSTALL) matters here, and gomlx's installer never runs unless
-// Options.Install asks for it. One thing cannot be said but through the environment: XLA's CPU client takes the size of
-// its thread pool from NPROC. Open sets that variable while the client is made and puts it back, so it belongs at the
-// start of a process, before other goroutines read the environment.
+// Options.Install asks for it. Two things cannot be said but through the environment: XLA's CPU client takes the size of
+// its thread pool from NPROC and compiler flags from XLA_FLAGS. Open sets those while the client is made and puts them back, so
+// it belongs at the start of a process, before other goroutines read the environment.
 //
 // # Memory
 //
@@ -134,7 +134,7 @@ func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend
 	config := path
 	if device == CPU {
 		config += ",shared_buffers" // gomlx turns it on by itself for a plugin named "cpu", not for a path
-		defer setThreads(opts.Threads)()
+		defer setEnvironment(opts.Threads)()
 		keepLargeBlocks()
 	}
 	gomlxxla.EnableAutoInstall(false)
@@ -183,21 +183,32 @@ func findPlugin(opts Options, device Device) string {
 	return ""
 }
 
-// setThreads sets NPROC, which XLA's CPU client reads when it is made, and returns the function that puts it back.
-func setThreads(threads int) (restore func()) {
-	const variable = "NPROC"
+// reorderSums lets XLA's CPU compiler add numbers in another order than the program's, which is what it takes to compute a sum
+// in vectors. NaN and infinity keep their meaning (xla_cpu_fast_math_honor_*), and a program gives the same bits each time.
+const reorderSums = "--xla_cpu_enable_fast_math=true"
+
+// setEnvironment sets what XLA's CPU client reads when it is made, the number of threads (0 leaves it alone) and compiler flags, of
+// which the user's come last and win. It returns the function that puts the environment back.
+func setEnvironment(threads int) (restore func()) {
+	flags := setVariable("XLA_FLAGS", strings.TrimSpace(reorderSums+" "+os.Getenv("XLA_FLAGS")))
 	if threads == 0 {
-		return func() {}
+		return flags
 	}
-	before, had := os.LookupEnv(variable)
-	if err := os.Setenv(variable, strconv.Itoa(threads)); err != nil {
+	count := setVariable("NPROC", strconv.Itoa(threads))
+	return func() { count(); flags() }
+}
+
+// setVariable sets a variable of the environment and returns the function that puts it back.
+func setVariable(name, value string) (restore func()) {
+	before, had := os.LookupEnv(name)
+	if err := os.Setenv(name, value); err != nil {
 		return func() {}
 	}
 	return func() {
 		if had {
-			_ = os.Setenv(variable, before)
+			_ = os.Setenv(name, before)
 		} else {
-			_ = os.Unsetenv(variable)
+			_ = os.Unsetenv(name)
 		}
 	}
 }

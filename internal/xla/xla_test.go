@@ -85,15 +85,36 @@ func TestPluginPathComesFirst(t *testing.T) {
 	}
 }
 
-func TestThreads(t *testing.T) {
-	t.Setenv("NPROC", "7")
-	restore := setThreads(3)
-	if got := os.Getenv("NPROC"); got != "3" {
-		t.Errorf("NPROC = %q while the client is made, want 3", got)
-	}
-	restore()
-	if got := os.Getenv("NPROC"); got != "7" {
-		t.Errorf("NPROC = %q after, want 7", got)
+func TestSetEnvironment(t *testing.T) {
+	const own = "--xla_cpu_enable_fast_math=false"
+	for _, c := range []struct {
+		threads int
+		before  map[string]string // of variables that are set
+		during  map[string]string
+	}{
+		{3, map[string]string{"NPROC": "7", "XLA_FLAGS": own}, map[string]string{"NPROC": "3", "XLA_FLAGS": reorderSums + " " + own}},
+		{0, map[string]string{"NPROC": "7"}, map[string]string{"NPROC": "7", "XLA_FLAGS": reorderSums}},
+		{2, nil, map[string]string{"NPROC": "2", "XLA_FLAGS": reorderSums}},
+	} {
+		for _, name := range []string{"NPROC", "XLA_FLAGS"} {
+			t.Setenv(name, c.before[name]) // puts back what was there when the test ends
+			if _, had := c.before[name]; !had {
+				_ = os.Unsetenv(name)
+			}
+		}
+		restore := setEnvironment(c.threads)
+		for name, want := range c.during {
+			if got := os.Getenv(name); got != want {
+				t.Errorf("setEnvironment(%d): %s = %q while the client is made, want %q", c.threads, name, got, want)
+			}
+		}
+		restore()
+		for _, name := range []string{"NPROC", "XLA_FLAGS"} {
+			got, has := os.LookupEnv(name)
+			if want, had := c.before[name]; got != want || has != had {
+				t.Errorf("setEnvironment(%d): %s = %q (set: %t) after, want %q (set: %t)", c.threads, name, got, has, want, had)
+			}
+		}
 	}
 }
 

@@ -219,7 +219,7 @@ func TestHeadGradient(t *testing.T) {
 	checkGradients(t, func(args []*Node) []*Node {
 		h := &HeadBlock{Norm: args[2], Output: args[3]}
 		trace := HeadForward(c, h, args[0])
-		return []*Node{ReduceAllSum(Mul(trace.Logits, args[1])), HeadBackward(h, trace, args[1])}
+		return []*Node{ReduceAllSum(Mul(trace.Logits, args[1])), HeadBackward(h, trace, args[1], nil)}
 	}, shapes)
 }
 

@@ -155,9 +155,14 @@ func HeadForward(c models.Config, h *HeadBlock, x *Node) *HeadTrace {
 	return trace
 }
 
-// HeadBackward turns the gradient of the logits, float32[t, v], into that of the hidden states, float32[t, e].
-func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits *Node) (dx *Node) {
-	return rmsNormAdjoint(trace.norm, h.Norm, Einsum("tv,ve->te", dLogits, h.Output))
+// HeadBackward turns the gradient of the logits, float32[t, v], into that of the hidden states, float32[t, e]. More that the loss
+// owes to HeadTrace.Normed, float32[t, e], is added on the way (Target.Gradient); nil is none.
+func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits, more *Node) (dx *Node) {
+	dNormed := Einsum("tv,ve->te", dLogits, h.Output)
+	if more != nil {
+		dNormed = Add(dNormed, more)
+	}
+	return rmsNormAdjoint(trace.norm, h.Norm, dNormed)
 }
 
 // HeadWeightGradients turns the gradient of the logits, float32[t, v], into those of the head's weights: float32[e] and

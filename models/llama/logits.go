@@ -14,10 +14,10 @@ import (
 // widths then share few compiled programs.
 const ffnPadding = 128
 
-// HeadChunk is the number of tokens whose logits are held at once: float32[HeadChunk, vocab] stays near 32 MiB.
+// HeadChunk is the number of tokens whose logits are held at once: float32[HeadChunk, vocab] stays near 64 MiB.
 func HeadChunk(c models.Config) int {
 	chunk := 256
-	for chunk > 16 && chunk*c.VocabSize > 8<<20 {
+	for chunk > 16 && chunk*c.VocabSize > 16<<20 {
 		chunk /= 2
 	}
 	return chunk

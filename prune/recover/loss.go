@@ -4,7 +4,6 @@ import (
 	"math"
 
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
-	"github.com/gomlx/gomlx/pkg/core/shapes"
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
 	"prunellm/models/llama"
@@ -35,43 +34,38 @@ type lossHead struct {
 
 func newLossHead(m *llama.Model, head *llama.Head, share float64) (*lossHead, error) {
 	l := &lossHead{model: m, head: head, share: share}
-	build := func(h *llama.HeadBlock, args []*Node) (trace *llama.HeadTrace, gradient, kl, entropy *Node) {
-		student, teacher, targets, weightKL, weight := args[0], args[1], args[2], args[3], args[4]
-		trace = llama.HeadForward(m.Config(), h, student)
-		logStudent := logSoftmax(trace.Logits)
-		logTeacher := logSoftmax(llama.HeadForward(m.Config(), h, teacher).Logits)
-		probsTeacher := Exp(logTeacher)
-		kl = ReduceSum(Mul(probsTeacher, Sub(logTeacher, logStudent)), -1)
-		vocab := Iota(student.Graph(), shapes.Make(targets.DType(), trace.Logits.Shape().Dimensions...), 1)
-		picked := ConvertDType(Equal(vocab, BroadcastToDims(targets, trace.Logits.Shape().Dimensions...)), student.DType())
-		entropy = Neg(ReduceSum(Mul(picked, logStudent), -1))
-		// d KL / d logits = student - teacher; d CE / d logits = student - onehot.
-		probs := Exp(logStudent)
-		gradient = Mul(Sub(probs, probsTeacher), weightKL)
-		if share > 0 {
-			gradient = Add(gradient, Mul(Sub(probs, picked), weight))
-		}
-		return trace, gradient, kl, entropy
+	type parts struct {
+		trace            *llama.HeadTrace
+		student, teacher llama.Distribution
+		target           llama.Target
+	}
+	build := func(h *llama.HeadBlock, args []*Node) (p parts, kl, entropy *Node) {
+		p.trace = llama.HeadForward(m.Config(), h, args[0])
+		p.student = llama.NewDistribution(p.trace.Logits)
+		p.teacher = llama.NewDistribution(llama.HeadForward(m.Config(), h, args[1]).Logits)
+		p.target = p.trace.Target(h, args[2])
+		return p, Reshape(p.teacher.KL(p.student), -1), Reshape(Sub(p.student.LogSum, p.target.Logits), -1)
 	}
 	var err error
 	l.gradient, err = m.HeadProgram("recovery loss", func(h *llama.HeadBlock, args []*Node) []*Node {
-		trace, gradient, kl, entropy := build(h, args)
-		return []*Node{llama.HeadBackward(h, trace, gradient), kl, entropy}
+		p, kl, entropy := build(h, args)
+		weightKL, weight := args[3], args[4]
+		// d KL / d logits = student - teacher; d CE / d logits = student - onehot.
+		gradient, ofTarget := p.student.Weighted(weightKL), (*Node)(nil)
+		if share > 0 {
+			gradient, ofTarget = p.student.Weighted(Add(weightKL, weight)), p.target.Gradient(Neg(weight))
+		}
+		gradient = Sub(gradient, p.teacher.Weighted(weightKL))
+		return []*Node{llama.HeadBackward(h, p.trace, gradient, ofTarget), kl, entropy}
 	})
 	if err != nil {
 		return nil, err
 	}
 	l.figures, err = m.HeadProgram("recovery figures", func(h *llama.HeadBlock, args []*Node) []*Node {
-		_, _, kl, entropy := build(h, args)
+		_, kl, entropy := build(h, args)
 		return []*Node{kl, entropy}
 	})
 	return l, err
-}
-
-// logSoftmax over the last axis, shifted by the maximum.
-func logSoftmax(x *Node) *Node {
-	shifted := Sub(x, ReduceAndKeep(x, ReduceMax, -1))
-	return Sub(shifted, Log(ReduceAndKeep(Exp(shifted), ReduceSum, -1)))
 }
 
 // run takes the hidden states of one sequence that enter the student's and the teacher's head, float32[tokens, e] or
