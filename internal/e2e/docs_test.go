@@ -71,14 +71,10 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 			}
 			continue
 		}
-		cmd := exec.Command("bash", "-euo", "pipefail", "-c", strings.ReplaceAll(block.script, "127.0.0.1:8080", addr))
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "PRUNELLM_HOME="+home, "PRUNELLM_ADDR="+addr, "PRUNELLM_CALIBRATION_TOKENS=1024",
-			"PRUNELLM_ROUNDS=1", "PRUNELLM_REQUESTS=2", "PRUNELLM_PROMPT_WORDS=20", "PRUNELLM_ANSWER_TOKENS=8", "PRUNELLM_CTX=1024")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd := documentCommand(t, strings.ReplaceAll(block.script, "127.0.0.1:8080", addr), dir, home, addr)
 		switch block.how {
 		case "server":
-			watch(t, groupKilled(t, cmd), addr).waitReady(coldLimit)
+			watch(t, cmd, addr).waitReady(coldLimit)
 		case "":
 			runBlock(t, cmd, block)
 		default:
@@ -87,8 +83,64 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 	}
 }
 
-// groupKilled ends all processes of a command with the test.
-func groupKilled(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
+// measuringPages say by which commands their figures were measured, in indented blocks.
+var measuringPages = []string{"docs/benchmarks.md", "docs/pruning.md", "docs/recovery.md"}
+
+// shorter is what takes long in those commands, and what stands in its place here.
+var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "MODEL.gguf", "default")
+
+// The commands of our own that figures were measured by run, on a tiny model and less text. Those that name a peer's server are
+// left to the tests of bench.
+func TestMeasuringCommands(t *testing.T) {
+	for _, page := range measuringPages {
+		data, err := os.ReadFile(filepath.Join("..", "..", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(filepath.Base(page), func(t *testing.T) { runMeasuringCommands(t, ownCommands(string(data))) })
+	}
+}
+
+// ownCommands are the command lines of a page's indented blocks that run prunellm, without those with a place for a URL.
+func ownCommands(text string) (commands []string) {
+	text = strings.ReplaceAll(text, "\\\n", " ")
+	for line := range strings.Lines(text) {
+		command, indented := strings.CutPrefix(line, "    ")
+		if !indented || !strings.HasPrefix(command, "bin/prunellm ") || strings.Contains(command, "URL") || strings.Contains(command, "127.0.0.1:P") {
+			continue
+		}
+		command, _, _ = strings.Cut(command, " #")
+		commands = append(commands, shorter.Replace(strings.TrimSpace(command)))
+	}
+	return commands
+}
+
+func runMeasuringCommands(t *testing.T, commands []string) {
+	if len(commands) == 0 {
+		t.Fatal("no command found")
+	}
+	dir, home := t.TempDir(), t.TempDir()
+	documentHome(t, dir, home)
+	for _, command := range commands {
+		addr := freeAddr(t)
+		command = strings.NewReplacer("127.0.0.1:8092", addr, "127.0.0.1:Q", addr).Replace(command)
+		cmd := documentCommand(t, command, dir, home, addr)
+		if strings.HasPrefix(command, "bin/prunellm serve") {
+			watch(t, cmd, addr).waitReady(coldLimit)
+			continue
+		}
+		runBlock(t, cmd, shellBlock{script: command})
+	}
+}
+
+// documentCommand is a shell command of a page in the folder of documentHome, with little of what takes long. All its processes end
+// with the test.
+func documentCommand(t *testing.T, script, dir, home, addr string) *exec.Cmd {
+	cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PRUNELLM_HOME="+home, "PRUNELLM_ADDR="+addr, "PRUNELLM_CALIBRATION_TOKENS=1024", "PRUNELLM_ROUNDS=1",
+		"PRUNELLM_REQUESTS=2", "PRUNELLM_PROMPT_WORDS=20", "PRUNELLM_ANSWER_TOKENS=8", "PRUNELLM_CTX=1024")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	t.Cleanup(func() {
 		if cmd.Process != nil {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -101,7 +153,7 @@ func runBlock(t *testing.T, cmd *exec.Cmd, block shellBlock) {
 	t.Helper()
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := groupKilled(t, cmd).Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1) // the one end of the command, whether or not it is waited for
@@ -118,7 +170,7 @@ func runBlock(t *testing.T, cmd *exec.Cmd, block shellBlock) {
 	}
 }
 
-// documentHome lays out what the pages take for granted: the binary, a default model, the plugin, a text.
+// documentHome lays out what the pages take for granted: the binary, a default model and a trained one, the plugin, texts, the docs.
 func documentHome(t *testing.T, dir, home string) {
 	t.Helper()
 	real := os.Getenv("PRUNELLM_HOME")
@@ -128,7 +180,13 @@ func documentHome(t *testing.T, dir, home string) {
 			t.Fatal(err)
 		}
 	}
-	for link, to := range map[string]string{filepath.Join(dir, "bin", "prunellm"): program(t), filepath.Join(home, "pjrt"): filepath.Join(real, "pjrt")} {
+	pages, err := filepath.Abs(filepath.Join("..", "..", "docs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{
+		filepath.Join(dir, "bin", "prunellm"): program(t), filepath.Join(home, "pjrt"): filepath.Join(real, "pjrt"), filepath.Join(dir, "docs"): pages,
+	} {
 		if err := os.Symlink(to, link); err != nil {
 			t.Fatal(err)
 		}
@@ -137,9 +195,14 @@ func documentHome(t *testing.T, dir, home string) {
 	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{512, 512}, Context: 4096}); err != nil {
 		t.Fatal(err)
 	}
-	prose := strings.Repeat("The river runs past the old mill, and in spring its water turns the wheel again. ", 200)
-	if err := os.WriteFile(filepath.Join(dir, "my-text.txt"), []byte(prose), 0o600); err != nil {
+	if err := os.Link(model, filepath.Join(dir, "recovered.gguf")); err != nil {
 		t.Fatal(err)
+	}
+	prose := strings.Repeat("The river runs past the old mill, and in spring its water turns the wheel again. ", 800)
+	for _, name := range []string{"my-text.txt", "text.txt", "calibration.txt", "test.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(prose), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.WriteFile(filepath.Join(dir, "tokens.json"), []byte(`{"tokens": [[1,2,3,4,5,6,7,8],[8,7,6,5,4,3,2,1]]}`), 0o600); err != nil {
 		t.Fatal(err)
