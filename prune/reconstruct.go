@@ -81,7 +81,7 @@ type reconstructor struct {
 
 	densePass *llama.LayerProgram // x -> out float32[t, e]
 	slimPass  *llama.LayerProgram // x -> mid float32[t, e], h float32[t, f]
-	gram      *Exec               // h, mid, out, count, G, C -> G', C'
+	gram      *Exec               // G, C and any number of h, mid, out, count -> G', C'
 	ridge     *Exec               // ridgeSystem
 	apply     *Exec               // mid, h, W -> out float32[t, e]
 
@@ -146,10 +146,15 @@ func (r *reconstructor) compile() (err error) {
 		return err
 	}
 	r.gram, err = r.pruned.Compile("gram", func(args []*Node) []*Node {
-		h, mid, out, length, gram, cross := args[0], args[1], args[2], args[3], args[4], args[5]
-		token := Iota(h.Graph(), h.Shape(), 0)
-		h = Where(LessThan(token, length), h, ZerosLike(h)) // padding must not count
-		target := Sub(out, mid)
+		gram, cross := args[0], args[1]
+		var all, targets []*Node
+		for rest := args[2:]; len(rest) > 0; rest = rest[4:] {
+			h, mid, out, length := rest[0], rest[1], rest[2], rest[3]
+			token := Iota(h.Graph(), h.Shape(), 0)
+			all = append(all, Where(LessThan(token, length), h, ZerosLike(h))) // padding must not count
+			targets = append(targets, Sub(out, mid))
+		}
+		h, target := Concatenate(all, 0), Concatenate(targets, 0)
 		gram = Add(gram, ConvertDType(Einsum("tf,tg->fg", h, h), dtypes.Float64))
 		return []*Node{gram, Add(cross, ConvertDType(Einsum("tf,te->fe", h, target), dtypes.Float64))}
 	})
@@ -223,10 +228,18 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 		if heldOut(i) {
 			into = held
 		}
-		if mids[i], activations[i], err = r.forward(dense, slim, i, into); err != nil {
+		if mids[i], activations[i], err = r.forward(dense, slim, i); err != nil {
+			return nil, err
+		}
+		if err := r.sum(into, i, mids[i], activations[i]); err != nil {
 			return nil, err
 		}
 		r.meter.add(len(r.sequences[i]))
+	}
+	for _, s := range []*sums{fit, held} {
+		if err := r.flush(s); err != nil {
+			return nil, err
+		}
 	}
 	if held != fit {
 		if err := r.chooseRidge(ctx, slim.Index, fit, held, slim.Down()); err != nil {
@@ -241,9 +254,8 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 	return r.adopt(slim.Index, refitted, mids, activations)
 }
 
-// forward moves one sequence's dense stream through the layer, and the slim one up to its down projection; the layer's
-// least-squares sums go into s.
-func (r *reconstructor) forward(dense, slim *llama.Layer, i int, s *sums) (mid, activation *tensors.Tensor, err error) {
+// forward moves one sequence's dense stream through the layer, and the slim one up to its down projection.
+func (r *reconstructor) forward(dense, slim *llama.Layer, i int) (mid, activation *tensors.Tensor, err error) {
 	out, err := r.densePass.Run(dense, r.denseStates[i])
 	if err != nil {
 		return nil, nil, err
@@ -253,13 +265,30 @@ func (r *reconstructor) forward(dense, slim *llama.Layer, i int, s *sums) (mid, 
 	if err != nil {
 		return nil, nil, err
 	}
-	mid, activation = results[0], results[1]
-	next, err := r.gram.Exec(activation, mid, out[0], float32(len(r.sequences[i])), s.gram, s.cross)
+	return results[0], results[1], nil
+}
+
+// sum adds a sequence to a layer's least-squares sums, with those before it once they are sumTokens together.
+func (r *reconstructor) sum(s *sums, i int, mid, activation *tensors.Tensor) error {
+	s.waiting = append(s.waiting, activation, mid, r.denseStates[i], float32(len(r.sequences[i])))
+	if s.tokens += len(r.sequences[i]); s.tokens < sumTokens {
+		return nil
+	}
+	return r.flush(s)
+}
+
+// flush adds the sequences that wait.
+func (r *reconstructor) flush(s *sums) error {
+	if len(s.waiting) == 0 {
+		return nil
+	}
+	next, err := r.gram.Exec(append([]any{s.gram, s.cross}, s.waiting...)...)
 	if err != nil {
-		return mid, activation, err
+		return err
 	}
 	s.replace(next)
-	return mid, activation, nil
+	s.waiting, s.tokens = nil, 0
+	return nil
 }
 
 // adopt moves the slim stream on through the refitted projection, which it returns as float32[hidden*width].

@@ -23,7 +23,8 @@ const (
 	maxChoosingWidth = 4096
 )
 
-// ridgeSteps are the candidates as multiples of DefaultRidge, from the strongest; of equals the stronger wins.
+// ridgeSteps are the candidates as multiples of DefaultRidge, from the strongest; of equals the stronger wins. The first that errs
+// more than the one before ends the search.
 var ridgeSteps = [...]float64{30, 10, 3, 1, 0.3}
 
 // DefaultRidge is the ridge for a number of calibration tokens, where too few sequences are there to choose one by. What
@@ -34,8 +35,16 @@ func DefaultRidge(tokens int) float64 {
 }
 
 // sums are the least-squares sums of one layer over some sequences, on the device: gram float64[n, n], the sum of h h^T
-// with h the activations, and cross float64[n, e], the sum of h y^T with y the target.
-type sums struct{ gram, cross *tensors.Tensor }
+// with h the activations, and cross float64[n, e], the sum of h y^T with y the target. Those of sumTokens tokens are added up in
+// float32: each addition in float64 is a pass over matrices that no cache holds.
+type sums struct {
+	gram, cross *tensors.Tensor
+	waiting     []any // arguments of the program that adds: borrowed tensors
+	tokens      int   // of the sequences that wait
+}
+
+// sumTokens is how many tokens are added up in one program.
+const sumTokens = 1024
 
 func newSums(m *llama.Model, width int) (*sums, error) {
 	hidden := m.Config().HiddenSize
@@ -48,7 +57,7 @@ func newSums(m *llama.Model, width int) (*sums, error) {
 		llama.Release(gram)
 		return nil, err
 	}
-	return &sums{gram, cross}, nil
+	return &sums{gram: gram, cross: cross}, nil
 }
 
 // replace frees the old sums and takes new ones, as a program returns them.
@@ -108,9 +117,10 @@ func (r *reconstructor) chooseRidge(ctx context.Context, layer int, fit, held *s
 		if err != nil {
 			return err
 		}
-		if misfit < least {
-			best, least = ridge, misfit
+		if !(misfit < least) {
+			break // past the least: weaker ones fit the noise of these tokens still more
 		}
+		best, least = ridge, misfit
 	}
 	if best == 0 {
 		return fmt.Errorf("least squares: error on held-out tokens: %w", ErrNotFinite)
