@@ -87,25 +87,32 @@ struct tile {
 	int   rows;                // R
 };
 
-// transpose8 writes 8 keys' values at 8 dimensions as 8 rows of keys: dst[d*KEYS+key].
-static inline void transpose8(const char * src, size_t stride, float * dst) {
-	__m256 r[8], t[8];
-	for (int i = 0; i < 8; i++) {
-		r[i] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (src + i * stride)));
+// transpose writes 16 keys' values at 8 dimensions as 8 rows of keys: dst[d*KEYS+key]. They change places as float16, where twice
+// as many fit a vector.
+static inline void transpose(const char * src, size_t stride, float * dst) {
+	__m256i r[8], t[8];
+	for (int i = 0; i < 8; i++) { // keys i and i+8 in the two lanes
+		r[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *) (src + i * stride))),
+			_mm_loadu_si128((const __m128i *) (src + (i + 8) * stride)), 1);
 	}
-	for (int i = 0; i < 4; i++) {
-		t[2 * i]     = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
-		t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+	for (int i = 0; i < 4; i++) { // pairs of keys: dimensions 0 to 3, and 4 to 7
+		t[i]     = _mm256_unpacklo_epi16(r[2 * i], r[2 * i + 1]);
+		t[i + 4] = _mm256_unpackhi_epi16(r[2 * i], r[2 * i + 1]);
 	}
-	for (int i = 0; i < 2; i++) {
-		r[4 * i]     = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
-		r[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
-		r[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
-		r[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
+	for (int i = 0; i < 4; i += 2) { // four keys: two dimensions each
+		for (int high = 0; high < 2; high++) {
+			r[4 * high + i]     = _mm256_unpacklo_epi32(t[4 * high + i], t[4 * high + i + 1]);
+			r[4 * high + i + 1] = _mm256_unpackhi_epi32(t[4 * high + i], t[4 * high + i + 1]);
+		}
 	}
-	for (int i = 0; i < 4; i++) {
-		_mm256_storeu_ps(dst + i * KEYS, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-		_mm256_storeu_ps(dst + (i + 4) * KEYS, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+	for (int pair = 0; pair < 4; pair++) { // eight keys: one dimension each
+		int at = pair / 2 * 4 + pair % 2;
+		t[2 * pair]     = _mm256_unpacklo_epi64(r[at], r[at + 2]);
+		t[2 * pair + 1] = _mm256_unpackhi_epi64(r[at], r[at + 2]);
+	}
+	for (int d = 0; d < 8; d++) {
+		_mm256_storeu_ps(dst + d * KEYS, _mm256_cvtph_ps(_mm256_castsi256_si128(t[d])));
+		_mm256_storeu_ps(dst + d * KEYS + 8, _mm256_cvtph_ps(_mm256_extracti128_si256(t[d], 1)));
 	}
 }
 
@@ -259,14 +266,14 @@ static void readBlock(struct tile * t, const struct work * w, int64_t first, int
 	int kStream = w->stream / (w->q->ne[3] / w->k->ne[3]), vStream = w->stream / (w->q->ne[3] / w->v->ne[3]);
 	const char * keys   = w->k->data + first * w->k->nb[1] + w->head * w->k->nb[2] + kStream * w->k->nb[3];
 	const char * values = w->v->data + first * w->v->nb[1] + w->head * w->v->nb[2] + vStream * w->v->nb[3];
-	for (int key = 0; key < visible; key += 8) {
+	for (int key = 0; key < visible; key += 16) {
 		for (int d = 0; d < t->depth; d += 8) {
-			transpose8(keys + key * w->k->nb[1] + d * sizeof(uint16_t), w->k->nb[1], t->keys + d * KEYS + key);
+			transpose(keys + key * w->k->nb[1] + d * sizeof(uint16_t), w->k->nb[1], t->keys + d * KEYS + key);
 		}
 	}
-	for (int key = (visible + 7) / 8 * 8; key < KEYS; key += 8) {
+	for (int key = (visible + 15) / 16 * 16; key < KEYS; key += 16) {
 		for (int d = 0; d < t->depth; d++) {
-			memset(t->keys + d * KEYS + key, 0, 8 * sizeof *t->keys);
+			memset(t->keys + d * KEYS + key, 0, 16 * sizeof *t->keys);
 		}
 	}
 	for (int key = 0; key < visible; key++) {
