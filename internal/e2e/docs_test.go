@@ -87,7 +87,7 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 var measuringPages = []string{"docs/benchmarks.md", "docs/pruning.md", "docs/recovery.md"}
 
 // shorter is what takes long in those commands, and what stands in its place here.
-var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "MODEL.gguf", "default")
+var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "MODEL.gguf", "default")
 
 // The commands of our own that figures were measured by run, on a tiny model and less text. Those that name a peer's server are
 // left to the tests of bench.
@@ -170,7 +170,7 @@ func runBlock(t *testing.T, cmd *exec.Cmd, block shellBlock) {
 	}
 }
 
-// documentHome lays out what the pages take for granted: the binary, a default model and a trained one, the plugin, texts, the docs.
+// documentHome lays out what the pages take for granted: the binary, a default model and trained ones, the plugin, texts, the docs.
 func documentHome(t *testing.T, dir, home string) {
 	t.Helper()
 	real := os.Getenv("PRUNELLM_HOME")
@@ -191,7 +191,9 @@ func documentHome(t *testing.T, dir, home string) {
 			t.Fatal(err)
 		}
 	}
-	for _, model := range []string{filepath.Join(home, "models", filepath.Base(defaultModel(t))), filepath.Join(dir, "recovered.gguf")} {
+	for _, model := range []string{
+		filepath.Join(home, "models", filepath.Base(defaultModel(t))), filepath.Join(dir, "recovered.gguf"), filepath.Join(dir, "lora.gguf"),
+	} {
 		if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{512, 512}, Context: 4096}); err != nil {
 			t.Fatal(err)
 		}

@@ -190,18 +190,18 @@ const reorderSums = "--xla_cpu_enable_fast_math=true"
 // setEnvironment sets what XLA's CPU client reads when it is made, the number of threads (0 leaves it alone) and compiler flags, of
 // which the user's come last and win. It returns the function that puts the environment back.
 func setEnvironment(threads int) (restore func()) {
-	flags := setVariable("XLA_FLAGS", strings.TrimSpace(reorderSums+" "+os.Getenv("XLA_FLAGS")))
+	flags := setVariable("XLA_FLAGS", func(own string) string { return strings.TrimSpace(reorderSums + " " + own) })
 	if threads == 0 {
 		return flags
 	}
-	count := setVariable("NPROC", strconv.Itoa(threads))
+	count := setVariable("NPROC", func(string) string { return strconv.Itoa(threads) })
 	return func() { count(); flags() }
 }
 
-// setVariable sets a variable of the environment and returns the function that puts it back.
-func setVariable(name, value string) (restore func()) {
+// setVariable changes a variable of the environment, "" where it is not set, and returns the function that puts it back.
+func setVariable(name string, change func(before string) string) (restore func()) {
 	before, had := os.LookupEnv(name)
-	if err := os.Setenv(name, value); err != nil {
+	if err := os.Setenv(name, change(before)); err != nil {
 		return func() {}
 	}
 	return func() {
