@@ -37,9 +37,9 @@ func shedding(t *testing.T, limit time.Duration) (*bench, *fakeClock) {
 	t.Helper()
 	b, clock := ladder(t, Auto{Limits: slo.Limits{TTFT: limit}, Shed: true}), &fakeClock{}
 	b.waitMeasured(t, 3)
-	b.mu.Lock()
+	b.Catalog.mu.Lock() // b.mu is the test's own
 	b.clock = clock.time
-	b.mu.Unlock()
+	b.Catalog.mu.Unlock()
 	return b, clock
 }
 

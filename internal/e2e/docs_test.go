@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,7 +88,12 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 var measuringPages = []string{"docs/benchmarks.md", "docs/pruning.md", "docs/recovery.md"}
 
 // shorter is what takes long in those commands, and what stands in its place here.
-var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "MODEL.gguf", "default")
+var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "MODEL.gguf", "default",
+	"RATE=1.45", "RATE=60", "--rates 0.5", "--rates 20", "--requests 30", "--requests 2",
+	"--ratios 0.2,0.3,0.4 --plot docs/recovery.svg", "--ratios 0.4 --minutes 0.05")
+
+// ownCommand begins a line that runs prunellm, or a script that needs nothing else: no peer, no PyTorch.
+var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunellm|scripts/(?:start-times|shedding|peak-memory|recovery-table|recovery-latency)) `)
 
 // The commands of our own that figures were measured by run, on a tiny model and less text. Those that name a peer's server are
 // left to the tests of bench.
@@ -101,12 +107,12 @@ func TestMeasuringCommands(t *testing.T) {
 	}
 }
 
-// ownCommands are the command lines of a page's indented blocks that run prunellm, without those with a place for a URL.
+// ownCommands are those command lines of a page's indented blocks, without the ones with a place for a URL.
 func ownCommands(text string) (commands []string) {
 	text = strings.ReplaceAll(text, "\\\n", " ")
 	for line := range strings.Lines(text) {
 		command, indented := strings.CutPrefix(line, "    ")
-		if !indented || !strings.HasPrefix(command, "bin/prunellm ") || strings.Contains(command, "URL") || strings.Contains(command, "127.0.0.1:P") {
+		if !indented || !ownCommand.MatchString(command) || strings.Contains(command, "URL") || strings.Contains(command, "127.0.0.1:P") {
 			continue
 		}
 		command, _, _ = strings.Cut(command, " #")
@@ -121,6 +127,9 @@ func runMeasuringCommands(t *testing.T, commands []string) {
 	}
 	dir, home := t.TempDir(), t.TempDir()
 	documentHome(t, dir, home)
+	if err := os.CopyFS(filepath.Join(dir, "scripts"), os.DirFS(filepath.Join("..", "..", "scripts"))); err != nil {
+		t.Fatal(err)
+	}
 	for _, command := range commands {
 		addr := freeAddr(t)
 		command = strings.NewReplacer("127.0.0.1:8092", addr, "127.0.0.1:Q", addr).Replace(command)
@@ -193,6 +202,7 @@ func documentHome(t *testing.T, dir, home string) {
 	}
 	for _, model := range []string{
 		filepath.Join(home, "models", filepath.Base(defaultModel(t))), filepath.Join(dir, "recovered.gguf"), filepath.Join(dir, "lora.gguf"),
+		filepath.Join(dir, "shape.gguf"),
 	} {
 		if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{512, 512}, Context: 4096}); err != nil {
 			t.Fatal(err)
