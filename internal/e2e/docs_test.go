@@ -84,26 +84,26 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 	}
 }
 
-// measuringPages say by which commands their figures were measured, in indented blocks.
-var measuringPages = []string{"docs/benchmarks.md", "docs/pruning.md", "docs/recovery.md"}
+// indentedPages hold commands in indented blocks, most of them those that figures were measured by.
+var indentedPages = []string{"docs/benchmarks.md", "docs/choosing-a-ratio.md", "docs/pruning.md", "docs/recovery.md"}
 
 // shorter is what takes long in those commands, and what stands in its place here.
 var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "MODEL.gguf", "default",
 	"RATE=1.45", "RATE=60", "--rates 0.5", "--rates 20", "--requests 30", "--requests 2",
-	"--ratios 0.2,0.3,0.4 --plot docs/recovery.svg", "--ratios 0.4 --minutes 0.05")
+	"--ratios 0.2,0.3,0.4 --plot docs/recovery.svg", "--ratios 0.4 --minutes 0.05 --cache-dir table")
 
 // ownCommand begins a line that runs prunellm, or a script that needs nothing else: no peer, no PyTorch.
 var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunellm|scripts/(?:start-times|shedding|peak-memory|recovery-table|recovery-latency)) `)
 
-// The commands of our own that figures were measured by run, on a tiny model and less text. Those that name a peer's server are
+// The commands of our own in indented blocks run, on a tiny model and less text. Those that name a peer's server are
 // left to the tests of bench.
-func TestMeasuringCommands(t *testing.T) {
-	for _, page := range measuringPages {
+func TestIndentedCommands(t *testing.T) {
+	for _, page := range indentedPages {
 		data, err := os.ReadFile(filepath.Join("..", "..", page))
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Run(filepath.Base(page), func(t *testing.T) { runMeasuringCommands(t, ownCommands(string(data))) })
+		t.Run(filepath.Base(page), func(t *testing.T) { runIndentedCommands(t, ownCommands(string(data))) })
 	}
 }
 
@@ -121,7 +121,7 @@ func ownCommands(text string) (commands []string) {
 	return commands
 }
 
-func runMeasuringCommands(t *testing.T, commands []string) {
+func runIndentedCommands(t *testing.T, commands []string) {
 	if len(commands) == 0 {
 		t.Fatal("no command found")
 	}
