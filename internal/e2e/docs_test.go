@@ -18,10 +18,11 @@ import (
 //
 //	```sh                 runs to its end with status 0
 //	```sh server          runs beside the blocks after it, which begin when it answers
+//	```sh server tls      the same over HTTPS, with the certificate in cert.pem and key.pem
 //	```sh skip: REASON    does not run
 //
 // Other pages' commands are parsed by the tests of cmd/prunellm.
-var runPages = []string{"README.md", "docs/quickstart.md", "docs/choosing-a-ratio.md", "docs/troubleshooting.md", "docs/how-it-works.md"}
+var runPages = []string{"README.md", "docs/quickstart.md", "docs/choosing-a-ratio.md", "docs/troubleshooting.md", "docs/how-it-works.md", "docs/security.md"}
 
 // documentLimit bounds one block.
 const documentLimit = 5 * time.Minute
@@ -72,14 +73,20 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 			}
 			continue
 		}
-		cmd := documentCommand(t, strings.ReplaceAll(block.script, "127.0.0.1:8080", addr), dir, home, addr)
+		cmd := documentCommand(t, strings.NewReplacer("127.0.0.1:8080", addr, "0.0.0.0:8443", addr).Replace(block.script), dir, home, addr)
 		switch block.how {
 		case "server":
 			watch(t, cmd, addr).waitReady(coldLimit)
+		case "server tls":
+			own := newCertificate(t, 1)
+			own.write(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+			server := watch(t, cmd, addr)
+			server.base, server.transport = "https://"+addr, trusting(own)
+			server.waitReady(coldLimit)
 		case "":
 			runBlock(t, cmd, block)
 		default:
-			t.Errorf("line %d: a block is %q, want sh, sh server or sh skip: REASON", block.line, block.how)
+			t.Errorf("line %d: a block is %q, want sh, sh server, sh server tls or sh skip: REASON", block.line, block.how)
 		}
 	}
 }
