@@ -134,9 +134,6 @@ func runIndentedCommands(t *testing.T, commands []string) {
 	}
 	dir, home := t.TempDir(), t.TempDir()
 	documentHome(t, dir, home)
-	if err := os.CopyFS(filepath.Join(dir, "scripts"), os.DirFS(filepath.Join("..", "..", "scripts"))); err != nil {
-		t.Fatal(err)
-	}
 	for _, command := range commands {
 		addr := freeAddr(t)
 		command = strings.NewReplacer("127.0.0.1:8092", addr, "127.0.0.1:Q", addr).Replace(command)
@@ -186,7 +183,7 @@ func runBlock(t *testing.T, cmd *exec.Cmd, block shellBlock) {
 	}
 }
 
-// documentHome lays out what the pages take for granted: the binary, a default model and trained ones, the plugin, texts, the docs.
+// documentHome lays out what the pages take for granted: the binary, a default model and trained ones, the plugin, texts, docs and scripts.
 func documentHome(t *testing.T, dir, home string) {
 	t.Helper()
 	real := os.Getenv("PRUNELLM_HOME")
@@ -196,14 +193,13 @@ func documentHome(t *testing.T, dir, home string) {
 			t.Fatal(err)
 		}
 	}
-	pages, err := filepath.Abs(filepath.Join("..", "..", "docs"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for link, to := range map[string]string{
-		filepath.Join(dir, "bin", "prunellm"): program(t), filepath.Join(home, "pjrt"): filepath.Join(real, "pjrt"), filepath.Join(dir, "docs"): pages,
-	} {
+	for link, to := range map[string]string{filepath.Join(dir, "bin", "prunellm"): program(t), filepath.Join(home, "pjrt"): filepath.Join(real, "pjrt")} {
 		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, folder := range []string{"docs", "scripts"} { // copies: a command may write into them
+		if err := os.CopyFS(filepath.Join(dir, folder), os.DirFS(filepath.Join("..", "..", folder))); err != nil {
 			t.Fatal(err)
 		}
 	}
