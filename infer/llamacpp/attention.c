@@ -6,41 +6,10 @@
 // Each row is added up in one order, keys ascending, blocks beginning at cell 0, whatever else is in its tile: a masked key
 // adds an exact zero. So a row's bits depend on its own tokens alone.
 #include <math.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-// Declarations of ggml's public structure of a tensor and of the first fields of what a thread is told, at the version in
-// go.mod; its headers are not on our include path. sameLayout checks the size of the first.
-struct ggml_tensor {
-	int       type;
-	void *    buffer;
-	int64_t   ne[4];
-	size_t    nb[4];
-	int       op;
-	int32_t   op_params[16];
-	int32_t   flags;
-	struct ggml_tensor * src[10];
-	struct ggml_tensor * view_src;
-	size_t    view_offs;
-	char *    data;
-	char      name[64];
-	void *    extra;
-	char      padding[8];
-};
-struct ggml_object {
-	size_t offs, size;
-	void * next;
-	int    type;
-	char   padding[4];
-};
-struct ggml_compute_params {
-	int ith, nth; // this thread, threads
-};
-enum { TYPE_F32 = 0, TYPE_F16 = 1 };
+#include "tensor.h"
 
-extern size_t ggml_tensor_overhead(void);
 extern void   __real_ggml_compute_forward_flash_attn_ext(const struct ggml_compute_params * params, struct ggml_tensor * dst);
 void          __wrap_ggml_compute_forward_flash_attn_ext(const struct ggml_compute_params * params, struct ggml_tensor * dst);
 
@@ -320,12 +289,10 @@ static void attendTile(struct tile * t, const struct work * w) {
 	}
 }
 
-static bool sameLayout(void) { return ggml_tensor_overhead() == sizeof(struct ggml_tensor) + sizeof(struct ggml_object); }
-
 // tiled tells whether attendTile can compute an operation: float16 keys and values of one head size, a mask and nothing
 // else that changes the products. The answer depends on the model and its cache, never on who is in the batch.
 static bool tiled(const struct ggml_tensor * dst) {
-	if (!sameLayout()) {
+	if (!prunellm_same_layout()) {
 		return false;
 	}
 	const struct ggml_tensor *q = dst->src[0], *k = dst->src[1], *v = dst->src[2], *mask = dst->src[3], *sinks = dst->src[4];

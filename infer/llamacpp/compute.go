@@ -17,7 +17,9 @@ var computeQueue = make(chan *Model)
 var startCompute = sync.OnceFunc(func() {
 	go func() {
 		runtime.LockOSThread()
+		spinner := newSpinner()
 		for m := range computeQueue {
+			spinner.step()
 			m.decoded <- m.context.Decode(m.batch)
 		}
 	}()

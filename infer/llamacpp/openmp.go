@@ -8,15 +8,29 @@ package llamacpp
 // ggml meets at a barrier several hundred times for each token. OpenMP's threads spin there before they sleep, by default for
 // milliseconds: longer than a time slice of whoever holds the core that the last thread waits for. On a machine with
 // other work that made one token take seconds. Not spinning at all makes a free machine four times slower. So the threads
-// spin for a fraction of a millisecond and then sleep, unless the user has said otherwise.
+// spin for a fraction of a millisecond and then sleep, unless the user has said otherwise; see spin.go.
 //
 // libgomp reads its environment when it is initialised, before main. It is linked statically for that reason: a
 // constructor with a priority comes before those without in the same file, and none of ours could come before those of a
 // shared library.
+static int fixed; // the user has chosen
 __attribute__((constructor(101))) static void bound_spinning(void) {
-	if (getenv("OMP_WAIT_POLICY") == NULL) {
+	fixed = getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL;
+	if (!fixed) {
 		setenv("GOMP_SPINCOUNT", "1000", 0);
+	}
+}
+
+// The variable that libgomp reads at each barrier; absent where it is a shared library.
+extern unsigned long long gomp_spin_count_var __attribute__((weak));
+
+static void set_spin(unsigned long long count) {
+	if (!fixed && &gomp_spin_count_var != NULL) {
+		__atomic_store_n(&gomp_spin_count_var, count, __ATOMIC_RELAXED);
 	}
 }
 */
 import "C"
+
+// setSpin sets how often OpenMP's threads look at a barrier before they sleep, unless the environment says so.
+func setSpin(count int) { C.set_spin(C.ulonglong(count)) }
