@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"prunellm/convert/ggmlquant"
-	"prunellm/convert/gguf"
 	"prunellm/infer"
 	"prunellm/internal/tinymodel"
 )
@@ -37,7 +36,7 @@ func defaultModel(tb testing.TB) string {
 func tiny(tb testing.TB, options tinymodel.Options) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "tiny.gguf")
-	if options.Type != gguf.F32 {
+	if options.Type.Quantized() {
 		options.Quantize = ggmlquant.Quantize
 	}
 	if err := tinymodel.Write(path, options); err != nil {

@@ -49,6 +49,9 @@ func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 		models[kind.String()] = func() string {
 			return tiny(t, tinymodel.Options{Type: kind, Hidden: 256, FFN: []int{320, 320}})
 		}
+		models[kind.String()+" odd rows"] = func() string { // not a multiple of what products.c takes at a time
+			return tiny(t, tinymodel.Options{Type: kind, Hidden: 160, Heads: 5, KVHeads: 1, FFN: []int{352, 352}, Vocab: 411})
+		}
 	}
 	for name, path := range models {
 		t.Run(name, func(t *testing.T) {

@@ -34,7 +34,7 @@ type Options struct {
 	RoPEFactors  []float32 // float32[HeadDim/2], llama and deci
 	Name         string    // general.name, default "Tiny"
 	Type         gguf.Type // of the matrices, default F32
-	// Quantize encodes float32[rows, rowLen] as Type; nil will do for F32, F16 and BF16.
+	// Quantize encodes float32[rows, rowLen] of a matrix as Type; nil will do for F32, F16 and BF16.
 	Quantize func(kind gguf.Type, values []float32, rowLen int) ([]byte, error)
 	Keys     []gguf.KV // set or added after all others
 }
@@ -95,7 +95,7 @@ func (o Options) tensor(config models.Config, slot models.Slot) gguf.Source {
 	}
 	return gguf.Source{Name: slot.Name(), Type: kind, Shape: shape, Write: func(_ context.Context, w io.Writer) error {
 		encode := o.Quantize
-		if !kind.Quantized() || encode == nil {
+		if len(shape) != 2 || encode == nil {
 			encode = func(kind gguf.Type, values []float32, _ int) ([]byte, error) { return gguf.EncodeFloats(kind, values) }
 		}
 		return o.weights(config, slot, shape, func(values []float32) error {
