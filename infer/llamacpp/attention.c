@@ -56,29 +56,43 @@ struct tile {
 	int   rows;                // R
 };
 
-// transpose writes 16 keys' values at 8 dimensions as 8 rows of keys: dst[d*KEYS+key]. They change places as float16, where twice
-// as many fit a vector.
-static inline void transpose(const char * src, size_t stride, float * dst) {
-	__m256i r[8], t[8];
+#define UNROLL _Pragma("GCC unroll 8")
+
+// turn reads 8 values of each of 16 keys, float16, as 8 vectors of 16 keys. Values change places as float16, where twice as many
+// fit a vector.
+static inline __attribute__((always_inline)) void turn(const char * src, size_t stride, __m256i t[8]) {
+	__m256i r[8];
+	UNROLL
 	for (int i = 0; i < 8; i++) { // keys i and i+8 in the two lanes
 		r[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *) (src + i * stride))),
 			_mm_loadu_si128((const __m128i *) (src + (i + 8) * stride)), 1);
 	}
-	for (int i = 0; i < 4; i++) { // pairs of keys: dimensions 0 to 3, and 4 to 7
+	UNROLL
+	for (int i = 0; i < 4; i++) { // pairs of keys: values 0 to 3, and 4 to 7
 		t[i]     = _mm256_unpacklo_epi16(r[2 * i], r[2 * i + 1]);
 		t[i + 4] = _mm256_unpackhi_epi16(r[2 * i], r[2 * i + 1]);
 	}
-	for (int i = 0; i < 4; i += 2) { // four keys: two dimensions each
+	UNROLL
+	for (int i = 0; i < 4; i += 2) { // four keys: two values each
+		UNROLL
 		for (int high = 0; high < 2; high++) {
 			r[4 * high + i]     = _mm256_unpacklo_epi32(t[4 * high + i], t[4 * high + i + 1]);
 			r[4 * high + i + 1] = _mm256_unpackhi_epi32(t[4 * high + i], t[4 * high + i + 1]);
 		}
 	}
-	for (int pair = 0; pair < 4; pair++) { // eight keys: one dimension each
+	UNROLL
+	for (int pair = 0; pair < 4; pair++) { // eight keys: one value each
 		int at = pair / 2 * 4 + pair % 2;
 		t[2 * pair]     = _mm256_unpacklo_epi64(r[at], r[at + 2]);
 		t[2 * pair + 1] = _mm256_unpackhi_epi64(r[at], r[at + 2]);
 	}
+}
+
+// transpose writes what turn reads as 8 rows of keys in float32: dst[d*KEYS+key].
+static inline void transpose(const char * src, size_t stride, float * dst) {
+	__m256i t[8];
+	turn(src, stride, t);
+	UNROLL
 	for (int d = 0; d < 8; d++) {
 		_mm256_storeu_ps(dst + d * KEYS, _mm256_cvtph_ps(_mm256_castsi256_si128(t[d])));
 		_mm256_storeu_ps(dst + d * KEYS + 8, _mm256_cvtph_ps(_mm256_extracti128_si256(t[d], 1)));
@@ -130,17 +144,92 @@ static inline __attribute__((always_inline)) void gather(const int rows, const f
 	}
 }
 
-// BY_GROUP calls f for GROUP rows at a time, and for what is left, with the number of rows as a constant.
-#define BY_GROUP(f, rows, first, first_step, second, third, third_step, depth)                                  \
-	for (int r = 0; r < (rows); r += GROUP) {                                                                   \
-		switch ((rows) - r) {                                                                                   \
-		case 1:  f(1, first + r * (first_step), second, third + r * (third_step), depth); break;                \
-		case 2:  f(2, first + r * (first_step), second, third + r * (third_step), depth); break;                \
-		case 3:  f(3, first + r * (first_step), second, third + r * (third_step), depth); break;                \
-		case 4:  f(4, first + r * (first_step), second, third + r * (third_step), depth); break;                \
-		case 5:  f(5, first + r * (first_step), second, third + r * (third_step), depth); break;                \
-		default: f(GROUP, first + r * (first_step), second, third + r * (third_step), depth);                   \
-		}                                                                                                       \
+// PART is 16 keys of float16 in __m256i as float32, LANES of them.
+#ifdef __AVX512F__
+#define PART(v, i) _mm512_cvtph_ps(v)
+#else
+#define PART(v, i) _mm256_cvtph_ps(i ? _mm256_extracti128_si256(v, 1) : _mm256_castsi256_si128(v))
+#endif
+enum { PARTS = 16 / LANES };
+
+// fewProducts is products straight from the cache's keys, for so few rows that each key is used but once.
+static inline __attribute__((always_inline)) void fewProducts(const int rows, const float * query, const char * keys, size_t stride, int visible,
+	float * weight, int depth) {
+	for (int key = 0; key < visible; key += 16) {
+		vec sum[GROUP][PARTS];
+		for (int r = 0; r < rows; r++) {
+			for (int i = 0; i < PARTS; i++) {
+				sum[r][i] = SET(0);
+			}
+		}
+		for (int d = 0; d < depth; d += 8) {
+			__m256i t[8];
+			turn(keys + key * stride + d * sizeof(uint16_t), stride, t);
+			UNROLL
+			for (int j = 0; j < 8; j++) {
+				UNROLL
+				for (int i = 0; i < PARTS; i++) {
+					vec a = PART(t[j], i);
+					UNROLL
+					for (int r = 0; r < rows; r++) {
+						sum[r][i] = FMA(SET(query[r * depth + d + j]), a, sum[r][i]);
+					}
+				}
+			}
+		}
+		for (int r = 0; r < rows; r++) {
+			for (int i = 0; i < PARTS; i++) {
+				STORE(weight + r * KEYS + key + i * LANES, sum[r][i]);
+			}
+		}
+	}
+	for (int r = 0; r < rows; r++) {
+		for (int key = (visible + 15) / 16 * 16; key < KEYS; key += LANES) {
+			STORE(weight + r * KEYS + key, SET(0));
+		}
+	}
+}
+
+// fewGather is gather straight from the cache's values.
+static inline __attribute__((always_inline)) void fewGather(const int rows, const float * weight, const char * values, size_t stride, int visible,
+	float * out, int depth) {
+	for (int c = 0; c < depth; c += 2 * LANES) {
+		vec sum[GROUP][2];
+		for (int r = 0; r < rows; r++) {
+			sum[r][0] = LOAD(out + r * depth + c);
+			sum[r][1] = LOAD(out + r * depth + c + LANES);
+		}
+		for (int k = 0; k < visible; k++) {
+			vec a = HALVES(values + k * stride + c * sizeof(uint16_t)), b = HALVES(values + k * stride + (c + LANES) * sizeof(uint16_t));
+			UNROLL
+			for (int r = 0; r < rows; r++) {
+				vec w = SET(weight[r * KEYS + k]);
+				sum[r][0] = FMA(w, a, sum[r][0]);
+				sum[r][1] = FMA(w, b, sum[r][1]);
+			}
+		}
+		for (int r = 0; r < rows; r++) {
+			STORE(out + r * depth + c, sum[r][0]);
+			STORE(out + r * depth + c + LANES, sum[r][1]);
+		}
+	}
+}
+
+// BY_ROWS calls f with the number of rows, at most GROUP, as a constant.
+#define BY_ROWS(f, rows, ...)                \
+	switch (rows) {                          \
+	case 1:  f(1, __VA_ARGS__); break;       \
+	case 2:  f(2, __VA_ARGS__); break;       \
+	case 3:  f(3, __VA_ARGS__); break;       \
+	case 4:  f(4, __VA_ARGS__); break;       \
+	case 5:  f(5, __VA_ARGS__); break;       \
+	default: f(GROUP, __VA_ARGS__);          \
+	}
+
+// BY_GROUP calls f for GROUP rows at a time, and for what is left.
+#define BY_GROUP(f, rows, first, first_step, second, third, third_step, depth)                                                      \
+	for (int r = 0; r < (rows); r += GROUP) {                                                                                       \
+		BY_ROWS(f, (rows) - r < GROUP ? (rows) - r : GROUP, first + r * (first_step), second, third + r * (third_step), depth)      \
 	}
 
 // exponential is e to the x for x of at most 0; 0 below -87 and for NaN.
@@ -230,11 +319,20 @@ static void readQueries(struct tile * t, const struct work * w) {
 	memset(t->out, 0, t->rows * t->depth * sizeof *t->out);
 }
 
+// keysAt and valuesAt are where a block begins in the cache.
+static const char * keysAt(const struct work * w, int64_t first) {
+	int stream = w->stream / (w->q->ne[3] / w->k->ne[3]);
+	return w->k->data + first * w->k->nb[1] + w->head * w->k->nb[2] + stream * w->k->nb[3];
+}
+
+static const char * valuesAt(const struct work * w, int64_t first) {
+	int stream = w->stream / (w->q->ne[3] / w->v->ne[3]);
+	return w->v->data + first * w->v->nb[1] + w->head * w->v->nb[2] + stream * w->v->nb[3];
+}
+
 // readBlock brings the keys and values from cell `first` on into float32; cells that no token sees count as zeros.
 static void readBlock(struct tile * t, const struct work * w, int64_t first, int visible) {
-	int kStream = w->stream / (w->q->ne[3] / w->k->ne[3]), vStream = w->stream / (w->q->ne[3] / w->v->ne[3]);
-	const char * keys   = w->k->data + first * w->k->nb[1] + w->head * w->k->nb[2] + kStream * w->k->nb[3];
-	const char * values = w->v->data + first * w->v->nb[1] + w->head * w->v->nb[2] + vStream * w->v->nb[3];
+	const char *keys = keysAt(w, first), *values = valuesAt(w, first);
 	for (int key = 0; key < visible; key += 16) {
 		for (int d = 0; d < t->depth; d += 8) {
 			transpose(keys + key * w->k->nb[1] + d * sizeof(uint16_t), w->k->nb[1], t->keys + d * KEYS + key);
@@ -266,8 +364,13 @@ static void attendTile(struct tile * t, const struct work * w) {
 		if (visible == 0) {
 			continue;
 		}
-		readBlock(t, w, first, visible);
-		BY_GROUP(products, t->rows, t->query, t->depth, t->keys, t->weight, KEYS, t->depth);
+		bool few = t->rows <= GROUP;
+		if (few) {
+			BY_ROWS(fewProducts, t->rows, t->query, keysAt(w, first), w->k->nb[1], visible, t->weight, t->depth)
+		} else {
+			readBlock(t, w, first, visible);
+			BY_GROUP(products, t->rows, t->query, t->depth, t->keys, t->weight, KEYS, t->depth)
+		}
 		for (int i = 0; i < w->tokens; i++) {
 			float mask[KEYS];
 			for (int c = 0; c < KEYS; c += LANES) {
@@ -277,7 +380,11 @@ static void attendTile(struct tile * t, const struct work * w) {
 				soften(t, i * w->heads + h, mask);
 			}
 		}
-		BY_GROUP(gather, t->rows, t->weight, KEYS, t->values, t->out, t->depth, t->depth);
+		if (few) {
+			BY_ROWS(fewGather, t->rows, t->weight, valuesAt(w, first), w->v->nb[1], visible, t->out, t->depth)
+		} else {
+			BY_GROUP(gather, t->rows, t->weight, KEYS, t->values, t->out, t->depth, t->depth)
+		}
 	}
 	for (int row = 0; row < t->rows; row++) {
 		int64_t token = w->from + row / w->heads, head = w->head * w->heads + row % w->heads;
