@@ -248,7 +248,18 @@ struct product {
 	size_t  outStride;          // values from one column of the result to the next
 };
 
-// few multiplies a panel with the columns of one tile while it unpacks it, and asks for the next panel's memory meanwhile.
+// ahead asks for memory beyond the next bytes of weights, and returns what follows them. Rows are read side by side, which
+// the processor does not foresee; all of them together lie in one piece.
+ALWAYS const char * ahead(const char * line, size_t bytes) {
+	const char * end = line + bytes;
+	for (; line < end; line += 64) {
+		_mm_prefetch(line + NEAR, _MM_HINT_T0);
+		_mm_prefetch(line + FAR, _MM_HINT_T1);
+	}
+	return line;
+}
+
+// few multiplies a panel with the columns of one tile while it unpacks it.
 ALWAYS void few(int type, int columns, const struct product * p, int64_t panel) {
 	size_t size = blockSize(type);
 	struct rows rows = rowsAt(p->weights + panel * ROWS * p->stride, p->stride);
@@ -259,11 +270,7 @@ ALWAYS void few(int type, int columns, const struct product * p, int64_t panel) 
 		sum[i] = _mm512_setzero_ps();
 	}
 	for (int64_t b = 0; b < p->blocks; b++, cell += columns) {
-		// The rows are read side by side, which the processor does not foresee; all of them together lie in one piece.
-		for (const char * end = line + ROWS * size; line < end; line += 64) {
-			_mm_prefetch(line + NEAR, _MM_HINT_T0);
-			_mm_prefetch(line + FAR, _MM_HINT_T1);
-		}
+		line = ahead(line, ROWS * size);
 		struct unpacked u = unpack(type, &rows);
 		addBlock(type, columns, sum, &u, cell);
 	}
@@ -307,7 +314,9 @@ ALWAYS void many(int type, const struct product * p, int64_t panel, int64_t from
 	for (int64_t first = 0; first < p->blocks; first += DEPTH) {
 		int64_t blocks = p->blocks - first < DEPTH ? p->blocks - first : DEPTH;
 		struct rows rows = rowsAt(p->weights + panel * ROWS * p->stride + first * blockSize(type) * (type == Q4_0X8 ? GROUPED : 1), p->stride);
+		const char * line = p->weights + panel * ROWS * p->stride + first * ROWS * blockSize(type);
 		for (int64_t b = 0; b < blocks; b++) {
+			line = ahead(line, ROWS * blockSize(type));
 			u[b] = unpack(type, &rows);
 		}
 		for (int64_t i = from; i < to; i += TILE) {
