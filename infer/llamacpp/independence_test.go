@@ -49,7 +49,7 @@ func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 		models[kind.String()] = func() string {
 			return tiny(t, tinymodel.Options{Type: kind, Hidden: 256, FFN: []int{320, 320}})
 		}
-		models[kind.String()+" odd rows"] = func() string { // not a multiple of what products.c takes at a time
+		models[kind.String()+" odd rows"] = func() string { // not a multiple of a panel
 			return tiny(t, tinymodel.Options{Type: kind, Hidden: 160, Heads: 5, KVHeads: 1, FFN: []int{352, 352}, Vocab: 411})
 		}
 	}

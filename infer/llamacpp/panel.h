@@ -1,0 +1,60 @@
+// What products.c knows of a panel whatever the vectors are: included by lanes16.h and lanes8.h, after ROWS, floats and ints.
+
+// unpacked is one block of each row of a panel; lanes are rows: values 4q to 4q+3 of the block in quads[q].
+struct unpacked {
+	ints   quads[QUADS];
+	floats scale, least; // least: Q4_1 only
+};
+
+// rows are a panel's rows of weights: a pointer for every four, and steps to the three after it. Left alone, the compiler keeps a
+// pointer for each and runs out of registers.
+struct rows {
+	const char *at[ROWS / 4];
+	size_t stride, stride3;
+};
+
+ALWAYS struct rows rowsAt(const char * at, size_t stride) {
+	struct rows r = { .stride = stride, .stride3 = 3 * stride };
+	UNROLL
+	for (int i = 0; i < ROWS / 4; i++) {
+		r.at[i] = at + 4 * i * stride;
+	}
+	return r;
+}
+
+ALWAYS const char * rowAt(const struct rows * r, int row) {
+	return r->at[row / 4] + (row % 4 == 0 ? 0 : row % 4 == 1 ? r->stride : row % 4 == 2 ? 2 * r->stride : r->stride3);
+}
+
+ALWAYS void advance(struct rows * r, size_t bytes) {
+	UNROLL
+	for (int i = 0; i < ROWS / 4; i++) {
+		r->at[i] += bytes;
+		__asm__("" : "+r"(r->at[i]));
+	}
+}
+
+#define INSERT(insert, v, type, row, lane) v = insert(v, *(const type *) rowAt(rows, row), lane)
+
+// halves reads the float16 that begins a block of each of eight rows.
+ALWAYS __m128i halves(const struct rows * rows, int first) {
+	__m128i v = _mm_setzero_si128();
+	INSERT(_mm_insert_epi16, v, uint16_t, first, 0);
+	INSERT(_mm_insert_epi16, v, uint16_t, first + 1, 1);
+	INSERT(_mm_insert_epi16, v, uint16_t, first + 2, 2);
+	INSERT(_mm_insert_epi16, v, uint16_t, first + 3, 3);
+	INSERT(_mm_insert_epi16, v, uint16_t, first + 4, 4);
+	INSERT(_mm_insert_epi16, v, uint16_t, first + 5, 5);
+	INSERT(_mm_insert_epi16, v, uint16_t, first + 6, 6);
+	INSERT(_mm_insert_epi16, v, uint16_t, first + 7, 7);
+	return v;
+}
+
+// words reads the 32 bits that begin a block of each of four rows.
+ALWAYS __m128i words(const struct rows * rows, int first) {
+	__m128i v = _mm_cvtsi32_si128(*(const int32_t *) rowAt(rows, first));
+	INSERT(_mm_insert_epi32, v, int32_t, first + 1, 1);
+	INSERT(_mm_insert_epi32, v, int32_t, first + 2, 2);
+	INSERT(_mm_insert_epi32, v, int32_t, first + 3, 3);
+	return v;
+}
