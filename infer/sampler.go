@@ -200,8 +200,10 @@ func (s *sampler) draw(logits []float32, largest float32, sc *scratch) (Token, b
 		sum := exponentials(logits, largest, inverse, sc)
 		return sc.pickAll(s.random.Float64() * sum)
 	}
-	total := s.shortlist(logits, largest, inverse, sc)
-	if typical {
+	var total float64
+	if typical && s.MinP == 0 && (s.TopK == 0 || s.TopK >= len(logits)) {
+		total = typicalOfAll(logits, largest, inverse, s.TypicalP, sc)
+	} else if total = s.shortlist(logits, largest, inverse, sc); typical {
 		sc.candidates = keepTypical(sc.candidates, total, s.TypicalP)
 		total = mass(sc.candidates)
 	}
@@ -243,10 +245,7 @@ func (s *sampler) shortlist(logits []float32, largest, inverse float32, sc *scra
 	default:
 		sum := exponentials(logits, largest, inverse, sc)
 		// The tokens below this hold less than 1-p together, so the likeliest others reach p. Half of it is for rounding.
-		floor := float32(0)
-		if !below1(s.TypicalP) {
-			floor = float32((1 - s.TopP) * sum / float64(len(logits)) / 2)
-		}
+		floor := float32((1 - s.TopP) * sum / float64(len(logits)) / 2)
 		for t, p := range sc.probs {
 			if p > floor {
 				sc.candidates = append(sc.candidates, candidate{token: Token(t), prob: p, key: (logits[t] - largest) * inverse})

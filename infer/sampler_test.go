@@ -127,6 +127,45 @@ func TestDrawFollowsTheDistribution(t *testing.T) {
 	}
 }
 
+// Looking at fewer tokens leaves what looking at all leaves, also where the least likely tokens are the typical ones.
+func TestTypicalOfAll(t *testing.T) {
+	const vocab = 3000
+	spike := make([]float32, vocab)
+	spike[7] = float32(math.Log(vocab)) // half of the mass; the rest is the same for all others
+	slope := make([]float32, vocab)
+	for i := range slope {
+		slope[i] = -float32(i) / 20
+	}
+	for name, logits := range map[string][]float32{"random": randomLogits(vocab, 3), "spike": spike, "slope": slope, "flat": make([]float32, vocab)} {
+		for _, p := range []float64{0.05, 0.3, 0.5, 0.9, 0.999} {
+			for _, temperature := range []float32{0.5, 1, 2} {
+				sc := newScratch(vocab, nil)
+				_, largest := argmax(logits)
+				total := typicalOfAll(logits, largest, 1/temperature, p, sc)
+				var all []candidate
+				for i, x := range logits {
+					if c := newCandidate(Token(i), (x-largest)/temperature); c.prob > 0 {
+						all = append(all, c)
+					}
+				}
+				want := keepTypical(all, mass(all), p)
+				kept := map[Token]bool{}
+				for _, c := range want {
+					kept[c.token] = true
+				}
+				for _, c := range sc.candidates {
+					delete(kept, c.token)
+				}
+				// Where all others are equal, the rounding of a sum decides whether one more is kept.
+				if extra := len(sc.candidates) - (len(want) - len(kept)); len(kept) > 1 || extra > 1 || math.Abs(total-mass(want)) > 1e-3*total {
+					t.Errorf("%s, p %g, temperature %g: %d tokens with %g, want %d with %g", name, p, temperature,
+						len(sc.candidates), total, len(want), mass(want))
+				}
+			}
+		}
+	}
+}
+
 func TestKeepMassIsTheSortedPrefix(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 5))
 	for range 300 {

@@ -98,6 +98,45 @@ func keepTypical(candidates []candidate, total, p float64) []candidate {
 	return keepMass(candidates, total*p)
 }
 
+// typicalOfAll leaves in candidates what keepTypical would leave of all tokens, and returns its mass. It looks only at those that
+// are not surely left out: the rest is further from the entropy than enough others are.
+func typicalOfAll(logits []float32, largest, inverse float32, p float64, sc *scratch) float64 {
+	sum := exponentials(logits, largest, inverse, sc)
+	logSum, weighed := math.Log(sum), 0.0
+	for t, prob := range sc.probs {
+		if prob > 0 {
+			weighed += float64(prob) * float64((logits[t]-largest)*inverse)
+		}
+	}
+	entropy := logSum - weighed/sum
+	collect := func(floor float32) {
+		sc.candidates = sc.candidates[:0]
+		for t, prob := range sc.probs {
+			if prob > floor {
+				information := float32(logSum - float64((logits[t]-largest)*inverse))
+				key := -float32(math.Abs(float64(information) - entropy))
+				sc.candidates = append(sc.candidates, candidate{token: Token(t), prob: prob, key: key})
+			}
+		}
+	}
+	// Tokens below the floor hold less than 1-p together, and none of them is closer to the entropy than nearest; the margin is
+	// for rounding.
+	floor := (1 - p) * sum / float64(len(logits)) / 2
+	nearest := float32(logSum - math.Log(floor) - entropy - 1e-3)
+	collect(float32(floor))
+	near := 0.0
+	for _, c := range sc.candidates {
+		if -c.key < nearest {
+			near += float64(c.prob)
+		}
+	}
+	if near < sum*p {
+		collect(0)
+	}
+	sc.candidates = keepMass(sc.candidates, sum*p)
+	return mass(sc.candidates)
+}
+
 // keepMass keeps the candidates with the largest keys, ties to the lower token, until their mass reaches target; at least
 // one. It is quickselect by mass: linear on average, without sorting what is surely in or out.
 func keepMass(candidates []candidate, target float64) []candidate {
