@@ -56,9 +56,19 @@ ALWAYS void unpackBytes(struct unpacked * u, const struct rows * rows) {
 	}
 }
 
+// splitNibbles makes the low nibbles of four vectors the first four, and the high ones the last.
+ALWAYS void splitNibbles(struct unpacked * u, const ints r[4]) {
+	ints nibble = _mm512_set1_epi8(0x0f);
+	UNROLL
+	for (int q = 0; q < 4; q++) {
+		u->quads[q]     = _mm512_and_si512(r[q], nibble);
+		u->quads[q + 4] = _mm512_and_si512(_mm512_srli_epi16(r[q], 4), nibble);
+	}
+}
+
 // unpackNibbles reads the values of a block of Q4_0 or Q4_1, which begin at an offset.
 ALWAYS void unpackNibbles(struct unpacked * u, const struct rows * rows, int offset) {
-	ints r[4], nibble = _mm512_set1_epi8(0x0f);
+	ints r[4];
 	UNROLL
 	for (int i = 0; i < 4; i++) { // rows i, i+4, i+8, i+12
 		r[i] = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *) (rowAt(rows, i) + offset)));
@@ -67,11 +77,7 @@ ALWAYS void unpackNibbles(struct unpacked * u, const struct rows * rows, int off
 		r[i] = _mm512_inserti32x4(r[i], _mm_loadu_si128((const __m128i *) (rowAt(rows, i + 12) + offset)), 3);
 	}
 	turn(r);
-	UNROLL
-	for (int q = 0; q < 4; q++) {
-		u->quads[q]     = _mm512_and_si512(r[q], nibble);
-		u->quads[q + 4] = _mm512_and_si512(_mm512_srli_epi16(r[q], 4), nibble);
-	}
+	splitNibbles(u, r);
 }
 
 // unpackGrouped reads a block of two groups of Q4_0X8.
@@ -79,14 +85,13 @@ ALWAYS void unpackGrouped(struct unpacked * u, const struct rows * rows) {
 	const char *low = rows->at[0], *high = rows->at[2];
 	u->scale = _mm512_cvtph_ps(_mm256_set_m128i(_mm_loadu_si128((const __m128i *) high), _mm_loadu_si128((const __m128i *) low)));
 	ints even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-	ints odd = _mm512_add_epi32(even, _mm512_set1_epi32(1)), nibble = _mm512_set1_epi8(0x0f);
+	ints odd = _mm512_add_epi32(even, _mm512_set1_epi32(1)), r[4];
 	UNROLL
 	for (int q = 0; q < 4; q++) {
 		ints l = _mm512_loadu_si512(low + 16 + q / 2 * 64), h = _mm512_loadu_si512(high + 16 + q / 2 * 64);
-		ints both = _mm512_xor_si512(_mm512_permutex2var_epi32(l, q % 2 ? odd : even, h), _mm512_set1_epi8((char) 0x88));
-		u->quads[q]     = _mm512_and_si512(both, nibble);
-		u->quads[q + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+		r[q] = _mm512_xor_si512(_mm512_permutex2var_epi32(l, q % 2 ? odd : even, h), _mm512_set1_epi8((char) 0x88));
 	}
+	splitNibbles(u, r);
 }
 
 // multiplyBlock adds the products of a block's values with some columns.
