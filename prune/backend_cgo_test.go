@@ -13,11 +13,12 @@ import (
 
 	"prunellm/convert/ggmlquant"
 	"prunellm/internal/xla"
+	"prunellm/internal/xla/xlatest"
 	"prunellm/models"
 )
 
 var openBackend = sync.OnceValues(func() (backends.Backend, error) {
-	return xla.Open(slog.Default(), xla.Options{Home: os.Getenv("PRUNELLM_HOME"), Device: xla.CPU})
+	return xla.Open(slog.Default(), xlatest.Options())
 })
 
 // testBackend is XLA on the CPU, shared by all tests.

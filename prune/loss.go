@@ -62,7 +62,7 @@ type lossInput struct {
 // returns each sequence's loss and the gradient of its hidden states, float32[tokens, e].
 func headLoss(ctx context.Context, m *llama.Model, program *llama.HeadProgram, head *llama.Head, in lossInput) (
 	losses []Loss, gradients [][]float32, err error) {
-	hidden, chunk := m.Config().HiddenSize, llama.HeadChunk(m.Config())
+	hidden, chunk := m.Config().HiddenSize, llama.BudgetOf(m.Backend()).HeadChunk(m.Config())
 	losses = make([]Loss, len(in.sequences))
 	gradients = make([][]float32, len(in.sequences))
 	rows := newLossRows(chunk, hidden, in.teacher != nil)

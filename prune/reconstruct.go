@@ -131,7 +131,7 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 
 // compile makes the programs.
 func (r *reconstructor) compile() (err error) {
-	c := r.dense.Config()
+	c, doubles := r.dense.Config(), llama.BudgetOf(r.pruned.Backend()).Doubles
 	r.densePass, err = r.dense.LayerProgram("dense", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 		return []*Node{llama.Forward(c, b, rope, args[0]).Out}
 	})
@@ -155,6 +155,9 @@ func (r *reconstructor) compile() (err error) {
 			targets = append(targets, Sub(out, mid))
 		}
 		h, target := Concatenate(all, 0), Concatenate(targets, 0)
+		if doubles {
+			h, target = ConvertDType(h, dtypes.Float64), ConvertDType(target, dtypes.Float64)
+		}
 		gram = Add(gram, ConvertDType(Einsum("tf,tg->fg", h, h), dtypes.Float64))
 		return []*Node{gram, Add(cross, ConvertDType(Einsum("tf,te->fe", h, target), dtypes.Float64))}
 	})

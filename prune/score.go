@@ -22,10 +22,6 @@ var ErrNotFinite = errors.New("not a finite number")
 // away from float32's denormals.
 const importanceScale = 100
 
-// stateBudgetBytes bounds what one group of sequences leaves of its forward pass for the backward pass: each layer's
-// input and, with resident weights, the results of its matrix products.
-const stateBudgetBytes = 256 << 20
-
 // MaxSequence is the longest calibration sequence in tokens: attention weights grow with its square.
 const MaxSequence = 4096
 
@@ -62,7 +58,7 @@ func Score(ctx context.Context, backend backends.Backend, weights models.Weights
 	if err := checkSequences(config, sequences); err != nil {
 		return nil, err
 	}
-	s, err := newScorer(backend, weights, recipe, llama.Resident(config))
+	s, err := newScorer(backend, weights, recipe, llama.BudgetOf(backend).Resident(config))
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +68,7 @@ func Score(ctx context.Context, backend backends.Backend, weights models.Weights
 
 // score runs the stages.
 func (s *scorer) score(ctx context.Context, sequences [][]int32, progress func(Progress)) (*Scores, error) {
-	recipe, groups := s.recipe, groupSequences(s.model.Config(), s.resident, sequences)
+	recipe, groups := s.recipe, groupSequences(s.model.Config(), llama.BudgetOf(s.model.Backend()).States, s.resident, sequences)
 	scores := &Scores{}
 	s.begin("stage1", sequences, nil, progress)
 	for i := range groups {
@@ -123,20 +119,20 @@ type group struct {
 	losses    []Loss
 }
 
-// groupTokens is how many tokens fit the budget.
-func groupTokens(config models.Config, products bool) int {
+// groupTokens is how many tokens fit a budget of bytes: each layer's input and, with products, the results of its matrix products.
+func groupTokens(config models.Config, budget int64, products bool) int {
 	values := config.HiddenSize * (config.Layers + 1)
 	if products {
 		for _, width := range config.FFN {
 			values += llama.SavedValues(config, width)
 		}
 	}
-	return stateBudgetBytes / (4 * values)
+	return int(budget / int64(4*values))
 }
 
 // groupSequences cuts the sequences, in order, into groups of bounded size.
-func groupSequences(config models.Config, products bool, sequences [][]int32) []group {
-	budget := groupTokens(config, products)
+func groupSequences(config models.Config, bytes int64, products bool, sequences [][]int32) []group {
+	budget := groupTokens(config, bytes, products)
 	var groups []group
 	used := 0
 	for _, tokens := range sequences {

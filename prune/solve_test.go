@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	"prunellm/internal/xla"
+	"prunellm/internal/xla/xlatest"
 	"prunellm/models"
 	"prunellm/models/llama"
 )
 
 // TestSolver compares the blockwise sweep on XLA with gonum's Cholesky on an ill-conditioned ridge system.
 func TestSolver(t *testing.T) {
-	backend, err := xla.Open(slog.Default(), xla.Options{Home: os.Getenv("PRUNELLM_HOME"), Device: xla.CPU})
+	backend, err := xla.Open(slog.Default(), xlatest.Options())
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)

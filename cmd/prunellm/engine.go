@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -19,7 +18,7 @@ type engineFlags struct {
 	BatchSize    int    `help:"Tokens of one decoding step at most." default:"512" placeholder:"N"`
 	Threads      int    `help:"Threads for generation; 0: one for each core this process may use." default:"0" placeholder:"N"`
 	ThreadsBatch int    `help:"Threads for prompts and batches; 0: as --threads." default:"0" placeholder:"N"`
-	GPULayers    string `help:"Layers to run on a GPU: 'auto' or a number." default:"auto" placeholder:"auto|N"`
+	GPULayers    string `help:"Layers to run on GPUs, the head counted as one: 'auto' is as many as fit, a number is at most so many." default:"auto" placeholder:"auto|N"`
 	PromptCache  int    `help:"MiB for the contexts of conversations that made room for others, for each loaded variant; 0: none are kept." default:"128" placeholder:"MIB"`
 	MaxQueue     int    `help:"Requests that may wait for a place before further ones are refused with 429." default:"256" placeholder:"N"`
 }
@@ -53,10 +52,13 @@ func (f *engineFlags) Validate() error {
 	return joinFaults(faults)
 }
 
-// gpuLayers is negative for as many as fit.
+// allLayers asks for as many layers on GPUs as fit.
+const allLayers = -1
+
+// gpuLayers is what --gpu-layers asks for.
 func (f *engineFlags) gpuLayers() (int, error) {
 	if f.GPULayers == "auto" {
-		return -1, nil
+		return allLayers, nil
 	}
 	var n int
 	if _, err := fmt.Sscanf(f.GPULayers, "%d", &n); err != nil || n < 0 || n > 1<<16 || fmt.Sprint(n) != f.GPULayers {
@@ -98,7 +100,7 @@ func (f *engineFlags) memory(built variant.Built) int64 {
 	return need + int64(f.PromptCache)<<20
 }
 
-// load opens a variant's file. A GPU that lacks the memory is tried no further: the CPU serves, and the log says so once.
+// load opens a variant's file.
 func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.Logger) (catalog.Engine, error) {
 	layers, err := f.gpuLayers()
 	if err != nil {
@@ -107,14 +109,11 @@ func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.L
 	options := f.options()
 	options.GPULayers, options.Log = layers, log
 	model, err := llamacpp.Open(ctx, built.Path, options)
-	var memory *llamacpp.MemoryError
-	if err != nil && layers != 0 && !errors.As(err, &memory) && ctx.Err() == nil {
-		log.Warn("model not loaded with layers on a GPU, trying the CPU alone", "error", err)
-		options.GPULayers = 0
-		model, err = llamacpp.Open(ctx, built.Path, options)
-	}
 	if err != nil {
 		return nil, err
+	}
+	if n := model.GPULayers(); n > 0 {
+		log.Info("model loaded on a gpu", "file", built.Path, "gpu_layers", n)
 	}
 	return runningModel{Engine: infer.New(model, infer.Options{
 		MaxQueue: f.MaxQueue, PromptCacheBytes: int64(f.PromptCache) << 20,

@@ -168,7 +168,7 @@ func (c *evalCommand) measure(env *environment, model *models.GGUF, built []vari
 			return d, nil
 		}
 		d, err := llamacpp.Open(env.ctx, path, llamacpp.Options{
-			ContextSize: c.Window, Sequences: 1, BatchSize: max(c.Window, 32), Threads: c.Threads, Log: env.log})
+			ContextSize: c.Window, Sequences: 1, BatchSize: max(c.Window, 32), Threads: c.Threads, GPULayers: allLayers, Log: env.log})
 		if err != nil {
 			return nil, err
 		}

@@ -22,6 +22,7 @@ import (
 type commandLine struct {
 	Config    kong.ConfigFlag `help:"YAML file with any of the flags; the command line and PRUNELLM_* variables win over it." type:"path" placeholder:"FILE"`
 	Home      string          `help:"Folder of what setup fetched: default model, XLA plugin." default:"${home}" type:"path" placeholder:"DIR"`
+	Device    string          `help:"GPUs to use: 'auto' is all, 'none' leaves everything to the processor; prunellm version --devices lists them." default:"auto" placeholder:"auto|none|CUDA0,..."`
 	LogLevel  string          `help:"Least severe messages that are logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
 	LogFormat string          `help:"Log lines for people or machines: ${enum}." enum:"text,json" default:"text"`
 

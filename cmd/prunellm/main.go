@@ -72,6 +72,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "prunellm:", err)
 		return exitUsage
 	}
+	if err := useDevices(cli.Device, cli.Home); err != nil {
+		return report(err, stderr)
+	}
 	// Libraries log through the default logger; what is below a warning there is of no use to a user.
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err := command.Run(env, &cli); err != nil {

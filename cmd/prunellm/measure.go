@@ -55,7 +55,7 @@ func (o measureOrder) perform(ctx context.Context) (variant.Card, error) {
 	}
 	open := func(path string) (infer.Decoder, error) {
 		return llamacpp.Open(ctx, path, llamacpp.Options{
-			ContextSize: window, Sequences: 1, BatchSize: max(window, 32), Threads: threads})
+			ContextSize: window, Sequences: 1, BatchSize: max(window, 32), Threads: threads, GPULayers: allLayers})
 	}
 	dense, err := open(o.Dense)
 	if err != nil {

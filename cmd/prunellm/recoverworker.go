@@ -137,8 +137,8 @@ func (o recoverOrder) perform(ctx context.Context, log *slog.Logger, progress fu
 	if err != nil {
 		return err
 	}
-	// After the dense model has written its text and is unloaded: on a GPU XLA takes all the memory there is.
-	backend, err := xla.Open(log, xla.Options{Home: o.Home})
+	// After the dense model has written its text and is unloaded, so that its memory on a GPU is free.
+	backend, err := openXLA(ctx, o.Home, log)
 	if err != nil {
 		return err
 	}

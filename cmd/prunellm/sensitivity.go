@@ -120,7 +120,7 @@ func (c *evalCommand) remove(env *environment, path string, scores [][]float32, 
 	}
 	open := func(path string) (infer.Decoder, error) {
 		return llamacpp.Open(env.ctx, path, llamacpp.Options{
-			ContextSize: c.Window, Sequences: 1, BatchSize: max(c.Window, 32), Threads: c.Threads, Log: env.log})
+			ContextSize: c.Window, Sequences: 1, BatchSize: max(c.Window, 32), Threads: c.Threads, GPULayers: allLayers, Log: env.log})
 	}
 	decoder, err := open(path)
 	if err != nil {

@@ -50,7 +50,7 @@ func selfText(ctx context.Context, dense *models.GGUF, scratch string, order wri
 	}
 	defer os.Remove(path)
 	parallel := min(selfCalibrationSequences, (order.tokens+order.length-1)/order.length)
-	model, err := llamacpp.Open(ctx, path, llamacpp.Options{ContextSize: order.length + 1, Sequences: parallel})
+	model, err := llamacpp.Open(ctx, path, llamacpp.Options{ContextSize: order.length + 1, Sequences: parallel, GPULayers: allLayers})
 	if err != nil {
 		return nil, err
 	}

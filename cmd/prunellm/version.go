@@ -5,10 +5,14 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+
+	"prunellm/infer/llamacpp"
 )
 
 // versionCommand shows what this binary is.
-type versionCommand struct{}
+type versionCommand struct {
+	Devices bool `help:"List the GPUs found, and what computes on them."`
+}
 
 // namedDependencies are the parts that decide what prunellm computes and serves.
 var namedDependencies = [...]string{
@@ -21,7 +25,7 @@ func (c *versionCommand) Run(env *environment) error {
 	fmt.Fprintf(env.stdout, "prunellm %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return nil
+		info = &debug.BuildInfo{}
 	}
 	for _, dep := range info.Deps {
 		for _, name := range namedDependencies {
@@ -30,5 +34,42 @@ func (c *versionCommand) Run(env *environment) error {
 			}
 		}
 	}
+	if c.Devices {
+		return listDevices(env)
+	}
+	return nil
+}
+
+// listDevices prints what serves and what scores, one line a GPU, and what is missing.
+func listDevices(env *environment) error {
+	gpus, err := visibleGPUs(env.ctx)
+	if err != nil {
+		return err
+	}
+	const mib = 1 << 20
+	for _, gpu := range gpus {
+		fmt.Fprintf(env.stdout, "gpu %d: %s, compute capability %s, driver %s, %d of %d MiB free\n",
+			gpu.Index, gpu.Name, gpu.Capability, gpu.Driver, gpu.Free/mib, gpu.Total/mib)
+		if reason := gpu.TooOld(); reason != "" {
+			fmt.Fprintln(env.stdout, reason)
+		}
+	}
+	devices := llamacpp.Devices()
+	for _, d := range devices {
+		fmt.Fprintf(env.stdout, "serving: %s (%s, %d of %d MiB free)\n", d.Name, d.Description, d.Free/mib, d.Total/mib)
+	}
+	if len(devices) == 0 {
+		reason := "no gpu"
+		if len(gpus) > 0 {
+			reason = "no backend for the gpu: make cuda builds it"
+		}
+		fmt.Fprintf(env.stdout, "serving: processor (%s)\n", reason)
+	}
+	backend, err := openXLA(env.ctx, env.home, env.log)
+	if err != nil {
+		return err
+	}
+	defer backend.Finalize()
+	fmt.Fprintf(env.stdout, "scores: %s\n", backend.Description())
 	return nil
 }

@@ -16,7 +16,6 @@ import (
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
 	"prunellm/internal/worker"
-	"prunellm/internal/xla"
 	"prunellm/models"
 	"prunellm/prune"
 )
@@ -155,14 +154,14 @@ func (o order) perform(ctx context.Context, log *slog.Logger, progress func(vari
 }
 
 // newTools connects a job's parts to this model. The gradient backend is opened when it is first needed, after the
-// dense model has written its text and is unloaded: on a GPU XLA takes all the memory there is. scratch is a folder for
+// dense model has written its text and is unloaded, so that its memory on a GPU is free. scratch is a folder for
 // files that the caller removes; without one no calibration text can be obtained.
 func newTools(model *models.GGUF, home, scratch string, log *slog.Logger) (tools variant.Tools, closeTools func()) {
 	var backend backends.Backend
-	open := func() (backends.Backend, error) {
+	open := func(ctx context.Context) (backends.Backend, error) {
 		var err error
 		if backend == nil {
-			backend, err = xla.Open(log, xla.Options{Home: home})
+			backend, err = openXLA(ctx, home, log)
 		}
 		return backend, err
 	}
@@ -172,14 +171,14 @@ func newTools(model *models.GGUF, home, scratch string, log *slog.Logger) (tools
 			return calibrationText(ctx, model, scratch, spec, progress)
 		},
 		Score: func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error) {
-			b, err := open()
+			b, err := open(ctx)
 			if err != nil {
 				return nil, err
 			}
 			return prune.Score(ctx, b, model, sequences, recipe, progress)
 		},
 		Refit: func(ctx context.Context, plan *prune.Plan, sequences [][]int32, progress func(prune.Progress), emit func(int, []float32) error) error {
-			b, err := open()
+			b, err := open(ctx)
 			if err != nil {
 				return err
 			}

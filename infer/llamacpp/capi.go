@@ -51,6 +51,12 @@ extern void ggml_log_set(void (*callback)(int level, const char * text, void * d
 typedef void (*ggml_abort_callback_t)(const char * message);
 extern ggml_abort_callback_t ggml_set_abort_callback(ggml_abort_callback_t callback);
 
+struct ggml_backend_device;
+extern struct ggml_backend_device * ggml_backend_dev_get(size_t index);
+extern const char * ggml_backend_dev_name(struct ggml_backend_device * device);
+extern const char * ggml_backend_dev_description(struct ggml_backend_device * device);
+extern void ggml_backend_dev_memory(struct ggml_backend_device * device, size_t * free, size_t * total);
+
 extern void prunellmLlamaLog(int level, char * text, void * data);
 
 static void set_log(void) {
@@ -123,11 +129,22 @@ func rawModel(m *llama.Model) cModel { return *(*cModel)(unsafe.Pointer(m)) }
 // initBackend routes llama.cpp's log and its last words to us. The environment is set before llama.cpp looks at it.
 var initBackend = sync.OnceFunc(func() {
 	os.Setenv("GGML_NO_BACKTRACE", "1") // setenv does not fail for a valid name
+	if paths := libraryPath(); paths != "" {
+		os.Setenv(libraryVariable, paths)
+	}
 	C.set_log()
 	C.set_abort()
 	llama.BackendInit()
 	C.set_log() // loading backends from files may have reset it
 })
+
+// describeDevice fills in what ggml knows of the device at this place in its list.
+func describeDevice(index uint64) (name, description string, free, total int64) {
+	device := C.ggml_backend_dev_get(C.size_t(index))
+	var f, t C.size_t
+	C.ggml_backend_dev_memory(device, &f, &t)
+	return C.GoString(C.ggml_backend_dev_name(device)), C.GoString(C.ggml_backend_dev_description(device)), int64(f), int64(t)
+}
 
 func freeContext(c cContext) { C.llama_free(c) }
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// MemoryError says that a model with its context does not fit the memory of the machine or of its control group.
+// MemoryError says that a model with its context, less what lies on GPUs, does not fit the memory of the machine or of its control group.
 type MemoryError struct {
 	Model, Cache, Compute, Available int64 // bytes
 	ContextSize, Sequences           int
@@ -43,10 +43,12 @@ func Need(path string, opts Options) (int64, error) {
 	return sum(need.Model, need.Cache, need.Compute), nil
 }
 
-// checkMemory compares what the model and its context take with what available reports (bytes; negative: unknown).
-// Layers on a GPU are counted as if they were here: too much rather than too little.
+// checkMemory compares what the model and its context take with what available reports (bytes; negative: unknown). Layers on a GPU
+// are left out.
 func checkMemory(s shape, opts Options, available func() int64) error {
 	need := memoryNeed(s, opts)
+	weights, cache := s.onDevice(opts, opts.GPULayers)
+	need.Model, need.Cache = need.Model-weights, need.Cache-cache
 	need.Available = available()
 	if need.Available >= 0 && sum(need.Model, need.Cache, need.Compute) > need.Available {
 		return need

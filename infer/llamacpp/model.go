@@ -21,6 +21,7 @@ type Model struct {
 	sequences   int
 	batchSize   int // entries of one Decode
 	hiddenSize  int
+	gpuLayers   int
 
 	// Owned by the decoding goroutine.
 	lengths []int      // tokens in the cache of each sequence
@@ -44,6 +45,9 @@ func (m *Model) Sequences() int { return m.sequences }
 
 // BatchSize implements infer.Decoder.
 func (m *Model) BatchSize() int { return m.batchSize }
+
+// GPULayers is how many layers lie on GPUs, the head counted as one.
+func (m *Model) GPULayers() int { return m.gpuLayers }
 
 // HiddenSize implements infer.Decoder.
 func (m *Model) HiddenSize() int { return m.hiddenSize }

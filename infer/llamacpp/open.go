@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"runtime"
 
 	"github.com/ollama/ollama/llama"
@@ -30,12 +29,13 @@ type Options struct {
 	BatchSize    int          // entries of one Decode; default 512
 	Threads      int          // threads of Decode; default: the cores this process may use
 	BatchThreads int          // threads for more than one token; default Threads
-	GPULayers    int          // layers on a GPU, where the build has a backend for one; negative: all
+	GPULayers    int          // layers on GPUs, the head counted as one: at most as many as fit; negative: as many as fit
 	Log          *slog.Logger // llama.cpp's own lines at debug level; default: none
 }
 
 // Open loads a GGUF file and makes its context. It returns an error, with the numbers, when the machine lacks the memory
-// for both. ctx ends the wait for a long load between its two parts, the model and the context.
+// for both. A GPU that lacks it gets fewer layers, or none, and the log says so once. ctx ends the wait for a long load between its
+// two parts, the model and the context.
 func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -48,30 +48,46 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	if opts.ContextSize == 0 {
 		opts.ContextSize = min(shape.trained, defaultContext)
 	}
-	if err := checkMemory(shape, opts, availableMemory); err != nil {
-		return nil, fmt.Errorf("open model %q: %w", path, err)
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("open model %q: %w", path, err)
 	}
 	initBackend()
 	setLogger(opts.Log)
-	m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize, decoded: make(chan error, 1)}
-	if err := m.load(ctx, path, opts, shape.floats); err != nil {
+	var devices []Device
+	if opts.GPULayers != 0 {
+		devices = Devices()
+	}
+	wanted := shape.wantedLayers(opts.GPULayers)
+	for layers := shape.fittingLayers(opts, devices, wanted); ; layers /= 2 {
+		opts.GPULayers = layers
+		if err := checkMemory(shape, opts, availableMemory); err != nil {
+			return nil, fmt.Errorf("open model %q: %w", path, err)
+		}
+		m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize, decoded: make(chan error, 1), gpuLayers: layers}
+		err := m.load(ctx, path, opts, shape.floats)
+		if err == nil {
+			if layers < wanted && len(devices) > 0 {
+				warnOfFewLayers(opts.Log, path, layers, wanted, devices)
+			}
+			return m, nil
+		}
+		cause := takeError()
 		m.release()
 		m.closed = true
-		return nil, fmt.Errorf("open model %q: %w%s", path, err, takeError())
+		if layers == 0 || ctx.Err() != nil {
+			return nil, fmt.Errorf("open model %q: %w%s", path, err, cause)
+		}
 	}
-	return m, nil
 }
 
 func (m *Model) load(ctx context.Context, path string, opts Options, floats bool) error {
-	layers := opts.GPULayers
-	if layers < 0 {
-		layers = math.MaxInt32
+	params := llama.ModelParams{NumGpuLayers: opts.GPULayers, UseMmap: true}
+	flash := ml.FlashAttentionEnabled
+	if opts.GPULayers > 0 {
+		flash = ml.FlashAttentionAuto // not every GPU has it for every size of head
 	}
 	var err error
-	if m.model, err = llama.LoadModelFromFile(path, llama.ModelParams{NumGpuLayers: layers, UseMmap: true}); err != nil {
+	if m.model, err = llama.LoadModelFromFile(path, params); err != nil {
 		return fmt.Errorf("load weights: llama.cpp refused the file")
 	}
 	if err := ctx.Err(); err != nil {
@@ -84,15 +100,15 @@ func (m *Model) load(ctx context.Context, path string, opts Options, floats bool
 	if len(m.vocab.ends) == 0 {
 		return fmt.Errorf("the model has no vocabulary")
 	}
-	m.paired = floats
+	m.paired = floats && opts.GPULayers == 0
 	spare := 0 // cells of a sequence and entries of a batch beyond what callers may use
 	if m.paired {
 		spare = 1
 	}
 	perSequence := pad(opts.ContextSize + spare)
 	batch := opts.BatchSize + spare*opts.Sequences
-	params := llama.NewContextParams(perSequence*opts.Sequences, batch, opts.Sequences, opts.Threads, ml.FlashAttentionEnabled, "f16")
-	if m.context, err = llama.NewContextWithModel(m.model, params); err != nil {
+	context := llama.NewContextParams(perSequence*opts.Sequences, batch, opts.Sequences, opts.Threads, flash, "f16")
+	if m.context, err = llama.NewContextWithModel(m.model, context); err != nil {
 		return fmt.Errorf("make a context of %d x %d tokens: llama.cpp refused", opts.Sequences, perSequence)
 	}
 	c := rawContext(m.context)

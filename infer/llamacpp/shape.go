@@ -2,6 +2,8 @@ package llamacpp
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"prunellm/convert/gguf"
 )
@@ -18,6 +20,15 @@ type shape struct {
 	vocab     int64
 	trained   int  // tokens the model was trained for
 	floats    bool // a matrix is stored as plain floats
+
+	layers  []layerShape
+	outputs int64 // bytes of what computes the logits, the token embedding where the two are one matrix
+}
+
+// layerShape is what one layer takes.
+type layerShape struct {
+	bytes   int64 // weights
+	kvWidth int64 // elements of keys and values that one token adds to the cache
 }
 
 // Limits of a shape. Products of them stay within 63 bits.
@@ -59,13 +70,18 @@ func readShape(path string) (shape, error) {
 	if heads, err = perLayer(file, arch+".attention.head_count", layers, maxAxis, func(sum, n int64) int64 { return max(sum, n) }); err != nil {
 		return shape{}, err
 	}
-	kvHeads := heads * layers
+	kvHeads := make([]int64, 0, layers)
 	if _, ok := file.Value(arch + ".attention.head_count_kv"); ok {
-		if kvHeads, err = perLayer(file, arch+".attention.head_count_kv", layers, maxAxis, func(sum, n int64) int64 { return sum + n }); err != nil {
+		collect := func(_, n int64) int64 { kvHeads = append(kvHeads, n); return 0 }
+		if _, err = perLayer(file, arch+".attention.head_count_kv", layers, maxAxis, collect); err != nil {
 			return shape{}, err
 		}
+	} else {
+		for range layers {
+			kvHeads = append(kvHeads, heads)
+		}
 	}
-	headBytes := int64(0)
+	headWidth := int64(0)
 	for _, key := range []string{arch + ".attention.key_length", arch + ".attention.value_length"} {
 		length := s.hidden / heads
 		if _, ok := file.Value(key); ok {
@@ -73,9 +89,12 @@ func readShape(path string) (shape, error) {
 				return shape{}, err
 			}
 		}
-		headBytes += length
+		headWidth += length
 	}
-	s.kvWidth = kvHeads * headBytes
+	for _, n := range kvHeads {
+		s.layers = append(s.layers, layerShape{kvWidth: n * headWidth})
+		s.kvWidth += n * headWidth
+	}
 	tokens, ok := file.Value("tokenizer.ggml.tokens")
 	names, isStrings := tokens.([]string)
 	if !ok || !isStrings || len(names) == 0 || len(names) > maxAxis {
@@ -85,8 +104,36 @@ func readShape(path string) (shape, error) {
 	for _, t := range file.Tensors {
 		plain := t.Type == gguf.F32 || t.Type == gguf.F16 || t.Type == gguf.BF16
 		s.floats = s.floats || (plain && len(t.Shape) > 1)
+		s.place(t)
+	}
+	if s.outputs == 0 {
+		s.outputs = embeddingBytes(file)
 	}
 	return s, nil
+}
+
+// place adds a tensor to what its layer takes, by its name: "blk.7.ffn_up.weight", "output.weight".
+func (s *shape) place(t gguf.TensorInfo) {
+	rest, ok := strings.CutPrefix(t.Name, "blk.")
+	if !ok {
+		if t.Name == "output.weight" {
+			s.outputs = t.Size
+		}
+		return
+	}
+	number, _, _ := strings.Cut(rest, ".")
+	if layer, err := strconv.Atoi(number); err == nil && layer >= 0 && layer < len(s.layers) {
+		s.layers[layer].bytes += t.Size
+	}
+}
+
+func embeddingBytes(file *gguf.File) int64 {
+	for _, t := range file.Tensors {
+		if t.Name == "token_embd.weight" {
+			return t.Size
+		}
+	}
+	return 0
 }
 
 func boundedInt(file *gguf.File, key string, limit int64) (int64, error) {

@@ -39,6 +39,8 @@ import (
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/backends/simplego"
 	gomlxxla "github.com/gomlx/gomlx/backends/xla"
+
+	"prunellm/internal/nvidia"
 )
 
 // Device is the kind of processor that computes.
@@ -54,8 +56,10 @@ const (
 
 // Options says where to look and what to open. The zero value of a field is its default.
 type Options struct {
-	// Home is the folder that setup fills; plugins lie in its subfolder pjrt.
+	// Home is the folder that setup fills; plugins lie in its subfolder pjrt, and the CUDA one where make cuda puts it.
 	Home string
+	// GPU is the card that CUDA shows first; the zero value where that is not known.
+	GPU nvidia.GPU
 	// PluginPath is searched before Home: folders separated by colons, as in PJRT_PLUGIN_LIBRARY_PATH.
 	PluginPath string
 	// Device is what to open; "" is Auto.
@@ -92,13 +96,15 @@ func Open(log *slog.Logger, opts Options) (backends.Backend, error) {
 // openAuto tries the devices from fast to slow. A CUDA plugin that does not start is only worth a warning: the CPU is
 // there.
 func openAuto(log *slog.Logger, opts Options) (backends.Backend, error) {
-	if gpus, _ := filepath.Glob("/dev/nvidia[0-9]*"); len(gpus) > 0 {
+	if opts.GPU.Name != "" {
 		backend, err := openDevice(log, opts, CUDA)
 		if err == nil {
 			return backend, nil
 		}
-		if !errors.Is(err, ErrNoPlugin) {
-			log.Warn("cuda plugin unusable, computing on the cpu", "error", err)
+		if errors.Is(err, ErrNoPlugin) {
+			log.Info("no cuda plugin of xla found, computing scores on the cpu (make cuda fetches it)", "gpu", opts.GPU.Name)
+		} else {
+			log.Warn("cuda plugin unusable, computing scores on the cpu", "error", err)
 		}
 	}
 	backend, err := openDevice(log, opts, CPU)
@@ -131,14 +137,13 @@ func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend
 	if strings.ContainsRune(path, ',') {
 		return nil, fmt.Errorf("open pjrt plugin %q: gomlx cannot take a path with a comma, move the plugin", path)
 	}
-	config := path
-	if device == CPU {
-		config += ",shared_buffers" // gomlx turns it on by itself for a plugin named "cpu", not for a path
-		defer setEnvironment(opts.Threads)()
-		keepLargeBlocks()
-	}
 	gomlxxla.EnableAutoInstall(false)
-	backend, err := gomlxxla.New(config)
+	if device == CUDA {
+		return openCUDA(log, opts, path)
+	}
+	defer setEnvironment(opts.Threads)()
+	keepLargeBlocks()
+	backend, err := gomlxxla.New(path + ",shared_buffers") // gomlx turns it on by itself for a plugin named "cpu", not for a path
 	if err != nil {
 		return nil, fmt.Errorf("open pjrt plugin %q: %w", path, err)
 	}
@@ -164,13 +169,14 @@ func install(log *slog.Logger, device Device) (backends.Backend, error) {
 func findPlugin(opts Options, device Device) string {
 	folders := strings.Split(opts.PluginPath, ":")
 	if opts.Home != "" {
-		folders = append(folders, filepath.Join(opts.Home, "pjrt"))
+		folders = append(folders, filepath.Join(opts.Home, "pjrt"), filepath.Join(opts.Home, "cuda-toolkit", "jax_plugins", "xla_cuda13"))
 	}
 	for _, folder := range folders {
 		if folder == "" {
 			continue
 		}
-		for _, pattern := range []string{"pjrt_c_api_%s_plugin.so", "pjrt-plugin-%s.so", "pjrt_plugin_%s.so"} {
+		// The last is what JAX's wheels call it.
+		for _, pattern := range []string{"pjrt_c_api_%s_plugin.so", "pjrt-plugin-%s.so", "pjrt_plugin_%s.so", "xla_%s_plugin.so"} {
 			path, err := filepath.Abs(filepath.Join(folder, fmt.Sprintf(pattern, device)))
 			if err != nil {
 				continue

@@ -6,25 +6,6 @@ import (
 	"prunellm/models"
 )
 
-// residentBytes is the size up to which the weights of all layers, as float32, may stay on the device. Larger models are
-// loaded layer by layer for each visit, so that memory does not grow with depth.
-const residentBytes = 512 << 20
-
-// Resident tells whether a model's layers are small enough to stay on the device between visits.
-func Resident(c models.Config) bool {
-	values := 0
-	for layer := range c.Layers {
-		for _, field := range blockFields(c) {
-			size := 1
-			for _, d := range field.shape(c, c.FFN[layer]) {
-				size *= d
-			}
-			values += size
-		}
-	}
-	return 4*values <= residentBytes
-}
-
 // Layers gives the layers of one model, loaded in one way, again and again. Its owner ends it with Release.
 //
 // # Concurrency

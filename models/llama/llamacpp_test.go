@@ -20,6 +20,7 @@ import (
 	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
 	"prunellm/internal/xla"
+	"prunellm/internal/xla/xlatest"
 	"prunellm/models"
 	"prunellm/models/llama"
 )
@@ -35,7 +36,7 @@ func needResource(t testing.TB, err error) {
 
 func xlaBackend(t testing.TB) backends.Backend {
 	t.Helper()
-	backend, err := xla.Open(slog.Default(), xla.Options{Home: os.Getenv("PRUNELLM_HOME"), Device: xla.CPU})
+	backend, err := xla.Open(slog.Default(), xlatest.Options())
 	if err != nil {
 		needResource(t, err)
 	}

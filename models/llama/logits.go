@@ -14,15 +14,6 @@ import (
 // widths then share few compiled programs.
 const ffnPadding = 128
 
-// HeadChunk is the number of tokens whose logits are held at once: float32[HeadChunk, vocab] stays near 64 MiB.
-func HeadChunk(c models.Config) int {
-	chunk := 256
-	for chunk > 16 && chunk*c.VocabSize > 16<<20 {
-		chunk /= 2
-	}
-	return chunk
-}
-
 // Hidden runs sequences through all layers, one layer after the other, and returns the hidden states that enter the
 // head: float32[tokens, e] for each sequence. progress, when not nil, is called after each layer.
 func Hidden(ctx context.Context, m *Model, head *Head, w models.Weights, sequences [][]int32, progress func(layer int)) (
@@ -86,7 +77,7 @@ func Logits(ctx context.Context, backend backends.Backend, w models.Weights, tok
 	if err != nil {
 		return nil, err
 	}
-	size, chunk := m.config.HiddenSize, HeadChunk(m.config)
+	size, chunk := m.config.HiddenSize, BudgetOf(m.backend).HeadChunk(m.config)
 	for from := 0; from < len(tokens); from += chunk {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -72,7 +72,7 @@ func newLossHead(m *llama.Model, head *llama.Head, share float64) (*lossHead, er
 // more rows, which are padding. It returns the figures and, if wanted, the gradient of the loss with respect to the
 // student's, float32[rows of student, e].
 func (l *lossHead) run(tokens []int32, student, teacher []float32, wantGradient bool) (f Figures, gradient []float32, err error) {
-	size, chunk := l.model.Config().HiddenSize, llama.HeadChunk(l.model.Config())
+	size, chunk := l.model.Config().HiddenSize, llama.BudgetOf(l.model.Backend()).HeadChunk(l.model.Config())
 	program := l.figures
 	if wantGradient {
 		program, gradient = l.gradient, make([]float32, len(student))

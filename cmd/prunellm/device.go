@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gomlx/gomlx/backends"
+
+	"prunellm/infer/llamacpp"
+	"prunellm/internal/nvidia"
+	"prunellm/internal/xla"
+)
+
+// visibleVariable says which GPUs CUDA shows, to this process and to those that it starts.
+const visibleVariable = "CUDA_VISIBLE_DEVICES"
+
+// visibleDevices is the value of CUDA_VISIBLE_DEVICES that --device asks for. before is its value so far, in whose terms CUDA0 is the
+// first; set tells whether there is one.
+func visibleDevices(device, before string, set bool) (value string, err error) {
+	if device == "none" {
+		return "", nil
+	}
+	shown := strings.Split(before, ",")
+	var chosen []string
+	for name := range strings.SplitSeq(device, ",") {
+		number, ok := strings.CutPrefix(strings.ToUpper(strings.TrimSpace(name)), "CUDA")
+		n, err := strconv.Atoi(number)
+		if !ok || err != nil || n < 0 || n > 1<<10 {
+			return "", fmt.Errorf("--device is %q, want 'auto', 'none' or names that prunellm version --devices lists, as CUDA0,CUDA1", device)
+		}
+		if set && (n >= len(shown) || before == "") {
+			return "", fmt.Errorf("--device is %q, but %s=%s shows %d", device, visibleVariable, before, len(slices.DeleteFunc(shown, func(s string) bool { return s == "" })))
+		}
+		if set {
+			number = strings.TrimSpace(shown[n])
+		}
+		chosen = append(chosen, number)
+	}
+	return strings.Join(chosen, ","), nil
+}
+
+// useDevices applies --device to this process. It comes before anything looks for a GPU.
+func useDevices(device, home string) error {
+	llamacpp.SetLibraryHome(home)
+	if device == "auto" {
+		return nil
+	}
+	before, set := os.LookupEnv(visibleVariable)
+	value, err := visibleDevices(device, before, set)
+	if err != nil {
+		return usageError{err}
+	}
+	return os.Setenv(visibleVariable, value)
+}
+
+// visibleGPUs asks the driver for the GPUs that CUDA shows this process.
+func visibleGPUs(ctx context.Context) ([]nvidia.GPU, error) {
+	value, set := os.LookupEnv(visibleVariable)
+	return nvidia.Visible(ctx, value, set)
+}
+
+// openXLA opens what gradients are computed on.
+func openXLA(ctx context.Context, home string, log *slog.Logger) (backends.Backend, error) {
+	options := xla.Options{Home: home, PluginPath: os.Getenv("PJRT_PLUGIN_LIBRARY_PATH")}
+	gpus, err := visibleGPUs(ctx)
+	if err != nil {
+		log.Warn("cannot ask the driver for gpus, computing scores on the cpu", "error", err)
+	}
+	if len(gpus) > 0 {
+		options.GPU = gpus[0]
+	}
+	return xla.Open(log, options)
+}

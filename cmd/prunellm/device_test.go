@@ -1,0 +1,36 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestVisibleDevices(t *testing.T) {
+	for _, c := range []struct {
+		device, before string
+		set            bool
+		want, fault    string
+	}{
+		{device: "none", want: ""},
+		{device: "none", before: "3", set: true, want: ""},
+		{device: "CUDA0", want: "0"},
+		{device: "cuda1, CUDA0", want: "1,0"},
+		{device: "CUDA1", before: "4, GPU-ab", set: true, want: "GPU-ab"},
+		{device: "CUDA2", before: "4,5", set: true, fault: "shows 2"},
+		{device: "CUDA0", before: "", set: true, fault: "shows 0"},
+		{device: "gpu", fault: "CUDA0,CUDA1"},
+		{device: "CUDA-1", fault: "version --devices"},
+		{device: "CUDA0,", fault: "version --devices"},
+	} {
+		got, err := visibleDevices(c.device, c.before, c.set)
+		if c.fault != "" {
+			if err == nil || !strings.Contains(err.Error(), c.fault) {
+				t.Errorf("--device %q of %q: error %v, want %q in it", c.device, c.before, err, c.fault)
+			}
+			continue
+		}
+		if err != nil || got != c.want {
+			t.Errorf("--device %q of %q: %q, %v, want %q", c.device, c.before, got, err, c.want)
+		}
+	}
+}

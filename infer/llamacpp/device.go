@@ -1,0 +1,137 @@
+package llamacpp
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ollama/ollama/llama"
+)
+
+// Device is a GPU that llama.cpp can compute on: a backend for it was found, and a driver that works.
+type Device struct {
+	Name        string // ggml's: "CUDA0"
+	Description string // the card's: "NVIDIA H100 80GB HBM3"
+	Total, Free int64  // bytes
+}
+
+// Devices lists the GPUs. Loading the backends takes a moment the first time.
+func Devices() []Device {
+	initBackend()
+	var devices []Device
+	for _, gpu := range llama.EnumerateGPUs() {
+		var d Device
+		d.Name, d.Description, d.Free, d.Total = describeDevice(gpu.LlamaID)
+		devices = append(devices, d)
+	}
+	return devices
+}
+
+// libraryVariable tells ggml where to look for backends. Only folders below one named lib/ollama are looked at.
+const libraryVariable = "OLLAMA_LIBRARY_PATH"
+
+// libraryHome is a folder with lib/ollama in it, beside that of the binary; see SetLibraryHome.
+var libraryHome string
+
+// SetLibraryHome names a folder whose lib/ollama/cuda_* hold backends for GPUs, as make cuda builds them. It counts until the first
+// model is opened.
+func SetLibraryHome(folder string) { libraryHome = folder }
+
+// libraryPath is the value for libraryVariable: the folder beside the binary's and those for GPUs below it and below libraryHome. It
+// is "" where the user has set it.
+func libraryPath() string {
+	if _, set := os.LookupEnv(libraryVariable); set {
+		return ""
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	beside := filepath.Join(filepath.Dir(self), "..", "lib", "ollama")
+	paths := []string{beside}
+	for _, folder := range []string{beside, filepath.Join(libraryHome, "lib", "ollama")} {
+		// The newest version of CUDA first: ggml takes the first backend of a name that loads.
+		found, _ := filepath.Glob(filepath.Join(folder, "cuda_*"))
+		slices.Sort(found)
+		slices.Reverse(found)
+		paths = append(paths, found...)
+	}
+	return strings.Join(paths, string(filepath.ListSeparator))
+}
+
+func deviceNames(devices []Device) string {
+	if len(devices) == 0 {
+		return "none"
+	}
+	names := make([]string, len(devices))
+	for i, d := range devices {
+		names[i] = d.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// deviceReserve is what CUDA, its libraries and ggml's pools take on each GPU beside what is planned, in bytes. A pool that finds no
+// memory ends the process, so it is ample.
+const deviceReserve = 1 << 30
+
+// wantedLayers is the number of layers that an option asks for, the head counted as one.
+func (s shape) wantedLayers(asked int) int {
+	all := len(s.layers) + 1
+	if asked < 0 {
+		return all
+	}
+	return min(asked, all)
+}
+
+// fittingLayers is how many layers, at most wanted, fit the devices beside their share of the context. llama.cpp puts the last layers
+// on GPUs, and the head with all of them.
+func (s shape) fittingLayers(opts Options, devices []Device, wanted int) int {
+	if len(devices) == 0 {
+		return 0
+	}
+	free := int64(0)
+	for _, d := range devices {
+		free += max(d.Free-deviceReserve, 0)
+	}
+	compute := product(memoryNeed(s, opts).Compute, int64(len(devices)))
+	for layers := wanted; layers > 0; layers-- {
+		weights, cache := s.onDevice(opts, layers)
+		if sum(weights, cache, compute) <= free {
+			return layers
+		}
+	}
+	return 0
+}
+
+// onDevice is what so many layers take on GPUs, in bytes.
+func (s shape) onDevice(opts Options, layers int) (weights, cache int64) {
+	const f16 = 2
+	tokens := int64(pad(opts.ContextSize)) * int64(opts.Sequences)
+	first := len(s.layers) - min(max(layers, 0), len(s.layers))
+	for _, layer := range s.layers[first:] {
+		weights = sum(weights, layer.bytes)
+		cache = sum(cache, product(tokens, layer.kvWidth, f16))
+	}
+	if layers > len(s.layers) {
+		weights = sum(weights, s.outputs)
+	}
+	return weights, cache
+}
+
+// warnOfFewLayers says what a GPU could not take.
+func warnOfFewLayers(log *slog.Logger, path string, layers, wanted int, devices []Device) {
+	if log == nil {
+		return
+	}
+	free := int64(0)
+	for _, d := range devices {
+		free += d.Free
+	}
+	text := "a GPU lacks the memory for all layers, the processor computes the others: lower --ctx or --parallel, or free memory"
+	if layers == 0 {
+		text = "a GPU lacks the memory for any layer, the processor computes all: lower --ctx or --parallel, or free memory"
+	}
+	log.Warn(text, "file", path, "devices", deviceNames(devices), "gpu_layers", layers, "wanted", wanted, "free_mib", free>>20)
+}

@@ -1,0 +1,109 @@
+package llamacpp
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"prunellm/convert/gguf"
+	"prunellm/infer"
+	"prunellm/internal/tinymodel"
+)
+
+// needGPU skips where there is none; scripts/gpu-check runs these tests where there is.
+func needGPU(t *testing.T) {
+	t.Helper()
+	if len(Devices()) == 0 {
+		t.Skip("no GPU, or no backend for it (make cuda)")
+	}
+}
+
+// gpuTolerance bounds the root mean square of the difference to the processor's logits, as a share of their deviation. The two round
+// activations of quantized products differently: blocks of 32 or of 128, sums of float16 pairs.
+const gpuTolerance = 5e-2
+
+// Three sequences, two of them told apart by their last token, give what the processor gives.
+func TestGPUAgreesWithProcessor(t *testing.T) {
+	needGPU(t)
+	for name, options := range map[string]tinymodel.Options{
+		"llama f32":  {},
+		"llama f16":  {Type: gguf.F16},
+		"llama q8_0": {Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 512}},
+		"llama q4_0": {Type: gguf.Q4_0, Hidden: 256, FFN: []int{512, 512}},
+		"llama q4_1": {Type: gguf.Q4_1, Hidden: 256, FFN: []int{512, 512}},
+		"deci q8_0":  {Architecture: "deci", Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 224}},
+		"deci q4_0":  {Architecture: "deci", Type: gguf.Q4_0, Hidden: 256, FFN: []int{96, 32}},
+		"qwen2 f16":  {Architecture: "qwen2", Type: gguf.F16},
+		"qwen3 f16":  {Architecture: "qwen3", HeadDim: 64, Type: gguf.F16},
+		"head of 64": {Hidden: 256, Heads: 4, KVHeads: 2, Type: gguf.F16},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := tiny(t, options)
+			for _, layers := range []int{1, 2, allOfThem} {
+				want := prefixLogits(t, path, 0)
+				got := prefixLogits(t, path, layers)
+				for i := range want {
+					if d := relativeDifference(got[i], want[i]); !(d < gpuTolerance) {
+						t.Errorf("%d layers on the gpu: logits %d differ by %.3g of their deviation, want below %g", layers, i, d, gpuTolerance)
+					}
+				}
+			}
+		})
+	}
+}
+
+const allOfThem = 3 // two layers and the head
+
+// prefixLogits are those after 40 tokens in one sequence, 3 in another, and of the next step of both.
+func prefixLogits(t *testing.T, path string, layers int) (all [][]float32) {
+	t.Helper()
+	m := open(t, path, Options{ContextSize: 256, Sequences: 3, GPULayers: layers})
+	if m.GPULayers() != layers {
+		t.Fatalf("%d layers on the gpu, want %d", m.GPULayers(), layers)
+	}
+	var entries []infer.Entry
+	for sequence, length := range []int{40, 3} {
+		for position := range length {
+			entries = append(entries, infer.Entry{Token: infer.Token(3 + position*7%90), Sequence: sequence, Position: position, Logits: position == length-1})
+		}
+	}
+	decode(t, m, entries...)
+	all = append(all, slices.Clone(m.Logits(39)), slices.Clone(m.Logits(42)))
+	decode(t, m, infer.Entry{Token: 5, Position: 40, Logits: true}, infer.Entry{Token: 9, Sequence: 1, Position: 3, Logits: true})
+	return append(all, slices.Clone(m.Logits(0)), slices.Clone(m.Logits(1)))
+}
+
+func relativeDifference(got, want []float32) float64 {
+	if len(got) != len(want) {
+		return math.NaN()
+	}
+	var sum, squares, diff float64
+	for i := range want {
+		g, w := float64(got[i]), float64(want[i])
+		sum, squares, diff = sum+w, squares+w*w, diff+(g-w)*(g-w)
+	}
+	n := float64(len(want))
+	return math.Sqrt(diff/n) / math.Sqrt(squares/n-sum*sum/n/n)
+}
+
+// The real model answers from a GPU, several requests side by side.
+func TestGPUAnswers(t *testing.T) {
+	needGPU(t)
+	m := open(t, defaultModel(t), Options{ContextSize: 512, Sequences: 4, GPULayers: -1})
+	e := infer.New(m, infer.Options{}, nil)
+	defer e.Close(t.Context()) // the model is closed with it
+	var answers []infer.Generation
+	for range 6 {
+		g, err := e.Submit(t.Context(), infer.Request{Prompt: chat(t, e, "What is the capital of France?"), MaxTokens: 30, Logprobs: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers = append(answers, g)
+	}
+	for _, g := range answers {
+		if text, _ := collect(t, g); !strings.Contains(text, "Paris") {
+			t.Errorf("got %q", text)
+		}
+	}
+}

@@ -1,0 +1,135 @@
+// Package nvidia tells what NVIDIA GPUs a machine has, from nvidia-smi, which comes with the driver.
+//
+// It asks the driver's own program rather than its libraries: nothing is linked, and a driver that hangs or crashes takes a child
+// process with it and not this one. What is computed on a GPU is the business of internal/xla and infer/llamacpp.
+//
+// # Errors
+//
+// A machine without a GPU or without nvidia-smi has no GPUs, which is no error. A driver that answers with nonsense is one.
+package nvidia
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// GPU is one card as the driver sees it.
+type GPU struct {
+	Index      int    // the driver's own number
+	UUID       string // "GPU-..."
+	Name       string
+	Capability string // compute capability, "9.0"
+	Driver     string // version of the driver, "580.95.05"
+	Total      int64  // bytes
+	Free       int64  // bytes
+}
+
+// timeout bounds a call of nvidia-smi. Without its daemon the driver takes seconds to wake a card.
+const timeout = 20 * time.Second
+
+// deviceFiles are what the driver makes for each card; without one nvidia-smi is not worth starting.
+const deviceFiles = "/dev/nvidia[0-9]*"
+
+// Visible lists the GPUs that a process whose CUDA_VISIBLE_DEVICES has this value may use, in the order that it sees them. set
+// tells whether the variable is there at all: an empty one hides all.
+func Visible(ctx context.Context, value string, set bool) ([]GPU, error) {
+	if files, _ := filepath.Glob(deviceFiles); len(files) == 0 {
+		return nil, nil
+	}
+	all, err := query(ctx, "nvidia-smi")
+	if err != nil || !set {
+		return all, err
+	}
+	return choose(all, value), nil
+}
+
+// query runs the program that lists GPUs.
+func query(ctx context.Context, program string) ([]GPU, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	command := exec.CommandContext(ctx, program, "--query-gpu=index,uuid,name,compute_cap,driver_version,memory.total,memory.free",
+		"--format=csv,noheader,nounits")
+	command.WaitDelay = time.Second
+	out, err := command.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", program, err, firstLine(out))
+	}
+	return parse(out)
+}
+
+func parse(out []byte) ([]GPU, error) {
+	reader := csv.NewReader(bytes.NewReader(out))
+	reader.TrimLeadingSpace, reader.FieldsPerRecord = true, 7
+	rows, err := reader.ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("nvidia-smi: %w", err)
+	}
+	var gpus []GPU
+	for _, row := range rows {
+		index, err := strconv.Atoi(row[0])
+		if err != nil || index < 0 {
+			return nil, fmt.Errorf("nvidia-smi: index of a gpu is %q", row[0])
+		}
+		gpu := GPU{Index: index, UUID: row[1], Name: row[2], Capability: row[3], Driver: row[4]}
+		// A card that shares the machine's memory says "[N/A]": 0 is unknown.
+		gpu.Total, gpu.Free = mebibytes(row[5]), mebibytes(row[6])
+		gpus = append(gpus, gpu)
+	}
+	return gpus, nil
+}
+
+func mebibytes(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > 1<<40 {
+		return 0
+	}
+	return n << 20
+}
+
+// choose picks what CUDA_VISIBLE_DEVICES names, by number or by the beginning of a UUID. As CUDA does, it stops at the first that
+// is not there.
+func choose(all []GPU, value string) []GPU {
+	var chosen []GPU
+	for name := range strings.SplitSeq(value, ",") {
+		name = strings.TrimSpace(name)
+		found := false
+		for _, gpu := range all {
+			if name == strconv.Itoa(gpu.Index) || (strings.HasPrefix(name, "GPU-") && strings.HasPrefix(gpu.UUID, name)) {
+				chosen, found = append(chosen, gpu), true
+				break
+			}
+		}
+		if !found {
+			break
+		}
+	}
+	return chosen
+}
+
+// MinDriver is the first major version of the driver that runs CUDA 13, for which scripts/build-cuda builds.
+const MinDriver = 580
+
+// TooOld explains a driver that is too old, "" for one that is not.
+func (g GPU) TooOld() string {
+	major, _, _ := strings.Cut(g.Driver, ".")
+	if n, err := strconv.Atoi(major); err != nil || n >= MinDriver {
+		return ""
+	}
+	return fmt.Sprintf("driver %s of %s is too old for CUDA 13: install version %d or later", g.Driver, g.Name, MinDriver)
+}
+
+func firstLine(out []byte) string {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
+	return string(line[:min(len(line), 200)])
+}

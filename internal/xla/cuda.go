@@ -1,0 +1,63 @@
+package xla
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gomlx/go-xla/pkg/pjrt"
+	"github.com/gomlx/gomlx/backends"
+	gomlxxla "github.com/gomlx/gomlx/backends/xla"
+)
+
+// cudaBackend is XLA on a GPU, whose memory the work may plan with (llama.BudgetOf).
+type cudaBackend struct {
+	*gomlxxla.Backend
+	free int64
+}
+
+// FreeMemory is what was free on the GPU when the backend was opened, in bytes.
+func (b *cudaBackend) FreeMemory() int64 { return b.free }
+
+var _ backends.Backend = (*cudaBackend)(nil)
+
+// memoryFraction is the share of a GPU's memory that XLA may take, as it needs it. By itself it takes three quarters at the start,
+// which leaves nothing to a server that serves on the same card.
+const memoryFraction = 0.9
+
+// openCUDA opens the first GPU that CUDA shows. Products of float32 use its tensor cores, which read 10 bits of a mantissa of 23
+// (TF32), as they do in JAX and PyTorch's scoring; NVIDIA_TF32_OVERRIDE=0 turns that off.
+func openCUDA(log *slog.Logger, opts Options, path string) (backends.Backend, error) {
+	if reason := opts.GPU.TooOld(); reason != "" {
+		return nil, fmt.Errorf("open pjrt plugin %q: %s", path, reason)
+	}
+	defer setVariable("XLA_FLAGS", func(own string) string { return cudaFlags(path, own) })()
+	// go-xla would look for CUDA itself, and point XLA to a folder of its author's machine.
+	defer setVariable("GOPJRT_CUDA_CHECKS", func(string) string { return "0" })()
+	backend, err := gomlxxla.NewWithOptions(path, pjrt.NamedValuesMap{
+		"preallocate": false, "memory_fraction": float32(memoryFraction), "visible_devices": []int64{0},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open pjrt plugin %q on %s: %w", path, opts.GPU.Name, err)
+	}
+	log.Debug("xla backend open", "path", path, "device", opts.GPU.Name, "free_mib", opts.GPU.Free>>20)
+	return &cudaBackend{Backend: backend, free: int64(float64(opts.GPU.Free) * memoryFraction)}, nil
+}
+
+// cudaFlags are XLA's flags for a GPU, of which the user's come last and win. XLA looks for CUDA's compiler where it was built unless
+// it is told: beside the plugin, as wheels are laid out, or where CUDA is installed.
+func cudaFlags(plugin, own string) string {
+	flags := []string{}
+	if !strings.Contains(own, "--xla_gpu_cuda_data_dir") {
+		site := filepath.Dir(filepath.Dir(filepath.Dir(plugin)))
+		for _, folder := range []string{filepath.Join(site, "nvidia", "cu13"), "/usr/local/cuda"} {
+			if info, err := os.Stat(filepath.Join(folder, "nvvm", "libdevice")); err == nil && info.IsDir() {
+				flags = append(flags, "--xla_gpu_cuda_data_dir="+folder)
+				break
+			}
+		}
+	}
+	return strings.TrimSpace(strings.Join(append(flags, own), " "))
+}

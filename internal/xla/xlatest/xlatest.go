@@ -1,0 +1,18 @@
+// Package xlatest says what tests compute gradients on: the processor, or what PRUNELLM_TEST_DEVICE names.
+package xlatest
+
+import (
+	"cmp"
+	"os"
+
+	"prunellm/internal/xla"
+)
+
+// Options opens the plugin that setup fetched for the processor. PRUNELLM_TEST_DEVICE=cuda opens that of a GPU, which
+// PJRT_PLUGIN_LIBRARY_PATH finds where make cuda did not put it.
+func Options() xla.Options {
+	return xla.Options{
+		Home: os.Getenv("PRUNELLM_HOME"), PluginPath: os.Getenv("PJRT_PLUGIN_LIBRARY_PATH"),
+		Device: xla.Device(cmp.Or(os.Getenv("PRUNELLM_TEST_DEVICE"), string(xla.CPU))),
+	}
+}
