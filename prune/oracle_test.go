@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 
+	"prunellm/internal/xla"
+	"prunellm/internal/xla/xlatest"
 	"prunellm/prune"
 )
 
@@ -44,10 +46,14 @@ func TestScoreAgainstPyTorch(t *testing.T) {
 }
 
 // compareNumber allows 1 in 1000: both sides are float32 sums over 49,152 logits, and the student's neurons at the edge
-// of the sliver may differ by one or two.
+// of the sliver may differ by one or two. On a GPU, whose products read 10 bits of a mantissa, a few more differ: 5 in 1000.
 func compareNumber(t *testing.T, what string, got, want float64) {
 	t.Helper()
-	if math.Abs(got-want) > 1e-3*math.Abs(want) {
+	tolerance := 1e-3
+	if xlatest.Options().Device == xla.CUDA {
+		tolerance = 5e-3
+	}
+	if math.Abs(got-want) > tolerance*math.Abs(want) {
 		t.Errorf("%s = %.6f, want %.6f", what, got, want)
 	}
 }

@@ -3,6 +3,7 @@ package prune
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
@@ -185,7 +186,13 @@ func (r *reconstructor) close() {
 
 // run refits all layers.
 func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
-	options := func(int) llama.LayerOptions { return llama.LayerOptions{PadFFN: slimPadding} }
+	// Where products are cheap and compiling is dear, all layers get the widest one's shape.
+	padding := slimPadding
+	if llama.BudgetOf(r.pruned.Backend()).Workers > 1 {
+		widest := slices.Max(r.plan.Widths())
+		padding = (widest + slimPadding - 1) / slimPadding * slimPadding
+	}
+	options := func(int) llama.LayerOptions { return llama.LayerOptions{PadFFN: padding} }
 	order := llama.Ascending(r.dense.Config().Layers)
 	err = r.dense.EachLayer(ctx, r.weights, order, nil, func(layer *llama.Layer) error {
 		slim, err := r.pruned.LoadLayer(r.slim, layer.Index, options(layer.Index))

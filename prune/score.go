@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/gomlx/backends"
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
 	"github.com/gomlx/gomlx/pkg/core/tensors"
+	"golang.org/x/sync/errgroup"
 
 	"prunellm/models"
 	"prunellm/models/llama"
@@ -68,7 +70,7 @@ func Score(ctx context.Context, backend backends.Backend, weights models.Weights
 
 // score runs the stages.
 func (s *scorer) score(ctx context.Context, sequences [][]int32, progress func(Progress)) (*Scores, error) {
-	recipe, groups := s.recipe, groupSequences(s.model.Config(), llama.BudgetOf(s.model.Backend()).States, s.resident, sequences)
+	recipe, groups := s.recipe, groupSequences(s.model.Config(), s.budget.States, s.resident, sequences)
 	scores := &Scores{}
 	s.begin("stage1", sequences, nil, progress)
 	for i := range groups {
@@ -115,7 +117,7 @@ func checkSequences(config models.Config, sequences [][]int32) error {
 // group is sequences whose hidden states between layers fit the budget together.
 type group struct {
 	sequences [][]int32
-	teacher   [][]float32 // the dense model's last hidden states, kept from stage 1
+	teacher   [][]float32 // the dense model's last hidden states, kept from stage 1, on the host
 	losses    []Loss
 }
 
@@ -178,10 +180,11 @@ type scorer struct {
 	stage2   *llama.HeadProgram
 	sums     [][]float64 // importance so far, [layers][neurons]
 	meter    *meter
+	budget   llama.Budget
 }
 
 func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, resident bool) (s *scorer, err error) {
-	s = &scorer{weights: weights, recipe: recipe, resident: resident}
+	s = &scorer{weights: weights, recipe: recipe, resident: resident, budget: llama.BudgetOf(backend)}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -285,28 +288,33 @@ func (s *scorer) scores() [][]float32 {
 // pass runs one group forward and backward and adds its importances to the sums. Without removed neurons it is stage 1,
 // and the last hidden states are kept as the teacher's; with them it is stage 2.
 func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
-	kept, hidden, err := s.runForward(ctx, g)
+	kept, err := s.runForward(ctx, g)
 	defer kept.release()
 	if err != nil {
 		return err
 	}
-	program, in := s.stage1, lossInput{sequences: g.sequences, student: hidden}
-	if removed == nil {
-		g.teacher = hidden
-	} else {
-		program, in.teacher, in.alpha = s.stage2, g.teacher, s.recipe.Alpha
+	last := kept.inputs[s.model.Config().Layers]
+	program, alpha := s.stage1, 0.0
+	if removed != nil {
+		program, alpha = s.stage2, s.recipe.Alpha
 	}
-	var gradients [][]float32
-	g.losses, gradients, err = headLoss(ctx, s.model, program, s.head, in)
+	loss := s.lossByChunks
+	if longest := slices.MaxFunc(g.sequences, func(a, b []int32) int { return len(a) - len(b) }); s.budget.Workers > 1 &&
+		llama.PadLength(len(longest)) <= s.budget.HeadChunk(s.model.Config()) {
+		loss = s.lossBySequence
+	}
+	dy, err := loss(ctx, program, g, last, alpha)
+	defer dy.Release()
 	if err != nil {
 		return err
 	}
 	for i, loss := range g.losses {
 		if !loss.finite() {
-			return fmt.Errorf("loss of sequence %d is %g: %w%s", i, loss.CrossEntropy, ErrNotFinite, blame(kept.inputs, hidden))
+			return fmt.Errorf("loss of sequence %d is %g: %w%s", i, loss.CrossEntropy, ErrNotFinite, blame(kept.inputs))
 		}
 	}
-	return s.runBackward(ctx, g, kept, gradients)
+	last.Release()
+	return s.runBackward(ctx, g, kept, dy)
 }
 
 // kept is what a forward pass leaves on the device for the backward pass.
@@ -333,83 +341,97 @@ func (k *kept) releaseLayer(layer int) {
 	}
 }
 
-// runForward returns what the backward pass needs, also with an error, and the last layer's results on the host.
-func (s *scorer) runForward(ctx context.Context, g *group) (left *kept, hidden [][]float32, err error) {
+// runForward returns what the backward pass needs, also with an error.
+func (s *scorer) runForward(ctx context.Context, g *group) (left *kept, err error) {
 	left = &kept{}
 	x, err := llama.NewStates(s.model, s.head, g.sequences)
 	if err != nil {
-		return left, nil, err
+		return left, err
 	}
 	left.inputs = append(left.inputs, x)
-	c := s.model.Config()
-	err = s.layers.Each(ctx, llama.Ascending(c.Layers), func(layer *llama.Layer) error {
+	return left, s.layers.Each(ctx, llama.Ascending(s.model.Config().Layers), func(layer *llama.Layer) error {
 		next, saved := make(llama.States, len(x)), make([][]*tensors.Tensor, len(x))
 		left.inputs, left.saved = append(left.inputs, next), append(left.saved, saved)
-		for i := range x {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			results, err := s.forward.Run(layer, x[i])
+		before := x
+		x = next
+		return s.each(ctx, len(before), func(i int) (func() error, error) {
+			results, err := s.forward.Run(layer, before[i])
 			if err != nil {
-				return err
+				return nil, err
 			}
 			next[i], saved[i] = results[0], results[1:]
-			s.meter.add(len(g.sequences[i]))
-		}
-		x = next
-		return nil
+			return func() error { s.meter.add(len(g.sequences[i])); return nil }, nil
+		})
 	})
-	if err != nil {
-		return left, nil, err
-	}
-	hidden, err = x.Download(c, g.sequences)
-	return left, hidden, err
 }
 
-// runBackward goes down the layers with the gradients of the last hidden states, float32[tokens, e] a sequence.
-func (s *scorer) runBackward(ctx context.Context, g *group, left *kept, gradients [][]float32) error {
-	c := s.model.Config()
-	dy := make(llama.States, len(g.sequences))
-	defer dy.Release()
-	for i, values := range gradients {
-		padded := make([]float32, llama.PadLength(len(g.sequences[i]))*c.HiddenSize)
-		copy(padded, values)
-		t, err := s.model.Upload(padded, len(padded)/c.HiddenSize, c.HiddenSize)
-		if err != nil {
-			return err
-		}
-		dy[i] = t
-	}
-	left.inputs[c.Layers].Release()
-	return s.layers.Each(ctx, llama.Descending(c.Layers), func(layer *llama.Layer) error {
-		for i, x := range left.inputs[layer.Index] {
+// runBackward goes down the layers with the gradients of the last hidden states, dy, which it consumes.
+func (s *scorer) runBackward(ctx context.Context, g *group, left *kept, dy llama.States) error {
+	return s.layers.Each(ctx, llama.Descending(s.model.Config().Layers), func(layer *llama.Layer) error {
+		inputs, saved := left.inputs[layer.Index], left.saved[layer.Index]
+		err := s.each(ctx, len(inputs), func(i int) (func() error, error) {
+			results, err := s.backward.Run(layer, append([]*tensors.Tensor{inputs[i], dy[i]}, saved[i]...)...)
+			if err != nil {
+				return nil, err
+			}
+			dy.Replace(i, results[0])
+			values, err := llama.Download[float32](results[1])
+			llama.Release(results[1])
+			return func() error {
+				s.meter.add(2 * len(g.sequences[i]))
+				return s.accumulate(layer.Index, values, len(g.sequences[i]))
+			}, err
+		})
+		left.releaseLayer(layer.Index)
+		return err
+	})
+}
+
+// each runs work for 0 to n-1, some of it side by side where the device has a memory of its own, and what the work returns one after
+// the other in that order, so that sums do not depend on who was first.
+func (s *scorer) each(ctx context.Context, n int, work func(i int) (then func() error, err error)) error {
+	if s.budget.Workers <= 1 {
+		for i := range n {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			args := append([]*tensors.Tensor{x, dy[i]}, left.saved[layer.Index][i]...)
-			results, err := s.backward.Run(layer, args...)
+			then, err := work(i)
+			if err == nil {
+				err = then()
+			}
 			if err != nil {
 				return err
 			}
-			dy.Replace(i, results[0])
-			if err := s.accumulate(layer.Index, results[1], len(g.sequences[i])); err != nil {
-				return err
-			}
-			s.meter.add(2 * len(g.sequences[i]))
 		}
-		left.releaseLayer(layer.Index)
 		return nil
-	})
+	}
+	then := make([]func() error, n)
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(s.budget.Workers)
+	for i := range n {
+		all.Go(func() (err error) {
+			defer llama.Guard(&err)
+			if err := ctx.Err(); err != nil {
+				return context.Cause(ctx)
+			}
+			then[i], err = work(i)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	for _, f := range then {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // accumulate adds one sequence's importances to the layer's sums. Scores of whole neurons are of the loss summed over
 // tokens, so that a token counts the same in a short sequence and in a long one.
-func (s *scorer) accumulate(layer int, scores *tensors.Tensor, length int) error {
-	defer llama.Release(scores)
-	values, err := llama.Download[float32](scores)
-	if err != nil {
-		return err
-	}
+func (s *scorer) accumulate(layer int, values []float32, length int) error {
 	scale := float64(importanceScale)
 	switch s.recipe.Criterion {
 	case Fisher, FisherSDM:
@@ -438,7 +460,7 @@ func options(removed [][]bool) func(int) llama.LayerOptions {
 }
 
 // blame names the first layer whose results are not finite, from the hidden states that the forward pass left.
-func blame(inputs []llama.States, hidden [][]float32) string {
+func blame(inputs []llama.States) string {
 	for layer, states := range inputs {
 		for _, x := range states {
 			values, err := llama.Download[float32](x)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 
 	"prunellm/infer"
@@ -17,6 +18,19 @@ func benchModel(tb testing.TB) string {
 	return defaultModel(tb)
 }
 
+// benchLayers is how many layers the benchmarks put on a GPU: PRUNELLM_BENCH_GPU_LAYERS, or none; -1 is all.
+func benchLayers(tb testing.TB) int {
+	text := os.Getenv("PRUNELLM_BENCH_GPU_LAYERS")
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
 func reportRate(b *testing.B, tokens int) {
 	b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tok/s")
 }
@@ -25,7 +39,7 @@ func reportRate(b *testing.B, tokens int) {
 func BenchmarkPrefill(b *testing.B) {
 	for _, n := range []int{64, 512} {
 		b.Run(fmt.Sprintf("tokens=%d", n), func(b *testing.B) {
-			m := open(b, benchModel(b), Options{ContextSize: 1024})
+			m := open(b, benchModel(b), Options{ContextSize: 1024, GPULayers: benchLayers(b)})
 			entries := make([]infer.Entry, n)
 			for i := range entries {
 				entries[i] = infer.Entry{Token: infer.Token(100 + i*7%4000), Position: i, Logits: i == n-1}
@@ -44,7 +58,7 @@ func BenchmarkPrefill(b *testing.B) {
 func BenchmarkDecode(b *testing.B) {
 	for _, n := range []int{1, 2, 4, 8, 16, 32, 64} {
 		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
-			m := open(b, benchModel(b), Options{ContextSize: 512, Sequences: n})
+			m := open(b, benchModel(b), Options{ContextSize: 512, Sequences: n, GPULayers: benchLayers(b)})
 			entries := make([]infer.Entry, n)
 			position := 0
 			b.ReportAllocs()
@@ -67,7 +81,7 @@ func BenchmarkDecode(b *testing.B) {
 func BenchmarkWrite(b *testing.B) {
 	for _, n := range []int{1, 8, 16, 32, 64} {
 		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
-			m, err := Open(context.Background(), benchModel(b), Options{ContextSize: 256, Sequences: n})
+			m, err := Open(context.Background(), benchModel(b), Options{ContextSize: 256, Sequences: n, GPULayers: benchLayers(b)})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -17,7 +17,6 @@ struct llama_model;
 struct llama_vocab;
 struct llama_memory_i;
 
-extern void     llama_free(struct llama_context * ctx);
 extern void     llama_set_embeddings(struct llama_context * ctx, bool embeddings);
 extern void     llama_set_n_threads(struct llama_context * ctx, int32_t n_threads, int32_t n_threads_batch);
 extern float *  llama_get_logits_ith(struct llama_context * ctx, int32_t i);
@@ -145,8 +144,6 @@ func describeDevice(index uint64) (name, description string, free, total int64) 
 	C.ggml_backend_dev_memory(device, &f, &t)
 	return C.GoString(C.ggml_backend_dev_name(device)), C.GoString(C.ggml_backend_dev_description(device)), int64(f), int64(t)
 }
-
-func freeContext(c cContext) { C.llama_free(c) }
 
 func trimMemory() { C.trim() }
 

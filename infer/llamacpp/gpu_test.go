@@ -19,9 +19,19 @@ func needGPU(t *testing.T) {
 	}
 }
 
-// gpuTolerance bounds the root mean square of the difference to the processor's logits, as a share of their deviation. The two round
-// activations of quantized products differently: blocks of 32 or of 128, sums of float16 pairs.
-const gpuTolerance = 5e-2
+// gpuTolerance bounds the root mean square of the difference to the processor's logits, as a share of their deviation. Both round the
+// activations of quantized products to 8 bits, each in its own way; and the GPU multiplies those of 4-bit types with numbers from 0 to
+// 15 and takes 8 times the activations' sum, a float16, away, which rounds a few times more. Random weights show all of it; on the
+// real model perplexity is the same (scripts/gpu-check).
+func gpuTolerance(kind gguf.Type) float64 {
+	switch {
+	case kind == gguf.Q4_0 || kind == gguf.Q4_1:
+		return 0.2
+	case kind.Quantized():
+		return 5e-2
+	}
+	return 1e-2
+}
 
 // Three sequences, two of them told apart by their last token, give what the processor gives.
 func TestGPUAgreesWithProcessor(t *testing.T) {
@@ -40,14 +50,17 @@ func TestGPUAgreesWithProcessor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := tiny(t, options)
+			want := prefixLogits(t, path, 0)
 			for _, layers := range []int{1, 2, allOfThem} {
-				want := prefixLogits(t, path, 0)
-				got := prefixLogits(t, path, layers)
+				got, worst := prefixLogits(t, path, layers), 0.0
 				for i := range want {
-					if d := relativeDifference(got[i], want[i]); !(d < gpuTolerance) {
-						t.Errorf("%d layers on the gpu: logits %d differ by %.3g of their deviation, want below %g", layers, i, d, gpuTolerance)
+					d := relativeDifference(got[i], want[i])
+					worst = max(worst, d)
+					if !(d < gpuTolerance(options.Type)) {
+						t.Errorf("%d layers on the gpu: logits %d differ by %.3g of their deviation, want below %g", layers, i, d, gpuTolerance(options.Type))
 					}
 				}
+				t.Logf("%d layers: largest relative difference %.1e", layers, worst)
 			}
 		})
 	}
@@ -55,7 +68,8 @@ func TestGPUAgreesWithProcessor(t *testing.T) {
 
 const allOfThem = 3 // two layers and the head
 
-// prefixLogits are those after 40 tokens in one sequence, 3 in another, and of the next step of both.
+// prefixLogits are those after 20 tokens in one sequence, 3 in another, and of the next step of both. Batches are small: of 32 tokens and
+// more llama.cpp multiplies on a GPU whatever the number of layers there.
 func prefixLogits(t *testing.T, path string, layers int) (all [][]float32) {
 	t.Helper()
 	m := open(t, path, Options{ContextSize: 256, Sequences: 3, GPULayers: layers})
@@ -63,14 +77,14 @@ func prefixLogits(t *testing.T, path string, layers int) (all [][]float32) {
 		t.Fatalf("%d layers on the gpu, want %d", m.GPULayers(), layers)
 	}
 	var entries []infer.Entry
-	for sequence, length := range []int{40, 3} {
+	for sequence, length := range []int{20, 3} {
 		for position := range length {
 			entries = append(entries, infer.Entry{Token: infer.Token(3 + position*7%90), Sequence: sequence, Position: position, Logits: position == length-1})
 		}
 	}
 	decode(t, m, entries...)
-	all = append(all, slices.Clone(m.Logits(39)), slices.Clone(m.Logits(42)))
-	decode(t, m, infer.Entry{Token: 5, Position: 40, Logits: true}, infer.Entry{Token: 9, Sequence: 1, Position: 3, Logits: true})
+	all = append(all, slices.Clone(m.Logits(19)), slices.Clone(m.Logits(22)))
+	decode(t, m, infer.Entry{Token: 5, Position: 20, Logits: true}, infer.Entry{Token: 9, Sequence: 1, Position: 3, Logits: true})
 	return append(all, slices.Clone(m.Logits(0)), slices.Clone(m.Logits(1)))
 }
 

@@ -18,6 +18,13 @@ typedef float   floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
 enum { lanes = 16 };
 
+// A build for any x86-64 holds these three times, and takes the best that the processor has.
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && !defined(__AVX2__)
+#define FOR_EACH_PROCESSOR __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define FOR_EACH_PROCESSOR
+#endif
+
 static inline floats load(const float * x, int n) {
 	floats v;
 	if (n >= lanes) {
@@ -43,7 +50,7 @@ static inline floats exponential(floats x) {
 }
 
 // prunellm_exponentials fills probs with exp((logit-largest)*inverse) and sums with their sums by blocks.
-static void prunellm_exponentials(float * probs, const float * logits, int n, float largest, float inverse, int block, float * sums) {
+FOR_EACH_PROCESSOR static void prunellm_exponentials(float * probs, const float * logits, int n, float largest, float inverse, int block, float * sums) {
 	for (int from = 0; from < n; from += block) {
 		int    to  = from + block < n ? from + block : n;
 		floats sum = { 0 };
@@ -61,7 +68,7 @@ static void prunellm_exponentials(float * probs, const float * logits, int n, fl
 }
 
 // prunellm_largest is the index of the largest of n logits, the first of equals; -1 when all are -Inf or NaN.
-static int prunellm_largest(const float * logits, int n) {
+FOR_EACH_PROCESSOR static int prunellm_largest(const float * logits, int n) {
 	floats best = load(logits, 0);
 	for (int i = 0; i < n; i += lanes) {
 		floats x = load(logits + i, n - i);

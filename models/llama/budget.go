@@ -18,17 +18,20 @@ type Budget struct {
 	// Doubles says that products of float32 are rounded on the way in, as the tensor cores of a GPU do, so that sums which must be
 	// exact are taken in float64, which such a device is fast in.
 	Doubles bool
+	// Workers is how many programs are under way at a time: with more than one the device computes while results of others are fetched.
+	Workers int
 }
 
 // hostBudget is for backends that compute in the machine's own memory, beside a server.
-var hostBudget = Budget{Weights: 512 << 20, States: 256 << 20, Rows: 256, Logits: 16 << 20}
+var hostBudget = Budget{Weights: 512 << 20, States: 256 << 20, Rows: 256, Logits: 16 << 20, Workers: 1}
 
 // Shares of a device's free memory. What programs hold while they run, their results and the allocator's waste take the rest.
 const (
-	weightsShare = 3
-	statesShare  = 4
-	logitsShare  = 64 // some six arrays of this size are alive in the loss
-	deviceRows   = 2048
+	weightsShare  = 3
+	statesShare   = 4
+	logitsShare   = 64 // some six arrays of this size are alive in the loss
+	deviceRows    = 2048
+	deviceWorkers = 3
 )
 
 // ownMemory is implemented by backends of devices with memory of their own.
@@ -47,6 +50,7 @@ func BudgetOf(backend backends.Backend) Budget {
 	return Budget{
 		Weights: max(hostBudget.Weights, free/weightsShare), States: max(hostBudget.States, free/statesShare),
 		Rows: deviceRows, Logits: max(hostBudget.Logits, int(free/logitsShare/4)), Doubles: true,
+		Workers: deviceWorkers,
 	}
 }
 

@@ -1,0 +1,40 @@
+// Frees a context in an order that backends of GPUs survive; see release.go.
+#include <stddef.h>
+
+struct llama_context;
+extern void llama_free(struct llama_context * context);
+
+#ifdef __linux__
+
+typedef struct ggml_backend * backend_t;
+extern void __real_ggml_backend_free(backend_t backend);
+
+// More than the devices that ggml knows: a context has one backend for each and some for the processor. One beyond that is freed at once.
+#define MAX_BACKENDS 64
+
+static __thread int       freeing;
+static __thread int       held_back;
+static __thread backend_t backends[MAX_BACKENDS];
+
+void __wrap_ggml_backend_free(backend_t backend) {
+	if (freeing && held_back < MAX_BACKENDS) {
+		backends[held_back++] = backend;
+		return;
+	}
+	__real_ggml_backend_free(backend);
+}
+
+void prunellm_free_context(struct llama_context * context) {
+	freeing = 1;
+	llama_free(context);
+	freeing = 0;
+	while (held_back > 0) {
+		__real_ggml_backend_free(backends[--held_back]);
+	}
+}
+
+#else
+
+void prunellm_free_context(struct llama_context * context) { llama_free(context); }
+
+#endif

@@ -1,0 +1,114 @@
+//go:build cgo
+
+package prune
+
+import (
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/gomlx/gomlx/backends"
+
+	"prunellm/internal/tinymodel"
+	"prunellm/internal/xla"
+	"prunellm/internal/xla/xlatest"
+	"prunellm/models"
+)
+
+// ownMemory is a backend that says it has 80 GiB of its own, as that of a GPU does.
+type ownMemory struct{ backends.Backend }
+
+func (ownMemory) FreeMemory() int64 { return 80 << 30 }
+
+// What a device with its own memory does differently, whole sequences through the head, several programs under way, sums in float64,
+// gives what the machine's own memory gives.
+func TestDeviceWithItsOwnMemory(t *testing.T) {
+	backend, err := xla.Open(slog.Default(), xlatest.Options())
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skipf("no plugin (make setup fetches it): %v", err)
+	}
+	defer backend.Finalize()
+	path := filepath.Join(t.TempDir(), "tiny.gguf")
+	if err := tinymodel.Write(path, tinymodel.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	model, err := models.OpenGGUF(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer model.Close()
+	var sequences [][]int32
+	total := 0
+	for i, length := range []int{40, 5, 37, 40, 39} {
+		tokens := make([]int32, length)
+		total += length
+		for j := range tokens {
+			tokens[j] = int32(3 + (i*61+j*j*7+j*13)%200)
+		}
+		sequences = append(sequences, tokens)
+	}
+	near := func(what string, got, want float64) {
+		t.Helper()
+		if !(math.Abs(got-want) <= 1e-4*math.Abs(want)+1e-9) {
+			t.Errorf("%s: %g, want %g", what, got, want)
+		}
+	}
+	for _, criterion := range []Criterion{SDM, Fisher} {
+		recipe := DefaultRecipe()
+		recipe.Criterion = criterion
+		want, err := Score(t.Context(), backend, model, sequences, recipe, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := 0
+		got, err := Score(t.Context(), ownMemory{backend}, model, sequences, recipe, func(p Progress) { done = p.Done })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done != total {
+			t.Errorf("%s: progress ended at %d tokens of %d", criterion, done, total)
+		}
+		for i := range want.Loss1 {
+			near("cross entropy", got.Loss1[i].CrossEntropy, want.Loss1[i].CrossEntropy)
+		}
+		for i := range want.Loss2 {
+			near("KL", got.Loss2[i].KL, want.Loss2[i].KL)
+		}
+		for layer := range want.Stage2 {
+			for neuron := range want.Stage2[layer] {
+				near(string(criterion), float64(got.Stage2[layer][neuron]), float64(want.Stage2[layer][neuron]))
+			}
+		}
+	}
+	scores, err := magnitude(t.Context(), model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := MakePlan(model.Config(), scores.Stage1, 0.15, Uniform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Reconstruct(t.Context(), backend, model, plan, sequences, ReconstructOptions{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Reconstruct(t.Context(), ownMemory{backend}, model, plan, sequences, ReconstructOptions{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for layer := range want {
+		var diff, norm float64
+		for i := range want[layer] {
+			d := float64(got[layer][i] - want[layer][i])
+			diff, norm = diff+d*d, norm+float64(want[layer][i])*float64(want[layer][i])
+		}
+		if !(math.Sqrt(diff/norm) < 1e-3) {
+			t.Errorf("layer %d: refitted weights differ by %g", layer, math.Sqrt(diff/norm))
+		}
+	}
+}
