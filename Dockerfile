@@ -1,7 +1,7 @@
 # Two images that start without a network: both hold the default model.
 #
 #   docker build -t prunellm .                        any x86-64 machine, at that machine's speed
-#   docker build -t prunellm:cuda --target cuda .     NVIDIA GPUs (written from the build files; never run)
+#   docker build -t prunellm:cuda --target cuda .     NVIDIA GPUs (never built; its parts were: see docs/gpu.md)
 #
 #   docker run -p 127.0.0.1:8080:8080 -v prunellm:/var/lib/prunellm -v $PWD/keys:/keys:ro prunellm \
 #       serve --addr 0.0.0.0:8080 --api-key-file /keys
@@ -27,20 +27,20 @@ COPY . .
 ARG VERSION=unknown
 RUN WORK=/tmp/portable VERSION=$VERSION scripts/build-portable /opt/dist
 
-FROM nvidia/cuda:12.8.1-devel-ubuntu24.04 AS cuda-libraries
+FROM nvidia/cuda:13.0.2-devel-ubuntu24.04 AS cuda-libraries
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends cmake ninja-build \
     && rm -rf /var/lib/apt/lists/*
-COPY --from=build /tmp/portable /tmp/portable
-WORKDIR /tmp/portable
+COPY --from=build /tmp/portable/CMakeLists.txt /tmp/portable/CMakePresets.json /tmp/ggml/
+COPY --from=build /tmp/portable/ml /tmp/ggml/ml
+COPY scripts/build-cuda /tmp/prunellm/scripts/
 # 80: A100, 86: A10 and RTX 30, 89: L4 and RTX 40, 90: H100 and H200.
 ARG CUDA_ARCHITECTURES=80;86;89;90
-RUN rm -rf build && cmake --preset "CUDA 12" -G Ninja "-DCMAKE_CUDA_ARCHITECTURES=$CUDA_ARCHITECTURES" \
-        "-DCMAKE_INSTALL_RPATH=\$ORIGIN" --install-prefix /opt/dist \
-    && cmake --build --preset "CUDA 12" \
-    && cmake --install build --component CUDA --strip
+# CUDA's own libraries are copied to where the backend looks for them.
+RUN GGML_SOURCES=/tmp/ggml WORK=/tmp/work /tmp/prunellm/scripts/build-cuda /tmp/lib/ollama/cuda_v13 \
+    && mkdir -p /opt/dist/lib/ollama && cp -rL /tmp/lib/ollama/cuda_v13 /opt/dist/lib/ollama/
 
-FROM nvidia/cuda:12.8.1-base-ubuntu24.04 AS cuda
+FROM nvidia/cuda:13.0.2-base-ubuntu24.04 AS cuda
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends bash ca-certificates libgomp1 libstdc++6 \
     && rm -rf /var/lib/apt/lists/* \
@@ -50,8 +50,7 @@ COPY --from=cuda-libraries /opt/dist/lib /opt/dist/lib
 COPY --from=source /opt/prunellm/models /opt/prunellm/models
 # Scores are computed on the CPU unless a CUDA plugin of XLA is put here as well.
 COPY --from=source /opt/prunellm/pjrt /opt/prunellm/pjrt
-ENV PRUNELLM_HOME=/opt/prunellm PRUNELLM_CACHE_DIR=/var/lib/prunellm PATH=/opt/dist/bin:$PATH \
-    OLLAMA_LIBRARY_PATH=/opt/dist/lib/ollama:/opt/dist/lib/ollama/cuda_v12
+ENV PRUNELLM_HOME=/opt/prunellm PRUNELLM_CACHE_DIR=/var/lib/prunellm PATH=/opt/dist/bin:$PATH
 USER 10001
 WORKDIR /var/lib/prunellm
 VOLUME /var/lib/prunellm

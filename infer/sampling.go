@@ -8,7 +8,7 @@ import (
 
 // maxSamplers bounds the goroutines that sample side by side, the owner included. The cores they use would be idle:
 // sampling comes between two batches.
-const maxSamplers = 8
+const maxSamplers = 16
 
 // samplers spreads the sampling of one step over a few goroutines. Answers are independent of each other, so who samples
 // which changes nothing.

@@ -18,7 +18,7 @@ import (
 )
 
 var openBackend = sync.OnceValues(func() (backends.Backend, error) {
-	return xla.Open(slog.Default(), xlatest.Options())
+	return xla.Open(slog.Default(), xlatest.Options(os.Getenv))
 })
 
 // testBackend is XLA on the CPU, shared by all tests.

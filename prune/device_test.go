@@ -25,7 +25,7 @@ func (ownMemory) FreeMemory() int64 { return 80 << 30 }
 // What a device with its own memory does differently, whole sequences through the head, several programs under way, sums in float64,
 // gives what the machine's own memory gives.
 func TestDeviceWithItsOwnMemory(t *testing.T) {
-	backend, err := xla.Open(slog.Default(), xlatest.Options())
+	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)

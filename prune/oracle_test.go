@@ -50,7 +50,7 @@ func TestScoreAgainstPyTorch(t *testing.T) {
 func compareNumber(t *testing.T, what string, got, want float64) {
 	t.Helper()
 	tolerance := 1e-3
-	if xlatest.Options().Device == xla.CUDA {
+	if xlatest.Options(os.Getenv).Device == xla.CUDA {
 		tolerance = 5e-3
 	}
 	if math.Abs(got-want) > tolerance*math.Abs(want) {

@@ -17,7 +17,7 @@ import (
 
 // TestSolver compares the blockwise sweep on XLA with gonum's Cholesky on an ill-conditioned ridge system.
 func TestSolver(t *testing.T) {
-	backend, err := xla.Open(slog.Default(), xlatest.Options())
+	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)

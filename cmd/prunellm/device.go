@@ -64,6 +64,26 @@ func visibleGPUs(ctx context.Context) ([]nvidia.GPU, error) {
 	return nvidia.Visible(ctx, value, set)
 }
 
+// warnOfIdleGPU says why a GPU that is there is not used, if one is.
+func warnOfIdleGPU(ctx context.Context, log *slog.Logger) {
+	gpus, err := visibleGPUs(ctx)
+	switch {
+	case err != nil:
+		log.Warn("the driver does not answer, serving on the processor", "error", err)
+	case len(gpus) == 0 || len(llamacpp.Devices()) > 0: // no GPU, or one that is full: that was said
+	default:
+		log.Warn("a gpu is not used", "reason", idleReason(gpus[0]))
+	}
+}
+
+// idleReason is why llama.cpp does not see a GPU that the driver sees.
+func idleReason(gpu nvidia.GPU) string {
+	if reason := gpu.TooOld(); reason != "" {
+		return reason
+	}
+	return "no backend for " + gpu.Name + " was found or it does not start: make cuda builds it, --log-level debug shows what failed"
+}
+
 // openXLA opens what gradients are computed on.
 func openXLA(ctx context.Context, home string, log *slog.Logger) (backends.Backend, error) {
 	options := xla.Options{Home: home, PluginPath: os.Getenv("PJRT_PLUGIN_LIBRARY_PATH")}

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"prunellm/internal/nvidia"
 )
 
 func TestVisibleDevices(t *testing.T) {
@@ -31,6 +33,14 @@ func TestVisibleDevices(t *testing.T) {
 		}
 		if err != nil || got != c.want {
 			t.Errorf("--device %q of %q: %q, %v, want %q", c.device, c.before, got, err, c.want)
+		}
+	}
+}
+
+func TestIdleReason(t *testing.T) {
+	for driver, want := range map[string]string{"570.1": "580 or later", "580.1": "make cuda"} {
+		if got := idleReason(nvidia.GPU{Name: "NVIDIA L4", Driver: driver}); !strings.Contains(got, want) || !strings.Contains(got, "NVIDIA L4") {
+			t.Errorf("driver %s: %q, want %q in it", driver, got, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
@@ -84,6 +85,9 @@ func (r runningModel) VocabSize() int { return r.model.VocabSize() }
 // ContextSize implements catalog.Engine.
 func (r runningModel) ContextSize() int { return r.model.ContextSize() }
 
+// idleGPU lets the warning be said once.
+var idleGPU sync.Once
+
 // options are those of a model's context.
 func (f *engineFlags) options() llamacpp.Options {
 	return llamacpp.Options{
@@ -114,6 +118,8 @@ func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.L
 	}
 	if n := model.GPULayers(); n > 0 {
 		log.Info("model loaded on a gpu", "file", built.Path, "gpu_layers", n)
+	} else if layers != 0 {
+		idleGPU.Do(func() { warnOfIdleGPU(ctx, log) })
 	}
 	return runningModel{Engine: infer.New(model, infer.Options{
 		MaxQueue: f.MaxQueue, PromptCacheBytes: int64(f.PromptCache) << 20,

@@ -50,9 +50,6 @@ func listDevices(env *environment) error {
 	for _, gpu := range gpus {
 		fmt.Fprintf(env.stdout, "gpu %d: %s, compute capability %s, driver %s, %d of %d MiB free\n",
 			gpu.Index, gpu.Name, gpu.Capability, gpu.Driver, gpu.Free/mib, gpu.Total/mib)
-		if reason := gpu.TooOld(); reason != "" {
-			fmt.Fprintln(env.stdout, reason)
-		}
 	}
 	devices := llamacpp.Devices()
 	for _, d := range devices {
@@ -61,7 +58,7 @@ func listDevices(env *environment) error {
 	if len(devices) == 0 {
 		reason := "no gpu"
 		if len(gpus) > 0 {
-			reason = "no backend for the gpu: make cuda builds it"
+			reason = idleReason(gpus[0])
 		}
 		fmt.Fprintf(env.stdout, "serving: processor (%s)\n", reason)
 	}

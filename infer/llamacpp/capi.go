@@ -5,7 +5,6 @@ package llamacpp
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -56,23 +55,17 @@ extern const char * ggml_backend_dev_name(struct ggml_backend_device * device);
 extern const char * ggml_backend_dev_description(struct ggml_backend_device * device);
 extern void ggml_backend_dev_memory(struct ggml_backend_device * device, size_t * free, size_t * total);
 
-extern void prunellmLlamaLog(int level, char * text, void * data);
+
+extern void prunellm_backend_log(int level, const char * text, void * data);
+extern void prunellm_die(const char * message);
 
 static void set_log(void) {
-	llama_log_set((void (*)(int, const char *, void *)) prunellmLlamaLog, NULL);
-	ggml_log_set((void (*)(int, const char *, void *)) prunellmLlamaLog, NULL);
-}
-
-// die ends the process in the place of abort(): one line, no stack trace, no core file.
-static void die(const char * message) {
-	static const char prefix[] = "prunellm: llama.cpp stopped: ";
-	if (write(2, prefix, sizeof prefix - 1) >= 0 && write(2, message, strlen(message)) >= 0 && write(2, "\n", 1) >= 0) {
-	}
-	_exit(1);
+	llama_log_set(prunellm_backend_log, NULL);
+	ggml_log_set(prunellm_backend_log, NULL);
 }
 
 static void set_abort(void) {
-	ggml_set_abort_callback(die);
+	ggml_set_abort_callback(prunellm_die);
 }
 
 // trim gives freed memory back to the system: glibc otherwise keeps what lies below a live allocation.
@@ -128,9 +121,7 @@ func rawModel(m *llama.Model) cModel { return *(*cModel)(unsafe.Pointer(m)) }
 // initBackend routes llama.cpp's log and its last words to us. The environment is set before llama.cpp looks at it.
 var initBackend = sync.OnceFunc(func() {
 	os.Setenv("GGML_NO_BACKTRACE", "1") // setenv does not fail for a valid name
-	if paths := libraryPath(); paths != "" {
-		os.Setenv(libraryVariable, paths)
-	}
+	adoptLibraries()
 	C.set_log()
 	C.set_abort()
 	llama.BackendInit()

@@ -2,9 +2,6 @@ package llamacpp
 
 import (
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/ollama/ollama/llama"
@@ -27,38 +24,6 @@ func Devices() []Device {
 		devices = append(devices, d)
 	}
 	return devices
-}
-
-// libraryVariable tells ggml where to look for backends. Only folders below one named lib/ollama are looked at.
-const libraryVariable = "OLLAMA_LIBRARY_PATH"
-
-// libraryHome is a folder with lib/ollama in it, beside that of the binary; see SetLibraryHome.
-var libraryHome string
-
-// SetLibraryHome names a folder whose lib/ollama/cuda_* hold backends for GPUs, as make cuda builds them. It counts until the first
-// model is opened.
-func SetLibraryHome(folder string) { libraryHome = folder }
-
-// libraryPath is the value for libraryVariable: the folder beside the binary's and those for GPUs below it and below libraryHome. It
-// is "" where the user has set it.
-func libraryPath() string {
-	if _, set := os.LookupEnv(libraryVariable); set {
-		return ""
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return ""
-	}
-	beside := filepath.Join(filepath.Dir(self), "..", "lib", "ollama")
-	paths := []string{beside}
-	for _, folder := range []string{beside, filepath.Join(libraryHome, "lib", "ollama")} {
-		// The newest version of CUDA first: ggml takes the first backend of a name that loads.
-		found, _ := filepath.Glob(filepath.Join(folder, "cuda_*"))
-		slices.Sort(found)
-		slices.Reverse(found)
-		paths = append(paths, found...)
-	}
-	return strings.Join(paths, string(filepath.ListSeparator))
 }
 
 func deviceNames(devices []Device) string {

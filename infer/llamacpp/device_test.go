@@ -97,7 +97,7 @@ func TestWarningOfFewLayers(t *testing.T) {
 	}
 }
 
-func TestLibraryPath(t *testing.T) {
+func TestLibraryFolders(t *testing.T) {
 	home := t.TempDir()
 	for _, name := range []string{"cuda_v12", "cuda_v13", "rocm"} {
 		if err := os.MkdirAll(filepath.Join(home, "lib", "ollama", name), 0o700); err != nil {
@@ -107,12 +107,12 @@ func TestLibraryPath(t *testing.T) {
 	before := libraryHome
 	defer SetLibraryHome(before)
 	SetLibraryHome(home)
-	t.Setenv(libraryVariable, "x")
-	if got := libraryPath(); got != "" {
+	t.Setenv(libraryVariable, "/x:/y")
+	if got := libraryFolders(); len(got) != 2 || got[1] != "/y" {
 		t.Errorf("with %s set: %q", libraryVariable, got)
 	}
 	os.Unsetenv(libraryVariable) // t.Setenv puts it back
-	paths := filepath.SplitList(libraryPath())
+	paths := libraryFolders()
 	if len(paths) != 3 || filepath.Base(paths[1]) != "cuda_v13" || filepath.Base(paths[2]) != "cuda_v12" {
 		t.Errorf("folders %q, want the binary's, cuda_v13, cuda_v12", paths)
 	}

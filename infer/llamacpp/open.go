@@ -57,9 +57,12 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	if opts.GPULayers != 0 {
 		devices = Devices()
 	}
-	wanted := shape.wantedLayers(opts.GPULayers)
+	wanted, threads := shape.wantedLayers(opts.GPULayers), [2]int{opts.Threads, opts.BatchThreads}
 	for layers := shape.fittingLayers(opts, devices, wanted); ; layers /= 2 {
-		opts.GPULayers = layers
+		opts.GPULayers, opts.Threads, opts.BatchThreads = layers, threads[0], threads[1]
+		if layers == shape.wantedLayers(-1) {
+			opts.Threads, opts.BatchThreads = 1, 1 // what is left is to look up the tokens' embeddings
+		}
 		if err := checkMemory(shape, opts, availableMemory); err != nil {
 			return nil, fmt.Errorf("open model %q: %w", path, err)
 		}

@@ -22,7 +22,7 @@ import (
 //	```sh skip: REASON    does not run
 //
 // Other pages' commands are parsed by the tests of cmd/prunellm.
-var runPages = []string{"README.md", "docs/quickstart.md", "docs/choosing-a-ratio.md", "docs/troubleshooting.md", "docs/how-it-works.md", "docs/security.md"}
+var runPages = []string{"README.md", "docs/quickstart.md", "docs/choosing-a-ratio.md", "docs/troubleshooting.md", "docs/how-it-works.md", "docs/security.md", "docs/gpu.md"}
 
 // documentLimit bounds one block.
 const documentLimit = 5 * time.Minute

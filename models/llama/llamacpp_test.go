@@ -36,7 +36,7 @@ func needResource(t testing.TB, err error) {
 
 func xlaBackend(t testing.TB) backends.Backend {
 	t.Helper()
-	backend, err := xla.Open(slog.Default(), xlatest.Options())
+	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
 	if err != nil {
 		needResource(t, err)
 	}

@@ -3,16 +3,15 @@ package xlatest
 
 import (
 	"cmp"
-	"os"
 
 	"prunellm/internal/xla"
 )
 
 // Options opens the plugin that setup fetched for the processor. PRUNELLM_TEST_DEVICE=cuda opens that of a GPU, which
-// PJRT_PLUGIN_LIBRARY_PATH finds where make cuda did not put it.
-func Options() xla.Options {
+// PJRT_PLUGIN_LIBRARY_PATH finds where make cuda did not put it. getenv is os.Getenv.
+func Options(getenv func(string) string) xla.Options {
 	return xla.Options{
-		Home: os.Getenv("PRUNELLM_HOME"), PluginPath: os.Getenv("PJRT_PLUGIN_LIBRARY_PATH"),
-		Device: xla.Device(cmp.Or(os.Getenv("PRUNELLM_TEST_DEVICE"), string(xla.CPU))),
+		Home: getenv("PRUNELLM_HOME"), PluginPath: getenv("PJRT_PLUGIN_LIBRARY_PATH"),
+		Device: xla.Device(cmp.Or(getenv("PRUNELLM_TEST_DEVICE"), string(xla.CPU))),
 	}
 }
