@@ -96,7 +96,7 @@ var indentedPages = []string{"docs/benchmarks.md", "docs/choosing-a-ratio.md", "
 
 // shorter is what takes long in those commands, and what stands in its place here.
 var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "MODEL.gguf", "default",
-	"RATE=1.45", "RATE=60", "--rates 0.5", "--rates 20", "--requests 30", "--requests 2",
+	"RATE=4.2", "RATE=60", "--rates 0.5", "--rates 20", "--requests 30", "--requests 2",
 	"--ratios 0.2,0.3,0.4 --plot docs/recovery.svg", "--ratios 0.4 --minutes 0.05 --cache-dir table")
 
 // ownCommand begins a line that runs prunellm, or a script that needs nothing else: no peer, no PyTorch.

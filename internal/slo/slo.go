@@ -74,7 +74,8 @@ type State struct {
 }
 
 // Policy is how quickly shedding reacts. Two thresholds and two times keep it from swinging: it goes down at Shed of a
-// limit and up only below Restore of it, down at once and up after a while that doubles when the last try went wrong.
+// limit and up only below Restore of it, down at once and up after a while that doubles when the last try went wrong. Where the queue
+// alone breaks the limit it goes down all the way.
 type Policy struct {
 	Shed      float64       // share of a limit at which a smaller variant takes over
 	Restore   float64       // share of a limit below which all is well; less than Shed
@@ -111,7 +112,11 @@ func (p Policy) Next(s State, seen Seen, limits Limits, levels int, now time.Tim
 			if !s.Restored.IsZero() {
 				s.Patience = min(2*s.Patience, p.MostCalm) // the last step up went wrong
 			}
-			s.Level, s.Changed, s.Restored = s.Level+1, now, time.Time{}
+			step := 1
+			if !within(max(seen.Waiting, seen.Expected), limits.TTFT, 1) {
+				step = levels - s.Level // the queue alone breaks the limit: every step on the way would add to it
+			}
+			s.Level, s.Changed, s.Restored = s.Level+step, now, time.Time{}
 		}
 	case !keeps(p.Restore):
 		s.Calm = time.Time{} // neither good nor bad: stay

@@ -142,6 +142,16 @@ func TestSlowQueue(t *testing.T) {
 	}
 }
 
+// A queue that breaks the limit by itself goes all the way down; one that comes near it takes a step.
+func TestLongQueue(t *testing.T) {
+	for expected, want := range map[time.Duration]int{500 * ms: 0, 700 * ms: 1, 1000 * ms: 1, 1001 * ms: 3} {
+		s := DefaultPolicy().Next(State{}, Seen{Expected: expected}, Limits{TTFT: 1000 * ms}, 3, time.Unix(1000, 0))
+		if s.Level != want {
+			t.Errorf("a queue of %v: level %d, want %d", expected, s.Level, want)
+		}
+	}
+}
+
 func TestWait(t *testing.T) {
 	for _, c := range []struct {
 		running, queued, sequences int
