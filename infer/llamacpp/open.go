@@ -51,8 +51,9 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("open model %q: %w", path, err)
 	}
-	initBackend()
 	setLogger(opts.Log)
+	initBackend()
+	takeError() // what a backend says that does not start explains no failure of this file
 	var devices []Device
 	if opts.GPULayers != 0 {
 		devices = Devices()
