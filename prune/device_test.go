@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gomlx/gomlx/backends"
+	"github.com/gomlx/gomlx/backends/simplego"
 
 	"prunellm/internal/tinymodel"
 	"prunellm/internal/xla"
@@ -110,5 +111,62 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 		if !(math.Sqrt(diff/norm) < 1e-3) {
 			t.Errorf("layer %d: refitted weights differ by %g", layer, math.Sqrt(diff/norm))
 		}
+	}
+}
+
+// TestRefitFromKeptStates refits with the hidden states that the scores left, and without.
+func TestRefitFromKeptStates(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tiny.gguf")
+	if err := tinymodel.Write(path, tinymodel.Options{Layers: 3}); err != nil {
+		t.Fatal(err)
+	}
+	model, err := models.OpenGGUF(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer model.Close()
+	backend, err := simplego.New("ops_sequential")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Finalize()
+	sequences := [][]int32{{3, 1, 4, 1, 5, 9, 2, 6}, {5, 3, 5, 8, 9}, {7, 9, 3, 2, 3, 8, 4}, {6, 2, 6, 4, 3}}
+	for _, criterion := range []Criterion{Fisher, SDM} {
+		recipe := DefaultRecipe()
+		recipe.Criterion = criterion
+		scores, hidden, err := ScoreKeeping(t.Context(), backend, model, sequences, recipe, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !hidden.of(sequences) || hidden.of(sequences[1:]) || (*Hidden)(nil).of(sequences) {
+			t.Fatal("the states that were kept are not those of the sequences")
+		}
+		plan, err := MakePlan(model.Config(), scores.Stage2, 0.1, Uniform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := Reconstruct(t.Context(), backend, model, plan, sequences, ReconstructOptions{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Reconstruct(t.Context(), backend, model, plan, sequences, ReconstructOptions{Hidden: hidden}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for layer := range want {
+			for i := range want[layer] {
+				if d := math.Abs(float64(got[layer][i] - want[layer][i])); d > 1e-4 {
+					t.Fatalf("%s, layer %d, weight %d: %g from kept states, want %g", criterion, layer, i, got[layer][i], want[layer][i])
+				}
+			}
+		}
+		if hidden.of(sequences) && hidden.layers[2][0] != nil {
+			t.Error("states that were used are still there")
+		}
+		hidden.Release()
+		hidden.Release()
+	}
+	if newHidden(model.Config(), sequences, 1000) != nil {
+		t.Error("states beyond the budget are kept")
 	}
 }

@@ -22,6 +22,8 @@ type ReconstructOptions struct {
 	// Emit, when set, is given each layer's result as soon as it is there, from the first to the last; Reconstruct then
 	// keeps none and returns nil, so that the memory it takes does not grow with the model's depth.
 	Emit func(layer int, down []float32) error
+	// Hidden, when it is of the same sequences, saves the dense model's forward pass. Its states are freed as they are used.
+	Hidden *Hidden
 }
 
 // Validate reports an option that is out of range.
@@ -80,6 +82,7 @@ type reconstructor struct {
 	tokens    int     // of all sequences
 	chosen    float64 // the ridge that was chosen last
 
+	hidden    *Hidden             // the dense model's results of each layer; nil: they are computed
 	densePass *llama.LayerProgram // x -> out float32[t, e]
 	slimPass  *llama.LayerProgram // x -> mid float32[t, e], h float32[t, f]
 	gram      *Exec               // G, C and any number of h, mid, out, count -> G', C'
@@ -95,6 +98,9 @@ const slimPadding = 2 * solveBlock
 func newReconstructor(backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions) (r *reconstructor, err error) {
 	r = &reconstructor{opts: opts, plan: plan, sequences: sequences, weights: weights}
+	if opts.Hidden.of(sequences) {
+		r.hidden = opts.Hidden
+	}
 	defer func() {
 		if err != nil {
 			r.close()
@@ -194,26 +200,34 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 	}
 	options := func(int) llama.LayerOptions { return llama.LayerOptions{PadFFN: padding} }
 	order := llama.Ascending(r.dense.Config().Layers)
-	err = r.dense.EachLayer(ctx, r.weights, order, nil, func(layer *llama.Layer) error {
-		slim, err := r.pruned.LoadLayer(r.slim, layer.Index, options(layer.Index))
+	fit := func(dense, slim *llama.Layer) error {
+		refitted, err := r.layer(ctx, dense, slim)
+		if err != nil {
+			return fmt.Errorf("reconstruct layer %d: %w", slim.Index, err)
+		}
+		if r.opts.Emit != nil {
+			return r.opts.Emit(slim.Index, refitted)
+		}
+		down = append(down, refitted)
+		return nil
+	}
+	if r.hidden != nil {
+		err = r.pruned.EachLayer(ctx, r.slim, order, options, func(slim *llama.Layer) error { return fit(nil, slim) })
+		return down, err
+	}
+	err = r.dense.EachLayer(ctx, r.weights, order, nil, func(dense *llama.Layer) error {
+		slim, err := r.pruned.LoadLayer(r.slim, dense.Index, options(dense.Index))
 		if err != nil {
 			return err
 		}
 		defer slim.Release()
-		refitted, err := r.layer(ctx, layer, slim)
-		if err != nil {
-			return fmt.Errorf("reconstruct layer %d: %w", layer.Index, err)
-		}
-		if r.opts.Emit != nil {
-			return r.opts.Emit(layer.Index, refitted)
-		}
-		down = append(down, refitted)
-		return nil
+		return fit(dense, slim)
 	})
 	return down, err
 }
 
-// layer moves both streams through one layer and refits its down projection in between, float32[hidden*width].
+// layer moves both streams through one layer and refits its down projection in between, float32[hidden*width]. dense is nil where the
+// dense stream is known.
 func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (down []float32, err error) {
 	mids, activations := make(llama.States, len(r.sequences)), make(llama.States, len(r.sequences))
 	defer mids.Release()
@@ -266,11 +280,17 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 
 // forward moves one sequence's dense stream through the layer, and the slim one up to its down projection.
 func (r *reconstructor) forward(dense, slim *llama.Layer, i int) (mid, activation *tensors.Tensor, err error) {
-	out, err := r.densePass.Run(dense, r.denseStates[i])
-	if err != nil {
-		return nil, nil, err
+	if r.hidden != nil {
+		states := r.hidden.layers[slim.Index]
+		r.denseStates.Replace(i, states[i])
+		states[i] = nil
+	} else {
+		out, err := r.densePass.Run(dense, r.denseStates[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		r.denseStates.Replace(i, out[0])
 	}
-	r.denseStates.Replace(i, out[0])
 	results, err := r.slimPass.Run(slim, r.slimStates[i])
 	if err != nil {
 		return nil, nil, err

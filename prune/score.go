@@ -48,24 +48,45 @@ type Progress struct {
 // Score gives every MLP neuron an importance. sequences are calibration tokens, at least two each; lengths may differ.
 // progress may be nil. The result depends on nothing but the arguments.
 func Score(ctx context.Context, backend backends.Backend, weights models.Weights, sequences [][]int32, recipe Recipe,
-	progress func(Progress)) (scores *Scores, err error) {
+	progress func(Progress)) (*Scores, error) {
+	scores, _, err := score(ctx, backend, weights, sequences, recipe, false, progress)
+	return scores, err
+}
+
+// ScoreKeeping is Score for a refit that follows on the same sequences: it also returns the dense model's hidden states, nil where they
+// take more memory than the backend has for them. The caller releases them.
+func ScoreKeeping(ctx context.Context, backend backends.Backend, weights models.Weights, sequences [][]int32, recipe Recipe,
+	progress func(Progress)) (*Scores, *Hidden, error) {
+	return score(ctx, backend, weights, sequences, recipe, true, progress)
+}
+
+func score(ctx context.Context, backend backends.Backend, weights models.Weights, sequences [][]int32, recipe Recipe, keep bool,
+	progress func(Progress)) (scores *Scores, hidden *Hidden, err error) {
 	defer llama.Guard(&err)
 	if err := recipe.Validate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config := weights.Config()
 	if recipe.Criterion == Magnitude {
-		return magnitude(ctx, weights)
+		scores, err = magnitude(ctx, weights)
+		return scores, nil, err
 	}
 	if err := checkSequences(config, sequences); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := newScorer(backend, weights, recipe, llama.BudgetOf(backend).Resident(config))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer s.close()
-	return s.score(ctx, sequences, progress)
+	if keep {
+		s.hidden = newHidden(config, sequences, s.budget.Kept)
+	}
+	if scores, err = s.score(ctx, sequences, progress); err != nil {
+		s.hidden.Release()
+		return nil, nil, err
+	}
+	return scores, s.hidden, nil
 }
 
 // score runs the stages.
@@ -181,6 +202,7 @@ type scorer struct {
 	sums     [][]float64 // importance so far, [layers][neurons]
 	meter    *meter
 	budget   llama.Budget
+	hidden   *Hidden // the dense model's states; nil: they are not wanted
 }
 
 func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, resident bool) (s *scorer, err error) {
@@ -313,7 +335,12 @@ func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
 			return fmt.Errorf("loss of sequence %d is %g: %w%s", i, loss.CrossEntropy, ErrNotFinite, blame(kept.inputs))
 		}
 	}
-	last.Release()
+	if s.hidden == nil || removed != nil {
+		last.Release()
+		return s.runBackward(ctx, g, kept, dy)
+	}
+	s.hidden.take(len(kept.inputs)-2, last)
+	kept.hidden = s.hidden
 	return s.runBackward(ctx, g, kept, dy)
 }
 
@@ -321,10 +348,12 @@ func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
 type kept struct {
 	inputs []llama.States        // [layers+1][sequences]: of each layer, and the last layer's results
 	saved  [][][]*tensors.Tensor // [layers][sequences]: as llama.Saved lists them; nothing where it is computed once more
+	hidden *Hidden               // takes the inputs of all but the first layer when they are done with; nil: they are freed
 }
 
 // release frees everything. It is idempotent.
 func (k *kept) release() {
+	k.hidden = nil
 	for layer := range k.inputs {
 		k.releaseLayer(layer)
 	}
@@ -332,6 +361,9 @@ func (k *kept) release() {
 
 // releaseLayer frees what one layer needs. It is idempotent.
 func (k *kept) releaseLayer(layer int) {
+	if k.hidden != nil && layer > 0 {
+		k.hidden.take(layer-1, k.inputs[layer])
+	}
 	k.inputs[layer].Release()
 	if layer < len(k.saved) {
 		for _, all := range k.saved[layer] {

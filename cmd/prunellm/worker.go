@@ -136,7 +136,7 @@ func (o order) perform(ctx context.Context, log *slog.Logger, progress func(vari
 		return err
 	}
 	defer model.Close()
-	tools, closeTools := newTools(model, o.Home, o.Folder, log)
+	tools, closeTools := newTools(model, o.Home, o.Folder, o.Job.WantDown, log)
 	defer closeTools()
 	out, err := o.Job.Run(ctx, tools, progress)
 	if err != nil {
@@ -155,9 +155,10 @@ func (o order) perform(ctx context.Context, log *slog.Logger, progress func(vari
 
 // newTools connects a job's parts to this model. The gradient backend is opened when it is first needed, after the
 // dense model has written its text and is unloaded, so that its memory on a GPU is free. scratch is a folder for
-// files that the caller removes; without one no calibration text can be obtained.
-func newTools(model *models.GGUF, home, scratch string, log *slog.Logger) (tools variant.Tools, closeTools func()) {
+// files that the caller removes; without one no calibration text can be obtained. refit says that a refit follows the scores.
+func newTools(model *models.GGUF, home, scratch string, refit bool, log *slog.Logger) (tools variant.Tools, closeTools func()) {
 	var backend backends.Backend
+	var hidden *prune.Hidden
 	open := func(ctx context.Context) (backends.Backend, error) {
 		var err error
 		if backend == nil {
@@ -175,14 +176,19 @@ func newTools(model *models.GGUF, home, scratch string, log *slog.Logger) (tools
 			if err != nil {
 				return nil, err
 			}
-			return prune.Score(ctx, b, model, sequences, recipe, progress)
+			if !refit {
+				return prune.Score(ctx, b, model, sequences, recipe, progress)
+			}
+			var scores *prune.Scores
+			scores, hidden, err = prune.ScoreKeeping(ctx, b, model, sequences, recipe, progress)
+			return scores, err
 		},
 		Refit: func(ctx context.Context, plan *prune.Plan, sequences [][]int32, progress func(prune.Progress), emit func(int, []float32) error) error {
 			b, err := open(ctx)
 			if err != nil {
 				return err
 			}
-			_, err = prune.Reconstruct(ctx, b, model, plan, sequences, prune.ReconstructOptions{Emit: emit}, progress)
+			_, err = prune.Reconstruct(ctx, b, model, plan, sequences, prune.ReconstructOptions{Emit: emit, Hidden: hidden}, progress)
 			return err
 		},
 		PackDown: func(fileType convert.FileType) *variant.DownPacker {
@@ -190,6 +196,7 @@ func newTools(model *models.GGUF, home, scratch string, log *slog.Logger) (tools
 		},
 	}
 	return tools, func() {
+		hidden.Release()
 		if backend != nil {
 			backend.Finalize()
 		}

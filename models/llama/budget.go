@@ -13,6 +13,8 @@ type Budget struct {
 	Weights int64
 	// States bounds what one group of sequences leaves of its forward pass for the backward pass, in bytes.
 	States int64
+	// Kept bounds the dense model's hidden states that stay from the scores to a refit, in bytes.
+	Kept int64
 	// Rows and Logits bound the tokens whose logits are held at once, and the values that these are.
 	Rows, Logits int
 	// Doubles says that products of float32 are rounded on the way in, as the tensor cores of a GPU do, so that sums which must be
@@ -23,7 +25,7 @@ type Budget struct {
 }
 
 // hostBudget is for backends that compute in the machine's own memory, beside a server.
-var hostBudget = Budget{Weights: 512 << 20, States: 256 << 20, Rows: 256, Logits: 16 << 20, Workers: 1}
+var hostBudget = Budget{Weights: 512 << 20, States: 256 << 20, Kept: 640 << 20, Rows: 256, Logits: 16 << 20, Workers: 1}
 
 // Shares of a device's free memory. What programs hold while they run, their results and the allocator's waste take the rest.
 const (
@@ -49,6 +51,7 @@ func BudgetOf(backend backends.Backend) Budget {
 	free := device.FreeMemory()
 	return Budget{
 		Weights: max(hostBudget.Weights, free/weightsShare), States: max(hostBudget.States, free/statesShare),
+		Kept: max(hostBudget.Kept, free/statesShare),
 		Rows: deviceRows, Logits: max(hostBudget.Logits, int(free/logitsShare/4)), Doubles: true,
 		Workers: deviceWorkers,
 	}
