@@ -55,7 +55,6 @@ extern const char * ggml_backend_dev_name(struct ggml_backend_device * device);
 extern const char * ggml_backend_dev_description(struct ggml_backend_device * device);
 extern void ggml_backend_dev_memory(struct ggml_backend_device * device, size_t * free, size_t * total);
 
-
 extern void prunellm_backend_log(int level, const char * text, void * data);
 extern void prunellm_die(const char * message);
 

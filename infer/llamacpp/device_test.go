@@ -65,6 +65,15 @@ func TestCheckMemoryWithGPU(t *testing.T) {
 	if err := checkMemory(s, opts, available); err != nil {
 		t.Errorf("with all layers on a gpu: %v", err)
 	}
+	// The file is 1100 MiB, its layers 1000, its head 50: an embedding that is the head as well stays here too.
+	tight := func() int64 { return need.Compute + 60<<20 }
+	if err := checkMemory(s, opts, tight); err != nil {
+		t.Errorf("with a head of its own: %v", err)
+	}
+	s.tied = true
+	if err := checkMemory(s, opts, tight); err == nil {
+		t.Error("a tied embedding takes no memory")
+	}
 }
 
 func TestShapeOfLayers(t *testing.T) {

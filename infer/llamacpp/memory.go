@@ -48,6 +48,9 @@ func Need(path string, opts Options) (int64, error) {
 func checkMemory(s shape, opts Options, available func() int64) error {
 	need := memoryNeed(s, opts)
 	weights, cache := s.onDevice(opts, opts.GPULayers)
+	if s.tied && opts.GPULayers > len(s.layers) {
+		weights -= s.outputs // the embedding of tokens is looked up here as well
+	}
 	need.Model, need.Cache = need.Model-weights, need.Cache-cache
 	need.Available = available()
 	if need.Available >= 0 && sum(need.Model, need.Cache, need.Compute) > need.Available {

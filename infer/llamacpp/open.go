@@ -111,8 +111,8 @@ func (m *Model) load(ctx context.Context, path string, opts Options, floats bool
 	}
 	perSequence := pad(opts.ContextSize + spare)
 	batch := opts.BatchSize + spare*opts.Sequences
-	context := llama.NewContextParams(perSequence*opts.Sequences, batch, opts.Sequences, opts.Threads, flash, "f16")
-	if m.context, err = llama.NewContextWithModel(m.model, context); err != nil {
+	settings := llama.NewContextParams(perSequence*opts.Sequences, batch, opts.Sequences, opts.Threads, flash, "f16")
+	if m.context, err = llama.NewContextWithModel(m.model, settings); err != nil {
 		return fmt.Errorf("make a context of %d x %d tokens: llama.cpp refused", opts.Sequences, perSequence)
 	}
 	c := rawContext(m.context)

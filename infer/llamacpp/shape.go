@@ -23,6 +23,7 @@ type shape struct {
 
 	layers  []layerShape
 	outputs int64 // bytes of what computes the logits, the token embedding where the two are one matrix
+	tied    bool  // they are
 }
 
 // layerShape is what one layer takes.
@@ -107,7 +108,7 @@ func readShape(path string) (shape, error) {
 		s.place(t)
 	}
 	if s.outputs == 0 {
-		s.outputs = embeddingBytes(file)
+		s.outputs, s.tied = embeddingBytes(file), true
 	}
 	return s, nil
 }
