@@ -3,19 +3,12 @@
 package prune
 
 import (
-	"log/slog"
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/gomlx/gomlx/backends"
-	"github.com/gomlx/gomlx/backends/simplego"
 
 	"prunellm/internal/tinymodel"
-	"prunellm/internal/xla"
-	"prunellm/internal/xla/xlatest"
-	"prunellm/models"
 )
 
 // ownMemory is a backend that says it has 80 GiB of its own, as that of a GPU does.
@@ -26,23 +19,8 @@ func (ownMemory) FreeMemory() int64 { return 80 << 30 }
 // What a device with its own memory does differently, whole sequences through the head, several programs under way, sums in float64,
 // gives what the machine's own memory gives.
 func TestDeviceWithItsOwnMemory(t *testing.T) {
-	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skipf("no plugin (make setup fetches it): %v", err)
-	}
-	defer backend.Finalize()
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, tinymodel.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer model.Close()
+	backend := pluginBackend(t)
+	model := randomModel(t, tinymodel.Options{})
 	var sequences [][]int32
 	total := 0
 	for i, length := range []int{40, 5, 37, 40, 39} {
@@ -116,20 +94,8 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 
 // TestRefitFromKeptStates refits with the hidden states that the scores left, and without.
 func TestRefitFromKeptStates(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, tinymodel.Options{Layers: 3}); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer model.Close()
-	backend, err := simplego.New("ops_sequential")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer backend.Finalize()
+	model := randomModel(t, tinymodel.Options{Layers: 3})
+	backend := pureGo(t)
 	sequences := [][]int32{{3, 1, 4, 1, 5, 9, 2, 6}, {5, 3, 5, 8, 9}, {7, 9, 3, 2, 3, 8, 4}, {6, 2, 6, 4, 3}}
 	for _, criterion := range []Criterion{Fisher, SDM} {
 		recipe := DefaultRecipe()

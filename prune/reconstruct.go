@@ -79,6 +79,7 @@ type reconstructor struct {
 	solver    *solver
 	chooser   ridgeChooser
 	meter     *meter
+	budget    llama.Budget
 	tokens    int     // of all sequences
 	chosen    float64 // the ridge that was chosen last
 
@@ -97,7 +98,7 @@ const slimPadding = 2 * solveBlock
 
 func newReconstructor(backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions) (r *reconstructor, err error) {
-	r = &reconstructor{opts: opts, plan: plan, sequences: sequences, weights: weights}
+	r = &reconstructor{opts: opts, plan: plan, sequences: sequences, weights: weights, budget: llama.BudgetOf(backend)}
 	if opts.Hidden.of(sequences) {
 		r.hidden = opts.Hidden
 	}
@@ -138,7 +139,7 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 
 // compile makes the programs.
 func (r *reconstructor) compile() (err error) {
-	c, doubles := r.dense.Config(), llama.BudgetOf(r.pruned.Backend()).Doubles
+	c := r.dense.Config()
 	r.densePass, err = r.dense.LayerProgram("dense", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 		return []*Node{llama.Forward(c, b, rope, args[0]).Out}
 	})
@@ -162,7 +163,7 @@ func (r *reconstructor) compile() (err error) {
 			targets = append(targets, Sub(out, mid))
 		}
 		h, target := Concatenate(all, 0), Concatenate(targets, 0)
-		if doubles {
+		if r.budget.Doubles {
 			h, target = ConvertDType(h, dtypes.Float64), ConvertDType(target, dtypes.Float64)
 		}
 		gram = Add(gram, ConvertDType(Einsum("tf,tg->fg", h, h), dtypes.Float64))
@@ -194,7 +195,7 @@ func (r *reconstructor) close() {
 func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 	// Where products are cheap and compiling is dear, all layers get the widest one's shape.
 	padding := slimPadding
-	if llama.BudgetOf(r.pruned.Backend()).Workers > 1 {
+	if r.budget.Workers > 1 {
 		widest := slices.Max(r.plan.Widths())
 		padding = (widest + slimPadding - 1) / slimPadding * slimPadding
 	}

@@ -2,31 +2,15 @@ package prune
 
 import (
 	"math"
-	"path/filepath"
 	"testing"
 
-	"github.com/gomlx/gomlx/backends/simplego"
-
 	"prunellm/internal/tinymodel"
-	"prunellm/models"
 )
 
 // TestResidentChangesNothing scores with weights and products kept, and with both brought anew.
 func TestResidentChangesNothing(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, tinymodel.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer model.Close()
-	backend, err := simplego.New("ops_sequential")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer backend.Finalize()
+	model := randomModel(t, tinymodel.Options{})
+	backend := pureGo(t)
 	sequences := [][]int32{{3, 1, 4, 1, 5, 9, 2, 6}, {5, 3, 5, 8, 9}}
 	recipe := DefaultRecipe()
 	recipe.Criterion = SDM

@@ -3,28 +3,17 @@
 package prune
 
 import (
-	"log/slog"
 	"math"
 	"math/rand/v2"
-	"os"
 	"testing"
 
-	"prunellm/internal/xla"
-	"prunellm/internal/xla/xlatest"
 	"prunellm/models"
 	"prunellm/models/llama"
 )
 
 // TestSolver compares the blockwise sweep on XLA with gonum's Cholesky on an ill-conditioned ridge system.
 func TestSolver(t *testing.T) {
-	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skipf("no plugin (make setup fetches it): %v", err)
-	}
-	defer backend.Finalize()
+	backend := pluginBackend(t)
 	m, err := llama.New(backend, models.Config{VocabSize: 2, HiddenSize: 2, Layers: 1, Heads: 1, KVHeads: 1, HeadDim: 2,
 		FFN: []int{1}, ContextLength: 2, RMSEpsilon: 1e-5, RoPEBase: 1e4, RoPEDim: 2})
 	if err != nil {

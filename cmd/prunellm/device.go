@@ -86,11 +86,16 @@ func idleReason(gpu nvidia.GPU) string {
 
 // openXLA opens what gradients are computed on.
 func openXLA(ctx context.Context, home string, log *slog.Logger) (backends.Backend, error) {
-	options := xla.Options{Home: home, PluginPath: os.Getenv("PJRT_PLUGIN_LIBRARY_PATH")}
 	gpus, err := visibleGPUs(ctx)
 	if err != nil {
 		log.Warn("cannot ask the driver for gpus, computing scores on the cpu", "error", err)
 	}
+	return openXLAOn(gpus, home, log)
+}
+
+// openXLAOn is openXLA where the GPUs are known.
+func openXLAOn(gpus []nvidia.GPU, home string, log *slog.Logger) (backends.Backend, error) {
+	options := xla.Options{Home: home, PluginPath: os.Getenv("PJRT_PLUGIN_LIBRARY_PATH")}
 	if len(gpus) > 0 {
 		options.GPU = gpus[0]
 	}

@@ -62,7 +62,7 @@ func listDevices(env *environment) error {
 		}
 		fmt.Fprintf(env.stdout, "serving: processor (%s)\n", reason)
 	}
-	backend, err := openXLA(env.ctx, env.home, env.log)
+	backend, err := openXLAOn(gpus, env.home, env.log)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ var _ backends.Backend = (*cudaBackend)(nil)
 const memoryFraction = 0.9
 
 // openCUDA opens the first GPU that CUDA shows. Products of float32 use its tensor cores, which read 10 bits of a mantissa of 23
-// (TF32), as they do in JAX and PyTorch's scoring; NVIDIA_TF32_OVERRIDE=0 turns that off.
+// (TF32), as they do in JAX by default; NVIDIA_TF32_OVERRIDE=0 turns that off.
 func openCUDA(log *slog.Logger, opts Options, path string) (backends.Backend, error) {
 	if reason := opts.GPU.TooOld(); reason != "" {
 		return nil, fmt.Errorf("open pjrt plugin %q: %s", path, reason)

@@ -1,0 +1,28 @@
+//go:build cgo
+
+package prune
+
+import (
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/gomlx/gomlx/backends"
+
+	"prunellm/internal/xla"
+	"prunellm/internal/xla/xlatest"
+)
+
+// pluginBackend is XLA. Where its plugin is missing the test fails in CI and is skipped elsewhere.
+func pluginBackend(t *testing.T) backends.Backend {
+	t.Helper()
+	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skipf("no plugin (make setup fetches it): %v", err)
+	}
+	t.Cleanup(backend.Finalize)
+	return backend
+}
