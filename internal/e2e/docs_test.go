@@ -139,7 +139,11 @@ func runIndentedCommands(t *testing.T, commands []string) {
 		command = strings.NewReplacer("127.0.0.1:8092", addr, "127.0.0.1:Q", addr).Replace(command)
 		cmd := documentCommand(t, command, dir, home, addr)
 		if strings.HasPrefix(command, "bin/prunellm serve") {
-			watch(t, cmd, addr).waitReady(coldLimit)
+			server := watch(t, cmd, addr)
+			server.waitReady(coldLimit)
+			if !strings.Contains(command, addr) { // no later command asks it
+				server.stop()
+			}
 			continue
 		}
 		runBlock(t, cmd, shellBlock{script: command})
@@ -151,7 +155,7 @@ func runIndentedCommands(t *testing.T, commands []string) {
 func documentCommand(t *testing.T, script, dir, home, addr string) *exec.Cmd {
 	cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PRUNELLM_HOME="+home, "PRUNELLM_ADDR="+addr, "PRUNELLM_CALIBRATION_TOKENS=1024", "PRUNELLM_ROUNDS=1",
+	cmd.Env = append(os.Environ(), "PRUNELLM_HOME="+home, "PRUNELLM_CACHE_DIR="+filepath.Join(home, "cache"), "PRUNELLM_ADDR="+addr, "PRUNELLM_CALIBRATION_TOKENS=1024", "PRUNELLM_ROUNDS=1",
 		"PRUNELLM_REQUESTS=2", "PRUNELLM_PROMPT_WORDS=20", "PRUNELLM_ANSWER_TOKENS=8", "PRUNELLM_CTX=1024")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	t.Cleanup(func() {
