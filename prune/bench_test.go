@@ -76,7 +76,7 @@ func BenchmarkForward(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer m.Close()
-	head, err := m.LoadHead(weights)
+	head, err := m.LoadHead(weights, llama.Float32)
 	if err != nil {
 		b.Fatal(err)
 	}

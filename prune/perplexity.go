@@ -22,7 +22,7 @@ func CrossEntropy(ctx context.Context, backend backends.Backend, weights models.
 		return nil, err
 	}
 	defer m.Close()
-	head, err := m.LoadHead(weights)
+	head, err := m.LoadHead(weights, llama.Float32)
 	if err != nil {
 		return nil, err
 	}

@@ -204,12 +204,17 @@ func TestRecipe(t *testing.T) {
 	if recipe.Digest() == other.Digest() {
 		t.Error("recipes with different seeds have one digest")
 	}
-	bad := Recipe{Criterion: "x", Alpha: math.NaN(), Temperature: 0, SliverKeep: 1, Tokens: -1}
+	other = recipe
+	other.Precision = "bf16"
+	if recipe.Digest() == other.Digest() {
+		t.Error("recipes with different precisions have one digest")
+	}
+	bad := Recipe{Criterion: "x", Alpha: math.NaN(), Temperature: 0, SliverKeep: 1, Tokens: -1, Precision: "fp8"}
 	err := bad.Validate()
 	if err == nil {
-		t.Fatal("Validate took a recipe with five faults")
+		t.Fatal("Validate took a recipe with six faults")
 	}
-	for _, field := range []string{"criterion", "alpha", "temperature", "sliver_keep", "tokens"} {
+	for _, field := range []string{"criterion", "alpha", "temperature", "sliver_keep", "tokens", "precision"} {
 		if !bytes.Contains([]byte(err.Error()), []byte(field)) {
 			t.Errorf("Validate does not name %s: %v", field, err)
 		}

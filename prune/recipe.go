@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/gomlx/gomlx/backends"
+
+	"prunellm/models/llama"
 )
 
 // Criterion names a way of scoring neurons.
@@ -50,6 +54,8 @@ type Recipe struct {
 	Calibration string    `json:"calibration"` // digest of where the tokens come from
 	Tokens      int       `json:"tokens"`      // calibration tokens in all
 	Seed        uint64    `json:"seed"`        // of self-calibration
+	// Precision is that of matrix products, in the refit as well. Two machines may take AutoPrecision for different ones.
+	Precision llama.Precision `json:"precision,omitempty"`
 }
 
 // DefaultRecipe is the published setting: alpha 0.4, temperature 0.2, a sliver of 3.9 in 4.
@@ -75,6 +81,9 @@ func (r Recipe) Validate() error {
 	fault(r.SliverKeep > 0 && r.SliverKeep < 1, "sliver_keep is %g, want above 0 and below 1", r.SliverKeep)
 	fault(len(r.Calibration) <= maxDigestBytes, "calibration has %d bytes, want at most %d", len(r.Calibration),
 		maxDigestBytes)
+	if err := r.Precision.Validate(); err != nil {
+		fault(false, "%w", err)
+	}
 	fault(r.Tokens >= 0, "tokens is %d, want 0 or more", r.Tokens)
 	return errors.Join(faults...)
 }
@@ -82,9 +91,13 @@ func (r Recipe) Validate() error {
 // String is the canonical form: equal recipes and only they have equal strings.
 func (r Recipe) String() string {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+	precision := ""
+	if r.Precision != llama.AutoPrecision {
+		precision = " precision=" + string(r.Precision)
+	}
 	return fmt.Sprintf("v%d criterion=%s alpha=%s temperature=%s sliver_keep=%s calibration=%q tokens=%d seed=%d",
 		recipeVersion, r.Criterion, number(r.Alpha), number(r.Temperature), number(r.SliverKeep), r.Calibration, r.Tokens,
-		r.Seed)
+		r.Seed) + precision
 }
 
 // Digest is the SHA-256 of the canonical form in hex.
@@ -102,6 +115,12 @@ func (c Criterion) stages() int {
 		return 1
 	}
 	return 2
+}
+
+// PrecisionOn is what the products of this recipe are computed in on a backend. A second stage is sensitive: the neurons that the first
+// one takes away follow from its lowest scores, and all of the second's scores from those.
+func (r Recipe) PrecisionOn(backend backends.Backend) llama.Precision {
+	return r.Precision.On(backend, r.Criterion.stages() > 1)
 }
 
 // sliverWidth is the number of neurons of a layer that the student keeps: floor(width * SliverKeep), at least one.

@@ -22,6 +22,8 @@ type ReconstructOptions struct {
 	// Emit, when set, is given each layer's result as soon as it is there, from the first to the last; Reconstruct then
 	// keeps none and returns nil, so that the memory it takes does not grow with the model's depth.
 	Emit func(layer int, down []float32) error
+	// Precision is that of products in the forward passes, the recipe's; the sums of the fit are not rounded.
+	Precision llama.Precision
 	// Hidden, when it is of the same sequences, saves the dense model's forward pass. Its states are freed as they are used.
 	Hidden *Hidden
 }
@@ -82,6 +84,7 @@ type reconstructor struct {
 	budget    llama.Budget
 	tokens    int     // of all sequences
 	chosen    float64 // the ridge that was chosen last
+	precision llama.Precision
 
 	hidden    *Hidden             // the dense model's results of each layer; nil: they are computed
 	densePass *llama.LayerProgram // x -> out float32[t, e]
@@ -113,6 +116,7 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 	if r.dense, err = llama.New(backend, weights.Config()); err != nil {
 		return nil, err
 	}
+	r.precision = opts.Precision.On(backend, false)
 	if r.pruned, err = llama.New(backend, r.slim.Config()); err != nil {
 		return nil, err
 	}
@@ -125,7 +129,7 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 	if err = r.compile(); err != nil {
 		return nil, err
 	}
-	head, err := r.dense.LoadHead(weights)
+	head, err := r.dense.LoadHead(weights, llama.Float32)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +203,10 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 		widest := slices.Max(r.plan.Widths())
 		padding = (widest + slimPadding - 1) / slimPadding * slimPadding
 	}
-	options := func(int) llama.LayerOptions { return llama.LayerOptions{PadFFN: padding} }
+	narrow := r.precision.Narrow()
+	// The down projection itself is what is fitted, and its products are not computed before.
+	without := slices.DeleteFunc(slices.Clone(narrow), func(role models.Role) bool { return role == models.FFNDown })
+	options := func(int) llama.LayerOptions { return llama.LayerOptions{PadFFN: padding, Narrow: without} }
 	order := llama.Ascending(r.dense.Config().Layers)
 	fit := func(dense, slim *llama.Layer) error {
 		refitted, err := r.layer(ctx, dense, slim)
@@ -216,7 +223,7 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 		err = r.pruned.EachLayer(ctx, r.slim, order, options, func(slim *llama.Layer) error { return fit(nil, slim) })
 		return down, err
 	}
-	err = r.dense.EachLayer(ctx, r.weights, order, nil, func(dense *llama.Layer) error {
+	err = r.dense.EachLayer(ctx, r.weights, order, func(int) llama.LayerOptions { return llama.LayerOptions{Narrow: narrow} }, func(dense *llama.Layer) error {
 		slim, err := r.pruned.LoadLayer(r.slim, dense.Index, options(dense.Index))
 		if err != nil {
 			return err

@@ -149,24 +149,27 @@ func sliver(recipe Recipe, stage1 [][]float32) [][]bool {
 // whole work. That leaves room for few sequences in a group. Where each group has to bring the weights to the device anew,
 // small groups would cost more than computing all of it twice.
 type scorer struct {
-	model    *llama.Model
-	head     *llama.Head
-	weights  models.Weights
-	resident bool          // weights stay on the device for a stage
-	layers   *llama.Layers // of the stage at hand
-	recipe   Recipe
-	forward  *llama.LayerProgram // x -> y, and llama.Saved where it is kept
-	backward *llama.LayerProgram // x, dy, and llama.Saved where it is kept -> dx, importance float32[f]
-	stage1   *llama.HeadProgram
-	stage2   *llama.HeadProgram
-	sums     [][]float64 // importance so far, [layers][neurons]
-	meter    *meter
-	budget   llama.Budget
-	hidden   *Hidden // the dense model's states; nil: they are not wanted
+	model     *llama.Model
+	head      *llama.Head
+	weights   models.Weights
+	resident  bool          // weights stay on the device for a stage
+	layers    *llama.Layers // of the stage at hand
+	recipe    Recipe
+	precision llama.Precision
+	forward   *llama.LayerProgram // x -> y, and llama.Saved where it is kept
+	backward  *llama.LayerProgram // x, dy, and llama.Saved where it is kept -> dx, importance float32[f]
+	stage1    *llama.HeadProgram
+	stage2    *llama.HeadProgram
+	sums      [][]float64 // importance so far, [layers][neurons]
+	meter     *meter
+	budget    llama.Budget
+	hidden    *Hidden // the dense model's states; nil: they are not wanted
 }
 
 func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, resident bool) (s *scorer, err error) {
-	s = &scorer{weights: weights, recipe: recipe, resident: resident, budget: llama.BudgetOf(backend)}
+	s = &scorer{
+		weights: weights, recipe: recipe, precision: recipe.PrecisionOn(backend), resident: resident, budget: llama.BudgetOf(backend),
+	}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -175,7 +178,7 @@ func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, 
 	if s.model, err = llama.New(backend, weights.Config()); err != nil {
 		return nil, err
 	}
-	if s.head, err = s.model.LoadHead(weights); err != nil {
+	if s.head, err = s.model.LoadHead(weights, s.precision); err != nil {
 		return nil, err
 	}
 	c := weights.Config()
@@ -235,6 +238,7 @@ func importance(criterion Criterion, b *llama.Block, trace *llama.Trace, grads *
 	case Taylor:
 		return ReduceSum(Abs(Mul(trace.Activation, grads.Activation)), 0)
 	}
+	b = b.In(llama.Float32)
 	change := Add(Mul(b.Down, grads.Down), Add(Mul(b.Up, grads.Up), Mul(b.Gate, grads.Gate)))
 	return ReduceMean(Abs(change), -1)
 }
@@ -243,7 +247,7 @@ func importance(criterion Criterion, b *llama.Block, trace *llama.Trace, grads *
 func (s *scorer) begin(stage string, sequences [][]int32, removed [][]bool, progress func(Progress)) {
 	c := s.model.Config()
 	s.releaseLayers()
-	s.layers = s.model.Layers(s.weights, options(removed), s.resident)
+	s.layers = s.model.Layers(s.weights, s.options(removed), s.resident)
 	s.sums = make([][]float64, c.Layers)
 	for layer := range s.sums {
 		s.sums[layer] = make([]float64, c.FFN[layer])
@@ -268,11 +272,12 @@ func (s *scorer) scores() [][]float32 {
 }
 
 // options are the layer options that switch removed neurons off.
-func options(removed [][]bool) func(int) llama.LayerOptions {
+func (s *scorer) options(removed [][]bool) func(int) llama.LayerOptions {
 	return func(layer int) llama.LayerOptions {
-		if removed == nil {
-			return llama.LayerOptions{}
+		options := llama.LayerOptions{Narrow: s.precision.Narrow()}
+		if removed != nil {
+			options.Removed = removed[layer]
 		}
-		return llama.LayerOptions{Removed: removed[layer]}
+		return options
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
 	"prunellm/models"
+	"prunellm/models/llama"
 	"prunellm/prune"
 )
 
@@ -32,13 +33,16 @@ func codec() convert.Codec {
 	return convert.Codec{Dequantize: ggmlquant.Dequantize, Quantize: ggmlquant.Quantize}
 }
 
+// precisions are the values of --mixed-precision.
+var precisions = map[string]llama.Precision{"auto": llama.AutoPrecision, "no": llama.Float32, "bf16": llama.BFloat16}
+
 // recipe turns flags into a recipe and the source of its calibration tokens. A calibration file is identified by its
 // content, so that a changed file gives new scores.
 func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 	r := prune.DefaultRecipe()
 	r.Criterion = prune.Criterion(f.Criterion)
 	r.Alpha, r.Temperature, r.SliverKeep = f.Alpha, f.Temperature, f.SliverKeep
-	r.Tokens, r.Seed = f.CalibrationTokens, f.Seed
+	r.Tokens, r.Seed, r.Precision = f.CalibrationTokens, f.Seed, precisions[f.MixedPrecision]
 	if f.Quick {
 		r.Tokens = min(r.Tokens, quickTokens)
 	}

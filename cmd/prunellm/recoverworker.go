@@ -164,7 +164,7 @@ func (o recoverOrder) options(model *models.GGUF, slim models.Weights, log *slog
 		rate = recover.DefaultLearningRate(r.Train, o.Job.Spec.Ratio)
 	}
 	return recover.Options{
-		Train: r.Train, Tokens: r.Tokens, Duration: r.Duration, LearningRate: rate, CrossEntropy: r.CrossEntropy, Seed: r.Seed,
+		Train: r.Train, Tokens: r.Tokens, Duration: r.Duration, LearningRate: rate, CrossEntropy: r.CrossEntropy, Seed: r.Seed, Precision: o.Job.Spec.Recipe.Precision,
 		Folder: o.Checkpoints, Identity: o.Job.Identity, Log: log,
 		Round: func(role models.Role, layer int, values []float32, _ int) ([]float32, error) {
 			return variant.RoundTrained(model, fileType, slim.Config(), models.Slot{Role: role, Layer: layer}, values, codec())

@@ -13,13 +13,14 @@ import (
 
 // scoreCommand writes importances for given tokens.
 type scoreCommand struct {
-	modelFlags  `embed:""`
-	Tokens      string  `help:"JSON file whose member \"tokens\" holds sequences of token ids." required:"" type:"path" placeholder:"FILE.json"`
-	Criterion   string  `help:"Importance of a neuron: ${enum}." enum:"sdm,fisher,taylor,fisher-sdm,magnitude" default:"sdm"`
-	Alpha       float64 `help:"Share of the distillation loss against cross entropy, 0 to 1." default:"0.4"`
-	Temperature float64 `help:"Temperature of the dense model's distribution in the distillation loss." default:"0.2"`
-	SliverKeep  float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1." default:"0.975"`
-	Output      string  `help:"File to write: tensors stage1 and stage2, float32[layers, neurons]." short:"o" required:"" type:"path" placeholder:"FILE.safetensors"`
+	modelFlags     `embed:""`
+	Tokens         string  `help:"JSON file whose member \"tokens\" holds sequences of token ids." required:"" type:"path" placeholder:"FILE.json"`
+	Criterion      string  `help:"Importance of a neuron: ${enum}." enum:"sdm,fisher,taylor,fisher-sdm,magnitude" default:"sdm"`
+	Alpha          float64 `help:"Share of the distillation loss against cross entropy, 0 to 1." default:"0.4"`
+	Temperature    float64 `help:"Temperature of the dense model's distribution in the distillation loss." default:"0.2"`
+	SliverKeep     float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1." default:"0.975"`
+	MixedPrecision string  `help:"Matrix products in bfloat16: ${enum}. auto is where the processor has instructions for it and the criterion takes no harm (not those with sdm in their name); no gives scores that compare across machines." enum:"auto,no,bf16" default:"no"`
+	Output         string  `help:"File to write: tensors stage1 and stage2, float32[layers, neurons]." short:"o" required:"" type:"path" placeholder:"FILE.safetensors"`
 }
 
 // Validate reports every fault at once.
@@ -46,7 +47,7 @@ func (c *scoreCommand) Run(env *environment) error {
 	defer closeTools()
 	recipe := prune.DefaultRecipe()
 	recipe.Criterion, recipe.Alpha, recipe.Temperature = prune.Criterion(c.Criterion), c.Alpha, c.Temperature
-	recipe.SliverKeep = c.SliverKeep
+	recipe.SliverKeep, recipe.Precision = c.SliverKeep, precisions[c.MixedPrecision]
 	view := newProgressView(env.stderr, env.log)
 	scores, err := tools.Score(env.ctx, sequences, recipe, variant.Clocked(view.show))
 	view.close()

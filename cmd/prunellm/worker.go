@@ -183,12 +183,13 @@ func newTools(model *models.GGUF, home, scratch string, refit bool, log *slog.Lo
 			scores, hidden, err = prune.ScoreKeeping(ctx, b, model, sequences, recipe, progress)
 			return scores, err
 		},
-		Refit: func(ctx context.Context, plan *prune.Plan, sequences [][]int32, progress func(prune.Progress), emit func(int, []float32) error) error {
+		Refit: func(ctx context.Context, plan *prune.Plan, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress), emit func(int, []float32) error) error {
 			b, err := open(ctx)
 			if err != nil {
 				return err
 			}
-			_, err = prune.Reconstruct(ctx, b, model, plan, sequences, prune.ReconstructOptions{Emit: emit, Hidden: hidden}, progress)
+			options := prune.ReconstructOptions{Emit: emit, Hidden: hidden, Precision: recipe.PrecisionOn(b)}
+			_, err = prune.Reconstruct(ctx, b, model, plan, sequences, options, progress)
 			return err
 		},
 		PackDown: func(fileType convert.FileType) *variant.DownPacker {

@@ -51,7 +51,7 @@ func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func
 			}
 			return &prune.Scores{Stage1: rows, Stage2: rows}, nil
 		},
-		Refit: func(_ context.Context, plan *prune.Plan, _ [][]int32, _ func(prune.Progress), emit func(int, []float32) error) error {
+		Refit: func(_ context.Context, plan *prune.Plan, _ [][]int32, _ prune.Recipe, _ func(prune.Progress), emit func(int, []float32) error) error {
 			r.refits++
 			for layer, width := range plan.Widths() {
 				down := make([]float32, config.HiddenSize*width)

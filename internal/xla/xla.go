@@ -39,6 +39,7 @@ import (
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/backends/simplego"
 	gomlxxla "github.com/gomlx/gomlx/backends/xla"
+	"golang.org/x/sys/cpu"
 
 	"prunellm/internal/nvidia"
 )
@@ -147,8 +148,24 @@ func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend
 	if err != nil {
 		return nil, fmt.Errorf("open pjrt plugin %q: %w", path, err)
 	}
-	log.Debug("xla backend open", "path", path, "device", string(device))
-	return backend, nil
+	log.Debug("xla backend open", "path", path, "device", string(device), "fast_bfloat16", cpu.X86.HasAVX512BF16)
+	return onCPU(backend), nil
+}
+
+// cpuBackend is XLA on the CPU, which may have instructions for bfloat16.
+type cpuBackend struct{ *gomlxxla.Backend }
+
+// FastBFloat16 tells whether products of bfloat16 are faster than those of float32. On processors without the instructions XLA computes
+// them in float32, conversions added.
+func (cpuBackend) FastBFloat16() bool { return cpu.X86.HasAVX512BF16 }
+
+var _ backends.Backend = cpuBackend{}
+
+func onCPU(backend backends.Backend) backends.Backend {
+	if own, ok := backend.(*gomlxxla.Backend); ok {
+		return cpuBackend{own}
+	}
+	return backend
 }
 
 // install lets gomlx download its plugins to its own folder and opens one of them by name.
@@ -161,6 +178,9 @@ func install(log *slog.Logger, device Device) (backends.Backend, error) {
 	backend, err := gomlxxla.New(string(device))
 	if err != nil {
 		return nil, fmt.Errorf("open installed pjrt plugin %q: %w", device, err)
+	}
+	if device == CPU {
+		return onCPU(backend), nil
 	}
 	return backend, nil
 }

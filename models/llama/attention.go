@@ -69,7 +69,7 @@ func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *
 	if saved.Mid != nil {
 		return nil, trace
 	}
-	return Einsum("tj,ej->te", saved.Context, b.O), trace
+	return product("tj,ej->te", saved.Context, b.O), trace
 }
 
 // attentionWeights is the softmax of the queries at positions [begin, end) over the tokens up to each of them,
@@ -96,8 +96,8 @@ func firstTokens(x *Node, count int) *Node { return SliceAxis(x, 1, AxisRange(0,
 // notes those of its weights.
 func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace, dy *Node, grads *Gradients) (dx *Node) {
 	tokens := dy.Shape().Dim(0)
-	grads.Products[models.AttnOutput] = Product{In: flattenHeads(c, trace.context), Out: dy}
-	dContext := groupHeads(c, Reshape(Einsum("te,ej->tj", dy, b.O), tokens, c.Heads, c.HeadDim))
+	grads.Products[models.AttnOutput] = Product{In: flattenHeads(c, trace.context), Out: dy, narrow: isNarrow(b.O)}
+	dContext := groupHeads(c, Reshape(product("te,ej->tj", dy, b.O), tokens, c.Heads, c.HeadDim))
 	// Softmax: ds = p * (dp - sum_u(dp*p)), and that sum is the product of the context with its own gradient.
 	along := ReduceAndKeep(Mul(dContext, trace.context), ReduceSum, -1)
 	var blocks []*Node
@@ -126,16 +126,16 @@ func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace
 	}
 	dq, dk, dv = Reshape(dq, tokens, -1), Reshape(dk, tokens, -1), Reshape(dv, tokens, -1)
 	for role, out := range map[models.Role]*Node{models.AttnQ: dq, models.AttnK: dk, models.AttnV: dv} {
-		grads.Products[role] = Product{In: trace.input, Out: out}
+		grads.Products[role] = Product{In: trace.input, Out: out, narrow: isNarrow(*b.Weight(role))}
 	}
 	if c.AttentionBias {
 		grads.Vectors[models.AttnQBias] = ReduceSum(dq, 0)
 		grads.Vectors[models.AttnKBias] = ReduceSum(dk, 0)
 		grads.Vectors[models.AttnVBias] = ReduceSum(dv, 0)
 	}
-	dx = Einsum("tj,je->te", dq, b.Q)
-	dx = Add(dx, Einsum("ti,ie->te", dk, b.K))
-	return Add(dx, Einsum("ti,ie->te", dv, b.V))
+	dx = product("tj,je->te", dq, b.Q)
+	dx = Add(dx, product("ti,ie->te", dk, b.K))
+	return Add(dx, product("ti,ie->te", dv, b.V))
 }
 
 // addFirst adds a part that holds the first tokens alone to a sum over all of them, float32[k, d, tokens]; nil is zero.
@@ -154,7 +154,7 @@ func attentionScale(c models.Config) float64 { return 1 / math.Sqrt(float64(c.He
 
 // project is x W^T + bias as float32[t, n, d]; bias may be nil.
 func project(x, weight, bias *Node, heads, headDim int) *Node {
-	y := Einsum("te,je->tj", x, weight)
+	y := product("te,je->tj", x, weight)
 	if bias != nil {
 		y = Add(y, ExpandLeftToRank(bias, 2))
 	}

@@ -46,7 +46,7 @@ type Target struct {
 
 // Target looks up tokens int32[t, 1].
 func (t *HeadTrace) Target(h *HeadBlock, tokens *Node) Target {
-	rows := Gather(h.Output, tokens)
+	rows := widen(Gather(h.Output, tokens))
 	return Target{Logits: sumRows(Mul(t.Normed, rows)), rows: rows}
 }
 

@@ -8,7 +8,8 @@ import (
 	"prunellm/models"
 )
 
-// Block is the weights of one decoder layer as graph nodes, all float32. Those that the architecture lacks are nil.
+// Block is the weights of one decoder layer as graph nodes: norms and biases float32, matrices float32 or bfloat16, by which what is
+// multiplied with them is rounded too. Those that the architecture lacks are nil.
 type Block struct {
 	AttnNorm            *Node // [e]
 	Q                   *Node // [j, e]
@@ -71,12 +72,18 @@ type Gradients struct {
 
 // Product is what the gradient of a matrix W needs, with W as it is in a Block, float32[out, in].
 type Product struct {
-	In  *Node // float32[t, in]
-	Out *Node // float32[t, out]
+	In     *Node // float32[t, in]
+	Out    *Node // float32[t, out]
+	narrow bool  // to be rounded to bfloat16, as W was
 }
 
 // Gradient is that of the matrix, float32[out, in].
-func (p Product) Gradient() *Node { return Einsum("to,ti->oi", p.Out, p.In) }
+func (p Product) Gradient() *Node {
+	if p.narrow {
+		return product("ot,ti->oi", narrowTranspose(p.Out), p.In)
+	}
+	return Einsum("to,ti->oi", p.Out, p.In)
+}
 
 // Forward is one decoder layer on the residual stream of one sequence, x float32[t, e]:
 // mid = x + attention(rmsnorm(x)), out = mid + (silu(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid).
@@ -97,13 +104,13 @@ func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 	}
 	trace.MLPInput, trace.ffnNorm = rmsNorm(trace.Mid, b.FFNNorm, c.RMSEpsilon)
 	if trace.Gate == nil {
-		trace.Gate = Einsum("te,fe->tf", trace.MLPInput, b.Gate)
-		trace.Up = Einsum("te,fe->tf", trace.MLPInput, b.Up)
+		trace.Gate = product("te,fe->tf", trace.MLPInput, b.Gate)
+		trace.Up = product("te,fe->tf", trace.MLPInput, b.Up)
 	}
 	assertShape(trace.Gate, x.Shape().Dim(0), b.Gate.Shape().Dim(0))
 	assertShape(trace.Up, trace.Gate.Shape().Dimensions...)
 	trace.Activation = Mul(Mul(trace.Gate, Sigmoid(trace.Gate)), trace.Up)
-	trace.Out = Add(trace.Mid, Einsum("tf,fe->te", trace.Activation, b.Down))
+	trace.Out = Add(trace.Mid, product("tf,fe->te", trace.Activation, b.Down))
 	return trace
 }
 
@@ -114,19 +121,19 @@ func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gra
 	grads := &Gradients{Products: map[models.Role]Product{}, Vectors: map[models.Role]*Node{}}
 	sigmoid := Sigmoid(trace.Gate)
 	silu := Mul(trace.Gate, sigmoid)
-	grads.Activation = Einsum("te,fe->tf", dy, b.Down)
+	grads.Activation = product("te,fe->tf", dy, b.Down)
 	// silu'(z) = s + z s (1-s) = s + silu(z) (1-s) with s = sigmoid(z).
 	dGate := Mul(Mul(grads.Activation, trace.Up), Add(sigmoid, Mul(silu, OneMinus(sigmoid))))
 	dUp := Mul(grads.Activation, silu)
 
-	grads.Products[models.FFNDown] = Product{In: dy, Out: trace.Activation}
-	grads.Products[models.FFNGate] = Product{In: trace.MLPInput, Out: dGate}
-	grads.Products[models.FFNUp] = Product{In: trace.MLPInput, Out: dUp}
+	grads.Products[models.FFNDown] = Product{In: dy, Out: trace.Activation, narrow: isNarrow(b.Down)}
+	grads.Products[models.FFNGate] = Product{In: trace.MLPInput, Out: dGate, narrow: isNarrow(b.Gate)}
+	grads.Products[models.FFNUp] = Product{In: trace.MLPInput, Out: dUp, narrow: isNarrow(b.Up)}
 	grads.Down = grads.Products[models.FFNDown].Gradient()
 	grads.Gate = grads.Products[models.FFNGate].Gradient()
 	grads.Up = grads.Products[models.FFNUp].Gradient()
 
-	dInput := Add(Einsum("tf,fe->te", dGate, b.Gate), Einsum("tf,fe->te", dUp, b.Up))
+	dInput := Add(product("tf,fe->te", dGate, b.Gate), product("tf,fe->te", dUp, b.Up))
 	grads.Vectors[models.FFNNorm] = normWeightGradient(trace.ffnNorm, dInput)
 	dMid := Add(dy, rmsNormAdjoint(trace.ffnNorm, b.FFNNorm, dInput))
 	dNormed := attentionAdjoint(c, b, rope, trace.attention, dMid, grads)
@@ -136,7 +143,7 @@ func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gra
 }
 
 // HeadBlock is the weights of the head as graph nodes: the last RMSNorm, float32[e], and the output matrix, which is
-// the token embedding when the two are tied, float32[v, e].
+// the token embedding when the two are tied, float32 or bfloat16[v, e].
 type HeadBlock struct{ Norm, Output *Node }
 
 // HeadTrace is the head's forward pass.
@@ -151,14 +158,14 @@ func HeadForward(c models.Config, h *HeadBlock, x *Node) *HeadTrace {
 	assertShape(x, x.Shape().Dim(0), c.HiddenSize)
 	trace := &HeadTrace{}
 	trace.Normed, trace.norm = rmsNorm(x, h.Norm, c.RMSEpsilon)
-	trace.Logits = Einsum("te,ve->tv", trace.Normed, h.Output)
+	trace.Logits = product("te,ve->tv", trace.Normed, h.Output)
 	return trace
 }
 
 // HeadBackward turns the gradient of the logits, float32[t, v], into that of the hidden states, float32[t, e]. More that the loss
 // owes to HeadTrace.Normed, float32[t, e], is added on the way (Target.Gradient); nil is none.
 func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits, more *Node) (dx *Node) {
-	dNormed := Einsum("tv,ve->te", dLogits, h.Output)
+	dNormed := product("tv,ve->te", dLogits, h.Output)
 	if more != nil {
 		dNormed = Add(dNormed, more)
 	}
@@ -168,8 +175,8 @@ func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits, more *Node) (dx *Node
 // HeadWeightGradients turns the gradient of the logits, float32[t, v], into those of the head's weights: float32[e] and
 // float32[v, e].
 func HeadWeightGradients(h *HeadBlock, trace *HeadTrace, dLogits *Node) (norm, output *Node) {
-	dNormed := Einsum("tv,ve->te", dLogits, h.Output)
-	return normWeightGradient(trace.norm, dNormed), Product{In: trace.Normed, Out: dLogits}.Gradient()
+	dNormed := product("tv,ve->te", dLogits, h.Output)
+	return normWeightGradient(trace.norm, dNormed), Product{In: trace.Normed, Out: dLogits, narrow: isNarrow(h.Output)}.Gradient()
 }
 
 func errShape(got, want []int) error { return fmt.Errorf("shape is %v, want %v", got, want) }

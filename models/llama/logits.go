@@ -62,7 +62,7 @@ func Logits(ctx context.Context, backend backends.Backend, w models.Weights, tok
 		return nil, err
 	}
 	defer m.Close()
-	head, err := m.LoadHead(w)
+	head, err := m.LoadHead(w, Float32)
 	if err != nil {
 		return nil, err
 	}

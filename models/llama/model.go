@@ -20,6 +20,7 @@ type Model struct {
 	backend backends.Backend
 	config  models.Config
 	embed   *graph.Exec
+	narrow  *graph.Exec // float32 -> bfloat16
 
 	mu    sync.Mutex
 	ropes map[int][2]*tensors.Tensor // by padded length; guarded by mu
@@ -36,6 +37,10 @@ func New(backend backends.Backend, config models.Config) (m *Model, err error) {
 	m.embed, err = m.Compile("embed", func(args []*graph.Node) []*graph.Node {
 		return []*graph.Node{graph.Gather(args[0], args[1])}
 	})
+	if err != nil {
+		return nil, err
+	}
+	m.narrow, err = m.Compile("narrow", func(args []*graph.Node) []*graph.Node { return []*graph.Node{narrow(args[0])} })
 	return m, err
 }
 
@@ -76,6 +81,17 @@ func (m *Model) Compile(name string, build func(args []*graph.Node) []*graph.Nod
 // Upload copies float32 values to the device.
 func (m *Model) Upload(values []float32, dimensions ...int) (*tensors.Tensor, error) {
 	return upload(m.backend, values, dtypes.Float32, dimensions...)
+}
+
+// uploadNarrow is Upload as bfloat16. The device rounds: to the nearest, where the host's library would cut off.
+func (m *Model) uploadNarrow(values []float32, dimensions ...int) (t *tensors.Tensor, err error) {
+	defer Guard(&err)
+	wide, err := m.Upload(values, dimensions...)
+	if err != nil {
+		return nil, err
+	}
+	defer release(wide)
+	return m.narrow.Exec1(wide)
 }
 
 // UploadDoubles copies float64 values to the device.
@@ -198,24 +214,34 @@ func (p *LayerProgram) Run(layer *Layer, args ...*tensors.Tensor) (results []*te
 // Head is the embedding and output matrices and the last norm on the device. Its owner ends it with Release.
 type Head struct{ embedding, norm, output *tensors.Tensor }
 
-// LoadHead brings the weights outside the layers to the device.
-func (m *Model) LoadHead(w models.Weights) (*Head, error) {
-	c, head := m.config, &Head{}
-	load := func(role models.Role, dimensions ...int) (*tensors.Tensor, error) {
+// LoadHead brings the weights outside the layers to the device, the output matrix in a precision.
+func (m *Model) LoadHead(w models.Weights, p Precision) (head *Head, err error) {
+	defer Guard(&err)
+	c := m.config
+	head = &Head{}
+	type upload func(values []float32, dimensions ...int) (*tensors.Tensor, error)
+	load := func(role models.Role, upload upload, dimensions ...int) (*tensors.Tensor, error) {
 		values, err := readTensor(w, role, 0, dimensions)
 		if err != nil {
 			return nil, err
 		}
-		return m.Upload(values, dimensions...)
+		return upload(values, dimensions...)
 	}
-	var err error
-	if head.embedding, err = load(models.TokenEmbedding, c.VocabSize, c.HiddenSize); err == nil {
-		head.norm, err = load(models.OutputNorm, c.HiddenSize)
+	toOutput := m.Upload
+	if p == BFloat16 {
+		toOutput = m.uploadNarrow
 	}
-	if err == nil && c.TiedEmbeddings {
+	if head.embedding, err = load(models.TokenEmbedding, m.Upload, c.VocabSize, c.HiddenSize); err == nil {
+		head.norm, err = load(models.OutputNorm, m.Upload, c.HiddenSize)
+	}
+	switch {
+	case err != nil:
+	case !c.TiedEmbeddings:
+		head.output, err = load(models.Output, toOutput, c.VocabSize, c.HiddenSize)
+	case p == BFloat16:
+		head.output, err = m.narrow.Exec1(head.embedding)
+	default:
 		head.output = head.embedding
-	} else if err == nil {
-		head.output, err = load(models.Output, c.VocabSize, c.HiddenSize)
 	}
 	if err != nil {
 		head.Release()

@@ -25,6 +25,8 @@ type LayerOptions struct {
 	// PadFFN rounds the width up to a multiple of it with neurons that are zero everywhere, so that layers of many
 	// widths share few compiled shapes. 0 leaves the width alone.
 	PadFFN int
+	// Narrow are the matrices that are rounded to bfloat16, which takes half the memory.
+	Narrow []models.Role
 }
 
 // blockField couples a weight's role with its place in a Block.
@@ -93,7 +95,11 @@ func (m *Model) LoadLayer(w models.Weights, layer int, opts LayerOptions) (*Laye
 			loaded.Release()
 			return nil, fmt.Errorf("load layer %d: %w", layer, err)
 		}
-		t, err := m.Upload(values, field.shape(c, padded)...)
+		upload := m.Upload
+		if slices.Contains(opts.Narrow, field.role) {
+			upload = m.uploadNarrow
+		}
+		t, err := upload(values, field.shape(c, padded)...)
 		if err != nil {
 			loaded.Release()
 			return nil, fmt.Errorf("load layer %d: %w", layer, err)
@@ -103,7 +109,7 @@ func (m *Model) LoadLayer(w models.Weights, layer int, opts LayerOptions) (*Laye
 	return loaded, nil
 }
 
-// Down is the transposed down projection on the device, float32[Width, e]. It belongs to the layer.
+// Down is the transposed down projection on the device, [Width, e]. It belongs to the layer.
 func (l *Layer) Down() *tensors.Tensor { return l.args[downField] }
 
 // Release frees the device memory. It is idempotent.

@@ -205,7 +205,7 @@ func TestEmbedRefusesBadTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tied.Close()
-	head, err := tied.LoadHead(countingWeights{config: c, fail: -1})
+	head, err := tied.LoadHead(countingWeights{config: c, fail: -1}, Float32)
 	if err != nil {
 		t.Fatal(err)
 	}

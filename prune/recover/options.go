@@ -27,15 +27,16 @@ type Options struct {
 	Tokens   int           // tokens to train on, counted again when a sequence comes round again; 0: Duration decides
 	Duration time.Duration // working time; 0: Tokens decides. With both, what comes first ends the training
 
-	LearningRate float64 // peak of the schedule; default DefaultLearningRate
-	Warmup       float64 // share of the training in which the rate rises; default 0.05
-	FinalRate    float64 // share of the peak at which the cosine ends; default 0.02
-	WeightDecay  float64 // of matrices; default 0
-	Clip         float64 // times the running mean of a layer's gradient norm; default 2
-	CrossEntropy float64 // share of cross entropy in the loss, the rest is KL; in [0,1], default 0
-	Rank         int     // of LoRA; default 8
-	Alpha        float64 // of LoRA: updates are scaled by Alpha/Rank; default 16
-	Seed         uint64  // of the order of sequences and LoRA's start
+	LearningRate float64         // peak of the schedule; default DefaultLearningRate
+	Warmup       float64         // share of the training in which the rate rises; default 0.05
+	FinalRate    float64         // share of the peak at which the cosine ends; default 0.02
+	WeightDecay  float64         // of matrices; default 0
+	Clip         float64         // times the running mean of a layer's gradient norm; default 2
+	CrossEntropy float64         // share of cross entropy in the loss, the rest is KL; in [0,1], default 0
+	Rank         int             // of LoRA; default 8
+	Alpha        float64         // of LoRA: updates are scaled by Alpha/Rank; default 16
+	Precision    llama.Precision // of matrix products; weights and moments are float32 in any case
+	Seed         uint64          // of the order of sequences and LoRA's start
 
 	HeldOut     int // sequences held out; default a tenth of them, 1 to 8
 	Evaluations int // evaluations on the held-out sequences after the first; default 10
@@ -127,6 +128,9 @@ func (o Options) Validate() error {
 		if !ok {
 			faults = append(faults, fmt.Errorf("recover: "+format, args...))
 		}
+	}
+	if err := o.Precision.Validate(); err != nil {
+		fault(false, "%w", err)
 	}
 	fault(o.Train == MLP || o.Train == LoRA || o.Train == All, "train is %q, want mlp, lora or all", o.Train)
 	fault(o.Tokens > 0 || o.Duration > 0, "neither tokens nor a duration is given")

@@ -170,7 +170,7 @@ func newTrainer(backend backends.Backend, dense, slim models.Weights, sequences 
 	if t.student, err = newStudent(backend, slim, t.options); err != nil {
 		return t, err
 	}
-	if t.teacher, err = newTeacher(backend, dense, t.student.head, sequences, t.options.Wait); err != nil {
+	if t.teacher, err = newTeacher(backend, dense, t.student, sequences); err != nil {
 		return t, err
 	}
 	t.loss, err = newLossHead(t.student.model, t.student.head, options.CrossEntropy)

@@ -12,6 +12,7 @@ import (
 	"prunellm/convert/ggmlquant"
 	"prunellm/internal/xla"
 	"prunellm/models"
+	"prunellm/models/llama"
 	"prunellm/prune"
 	"prunellm/prune/recover"
 )
@@ -68,7 +69,7 @@ func BenchmarkRun(b *testing.B) {
 	last := before
 	for b.Loop() {
 		result, err := recover.Run(b.Context(), backend, dense, slim, sequences, recover.Options{
-			Train: recover.Train(os.Getenv("TRAIN")), Tokens: 512 * 4, LearningRate: 1e-5, HeldOut: 1, Evaluations: 1, Log: log},
+			Train: recover.Train(os.Getenv("TRAIN")), Precision: llama.Precision(os.Getenv("PRECISION")), Tokens: 512 * 4, LearningRate: 1e-5, HeldOut: 1, Evaluations: 1, Log: log},
 			func(p recover.Progress) {
 				now := processorTime(b)
 				log.Debug("processor time", "step", p.Step, "seconds", (now - last).Seconds())

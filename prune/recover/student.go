@@ -23,13 +23,14 @@ type trained struct{ value, first, second *tensors.Tensor }
 
 // student is the pruned model on the device with all that training adds to it. It belongs to one goroutine.
 type student struct {
-	options Options
-	model   *llama.Model
-	head    *llama.Head
-	layers  []*llama.Layer
-	roles   []models.Role
-	state   [][]trained       // [layers][tensors]; without LoRA one for each role, whose value is the layer's weight
-	norms   []*tensors.Tensor // [layers] running mean of the gradient's norm, float32[]
+	options   Options
+	precision llama.Precision
+	model     *llama.Model
+	head      *llama.Head
+	layers    []*llama.Layer
+	roles     []models.Role
+	state     [][]trained       // [layers][tensors]; without LoRA one for each role, whose value is the layer's weight
+	norms     []*tensors.Tensor // [layers] running mean of the gradient's norm, float32[]
 
 	forward  *llama.LayerProgram // x, factors -> y, llama.Saved
 	backward *llama.LayerProgram // x, dy, rates, norm, llama.Saved, factors, moments -> dx, norm, values, moments
@@ -39,7 +40,7 @@ type student struct {
 
 func newStudent(backend backends.Backend, slim models.Weights, options Options) (s *student, err error) {
 	c := slim.Config()
-	s = &student{options: options, roles: options.roles(c)}
+	s = &student{options: options, precision: options.Precision.On(backend, false), roles: options.roles(c)}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -48,7 +49,7 @@ func newStudent(backend backends.Backend, slim models.Weights, options Options) 
 	if s.model, err = llama.New(backend, c); err != nil {
 		return nil, err
 	}
-	if s.head, err = s.model.LoadHead(slim); err != nil {
+	if s.head, err = s.model.LoadHead(slim, s.precision); err != nil {
 		return nil, err
 	}
 	for i := range c.Layers {
@@ -124,14 +125,14 @@ func (s *student) compile() (err error) {
 	c := s.model.Config()
 	s.forward, err = s.model.LayerProgram("student", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 		s.apply(b, args[1:])
-		trace := llama.Forward(c, b, rope, args[0])
+		trace := llama.Forward(c, b.In(s.precision), rope, args[0])
 		return append([]*Node{trace.Out}, trace.Nodes()...)
 	})
 	if err != nil {
 		return err
 	}
 	s.plain, err = s.model.LayerProgram("student", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
-		return []*Node{llama.Forward(c, b, rope, args[0]).Out}
+		return []*Node{llama.Forward(c, b.In(s.precision), rope, args[0]).Out}
 	})
 	if err != nil {
 		return err
@@ -180,6 +181,7 @@ func (s *student) step(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 			values = append(values, *b.Weight(role))
 		}
 	}
+	b = b.In(s.precision)
 	trace := llama.Resume(c, b, rope, x, saved)
 	grads := llama.Backward(c, b, rope, trace, dy)
 	parameters := make([]parameter, 0, count)

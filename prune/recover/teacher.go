@@ -23,6 +23,7 @@ type teacher struct {
 	model   *llama.Model
 	head    *llama.Head // the student's as well
 	weights models.Weights
+	narrow  []models.Role // of a layer's weights
 	forward *llama.LayerProgram
 	wait    func(context.Context) error
 	all     [][]int32
@@ -30,12 +31,14 @@ type teacher struct {
 	bytes   int
 }
 
-func newTeacher(backend backends.Backend, dense models.Weights, head *llama.Head, all [][]int32, wait func(context.Context) error) (*teacher, error) {
+func newTeacher(backend backends.Backend, dense models.Weights, s *student, all [][]int32) (*teacher, error) {
 	m, err := llama.New(backend, dense.Config())
 	if err != nil {
 		return nil, err
 	}
-	t := &teacher{model: m, head: head, weights: dense, wait: wait, all: all, kept: map[int][]float32{}}
+	t := &teacher{
+		model: m, head: s.head, weights: dense, narrow: s.precision.Narrow(), wait: s.options.Wait, all: all, kept: map[int][]float32{},
+	}
 	t.forward, err = m.LayerProgram("teacher", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 		return []*Node{llama.Forward(dense.Config(), b, rope, args[0]).Out}
 	})
@@ -70,7 +73,8 @@ func (t *teacher) hidden(ctx context.Context, next []int) ([]float32, error) {
 		return nil, err
 	}
 	defer states.Release()
-	err = t.model.EachLayer(ctx, t.weights, llama.Ascending(t.model.Config().Layers), nil, func(layer *llama.Layer) error {
+	options := func(int) llama.LayerOptions { return llama.LayerOptions{Narrow: t.narrow} }
+	err = t.model.EachLayer(ctx, t.weights, llama.Ascending(t.model.Config().Layers), options, func(layer *llama.Layer) error {
 		for i, x := range states {
 			if err := t.wait(ctx); err != nil {
 				return err
