@@ -96,7 +96,7 @@ func TestRefitInMixedPrecision(t *testing.T) {
 	}
 	var all [][][]float32
 	for _, states := range []*prune.Hidden{hidden, nil} {
-		options := prune.ReconstructOptions{Precision: recipe.Precision, Hidden: states}
+		options := prune.ReconstructOptions{Ridge: 0.1, Precision: recipe.Precision, Hidden: states}
 		down, err := prune.Reconstruct(t.Context(), backend, weights, plan, sequences, options, nil)
 		if err != nil {
 			t.Fatal(err)

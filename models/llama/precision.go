@@ -95,13 +95,17 @@ func narrowTranspose(x *Node) *Node {
 func isNarrow(x *Node) bool { return x.DType() == dtypes.BFloat16 }
 
 // narrow rounds to the nearest bfloat16.
-func narrow(x *Node) *Node { return convert(x, dtypes.BFloat16) }
-
-func widen(x *Node) *Node { return convert(x, dtypes.Float32) }
-
-func convert(x *Node, dtype dtypes.DType) *Node {
-	if x.DType() == dtype {
+func narrow(x *Node) *Node {
+	if isNarrow(x) {
 		return x
 	}
-	return ConvertDType(x, dtype)
+	return ConvertDType(x, dtypes.BFloat16)
+}
+
+// widen makes float32 of bfloat16.
+func widen(x *Node) *Node {
+	if !isNarrow(x) {
+		return x
+	}
+	return ConvertDType(x, dtypes.Float32)
 }
