@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/gomlx/backends"
 
 	"prunellm/internal/tinymodel"
+	"prunellm/models/llama"
 )
 
 // ownMemory is a backend that says it has 80 GiB of its own, as that of a GPU does.
@@ -39,7 +40,7 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 	}
 	for _, criterion := range []Criterion{SDM, Fisher} {
 		recipe := DefaultRecipe()
-		recipe.Criterion = criterion
+		recipe.Criterion, recipe.Precision = criterion, llama.Float32
 		want, err := Score(t.Context(), backend, model, sequences, recipe, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -72,11 +73,12 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := Reconstruct(t.Context(), backend, model, plan, sequences, ReconstructOptions{}, nil)
+	options := ReconstructOptions{Precision: llama.Float32}
+	want, err := Reconstruct(t.Context(), backend, model, plan, sequences, options, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Reconstruct(t.Context(), ownMemory{backend}, model, plan, sequences, ReconstructOptions{}, nil)
+	got, err := Reconstruct(t.Context(), ownMemory{backend}, model, plan, sequences, options, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
