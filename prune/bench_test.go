@@ -49,11 +49,17 @@ func reportTokens(b *testing.B, tokens int, processor time.Duration) {
 // BenchmarkScore reports the tokens/s of one stage: forward, backward and scores, compilation and loading included.
 func BenchmarkScore(b *testing.B) {
 	weights, backend := defaultModel(b), testBackend(b)
-	for criterion, stages := range map[prune.Criterion]int{prune.SDM: 2, prune.Fisher: 1} {
+	for _, of := range []struct {
+		criterion prune.Criterion
+		precision llama.Precision
+		stages    int
+	}{
+		{prune.SDM, llama.Float32, 2}, {prune.Fisher, llama.Float32, 1}, {prune.Fisher, llama.BFloat16, 1},
+	} {
 		for _, length := range []int{256, 512} {
-			b.Run(fmt.Sprintf("%s/%d", criterion, length), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/%s/%d", of.criterion, of.precision, length), func(b *testing.B) {
 				recipe := prune.DefaultRecipe()
-				recipe.Criterion = criterion
+				recipe.Criterion, recipe.Precision = of.criterion, of.precision
 				sequences := benchmarkTokens(b, 2048/length, length)
 				b.ReportAllocs()
 				before := processorTime(b)
@@ -62,7 +68,7 @@ func BenchmarkScore(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				reportTokens(b, stages*2048, processorTime(b)-before)
+				reportTokens(b, of.stages*2048, processorTime(b)-before)
 			})
 		}
 	}

@@ -3,6 +3,7 @@
 package prune_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"prunellm/infer/llamacpp"
 	"prunellm/models"
+	"prunellm/models/llama"
 	"prunellm/prune"
 )
 
@@ -25,7 +27,8 @@ import (
 // The first 60 % of the text is for calibration (PRUNELLM_QUALITY_TOKENS of it, default 24,576), what follows is for
 // testing, in windows of 512 tokens (PRUNELLM_QUALITY_WINDOWS, default 32). PRUNELLM_QUALITY_CALIBRATION names a file that
 // "prunellm calibrate" wrote, to calibrate on instead. PRUNELLM_QUALITY_ROWS picks rows: criterion/stage/budget/ridge/ratio,
-// ridge 0 for no reconstruction and "held" to have held-out sequences choose it.
+// ridge 0 for no reconstruction and "held" to have held-out sequences choose it. PRUNELLM_QUALITY_PRECISION is that of products,
+// f32 or bf16.
 func TestQuality(t *testing.T) {
 	path := os.Getenv("PRUNELLM_QUALITY_TEXT")
 	if path == "" {
@@ -54,6 +57,7 @@ type quality struct {
 	calibration, test [][]int32
 	dense             float64 // mean cross entropy
 	scores            map[prune.Criterion]*prune.Scores
+	precision         llama.Precision
 }
 
 func newQuality(t *testing.T, path string) *quality {
@@ -72,6 +76,7 @@ func newQuality(t *testing.T, path string) *quality {
 		calibration: prune.Sequences(tokens[:cut], 512, number("PRUNELLM_QUALITY_TOKENS", 24576)),
 		test:        prune.Sequences(tokens[cut:], 512, 512*number("PRUNELLM_QUALITY_WINDOWS", 32)),
 		scores:      map[prune.Criterion]*prune.Scores{},
+		precision:   llama.Precision(cmp.Or(os.Getenv("PRUNELLM_QUALITY_PRECISION"), "f32")),
 	}
 	if path := os.Getenv("PRUNELLM_QUALITY_CALIBRATION"); path != "" {
 		value, err := os.ReadFile(path)
@@ -145,7 +150,9 @@ func (q *quality) measure(t *testing.T, row string) {
 	}
 	criterion := prune.Criterion(fields[0])
 	if q.scores[criterion] == nil {
-		scores, err := prune.Score(t.Context(), testBackend(t), q.weights, q.calibration, recipeFor(criterion), nil)
+		recipe := recipeFor(criterion)
+		recipe.Precision = q.precision
+		scores, err := prune.Score(t.Context(), testBackend(t), q.weights, q.calibration, recipe, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +170,7 @@ func (q *quality) measure(t *testing.T, row string) {
 	start := time.Now()
 	if refit {
 		down, err = prune.Reconstruct(t.Context(), testBackend(t), q.weights, plan, q.calibration,
-			prune.ReconstructOptions{Ridge: ridge}, nil)
+			prune.ReconstructOptions{Ridge: ridge, Precision: q.precision}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
