@@ -50,14 +50,17 @@ func (p Precision) On(backend backends.Backend, sensitive bool) Precision {
 	return Float32
 }
 
-// Narrow are the roles of a layer's matrices if they are to be bfloat16.
+// Narrow are the roles of a layer's matrices if they are to be bfloat16. Nobody changes the list.
 func (p Precision) Narrow() []models.Role {
 	if p != BFloat16 {
 		return nil
 	}
-	return []models.Role{
-		models.AttnQ, models.AttnK, models.AttnV, models.AttnOutput, models.FFNGate, models.FFNUp, models.FFNDown,
-	}
+	return matrices
+}
+
+// matrices are the weights of a layer that are multiplied with: all but norms and biases.
+var matrices = []models.Role{
+	models.AttnQ, models.AttnK, models.AttnV, models.AttnOutput, models.FFNGate, models.FFNUp, models.FFNDown,
 }
 
 // In is the block with its matrices in a precision.
@@ -66,7 +69,8 @@ func (b *Block) In(p Precision) *Block {
 	if p == BFloat16 {
 		to = narrow
 	}
-	for _, matrix := range []**Node{&c.Q, &c.K, &c.V, &c.O, &c.Gate, &c.Up, &c.Down} {
+	for _, role := range matrices {
+		matrix := c.Weight(role)
 		*matrix = to(*matrix)
 	}
 	return &c

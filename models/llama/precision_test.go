@@ -14,7 +14,6 @@ import (
 
 	"prunellm/internal/xla"
 	"prunellm/internal/xla/xlatest"
-	"prunellm/models"
 )
 
 // TestMixedPrecision compares a layer's forward and backward pass with matrices of bfloat16 to those of float32. Each product's error is
@@ -57,9 +56,7 @@ func TestMixedPrecision(t *testing.T) {
 				trace := Forward(c, b, rope, args[0])
 				grads := Backward(c, b, rope, trace, args[1])
 				all := []*Node{trace.Out, grads.X}
-				for _, role := range []models.Role{
-					models.AttnQ, models.AttnK, models.AttnV, models.AttnOutput, models.FFNGate, models.FFNUp, models.FFNDown,
-				} {
+				for _, role := range matrices {
 					all = append(all, grads.Products[role].Gradient())
 				}
 				return all
