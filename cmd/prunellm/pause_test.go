@@ -1,40 +1,51 @@
 package main
 
 import (
-	"context"
-	"os"
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
 )
 
-// A training waits while requests run, also when they ran before it began, and goes on after they have ended.
+// A training waits while requests run, also when they ran before it began, and goes on after they have ended. Its clock
+// stands still meanwhile.
 func TestPauser(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "pause")
-	held := func() bool { _, err := os.Stat(path); return err == nil }
-	p := &pauser{}
+	path := filepath.Join(t.TempDir(), "held")
+	clock := workingClock(path)
+	p := &pauser{log: slog.New(slog.DiscardHandler)}
+	held := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return !p.stopped.IsZero()
+	}
 	p.requests(true) // no training yet
 	release := p.use(path)
 	if !held() {
 		t.Fatal("a training that begins while a request runs does not wait")
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := waitWhile(ctx, path); err == nil {
-		t.Error("waitWhile does not obey its context")
-	}
+	began, worked := time.Now(), clock()
 	p.requests(false)
 	if !held() {
 		t.Error("training goes on at once after a request")
 	}
-	ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := waitWhile(ctx, path); err != nil {
-		t.Errorf("training does not go on: %v", err)
+	for held() {
+		time.Sleep(time.Millisecond)
 	}
+	if waited := time.Since(began); waited < idleBeforeTraining {
+		t.Errorf("training goes on after %s without a request, want %s", waited, idleBeforeTraining)
+	}
+	p.requests(true)
 	p.requests(true)
 	if !held() {
 		t.Error("a request does not hold the training up")
+	}
+	p.requests(false)
+	for held() {
+		time.Sleep(time.Millisecond)
+	}
+	// Both clocks are read while the training works, so what differs is the time in which it was held.
+	if stood := time.Since(began) - clock().Sub(worked); stood < 2*idleBeforeTraining {
+		t.Errorf("the clock stood still for %s, want %s or more", stood, 2*idleBeforeTraining)
 	}
 	release()
 	p.requests(false)

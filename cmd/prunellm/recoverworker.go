@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/google/renameio/v2"
 
@@ -32,12 +31,9 @@ const recoverWorker = "recover"
 const (
 	planFile      = "plan"
 	recoveredFile = "recovered"
-	pauseFile     = "pause" // while it is there, the worker waits
+	heldFile      = "held" // how long the training was held up
 	textFile      = "text.json"
 )
-
-// pausePoll is how often a worker that waits looks again.
-const pausePoll = 20 * time.Millisecond
 
 // recoverOrder is what a parent sends to a worker that trains.
 type recoverOrder struct {
@@ -90,10 +86,11 @@ func (r *processTrainer) Recover(ctx context.Context, job variant.RecoveryJob, p
 		Job: job, Folder: folder, Checkpoints: filepath.Join(r.checkpoints, hex.EncodeToString(sum[:8])), Home: r.env.home,
 		Background: r.background,
 	}
-	if r.pause != nil {
-		defer r.pause.use(filepath.Join(folder, pauseFile))()
-	}
 	command := worker.Command{Path: self, Args: append([]string{"worker", recoverWorker}, r.env.flags...), Log: r.env.stderr}
+	if r.pause != nil {
+		defer r.pause.use(filepath.Join(folder, heldFile))()
+		command.Hold = &r.pause.hold
+	}
 	if _, err = worker.Run[recoverOrder, variant.Progress, struct{}](ctx, command, o, progress); err != nil {
 		return nil, err
 	}
@@ -169,22 +166,7 @@ func (o recoverOrder) options(model *models.GGUF, slim models.Weights, log *slog
 		Round: func(role models.Role, layer int, values []float32, _ int) ([]float32, error) {
 			return variant.RoundTrained(model, fileType, slim.Config(), models.Slot{Role: role, Layer: layer}, values, codec())
 		},
-		Wait:         func(ctx context.Context) error { return waitWhile(ctx, filepath.Join(o.Folder, pauseFile)) },
-		ReturnMemory: xla.ReturnMemory,
-	}
-}
-
-// waitWhile holds the training up for as long as a file exists.
-func waitWhile(ctx context.Context, path string) error {
-	for {
-		if _, err := os.Lstat(path); err != nil {
-			return ctx.Err()
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pausePoll):
-		}
+		ReturnMemory: xla.ReturnMemory, Now: workingClock(filepath.Join(o.Folder, heldFile)),
 	}
 }
 

@@ -113,7 +113,7 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 	defer places.closeLogged(env.log)
-	builder, pause := newBuilder(env, model, places, counters, c.CacheDir), &pauser{}
+	builder, pause := newBuilder(env, model, places, counters, c.CacheDir), &pauser{log: env.log}
 	variants, closeCatalog, err := c.newCatalog(env, model, spec, builder, places.files, counters, pause)
 	if err != nil {
 		return err

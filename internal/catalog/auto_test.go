@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -235,6 +236,44 @@ func TestAnAbandonedAnswerIsForgotten(t *testing.T) {
 			t.Fatal("still waiting after 30 s")
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// Measuring a speed is use like a request's: it begins and ends, and requests that come later are heard of.
+func TestMeasuringIsUse(t *testing.T) {
+	uses := make(chan bool, 8)
+	b := newBench(t, func(o *Options) {
+		o.OnUse = func(inUse bool) { uses <- inUse }
+		o.Speed = func(context.Context, variant.Built, Engine, func() bool) (variant.Speed, error) {
+			return variant.NewSpeed(time.Second, time.Second, 1), nil
+		}
+	})
+	close(b.gate)
+	b.Start(t.Context())
+	b.waitReady(t)
+	ended := func() bool {
+		b.Catalog.mu.Lock() // b.mu is the test's own
+		defer b.Catalog.mu.Unlock()
+		return !b.busy()
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for b.cardOf("m@0.2") == nil || b.cardOf("m@0.2").ITL == nil || !ended() {
+		if time.Now().After(deadline) {
+			t.Fatal("not measured after ten seconds")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for len(uses) > 0 {
+		<-uses
+	}
+	b.acquireNow(t, at(0.2)).Release()
+	close(uses)
+	var heard []bool
+	for inUse := range uses {
+		heard = append(heard, inUse)
+	}
+	if !slices.Equal(heard, []bool{true, false}) {
+		t.Errorf("a request after a measurement was reported as %v, want it to begin and to end", heard)
 	}
 }
 

@@ -22,6 +22,7 @@ type Command struct {
 	Args []string // its arguments
 	Env  []string // its environment; nil: the parent's
 	Log  io.Writer
+	Hold *Hold // stops it and lets it go on; nil: never
 }
 
 // Run starts a child, gives it the job and waits for its result. progress is called for each report, from one goroutine.
@@ -57,6 +58,7 @@ func Run[J, P, R any](ctx context.Context, command Command, job J, progress func
 	if err := cmd.Start(); err != nil {
 		return result, fmt.Errorf("start worker %q: %w", command.Path, err)
 	}
+	defer command.Hold.attach(cmd.Process)()
 	_, writeErr := stdin.Write(append(encoded, '\n'))
 	result, answered, readErr := receive[P, R](stdout, progress)
 	_ = stdin.Close()

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
 )
@@ -13,3 +14,8 @@ func Self() (string, error) { return "/proc/self/exe", nil }
 func DieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
+
+// freeze and thaw fail for a child that has ended, which needs neither.
+func freeze(child *os.Process) { _ = child.Signal(syscall.SIGSTOP) }
+
+func thaw(child *os.Process) { _ = child.Signal(syscall.SIGCONT) }

@@ -12,3 +12,7 @@ func Self() (string, error) { return os.Executable() }
 
 // DieWithParent relies on the child's standard input ending, the only sign that every system gives.
 func DieWithParent(*exec.Cmd) {}
+
+func freeze(*os.Process) {}
+
+func thaw(*os.Process) {}

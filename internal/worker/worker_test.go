@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -56,6 +57,11 @@ func perform(_ context.Context, j job, progress func(int)) (int, error) {
 	case "sleep":
 		progress(os.Getpid())
 		select {}
+	case "tick":
+		for i := 0; ; i++ {
+			progress(i)
+			time.Sleep(time.Millisecond)
+		}
 	}
 	return 0, fmt.Errorf("unknown action %q", j.Action)
 }
@@ -112,6 +118,12 @@ func TestRunCancelled(t *testing.T) {
 
 // A parent killed with SIGKILL runs no code of its own; its child must still end.
 func TestChildEndsWithItsParent(t *testing.T) {
+	for name, held := range map[string]bool{"working": false, "held": true} {
+		t.Run(name, func(t *testing.T) { testChildEndsWithItsParent(t, held) })
+	}
+}
+
+func testChildEndsWithItsParent(t *testing.T, held bool) {
 	parent := exec.Command(os.Args[0])
 	parent.Env = append(os.Environ(), roleVariable+"=parent")
 	out, err := parent.StdoutPipe()
@@ -125,6 +137,11 @@ func TestChildEndsWithItsParent(t *testing.T) {
 	if _, err := fmt.Fscan(out, &child); err != nil {
 		t.Fatal(err)
 	}
+	if held {
+		if err := syscall.Kill(child, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +153,58 @@ func TestChildEndsWithItsParent(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// A child that is held does nothing until it may go on, and ends with its context as any other.
+func TestHold(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var hold Hold
+	hold.Stop() // before it starts
+	command := childCommand()
+	command.Hold = &hold
+	var ticks atomic.Int64
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Run[job, int, int](ctx, command, job{Action: "tick"}, func(int) { ticks.Add(1) })
+		ended <- err
+	}()
+	moves := func() bool { // within a tenth of a second
+		before := ticks.Load()
+		time.Sleep(100 * time.Millisecond)
+		return ticks.Load() > before
+	}
+	until := func(want bool, what string) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); moves() != want; {
+			if time.Now().After(deadline) {
+				t.Fatalf("after a minute the child %s", what)
+			}
+		}
+	}
+	if moves() {
+		t.Error("a child that started held works")
+	}
+	hold.Continue()
+	until(true, "does not go on")
+	hold.Stop()
+	until(false, "is not stopped")
+	if moves() {
+		t.Error("a child that is held works")
+	}
+	hold.Continue()
+	until(true, "does not go on a second time")
+	hold.Stop()
+	cancel()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Run = %v, want context.Canceled", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("a held child does not end with its context")
+	}
+	hold.Continue() // no child
 }
 
 // alive tells whether a process exists and is not a zombie that nobody has waited for.

@@ -1,7 +1,6 @@
 package recover
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,13 +49,11 @@ type Options struct {
 	// Round, when set, brings values to what the file type will keep of them, float32[rows*rowLen]. What is held out is
 	// evaluated on rounded weights, so that a gain that quantization eats is none.
 	Round func(role models.Role, layer int, values []float32, rowLen int) ([]float32, error)
-	// Wait, when set, is called before each layer; it returns at once or holds the training up. The time it takes is not
-	// working time.
-	Wait func(ctx context.Context) error
 	// ReturnMemory gives memory that is free back to the system. It is called every returnEvery steps and after evaluations.
 	ReturnMemory func()
-	Now          func() time.Time // default time.Now
-	Log          *slog.Logger     // default: none
+	// Now is the clock of working time: it may stand still while the training is held up. Default time.Now.
+	Now func() time.Time
+	Log *slog.Logger // default: none
 }
 
 // DefaultLearningRate is the peak learning rate for what is trained and the ratio of parameters that went: the more
@@ -104,9 +101,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Checkpoint == 0 {
 		o.Checkpoint = 2 * time.Minute
-	}
-	if o.Wait == nil {
-		o.Wait = func(context.Context) error { return nil }
 	}
 	if o.ReturnMemory == nil {
 		o.ReturnMemory = func() {}

@@ -123,8 +123,7 @@ type trainer struct {
 	bestSaved bool // the best weights are on disk
 
 	began, checkpointed time.Time
-	waited              time.Duration // since began
-	full                bool          // the last checkpoint could not be written
+	full                bool // the last checkpoint could not be written
 }
 
 // saved is what a checkpoint says besides weights and moments.
@@ -157,16 +156,6 @@ func newTrainer(backend backends.Backend, dense, slim models.Weights, sequences 
 	if t.identity, err = identify(options, slim.Config(), sequences); err != nil {
 		return t, err
 	}
-	wait := options.Wait
-	t.options.Wait = func(ctx context.Context) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		before := t.options.Now()
-		err := wait(ctx)
-		t.waited += t.options.Now().Sub(before)
-		return err
-	}
 	if t.student, err = newStudent(backend, slim, t.options); err != nil {
 		return t, err
 	}
@@ -188,7 +177,7 @@ func (t *trainer) close() {
 
 // elapsed is the working time so far.
 func (t *trainer) elapsed() time.Duration {
-	return t.saved.Worked + t.options.Now().Sub(t.began) - t.waited
+	return t.saved.Worked + t.options.Now().Sub(t.began)
 }
 
 // done is the share of the training that is done.
@@ -372,7 +361,7 @@ func (t *trainer) measureLayer(ctx context.Context, layer *llama.Layer, weights 
 	}
 	borrowed := m.With(layer, rounded)
 	for i, x := range states {
-		if err := t.options.Wait(ctx); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		results, err := t.student.plain.Run(borrowed, x)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -267,14 +266,9 @@ func TestRunRefuses(t *testing.T) {
 			t.Errorf("%s: Run = %v, want an error (%v)", name, err, run.want)
 		}
 	}
-	if _, err := recover.Run(t.Context(), backend, dense, slim, long, recover.Options{Duration: time.Hour, Wait: func(context.Context) error {
-		return io.ErrUnexpectedEOF
-	}}, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("Run with a failing Wait = %v, want its error", err)
-	}
 }
 
-// Time that Wait takes is not working time, and time ends a training.
+// The time of the clock that is given ends a training.
 func TestRunEndsByTime(t *testing.T) {
 	dense, slim := tiny(t, tinymodel.Options{})
 	sequences := randomSequences(dense.Config().VocabSize, 8, 24)
@@ -282,7 +276,6 @@ func TestRunEndsByTime(t *testing.T) {
 	options := quick()
 	options.Tokens, options.Duration = 0, 10*time.Second
 	options.Now = func() time.Time { return now }
-	options.Wait = func(context.Context) error { now = now.Add(time.Hour); return nil }
 	result, err := recover.Run(t.Context(), goBackend(t), dense, slim, sequences, options, func(recover.Progress) { now = now.Add(time.Second) })
 	if err != nil {
 		t.Fatal(err)

@@ -254,7 +254,7 @@ func (s *student) run(ctx context.Context, tokens []int32) (left *passed, err er
 	}
 	left.inputs = llama.States{x}
 	for _, layer := range s.layers {
-		if err := s.options.Wait(ctx); err != nil {
+		if err := ctx.Err(); err != nil {
 			return left, err
 		}
 		results, err := s.forward.Run(layer, append([]*tensors.Tensor{x}, s.factors(layer.Index)...)...)
@@ -283,7 +283,7 @@ func (s *student) train(ctx context.Context, left *passed, gradient []float32, r
 	}
 	defer llama.Release(numbers)
 	for i := len(s.layers) - 1; i >= 0; i-- {
-		if err := s.options.Wait(ctx); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		left.inputs.Replace(i+1, nil)

@@ -25,7 +25,6 @@ type teacher struct {
 	weights models.Weights
 	narrow  []models.Role // of a layer's weights
 	forward *llama.LayerProgram
-	wait    func(context.Context) error
 	all     [][]int32
 	kept    map[int][]float32 // by sequence, float32[tokens, e]
 	bytes   int
@@ -37,7 +36,7 @@ func newTeacher(backend backends.Backend, dense models.Weights, s *student, all 
 		return nil, err
 	}
 	t := &teacher{
-		model: m, head: s.head, weights: dense, narrow: s.precision.Narrow(), wait: s.options.Wait, all: all, kept: map[int][]float32{},
+		model: m, head: s.head, weights: dense, narrow: s.precision.Narrow(), all: all, kept: map[int][]float32{},
 	}
 	t.forward, err = m.LayerProgram("teacher", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 		return []*Node{llama.Forward(dense.Config(), b, rope, args[0]).Out}
@@ -76,7 +75,7 @@ func (t *teacher) hidden(ctx context.Context, next []int) ([]float32, error) {
 	options := func(int) llama.LayerOptions { return llama.LayerOptions{Narrow: t.narrow} }
 	err = t.model.EachLayer(ctx, t.weights, llama.Ascending(t.model.Config().Layers), options, func(layer *llama.Layer) error {
 		for i, x := range states {
-			if err := t.wait(ctx); err != nil {
+			if err := ctx.Err(); err != nil {
 				return err
 			}
 			results, err := t.forward.Run(layer, x)
