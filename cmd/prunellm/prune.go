@@ -104,7 +104,7 @@ func (c *pruneCommand) summarize(env *environment, builder *variant.Builder, spe
 func newBuilder(env *environment, model *models.GGUF, places *stores, counters *counters, cacheDir string) *variant.Builder {
 	return &variant.Builder{
 		Model: model, Name: model.ServedName(), Store: places.store, Leaser: places.leaser, Files: places.files,
-		Runner: &processRunner{env: env, scratch: filepath.Join(cacheDir, "jobs")},
+		Runner: newProcessRunner(env, cacheDir, false),
 		Codec:  codec(), Tool: "prunellm " + version, Log: env.log,
 		Scored:  counters.scored,
 		Corrupt: func(variant.Kind) { counters.corrupt.Inc() },

@@ -114,6 +114,7 @@ func (c *serveCommand) Run(env *environment) error {
 	}
 	defer places.closeLogged(env.log)
 	builder, pause := newBuilder(env, model, places, counters, c.CacheDir), &pauser{log: env.log}
+	builder.Runner = newProcessRunner(env, c.CacheDir, true)
 	variants, closeCatalog, err := c.newCatalog(env, model, spec, builder, places.files, counters, pause)
 	if err != nil {
 		return err

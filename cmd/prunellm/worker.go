@@ -35,12 +35,19 @@ type order struct {
 	Job    variant.Job `json:"job"`
 	Folder string      `json:"folder"`
 	Home   string      `json:"home"`
+
+	Background bool `json:"background"` // give way to everything else on the machine
 }
 
 // processRunner does each job in a child process of the same binary.
 type processRunner struct {
-	env     *environment
-	scratch string // folder for exchange folders
+	env        *environment
+	scratch    string // folder for exchange folders
+	background bool   // requests are answered meanwhile, and come first
+}
+
+func newProcessRunner(env *environment, cacheDir string, background bool) *processRunner {
+	return &processRunner{env: env, scratch: filepath.Join(cacheDir, "jobs"), background: background}
 }
 
 // Run implements variant.Runner.
@@ -68,7 +75,7 @@ func (r *processRunner) Run(ctx context.Context, job variant.Job, progress func(
 	}
 	command := worker.Command{Path: self, Args: append([]string{"worker"}, r.env.flags...), Log: r.env.stderr}
 	_, err = worker.Run[order, variant.Progress, struct{}](ctx, command,
-		order{Job: job, Folder: folder, Home: r.env.home}, progress)
+		order{Job: job, Folder: folder, Home: r.env.home, Background: r.background}, progress)
 	if err != nil {
 		return variant.Outputs{}, err
 	}
@@ -112,6 +119,9 @@ func (w *workerCommand) Run(env *environment) error {
 		return serveRecovery(env)
 	}
 	return serveOrder(env, func(ctx context.Context, o order, progress func(variant.Progress)) (struct{}, error) {
+		if o.Background {
+			worker.GiveWay()
+		}
 		return struct{}{}, o.perform(ctx, env.log, progress)
 	})
 }

@@ -296,11 +296,12 @@ func TestUnreachableRedis(t *testing.T) {
 	s.stop()
 }
 
-// The child that computes goes with a parent that was killed.
+// The child that computes lets requests go first, and goes with a parent that was killed.
 func TestKilledServerTakesItsWorkerAlong(t *testing.T) {
 	s := start(t, "--cache-dir", t.TempDir())
 	var child int
 	s.waitFor("a worker runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
+	s.waitFor("it has the lowest priority", time.Minute, func() bool { return nice(child) == "19" })
 	if err := s.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

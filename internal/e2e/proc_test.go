@@ -3,26 +3,49 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // childOf finds a child of a process, 0 when it has none.
-func childOf(parent int) int {
+func childOf(parent int) int { return childWith(parent, "") }
+
+// childWith finds a child of a process that has an argument, or any child for "". 0 when there is none.
+func childWith(parent int, argument string) int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
-		if fields := statFields(path); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		fields := statFields(path)
+		if len(fields) < 2 || fields[1] != strconv.Itoa(parent) {
+			continue
+		}
+		folder := filepath.Dir(path)
+		arguments, _ := os.ReadFile(filepath.Join(folder, "cmdline"))
+		if argument == "" || slices.Contains(strings.Split(string(arguments), "\x00"), argument) {
+			pid, _ := strconv.Atoi(filepath.Base(folder))
 			return pid
 		}
 	}
 	return 0
 }
 
+// state is that of a process's first thread as the kernel names it: R, S, T and so on; "" when it is gone.
+func state(pid int) string { return statField(pid, 0) }
+
+// nice is the priority of a process's first thread, "-20" to "19"; "" when it is gone.
+func nice(pid int) string { return statField(pid, 16) }
+
+func statField(pid, i int) string {
+	if fields := statFields("/proc/" + strconv.Itoa(pid) + "/stat"); len(fields) > i {
+		return fields[i]
+	}
+	return ""
+}
+
 // running tells whether a process exists and is no zombie.
 func running(pid int) bool {
-	fields := statFields("/proc/" + strconv.Itoa(pid) + "/stat")
-	return len(fields) > 0 && fields[0] != "Z" && fields[0] != "X"
+	s := state(pid)
+	return s != "" && s != "Z" && s != "X"
 }
 
 // statFields are the fields of a stat file after the command's name: state, parent and so on.

@@ -128,6 +128,15 @@ func TestServeRecovers(t *testing.T) {
 		"--recover-minutes", "0.1", "--recover-text-tokens", "4096", "--recover-learning-rate", "0.0001", "--ctx", "64", "--while-pruning", "wait"}
 	s := start(t, args...)
 	s.waitReady(recoverLimit)
+	training := 0
+	s.waitFor("a training runs", recoverLimit, func() bool { training = childWith(s.cmd.Process.Pid, "recover"); return training != 0 })
+	api := client(s.base)
+	s.waitFor("the training is stopped beside a request", time.Minute, func() bool {
+		if _, err := api.Chat.Completions.New(t.Context(), question("default")); err != nil {
+			t.Fatal(err)
+		}
+		return state(training) == "T" // for a second from here on
+	})
 	recovered := func() bool { _, body := s.get("/v1/models"); return strings.Contains(body, `"recovery":{"tokens":`) }
 	s.waitFor("the trained variant answers", recoverLimit, recovered)
 	s.stop()
