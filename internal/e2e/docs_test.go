@@ -96,11 +96,11 @@ var indentedPages = []string{"docs/benchmarks.md", "docs/choosing-a-ratio.md", "
 
 // shorter is what takes long in those commands, and what stands in its place here.
 var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "MODEL.gguf", "default",
-	"RATE=4.2", "RATE=60", "--rates 0.5", "--rates 20", "--requests 30", "--requests 2",
+	"RATE=4.2", "RATE=60", "--rates 0.5", "--rates 20", "--requests 30", "--requests 2", "--requests 25", "--requests 2",
 	"--ratios 0.2,0.3,0.4 --plot docs/recovery.svg", "--ratios 0.4 --minutes 0.05 --cache-dir table")
 
 // ownCommand begins a line that runs prunellm, or a script that needs nothing else: no peer, no PyTorch.
-var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunellm|scripts/(?:start-times|shedding|peak-memory|recovery-table|recovery-latency)) `)
+var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunellm|scripts/(?:start-times|shedding|peak-memory|recovery-table|background-latency)) `)
 
 // The commands of our own in indented blocks run, on a tiny model and less text. Those that name a peer's server are
 // left to the tests of bench.
