@@ -34,7 +34,7 @@ func (h *Hold) Continue() {
 	}
 }
 
-// attach names the child that was just started; the function that is returned belongs before it is waited for.
+// attach names the child that was just started; the function that is returned takes that back.
 func (h *Hold) attach(child *os.Process) (detach func()) {
 	if h == nil {
 		return func() {}
