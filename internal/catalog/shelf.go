@@ -64,8 +64,7 @@ func (p *pinned) Release() {
 	p.once.Do(func() {
 		c := p.catalog
 		c.mu.Lock()
-		p.users--
-		c.count(-1)
+		c.count(p.engine, -1)
 		p.used = c.clock()
 		last := p.retired && p.users == 0
 		c.mu.Unlock()
@@ -151,9 +150,8 @@ func (c *Catalog) usable(s *shelf) bool {
 
 // pin counts a user. The caller holds mu.
 func (c *Catalog) pin(e *engine) server.Variant {
-	e.users++
 	c.comings++
-	c.count(1)
+	c.count(e, 1)
 	e.used = c.clock()
 	return &pinned{engine: e, catalog: c}
 }

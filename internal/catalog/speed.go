@@ -60,8 +60,7 @@ func (c *Catalog) tryMeasuring(e *engine) error {
 		}
 		return ErrDisturbed
 	}
-	e.users++ // it must not be closed meanwhile; not a coming
-	c.count(1)
+	c.count(e, 1) // it must not be closed meanwhile; not a coming
 	c.mu.Unlock()
 	hold := &pinned{engine: e, catalog: c}
 	defer hold.Release()

@@ -65,8 +65,9 @@ func (c *Catalog) exchange(next *engine) (old *engine, idle bool, err error) {
 	return old, old.users == 0, nil
 }
 
-// count notes that requests came or went. The caller holds mu.
-func (c *Catalog) count(change int) {
+// count notes that users of an engine came or went. The caller holds mu.
+func (c *Catalog) count(e *engine, change int) {
+	e.users += change
 	before := c.users > 0
 	c.users += change
 	if c.options.OnUse != nil && before != (c.users > 0) {
