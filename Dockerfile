@@ -29,11 +29,11 @@ RUN WORK=/tmp/portable VERSION=$VERSION scripts/build-portable /opt/dist
 
 FROM nvidia/cuda:13.0.2-devel-ubuntu24.04 AS cuda-libraries
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install -y --no-install-recommends cmake ninja-build \
+RUN apt-get update && apt-get install -y --no-install-recommends cmake ninja-build patch \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /tmp/portable/CMakeLists.txt /tmp/portable/CMakePresets.json /tmp/ggml/
 COPY --from=build /tmp/portable/ml /tmp/ggml/ml
-COPY scripts/build-cuda /tmp/prunellm/scripts/
+COPY scripts/build-cuda scripts/ggml-cuda.patch /tmp/prunellm/scripts/
 # 80: A100, 86: A10 and RTX 30, 89: L4 and RTX 40, 90: H100 and H200.
 ARG CUDA_ARCHITECTURES=80;86;89;90
 # CUDA's own libraries are copied to where the backend looks for them.

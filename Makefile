@@ -28,7 +28,7 @@ build: setup ## bin/prunellm, for this machine's vector instructions (first time
 	@$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/prunellm ./cmd/prunellm
 
 cuda: setup ## what computes on NVIDIA GPUs: ggml's CUDA backend and XLA's plugin (first time: 2 minutes on 16 cores)
-	@command -v cmake >/dev/null && command -v ninja >/dev/null || scripts/setup --cuda
+	@command -v cmake >/dev/null && command -v ninja >/dev/null && command -v patch >/dev/null || scripts/setup --cuda
 	@scripts/build-cuda --xla
 
 serve: build ## serve the default model pruned by RATIO (0.2) on ADDR (127.0.0.1:8080)

@@ -16,7 +16,7 @@ import (
 type Options struct {
 	MaxQueue     int // requests that may wait for a sequence; default 256
 	PrefillChunk int // prompt tokens of one step while no answer is being generated; default the decoder's batch size
-	SharedChunk  int // prompt tokens of one step beside as many running answers as prompts: it bounds how long these wait; default 384
+	SharedChunk  int // prompt tokens of one step beside as many running answers as prompts: it bounds how long these wait; default three quarters of the batch size
 	CopyAtLeast  int // tokens of a common prefix worth copying from a busy sequence; default 256, negative: never
 
 	PromptCacheBytes int64 // for sequences that made room for others; 0: none are kept
@@ -28,7 +28,6 @@ type Options struct {
 
 const (
 	defaultMaxQueue    = 256
-	defaultSharedChunk = 384
 	defaultCopyAtLeast = 256
 	defaultSaveAtLeast = 64
 )
@@ -92,7 +91,7 @@ func New(dec Decoder, opts Options, log *slog.Logger) *Engine {
 		opts.PrefillChunk = dec.BatchSize()
 	}
 	if opts.SharedChunk <= 0 {
-		opts.SharedChunk = defaultSharedChunk
+		opts.SharedChunk = max(dec.BatchSize()*3/4, 1)
 	}
 	if opts.CopyAtLeast == 0 {
 		opts.CopyAtLeast = defaultCopyAtLeast

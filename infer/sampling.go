@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // maxSamplers bounds the goroutines that sample side by side, the owner included. The cores they use would be idle:
@@ -12,26 +14,46 @@ const maxSamplers = 16
 
 // samplers spreads the sampling of one step over a few goroutines. Answers are independent of each other, so who samples
 // which changes nothing.
+//
+// Each goroutine takes the next job that nobody has, the owner too. A core that sleeps takes long to wake, on a virtual machine
+// as long as several jobs take, so nobody waits for a helper that has begun nothing. Where a GPU decodes, the owner stays on its core
+// while others finish, since what it decodes next lies in that core's cache.
 type samplers struct {
 	scratches []*scratch // one for each goroutine; the first is the owner's
+	patience  time.Duration
 	jobs      []*request // of this step
-	parts     chan int   // which helper is to work; room for all, so that handing out never waits
-	pending   sync.WaitGroup
+	rounds    chan *round
 	helpers   sync.WaitGroup
 }
+
+// round is the sampling of one step. A helper that comes late finds nothing left in it.
+type round struct {
+	jobs  []*request
+	taken atomic.Int64
+	left  atomic.Int64 // jobs that are not done
+	done  sync.WaitGroup
+}
+
+// devicePatience is how long the owner looks whether the others are done before it sleeps, where cores are idle: some jobs' time.
+const devicePatience = 200 * time.Microsecond
+
+// onDevice is a Decoder that may compute elsewhere than on the machine's cores.
+type onDevice interface{ OnDevice() bool }
 
 // newSamplers starts the helpers; close ends them.
 func newSamplers(dec Decoder) *samplers {
 	n := max(min(runtime.GOMAXPROCS(0), maxSamplers, dec.Sequences()/2), 1)
-	s := &samplers{parts: make(chan int, n)}
+	s := &samplers{rounds: make(chan *round, n)}
+	if d, ok := dec.(onDevice); ok && d.OnDevice() {
+		s.patience = devicePatience
+	}
 	for range n {
 		s.scratches = append(s.scratches, scratchFor(dec))
 	}
-	for range n - 1 {
+	for _, own := range s.scratches[1:] {
 		s.helpers.Go(func() {
-			for part := range s.parts {
-				s.work(part)
-				s.pending.Done()
+			for r := range s.rounds {
+				r.work(own)
 			}
 		})
 	}
@@ -39,36 +61,59 @@ func newSamplers(dec Decoder) *samplers {
 }
 
 func (s *samplers) close() {
-	close(s.parts)
+	close(s.rounds)
 	s.helpers.Wait()
 }
 
 // run samples the next token of each job into its sampled and failed fields.
 func (s *samplers) run() {
-	active := s.active()
-	s.pending.Add(active - 1)
-	for part := 1; part < active; part++ {
-		s.parts <- part
+	wanted := s.wanted()
+	if wanted == 1 {
+		for _, r := range s.jobs {
+			r.sample(s.scratches[0])
+		}
+		return
 	}
-	s.work(0)
-	s.pending.Wait()
+	r := &round{jobs: s.jobs}
+	r.left.Store(int64(len(r.jobs)))
+	r.done.Add(1)
+	for range wanted - 1 {
+		select {
+		case s.rounds <- r:
+		default: // so many helpers are not back from earlier rounds
+		}
+	}
+	r.work(s.scratches[0])
+	for begin := time.Now(); r.left.Load() > 0; {
+		if time.Since(begin) >= s.patience {
+			r.done.Wait()
+		}
+	}
 }
 
-// active is how many goroutines share this step's jobs: at least two jobs each.
-func (s *samplers) active() int { return min(len(s.scratches), max(len(s.jobs)/2, 1)) }
+// wanted is how many goroutines this step's jobs are for: at least two jobs each.
+func (s *samplers) wanted() int { return min(len(s.scratches), max(len(s.jobs)/2, 1)) }
 
-// work samples one part of the jobs. A panic, a fault of ours, ends those answers and not the process.
-func (s *samplers) work(part int) {
-	at, active := part, s.active()
+// work does jobs until none is left.
+func (r *round) work(own *scratch) {
+	for {
+		at := int(r.taken.Add(1)) - 1
+		if at >= len(r.jobs) {
+			return
+		}
+		r.jobs[at].sample(own)
+		if r.left.Add(-1) == 0 {
+			r.done.Done()
+		}
+	}
+}
+
+// sample chooses the next token. A panic, a fault of ours, ends this answer and not the process.
+func (r *request) sample(own *scratch) {
 	defer func() {
 		if p := recover(); p != nil {
-			for ; at < len(s.jobs); at += active {
-				s.jobs[at].failed = fmt.Errorf("sampling panicked: %v", p)
-			}
+			r.failed = fmt.Errorf("sampling panicked: %v", p)
 		}
 	}()
-	for ; at < len(s.jobs); at += active {
-		r := s.jobs[at]
-		r.sampled, r.failed = r.sampler.next(r.logits, s.scratches[part])
-	}
+	r.sampled, r.failed = r.sampler.next(r.logits, own)
 }

@@ -16,7 +16,7 @@ import (
 type engineFlags struct {
 	Ctx          int    `help:"Tokens that one request may hold, prompt and answer together; not divided by --parallel." default:"4096" placeholder:"N"`
 	Parallel     int    `help:"Requests that are answered side by side." default:"4" placeholder:"N"`
-	BatchSize    int    `help:"Tokens of one decoding step at most." default:"512" placeholder:"N"`
+	BatchSize    int    `help:"Tokens of one decoding step at most; 0: 512, or 2048 where GPUs hold the whole model." default:"0" placeholder:"N"`
 	Threads      int    `help:"Threads for generation; 0: one for each core this process may use." default:"0" placeholder:"N"`
 	ThreadsBatch int    `help:"Threads for prompts and batches; 0: as --threads." default:"0" placeholder:"N"`
 	GPULayers    string `help:"Layers to run on GPUs, the head counted as one: 'auto' is as many as fit, a number is at most so many." default:"auto" placeholder:"auto|N"`
@@ -28,6 +28,7 @@ type engineFlags struct {
 const (
 	maxCtx      = 1 << 20
 	maxParallel = 64
+	minBatch    = 32
 	maxBatch    = 1 << 14
 	maxThreads  = 512
 )
@@ -39,13 +40,16 @@ func (f *engineFlags) Validate() error {
 		name            string
 		value, min, max int
 	}{
-		{"ctx", f.Ctx, 16, maxCtx}, {"parallel", f.Parallel, 1, maxParallel}, {"batch-size", f.BatchSize, 32, maxBatch},
+		{"ctx", f.Ctx, 16, maxCtx}, {"parallel", f.Parallel, 1, maxParallel}, {"batch-size", f.BatchSize, 0, maxBatch},
 		{"threads", f.Threads, 0, maxThreads}, {"threads-batch", f.ThreadsBatch, 0, maxThreads}, {"max-queue", f.MaxQueue, 1, 1 << 16},
 		{"prompt-cache", f.PromptCache, 0, 1 << 20},
 	} {
 		if field.value < field.min || field.value > field.max {
 			faults = append(faults, fmt.Errorf("--%s is %d, want %d to %d", field.name, field.value, field.min, field.max))
 		}
+	}
+	if f.BatchSize > 0 && f.BatchSize < minBatch {
+		faults = append(faults, fmt.Errorf("--batch-size is %d, want 0 or %d to %d", f.BatchSize, minBatch, maxBatch))
 	}
 	if _, err := f.gpuLayers(); err != nil {
 		faults = append(faults, err)

@@ -47,7 +47,7 @@ func BenchmarkPrefill(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				decode(b, m, entries...)
-				clear(b, m)
+				forget(b, m)
 			}
 			reportRate(b, b.N*n)
 		})
@@ -59,20 +59,63 @@ func BenchmarkDecode(b *testing.B) {
 	for _, n := range []int{1, 2, 4, 8, 16, 32, 64} {
 		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
 			m := open(b, benchModel(b), Options{ContextSize: 512, Sequences: n, GPULayers: benchLayers(b)})
-			entries := make([]infer.Entry, n)
-			position := 0
+			benchSteps(b, m, n, 1)
+		})
+	}
+}
+
+// BenchmarkDecodeApart decodes one token of every other sequence, as when their neighbours' answers have ended.
+func BenchmarkDecodeApart(b *testing.B) {
+	for _, n := range []int{2, 4, 8} {
+		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
+			m := open(b, benchModel(b), Options{ContextSize: 512, Sequences: 2 * n, GPULayers: benchLayers(b)})
+			benchSteps(b, m, n, 2)
+		})
+	}
+}
+
+// benchSteps decodes one token of each of n sequences, whose numbers are apart by stride, up to 256 tokens deep.
+func benchSteps(b *testing.B, m *Model, n, stride int) {
+	entries := make([]infer.Entry, n)
+	position := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range entries {
+			entries[i] = infer.Entry{Token: infer.Token(100 + (position+i)*7%4000), Position: position, Sequence: i * stride, Logits: true}
+		}
+		decode(b, m, entries...)
+		if position++; position == 256 {
+			forget(b, m)
+			position = 0
+		}
+	}
+	reportRate(b, b.N*n)
+}
+
+// BenchmarkBurst decodes prompts of 100 to 130 tokens that come at once, in batches as large as the model takes.
+func BenchmarkBurst(b *testing.B) {
+	for _, n := range []int{8, 64} {
+		b.Run(fmt.Sprintf("prompts=%d", n), func(b *testing.B) {
+			m := open(b, benchModel(b), Options{ContextSize: 256, Sequences: n, GPULayers: benchLayers(b)})
+			tokens := 0
 			b.ReportAllocs()
 			for b.Loop() {
-				for i := range entries {
-					entries[i] = infer.Entry{Token: infer.Token(100 + (position+i)*7%4000), Position: position, Sequence: i, Logits: true}
+				var entries []infer.Entry
+				for sequence := range n {
+					length := 100 + sequence*11%31
+					if len(entries)+length > m.BatchSize() {
+						decode(b, m, entries...)
+						entries = entries[:0]
+					}
+					for i := range length {
+						entries = append(entries, infer.Entry{Token: infer.Token(100 + i*7%4000), Position: i, Sequence: sequence, Logits: i == length-1})
+					}
+					tokens += length
 				}
 				decode(b, m, entries...)
-				if position++; position == 256 {
-					clear(b, m)
-					position = 0
-				}
+				forget(b, m)
 			}
-			reportRate(b, b.N*n)
+			reportRate(b, tokens)
 		})
 	}
 }

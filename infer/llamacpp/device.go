@@ -60,7 +60,7 @@ func (s shape) fittingLayers(opts Options, devices []Device, wanted int) int {
 	for _, d := range devices {
 		free += max(d.Free-deviceReserve, 0)
 	}
-	compute := product(memoryNeed(s, opts).Compute, int64(len(devices)))
+	compute := product(s.deviceCompute(opts), int64(len(devices)))
 	for layers := wanted; layers > 0; layers-- {
 		weights, cache := s.onDevice(opts, layers)
 		if sum(weights, cache, compute) <= free {
@@ -70,9 +70,26 @@ func (s shape) fittingLayers(opts Options, devices []Device, wanted int) int {
 	return 0
 }
 
+// deviceCompute is the working memory on each GPU, in bytes.
+func (s shape) deviceCompute(opts Options) int64 {
+	opts.BatchSize += opts.BatchSize / tailShare // room for fillers
+	return memoryNeed(s, opts).Compute
+}
+
+// allOnDevice are the options for a model with all its layers on GPUs: what is left for the processor is to look up the tokens'
+// embeddings, and a GPU takes larger batches unless they are said or it lacks the memory.
+func (s shape) allOnDevice(opts Options, anyBatch bool, devices []Device) Options {
+	opts.Threads, opts.BatchThreads = 1, 1
+	large, all := opts, s.wantedLayers(-1)
+	large.BatchSize = max(opts.BatchSize, gpuBatch)
+	if anyBatch && s.fittingLayers(large, devices, all) == all {
+		return large
+	}
+	return opts
+}
+
 // onDevice is what so many layers take on GPUs, in bytes.
 func (s shape) onDevice(opts Options, layers int) (weights, cache int64) {
-	const f16 = 2
 	tokens := int64(pad(opts.ContextSize)) * int64(opts.Sequences)
 	first := len(s.layers) - min(max(layers, 0), len(s.layers))
 	for _, layer := range s.layers[first:] {

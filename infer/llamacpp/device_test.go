@@ -24,7 +24,7 @@ func layered() (shape, Options) {
 func TestFittingLayers(t *testing.T) {
 	s, opts := layered()
 	const layer = 100<<20 + 4*1024*1024*2 // weights and cache
-	compute := memoryNeed(s, opts).Compute
+	compute := s.deviceCompute(opts)
 	devices := func(free ...int64) (all []Device) {
 		for _, f := range free {
 			all = append(all, Device{Name: "CUDA0", Free: f})
@@ -48,6 +48,29 @@ func TestFittingLayers(t *testing.T) {
 	} {
 		if got := s.fittingLayers(opts, c.devices, s.wantedLayers(c.asked)); got != c.want {
 			t.Errorf("%s: %d layers, want %d", name, got, c.want)
+		}
+	}
+}
+
+func TestBatchOnDevice(t *testing.T) {
+	s, opts := layered()
+	opts.Threads, opts.BatchSize = 8, defaultBatch
+	large := opts
+	large.BatchSize = gpuBatch
+	weights, cache := s.onDevice(opts, 11)
+	enough := deviceReserve + weights + cache + s.deviceCompute(large)
+	for name, c := range map[string]struct {
+		free     int64
+		anyBatch bool
+		want     int
+	}{
+		"enough":       {enough, true, gpuBatch},
+		"a byte short": {enough - 1, true, defaultBatch},
+		"as asked":     {enough, false, defaultBatch},
+	} {
+		got := s.allOnDevice(opts, c.anyBatch, []Device{{Free: c.free}})
+		if got.BatchSize != c.want || got.Threads != 1 || got.BatchThreads != 1 {
+			t.Errorf("%s: batches of %d, %d threads, want %d and 1", name, got.BatchSize, got.Threads, c.want)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func open(tb testing.TB, path string, options Options) *Model {
 	return m
 }
 
-func clear(tb testing.TB, m *Model) {
+func forget(tb testing.TB, m *Model) {
 	tb.Helper()
 	for seq := range m.Sequences() {
 		if err := m.SequenceRemove(seq, 0, -1); err != nil {

@@ -19,7 +19,7 @@ type composition struct {
 // run decodes the tokens and returns a copy of the last one's logits.
 func (c composition) run(t *testing.T, m *Model, tokens []infer.Token) []float32 {
 	t.Helper()
-	clear(t, m)
+	forget(t, m)
 	at, wanted := 0, 0
 	for step, n := range c.chunks {
 		var entries []infer.Entry
@@ -115,7 +115,7 @@ func TestLogitsDoNotDependOnTheCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clear(t, m)
+	forget(t, m)
 	if err := m.RestoreSequence(1, state, len(tokens)); err != nil {
 		t.Fatal(err)
 	}

@@ -51,6 +51,9 @@ func checkMemory(s shape, opts Options, available func() int64) error {
 	if s.tied && opts.GPULayers > len(s.layers) {
 		weights -= s.outputs // the embedding of tokens is looked up here as well
 	}
+	if opts.GPULayers > len(s.layers) { // embeddings come from here, and logits to here
+		need.Compute = sum(product(int64(opts.BatchSize), s.hidden, f32), product(int64(opts.Sequences), s.vocab, f32))
+	}
 	need.Model, need.Cache = need.Model-weights, need.Cache-cache
 	need.Available = available()
 	if need.Available >= 0 && sum(need.Model, need.Cache, need.Compute) > need.Available {
@@ -59,8 +62,10 @@ func checkMemory(s shape, opts Options, available func() int64) error {
 	return nil
 }
 
+// Bytes of a number.
+const f16, f32 = 2, 4
+
 func memoryNeed(s shape, opts Options) *MemoryError {
-	const f16, f32 = 2, 4
 	tokens := int64(pad(opts.ContextSize)) * int64(opts.Sequences)
 	need := &MemoryError{
 		Model:       s.fileBytes,

@@ -20,8 +20,10 @@ type Model struct {
 	contextSize int // tokens of one sequence
 	sequences   int
 	batchSize   int // entries of one Decode
+	batchRoom   int // tokens of one batch, with those that nobody asked for
 	hiddenSize  int
 	gpuLayers   int
+	onDevice    bool // all layers lie on GPUs
 
 	// Owned by the decoding goroutine.
 	lengths []int      // tokens in the cache of each sequence
@@ -29,6 +31,8 @@ type Model struct {
 	hidden  bool       // the last Decode gave hidden states
 	paired  bool       // see paired.go
 	last    []int      // scratch of addPaired: the last entry of each sequence
+	counts  []int      // scratch of addFilled: the entries of each sequence
+	extra   []int      // fillers of the last batch in each sequence; see fill.go
 	decoded chan error // outcome of a batch, from the computing thread; holds one
 
 	life   sync.RWMutex // closing against Tokenize, which comes from any goroutine
@@ -48,6 +52,9 @@ func (m *Model) BatchSize() int { return m.batchSize }
 
 // GPULayers is how many layers lie on GPUs, the head counted as one.
 func (m *Model) GPULayers() int { return m.gpuLayers }
+
+// OnDevice tells whether all layers lie on GPUs, which leaves the processor's cores idle.
+func (m *Model) OnDevice() bool { return m.onDevice }
 
 // HiddenSize implements infer.Decoder.
 func (m *Model) HiddenSize() int { return m.hiddenSize }
@@ -79,10 +86,7 @@ func (m *Model) Decode(entries []infer.Entry) error {
 	if m.paired {
 		m.addPaired(entries)
 	} else {
-		for i, e := range entries {
-			m.batch.Add(int(e.Token), nil, e.Position, wanted(e), e.Sequence)
-			m.rows = append(m.rows, row(i, wanted(e)))
-		}
+		m.addFilled(entries)
 	}
 	if err := m.decode(); err != nil {
 		m.rows = m.rows[:0]
@@ -91,6 +95,8 @@ func (m *Model) Decode(entries []infer.Entry) error {
 	}
 	if m.paired {
 		m.dropPairs(entries)
+	} else {
+		m.dropFillers()
 	}
 	return nil
 }

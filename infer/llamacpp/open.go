@@ -20,13 +20,14 @@ const (
 	maxBatch     = 1 << 14 // entries
 	cachePadding = 256     // llama.cpp rounds a sequence's cache up to this
 	defaultBatch = 512
+	gpuBatch     = 2048 // a GPU takes as long for a few hundred tokens as for one
 )
 
 // Options says how a model is opened. The zero value of a field stands for its default.
 type Options struct {
 	ContextSize  int          // tokens of one sequence, prompt and answer together; default: what the model was trained for, at most 4096
 	Sequences    int          // sequences side by side; default 1
-	BatchSize    int          // entries of one Decode; default 512
+	BatchSize    int          // entries of one Decode; default 512, or 2048 where GPUs take all layers and have the memory
 	Threads      int          // threads of Decode; default: the cores this process may use
 	BatchThreads int          // threads for more than one token; default Threads
 	GPULayers    int          // layers on GPUs, the head counted as one: at most as many as fit; negative: as many as fit
@@ -37,6 +38,7 @@ type Options struct {
 // for both. A GPU that lacks it gets fewer layers, or none, and the log says so once. ctx ends the wait for a long load between its
 // two parts, the model and the context.
 func Open(ctx context.Context, path string, opts Options) (*Model, error) {
+	anyBatch := opts.BatchSize == 0
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("open model %q: %w", path, err)
@@ -58,16 +60,18 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	if opts.GPULayers != 0 {
 		devices = Devices()
 	}
-	wanted, threads := shape.wantedLayers(opts.GPULayers), [2]int{opts.Threads, opts.BatchThreads}
-	for layers := shape.fittingLayers(opts, devices, wanted); ; layers /= 2 {
-		opts.GPULayers, opts.Threads, opts.BatchThreads = layers, threads[0], threads[1]
-		if layers == shape.wantedLayers(-1) {
-			opts.Threads, opts.BatchThreads = 1, 1 // what is left is to look up the tokens' embeddings
+	wanted, all := shape.wantedLayers(opts.GPULayers), shape.wantedLayers(-1)
+	asked := opts
+	for layers := shape.fittingLayers(asked, devices, wanted); ; layers /= 2 {
+		opts = asked
+		if layers == all {
+			opts = shape.allOnDevice(asked, anyBatch, devices)
 		}
+		opts.GPULayers = layers
 		if err := checkMemory(shape, opts, availableMemory); err != nil {
 			return nil, fmt.Errorf("open model %q: %w", path, err)
 		}
-		m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize, decoded: make(chan error, 1), gpuLayers: layers}
+		m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize, decoded: make(chan error, 1), gpuLayers: layers, onDevice: layers == all}
 		err := m.load(ctx, path, opts, shape.floats)
 		if err == nil {
 			if layers < wanted && len(devices) > 0 {
@@ -111,6 +115,9 @@ func (m *Model) load(ctx context.Context, path string, opts Options, floats bool
 	}
 	perSequence := pad(opts.ContextSize + spare)
 	batch := opts.BatchSize + spare*opts.Sequences
+	if opts.GPULayers > 0 {
+		batch += opts.BatchSize / tailShare
+	}
 	settings := llama.NewContextParams(perSequence*opts.Sequences, batch, opts.Sequences, opts.Threads, flash, "f16")
 	if m.context, err = llama.NewContextWithModel(m.model, settings); err != nil {
 		return fmt.Errorf("make a context of %d x %d tokens: llama.cpp refused", opts.Sequences, perSequence)
@@ -122,11 +129,13 @@ func (m *Model) load(ctx context.Context, path string, opts Options, floats bool
 	// What llama.cpp made of the sizes rules: a batch above them ends the process.
 	batch = min(batch, largestBatch(c))
 	m.contextSize = min(opts.ContextSize, sequenceContext(c)-spare)
-	m.batchSize = batch - spare*opts.Sequences
+	m.batchRoom = batch
+	m.batchSize = min(opts.BatchSize, batch-spare*opts.Sequences)
 	if m.batchSize < opts.Sequences {
 		return fmt.Errorf("a context of %d tokens is too small for %d sequences", opts.ContextSize, opts.Sequences)
 	}
 	m.lengths, m.last = make([]int, opts.Sequences), make([]int, opts.Sequences)
+	m.counts, m.extra = make([]int, opts.Sequences), make([]int, opts.Sequences)
 	m.rows = make([]int, 0, m.batchSize)
 	if m.batch, err = llama.NewBatch(batch, 1, 0); err != nil {
 		return fmt.Errorf("make a batch of %d tokens: %w", batch, err)

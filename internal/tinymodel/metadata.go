@@ -43,11 +43,11 @@ func byteRunes() [256]rune {
 	return runes
 }
 
-// filled is the vocabulary with as many tokens as asked for; those added are of no text.
+// filled is the vocabulary with as many tokens as asked for; those added are numbers with a space before them.
 func filled(size int) []string {
 	tokens := vocabulary()
 	for i := len(tokens); i < size; i++ {
-		tokens = append(tokens, fmt.Sprintf("<|filler_%d|>", i))
+		tokens = append(tokens, fmt.Sprintf("Ġ%d", i))
 	}
 	return tokens
 }
@@ -112,11 +112,11 @@ func widths(c models.Config) any {
 }
 
 func tokenizer(c models.Config) []gguf.KV {
-	tokens, written := filled(c.VocabSize), len(vocabulary())
+	tokens := filled(c.VocabSize)
 	types := make([]int32, len(tokens))
 	for i := range types {
 		types[i] = 1 // normal
-		if i < len(specials) || i >= written {
+		if i < len(specials) {
 			types[i] = 3 // control
 		}
 	}

@@ -1,0 +1,164 @@
+package llamacpp
+
+import "prunellm/infer"
+
+// llama.cpp computes a batch in passes. Each takes sequences whose numbers follow one another, and as many tokens of each as the one with
+// the fewest has left, so that a sequence without a token in the batch cuts it in two, and prompts of different lengths make a pass
+// for each length. A pass reads all weights, and on a GPU launches a thousand kernels, whatever its size. So tokens that nobody asked for
+// fill the batch up: one in a sequence that lies in a gap, on a GPU some at the end of shorter prompts. They come after all that their
+// sequence holds, where nothing sees them, and are forgotten after the step.
+
+const (
+	tailStep  = 32 // a prompt is filled up to the tokens of the longest beside it, or a multiple of this fewer
+	tailShare = 8  // the part of a batch that fillers may take beside it: one eighth
+	widestGap = 4  // sequences that a processor fills: each of them costs it a tenth of a pass or more
+)
+
+// fillers writes into extra how many tokens to add to each sequence. counts are the sequences' tokens of the batch, lengths what they hold
+// after it; room is how many tokens the batch may take in addition, cells what a sequence can hold.
+func fillers(counts, lengths, extra []int, room, cells int, gpu bool) {
+	clear(extra)
+	widest := widestGap
+	if gpu {
+		widest = len(counts)
+		room = fillTails(counts, lengths, extra, room, cells)
+	}
+	fillGaps(counts, lengths, extra, room, widest)
+}
+
+// fillGaps gives the sequences between others, at most widest side by side, one token each where that saves passes.
+func fillGaps(counts, lengths, extra []int, room, widest int) {
+	longest := 0
+	for i, n := range counts {
+		if n > 0 {
+			longest = max(longest, lengths[i])
+		}
+	}
+	type gap struct{ from, to int }
+	var gaps []gap
+	last := -1 // the sequence with tokens before this one
+	for i, n := range counts {
+		if n == 0 {
+			continue
+		}
+		if last >= 0 && i-last > 1 {
+			// A pass looks at as many cells of all its sequences as the longest holds.
+			fits := i-last-1 <= min(room, widest)
+			for _, length := range lengths[last+1 : i] {
+				fits = fits && pad(length+1) <= pad(longest)
+			}
+			if fits {
+				gaps = append(gaps, gap{last + 1, i})
+				for j := last + 1; j < i; j++ {
+					extra[j] = 1
+				}
+				room -= i - last - 1
+			}
+		}
+		last = i
+	}
+	if len(gaps) == 0 {
+		return
+	}
+	// A gap beside prompts may stay: its token would be a pass of its own.
+	least := passes(counts, extra)
+	for _, g := range gaps {
+		clear(extra[g.from:g.to])
+		if fewer := passes(counts, extra); fewer <= least {
+			least = fewer
+			continue
+		}
+		for j := g.from; j < g.to; j++ {
+			extra[j] = 1
+		}
+	}
+}
+
+// fillTails brings prompts that lie side by side to the same number of tokens, or to one of few. It returns the room that is left.
+func fillTails(counts, lengths, extra []int, room, cells int) int {
+	for from := 0; from < len(counts); from++ {
+		longest, to := 0, from
+		for ; to < len(counts) && counts[to] > 1; to++ {
+			longest = max(longest, counts[to])
+		}
+		for i := from; i < to; i++ {
+			n := (longest - counts[i]) % tailStep
+			if n <= room && lengths[i]+n <= cells {
+				extra[i] = n
+				room -= n
+			}
+		}
+		from = max(from, to)
+	}
+	return room
+}
+
+// passes is how many llama.cpp needs.
+func passes(counts, extra []int) int {
+	total := 0
+	var count func(from, to, done int)
+	count = func(from, to, done int) {
+		for from < to {
+			for from < to && counts[from]+extra[from] <= done {
+				from++
+			}
+			end, least := from, 0
+			for ; end < to && counts[end]+extra[end] > done; end++ {
+				if n := counts[end] + extra[end]; least == 0 || n < least {
+					least = n
+				}
+			}
+			if end > from {
+				total++
+				count(from, end, least)
+			}
+			from = end
+		}
+	}
+	count(0, len(counts), 0)
+	return total
+}
+
+// addFilled fills the batch with the entries, and with fillers where each sequence's entries lie side by side and in the order of the
+// sequences, as the engine sends them.
+func (m *Model) addFilled(entries []infer.Entry) {
+	clear(m.counts)
+	ordered := true
+	for i, e := range entries {
+		m.counts[e.Sequence]++
+		ordered = ordered && (i == 0 || e.Sequence >= entries[i-1].Sequence)
+	}
+	clear(m.extra)
+	if ordered {
+		fillers(m.counts, m.lengths, m.extra, m.batchRoom-len(entries), sequenceContext(rawContext(m.context)), m.gpuLayers > 0)
+	}
+	n, next := 0, 0 // rows of the batch; sequence
+	fill := func(to int) {
+		for ; next < to; next++ {
+			for i := range m.extra[next] {
+				m.batch.Add(0, nil, m.lengths[next]+i, false, next)
+				n++
+			}
+		}
+	}
+	for i, e := range entries {
+		if ordered {
+			fill(e.Sequence)
+		}
+		m.batch.Add(int(e.Token), nil, e.Position, wanted(e), e.Sequence)
+		m.rows = append(m.rows, row(n, wanted(e)))
+		n++
+		if i == len(entries)-1 && ordered {
+			fill(len(m.extra))
+		}
+	}
+}
+
+// dropFillers forgets what addFilled added.
+func (m *Model) dropFillers() {
+	for sequence, n := range m.extra {
+		if n > 0 {
+			memoryRemove(rawContext(m.context), sequence, m.lengths[sequence], -1)
+		}
+	}
+}

@@ -1,0 +1,41 @@
+package infer
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Every job of every round is done once, whoever does it, and one that panics takes nothing else with it.
+func TestSamplers(t *testing.T) {
+	for _, count := range []int{1, 2, 5, 64} {
+		t.Run(fmt.Sprint(count), func(t *testing.T) {
+			s := newSamplers(newFake(64, 64, 512))
+			defer s.close()
+			if count == 5 {
+				s.patience = devicePatience
+			}
+			for step := range 200 {
+				s.jobs = s.jobs[:0]
+				for i := range count {
+					logits := make([]float32, fakeVocab)
+					logits[(step+i)%fakeVocab] = 9
+					r := &request{logits: logits, sampler: newSampler(Request{Logprobs: -1})}
+					if i == 3 {
+						r.sampler = nil
+					}
+					s.jobs = append(s.jobs, r)
+				}
+				s.run()
+				for i, r := range s.jobs {
+					if i == 3 {
+						if r.failed == nil {
+							t.Fatal("a panic was not reported")
+						}
+					} else if r.failed != nil || int(r.sampled.Token) != (step+i)%fakeVocab {
+						t.Fatalf("step %d, job %d: token %d, %v", step, i, r.sampled.Token, r.failed)
+					}
+				}
+			}
+		})
+	}
+}
