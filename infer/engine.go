@@ -20,7 +20,7 @@ type Options struct {
 	CopyAtLeast  int // tokens of a common prefix worth copying from a busy sequence; default 256, negative: never
 
 	PromptCacheBytes int64 // for sequences that made room for others; 0: none are kept
-	SaveAtLeast      int   // tokens that must be lost to save a sequence; default 64
+	SaveAtLeast      int   // tokens that must be lost to save a sequence; default 64, on a GPU 1024
 
 	// Admitted, if set, hears how long each request waited for a sequence. The loop calls it, so it must return at once.
 	Admitted func(waited time.Duration)
@@ -30,6 +30,8 @@ const (
 	defaultMaxQueue    = 256
 	defaultCopyAtLeast = 256
 	defaultSaveAtLeast = 64
+	// A GPU computes a thousand tokens in about the time that their keys and values take to the memory and back, layer by layer.
+	deviceSaveAtLeast = 1024
 )
 
 // Info describes the model behind an engine.
@@ -98,6 +100,9 @@ func New(dec Decoder, opts Options, log *slog.Logger) *Engine {
 	}
 	if opts.SaveAtLeast <= 0 {
 		opts.SaveAtLeast = defaultSaveAtLeast
+		if computesOnDevice(dec) {
+			opts.SaveAtLeast = deviceSaveAtLeast
+		}
 	}
 	e := &Engine{
 		dec: dec, opts: opts, log: log,

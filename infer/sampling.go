@@ -37,14 +37,17 @@ type round struct {
 // devicePatience is how long the owner looks whether the others are done before it sleeps, where cores are idle: some jobs' time.
 const devicePatience = 200 * time.Microsecond
 
-// onDevice is a Decoder that may compute elsewhere than on the machine's cores.
-type onDevice interface{ OnDevice() bool }
+// computesOnDevice tells whether a decoder leaves the machine's cores idle, if it knows.
+func computesOnDevice(dec Decoder) bool {
+	d, ok := dec.(interface{ OnDevice() bool })
+	return ok && d.OnDevice()
+}
 
 // newSamplers starts the helpers; close ends them.
 func newSamplers(dec Decoder) *samplers {
 	n := max(min(runtime.GOMAXPROCS(0), maxSamplers, dec.Sequences()/2), 1)
 	s := &samplers{rounds: make(chan *round, n)}
-	if d, ok := dec.(onDevice); ok && d.OnDevice() {
+	if computesOnDevice(dec) {
 		s.patience = devicePatience
 	}
 	for range n {

@@ -39,3 +39,22 @@ func TestSamplers(t *testing.T) {
 		})
 	}
 }
+
+// deviceDecoder computes elsewhere.
+type deviceDecoder struct{ *fakeDecoder }
+
+func (deviceDecoder) OnDevice() bool { return true }
+
+func TestDecoderOnDevice(t *testing.T) {
+	for _, dec := range []Decoder{newFake(2, 64, 512), deviceDecoder{newFake(2, 64, 512)}} {
+		e := New(dec, Options{}, nil)
+		s := newSamplers(dec)
+		s.close()
+		if err := e.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if device := computesOnDevice(dec); device != (e.opts.SaveAtLeast == deviceSaveAtLeast) || device != (s.patience > 0) {
+			t.Errorf("on a device: %v, yet it saves from %d tokens and waits %v", device, e.opts.SaveAtLeast, s.patience)
+		}
+	}
+}
