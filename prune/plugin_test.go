@@ -14,7 +14,7 @@ import (
 )
 
 // pluginBackend is XLA. Where its plugin is missing the test fails in CI and is skipped elsewhere.
-func pluginBackend(t *testing.T) backends.Backend {
+func pluginBackend(t testing.TB) backends.Backend {
 	t.Helper()
 	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
 	if err != nil {

@@ -3,6 +3,7 @@
 package prune
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -11,7 +12,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// TestSolver compares the blockwise sweep on XLA with gonum's Cholesky on an ill-conditioned ridge system.
+// TestSolver compares the solution by halves on XLA with gonum's Cholesky on an ill-conditioned ridge system.
 func TestSolver(t *testing.T) {
 	backend := pluginBackend(t)
 	m, err := llama.New(backend, models.Config{VocabSize: 2, HiddenSize: 2, Layers: 1, Heads: 1, KVHeads: 1, HeadDim: 2,
@@ -27,7 +28,13 @@ func TestSolver(t *testing.T) {
 	if s.onHost {
 		t.Fatal("XLA lacks dynamic slices")
 	}
-	const n, columns, samples = 3 * solveBlock, 7, 50 // fewer samples than unknowns: only the ridge makes it definite
+	for _, blocks := range []int{1, 2, 3, 6} {
+		t.Run(fmt.Sprintf("%d blocks", blocks), func(t *testing.T) { testSolver(t, m, s, blocks*solveBlock) })
+	}
+}
+
+func testSolver(t *testing.T, m *llama.Model, s *solver, n int) {
+	const columns, samples = 7, 50 // fewer samples than unknowns: only the ridge makes it definite
 	random := rand.New(rand.NewPCG(7, 8))
 	rows := make([]float64, samples*n)
 	for i := range rows {
@@ -43,7 +50,7 @@ func TestSolver(t *testing.T) {
 		trace += a[i*n+i]
 	}
 	for i := range n {
-		a[i*n+i] += 0.01 * trace / n
+		a[i*n+i] += 0.01 * trace / float64(n)
 	}
 	right := make([]float64, n*columns)
 	for i := range right {
@@ -89,5 +96,48 @@ func TestSolver(t *testing.T) {
 		if _, err := s.solve(broken, b); err == nil {
 			t.Errorf("solve with a NaN gave no error (on host: %v)", onHost)
 		}
+	}
+}
+
+// BenchmarkSolve is a layer of the default model at ratio 0.2, one at ratio 0, and half of one of a 1 B model.
+func BenchmarkSolve(b *testing.B) {
+	backend := pluginBackend(b)
+	for _, n := range []int{1024, 1536, 4096} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			m, err := llama.New(backend, models.Config{VocabSize: 2, HiddenSize: 2, Layers: 1, Heads: 1, KVHeads: 1, HeadDim: 2,
+				FFN: []int{1}, ContextLength: 2, RMSEpsilon: 1e-5, RoPEBase: 1e4, RoPEDim: 2})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer m.Close()
+			s, err := newSolver(m)
+			if err != nil {
+				b.Fatal(err)
+			}
+			const columns = 576
+			values, random := make([]float64, n*n), rand.New(rand.NewPCG(9, 10))
+			for i := range n {
+				for j := range i {
+					values[i*n+j] = random.NormFloat64()
+					values[j*n+i] = values[i*n+j]
+				}
+				values[i*n+i] = float64(2 * n)
+			}
+			a, err := m.UploadDoubles(values, n, n)
+			if err != nil {
+				b.Fatal(err)
+			}
+			right, err := m.UploadDoubles(values[:n*columns], n, columns)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				x, err := s.solve(a, right)
+				if err != nil {
+					b.Fatal(err)
+				}
+				llama.Release(x)
+			}
+		})
 	}
 }
