@@ -15,7 +15,7 @@ const (
 )
 
 // fillers writes into extra how many tokens to add to each sequence. counts are the sequences' tokens of the batch, lengths what they hold
-// after it; room is how many tokens the batch may take in addition, cells what a sequence can hold.
+// after it; room is how many tokens the batch may take in addition, cells what a sequence can hold. gpu says that all layers lie on one.
 func fillers(counts, lengths, extra []int, room, cells int, gpu bool) {
 	clear(extra)
 	widest := widestGap
@@ -130,7 +130,7 @@ func (m *Model) addFilled(entries []infer.Entry) {
 	}
 	clear(m.extra)
 	if ordered {
-		fillers(m.counts, m.lengths, m.extra, m.batchRoom-len(entries), sequenceContext(rawContext(m.context)), m.gpuLayers > 0)
+		fillers(m.counts, m.lengths, m.extra, m.batchRoom-len(entries), sequenceContext(rawContext(m.context)), m.onDevice)
 	}
 	n, next := 0, 0 // rows of the batch; sequence
 	fill := func(to int) {
@@ -141,17 +141,15 @@ func (m *Model) addFilled(entries []infer.Entry) {
 			}
 		}
 	}
-	for i, e := range entries {
+	for _, e := range entries {
 		if ordered {
 			fill(e.Sequence)
 		}
 		m.batch.Add(int(e.Token), nil, e.Position, wanted(e), e.Sequence)
 		m.rows = append(m.rows, row(n, wanted(e)))
 		n++
-		if i == len(entries)-1 && ordered {
-			fill(len(m.extra))
-		}
 	}
+	fill(len(m.extra))
 }
 
 // dropFillers forgets what addFilled added.

@@ -115,7 +115,7 @@ func (m *Model) load(ctx context.Context, path string, opts Options, floats bool
 	}
 	perSequence := pad(opts.ContextSize + spare)
 	batch := opts.BatchSize + spare*opts.Sequences
-	if opts.GPULayers > 0 {
+	if m.onDevice {
 		batch += opts.BatchSize / tailShare
 	}
 	settings := llama.NewContextParams(perSequence*opts.Sequences, batch, opts.Sequences, opts.Threads, flash, "f16")
