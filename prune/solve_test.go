@@ -8,23 +8,31 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/gomlx/gomlx/backends"
+
 	"prunellm/models"
 	"prunellm/models/llama"
 )
 
-// TestSolver compares the solution by halves on XLA with gonum's Cholesky on an ill-conditioned ridge system.
-func TestSolver(t *testing.T) {
-	backend := pluginBackend(t)
+// testSolverOn is a solver with the model that it runs on.
+func testSolverOn(tb testing.TB, backend backends.Backend) (*llama.Model, *solver) {
+	tb.Helper()
 	m, err := llama.New(backend, models.Config{VocabSize: 2, HiddenSize: 2, Layers: 1, Heads: 1, KVHeads: 1, HeadDim: 2,
 		FFN: []int{1}, ContextLength: 2, RMSEpsilon: 1e-5, RoPEBase: 1e4, RoPEDim: 2})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	defer m.Close()
+	tb.Cleanup(m.Close)
 	s, err := newSolver(m)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
+	return m, s
+}
+
+// TestSolver compares the solution by halves on XLA with gonum's Cholesky on an ill-conditioned ridge system.
+func TestSolver(t *testing.T) {
+	m, s := testSolverOn(t, pluginBackend(t))
 	if s.onHost {
 		t.Fatal("XLA lacks dynamic slices")
 	}
@@ -104,16 +112,7 @@ func BenchmarkSolve(b *testing.B) {
 	backend := pluginBackend(b)
 	for _, n := range []int{1024, 1536, 4096} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			m, err := llama.New(backend, models.Config{VocabSize: 2, HiddenSize: 2, Layers: 1, Heads: 1, KVHeads: 1, HeadDim: 2,
-				FFN: []int{1}, ContextLength: 2, RMSEpsilon: 1e-5, RoPEBase: 1e4, RoPEDim: 2})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer m.Close()
-			s, err := newSolver(m)
-			if err != nil {
-				b.Fatal(err)
-			}
+			m, s := testSolverOn(b, backend)
 			const columns = 576
 			values, random := make([]float64, n*n), rand.New(rand.NewPCG(9, 10))
 			for i := range n {

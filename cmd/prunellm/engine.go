@@ -40,7 +40,7 @@ func (f *engineFlags) Validate() error {
 		name            string
 		value, min, max int
 	}{
-		{"ctx", f.Ctx, 16, maxCtx}, {"parallel", f.Parallel, 1, maxParallel}, {"batch-size", f.BatchSize, 0, maxBatch},
+		{"ctx", f.Ctx, 16, maxCtx}, {"parallel", f.Parallel, 1, maxParallel},
 		{"threads", f.Threads, 0, maxThreads}, {"threads-batch", f.ThreadsBatch, 0, maxThreads}, {"max-queue", f.MaxQueue, 1, 1 << 16},
 		{"prompt-cache", f.PromptCache, 0, 1 << 20},
 	} {
@@ -48,7 +48,7 @@ func (f *engineFlags) Validate() error {
 			faults = append(faults, fmt.Errorf("--%s is %d, want %d to %d", field.name, field.value, field.min, field.max))
 		}
 	}
-	if f.BatchSize > 0 && f.BatchSize < minBatch {
+	if f.BatchSize != 0 && (f.BatchSize < minBatch || f.BatchSize > maxBatch) {
 		faults = append(faults, fmt.Errorf("--batch-size is %d, want 0 or %d to %d", f.BatchSize, minBatch, maxBatch))
 	}
 	if _, err := f.gpuLayers(); err != nil {

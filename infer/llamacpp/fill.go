@@ -14,10 +14,9 @@ const (
 	widestGap = 4  // sequences that a processor fills: each of them costs it a tenth of a pass or more
 )
 
-// fillers writes into extra how many tokens to add to each sequence. counts are the sequences' tokens of the batch, lengths what they hold
+// fillers writes into extra, which holds zeros, how many tokens to add to each sequence. counts are the sequences' tokens of the batch, lengths what they hold
 // after it; room is how many tokens the batch may take in addition, cells what a sequence can hold. gpu says that all layers lie on one.
 func fillers(counts, lengths, extra []int, room, cells int, gpu bool) {
-	clear(extra)
 	widest := widestGap
 	if gpu {
 		widest = len(counts)
@@ -34,25 +33,28 @@ func fillGaps(counts, lengths, extra []int, room, widest int) {
 			longest = max(longest, lengths[i])
 		}
 	}
-	type gap struct{ from, to int }
-	var gaps []gap
-	last := -1 // the sequence with tokens before this one
+	put := func(gap []int, n int) {
+		for i := range gap {
+			gap[i] = n
+		}
+	}
+	var gaps [][]int // parts of extra
+	last := -1       // the sequence with tokens before this one
 	for i, n := range counts {
 		if n == 0 {
 			continue
 		}
 		if last >= 0 && i-last > 1 {
 			// A pass looks at as many cells of all its sequences as the longest holds.
-			fits := i-last-1 <= min(room, widest)
+			gap := extra[last+1 : i]
+			fits := len(gap) <= min(room, widest)
 			for _, length := range lengths[last+1 : i] {
 				fits = fits && pad(length+1) <= pad(longest)
 			}
 			if fits {
-				gaps = append(gaps, gap{last + 1, i})
-				for j := last + 1; j < i; j++ {
-					extra[j] = 1
-				}
-				room -= i - last - 1
+				put(gap, 1)
+				room -= len(gap)
+				gaps = append(gaps, gap)
 			}
 		}
 		last = i
@@ -62,14 +64,12 @@ func fillGaps(counts, lengths, extra []int, room, widest int) {
 	}
 	// A gap beside prompts may stay: its token would be a pass of its own.
 	least := passes(counts, extra)
-	for _, g := range gaps {
-		clear(extra[g.from:g.to])
+	for _, gap := range gaps {
+		put(gap, 0)
 		if fewer := passes(counts, extra); fewer <= least {
 			least = fewer
-			continue
-		}
-		for j := g.from; j < g.to; j++ {
-			extra[j] = 1
+		} else {
+			put(gap, 1)
 		}
 	}
 }

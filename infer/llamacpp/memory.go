@@ -48,10 +48,10 @@ func Need(path string, opts Options) (int64, error) {
 func checkMemory(s shape, opts Options, available func() int64) error {
 	need := memoryNeed(s, opts)
 	weights, cache := s.onDevice(opts, opts.GPULayers)
-	if s.tied && opts.GPULayers > len(s.layers) {
-		weights -= s.outputs // the embedding of tokens is looked up here as well
-	}
 	if opts.GPULayers > len(s.layers) { // embeddings come from here, and logits to here
+		if s.tied {
+			weights -= s.outputs // the matrix is here as well
+		}
 		need.Compute = sum(product(int64(opts.BatchSize), s.hidden, f32), product(int64(opts.Sequences), s.vocab, f32))
 	}
 	need.Model, need.Cache = need.Model-weights, need.Cache-cache
