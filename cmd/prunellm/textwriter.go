@@ -20,9 +20,16 @@ import (
 	"prunellm/prune"
 )
 
-// selfCalibrationSequences is how many texts the dense model writes side by side: decoding that many together is
+// selfCalibrationSequences is how many sequences the dense model writes side by side at most: decoding that many together is
 // several times faster than one after the other.
-const selfCalibrationSequences = 32
+const selfCalibrationSequences = 48
+
+// sideBySide is how many of all sequences are written at a time: as many in the last round as in the first, since few take nearly as
+// long as many.
+func sideBySide(all int) int {
+	rounds := (all + selfCalibrationSequences - 1) / selfCalibrationSequences
+	return (all + rounds - 1) / rounds
+}
 
 // writingType is the file type in which the dense model writes its calibration text: close to any original and decoded
 // fast in any company. Scores are computed on the model as it came.
@@ -49,8 +56,8 @@ func selfText(ctx context.Context, dense *models.GGUF, scratch string, order wri
 		return nil, fmt.Errorf("convert the dense model for writing: %w", err)
 	}
 	defer os.Remove(path)
-	parallel := min(selfCalibrationSequences, (order.tokens+order.length-1)/order.length)
-	model, err := llamacpp.Open(ctx, path, llamacpp.Options{ContextSize: order.length + 1, Sequences: parallel, GPULayers: allLayers})
+	parallel := sideBySide((order.tokens + order.length - 1) / order.length)
+	model, err := llamacpp.Open(ctx, path, llamacpp.Options{ContextSize: order.length, Sequences: parallel, GPULayers: allLayers})
 	if err != nil {
 		return nil, err
 	}

@@ -79,3 +79,11 @@ func TestTextStartsFit(t *testing.T) {
 		}
 	}
 }
+
+func TestSideBySide(t *testing.T) {
+	for all, want := range map[int]int{1: 1, 18: 18, 36: 36, 48: 48, 49: 25, 108: 36, 145: 37} {
+		if got := sideBySide(all); got != want {
+			t.Errorf("%d sequences are written %d at a time, want %d", all, got, want)
+		}
+	}
+}

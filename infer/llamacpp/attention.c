@@ -297,18 +297,21 @@ static int seen(const uint16_t * mask) {
 	return k;
 }
 
-// work is the part of an operation that one tile needs: some tokens and the query heads of one key-value head.
+// work is the part of an operation that one tile needs: some tokens and the query heads of one key-value head, or one token and those
+// of several.
 struct work {
 	const struct ggml_tensor *q, *k, *v, *mask;
 	struct ggml_tensor * dst;
 	float scale;
-	int   stream, head, heads; // stream, key-value head, query heads that share it
+	int   stream, head, heads; // stream, first key-value head, query heads that share one
+	int   groups;              // key-value heads
 	int   from, tokens;        // tokens of the tile
 };
 
 static void readQueries(struct tile * t, const struct work * w) {
+	int heads = w->groups * w->heads;
 	for (int row = 0; row < t->rows; row++) {
-		const char * src = w->q->data + (w->from + row / w->heads) * w->q->nb[1] + (w->head * w->heads + row % w->heads) * w->q->nb[2] +
+		const char * src = w->q->data + (w->from + row / heads) * w->q->nb[1] + (w->head * w->heads + row % heads) * w->q->nb[2] +
 			w->stream * w->q->nb[3];
 		for (int d = 0; d < t->depth; d += LANES) {
 			STORE(t->query + row * t->depth + d, LOAD((const float *) src + d) * w->scale);
@@ -319,20 +322,24 @@ static void readQueries(struct tile * t, const struct work * w) {
 	memset(t->out, 0, t->rows * t->depth * sizeof *t->out);
 }
 
-// keysAt and valuesAt are where a block begins in the cache.
-static const char * keysAt(const struct work * w, int64_t first) {
-	int stream = w->stream / (w->q->ne[3] / w->k->ne[3]);
-	return w->k->data + first * w->k->nb[1] + w->head * w->k->nb[2] + stream * w->k->nb[3];
+// cells is where a block of a key-value head begins in the cache of keys or values.
+static const char * cells(const struct work * w, const struct ggml_tensor * cache, int head, int64_t first) {
+	int stream = w->stream / (w->q->ne[3] / cache->ne[3]);
+	return cache->data + first * cache->nb[1] + head * cache->nb[2] + stream * cache->nb[3];
 }
 
-static const char * valuesAt(const struct work * w, int64_t first) {
-	int stream = w->stream / (w->q->ne[3] / w->v->ne[3]);
-	return w->v->data + first * w->v->nb[1] + w->head * w->v->nb[2] + stream * w->v->nb[3];
+// fetch asks for cells of all heads of a stream, which lie side by side: memory that is read in order comes several times faster than a head's
+// cells, which are apart.
+static void fetch(const struct work * w, const struct ggml_tensor * cache, int64_t first, int count) {
+	const char * begin = cells(w, cache, 0, first);
+	for (const char * at = begin; at < begin + count * cache->nb[1]; at += 64) {
+		__builtin_prefetch(at, 0, 2);
+	}
 }
 
 // readBlock brings the keys and values from cell `first` on into float32; cells that no token sees count as zeros.
 static void readBlock(struct tile * t, const struct work * w, int64_t first, int visible) {
-	const char *keys = keysAt(w, first), *values = valuesAt(w, first);
+	const char *keys = cells(w, w->k, w->head, first), *values = cells(w, w->v, w->head, first);
 	for (int key = 0; key < visible; key += 16) {
 		for (int d = 0; d < t->depth; d += 8) {
 			transpose(keys + key * w->k->nb[1] + d * sizeof(uint16_t), w->k->nb[1], t->keys + d * KEYS + key);
@@ -352,7 +359,8 @@ static void readBlock(struct tile * t, const struct work * w, int64_t first, int
 }
 
 static void attendTile(struct tile * t, const struct work * w) {
-	t->rows = w->tokens * w->heads;
+	int rows = w->tokens * w->heads; // of a group
+	t->rows = w->groups * rows;
 	readQueries(t, w);
 	for (int64_t first = 0; first < w->k->ne[1]; first += KEYS) {
 		const char * masks = w->mask->data + (w->stream % w->mask->ne[3]) * w->mask->nb[3] + w->from * w->mask->nb[1] + first * sizeof(uint16_t);
@@ -364,30 +372,41 @@ static void attendTile(struct tile * t, const struct work * w) {
 		if (visible == 0) {
 			continue;
 		}
-		bool few = t->rows <= GROUP;
-		if (few) {
-			BY_ROWS(fewProducts, t->rows, t->query, keysAt(w, first), w->k->nb[1], visible, t->weight, t->depth)
-		} else {
+		bool few = rows <= GROUP;
+		if (w->groups > 1) {
+			fetch(w, w->k, first, visible);
+		}
+		if (!few) {
 			readBlock(t, w, first, visible);
-			BY_GROUP(products, t->rows, t->query, t->depth, t->keys, t->weight, KEYS, t->depth)
+			BY_GROUP(products, rows, t->query, t->depth, t->keys, t->weight, KEYS, t->depth)
+		}
+		for (int g = 0; few && g < w->groups; g++) {
+			const float * query = t->query + g * rows * t->depth;
+			BY_ROWS(fewProducts, rows, query, cells(w, w->k, w->head + g, first), w->k->nb[1], visible, t->weight + g * rows * KEYS, t->depth)
+		}
+		if (w->groups > 1) {
+			fetch(w, w->v, first, visible);
 		}
 		for (int i = 0; i < w->tokens; i++) {
 			float mask[KEYS];
 			for (int c = 0; c < KEYS; c += LANES) {
 				STORE(mask + c, HALVES(masks + i * w->mask->nb[1] + c * sizeof(uint16_t)));
 			}
-			for (int h = 0; h < w->heads; h++) {
+			for (int h = 0; h < w->groups * w->heads; h++) {
 				soften(t, i * w->heads + h, mask);
 			}
 		}
-		if (few) {
-			BY_ROWS(fewGather, t->rows, t->weight, valuesAt(w, first), w->v->nb[1], visible, t->out, t->depth)
-		} else {
-			BY_GROUP(gather, t->rows, t->weight, KEYS, t->values, t->out, t->depth, t->depth)
+		if (!few) {
+			BY_GROUP(gather, rows, t->weight, KEYS, t->values, t->out, t->depth, t->depth)
+		}
+		for (int g = 0; few && g < w->groups; g++) {
+			const float * weight = t->weight + g * rows * KEYS;
+			BY_ROWS(fewGather, rows, weight, cells(w, w->v, w->head + g, first), w->v->nb[1], visible, t->out + g * rows * t->depth, t->depth)
 		}
 	}
+	int heads = w->groups * w->heads;
 	for (int row = 0; row < t->rows; row++) {
-		int64_t token = w->from + row / w->heads, head = w->head * w->heads + row % w->heads;
+		int64_t token = w->from + row / heads, head = w->head * w->heads + row % heads;
 		float * dst = (float *) (w->dst->data + (w->stream * w->dst->ne[2] * w->dst->ne[1] + head + token * w->dst->ne[1]) * w->dst->nb[1]);
 		float   inverse = t->sum[row] == 0 ? 0 : 1 / t->sum[row];
 		for (int d = 0; d < t->depth; d += LANES) {
@@ -421,12 +440,22 @@ static void attend(const struct ggml_compute_params * params, struct ggml_tensor
 	memcpy(&w.scale, dst->op_params, sizeof w.scale);
 	t.depth = w.q->ne[0];
 	w.heads = w.q->ne[2] / w.k->ne[2];
-	int64_t height = ROWS / w.heads, tiles = (w.q->ne[1] + height - 1) / height;
-	for (int64_t unit = params->ith; unit < tiles * w.k->ne[2] * w.q->ne[3]; unit += params->nth) {
+	int64_t height = ROWS / w.heads, tiles = (w.q->ne[1] + height - 1) / height, streams = 0;
+	if (w.q->ne[1] == 1 && w.heads <= GROUP && w.q->ne[2] <= ROWS) { // one token a stream: as many as divide evenly, each by one thread
+		streams  = w.q->ne[3] / params->nth * params->nth;
+		w.groups = w.k->ne[2];
+		w.tokens = 1;
+		w.from = w.head = 0;
+		for (w.stream = params->ith; w.stream < streams; w.stream += params->nth) {
+			attendTile(&t, &w);
+		}
+	}
+	w.groups = 1;
+	for (int64_t unit = params->ith; unit < tiles * w.k->ne[2] * (w.q->ne[3] - streams); unit += params->nth) {
 		w.from   = unit % tiles * height;
 		w.tokens = w.q->ne[1] - w.from < height ? w.q->ne[1] - w.from : height;
 		w.head   = unit / tiles % w.k->ne[2];
-		w.stream = unit / tiles / w.k->ne[2];
+		w.stream = streams + unit / tiles / w.k->ne[2];
 		attendTile(&t, &w);
 	}
 }

@@ -95,9 +95,10 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 var indentedPages = []string{"docs/benchmarks.md", "docs/choosing-a-ratio.md", "docs/pruning.md", "docs/recovery.md"}
 
 // shorter is what takes long in those commands, and what stands in its place here.
-var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "MODEL.gguf", "default",
+var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "-tokens 24576", "-tokens 2048",
+	"--windows 32", "--windows 3", "--windows 48", "--windows 3", "MODEL.gguf", "default",
 	"RATE=4.2", "RATE=60", "--rates 0.5", "--rates 20", "--requests 30", "--requests 2", "--requests 25", "--requests 2",
-	"--ratios 0.2,0.3,0.4 --plot docs/recovery.svg", "--ratios 0.4 --minutes 0.05 --cache-dir table")
+	"--ratios 0.2,0.3,0.4 --plot docs/recovery.svg", "--ratios 0.4 --minutes 0.05 --windows 3 --cache-dir table")
 
 // ownCommand begins a line that runs prunellm, or a script that needs nothing else: no peer, no PyTorch.
 var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunellm|scripts/(?:start-times|shedding|peak-memory|recovery-table|background-latency)) `)
@@ -175,8 +176,10 @@ func runBlock(t *testing.T, cmd *exec.Cmd, block shellBlock) {
 	}
 	done := make(chan error, 1) // the one end of the command, whether or not it is waited for
 	go func() { done <- cmd.Wait() }()
+	began := time.Now()
 	select {
 	case err := <-done:
+		t.Logf("%.1f s: %s", time.Since(began).Seconds(), strings.TrimSpace(block.script))
 		if err != nil {
 			t.Errorf("line %d: %v\n%s%s", block.line, err, block.script, output.String())
 		}
@@ -215,7 +218,7 @@ func documentHome(t *testing.T, dir, home string) {
 			t.Fatal(err)
 		}
 	}
-	prose := strings.Repeat("The river runs past the old mill, and in spring its water turns the wheel again. ", 800)
+	prose := strings.Repeat("The river runs past the old mill, and in spring its water turns the wheel again. ", 200)
 	for _, name := range []string{"my-text.txt", "text.txt", "calibration.txt", "test.txt"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(prose), 0o600); err != nil {
 			t.Fatal(err)

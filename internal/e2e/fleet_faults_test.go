@@ -69,6 +69,7 @@ func published(redis *redistest.Server, ratio string) bool {
 // The topology of deploy/compose.yaml as processes: chat goes on without a failed request whatever happens to Redis, with
 // ratios made meanwhile, and whatever happens to a replica.
 func TestFleetServesThroughFaults(t *testing.T) {
+	t.Parallel()
 	redis := redistest.Start(t)
 	redis.Do("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all")
 	slow := redistest.StartProxy(t, redis)
