@@ -7,8 +7,8 @@ import (
 	"prunellm/models/llama"
 )
 
-// Hidden is what the dense model's layers made of calibration sequences, kept on the device from the scores to a refit, which
-// would compute it once more: a third of its time. Its owner ends it with Release.
+// Hidden is what the dense model's layers made of calibration sequences: kept on the device from the scores to a refit, or read from a
+// StateFile. Without it a refit computes that once more: a third of its time. Its owner ends it with Release.
 //
 // # Concurrency
 //
@@ -16,6 +16,7 @@ import (
 type Hidden struct {
 	sequences [][]int32
 	layers    []llama.States // [layers][sequences]: results of each layer, float32[padded tokens, e]
+	stored    *storedStates  // where they come from instead; nil: layers holds them
 }
 
 // newHidden makes room for the states of all layers, nil where they exceed a budget in bytes.
@@ -43,7 +44,17 @@ func (h *Hidden) take(layer int, results llama.States) {
 // of tells whether these are the states of all these sequences.
 func (h *Hidden) of(sequences [][]int32) bool {
 	return h != nil && slices.EqualFunc(h.sequences, sequences, slices.Equal[[]int32]) &&
-		!slices.ContainsFunc(h.layers, func(s llama.States) bool { return len(s) != len(sequences) })
+		(h.stored != nil || !slices.ContainsFunc(h.layers, func(s llama.States) bool { return len(s) != len(sequences) }))
+}
+
+// layer gives away what one layer made of all sequences, for the model that runs on them.
+func (h *Hidden) layer(m *llama.Model, layer int) (llama.States, error) {
+	if h.stored != nil {
+		return h.stored.layer(m, layer, h.sequences)
+	}
+	states := h.layers[layer]
+	h.layers[layer] = nil
+	return states, nil
 }
 
 // Release frees everything. It is idempotent, also for nil.
@@ -55,4 +66,7 @@ func (h *Hidden) Release() {
 		states.Release()
 	}
 	h.layers = nil
+	if h.stored != nil {
+		_ = h.stored.file.Close() // it was read only
+	}
 }

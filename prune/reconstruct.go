@@ -2,7 +2,10 @@ package prune
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"slices"
 
 	"github.com/gomlx/gomlx/backends"
@@ -26,6 +29,10 @@ type ReconstructOptions struct {
 	Precision llama.Precision
 	// Hidden, when it is of the same sequences, saves the dense model's forward pass. Its states are freed as they are used.
 	Hidden *Hidden
+	// States, when set, is where the states are kept for later refits on these sequences, and looked for where Hidden has none.
+	States *StateFile
+	// Log is told when States could not be read or written; nil: nobody is.
+	Log *slog.Logger
 }
 
 // Validate reports an option that is out of range.
@@ -61,11 +68,15 @@ func Reconstruct(ctx context.Context, backend backends.Backend, weights models.W
 		return nil, err
 	}
 	defer r.close()
+	r.takeStates()
 	if r.tokens, r.chosen = total, opts.Ridge; opts.Ridge == 0 {
 		r.chosen = DefaultRidge(total)
 	}
 	r.meter = newMeter("reconstruct", total, weights.Config().Layers, progress)
-	return r.run(ctx)
+	if down, err = r.run(ctx); err == nil {
+		r.saveStates(r.collected)
+	}
+	return down, err
 }
 
 // reconstructor refits layer after layer. Two streams run side by side: the dense model's hidden states and the pruned
@@ -87,6 +98,8 @@ type reconstructor struct {
 	precision llama.Precision
 
 	hidden    *Hidden             // the dense model's results of each layer; nil: they are computed
+	stored    *Hidden             // the same, if they were read here
+	collected *Hidden             // takes what is computed, to be kept for later; nil: it is not wanted
 	densePass *llama.LayerProgram // x -> out float32[t, e]
 	slimPass  *llama.LayerProgram // x -> mid float32[t, e], h float32[t, f]
 	gram      *Exec               // G, C and any number of h, mid, out, count -> G', C'
@@ -96,15 +109,9 @@ type reconstructor struct {
 	denseStates, slimStates llama.States
 }
 
-// slimPadding is the multiple that kept widths are padded to on the device, so that per-layer widths share few shapes.
-const slimPadding = 2 * solveBlock
-
 func newReconstructor(backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions) (r *reconstructor, err error) {
 	r = &reconstructor{opts: opts, plan: plan, sequences: sequences, weights: weights, budget: llama.BudgetOf(backend)}
-	if opts.Hidden.of(sequences) {
-		r.hidden = opts.Hidden
-	}
 	defer func() {
 		if err != nil {
 			r.close()
@@ -185,7 +192,51 @@ func (r *reconstructor) compile() (err error) {
 	return err
 }
 
+// takeStates finds the dense model's hidden states, or room for those that will be computed. A device with memory of its own computes them
+// faster than a disk gives them.
+func (r *reconstructor) takeStates() {
+	keep, config := r.opts.States, r.dense.Config()
+	if r.budget.Workers > 1 {
+		keep = nil
+	}
+	switch {
+	case r.opts.Hidden.of(r.sequences):
+		r.hidden = r.opts.Hidden
+		if keep != nil && r.hidden.stored == nil {
+			r.saveStates(r.hidden)
+		}
+	case keep != nil:
+		var err error
+		if r.stored, err = keep.load(config, r.sequences); err == nil {
+			r.hidden = r.stored
+			return
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errOtherStates) {
+			r.warn("hidden states not usable, computing them", err)
+		}
+		r.collected = newHidden(config, r.sequences, r.budget.Kept)
+	}
+}
+
+// saveStates keeps states for later refits, if there are any. A disk that takes none is no failure of this one.
+func (r *reconstructor) saveStates(h *Hidden) {
+	if h == nil {
+		return
+	}
+	if err := r.opts.States.save(r.dense.Config(), h); err != nil {
+		r.warn("hidden states not kept, a further ratio will take longer", err)
+	}
+}
+
+func (r *reconstructor) warn(message string, err error) {
+	if r.opts.Log != nil {
+		r.opts.Log.Warn(message, "path", r.opts.States.Path, "error", err)
+	}
+}
+
 func (r *reconstructor) close() {
+	r.stored.Release()
+	r.collected.Release() // frees what denseStates may still name
 	r.denseStates.Release()
 	r.slimStates.Release()
 	for _, m := range []*llama.Model{r.dense, r.pruned} {
@@ -197,16 +248,17 @@ func (r *reconstructor) close() {
 
 // run refits all layers.
 func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
-	// Where products are cheap and compiling is dear, all layers get the widest one's shape.
-	padding := slimPadding
-	if r.budget.Workers > 1 {
-		widest := slices.Max(r.plan.Widths())
-		padding = (widest + slimPadding - 1) / slimPadding * slimPadding
+	padded := padWidths(r.plan.Widths(), r.dense.Config().HiddenSize, r.tokens)
+	if r.budget.Workers > 1 { // products are cheap there, and compiling is dear
+		widest := slices.Max(padded)
+		for layer := range padded {
+			padded[layer] = widest
+		}
 	}
 	narrow := r.precision.Narrow()
 	// The down projection itself is what is fitted, and its products are not computed before.
 	without := slices.DeleteFunc(slices.Clone(narrow), func(role models.Role) bool { return role == models.FFNDown })
-	options := func(int) llama.LayerOptions { return llama.LayerOptions{PadFFN: padding, Narrow: without} }
+	options := func(layer int) llama.LayerOptions { return llama.LayerOptions{PadFFN: padded[layer], Narrow: without} }
 	order := llama.Ascending(r.dense.Config().Layers)
 	fit := func(dense, slim *llama.Layer) error {
 		refitted, err := r.layer(ctx, dense, slim)
@@ -252,6 +304,12 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 		}
 		defer held.release()
 	}
+	if r.hidden != nil {
+		r.denseStates.Release()
+		if r.denseStates, err = r.hidden.layer(r.dense, slim.Index); err != nil {
+			return nil, err
+		}
+	}
 	for i := range r.sequences {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -288,14 +346,16 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 
 // forward moves one sequence's dense stream through the layer, and the slim one up to its down projection.
 func (r *reconstructor) forward(dense, slim *llama.Layer, i int) (mid, activation *tensors.Tensor, err error) {
-	if r.hidden != nil {
-		states := r.hidden.layers[slim.Index]
-		r.denseStates.Replace(i, states[i])
-		states[i] = nil
-	} else {
+	if r.hidden == nil {
 		out, err := r.densePass.Run(dense, r.denseStates[i])
 		if err != nil {
 			return nil, nil, err
+		}
+		if r.collected != nil {
+			if slim.Index > 0 {
+				r.denseStates[i] = nil // it is collected
+			}
+			r.collected.take(slim.Index, llama.States{out[0]})
 		}
 		r.denseStates.Replace(i, out[0])
 	}

@@ -43,7 +43,7 @@ func (c *scoreCommand) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	tools, closeTools := newTools(model, env.home, "", false, env.log)
+	tools, closeTools := newTools(model, env.home, order{}, env.log)
 	defer closeTools()
 	recipe := prune.DefaultRecipe()
 	recipe.Criterion, recipe.Alpha, recipe.Temperature = prune.Criterion(c.Criterion), c.Alpha, c.Temperature

@@ -27,6 +27,12 @@ const (
 	downFile        = "down"
 )
 
+// What lies in the cache folder beside the store's own.
+const (
+	jobsFolder = "jobs" // exchange folders
+	statesFile = "hidden-states"
+)
+
 // maxExchangeBytes bounds a file that a worker leaves.
 const maxExchangeBytes = variant.MaxValueBytes
 
@@ -35,6 +41,7 @@ type order struct {
 	Job    variant.Job `json:"job"`
 	Folder string      `json:"folder"`
 	Home   string      `json:"home"`
+	States string      `json:"states"` // file for the dense model's hidden states between refits
 
 	Background bool `json:"background"` // give way to everything else on the machine
 }
@@ -42,12 +49,12 @@ type order struct {
 // processRunner does each job in a child process of the same binary.
 type processRunner struct {
 	env        *environment
-	scratch    string // folder for exchange folders
-	background bool   // requests are answered meanwhile, and come first
+	cacheDir   string
+	background bool // requests are answered meanwhile, and come first
 }
 
 func newProcessRunner(env *environment, cacheDir string, background bool) *processRunner {
-	return &processRunner{env: env, scratch: filepath.Join(cacheDir, "jobs"), background: background}
+	return &processRunner{env: env, cacheDir: cacheDir, background: background}
 }
 
 // Run implements variant.Runner.
@@ -56,7 +63,11 @@ func (r *processRunner) Run(ctx context.Context, job variant.Job, progress func(
 	if err != nil {
 		return variant.Outputs{}, fmt.Errorf("find own binary: %w", err)
 	}
-	folder, release, err := newExchange(r.scratch)
+	cacheDir, err := filepath.Abs(r.cacheDir)
+	if err != nil {
+		return variant.Outputs{}, err
+	}
+	folder, release, err := newExchange(filepath.Join(cacheDir, jobsFolder))
 	if err != nil {
 		return variant.Outputs{}, err
 	}
@@ -75,7 +86,7 @@ func (r *processRunner) Run(ctx context.Context, job variant.Job, progress func(
 	}
 	command := worker.Command{Path: self, Args: append([]string{"worker"}, r.env.flags...), Log: r.env.stderr}
 	_, err = worker.Run[order, variant.Progress, struct{}](ctx, command,
-		order{Job: job, Folder: folder, Home: r.env.home, Background: r.background}, progress)
+		order{Job: job, Folder: folder, Home: r.env.home, States: filepath.Join(cacheDir, statesFile), Background: r.background}, progress)
 	if err != nil {
 		return variant.Outputs{}, err
 	}
@@ -146,7 +157,7 @@ func (o order) perform(ctx context.Context, log *slog.Logger, progress func(vari
 		return err
 	}
 	defer model.Close()
-	tools, closeTools := newTools(model, o.Home, o.Folder, o.Job.WantDown, log)
+	tools, closeTools := newTools(model, o.Home, o, log)
 	defer closeTools()
 	out, err := o.Job.Run(ctx, tools, progress)
 	if err != nil {
@@ -164,9 +175,9 @@ func (o order) perform(ctx context.Context, log *slog.Logger, progress func(vari
 }
 
 // newTools connects a job's parts to this model. The gradient backend is opened when it is first needed, after the
-// dense model has written its text and is unloaded, so that its memory on a GPU is free. scratch is a folder for
-// files that the caller removes; without one no calibration text can be obtained. refit says that a refit follows the scores.
-func newTools(model *models.GGUF, home, scratch string, refit bool, log *slog.Logger) (tools variant.Tools, closeTools func()) {
+// dense model has written its text and is unloaded, so that its memory on a GPU is free. Without the order's folder no calibration text
+// can be obtained.
+func newTools(model *models.GGUF, home string, o order, log *slog.Logger) (tools variant.Tools, closeTools func()) {
 	var backend backends.Backend
 	var hidden *prune.Hidden
 	open := func(ctx context.Context) (backends.Backend, error) {
@@ -179,14 +190,14 @@ func newTools(model *models.GGUF, home, scratch string, refit bool, log *slog.Lo
 	tools = variant.Tools{
 		Config: model.Config(),
 		Text: func(ctx context.Context, spec variant.Spec, progress func(prune.Progress)) (variant.Text, error) {
-			return calibrationText(ctx, model, scratch, spec, progress)
+			return calibrationText(ctx, model, o.Folder, spec, progress)
 		},
 		Score: func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error) {
 			b, err := open(ctx)
 			if err != nil {
 				return nil, err
 			}
-			if !refit {
+			if !o.Job.WantDown {
 				return prune.Score(ctx, b, model, sequences, recipe, progress)
 			}
 			var scores *prune.Scores
@@ -198,7 +209,9 @@ func newTools(model *models.GGUF, home, scratch string, refit bool, log *slog.Lo
 			if err != nil {
 				return err
 			}
-			options := prune.ReconstructOptions{Emit: emit, Hidden: hidden, Precision: recipe.PrecisionOn(b)}
+			precision := recipe.PrecisionOn(b)
+			states := &prune.StateFile{Path: o.States, Folder: o.Folder, Identity: o.Job.ModelDigest + " " + string(precision)}
+			options := prune.ReconstructOptions{Emit: emit, Hidden: hidden, States: states, Log: log, Precision: precision}
 			_, err = prune.Reconstruct(ctx, b, model, plan, sequences, options, progress)
 			return err
 		},

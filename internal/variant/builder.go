@@ -165,7 +165,7 @@ func (w *build) down(ctx context.Context, plan *prune.Plan) ([]byte, error) {
 // which the caller stores. What else was made is stored here.
 func (w *build) compute(ctx context.Context, wanted Kind, lease Lease) ([]byte, error) {
 	config := w.Model.Config()
-	job := Job{Spec: w.spec, ModelPath: w.Model.Path(), WantDown: w.spec.Reconstruct}
+	job := Job{Spec: w.spec, ModelPath: w.Model.Path(), ModelDigest: w.keys.model, WantDown: w.spec.Reconstruct}
 	job.Calibration = w.optional(ctx, w.keys.calibration(), func(v []byte) error {
 		_, err := DecodeText(v, config.VocabSize)
 		return err

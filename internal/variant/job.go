@@ -15,6 +15,7 @@ import (
 type Job struct {
 	Spec        Spec   `json:"spec"`
 	ModelPath   string `json:"model_path"`
+	ModelDigest string `json:"model_digest"`
 	Calibration []byte `json:"-"` // nil: obtain the tokens
 	Scores      []byte `json:"-"` // nil: compute them
 	WantDown    bool   `json:"want_down"`
