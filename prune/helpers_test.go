@@ -12,7 +12,7 @@ import (
 )
 
 // randomModel writes a tiny random model and opens it.
-func randomModel(t *testing.T, options tinymodel.Options) models.Weights {
+func randomModel(t testing.TB, options tinymodel.Options) models.Weights {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
 	if err := tinymodel.Write(path, options); err != nil {

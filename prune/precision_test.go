@@ -3,6 +3,8 @@
 package prune_test
 
 import (
+	"log/slog"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -78,7 +80,8 @@ func TestFisherInMixedPrecision(t *testing.T) {
 	}
 }
 
-// TestRefitInMixedPrecision refits after scores that left the dense model's states, and without them: one and the same result.
+// TestRefitInMixedPrecision refits after scores that left the dense model's states, without them, and with those that the second left in a
+// file: one and the same result.
 func TestRefitInMixedPrecision(t *testing.T) {
 	weights, backend := defaultModel(t), testBackend(t)
 	tokens := readOracle(t).Tokens
@@ -95,8 +98,9 @@ func TestRefitInMixedPrecision(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all [][][]float32
-	for _, states := range []*prune.Hidden{hidden, nil} {
-		options := prune.ReconstructOptions{Ridge: 0.1, Precision: recipe.Precision, Hidden: states}
+	file := &prune.StateFile{Path: filepath.Join(t.TempDir(), "states"), Folder: t.TempDir(), Identity: "default bf16"}
+	for _, options := range []prune.ReconstructOptions{{Hidden: hidden}, {States: file}, {States: file}} {
+		options.Ridge, options.Precision, options.Log = 0.1, recipe.Precision, slog.New(slog.NewTextHandler(t.Output(), nil))
 		down, err := prune.Reconstruct(t.Context(), backend, weights, plan, sequences, options, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -106,6 +110,9 @@ func TestRefitInMixedPrecision(t *testing.T) {
 	for layer := range all[0] {
 		if !slices.Equal(all[0][layer], all[1][layer]) {
 			t.Fatalf("layer %d is fitted differently with the states of the scores and without", layer)
+		}
+		if !slices.Equal(all[0][layer], all[2][layer]) {
+			t.Fatalf("layer %d is fitted differently with states from a file", layer)
 		}
 	}
 }

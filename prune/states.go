@@ -9,8 +9,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
-	"path/filepath"
+	"slices"
 
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
@@ -89,15 +90,16 @@ func (f *StateFile) save(c models.Config, h *Hidden) (err error) {
 // writeRows writes the first values of a tensor as they lie in memory.
 func writeRows(w io.Writer, x *tensors.Tensor, values int) (err error) {
 	defer llama.Guard(&err)
-	var writeErr error
+	buffer := make([]byte, 4*values)
 	err = x.ConstFlatData(func(flat any) {
-		buffer := make([]byte, 0, 4*values)
-		buffer, writeErr = binary.Append(buffer, binary.LittleEndian, flat.([]float32)[:values])
-		if writeErr == nil {
-			_, writeErr = w.Write(buffer)
+		for i, value := range flat.([]float32)[:values] {
+			binary.LittleEndian.PutUint32(buffer[4*i:], math.Float32bits(value))
 		}
 	})
-	return errors.Join(err, writeErr)
+	if err == nil {
+		_, err = w.Write(buffer)
+	}
+	return err
 }
 
 // load finds the states of sequences, checked as a whole. The error wraps fs.ErrNotExist where there is no file.
@@ -127,6 +129,8 @@ type storedStates struct {
 	begin      int64 // of the first layer, in bytes
 	layerBytes int64
 	hidden     int
+	data       []byte    // of the sequence at hand
+	values     []float32 // the same
 }
 
 // check reads all of a file of some size.
@@ -155,24 +159,34 @@ func (s *storedStates) check(head []byte, size, layers int64) error {
 
 // layer brings what one layer made of the sequences to the device.
 func (s *storedStates) layer(m *llama.Model, layer int, sequences [][]int32) (states llama.States, err error) {
-	data := make([]byte, s.layerBytes)
-	if _, err := s.file.ReadAt(data, s.begin+int64(layer)*s.layerBytes); err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Base(s.file.Name()), err)
-	}
-	for _, tokens := range sequences {
-		padded := make([]float32, llama.PadLength(len(tokens))*s.hidden)
-		n, err := binary.Decode(data, binary.LittleEndian, padded[:len(tokens)*s.hidden])
+	defer func() {
 		if err != nil {
 			states.Release()
-			return nil, err
+			states = nil
 		}
-		data = data[n:]
-		x, err := m.Upload(padded, llama.PadLength(len(tokens)), s.hidden)
+	}()
+	in := io.NewSectionReader(s.file, s.begin+int64(layer)*s.layerBytes, s.layerBytes)
+	for _, tokens := range sequences {
+		length := llama.PadLength(len(tokens))
+		data, values := s.room(4*len(tokens)*s.hidden, length*s.hidden)
+		if _, err := io.ReadFull(in, data); err != nil {
+			return states, fmt.Errorf("read %s: %w", s.file.Name(), err)
+		}
+		for i := range len(tokens) * s.hidden {
+			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
+		clear(values[len(tokens)*s.hidden:])
+		x, err := m.Upload(values, length, s.hidden)
 		if err != nil {
-			states.Release()
-			return nil, err
+			return states, err
 		}
 		states = append(states, x)
 	}
 	return states, nil
+}
+
+// room is memory for one sequence, valid until the next call.
+func (s *storedStates) room(bytes, values int) ([]byte, []float32) {
+	s.data, s.values = slices.Grow(s.data[:0], bytes)[:bytes], slices.Grow(s.values[:0], values)[:values]
+	return s.data, s.values
 }

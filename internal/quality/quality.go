@@ -58,6 +58,10 @@ func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder,
 			return nil, fmt.Errorf("vocabularies of %d and %d tokens cannot be compared", d.VocabSize(), dense.VocabSize())
 		}
 	}
+	softmax := make([]*infer.Softmax, runtime.GOMAXPROCS(0))
+	for i := range softmax {
+		softmax[i] = infer.NewSoftmax(dense)
+	}
 	sums := make([]sums, len(variants))
 	reference := make([]float32, 0)
 	for i, window := range windows {
@@ -70,7 +74,7 @@ func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder,
 		reference = keep(reference[:0], dense, len(window)-1)
 		for v, decoder := range variants {
 			if decoder == dense {
-				sums[v].add(dense, reference, window)
+				sums[v].add(softmax, dense, reference, window)
 				continue
 			}
 			start := time.Now()
@@ -78,7 +82,7 @@ func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder,
 				return nil, err
 			}
 			sums[v].took += time.Since(start)
-			sums[v].add(decoder, reference, window)
+			sums[v].add(softmax, decoder, reference, window)
 		}
 		if done != nil {
 			done(i + 1)
@@ -123,16 +127,16 @@ type sums struct {
 	took                    time.Duration
 }
 
-// add takes in one window. reference is the dense model's logits, float32[len(window)-1, vocab].
-func (s *sums) add(d infer.Decoder, reference []float32, window []infer.Token) {
+// add takes in one window. reference is the dense model's logits, float32[len(window)-1, vocab]; each softmax is for one goroutine.
+func (s *sums) add(softmax []*infer.Softmax, d infer.Decoder, reference []float32, window []infer.Token) {
 	n, vocab := len(window)-1, d.VocabSize()
 	positions := make([]position, n)
 	var wait sync.WaitGroup
-	workers := min(runtime.GOMAXPROCS(0), n)
+	workers := min(len(softmax), n)
 	for w := range workers {
 		wait.Go(func() {
 			for i := w; i < n; i += workers {
-				positions[i] = compare(reference[i*vocab:(i+1)*vocab], d.Logits(i), window[i+1])
+				positions[i] = compare(softmax[w], reference[i*vocab:(i+1)*vocab], d.Logits(i), window[i+1])
 			}
 		})
 	}
@@ -160,34 +164,32 @@ type position struct {
 	agreed                  bool
 }
 
-// compare takes the logits of both models at one position, float32[vocab], and the token that follows.
-func compare(dense, variant []float32, next infer.Token) position {
-	denseTop, denseLog := logSumExp(dense)
-	top, log := logSumExp(variant)
+// compare takes the logits of both models at one position, float32[vocab], and the token that follows. A logit that is not a number makes
+// the likelihood none.
+func compare(softmax *infer.Softmax, dense, variant []float32, next infer.Token) position {
+	top, log, _ := logSumExp(softmax, variant)
+	denseTop, denseLog, exps := logSumExp(softmax, dense)
 	p := position{negativeLog: log - float64(variant[next]), agreed: denseTop == top}
-	for i, logit := range dense {
-		logP := float64(logit) - denseLog
-		if logP > -40 { // below, the term cannot show in a float32 logit's sum
-			p.divergence += math.Exp(logP) * (logP - (float64(variant[i]) - log))
+	sum := 0.0
+	for i, exp := range exps {
+		if exp != 0 {
+			sum += float64(exp) * ((float64(dense[i]) - denseLog) - (float64(variant[i]) - log))
 		}
 	}
-	p.divergence = max(0, p.divergence)
+	if math.IsNaN(sum) {
+		p.negativeLog = sum
+	}
+	p.divergence = max(0, sum*math.Exp(float64(dense[denseTop])-denseLog))
 	return p
 }
 
-// logSumExp returns the index of the largest logit, the lowest one of equals, and log sum exp of all.
-func logSumExp(logits []float32) (top int, log float64) {
-	for i, v := range logits {
-		if v > logits[top] {
-			top = i
-		}
-	}
-	largest := float64(logits[top])
-	sum := 0.0
+// logSumExp is softmax.Of, with NaN for the sum where a logit is NaN.
+func logSumExp(softmax *infer.Softmax, logits []float32) (top infer.Token, log float64, exps []float32) {
+	top, log, exps = softmax.Of(logits)
 	for _, v := range logits {
-		if x := float64(v) - largest; x > -40 {
-			sum += math.Exp(x)
+		if v != v {
+			log = math.NaN()
 		}
 	}
-	return top, largest + math.Log(sum)
+	return top, log, exps
 }

@@ -150,6 +150,7 @@ func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token,
 // MeasureTasks lets a model choose by likelihood. done is called after each task; it may be nil.
 func MeasureTasks(ctx context.Context, d infer.Decoder, tasks *TokenTasks, done func(tasks int)) (TaskResult, error) {
 	right, normalized := 0, 0
+	softmax := infer.NewSoftmax(d)
 	var took time.Duration
 	for i, task := range tasks.tasks {
 		if err := ctx.Err(); err != nil {
@@ -159,7 +160,7 @@ func MeasureTasks(ctx context.Context, d infer.Decoder, tasks *TokenTasks, done 
 		best, bestNormalized := 0, 0
 		var top, topNormalized float64
 		for c := range task.choices {
-			log, err := likelihood(d, task.choices[c], task.shared[c])
+			log, err := likelihood(d, softmax, task.choices[c], task.shared[c])
 			if err != nil {
 				return TaskResult{}, fmt.Errorf("task %d: %w", i, err)
 			}
@@ -201,7 +202,7 @@ func share(right, n int) (mean, stderr float64) {
 }
 
 // likelihood is the sum of the log probabilities of the tokens from shared on, each after those before it.
-func likelihood(d infer.Decoder, tokens []infer.Token, shared int) (float64, error) {
+func likelihood(d infer.Decoder, softmax *infer.Softmax, tokens []infer.Token, shared int) (float64, error) {
 	if err := d.SequenceRemove(0, 0, -1); err != nil {
 		return 0, err
 	}
@@ -221,7 +222,7 @@ func likelihood(d infer.Decoder, tokens []infer.Token, shared int) (float64, err
 				continue
 			}
 			logits := d.Logits(i)
-			_, log := logSumExp(logits)
+			_, log, _ := logSumExp(softmax, logits)
 			sum += float64(logits[tokens[from+i+1]]) - log
 		}
 	}

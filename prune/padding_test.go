@@ -1,0 +1,32 @@
+package prune
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestPadWidths(t *testing.T) {
+	widths := []int{1504, 1280, 1056, 864, 608, 480, 512, 448, 224, 192, 256, 352}
+	distinct := func(padded []int) int {
+		return len(slices.Compact(slices.Sorted(slices.Values(padded))))
+	}
+	few, many := padWidths(widths, 576, 1024), padWidths(widths, 576, 1<<20)
+	for _, padded := range [][]int{few, many} {
+		for i, width := range widths {
+			if padded[i] < width || padded[i]%paddingStep != 0 {
+				t.Errorf("width %d is padded to %d, want a multiple of %d", width, padded[i], paddingStep)
+			}
+		}
+	}
+	if n := distinct(few); n > 2 {
+		t.Errorf("few tokens: %d widths (%v), want at most 2: compiling takes longer than products with zeros", n, few)
+	}
+	for i, width := range widths {
+		if many[i] >= width+paddingStep {
+			t.Errorf("many tokens: width %d is padded to %d, want the next multiple", width, many[i])
+		}
+	}
+	if got := padWidths([]int{300, 300}, 576, 8192); !slices.Equal(got, []int{512, 512}) {
+		t.Errorf("one width is padded to %v", got)
+	}
+}

@@ -1,0 +1,155 @@
+package prune
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"prunellm/internal/tinymodel"
+)
+
+var statesSequences = [][]int32{{3, 1, 4, 1, 5, 9, 2, 6}, {5, 3, 5, 8, 9}, {7, 9, 3, 2, 3, 8, 4}, {6, 2, 6, 4, 3}}
+
+func stateFile(t testing.TB) *StateFile {
+	dir := t.TempDir()
+	return &StateFile{Path: filepath.Join(dir, "states"), Folder: dir, Identity: "tiny f32"}
+}
+
+// A refit leaves the states that it computed or was given, and later ones come to the same result with them, whatever became of the file.
+func TestRefitFromStateFile(t *testing.T) {
+	model, backend := randomModel(t, tinymodel.Options{Layers: 3}), pureGo(t)
+	recipe := DefaultRecipe()
+	recipe.Criterion = Fisher
+	scores, hidden, err := ScoreKeeping(t.Context(), backend, model, statesSequences, recipe, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hidden.Release()
+	plan, err := MakePlan(model.Config(), scores.Stage2, 0.1, Uniform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	refit := func(o ReconstructOptions) [][]float32 {
+		t.Helper()
+		log.Reset()
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+		down, err := Reconstruct(t.Context(), backend, model, plan, statesSequences, o, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return down
+	}
+	want := refit(ReconstructOptions{})
+	check := func(what string, o ReconstructOptions, warning string) {
+		t.Helper()
+		if got := refit(o); !slices.EqualFunc(got, want, slices.Equal[[]float32]) {
+			t.Errorf("%s: another result", what)
+		}
+		if warning == "" && log.Len() > 0 || !strings.Contains(log.String(), warning) {
+			t.Errorf("%s: log is %q, want %q in it", what, log.String(), warning)
+		}
+	}
+	computed, given := stateFile(t), stateFile(t)
+	check("computed", ReconstructOptions{States: computed}, "")
+	check("read", ReconstructOptions{States: computed}, "")
+	check("given", ReconstructOptions{Hidden: hidden, States: given}, "")
+	one, _ := os.ReadFile(computed.Path)
+	other, err := os.ReadFile(given.Path)
+	if err != nil || !bytes.Equal(one, other) {
+		t.Errorf("the states of a refit and those of the scores are kept differently (%v)", err)
+	}
+	if found, _ := filepath.Glob(filepath.Join(computed.Folder, "states-*")); len(found) > 0 {
+		t.Errorf("left over: %v", found)
+	}
+
+	// A file that is used is not written anew; its time tells.
+	before, err := os.Stat(computed.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("read again", ReconstructOptions{States: computed}, "")
+	if after, err := os.Stat(computed.Path); err != nil || !os.SameFile(before, after) {
+		t.Error("the file was not used")
+	}
+
+	damaged := slices.Clone(one)
+	damaged[len(damaged)/2] ^= 1
+	for what, content := range map[string][]byte{
+		"damaged": damaged, "cut": one[:len(one)-1], "longer": append(slices.Clone(one), 0), "cut to its head": one[:60],
+	} {
+		if err := os.WriteFile(computed.Path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check(what, ReconstructOptions{States: computed}, "hidden states not usable")
+		if mended, _ := os.ReadFile(computed.Path); !bytes.Equal(mended, one) {
+			t.Errorf("%s: the file was not written anew", what)
+		}
+	}
+	for what, content := range map[string][]byte{"empty": nil, "foreign": []byte(strings.Repeat("x", 500))} {
+		if err := os.WriteFile(computed.Path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check(what, ReconstructOptions{States: computed}, "")
+	}
+	check("of another model", ReconstructOptions{States: &StateFile{Path: computed.Path, Folder: computed.Folder, Identity: "other"}}, "")
+	check("nowhere to write", ReconstructOptions{States: &StateFile{Path: computed.Path, Folder: "/nonexistent", Identity: "tiny f32"}}, "not kept")
+}
+
+// States are of one text.
+func TestStateFileIsOfOneText(t *testing.T) {
+	model, backend := randomModel(t, tinymodel.Options{Layers: 1}), pureGo(t)
+	recipe := DefaultRecipe()
+	recipe.Criterion = Fisher
+	_, hidden, err := ScoreKeeping(t.Context(), backend, model, statesSequences, recipe, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hidden.Release()
+	file, config := stateFile(t), model.Config()
+	if _, err := file.load(config, statesSequences); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a file: %v", err)
+	}
+	if err := file.save(config, hidden); err != nil {
+		t.Fatal(err)
+	}
+	found, err := file.load(config, statesSequences)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found.Release()
+	for _, others := range [][][]int32{statesSequences[1:], slices.Concat(statesSequences, statesSequences[:1]), nil} {
+		if _, err := file.load(config, others); !errors.Is(err, errOtherStates) {
+			t.Errorf("%d sequences for %d: %v", len(others), len(statesSequences), err)
+		}
+	}
+}
+
+func FuzzLoadStates(f *testing.F) {
+	config := randomModel(f, tinymodel.Options{Layers: 1}).Config()
+	file := stateFile(f)
+	head, err := file.head(config, statesSequences)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(nil))
+	f.Add(head)
+	f.Add(slices.Concat(head, make([]byte, 4*25*config.HiddenSize+4)))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(file.Path, data, 0o600); err != nil {
+			t.Skip()
+		}
+		if hidden, err := file.load(config, statesSequences); err == nil {
+			hidden.Release()
+			if !bytes.HasPrefix(data, head) {
+				t.Error("a foreign file is taken")
+			}
+		}
+	})
+}
