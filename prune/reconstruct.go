@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
@@ -68,13 +69,16 @@ func Reconstruct(ctx context.Context, backend backends.Backend, weights models.W
 		return nil, err
 	}
 	defer r.close()
-	r.takeStates()
+	r.takeStates(ctx)
 	if r.tokens, r.chosen = total, opts.Ridge; opts.Ridge == 0 {
 		r.chosen = DefaultRidge(total)
 	}
 	r.meter = newMeter("reconstruct", total, weights.Config().Layers, progress)
-	if down, err = r.run(ctx); err == nil {
-		r.saveStates(r.collected)
+	if down, err = r.run(ctx); err == nil && r.collected != nil {
+		r.saveStates(ctx, r.collected, nil)
+	}
+	if err == nil {
+		r.keeping.Wait()
 	}
 	return down, err
 }
@@ -97,9 +101,15 @@ type reconstructor struct {
 	chosen    float64 // the ridge that was chosen last
 	precision llama.Precision
 
-	hidden    *Hidden             // the dense model's results of each layer; nil: they are computed
-	stored    *Hidden             // the same, if they were read here
-	collected *Hidden             // takes what is computed, to be kept for later; nil: it is not wanted
+	hidden    *Hidden // the dense model's results of each layer; nil: they are computed
+	stored    *Hidden // the same, if they were read here
+	collected *Hidden // takes what is computed, to be kept for later; nil: it is not wanted
+
+	// While the states that were given are being written to a file, beside the first layers.
+	keeping     sync.WaitGroup
+	stopKeeping context.CancelFunc
+	kept        []chan struct{} // by layer, closed when its states may go; nil: nothing is written
+
 	densePass *llama.LayerProgram // x -> out float32[t, e]
 	slimPass  *llama.LayerProgram // x -> mid float32[t, e], h float32[t, f]
 	gram      *Exec               // G, C and any number of h, mid, out, count -> G', C'
@@ -194,7 +204,7 @@ func (r *reconstructor) compile() (err error) {
 
 // takeStates finds the dense model's hidden states, or room for those that will be computed. A device with memory of its own computes them
 // faster than a disk gives them.
-func (r *reconstructor) takeStates() {
+func (r *reconstructor) takeStates(ctx context.Context) {
 	keep, config := r.opts.States, r.dense.Config()
 	if r.budget.Workers > 1 {
 		keep = nil
@@ -203,7 +213,7 @@ func (r *reconstructor) takeStates() {
 	case r.opts.Hidden.of(r.sequences):
 		r.hidden = r.opts.Hidden
 		if keep != nil && r.hidden.stored == nil {
-			r.saveStates(r.hidden)
+			r.keepGiven(ctx)
 		}
 	case keep != nil:
 		var err error
@@ -218,12 +228,25 @@ func (r *reconstructor) takeStates() {
 	}
 }
 
-// saveStates keeps states for later refits, if there are any. A disk that takes none is no failure of this one.
-func (r *reconstructor) saveStates(h *Hidden) {
-	if h == nil {
-		return
+// keepGiven begins to write the states that were given: while the first programs are compiled, which takes one core.
+func (r *reconstructor) keepGiven(ctx context.Context) {
+	ctx, r.stopKeeping = context.WithCancel(ctx)
+	r.kept = make([]chan struct{}, r.dense.Config().Layers)
+	for layer := range r.kept {
+		r.kept[layer] = make(chan struct{})
 	}
-	if err := r.opts.States.save(r.dense.Config(), h); err != nil {
+	r.keeping.Go(func() {
+		done := 0
+		r.saveStates(ctx, r.hidden, func(int) { close(r.kept[done]); done++ })
+		for _, layer := range r.kept[done:] {
+			close(layer)
+		}
+	})
+}
+
+// saveStates keeps states for later refits. A disk that takes none is no failure of this one.
+func (r *reconstructor) saveStates(ctx context.Context, h *Hidden, written func(layer int)) {
+	if err := r.opts.States.save(ctx, r.dense.Config(), h, written); err != nil && ctx.Err() == nil {
 		r.warn("hidden states not kept, a further ratio will take longer", err)
 	}
 }
@@ -235,6 +258,10 @@ func (r *reconstructor) warn(message string, err error) {
 }
 
 func (r *reconstructor) close() {
+	if r.stopKeeping != nil {
+		r.stopKeeping()
+		r.keeping.Wait()
+	}
 	r.stored.Release()
 	r.collected.Release() // frees what denseStates may still name
 	r.denseStates.Release()
@@ -306,6 +333,9 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 	}
 	if r.hidden != nil {
 		r.denseStates.Release()
+		if r.kept != nil {
+			<-r.kept[slim.Index]
+		}
 		if r.denseStates, err = r.hidden.layer(r.dense, slim.Index); err != nil {
 			return nil, err
 		}

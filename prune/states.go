@@ -2,6 +2,7 @@ package prune
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -52,8 +53,9 @@ func (f *StateFile) head(c models.Config, sequences [][]int32) ([]byte, error) {
 	return hash.Sum([]byte(statesMagic)), nil
 }
 
-// save writes states that are on the device, and leaves them there. It is not synced: a file that a crash tore is told by its checksum.
-func (f *StateFile) save(c models.Config, h *Hidden) (err error) {
+// save writes states that are on the device, and leaves them there. written is called after each layer, whose states are not looked at from
+// then on; it may be nil. The file is not synced: one that a crash tore is told by its checksum.
+func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, written func(layer int)) (err error) {
 	head, err := f.head(c, h.sequences)
 	if err != nil {
 		return err
@@ -73,11 +75,17 @@ func (f *StateFile) save(c models.Config, h *Hidden) (err error) {
 	sum := crc32.New(castagnoli)
 	out := bufio.NewWriterSize(io.MultiWriter(file, sum), 1<<20)
 	_, _ = out.Write(head) // what fails once fails at Flush
-	for _, states := range h.layers {
+	for layer, states := range h.layers {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		for i, x := range states {
 			if err := writeRows(out, x, len(h.sequences[i])*c.HiddenSize); err != nil {
 				return err
 			}
+		}
+		if written != nil {
+			written(layer)
 		}
 	}
 	if err := out.Flush(); err != nil {

@@ -116,7 +116,7 @@ func TestStateFileIsOfOneText(t *testing.T) {
 	if _, err := file.load(config, statesSequences); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a file: %v", err)
 	}
-	if err := file.save(config, hidden); err != nil {
+	if err := file.save(t.Context(), config, hidden, nil); err != nil {
 		t.Fatal(err)
 	}
 	found, err := file.load(config, statesSequences)
