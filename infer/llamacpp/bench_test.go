@@ -59,7 +59,7 @@ func BenchmarkDecode(b *testing.B) {
 	for _, n := range []int{1, 2, 4, 8, 16, 32, 64} {
 		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
 			m := open(b, benchModel(b), Options{ContextSize: 512, Sequences: n, GPULayers: benchLayers(b)})
-			benchSteps(b, m, n, 1)
+			benchSteps(b, m, n, 1, 0)
 		})
 	}
 }
@@ -69,23 +69,44 @@ func BenchmarkDecodeApart(b *testing.B) {
 	for _, n := range []int{2, 4, 8} {
 		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
 			m := open(b, benchModel(b), Options{ContextSize: 512, Sequences: 2 * n, GPULayers: benchLayers(b)})
-			benchSteps(b, m, n, 2)
+			benchSteps(b, m, n, 2, 0)
 		})
 	}
 }
 
-// benchSteps decodes one token of each of n sequences, whose numbers are apart by stride, up to 256 tokens deep.
-func benchSteps(b *testing.B, m *Model, n, stride int) {
+// BenchmarkDecodeDeep decodes one token of each sequence behind 200 to 255 others, where keys and values are larger than any cache.
+func BenchmarkDecodeDeep(b *testing.B) {
+	for _, n := range []int{1, 8, 36} {
+		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
+			m := open(b, benchModel(b), Options{ContextSize: 256, Sequences: n, GPULayers: benchLayers(b)})
+			benchSteps(b, m, n, 1, 200)
+		})
+	}
+}
+
+// benchSteps decodes one token of each of n sequences, whose numbers are apart by stride, at positions from first to 255 in turn.
+func benchSteps(b *testing.B, m *Model, n, stride, first int) {
 	entries := make([]infer.Entry, n)
+	step := func(position int) {
+		for i := range entries {
+			entries[i] = infer.Entry{Token: infer.Token(100 + (position+i)*7%4000), Position: position, Sequence: i * stride, Logits: position >= first}
+		}
+		decode(b, m, entries...)
+	}
 	position := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		for i := range entries {
-			entries[i] = infer.Entry{Token: infer.Token(100 + (position+i)*7%4000), Position: position, Sequence: i * stride, Logits: true}
+		for position < first { // not counted
+			b.StopTimer()
+			step(position)
+			position++
+			b.StartTimer()
 		}
-		decode(b, m, entries...)
+		step(position)
 		if position++; position == 256 {
+			b.StopTimer()
 			forget(b, m)
+			b.StartTimer()
 			position = 0
 		}
 	}
