@@ -53,11 +53,29 @@ func (f *StateFile) head(c models.Config, sequences [][]int32) ([]byte, error) {
 	return hash.Sum([]byte(statesMagic)), nil
 }
 
+// spareFactor is how many times its size must be free for a file that only saves time: models and their variants need the disk more.
+const spareFactor = 4
+
+// checkRoom fails where the states would take up a good part of what is free.
+func (f *StateFile) checkRoom(size int64) error {
+	if free, known := regularfile.FreeSpace(f.Folder); known && free/spareFactor < size {
+		return fmt.Errorf("they take %d MiB and %d MiB are free, want %d times as much", size>>20+1, free>>20, spareFactor)
+	}
+	return nil
+}
+
 // save writes states that are on the device, and leaves them there. written is called after each layer, whose states are not looked at from
 // then on; it may be nil. The file is not synced: one that a crash tore is told by its checksum.
 func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, written func(layer int)) (err error) {
 	head, err := f.head(c, h.sequences)
 	if err != nil {
+		return err
+	}
+	size := int64(0)
+	for _, tokens := range h.sequences {
+		size += 4 * int64(len(tokens)) * int64(c.Layers) * int64(c.HiddenSize)
+	}
+	if err := f.checkRoom(size); err != nil {
 		return err
 	}
 	file, err := os.CreateTemp(f.Folder, "states-*")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"prunellm/internal/regularfile"
 	"prunellm/internal/tinymodel"
 )
 
@@ -100,6 +101,20 @@ func TestRefitFromStateFile(t *testing.T) {
 	}
 	check("of another model", ReconstructOptions{States: &StateFile{Path: computed.Path, Folder: computed.Folder, Identity: "other"}}, "")
 	check("nowhere to write", ReconstructOptions{States: &StateFile{Path: computed.Path, Folder: "/nonexistent", Identity: "tiny f32"}}, "not kept")
+}
+
+// A disk that is nearly full is left to what cannot be done without.
+func TestStatesLeaveRoom(t *testing.T) {
+	file := stateFile(t)
+	if err := file.checkRoom(1 << 10); err != nil {
+		t.Error(err)
+	}
+	if _, known := regularfile.FreeSpace(file.Folder); !known {
+		t.Skip("this system does not tell what is free")
+	}
+	if err := file.checkRoom(1 << 60); err == nil {
+		t.Error("room for a million million million bytes")
+	}
 }
 
 // States are of one text.

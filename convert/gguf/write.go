@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"prunellm/convert/exact"
+	"prunellm/internal/regularfile"
 )
 
 // Source is a tensor to be written.
@@ -42,6 +43,15 @@ func Write(ctx context.Context, path string, keys []KV, tensors []Source, also .
 	}
 	if err != nil {
 		return wrap(err)
+	}
+	return nil
+}
+
+// checkSpace fails when the file system of dir has visibly fewer than size bytes free, so that a full disk is told before minutes of work and
+// not after. A file system that does not tell is given the benefit of the doubt.
+func checkSpace(dir string, size int64) error {
+	if free, known := regularfile.FreeSpace(dir); known && free < size {
+		return fmt.Errorf("%w: the file needs %d MiB in %s, %d MiB are free", syscall.ENOSPC, size>>20+1, dir, free>>20)
 	}
 	return nil
 }

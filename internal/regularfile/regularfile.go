@@ -1,4 +1,4 @@
-// Package regularfile opens files that somebody else named: only regular ones, of bounded size.
+// Package regularfile opens files that somebody else named: only regular ones, of bounded size. It also tells how much room there is for one.
 //
 // A named pipe would block whoever opens it, a device may never end, and a file that is too large is refused before any of
 // it is read.

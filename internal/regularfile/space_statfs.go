@@ -1,0 +1,14 @@
+//go:build linux || darwin
+
+package regularfile
+
+import "syscall"
+
+// FreeSpace is how many bytes the file system of dir has free. One that does not tell, or tells nonsense, is not known.
+func FreeSpace(dir string) (bytes int64, known bool) {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil || fs.Blocks == 0 || fs.Bsize <= 0 {
+		return 0, false
+	}
+	return int64(min(fs.Bavail, 1<<40) * uint64(fs.Bsize)), true // no multiplication overflows: blocks are at most 64 KiB
+}
