@@ -30,9 +30,10 @@ func refitSeconds(width, hidden, tokens int) float64 {
 // padWidths gives each layer the width that it is padded to for a refit on so many tokens: multiples of paddingStep, chosen so that what is
 // computed on zeros and what is compiled takes the least time together.
 func padWidths(widths []int, hidden, tokens int) []int {
+	roundUp := func(width int) int { return (width + paddingStep - 1) / paddingStep * paddingStep }
 	layers := map[int]int{} // by width, rounded up
 	for _, width := range widths {
-		layers[(width+paddingStep-1)/paddingStep*paddingStep]++
+		layers[roundUp(width)]++
 	}
 	var steps []int
 	for step := range layers {
@@ -59,7 +60,7 @@ func padWidths(widths []int, hidden, tokens int) []int {
 	}
 	out := make([]int, len(widths))
 	for i, width := range widths {
-		out[i] = padded[(width+paddingStep-1)/paddingStep*paddingStep]
+		out[i] = padded[roundUp(width)]
 	}
 	return out
 }

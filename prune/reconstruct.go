@@ -2,9 +2,7 @@ package prune
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -200,61 +198,6 @@ func (r *reconstructor) compile() (err error) {
 		return []*Node{Add(args[0], Einsum("tf,fe->te", args[1], args[2]))}
 	})
 	return err
-}
-
-// takeStates finds the dense model's hidden states, or room for those that will be computed. A device with memory of its own computes them
-// faster than a disk gives them.
-func (r *reconstructor) takeStates(ctx context.Context) {
-	keep, config := r.opts.States, r.dense.Config()
-	if r.budget.Workers > 1 {
-		keep = nil
-	}
-	switch {
-	case r.opts.Hidden.of(r.sequences):
-		r.hidden = r.opts.Hidden
-		if keep != nil && r.hidden.stored == nil {
-			r.keepGiven(ctx)
-		}
-	case keep != nil:
-		var err error
-		if r.stored, err = keep.load(config, r.sequences); err == nil {
-			r.hidden = r.stored
-			return
-		}
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errOtherStates) {
-			r.warn("hidden states not usable, computing them", err)
-		}
-		r.collected = newHidden(config, r.sequences, r.budget.Kept)
-	}
-}
-
-// keepGiven begins to write the states that were given: while the first programs are compiled, which takes one core.
-func (r *reconstructor) keepGiven(ctx context.Context) {
-	ctx, r.stopKeeping = context.WithCancel(ctx)
-	r.kept = make([]chan struct{}, r.dense.Config().Layers)
-	for layer := range r.kept {
-		r.kept[layer] = make(chan struct{})
-	}
-	r.keeping.Go(func() {
-		done := 0
-		r.saveStates(ctx, r.hidden, func(int) { close(r.kept[done]); done++ })
-		for _, layer := range r.kept[done:] {
-			close(layer)
-		}
-	})
-}
-
-// saveStates keeps states for later refits. A disk that takes none is no failure of this one.
-func (r *reconstructor) saveStates(ctx context.Context, h *Hidden, written func(layer int)) {
-	if err := r.opts.States.save(ctx, r.dense.Config(), h, written); err != nil && ctx.Err() == nil {
-		r.warn("hidden states not kept, a further ratio will take longer", err)
-	}
-}
-
-func (r *reconstructor) warn(message string, err error) {
-	if r.opts.Log != nil {
-		r.opts.Log.Warn(message, "path", r.opts.States.Path, "error", err)
-	}
 }
 
 func (r *reconstructor) close() {

@@ -66,16 +66,12 @@ func (f *StateFile) checkRoom(size int64) error {
 
 // save writes states that are on the device, and leaves them there. written is called after each layer, whose states are not looked at from
 // then on; it may be nil. The file is not synced: one that a crash tore is told by its checksum.
-func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, written func(layer int)) (err error) {
+func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, written func()) (err error) {
 	head, err := f.head(c, h.sequences)
 	if err != nil {
 		return err
 	}
-	size := int64(0)
-	for _, tokens := range h.sequences {
-		size += 4 * int64(len(tokens)) * int64(c.Layers) * int64(c.HiddenSize)
-	}
-	if err := f.checkRoom(size); err != nil {
+	if err := f.checkRoom(int64(c.Layers) * layerBytes(c, h.sequences)); err != nil {
 		return err
 	}
 	file, err := os.CreateTemp(f.Folder, "states-*")
@@ -93,7 +89,7 @@ func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, writte
 	sum := crc32.New(castagnoli)
 	out := bufio.NewWriterSize(io.MultiWriter(file, sum), 1<<20)
 	_, _ = out.Write(head) // what fails once fails at Flush
-	for layer, states := range h.layers {
+	for _, states := range h.layers {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -103,7 +99,7 @@ func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, writte
 			}
 		}
 		if written != nil {
-			written(layer)
+			written()
 		}
 	}
 	if err := out.Flush(); err != nil {
@@ -138,15 +134,20 @@ func (f *StateFile) load(c models.Config, sequences [][]int32) (*Hidden, error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &storedStates{file: file, hidden: c.HiddenSize, begin: int64(len(head))}
-	for _, tokens := range sequences {
-		s.layerBytes += 4 * int64(len(tokens)) * int64(c.HiddenSize)
-	}
+	s := &storedStates{file: file, hidden: c.HiddenSize, begin: int64(len(head)), layerBytes: layerBytes(c, sequences)}
 	if err := s.check(head, size, int64(c.Layers)); err != nil {
 		_ = file.Close()
 		return nil, err
 	}
 	return &Hidden{sequences: sequences, stored: s}, nil
+}
+
+// layerBytes is what one layer's states take in a file.
+func layerBytes(c models.Config, sequences [][]int32) (size int64) {
+	for _, tokens := range sequences {
+		size += 4 * int64(len(tokens)) * int64(c.HiddenSize)
+	}
+	return size
 }
 
 // storedStates is an open StateFile.

@@ -11,8 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/gomlx/backends"
+
 	"prunellm/internal/regularfile"
 	"prunellm/internal/tinymodel"
+	"prunellm/models"
 )
 
 var statesSequences = [][]int32{{3, 1, 4, 1, 5, 9, 2, 6}, {5, 3, 5, 8, 9}, {7, 9, 3, 2, 3, 8, 4}, {6, 2, 6, 4, 3}}
@@ -22,16 +25,23 @@ func stateFile(t testing.TB) *StateFile {
 	return &StateFile{Path: filepath.Join(dir, "states"), Folder: dir, Identity: "tiny f32"}
 }
 
-// A refit leaves the states that it computed or was given, and later ones come to the same result with them, whatever became of the file.
-func TestRefitFromStateFile(t *testing.T) {
-	model, backend := randomModel(t, tinymodel.Options{Layers: 3}), pureGo(t)
+// scoredStates are the scores of statesSequences and the states that they left.
+func scoredStates(t *testing.T, backend backends.Backend, model models.Weights) (*Scores, *Hidden) {
+	t.Helper()
 	recipe := DefaultRecipe()
 	recipe.Criterion = Fisher
 	scores, hidden, err := ScoreKeeping(t.Context(), backend, model, statesSequences, recipe, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hidden.Release()
+	t.Cleanup(hidden.Release)
+	return scores, hidden
+}
+
+// A refit leaves the states that it computed or was given, and later ones come to the same result with them, whatever became of the file.
+func TestRefitFromStateFile(t *testing.T) {
+	model, backend := randomModel(t, tinymodel.Options{Layers: 3}), pureGo(t)
+	scores, hidden := scoredStates(t, backend, model)
 	plan, err := MakePlan(model.Config(), scores.Stage2, 0.1, Uniform)
 	if err != nil {
 		t.Fatal(err)
@@ -120,13 +130,7 @@ func TestStatesLeaveRoom(t *testing.T) {
 // States are of one text.
 func TestStateFileIsOfOneText(t *testing.T) {
 	model, backend := randomModel(t, tinymodel.Options{Layers: 1}), pureGo(t)
-	recipe := DefaultRecipe()
-	recipe.Criterion = Fisher
-	_, hidden, err := ScoreKeeping(t.Context(), backend, model, statesSequences, recipe, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer hidden.Release()
+	_, hidden := scoredStates(t, backend, model)
 	file, config := stateFile(t), model.Config()
 	if _, err := file.load(config, statesSequences); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a file: %v", err)

@@ -376,13 +376,14 @@ static void attendTile(struct tile * t, const struct work * w) {
 		if (w->groups > 1) {
 			fetch(w, w->k, first, visible);
 		}
-		if (!few) {
+		if (few) {
+			for (int g = 0; g < w->groups; g++) {
+				const float * query = t->query + g * rows * t->depth;
+				BY_ROWS(fewProducts, rows, query, cells(w, w->k, w->head + g, first), w->k->nb[1], visible, t->weight + g * rows * KEYS, t->depth)
+			}
+		} else {
 			readBlock(t, w, first, visible);
 			BY_GROUP(products, rows, t->query, t->depth, t->keys, t->weight, KEYS, t->depth)
-		}
-		for (int g = 0; few && g < w->groups; g++) {
-			const float * query = t->query + g * rows * t->depth;
-			BY_ROWS(fewProducts, rows, query, cells(w, w->k, w->head + g, first), w->k->nb[1], visible, t->weight + g * rows * KEYS, t->depth)
 		}
 		if (w->groups > 1) {
 			fetch(w, w->v, first, visible);
@@ -396,12 +397,13 @@ static void attendTile(struct tile * t, const struct work * w) {
 				soften(t, i * w->heads + h, mask);
 			}
 		}
-		if (!few) {
+		if (few) {
+			for (int g = 0; g < w->groups; g++) {
+				const float * weight = t->weight + g * rows * KEYS;
+				BY_ROWS(fewGather, rows, weight, cells(w, w->v, w->head + g, first), w->v->nb[1], visible, t->out + g * rows * t->depth, t->depth)
+			}
+		} else {
 			BY_GROUP(gather, rows, t->weight, KEYS, t->values, t->out, t->depth, t->depth)
-		}
-		for (int g = 0; few && g < w->groups; g++) {
-			const float * weight = t->weight + g * rows * KEYS;
-			BY_ROWS(fewGather, rows, weight, cells(w, w->v, w->head + g, first), w->v->nb[1], visible, t->out + g * rows * t->depth, t->depth)
 		}
 	}
 	int heads = w->groups * w->heads;
