@@ -109,10 +109,11 @@ type reconstructor struct {
 	kept        []chan struct{} // by layer, closed when its states may go; nil: nothing is written
 
 	densePass *llama.LayerProgram // x -> out float32[t, e]
-	slimPass  *llama.LayerProgram // x -> mid float32[t, e], h float32[t, f]
-	gram      *Exec               // G, C and any number of h, mid, out, count -> G', C'
-	ridge     *Exec               // ridgeSystem
-	apply     *Exec               // mid, h, W -> out float32[t, e]
+	// Of any number of sequences of equal length, x float32[t, e] each:
+	slimPass *llama.LayerProgram // -> mid of each, float32[t, e], h of each, float32[t, f]
+	gram     *Exec               // G, C and any number of h, mid, out, count -> G', C'
+	ridge    *Exec               // ridgeSystem
+	apply    *Exec               // mid, h, W -> out float32[t, e]
 
 	denseStates, slimStates llama.States
 }
@@ -166,8 +167,8 @@ func (r *reconstructor) compile() (err error) {
 		return err
 	}
 	r.slimPass, err = r.pruned.LayerProgram("slim", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
-		trace := llama.Forward(c, b, rope, args[0])
-		return []*Node{trace.Mid, trace.Activation}
+		trace := llama.Forward(c, b, rope, llama.JoinSequences(args))
+		return append(llama.SplitSequences(trace.Mid, len(args)), llama.SplitSequences(trace.Activation, len(args))...)
 	})
 	if err != nil {
 		return err
@@ -283,21 +284,23 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 			return nil, err
 		}
 	}
-	for i := range r.sequences {
+	for _, of := range batchSequences(r.sequences, r.budget.Together/slim.Width) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		into := fit
-		if heldOut(i) {
-			into = held
-		}
-		if mids[i], activations[i], err = r.forward(dense, slim, i); err != nil {
+		if err := r.forward(dense, slim, of, mids[of.from:of.to], activations[of.from:of.to]); err != nil {
 			return nil, err
 		}
-		if err := r.sum(into, i, mids[i], activations[i]); err != nil {
-			return nil, err
+		for i := of.from; i < of.to; i++ {
+			into := fit
+			if heldOut(i) {
+				into = held
+			}
+			if err := r.sum(into, i, mids[i], activations[i]); err != nil {
+				return nil, err
+			}
 		}
-		r.meter.add(len(r.sequences[i]))
+		r.meter.add(of.tokens(r.sequences))
 	}
 	for _, s := range []*sums{fit, held} {
 		if err := r.flush(s); err != nil {
@@ -317,12 +320,12 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 	return r.adopt(slim.Index, refitted, mids, activations)
 }
 
-// forward moves one sequence's dense stream through the layer, and the slim one up to its down projection.
-func (r *reconstructor) forward(dense, slim *llama.Layer, i int) (mid, activation *tensors.Tensor, err error) {
-	if r.hidden == nil {
+// forward moves the dense streams of some sequences through the layer, and the slim ones up to its down projection.
+func (r *reconstructor) forward(dense, slim *llama.Layer, of batch, mids, activations llama.States) error {
+	for i := of.from; i < of.to && r.hidden == nil; i++ {
 		out, err := r.densePass.Run(dense, r.denseStates[i])
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
 		if r.collected != nil {
 			if slim.Index > 0 {
@@ -332,11 +335,12 @@ func (r *reconstructor) forward(dense, slim *llama.Layer, i int) (mid, activatio
 		}
 		r.denseStates.Replace(i, out[0])
 	}
-	results, err := r.slimPass.Run(slim, r.slimStates[i])
+	results, err := r.slimPass.Run(slim, r.slimStates[of.from:of.to]...)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	return results[0], results[1], nil
+	copy(activations, results[copy(mids, results):])
+	return nil
 }
 
 // sum adds a sequence to a layer's least-squares sums, with those before it once they are sumTokens together.

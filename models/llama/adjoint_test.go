@@ -100,6 +100,7 @@ func TestLayerGradients(t *testing.T) {
 		"norms, qwen3":  func(c *models.Config) { c.QKNorm = true },
 
 		"one block of queries": func(*models.Config) {},
+		"two sequences":        func(c *models.Config) { c.QKNorm, c.AttentionBias = true, true },
 	}
 	const tokens = 5
 	for name, change := range tests {
@@ -110,10 +111,14 @@ func TestLayerGradients(t *testing.T) {
 				defer func(size int) { queryBlock = size }(queryBlock)
 				queryBlock = 2
 			}
+			rows := tokens
+			if name == "two sequences" {
+				rows = 2 * tokens
+			}
 			fields := blockFields(c)
 			// x, gate, up and down come first: their gradients are checked.
-			shapes := [][]int{{tokens, c.HiddenSize}, {7, c.HiddenSize}, {7, c.HiddenSize}, {7, c.HiddenSize},
-				{tokens, c.HiddenSize}, {tokens, c.RoPEDim / 2}}
+			shapes := [][]int{{rows, c.HiddenSize}, {7, c.HiddenSize}, {7, c.HiddenSize}, {7, c.HiddenSize},
+				{rows, c.HiddenSize}, {tokens, c.RoPEDim / 2}}
 			for _, field := range fields {
 				shapes = append(shapes, field.shape(c, 7))
 			}
@@ -129,6 +134,64 @@ func TestLayerGradients(t *testing.T) {
 				return []*Node{ReduceAllSum(Mul(trace.Out, weights)), grads.X, grads.Gate, grads.Up, grads.Down}
 			}, shapes)
 		})
+	}
+}
+
+// TestSequencesTogether compares sequences that run through a layer together with each of them alone.
+func TestSequencesTogether(t *testing.T) {
+	defer func(size int) { queryBlock = size }(queryBlock)
+	queryBlock = 2
+	c := testConfig()
+	c.QKNorm, c.AttentionBias = true, true
+	const tokens, sequences = 5, 3
+	fields := blockFields(c)
+	shapes := [][]int{{tokens, c.RoPEDim / 2}}
+	for _, field := range fields {
+		shapes = append(shapes, field.shape(c, 7))
+	}
+	for range 2 * sequences {
+		shapes = append(shapes, []int{tokens, c.HiddenSize})
+	}
+	random := rand.New(rand.NewPCG(5, 6))
+	args := make([]any, len(shapes))
+	for i, shape := range shapes {
+		values := make([]float64, shape[0]*append(shape, 1)[1])
+		for j := range values {
+			values[j] = random.NormFloat64()
+		}
+		args[i] = tensors.FromFlatDataAndDimensions(values, shape...)
+	}
+	exec, err := NewExec(goBackend(t), func(args []*Node) []*Node {
+		rope := RoPE{Cos: Cos(args[0]), Sin: Sin(args[0])}
+		b, x, dy := blockFromNodes(c, args[1:]), args[1+len(fields):][:sequences], args[1+len(fields)+sequences:]
+		run := func(x, dy []*Node) []*Node {
+			trace := Forward(c, b, rope, JoinSequences(x))
+			grads := Backward(c, b, rope, trace, JoinSequences(dy))
+			results := append(SplitSequences(trace.Out, len(x)), SplitSequences(grads.X, len(x))...)
+			return results
+		}
+		together := run(x, dy)
+		var differences []*Node
+		for i := range x {
+			for j, alone := range run(x[i:i+1], dy[i:i+1]) {
+				difference := Sub(together[j*sequences+i], alone)
+				differences = append(differences, ReduceAllMax(Abs(difference)), ReduceAllMax(Abs(alone)))
+			}
+		}
+		return differences
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exec.Finalize()
+	results, err := exec.Exec(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(results); i += 2 {
+		if difference, size := results[i].Value().(float64), results[i+1].Value().(float64); !(difference <= 1e-12*size) || size == 0 {
+			t.Errorf("result %d of sequence %d differs by %g, values are up to %g", i/2%2, i/2/2, difference, size)
+		}
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 
 // attentionTrace is what the adjoint of attention needs.
 type attentionTrace struct {
-	input                 *Node   // float32[t, e]: normalised
-	queries, keys, values *Node   // float32[k, g, t, d], float32[k, t, d], float32[k, t, d], rotated
-	weights               []*Node // by block of queries: float32[k, g*block, u], softmax over the u tokens up to its end
-	context               *Node   // float32[k, g, t, d]
+	input                 *Node   // float32[s*t, e]: normalised
+	queries, keys, values *Node   // float32[s*k, g, t, d], float32[s*k, t, d], float32[s*k, t, d], rotated
+	weights               []*Node // by block of queries: float32[s*k, g*block, u], softmax over the u tokens up to its end
+	context               *Node   // float32[s*k, g, t, d]
 	queryNorm, keyNorm    normTrace
 }
 
@@ -32,9 +32,9 @@ func queryBlocks(tokens int) []int {
 	return append(ends, tokens)
 }
 
-// attention is causal grouped-query attention of a normalised input x, float32[t, e], with the output projection:
-// softmax(q k^T / sqrt(d)) v, projected back to float32[t, e]. Of what saved holds nothing is computed again, and what it
-// lacks is added to it. With saved.Mid the result is nil.
+// attention is causal grouped-query attention of a normalised input x, float32[s*t, e], with the output projection:
+// softmax(q k^T / sqrt(d)) v, projected back to float32[s*t, e]. Tokens see those of their own sequence. Of what saved holds nothing is
+// computed again, and what it lacks is added to it. With saved.Mid the result is nil.
 func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *Node, trace attentionTrace) {
 	trace.input = x
 	if saved.Query == nil {
@@ -47,25 +47,26 @@ func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *
 		q, trace.queryNorm = rmsNorm(q, b.QNorm, c.RMSEpsilon)
 		k, trace.keyNorm = rmsNorm(k, b.KNorm, c.RMSEpsilon)
 	}
-	trace.queries = groupHeads(c, rotate(q, rope))
-	trace.keys = TransposeAllAxes(rotate(k, rope), 1, 0, 2)
-	trace.values = TransposeAllAxes(saved.Value, 1, 0, 2)
+	tokens := rope.tokens()
+	trace.queries = groupHeads(c, rotate(q, rope), tokens)
+	trace.keys = headsFirst(rotate(k, rope), tokens)
+	trace.values = headsFirst(saved.Value, tokens)
 
 	var contexts []*Node
 	begin := 0
-	for _, end := range queryBlocks(x.Shape().Dim(0)) {
+	for _, end := range queryBlocks(tokens) {
 		weights := attentionWeights(c, &trace, begin, end)
 		trace.weights = append(trace.weights, weights)
 		if saved.Context == nil {
 			context := Einsum("kqu,kud->kqd", weights, firstTokens(trace.values, end))
-			contexts = append(contexts, Reshape(context, c.KVHeads, -1, end-begin, c.HeadDim))
+			contexts = append(contexts, splitQueries(context, end-begin))
 		}
 		begin = end
 	}
 	if saved.Context == nil {
 		saved.Context = flattenHeads(c, Concatenate(contexts, 2))
 	}
-	trace.context = groupHeads(c, Reshape(saved.Context, -1, c.Heads, c.HeadDim))
+	trace.context = groupHeads(c, Reshape(saved.Context, -1, c.Heads, c.HeadDim), tokens)
 	if saved.Mid != nil {
 		return nil, trace
 	}
@@ -73,31 +74,36 @@ func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *
 }
 
 // attentionWeights is the softmax of the queries at positions [begin, end) over the tokens up to each of them,
-// float32[k, g*(end-begin), end].
+// float32[s*k, g*(end-begin), end].
 func attentionWeights(c models.Config, trace *attentionTrace, begin, end int) *Node {
 	queries := queriesOf(trace.queries, begin, end)
 	scores := MulScalar(Einsum("kqd,kud->kqu", queries, firstTokens(trace.keys, end)), attentionScale(c))
-	grouped := Reshape(scores, c.KVHeads, -1, end-begin, end)
+	grouped := splitQueries(scores, end-begin)
 	causal := SliceAxis(LowerTriangular(scores.Graph(), end), 0, AxisRange(begin, end))
 	causal = BroadcastToDims(ExpandLeftToRank(causal, 4), grouped.Shape().Dimensions...)
 	grouped = Where(causal, grouped, Scalar(scores.Graph(), scores.DType(), -1e30))
 	return Reshape(Softmax(grouped, -1), scores.Shape().Dimensions...)
 }
 
-// queriesOf is positions [begin, end) of all query heads: float32[k, g, t, d] to float32[k, g*(end-begin), d].
+// queriesOf is positions [begin, end) of all query heads: float32[s*k, g, t, d] to float32[s*k, g*(end-begin), d].
 func queriesOf(x *Node, begin, end int) *Node {
 	return Reshape(SliceAxis(x, 2, AxisRange(begin, end)), x.Shape().Dim(0), -1, x.Shape().Dim(-1))
 }
 
-// firstTokens is the first tokens of keys or values, float32[k, count, d].
+// splitQueries takes the query heads apart again: float32[s*k, g*positions, d] to float32[s*k, g, positions, d].
+func splitQueries(x *Node, positions int) *Node {
+	return Reshape(x, x.Shape().Dim(0), -1, positions, x.Shape().Dim(-1))
+}
+
+// firstTokens is the first tokens of keys or values, float32[s*k, count, d].
 func firstTokens(x *Node, count int) *Node { return SliceAxis(x, 1, AxisRange(0, count)) }
 
-// attentionAdjoint turns the gradient of attention's result, float32[t, e], into that of its input, float32[t, e], and
+// attentionAdjoint turns the gradient of attention's result, float32[s*t, e], into that of its input, float32[s*t, e], and
 // notes those of its weights.
 func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace, dy *Node, grads *Gradients) (dx *Node) {
-	tokens := dy.Shape().Dim(0)
+	rows, tokens := dy.Shape().Dim(0), rope.tokens()
 	grads.Products[models.AttnOutput] = Product{In: flattenHeads(c, trace.context), Out: dy, narrow: isNarrow(b.O)}
-	dContext := groupHeads(c, Reshape(product("te,ej->tj", dy, b.O), tokens, c.Heads, c.HeadDim))
+	dContext := groupHeads(c, Reshape(product("te,ej->tj", dy, b.O), rows, c.Heads, c.HeadDim), tokens)
 	// Softmax: ds = p * (dp - sum_u(dp*p)), and that sum is the product of the context with its own gradient.
 	along := ReduceAndKeep(Mul(dContext, trace.context), ReduceSum, -1)
 	var blocks []*Node
@@ -108,23 +114,23 @@ func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace
 		dWeights := Einsum("kqd,kud->kqu", gradient, firstTokens(trace.values, end))
 		dScores := MulScalar(Mul(weights, Sub(dWeights, queriesOf(along, begin, end))), attentionScale(c))
 		dQueries := Einsum("kqu,kud->kqd", dScores, firstTokens(trace.keys, end))
-		blocks = append(blocks, Reshape(dQueries, c.KVHeads, -1, end-begin, c.HeadDim))
+		blocks = append(blocks, splitQueries(dQueries, end-begin))
 		// The narrow factor first: XLA's CPU backend runs these twice as fast as the transposed products.
 		dKeys = addFirst(dKeys, Einsum("kqd,kqu->kdu", queriesOf(trace.queries, begin, end), dScores), tokens)
 		dValues = addFirst(dValues, Einsum("kqd,kqu->kdu", gradient, weights), tokens)
 		begin = end
 	}
 
-	dq := rotateAdjoint(Reshape(flattenHeads(c, Concatenate(blocks, 2)), tokens, c.Heads, c.HeadDim), rope)
-	dk := rotateAdjoint(TransposeAllAxes(dKeys, 2, 0, 1), rope)
-	dv := TransposeAllAxes(dValues, 2, 0, 1)
+	dq := rotateAdjoint(Reshape(flattenHeads(c, Concatenate(blocks, 2)), rows, c.Heads, c.HeadDim), rope)
+	dk := rotateAdjoint(tokensFirst(c, dKeys), rope)
+	dv := tokensFirst(c, dValues)
 	if c.QKNorm {
 		grads.Vectors[models.AttnQNorm] = normWeightGradient(trace.queryNorm, dq)
 		grads.Vectors[models.AttnKNorm] = normWeightGradient(trace.keyNorm, dk)
 		dq = rmsNormAdjoint(trace.queryNorm, b.QNorm, dq)
 		dk = rmsNormAdjoint(trace.keyNorm, b.KNorm, dk)
 	}
-	dq, dk, dv = Reshape(dq, tokens, -1), Reshape(dk, tokens, -1), Reshape(dv, tokens, -1)
+	dq, dk, dv = Reshape(dq, rows, -1), Reshape(dk, rows, -1), Reshape(dv, rows, -1)
 	for role, out := range map[models.Role]*Node{models.AttnQ: dq, models.AttnK: dk, models.AttnV: dv} {
 		grads.Products[role] = Product{In: trace.input, Out: out, narrow: isNarrow(*b.Weight(role))}
 	}
@@ -138,7 +144,7 @@ func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace
 	return Add(dx, product("ti,ie->te", dv, b.V))
 }
 
-// addFirst adds a part that holds the first tokens alone to a sum over all of them, float32[k, d, tokens]; nil is zero.
+// addFirst adds a part that holds the first tokens alone to a sum over all of them, float32[s*k, d, tokens]; nil is zero.
 func addFirst(sum, part *Node, tokens int) *Node {
 	if missing := tokens - part.Shape().Dim(2); missing > 0 {
 		rest := shapes.Make(part.DType(), part.Shape().Dim(0), part.Shape().Dim(1), missing)
@@ -152,7 +158,7 @@ func addFirst(sum, part *Node, tokens int) *Node {
 
 func attentionScale(c models.Config) float64 { return 1 / math.Sqrt(float64(c.HeadDim)) }
 
-// project is x W^T + bias as float32[t, n, d]; bias may be nil.
+// project is x W^T + bias as float32[s*t, n, d]; bias may be nil.
 func project(x, weight, bias *Node, heads, headDim int) *Node {
 	y := product("te,je->tj", x, weight)
 	if bias != nil {
@@ -161,16 +167,30 @@ func project(x, weight, bias *Node, heads, headDim int) *Node {
 	return Reshape(y, x.Shape().Dim(0), heads, headDim)
 }
 
-// groupHeads puts the g query heads beside the key-value head they share: float32[t, n, d] to float32[k, g, t, d].
-func groupHeads(c models.Config, x *Node) *Node {
-	tokens := x.Shape().Dim(0)
-	x.AssertDims(tokens, c.Heads, c.HeadDim)
-	return TransposeAllAxes(Reshape(x, tokens, c.KVHeads, c.Heads/c.KVHeads, c.HeadDim), 1, 2, 0, 3)
+// groupHeads puts the g query heads beside the key-value head they share, in sequences of t tokens: float32[s*t, n, d] to
+// float32[s*k, g, t, d].
+func groupHeads(c models.Config, x *Node, tokens int) *Node {
+	x.AssertDims(x.Shape().Dim(0), c.Heads, c.HeadDim)
+	apart := Reshape(x, -1, tokens, c.KVHeads, c.Heads/c.KVHeads, c.HeadDim)
+	return Reshape(TransposeAllAxes(apart, 0, 2, 3, 1, 4), -1, c.Heads/c.KVHeads, tokens, c.HeadDim)
 }
 
-// flattenHeads is the way back to rows: float32[k, g, t, d] to float32[t, j].
+// flattenHeads is the way back to rows: float32[s*k, g, t, d] to float32[s*t, j].
 func flattenHeads(c models.Config, x *Node) *Node {
-	return Reshape(TransposeAllAxes(x, 2, 0, 1, 3), x.Shape().Dim(2), c.Heads*c.HeadDim)
+	apart := Reshape(x, -1, c.KVHeads, x.Shape().Dim(1), x.Shape().Dim(2), c.HeadDim)
+	return Reshape(TransposeAllAxes(apart, 0, 3, 1, 2, 4), -1, c.Heads*c.HeadDim)
+}
+
+// headsFirst is keys or values, float32[s*t, k, d], in sequences of t tokens: float32[s*k, t, d].
+func headsFirst(x *Node, tokens int) *Node {
+	heads, dim := x.Shape().Dim(1), x.Shape().Dim(2)
+	return Reshape(TransposeAllAxes(Reshape(x, -1, tokens, heads, dim), 0, 2, 1, 3), -1, tokens, dim)
+}
+
+// tokensFirst turns gradients of keys or values, float32[s*k, d, t], into float32[s*t, k, d].
+func tokensFirst(c models.Config, x *Node) *Node {
+	apart := Reshape(x, -1, c.KVHeads, c.HeadDim, x.Shape().Dim(2))
+	return Reshape(TransposeAllAxes(apart, 0, 3, 1, 2), -1, c.KVHeads, c.HeadDim)
 }
 
 // assertShape panics with an error when a node has another shape than its weights imply.

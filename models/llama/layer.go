@@ -25,11 +25,11 @@ type Block struct {
 // Saved is what the matrix products of a layer's forward pass came to. A backward pass that comes later takes it instead of
 // computing them once more.
 type Saved struct {
-	Query      *Node // float32[t, n, d]: as projected, before its norm and rotation
-	Key, Value *Node // float32[t, k, d]: as projected
-	Context    *Node // float32[t, j]: the heads' results, before the output projection
-	Mid        *Node // float32[t, e]: the residual stream between attention and MLP
-	Gate, Up   *Node // float32[t, f]: before the activation function
+	Query      *Node // float32[s*t, n, d]: as projected, before its norm and rotation
+	Key, Value *Node // float32[s*t, k, d]: as projected
+	Context    *Node // float32[s*t, j]: the heads' results, before the output projection
+	Mid        *Node // float32[s*t, e]: the residual stream between attention and MLP
+	Gate, Up   *Node // float32[s*t, f]: before the activation function
 }
 
 // Nodes lists all, in the order that SavedNodes takes.
@@ -47,12 +47,27 @@ func SavedValues(c models.Config, neurons int) int {
 	return 2*c.Heads*c.HeadDim + 2*c.KVHeads*c.HeadDim + c.HiddenSize + 2*neurons
 }
 
+// JoinSequences lays sequences of equal length one after the other: several float32[t, n] to one float32[s*t, n].
+func JoinSequences(sequences []*Node) *Node { return Concatenate(sequences, 0) }
+
+// SplitSequences is the way back.
+func SplitSequences(x *Node, sequences int) []*Node {
+	if sequences == 1 {
+		return []*Node{x}
+	}
+	parts, tokens := make([]*Node, sequences), x.Shape().Dim(0)/sequences
+	for i := range parts {
+		parts[i] = SliceAxis(x, 0, AxisRange(i*tokens, (i+1)*tokens))
+	}
+	return parts
+}
+
 // Trace is a layer's forward pass: its result and what the backward pass needs.
 type Trace struct {
 	Saved
-	MLPInput   *Node // float32[t, e]: Mid after its RMSNorm
-	Activation *Node // float32[t, f]: silu(Gate) * Up, the input of Down
-	Out        *Node // float32[t, e]
+	MLPInput   *Node // float32[s*t, e]: Mid after its RMSNorm
+	Activation *Node // float32[s*t, f]: silu(Gate) * Up, the input of Down
+	Out        *Node // float32[s*t, e]
 
 	attention         attentionTrace
 	attnNorm, ffnNorm normTrace
@@ -60,10 +75,10 @@ type Trace struct {
 
 // Gradients are the gradients of a loss with respect to parts of a layer.
 type Gradients struct {
-	X          *Node // float32[t, e]: the layer's input
+	X          *Node // float32[s*t, e]: the layer's input
 	Gate, Up   *Node // float32[f, e]
 	Down       *Node // float32[f, e]
-	Activation *Node // float32[t, f]: the input of Down
+	Activation *Node // float32[s*t, f]: the input of Down
 
 	// The gradients of all weights, by role. Matrices are given as the two factors of their gradient.
 	Products map[models.Role]Product
@@ -72,8 +87,8 @@ type Gradients struct {
 
 // Product is what the gradient of a matrix W needs, with W as it is in a Block, float32[out, in].
 type Product struct {
-	In     *Node // float32[t, in]
-	Out    *Node // float32[t, out]
+	In     *Node // float32[s*t, in]
+	Out    *Node // float32[s*t, out]
 	narrow bool  // to be rounded to bfloat16, as W was
 }
 
@@ -85,7 +100,7 @@ func (p Product) Gradient() *Node {
 	return Einsum("to,ti->oi", p.Out, p.In)
 }
 
-// Forward is one decoder layer on the residual stream of one sequence, x float32[t, e]:
+// Forward is one decoder layer on the residual streams of s sequences of as many tokens as the table has, x float32[s*t, e]:
 // mid = x + attention(rmsnorm(x)), out = mid + (silu(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid).
 func Forward(c models.Config, b *Block, rope RoPE, x *Node) *Trace {
 	return Resume(c, b, rope, x, Saved{})
@@ -114,7 +129,7 @@ func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 	return trace
 }
 
-// Backward turns the gradient of Forward's result, dy float32[t, e], into the gradients of the layer's parts. What the
+// Backward turns the gradient of Forward's result, dy float32[s*t, e], into the gradients of the layer's parts. What the
 // caller does not use costs nothing: XLA drops it.
 func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gradients {
 	assertShape(dy, trace.Out.Shape().Dimensions...)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
+	"github.com/gomlx/gomlx/pkg/core/dtypes/bfloat16"
 	"github.com/gomlx/gomlx/pkg/core/graph"
 	"github.com/gomlx/gomlx/pkg/core/shapes"
 	"github.com/gomlx/gomlx/pkg/core/tensors"
@@ -20,7 +21,6 @@ type Model struct {
 	backend backends.Backend
 	config  models.Config
 	embed   *graph.Exec
-	narrow  *graph.Exec // float32 -> bfloat16
 
 	mu    sync.Mutex
 	ropes map[int][2]*tensors.Tensor // by padded length; guarded by mu
@@ -37,10 +37,6 @@ func New(backend backends.Backend, config models.Config) (m *Model, err error) {
 	m.embed, err = m.Compile("embed", func(args []*graph.Node) []*graph.Node {
 		return []*graph.Node{graph.Gather(args[0], args[1])}
 	})
-	if err != nil {
-		return nil, err
-	}
-	m.narrow, err = m.Compile("narrow", func(args []*graph.Node) []*graph.Node { return []*graph.Node{narrow(args[0])} })
 	return m, err
 }
 
@@ -83,15 +79,12 @@ func (m *Model) Upload(values []float32, dimensions ...int) (*tensors.Tensor, er
 	return upload(m.backend, values, dtypes.Float32, dimensions...)
 }
 
-// uploadNarrow is Upload as bfloat16. The device rounds: to the nearest, where the host's library would cut off.
-func (m *Model) uploadNarrow(values []float32, dimensions ...int) (t *tensors.Tensor, err error) {
-	defer Guard(&err)
-	wide, err := m.Upload(values, dimensions...)
-	if err != nil {
-		return nil, err
+// uploadIn is Upload in a precision.
+func (m *Model) uploadIn(p Precision, values []float32, dimensions ...int) (*tensors.Tensor, error) {
+	if p == BFloat16 {
+		return upload(m.backend, roundNarrow(values), dtypes.BFloat16, dimensions...)
 	}
-	defer release(wide)
-	return m.narrow.Exec1(wide)
+	return m.Upload(values, dimensions...)
 }
 
 // UploadDoubles copies float64 values to the device.
@@ -104,7 +97,7 @@ func (m *Model) UploadTokens(values []int32, dimensions ...int) (*tensors.Tensor
 	return upload(m.backend, values, dtypes.Int32, dimensions...)
 }
 
-func upload[T float32 | float64 | int32](backend backends.Backend, values []T, dtype dtypes.DType,
+func upload[T float32 | float64 | int32 | bfloat16.BFloat16](backend backends.Backend, values []T, dtype dtypes.DType,
 	dimensions ...int) (t *tensors.Tensor, err error) {
 	defer Guard(&err)
 	shape := shapes.Make(dtype, dimensions...)
@@ -219,27 +212,22 @@ func (m *Model) LoadHead(w models.Weights, p Precision) (head *Head, err error) 
 	defer Guard(&err)
 	c := m.config
 	head = &Head{}
-	type upload func(values []float32, dimensions ...int) (*tensors.Tensor, error)
-	load := func(role models.Role, upload upload, dimensions ...int) (*tensors.Tensor, error) {
-		values, err := readTensor(w, role, 0, dimensions)
-		if err != nil {
-			return nil, err
+	load := func(role models.Role, p Precision, dimensions ...int) (t *tensors.Tensor, values []float32, err error) {
+		if values, err = readTensor(w, role, 0, dimensions); err == nil {
+			t, err = m.uploadIn(p, values, dimensions...)
 		}
-		return upload(values, dimensions...)
+		return t, values, err
 	}
-	toOutput := m.Upload
-	if p == BFloat16 {
-		toOutput = m.uploadNarrow
-	}
-	if head.embedding, err = load(models.TokenEmbedding, m.Upload, c.VocabSize, c.HiddenSize); err == nil {
-		head.norm, err = load(models.OutputNorm, m.Upload, c.HiddenSize)
+	var embedding []float32
+	if head.embedding, embedding, err = load(models.TokenEmbedding, Float32, c.VocabSize, c.HiddenSize); err == nil {
+		head.norm, _, err = load(models.OutputNorm, Float32, c.HiddenSize)
 	}
 	switch {
 	case err != nil:
 	case !c.TiedEmbeddings:
-		head.output, err = load(models.Output, toOutput, c.VocabSize, c.HiddenSize)
+		head.output, _, err = load(models.Output, p, c.VocabSize, c.HiddenSize)
 	case p == BFloat16:
-		head.output, err = m.narrow.Exec1(head.embedding)
+		head.output, err = m.uploadIn(p, embedding, c.VocabSize, c.HiddenSize)
 	default:
 		head.output = head.embedding
 	}

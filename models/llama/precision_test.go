@@ -106,3 +106,43 @@ func TestPrecision(t *testing.T) {
 		t.Error("fp8 is taken for a precision")
 	}
 }
+
+// TestRoundNarrow compares rounding on the host with the device's, at the edges of what there is to round.
+func TestRoundNarrow(t *testing.T) {
+	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Finalize()
+	var values []float32
+	for _, high := range []uint32{0, 0x3f80, 0x3f81, 0x4049, 0x7f7f, 0x0080, 0x8000, 0xbf80, 0xbf81, 0xff7f, 0x7f80, 0xff80} {
+		for _, low := range []uint32{0, 1, 0x7fff, 0x8000, 0x8001, 0xffff} {
+			if value := math.Float32frombits(high<<16 | low); value == value {
+				values = append(values, value)
+			}
+		}
+	}
+	exec, err := NewExec(backend, func(args []*Node) []*Node { return []*Node{widen(narrow(args[0]))} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exec.Finalize()
+	result, err := exec.Exec1(tensors.FromFlatDataAndDimensions(values, len(values)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Download[float32](result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range roundNarrow(values) {
+		if got.Float32() != want[i] {
+			t.Errorf("%g (%#x) is rounded to %g, by the device to %g", values[i], math.Float32bits(values[i]), got.Float32(), want[i])
+		}
+	}
+	for _, bits := range []uint32{0x7f800001, 0xff80ffff, 0x7fffffff} {
+		if got := roundNarrow([]float32{math.Float32frombits(bits)})[0].Float32(); got == got {
+			t.Errorf("NaN %#x is rounded to %g", bits, got)
+		}
+	}
+}

@@ -11,6 +11,9 @@ import (
 // RoPE is a table of rotary position embedding as graph nodes, float32[t, r/2] with r = Config.RoPEDim.
 type RoPE struct{ Cos, Sin *Node }
 
+// tokens is the length of the sequences that the table is for.
+func (r RoPE) tokens() int { return r.Cos.Shape().Dim(0) }
+
 // ropeTables computes cos and sin of position * base^(-2i/r) / factor[i], in float64: float32 loses a long context's
 // phases. Both are float32[tokens, r/2].
 func ropeTables(config models.Config, tokens int) (cos, sin []float32) {
@@ -29,11 +32,13 @@ func ropeTables(config models.Config, tokens int) (cos, sin []float32) {
 	return cos, sin
 }
 
-// rotate turns the elements (i, i+r/2) of each head by its position's angle; elements from r on pass. x is
-// float32[t, n, d]. Files that turn neighbours instead have their rows reordered when loaded (halvesFromPairs).
-func rotate(x *Node, rope RoPE) *Node {
+// rotate turns the elements (i, i+r/2) of each head by its position's angle; elements from r on pass. all is float32[s*t, n, d]: s
+// sequences of as many tokens as the table has. Files that turn neighbours instead have their rows reordered when loaded
+// (halvesFromPairs).
+func rotate(all *Node, rope RoPE) *Node {
 	half := rope.Cos.Shape().Dim(-1)
-	cos, sin := ExpandAxes(rope.Cos, 1), ExpandAxes(rope.Sin, 1) // float32[t, 1, r/2]
+	cos, sin := ExpandAxes(rope.Cos, 0, 2), ExpandAxes(rope.Sin, 0, 2) // float32[1, t, 1, r/2]
+	x := Reshape(all, -1, rope.tokens(), all.Shape().Dim(1), all.Shape().Dim(2))
 	first := SliceAxis(x, -1, AxisRange(0, half))
 	second := SliceAxis(x, -1, AxisRange(half, 2*half))
 	parts := []*Node{
@@ -43,7 +48,7 @@ func rotate(x *Node, rope RoPE) *Node {
 	if x.Shape().Dim(-1) > 2*half {
 		parts = append(parts, SliceAxis(x, -1, AxisRangeToEnd(2*half)))
 	}
-	return Concatenate(parts, -1)
+	return Reshape(Concatenate(parts, -1), all.Shape().Dimensions...)
 }
 
 // rotateAdjoint is the adjoint of rotate: the rotation back.

@@ -95,11 +95,11 @@ func (m *Model) LoadLayer(w models.Weights, layer int, opts LayerOptions) (*Laye
 			loaded.Release()
 			return nil, fmt.Errorf("load layer %d: %w", layer, err)
 		}
-		upload := m.Upload
+		precision := Float32
 		if slices.Contains(opts.Narrow, field.role) {
-			upload = m.uploadNarrow
+			precision = BFloat16
 		}
-		t, err := upload(values, field.shape(c, padded)...)
+		t, err := m.uploadIn(precision, values, field.shape(c, padded)...)
 		if err != nil {
 			loaded.Release()
 			return nil, fmt.Errorf("load layer %d: %w", layer, err)
