@@ -40,6 +40,16 @@ func (p *Plan) KeptShare() float64 {
 // Identity tells whether the plan keeps everything.
 func (p *Plan) Identity() bool { return p.KeptShare() == 1 }
 
+// untouched is how many layers keep all neurons before the first that does not.
+func (p *Plan) untouched() int {
+	for layer, kept := range p.Kept {
+		if len(kept) != p.Dense[layer] {
+			return layer
+		}
+	}
+	return len(p.Kept)
+}
+
 // Check reports whether a plan fits a model.
 func (p *Plan) Check(config models.Config) error {
 	if len(p.Kept) != config.Layers || len(p.Dense) != config.Layers {

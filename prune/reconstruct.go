@@ -47,7 +47,7 @@ func (o ReconstructOptions) Validate() error {
 // models.FFNDown has them.
 //
 // Layers are refitted from the first to the last, each on the activations h of the pruned model as it then is, so later
-// layers also mend what earlier ones lost. With y what the layer should add to the residual stream,
+// layers also mend what earlier ones lost; those before the first that loses neurons stay as they are. With y what the layer should add to the residual stream,
 // W' = (sum y h^T + mu W) (sum h h^T + mu I)^-1.
 func Reconstruct(ctx context.Context, backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions, progress func(Progress)) (down [][]float32, err error) {
@@ -96,6 +96,7 @@ type reconstructor struct {
 	meter     *meter
 	budget    llama.Budget
 	tokens    int     // of all sequences
+	first     int     // the first layer that loses neurons
 	chosen    float64 // the ridge that was chosen last
 	precision llama.Precision
 
@@ -120,7 +121,9 @@ type reconstructor struct {
 
 func newReconstructor(backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions) (r *reconstructor, err error) {
-	r = &reconstructor{opts: opts, plan: plan, sequences: sequences, weights: weights, budget: llama.BudgetOf(backend)}
+	r = &reconstructor{
+		opts: opts, plan: plan, sequences: sequences, weights: weights, budget: llama.BudgetOf(backend), first: plan.untouched(),
+	}
 	defer func() {
 		if err != nil {
 			r.close()
@@ -219,34 +222,29 @@ func (r *reconstructor) close() {
 
 // run refits all layers.
 func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
-	padded := padWidths(r.plan.Widths(), r.dense.Config().HiddenSize, r.tokens)
-	if r.budget.Workers > 1 { // products are cheap there, and compiling is dear
-		widest := slices.Max(padded)
-		for layer := range padded {
-			padded[layer] = widest
+	give := func(layer int, refitted []float32) error {
+		if r.opts.Emit != nil {
+			return r.opts.Emit(layer, refitted)
 		}
+		down = append(down, refitted)
+		return nil
 	}
-	narrow := r.precision.Narrow()
-	// The down projection itself is what is fitted, and its products are not computed before.
-	without := slices.DeleteFunc(slices.Clone(narrow), func(role models.Role) bool { return role == models.FFNDown })
-	options := func(layer int) llama.LayerOptions { return llama.LayerOptions{PadFFN: padded[layer], Narrow: without} }
-	order := llama.Ascending(r.dense.Config().Layers)
+	if err := r.pass(ctx, give); err != nil {
+		return nil, err
+	}
+	order, options := llama.Ascending(r.dense.Config().Layers)[r.first:], r.slimOptions()
 	fit := func(dense, slim *llama.Layer) error {
 		refitted, err := r.layer(ctx, dense, slim)
 		if err != nil {
 			return fmt.Errorf("reconstruct layer %d: %w", slim.Index, err)
 		}
-		if r.opts.Emit != nil {
-			return r.opts.Emit(slim.Index, refitted)
-		}
-		down = append(down, refitted)
-		return nil
+		return give(slim.Index, refitted)
 	}
 	if r.hidden != nil {
 		err = r.pruned.EachLayer(ctx, r.slim, order, options, func(slim *llama.Layer) error { return fit(nil, slim) })
 		return down, err
 	}
-	err = r.dense.EachLayer(ctx, r.weights, order, func(int) llama.LayerOptions { return llama.LayerOptions{Narrow: narrow} }, func(dense *llama.Layer) error {
+	err = r.dense.EachLayer(ctx, r.weights, order, r.denseOptions, func(dense *llama.Layer) error {
 		slim, err := r.pruned.LoadLayer(r.slim, dense.Index, options(dense.Index))
 		if err != nil {
 			return err
@@ -255,6 +253,93 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 		return fit(dense, slim)
 	})
 	return down, err
+}
+
+// slimOptions says how the layers that are refitted are loaded.
+func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
+	widths := r.plan.Widths()[r.first:]
+	padded := padWidths(widths, r.dense.Config().HiddenSize, r.tokens)
+	if r.budget.Workers > 1 { // products are cheap there, and compiling is dear
+		padded = slices.Repeat([]int{slices.Max(append(padded, 0))}, len(widths))
+	}
+	// The down projection itself is what is fitted, and its products are not computed before.
+	narrow := slices.DeleteFunc(slices.Clone(r.precision.Narrow()), func(role models.Role) bool { return role == models.FFNDown })
+	return func(layer int) llama.LayerOptions {
+		return llama.LayerOptions{PadFFN: padded[layer-r.first], Narrow: narrow}
+	}
+}
+
+// pass moves both streams past the layers that keep all neurons and come before all that do not: there they are one. It gives these layers'
+// projections as they were.
+func (r *reconstructor) pass(ctx context.Context, give func(layer int, down []float32) error) error {
+	done := func(layer int) error {
+		down, _, err := r.slim.Tensor(models.FFNDown, layer)
+		if err != nil {
+			return err
+		}
+		if !allFinite(down) {
+			return fmt.Errorf("reconstruct layer %d: %w", layer, ErrNotFinite)
+		}
+		r.meter.add(r.tokens)
+		return give(layer, down)
+	}
+	order := llama.Ascending(r.first)
+	if r.hidden != nil {
+		for _, layer := range order {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			states, err := r.statesOf(layer)
+			if err != nil {
+				return err
+			}
+			r.slimStates.Release()
+			r.slimStates = states
+			if err := done(layer); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := r.dense.EachLayer(ctx, r.weights, order, r.denseOptions, func(dense *llama.Layer) error {
+		for i := range r.sequences {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := r.advanceDense(dense, i); err != nil {
+				return err
+			}
+		}
+		return done(dense.Index)
+	})
+	if err != nil || r.first == 0 {
+		return err
+	}
+	for i, x := range r.denseStates {
+		values, err := llama.Download[float32](x)
+		if err != nil {
+			return err
+		}
+		own, err := r.dense.Upload(values, x.Shape().Dimensions...)
+		if err != nil {
+			return err
+		}
+		r.slimStates.Replace(i, own)
+	}
+	return nil
+}
+
+// denseOptions says how a layer of the dense model is loaded.
+func (r *reconstructor) denseOptions(int) llama.LayerOptions {
+	return llama.LayerOptions{Narrow: r.precision.Narrow()}
+}
+
+// statesOf is what the dense model's layer made of the sequences, for the caller to release.
+func (r *reconstructor) statesOf(layer int) (llama.States, error) {
+	if r.kept != nil {
+		<-r.kept[layer]
+	}
+	return r.hidden.layer(r.dense, layer)
 }
 
 // layer moves both streams through one layer and refits its down projection in between, float32[hidden*width]. dense is nil where the
@@ -277,10 +362,7 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 	}
 	if r.hidden != nil {
 		r.denseStates.Release()
-		if r.kept != nil {
-			<-r.kept[slim.Index]
-		}
-		if r.denseStates, err = r.hidden.layer(r.dense, slim.Index); err != nil {
+		if r.denseStates, err = r.statesOf(slim.Index); err != nil {
 			return nil, err
 		}
 	}
@@ -323,23 +405,31 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 // forward moves the dense streams of some sequences through the layer, and the slim ones up to its down projection.
 func (r *reconstructor) forward(dense, slim *llama.Layer, of batch, mids, activations llama.States) error {
 	for i := of.from; i < of.to && r.hidden == nil; i++ {
-		out, err := r.densePass.Run(dense, r.denseStates[i])
-		if err != nil {
+		if err := r.advanceDense(dense, i); err != nil {
 			return err
 		}
-		if r.collected != nil {
-			if slim.Index > 0 {
-				r.denseStates[i] = nil // it is collected
-			}
-			r.collected.take(slim.Index, llama.States{out[0]})
-		}
-		r.denseStates.Replace(i, out[0])
 	}
 	results, err := r.slimPass.Run(slim, r.slimStates[of.from:of.to]...)
 	if err != nil {
 		return err
 	}
 	copy(activations, results[copy(mids, results):])
+	return nil
+}
+
+// advanceDense moves one sequence's dense stream through a layer.
+func (r *reconstructor) advanceDense(dense *llama.Layer, i int) error {
+	out, err := r.densePass.Run(dense, r.denseStates[i])
+	if err != nil {
+		return err
+	}
+	if r.collected != nil {
+		if dense.Index > 0 {
+			r.denseStates[i] = nil // it is collected
+		}
+		r.collected.take(dense.Index, llama.States{out[0]})
+	}
+	r.denseStates.Replace(i, out[0])
 	return nil
 }
 

@@ -94,8 +94,8 @@ func newRidgeChooser(m *llama.Model) (c ridgeChooser, err error) {
 
 // chooses tells whether a layer chooses a ridge of its own.
 func (r *reconstructor) chooses(layer int) bool {
-	every := (r.dense.Config().Layers + choosingLayers - 1) / choosingLayers
-	return r.opts.Ridge == 0 && len(r.sequences) >= heldOutEvery && layer%every == 0 &&
+	every := (r.dense.Config().Layers - r.first + choosingLayers - 1) / choosingLayers
+	return r.opts.Ridge == 0 && len(r.sequences) >= heldOutEvery && (layer-r.first)%every == 0 &&
 		len(r.plan.Kept[layer]) <= maxChoosingWidth
 }
 

@@ -16,6 +16,7 @@ import (
 	"prunellm/internal/regularfile"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/llama"
 )
 
 var statesSequences = [][]int32{{3, 1, 4, 1, 5, 9, 2, 6}, {5, 3, 5, 8, 9}, {7, 9, 3, 2, 3, 8, 4}, {6, 2, 6, 4, 3}}
@@ -171,4 +172,50 @@ func FuzzLoadStates(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Layers before the first that loses neurons keep their projections to the bit, wherever the dense model's states come from.
+func TestUntouchedLayersStay(t *testing.T) {
+	model, backend := randomModel(t, tinymodel.Options{Layers: 3}), pureGo(t)
+	total := 0
+	for _, tokens := range statesSequences {
+		total += len(tokens)
+	}
+	for _, untouched := range []int{1, 2, 3} {
+		scores, hidden := scoredStates(t, backend, model)
+		plan, err := MakePlan(model.Config(), scores.Stage2, 0.1, Uniform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for layer := range untouched {
+			plan.Kept[layer] = llama.Ascending(plan.Dense[layer])
+		}
+		file := stateFile(t)
+		var want [][]float32
+		for _, options := range []ReconstructOptions{{}, {Hidden: hidden}, {States: file}, {States: file}} {
+			done := 0
+			got, err := Reconstruct(t.Context(), backend, model, plan, statesSequences, options, func(p Progress) { done = p.Done })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done != total {
+				t.Errorf("progress ended at %d tokens of %d", done, total)
+			}
+			if want == nil {
+				want = got
+			}
+			if !slices.EqualFunc(got, want, slices.Equal[[]float32]) {
+				t.Errorf("%d untouched layers: another result with %+v", untouched, options)
+			}
+			for layer := range model.Config().Layers {
+				dense, _, err := model.Tensor(models.FFNDown, layer)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if same := slices.Equal(got[layer], dense); same != (layer < untouched) {
+					t.Errorf("%d untouched layers: layer %d is as it was: %t", untouched, layer, same)
+				}
+			}
+		}
+	}
 }
