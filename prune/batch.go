@@ -2,8 +2,8 @@ package prune
 
 import "prunellm/models/llama"
 
-// batch is the sequences, [from, to), that one run of a layer's program takes together. Narrow layers have little work for each piece of their
-// weights that is brought and for each program that is started: two sequences at once take a seventh less time at width 512, and none less at 1536.
+// batch is the sequences, [from, to), that one run of a layer's program takes together: fewer programs are started, and each piece of the
+// weights that is brought does more (BenchmarkSequencesTogether).
 type batch struct{ from, to int }
 
 // tokens is how many there are in the batch.

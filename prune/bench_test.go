@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomlx/gomlx/pkg/core/graph"
+
 	"prunellm/models/llama"
 	"prunellm/prune"
 )
@@ -95,6 +97,75 @@ func BenchmarkForward(b *testing.B) {
 		}
 	}
 	reportTokens(b, 4*512, processorTime(b)-before)
+}
+
+// BenchmarkSequencesTogether reports the tokens/s of one layer's forward pass, in bfloat16 where the backend is fast at it, by width and by
+// the number of sequences of 256 tokens that run at once.
+func BenchmarkSequencesTogether(b *testing.B) {
+	weights, backend := defaultModel(b), testBackend(b)
+	scores, err := prune.Score(b.Context(), backend, weights, nil, recipeFor(prune.Magnitude), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, of := range []struct {
+		width int
+		ratio float64
+	}{{512, 0.395}, {1024, 0.2}, {1536, 0}} {
+		plan, err := prune.MakePlan(weights.Config(), scores.Stage2, of.ratio, prune.Uniform)
+		if err != nil {
+			b.Fatal(err)
+		}
+		slim, err := prune.Pruned(weights, plan, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		m, err := llama.New(backend, slim.Config())
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer m.Close()
+		layer, err := m.LoadLayer(slim, 10, llama.LayerOptions{PadFFN: of.width, Narrow: llama.AutoPrecision.On(backend, false).Narrow()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer layer.Release()
+		program, err := m.LayerProgram("forward", func(block *llama.Block, rope llama.RoPE, args []*graph.Node) []*graph.Node {
+			return llama.SplitSequences(llama.Forward(m.Config(), block, rope, llama.JoinSequences(args)).Out, len(args))
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		head, err := m.LoadHead(slim, llama.Float32)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer head.Release()
+		for _, count := range []int{1, 2, 4} {
+			b.Run(fmt.Sprintf("width=%d/sequences=%d", layer.Width, count), func(b *testing.B) {
+				states, err := llama.NewStates(m, head, benchmarkTokens(b, count, 256))
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer states.Release()
+				run := func() {
+					results, err := program.Run(layer, states...)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if _, err := llama.Download[float32](results[0]); err != nil { // waits for it
+						b.Fatal(err)
+					}
+					llama.Release(results...)
+				}
+				run() // compiles
+				before := processorTime(b)
+				for b.Loop() {
+					run()
+				}
+				reportTokens(b, count*256, processorTime(b)-before)
+			})
+		}
+	}
 }
 
 // BenchmarkReconstruct reports the calibration tokens/s of refitting all layers at ratio 0.2.

@@ -366,7 +366,7 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 			return nil, err
 		}
 	}
-	for _, of := range batchSequences(r.sequences, r.budget.Together/slim.Width) {
+	for _, of := range batchSequences(r.sequences, r.budget.Together) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

@@ -17,8 +17,7 @@ type Budget struct {
 	Kept int64
 	// Rows and Logits bound the tokens whose logits are held at once, and the values that these are.
 	Rows, Logits int
-	// Together bounds the tokens of several sequences that run through a layer at once, times its width: what is made of them should
-	// fit a core's cache. Longer sequences run alone.
+	// Together bounds the tokens of several sequences that run through a layer at once in a forward pass. Longer sequences run alone.
 	Together int
 	// Doubles says that products of float32 are rounded on the way in, as the tensor cores of a GPU do, so that sums which must be
 	// exact are taken in float64, which such a device is fast in.
@@ -28,7 +27,7 @@ type Budget struct {
 }
 
 // hostBudget is for backends that compute in the machine's own memory, beside a server.
-var hostBudget = Budget{Weights: 512 << 20, States: 256 << 20, Kept: 640 << 20, Together: 256 << 10, Rows: 256, Logits: 16 << 20, Workers: 1}
+var hostBudget = Budget{Weights: 512 << 20, States: 256 << 20, Kept: 640 << 20, Together: 1024, Rows: 256, Logits: 16 << 20, Workers: 1}
 
 // Shares of a device's free memory. What programs hold while they run, their results and the allocator's waste take the rest.
 const (
