@@ -46,8 +46,8 @@ func (o ReconstructOptions) Validate() error {
 // gives again what the dense one gave. It returns float32[layers][hidden*width], rows of length width, as
 // models.FFNDown has them.
 //
-// Layers are refitted from the first to the last, each on the activations h of the pruned model as it then is, so later
-// layers also mend what earlier ones lost; those before the first that loses neurons stay as they are. With y what the layer should add to the residual stream,
+// Layers are refitted from the first that loses neurons to the last, each on the activations h of the pruned model as it then
+// is, so later layers also mend what earlier ones lost. With y what the layer should add to the residual stream,
 // W' = (sum y h^T + mu W) (sum h h^T + mu I)^-1.
 func Reconstruct(ctx context.Context, backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions, progress func(Progress)) (down [][]float32, err error) {
@@ -229,7 +229,7 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 		down = append(down, refitted)
 		return nil
 	}
-	if err := r.pass(ctx, give); err != nil {
+	if err := r.passOver(ctx, give); err != nil {
 		return nil, err
 	}
 	order, options := llama.Ascending(r.dense.Config().Layers)[r.first:], r.slimOptions()
@@ -269,9 +269,9 @@ func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 	}
 }
 
-// pass moves both streams past the layers that keep all neurons and come before all that do not: there they are one. It gives these layers'
-// projections as they were.
-func (r *reconstructor) pass(ctx context.Context, give func(layer int, down []float32) error) error {
+// passOver moves both streams past the layers before the first that loses neurons: there they are one. It gives these layers' projections
+// as they are.
+func (r *reconstructor) passOver(ctx context.Context, give func(layer int, down []float32) error) error {
 	done := func(layer int) error {
 		down, _, err := r.slim.Tensor(models.FFNDown, layer)
 		if err != nil {

@@ -8,8 +8,9 @@
 // All layers of one width share one compiled program: weights are its arguments. A Model turns the tensors of a
 // models.Weights into device buffers (LoadLayer, LoadHead) and runs programs on them (LayerProgram, HeadProgram). A
 // program works on one sequence, float32[t, e], padded on the right: attention is causal, so padding changes nothing
-// before it. Between layers the hidden states are ordinary tensors that the caller keeps or drops, so the memory
-// needed is one layer's weights and activations, whatever the depth.
+// before it; or on s sequences of equal padded length, one after the other, float32[s*t, e]. Between layers the hidden
+// states are ordinary tensors that the caller keeps or drops, so the memory needed is one layer's weights and
+// activations, whatever the depth.
 //
 // # Letters
 //
@@ -21,12 +22,14 @@
 //	d  element of a head              q  (g, t) flattened: rows of the attention matrix of one key-value head
 //	j  (k, g, d) flattened            i  (k, d) flattened
 //	f  MLP neuron                     n  any head
+//	s  sequence, where several run together
 //
 // # Backward
 //
 // Every adjoint is written by hand next to its forward function. gomlx's Gradient turns the adjoint of a matrix product
 // into a broadcast multiplication and a sum, which XLA's CPU backend runs hundreds of times slower than a product.
-// Forward values are recomputed rather than kept, but for those that a caller keeps and hands to Resume. The tests check each adjoint against finite differences.
+// Forward values are recomputed rather than kept, but for those that a caller keeps and hands to Resume. The tests check
+// each adjoint against finite differences.
 //
 // # Concurrency
 //
