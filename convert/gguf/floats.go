@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"github.com/x448/float16"
+
+	"prunellm/internal/bf16"
 )
 
 // DecodeFloats turns the bytes of n values of a plain floating-point type (F32, F16, BF16) into float32[n]. Other types
@@ -53,17 +55,9 @@ func EncodeFloats(kind Type, values []float32) ([]byte, error) {
 	case BF16:
 		out := make([]byte, 0, 2*len(values))
 		for _, v := range values {
-			out = binary.LittleEndian.AppendUint16(out, bfloat16(v))
+			out = binary.LittleEndian.AppendUint16(out, bf16.Bits(v))
 		}
 		return out, nil
 	}
 	return nil, fmt.Errorf("type %s is not a plain float", kind)
-}
-
-func bfloat16(v float32) uint16 {
-	bits := math.Float32bits(v)
-	if v != v {
-		return uint16(bits>>16) | 0x40 // quiet, so that the payload's upper half is never zero
-	}
-	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"github.com/x448/float16"
+
+	"prunellm/internal/bf16"
 )
 
 // DType names how a tensor's values are stored.
@@ -67,16 +69,8 @@ func appendFloats(out []byte, d DType, values []float32) []byte {
 		case F16:
 			out = binary.LittleEndian.AppendUint16(out, float16.Fromfloat32(v).Bits())
 		default:
-			out = binary.LittleEndian.AppendUint16(out, bfloat16(v))
+			out = binary.LittleEndian.AppendUint16(out, bf16.Bits(v))
 		}
 	}
 	return out
-}
-
-func bfloat16(v float32) uint16 {
-	bits := math.Float32bits(v)
-	if v != v {
-		return uint16(bits>>16) | 0x40 // quiet, so that the payload's upper half is never zero
-	}
-	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
 }

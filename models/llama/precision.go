@@ -2,13 +2,13 @@ package llama
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
 	"github.com/gomlx/gomlx/pkg/core/dtypes/bfloat16"
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
 
+	"prunellm/internal/bf16"
 	"prunellm/models"
 )
 
@@ -112,13 +112,7 @@ func narrow(x *Node) *Node {
 func roundNarrow(values []float32) []bfloat16.BFloat16 {
 	out := make([]bfloat16.BFloat16, len(values))
 	for i, value := range values {
-		bits := math.Float32bits(value)
-		if value == value { // to the nearest, of two to the even one; the rest is cut off
-			bits += 0x7fff + bits>>16&1
-		} else {
-			bits |= 1 << 22 // a NaN whose lower half is cut off stays one
-		}
-		out[i] = bfloat16.FromBits(uint16(bits >> 16))
+		out[i] = bfloat16.FromBits(bf16.Bits(value))
 	}
 	return out
 }

@@ -1,0 +1,13 @@
+// Package bf16 rounds to bfloat16, the upper half of a float32. It computes with none.
+package bf16
+
+import "math"
+
+// Bits are those of the bfloat16 nearest to v; of two, the even one. NaN stays NaN.
+func Bits(v float32) uint16 {
+	bits := math.Float32bits(v)
+	if v != v {
+		return uint16(bits>>16) | 0x40 // quiet, so that the payload's upper half is never zero
+	}
+	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
+}
