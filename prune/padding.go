@@ -8,29 +8,36 @@ import (
 // Each width of a pruned layer is a shape of its own to XLA, which takes about as long to compile a refit's programs for it as to run
 // them: so layers are padded to few widths, as many as pay.
 
-// paddingStep is what padded widths are multiples of: both halves of the solver's systems are whole blocks then.
-const paddingStep = 2 * solveBlock
+// paddingCost is what padding costs on two cores, where a whole refit takes some fifteen seconds. A choice that is not the best costs a
+// second or two.
+type paddingCost struct {
+	step           int     // what padded widths are multiples of
+	compileSeconds float64 // a refit's programs, for one more width
+	solutions      float64 // of each layer's padded system, on average: some try several ridges
+}
 
-// What padding costs on two cores, where a whole refit takes some twenty seconds. A choice that is not the best costs a second or two.
+var (
+	hostFits   = paddingCost{step: 64, compileSeconds: 0.65} // padding has no part in the systems
+	deviceFits = paddingCost{step: 2 * solveBlock, compileSeconds: 1.25, solutions: 2}
+)
+
 const (
-	compileSeconds     = 1.25      // a refit's programs, for one more width
 	secondsOfFlop      = 1 / 150e9 // products in float32
 	secondsOfSolveFlop = 1 / 60e9  // and in float64
-	solutions          = 2         // of each layer's system, on average: some try several ridges
 )
 
 // refitSeconds estimates what the part of a layer's refit that grows with its width takes.
-func refitSeconds(width, hidden, tokens int) float64 {
+func (c paddingCost) refitSeconds(width, hidden, tokens int) float64 {
 	w, e := float64(width), float64(hidden)
 	// A token: gate, up and the new down, the sums of h h^T and h y^T.
 	flops := float64(tokens) * (2*w*3*e + 2*w*(w+e))
-	return flops*secondsOfFlop + solutions*2*w*w*(w/3+e)*secondsOfSolveFlop
+	return flops*secondsOfFlop + c.solutions*2*w*w*(w/3+e)*secondsOfSolveFlop
 }
 
-// padWidths gives each layer the width that it is padded to for a refit on so many tokens: multiples of paddingStep, chosen so that what is
+// padWidths gives each layer the width that it is padded to for a refit on so many tokens: multiples of a step, chosen so that what is
 // computed on zeros and what is compiled takes the least time together.
-func padWidths(widths []int, hidden, tokens int) []int {
-	roundUp := func(width int) int { return (width + paddingStep - 1) / paddingStep * paddingStep }
+func padWidths(widths []int, hidden, tokens int, cost paddingCost) []int {
+	roundUp := func(width int) int { return (width + cost.step - 1) / cost.step * cost.step }
 	layers := map[int]int{} // by width, rounded up
 	for _, width := range widths {
 		layers[roundUp(width)]++
@@ -44,10 +51,10 @@ func padWidths(widths []int, hidden, tokens int) []int {
 	best, from := make([]float64, len(steps)+1), make([]int, len(steps)+1)
 	for n := 1; n <= len(steps); n++ {
 		best[n] = math.Inf(1)
-		each, count := refitSeconds(steps[n-1], hidden, tokens), 0
+		each, count := cost.refitSeconds(steps[n-1], hidden, tokens), 0
 		for first := n - 1; first >= 0; first-- {
 			count += layers[steps[first]]
-			if seconds := best[first] + compileSeconds + float64(count)*each; seconds < best[n] {
+			if seconds := best[first] + cost.compileSeconds + float64(count)*each; seconds < best[n] {
 				best[n], from[n] = seconds, first
 			}
 		}

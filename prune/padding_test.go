@@ -10,11 +10,11 @@ func TestPadWidths(t *testing.T) {
 	distinct := func(padded []int) int {
 		return len(slices.Compact(slices.Sorted(slices.Values(padded))))
 	}
-	few, many := padWidths(widths, 576, 1024), padWidths(widths, 576, 1<<20)
+	few, many := padWidths(widths, 576, 1024, deviceFits), padWidths(widths, 576, 1<<20, deviceFits)
 	for _, padded := range [][]int{few, many} {
 		for i, width := range widths {
-			if padded[i] < width || padded[i]%paddingStep != 0 {
-				t.Errorf("width %d is padded to %d, want a multiple of %d", width, padded[i], paddingStep)
+			if padded[i] < width || padded[i]%deviceFits.step != 0 {
+				t.Errorf("width %d is padded to %d, want a multiple of %d", width, padded[i], deviceFits.step)
 			}
 		}
 	}
@@ -22,11 +22,14 @@ func TestPadWidths(t *testing.T) {
 		t.Errorf("few tokens: %d widths (%v), want at most 2: compiling takes longer than products with zeros", n, few)
 	}
 	for i, width := range widths {
-		if many[i] >= width+paddingStep {
+		if many[i] >= width+deviceFits.step {
 			t.Errorf("many tokens: width %d is padded to %d, want the next multiple", width, many[i])
 		}
 	}
-	if got := padWidths([]int{300, 300}, 576, 8192); !slices.Equal(got, []int{512, 512}) {
+	if got := padWidths([]int{300, 300}, 576, 8192, deviceFits); !slices.Equal(got, []int{512, 512}) {
 		t.Errorf("one width is padded to %v", got)
+	}
+	if n := distinct(padWidths(widths, 576, 8192, hostFits)); n < 3 {
+		t.Errorf("fits on the host: %d widths, want more than compiling everything pays for", n)
 	}
 }

@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
+	"github.com/gomlx/gomlx/pkg/core/shapes"
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
 	"prunellm/models"
@@ -30,6 +32,8 @@ type ReconstructOptions struct {
 	Hidden *Hidden
 	// States, when set, is where the states are kept for later refits on these sequences, and looked for where Hidden has none.
 	States *StateFile
+	// Algebra solves the least squares of backends that compute in the machine's own memory; nil: the backend does, where it can, or gonum.
+	Algebra LinearAlgebra
 	// Log is told when States could not be read or written; nil: nobody is.
 	Log *slog.Logger
 }
@@ -58,10 +62,7 @@ func Reconstruct(ctx context.Context, backend backends.Backend, weights models.W
 	if err := checkSequences(weights.Config(), sequences); err != nil {
 		return nil, err
 	}
-	total := 0
-	for _, tokens := range sequences {
-		total += len(tokens)
-	}
+	total := tokensOf(sequences)
 	r, err := newReconstructor(backend, weights, plan, sequences, opts)
 	if err != nil {
 		return nil, err
@@ -87,17 +88,18 @@ type reconstructor struct {
 	opts      ReconstructOptions
 	plan      *Plan
 	sequences [][]int32
+	batches   []batch // of sequences, for the pruned model
 	weights   models.Weights
 	slim      models.Weights
 	dense     *llama.Model
 	pruned    *llama.Model
-	solver    *solver
-	chooser   ridgeChooser
+	fitter    fitter
 	meter     *meter
 	budget    llama.Budget
 	tokens    int     // of all sequences
 	first     int     // the first layer that loses neurons
 	chosen    float64 // the ridge that was chosen last
+	step      int     // the same in ridgeSteps, if a layer has chosen
 	precision llama.Precision
 
 	hidden    *Hidden // the dense model's results of each layer; nil: they are computed
@@ -110,19 +112,20 @@ type reconstructor struct {
 	kept        []chan struct{} // by layer, closed when its states may go; nil: nothing is written
 
 	densePass *llama.LayerProgram // x -> out float32[t, e]
-	// Of any number of sequences of equal length, x float32[t, e] each:
-	slimPass *llama.LayerProgram // -> mid of each, float32[t, e], h of each, float32[t, f]
-	gram     *Exec               // G, C and any number of h, mid, out, count -> G', C'
-	ridge    *Exec               // ridgeSystem
-	apply    *Exec               // mid, h, W -> out float32[t, e]
+	slimPass  *llama.LayerProgram // x float32[s*t, e] of a batch, tokens int32[s] -> mid float32[s*t, e], h float32[s*t, f], 0 for padding
+	gram      *Exec               // G, C and any number of h, mid, outs of a batch -> G', C'
+	apply     *Exec               // mid, h, W -> out float32[s*t, e]
 
-	denseStates, slimStates llama.States
+	denseStates llama.States      // by sequence
+	slimStates  llama.States      // by batch
+	lengths     []*tensors.Tensor // by batch: its sequences' tokens, int32[s]
 }
 
 func newReconstructor(backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions) (r *reconstructor, err error) {
 	r = &reconstructor{
 		opts: opts, plan: plan, sequences: sequences, weights: weights, budget: llama.BudgetOf(backend), first: plan.untouched(),
+		step: firstRidgeStep,
 	}
 	defer func() {
 		if err != nil {
@@ -139,25 +142,35 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 	if r.pruned, err = llama.New(backend, r.slim.Config()); err != nil {
 		return nil, err
 	}
-	if r.solver, err = newSolver(r.pruned); err != nil {
-		return nil, err
+	if r.fitsOnDevice() {
+		r.fitter, err = newDeviceFitter(r.pruned)
+	} else {
+		r.fitter = hostFitter{r.pruned, cmp.Or[LinearAlgebra](opts.Algebra, gonumAlgebra{})}
 	}
-	if r.chooser, err = newRidgeChooser(r.pruned); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if err = r.compile(); err != nil {
 		return nil, err
 	}
-	head, err := r.dense.LoadHead(weights, llama.Float32)
-	if err != nil {
-		return nil, err
+	r.batches = batchSequences(sequences, r.budget.Together)
+	for _, of := range r.batches {
+		var lengths []int32
+		for _, tokens := range sequences[of.from:of.to] {
+			lengths = append(lengths, int32(len(tokens))) //nolint:gosec // at most a context's length
+		}
+		x, err := r.pruned.UploadTokens(lengths, len(lengths))
+		if err != nil {
+			return nil, err
+		}
+		r.lengths = append(r.lengths, x)
 	}
-	defer head.Release()
-	if r.denseStates, err = llama.NewStates(r.dense, head, sequences); err != nil {
-		return nil, err
-	}
-	r.slimStates, err = llama.NewStates(r.dense, head, sequences)
-	return r, err
+	return r, nil
+}
+
+// fitsOnDevice tells whether the backend itself does the least squares.
+func (r *reconstructor) fitsOnDevice() bool {
+	return solvesOn(r.dense.Backend()) && (r.opts.Algebra == nil || r.budget.Doubles)
 }
 
 // compile makes the programs.
@@ -170,8 +183,12 @@ func (r *reconstructor) compile() (err error) {
 		return err
 	}
 	r.slimPass, err = r.pruned.LayerProgram("slim", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
-		trace := llama.Forward(c, b, rope, llama.JoinSequences(args))
-		return append(llama.SplitSequences(trace.Mid, len(args)), llama.SplitSequences(trace.Activation, len(args))...)
+		trace := llama.Forward(c, b, rope, args[0])
+		position := Iota(args[0].Graph(), shapes.Make(dtypes.Int32, args[1].Shape().Dim(0), args[0].Shape().Dim(0)/args[1].Shape().Dim(0)), 1)
+		counts := LessThan(position, BroadcastToShape(ExpandAxes(args[1], 1), position.Shape()))
+		h := trace.Activation
+		counts = BroadcastToShape(Reshape(counts, -1, 1), shapes.Make(dtypes.Bool, h.Shape().Dimensions...))
+		return []*Node{trace.Mid, Where(counts, h, ZerosLike(h))} // padding must not count
 	})
 	if err != nil {
 		return err
@@ -179,11 +196,16 @@ func (r *reconstructor) compile() (err error) {
 	r.gram, err = r.pruned.Compile("gram", func(args []*Node) []*Node {
 		gram, cross := args[0], args[1]
 		var all, targets []*Node
-		for rest := args[2:]; len(rest) > 0; rest = rest[4:] {
-			h, mid, out, length := rest[0], rest[1], rest[2], rest[3]
-			token := Iota(h.Graph(), h.Shape(), 0)
-			all = append(all, Where(LessThan(token, length), h, ZerosLike(h))) // padding must not count
-			targets = append(targets, Sub(out, mid))
+		for rest := args[2:]; len(rest) > 0; {
+			h, mid := rest[0], rest[1]
+			rest = rest[2:]
+			sequences := 1
+			for rest[0].Shape().Dim(0)*sequences < h.Shape().Dim(0) {
+				sequences++
+			}
+			all = append(all, h)
+			targets = append(targets, Sub(Concatenate(rest[:sequences], 0), mid))
+			rest = rest[sequences:]
 		}
 		h, target := Concatenate(all, 0), Concatenate(targets, 0)
 		if r.budget.Doubles {
@@ -193,9 +215,6 @@ func (r *reconstructor) compile() (err error) {
 		return []*Node{gram, Add(cross, ConvertDType(Einsum("tf,te->fe", h, target), dtypes.Float64))}
 	})
 	if err != nil {
-		return err
-	}
-	if r.ridge, err = r.pruned.Compile("ridge", ridgeSystem); err != nil {
 		return err
 	}
 	r.apply, err = r.pruned.Compile("apply", func(args []*Node) []*Node {
@@ -213,6 +232,7 @@ func (r *reconstructor) close() {
 	r.collected.Release() // frees what denseStates may still name
 	r.denseStates.Release()
 	r.slimStates.Release()
+	llama.Release(r.lengths...)
 	for _, m := range []*llama.Model{r.dense, r.pruned} {
 		if m != nil {
 			m.Close()
@@ -229,7 +249,7 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 		down = append(down, refitted)
 		return nil
 	}
-	if err := r.passOver(ctx, give); err != nil {
+	if err := r.begin(ctx, give); err != nil {
 		return nil, err
 	}
 	order, options := llama.Ascending(r.dense.Config().Layers)[r.first:], r.slimOptions()
@@ -258,7 +278,11 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 // slimOptions says how the layers that are refitted are loaded.
 func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 	widths := r.plan.Widths()[r.first:]
-	padded := padWidths(widths, r.dense.Config().HiddenSize, r.tokens)
+	cost := hostFits
+	if r.fitsOnDevice() {
+		cost = deviceFits
+	}
+	padded := padWidths(widths, r.dense.Config().HiddenSize, r.tokens, cost)
 	if r.budget.Workers > 1 { // products are cheap there, and compiling is dear
 		padded = slices.Repeat([]int{slices.Max(append(padded, 0))}, len(widths))
 	}
@@ -272,56 +296,43 @@ func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 // layer moves both streams through one layer and refits its down projection in between, float32[hidden*width]. dense is nil where the
 // dense stream is known.
 func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (down []float32, err error) {
-	mids, activations := make(llama.States, len(r.sequences)), make(llama.States, len(r.sequences))
+	mids, activations := make(llama.States, len(r.batches)), make(llama.States, len(r.batches))
 	defer mids.Release()
 	defer activations.Release()
-	fit, err := newSums(r.pruned, slim.Width)
+	s, err := r.newLayerSums(slim)
 	if err != nil {
 		return nil, err
 	}
-	defer fit.release()
-	held := fit
-	if r.chooses(slim.Index) {
-		if held, err = newSums(r.pruned, slim.Width); err != nil {
-			return nil, err
-		}
-		defer held.release()
+	defer s.release()
+	if err := r.moveDense(ctx, dense, slim.Index); err != nil {
+		return nil, err
 	}
-	if r.hidden != nil {
-		r.denseStates.Release()
-		if r.denseStates, err = r.statesOf(slim.Index); err != nil {
-			return nil, err
-		}
-	}
-	for _, of := range batchSequences(r.sequences, r.budget.Together) {
+	for i, of := range r.batches {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := r.forward(dense, slim, of, mids[of.from:of.to], activations[of.from:of.to]); err != nil {
+		if mids[i], activations[i], err = r.forward(slim, i); err != nil {
 			return nil, err
 		}
-		for i := of.from; i < of.to; i++ {
-			into := fit
-			if heldOut(i) {
-				into = held
-			}
-			if err := r.sum(into, i, mids[i], activations[i]); err != nil {
-				return nil, err
-			}
+		into := s.fit
+		if heldOut(i) {
+			into = s.held
 		}
-		r.meter.add(of.tokens(r.sequences))
-	}
-	for _, s := range []*sums{fit, held} {
-		if err := r.flush(s); err != nil {
+		if err := r.sum(into, of, mids[i], activations[i]); err != nil {
 			return nil, err
 		}
 	}
-	if held != fit {
-		if err := r.chooseRidge(ctx, slim.Index, fit, held, slim.Down()); err != nil {
+	for _, part := range []*sums{s.fit, s.held} {
+		if err := r.flush(part); err != nil {
 			return nil, err
 		}
 	}
-	refitted, err := r.refit(slim.Index, r.chosen, fit, slim.Down())
+	if s.apart() {
+		if err := r.chooseRidge(ctx, slim.Index, s, slim.Down()); err != nil {
+			return nil, err
+		}
+	}
+	refitted, err := r.fitter.fit(s, s.heldShare(), slim.Down(), r.chosen, len(r.plan.Kept[slim.Index]))
 	if err != nil {
 		return nil, err
 	}
@@ -329,16 +340,20 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 	return r.adopt(slim.Index, refitted, mids, activations)
 }
 
-// sum adds a sequence to a layer's least-squares sums, with those before it once they are sumTokens together.
-func (r *reconstructor) sum(s *sums, i int, mid, activation *tensors.Tensor) error {
-	s.waiting = append(s.waiting, activation, mid, r.denseStates[i], float32(len(r.sequences[i])))
-	if s.tokens += len(r.sequences[i]); s.tokens < sumTokens {
+// sum adds a batch to a layer's least-squares sums, with those before it once they are sumTokens together.
+func (r *reconstructor) sum(s *sums, of batch, mid, activation *tensors.Tensor) error {
+	s.waiting = append(s.waiting, activation, mid)
+	for _, x := range r.denseStates[of.from:of.to] {
+		s.waiting = append(s.waiting, x)
+	}
+	s.tokens += tokensOf(r.sequences[of.from:of.to])
+	if s.tokens < sumTokens {
 		return nil
 	}
 	return r.flush(s)
 }
 
-// flush adds the sequences that wait.
+// flush adds the batches that wait.
 func (r *reconstructor) flush(s *sums) error {
 	if len(s.waiting) == 0 {
 		return nil
@@ -350,15 +365,4 @@ func (r *reconstructor) flush(s *sums) error {
 	s.replace(next)
 	s.waiting, s.tokens = nil, 0
 	return nil
-}
-
-// refit solves for the new down projection, float32[f, e] on the device. The ridge is in terms of the mean of the Gram
-// matrix' diagonal.
-func (r *reconstructor) refit(layer int, ridge float64, s *sums, old *tensors.Tensor) (*tensors.Tensor, error) {
-	system, err := r.ridge.Exec(s.gram, s.cross, old, ridge/float64(len(r.plan.Kept[layer])))
-	if err != nil {
-		return nil, err
-	}
-	defer llama.Release(system...)
-	return r.solver.solve(system[0], system[1])
 }

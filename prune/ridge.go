@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/gomlx/gomlx/pkg/core/dtypes"
-	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
 	"prunellm/models/llama"
@@ -14,7 +12,7 @@ import (
 
 // Choosing the ridge by held-out sequences.
 const (
-	// heldOutEvery says which sequences choose the ridge: one in so many. With fewer sequences DefaultRidge holds.
+	// heldOutEvery says which batches of sequences choose the ridge: one in so many. With fewer batches DefaultRidge holds.
 	heldOutEvery = 4
 	// choosingLayers bounds how many layers choose; those in between take the choice of the last one before. A choice
 	// costs as much as several solutions.
@@ -23,9 +21,11 @@ const (
 	maxChoosingWidth = 4096
 )
 
-// ridgeSteps are the candidates as multiples of DefaultRidge, from the strongest; of equals the stronger wins. The first that errs
-// more than the one before ends the search.
+// ridgeSteps are the candidates as multiples of DefaultRidge, from the strongest.
 var ridgeSteps = [...]float64{30, 10, 3, 1, 0.3}
+
+// firstRidgeStep is the candidate that the first layer's choice starts from.
+const firstRidgeStep = 1
 
 // DefaultRidge is the ridge for a number of calibration tokens, where too few sequences are there to choose one by. What
 // it guards against, fitting the noise of few tokens, falls with their number.
@@ -40,11 +40,46 @@ func DefaultRidge(tokens int) float64 {
 type sums struct {
 	gram, cross *tensors.Tensor
 	waiting     []any // arguments of the program that adds: borrowed tensors
-	tokens      int   // of the sequences that wait
+	tokens      int   // of the batches that wait
 }
 
 // sumTokens is how many tokens are added up in one program.
 const sumTokens = 1024
+
+// layerSums are the sums of a layer over its sequences. Where a layer chooses its ridge, those of the held-out ones are apart; elsewhere both
+// name the same.
+type layerSums struct{ fit, held *sums }
+
+func (r *reconstructor) newLayerSums(slim *llama.Layer) (s layerSums, err error) {
+	if s.fit, err = newSums(r.pruned, slim.Width); err != nil {
+		return layerSums{}, err
+	}
+	if s.held = s.fit; !r.chooses(slim.Index) {
+		return s, nil
+	}
+	if s.held, err = newSums(r.pruned, slim.Width); err != nil {
+		s.fit.release()
+		return layerSums{}, err
+	}
+	return s, nil
+}
+
+func (s layerSums) apart() bool { return s.fit != s.held }
+
+// heldShare is what the held-out sums count when all sequences are to.
+func (s layerSums) heldShare() float64 {
+	if s.apart() {
+		return 1
+	}
+	return 0
+}
+
+func (s layerSums) release() {
+	s.held.release()
+	if s.apart() {
+		s.fit.release()
+	}
+}
 
 func newSums(m *llama.Model, width int) (*sums, error) {
 	hidden := m.Config().HiddenSize
@@ -71,84 +106,65 @@ func (s *sums) release() {
 	s.gram, s.cross = nil, nil
 }
 
-// ridgeChooser holds the programs by which a ridge is chosen.
-type ridgeChooser struct {
-	combine *Exec // G, C, held G, held C -> their sums
-	misfit  *Exec // W float32[n, e], held G, held C -> float64: squared error on the held-out tokens, but for a constant
-}
-
-func newRidgeChooser(m *llama.Model) (c ridgeChooser, err error) {
-	c.combine, err = m.Compile("combine", func(args []*Node) []*Node {
-		return []*Node{Add(args[0], args[2]), Add(args[1], args[3])}
-	})
-	if err != nil {
-		return c, err
-	}
-	c.misfit, err = m.Compile("misfit", func(args []*Node) []*Node {
-		// |W^T h - y|^2 summed over tokens is tr(W^T G W) - 2 tr(W^T C) + |y|^2.
-		w, gram, cross := ConvertDType(args[0], dtypes.Float64), args[1], args[2]
-		return []*Node{ReduceAllSum(Mul(w, Sub(Einsum("nm,me->ne", gram, w), MulScalar(cross, 2))))}
-	})
-	return c, err
-}
-
 // chooses tells whether a layer chooses a ridge of its own.
 func (r *reconstructor) chooses(layer int) bool {
 	every := (r.dense.Config().Layers - r.first + choosingLayers - 1) / choosingLayers
-	return r.opts.Ridge == 0 && len(r.sequences) >= heldOutEvery && (layer-r.first)%every == 0 &&
+	return r.opts.Ridge == 0 && len(r.batches) >= heldOutEvery && (layer-r.first)%every == 0 &&
 		len(r.plan.Kept[layer]) <= maxChoosingWidth
 }
 
-// heldOut tells whether a sequence belongs to those that choose the ridge.
-func heldOut(sequence int) bool { return sequence%heldOutEvery == heldOutEvery-1 }
+// heldOut tells whether a batch of sequences is one of those that choose the ridge.
+func heldOut(batch int) bool { return batch%heldOutEvery == heldOutEvery-1 }
 
-// chooseRidge fits with each candidate on the sums of the other sequences, and keeps the one that errs least on the
-// held-out ones. Then it adds the held-out sums to the others. The ridge is in terms of all sequences: what it guards
-// against falls with the tokens.
-func (r *reconstructor) chooseRidge(ctx context.Context, layer int, fit, held *sums, old *tensors.Tensor) error {
+// chooseRidge fits with candidates on the sums of the other sequences, and keeps the one that errs least on the held-out ones; of equals
+// the stronger. From the last layer's choice it goes towards stronger ones, or else weaker ones, as long as they err less. The ridge is in
+// terms of all sequences: what it guards against falls with the tokens.
+func (r *reconstructor) chooseRidge(ctx context.Context, layer int, s layerSums, old *tensors.Tensor) error {
 	const share = 1 - 1.0/heldOutEvery
-	best, least := 0.0, math.Inf(1)
-	for _, step := range ridgeSteps {
+	misfit := func(step int) (float64, error) {
 		if err := ctx.Err(); err != nil {
-			return err
+			return 0, err
 		}
-		ridge := step * DefaultRidge(r.tokens)
-		misfit, err := r.misfit(layer, ridge/share, fit, held, old)
-		if err != nil {
-			return err
-		}
-		if !(misfit < least) {
-			break // past the least: weaker ones fit the noise of these tokens still more
-		}
-		best, least = ridge, misfit
+		return r.misfit(layer, ridgeSteps[step]*DefaultRidge(r.tokens)/share, s, old)
 	}
-	if best == 0 {
-		return fmt.Errorf("least squares: error on held-out tokens: %w", ErrNotFinite)
-	}
-	r.chosen = best
-	results, err := r.chooser.combine.Exec(fit.gram, fit.cross, held.gram, held.cross)
+	least, err := misfit(r.step)
 	if err != nil {
 		return err
 	}
-	fit.replace(results)
+	if math.IsNaN(least) || math.IsInf(least, 0) {
+		return fmt.Errorf("least squares: error on held-out tokens: %w", ErrNotFinite)
+	}
+	improve := func(by int) (better bool, err error) {
+		step := r.step + by
+		if step < 0 || step == len(ridgeSteps) {
+			return false, nil
+		}
+		next, err := misfit(step)
+		if err != nil || !(next < least || next == least && by < 0) {
+			return false, err
+		}
+		least, r.step = next, step
+		return true, nil
+	}
+	from := r.step
+	for _, by := range []int{-1, 1} {
+		for better := r.step == from; better; {
+			if better, err = improve(by); err != nil {
+				return err
+			}
+		}
+	}
+	r.chosen = ridgeSteps[r.step] * DefaultRidge(r.tokens)
 	return nil
 }
 
 // misfit solves on some tokens and returns the squared error on others, but for a constant.
-func (r *reconstructor) misfit(layer int, ridge float64, fit, held *sums, old *tensors.Tensor) (float64, error) {
-	w, err := r.refit(layer, ridge, fit, old)
+func (r *reconstructor) misfit(layer int, ridge float64, s layerSums, old *tensors.Tensor) (float64, error) {
+	neurons := len(r.plan.Kept[layer])
+	w, err := r.fitter.fit(s, 0, old, ridge, neurons)
 	if err != nil {
 		return 0, err
 	}
 	defer llama.Release(w)
-	result, err := r.chooser.misfit.Exec1(w, held.gram, held.cross)
-	if err != nil {
-		return 0, err
-	}
-	defer llama.Release(result)
-	values, err := llama.Download[float64](result)
-	if err != nil {
-		return 0, err
-	}
-	return values[0], nil
+	return r.fitter.misfit(w, s.held, neurons)
 }

@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gomlx/gomlx/backends"
@@ -17,7 +18,7 @@ import (
 const solveBlock = 128
 
 // solver solves symmetric positive definite systems in float64 on the device: A X = B with A float64[n, n] and
-// B float64[n, e].
+// B float64[n, e], which a graph makes of whatever it is given.
 //
 // It inverts the first half of A and the Schur complement of the second, which takes half the operations of inverting A, on matrices that
 // are more likely to lie in a cache. A half is swept block by block (Goodnight 1979): with C the block's columns and D the inverse of
@@ -26,24 +27,36 @@ const solveBlock = 128
 // of the work, which XLA computes ten times as fast as gonum's Cholesky; the diagonal blocks are inverted by gonum on the host.
 type solver struct {
 	model  *llama.Model
-	first  *Exec // a -> its first half A11 float64[n1, n1], the first diagonal block
+	system *Exec // any -> a, b, a's first half A11 float64[n1, n1], its first diagonal block
 	step   *Exec // a, d float64[b, b], start int32 -> a', the next diagonal block float64[b, b]
 	schur  *Exec // a, b, A11 (swept) -> see schur
 	finish *Exec // S (swept), R, P -> X float32[n, e]
 	whole  *Exec // a (swept), b -> X float32[n, e], for a single block
-	onHost bool  // the backend lacks dynamic slices: gonum does all of it
 }
 
-func newSolver(m *llama.Model) (*solver, error) {
+// errNotDefinite says that a matrix is not positive definite.
+var errNotDefinite = errors.New("matrix is not positive definite")
+
+// solvesOn tells whether a backend has what the solver needs.
+func solvesOn(backend backends.Backend) bool {
+	operations := backend.Capabilities().Operations
+	return operations[backends.OpTypeDynamicSlice] && operations[backends.OpTypeDynamicUpdateSlice]
+}
+
+// newSolver solves the systems A, B that a graph makes of its arguments.
+func newSolver(m *llama.Model, system func(args []*Node) (a, b *Node)) (*solver, error) {
 	s := &solver{model: m}
-	operations := m.Backend().Capabilities().Operations
-	s.onHost = !operations[backends.OpTypeDynamicSlice] || !operations[backends.OpTypeDynamicUpdateSlice]
 	for _, program := range []struct {
 		name  string
 		exec  **Exec
 		graph func(args []*Node) []*Node
 	}{
-		{"first half", &s.first, firstHalf}, {"sweep", &s.step, sweep}, {"schur", &s.schur, schur}, {"solve", &s.finish, finishHalves},
+		{"system", &s.system, func(args []*Node) []*Node {
+			a, b := system(args)
+			half := AxisRange(0, firstBlocks(a.Shape().Dim(0)))
+			return []*Node{a, b, Slice(a, half, half), firstDiagonal(a)}
+		}},
+		{"sweep", &s.step, sweep}, {"schur", &s.schur, schur}, {"solve", &s.finish, finishHalves},
 		{"solve block", &s.whole, func(args []*Node) []*Node { return []*Node{ConvertDType(negProduct(args[0], args[1]), dtypes.Float32)} }},
 	} {
 		var err error
@@ -56,11 +69,6 @@ func newSolver(m *llama.Model) (*solver, error) {
 
 // firstBlocks is the size of the first half of a system of n unknowns, a multiple of solveBlock.
 func firstBlocks(n int) int { return (n/2 + solveBlock - 1) / solveBlock * solveBlock }
-
-func firstHalf(args []*Node) []*Node {
-	half := AxisRange(0, firstBlocks(args[0].Shape().Dim(0)))
-	return []*Node{Slice(args[0], half, half), firstDiagonal(args[0])}
-}
 
 func firstDiagonal(a *Node) *Node {
 	return Slice(a, AxisRange(0, solveBlock), AxisRange(0, solveBlock))
@@ -104,17 +112,16 @@ func sweep(args []*Node) []*Node {
 	return []*Node{a, DynamicSlice(a, []*Node{next, next}, []int{solveBlock, solveBlock})}
 }
 
-// solve returns X, float32[n, e], on the device. n is a multiple of solveBlock. It consumes neither argument.
-func (s *solver) solve(a, b *tensors.Tensor) (x *tensors.Tensor, err error) {
+// solve returns X, float32[n, e], on the device, for the system that the graph makes of args. n is a multiple of solveBlock.
+func (s *solver) solve(args ...any) (x *tensors.Tensor, err error) {
 	defer llama.Guard(&err)
-	if s.onHost {
-		return s.solveOnHost(a, b)
-	}
-	half, block, err := s.first.Exec2(a)
+	system, err := s.system.Exec(args...)
 	if err != nil {
 		return nil, err
 	}
-	swept, err := s.invert(half, block)
+	a, b := system[0], system[1]
+	defer llama.Release(a, b)
+	swept, err := s.invert(system[2], system[3])
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +171,7 @@ func (s *solver) invertBlock(block *tensors.Tensor) (*tensors.Tensor, error) {
 	}
 	var factor mat.Cholesky
 	if !factor.Factorize(mat.NewSymDense(solveBlock, values)) {
-		return nil, fmt.Errorf("least squares: matrix is not positive definite: %w", ErrNotFinite)
+		return nil, fmt.Errorf("least squares: %w: %w", errNotDefinite, ErrNotFinite)
 	}
 	var inverse mat.SymDense
 	if err := factor.InverseTo(&inverse); err != nil {
@@ -174,49 +181,51 @@ func (s *solver) invertBlock(block *tensors.Tensor) (*tensors.Tensor, error) {
 	return s.model.UploadDoubles(full.RawMatrix().Data, solveBlock, solveBlock)
 }
 
-// solveOnHost is gonum's Cholesky, for backends without dynamic slices.
-func (s *solver) solveOnHost(a, b *tensors.Tensor) (*tensors.Tensor, error) {
-	matrix, err := llama.Download[float64](a)
-	if err != nil {
-		return nil, err
-	}
-	right, err := llama.Download[float64](b)
-	if err != nil {
-		return nil, err
-	}
-	n, columns := b.Shape().Dim(0), b.Shape().Dim(1)
-	var factor mat.Cholesky
-	if !factor.Factorize(mat.NewSymDense(n, matrix)) {
-		return nil, fmt.Errorf("least squares: matrix is not positive definite: %w", ErrNotFinite)
-	}
-	var x mat.Dense
-	if err := factor.SolveTo(&x, mat.NewDense(n, columns, right)); err != nil {
-		return nil, fmt.Errorf("least squares: %w", err)
-	}
-	out := make([]float32, n*columns)
-	for i, value := range x.RawMatrix().Data {
-		out[i] = float32(value)
-	}
-	return s.model.Upload(out, n, columns)
+// deviceFitter leaves the sums where they are, and has the solver solve.
+type deviceFitter struct {
+	solver  *solver
+	misfits *Exec // misfitGraph
 }
 
-// tinyRidge keeps a system of zeros definite; beside any real sum it vanishes.
-const tinyRidge = 1e-100
+func newDeviceFitter(m *llama.Model) (d deviceFitter, err error) {
+	if d.solver, err = newSolver(m, ridgeSystem); err != nil {
+		return d, err
+	}
+	d.misfits, err = m.Compile("misfit", misfitGraph)
+	return d, err
+}
 
-// ridgeSystem is the graph of A = G + mu I and B = C + mu W with mu = ridge * mean(diag G).
-//
-// gram float64[n, n] is the sum of h h^T, cross float64[n, e] the sum of h y^T, old float32[n, e] the weights that the
-// ridge pulls towards, ridge float64 the factor divided by the number of neurons that are not padding.
-func ridgeSystem(args []*Node) []*Node {
-	gram, cross, old, ridge := args[0], args[1], args[2], args[3]
+func (d deviceFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error) {
+	return d.solver.solve(s.fit.gram, s.fit.cross, s.held.gram, s.held.cross, share, old, ridge/float64(neurons))
+}
+
+func (d deviceFitter) misfit(w *tensors.Tensor, s *sums, _ int) (float64, error) {
+	result, err := d.misfits.Exec1(w, s.gram, s.cross)
+	if err != nil {
+		return 0, err
+	}
+	defer llama.Release(result)
+	values, err := llama.Download[float64](result)
+	if err != nil {
+		return 0, err
+	}
+	return values[0], nil
+}
+
+// ridgeSystem is the graph of a fitter's system A = G + mu I, B = C + mu W. ridge is divided by the number of neurons that are not padding.
+func ridgeSystem(args []*Node) (a, b *Node) {
+	gram, cross, heldGram, heldCross, share, old, ridge := args[0], args[1], args[2], args[3], args[4], args[5], args[6]
+	gram, cross = Add(gram, Mul(heldGram, share)), Add(cross, Mul(heldCross, share))
 	n := gram.Shape().Dim(0)
 	g := gram.Graph()
 	row, column := Iota(g, shapes.Make(dtypes.Int32, n, n), 0), Iota(g, shapes.Make(dtypes.Int32, n, n), 1)
 	identity := ConvertDType(Equal(row, column), dtypes.Float64)
-	// Where no kept neuron was ever active the sums are zero, and the old weights are as good as any.
 	mu := AddScalar(Mul(ReduceAllSum(Mul(gram, identity)), ridge), tinyRidge)
-	return []*Node{
-		Add(gram, Mul(identity, mu)),
-		Add(cross, Mul(ConvertDType(old, dtypes.Float64), mu)),
-	}
+	return Add(gram, Mul(identity, mu)), Add(cross, Mul(ConvertDType(old, dtypes.Float64), mu))
+}
+
+// misfitGraph is that of a fitter's misfit, float64.
+func misfitGraph(args []*Node) []*Node {
+	w, gram, cross := ConvertDType(args[0], dtypes.Float64), args[1], args[2]
+	return []*Node{ReduceAllSum(Mul(w, Sub(Einsum("nm,me->ne", gram, w), MulScalar(cross, 2))))}
 }

@@ -12,9 +12,14 @@ import (
 
 // How the dense model's hidden states and the pruned model's move through the layers of a refit.
 
-// passOver moves both streams past the layers before the first that loses neurons: there they are one. It gives these layers' projections
-// as they are.
-func (r *reconstructor) passOver(ctx context.Context, give func(layer int, down []float32) error) error {
+// begin embeds the sequences and moves both streams past the layers before the first that loses neurons: there they are one. It gives these
+// layers' projections as they are.
+func (r *reconstructor) begin(ctx context.Context, give func(layer int, down []float32) error) (err error) {
+	if r.hidden == nil || r.first == 0 {
+		if err := r.embed(); err != nil {
+			return err
+		}
+	}
 	done := func(layer int) error {
 		down, _, err := r.slim.Tensor(models.FFNDown, layer)
 		if err != nil {
@@ -26,47 +31,59 @@ func (r *reconstructor) passOver(ctx context.Context, give func(layer int, down 
 		r.meter.add(r.tokens)
 		return give(layer, down)
 	}
-	if r.hidden != nil {
+	if r.hidden == nil {
+		err := r.dense.EachLayer(ctx, r.weights, llama.Ascending(r.first), r.denseOptions, func(dense *llama.Layer) error {
+			if err := r.moveDense(ctx, dense, dense.Index); err != nil {
+				return err
+			}
+			return done(dense.Index)
+		})
+		if err != nil {
+			return err
+		}
+	} else {
 		for layer := range r.first {
 			if err := done(layer); err != nil {
 				return err
 			}
 		}
-		if r.first == 0 {
-			return nil
+		if r.first > 0 {
+			if err := r.moveDense(ctx, nil, r.first-1); err != nil {
+				return err
+			}
 		}
-		states, err := r.statesOf(r.first - 1)
-		if err != nil {
-			return err
-		}
-		r.slimStates.Release()
-		r.slimStates = states
-		return nil
 	}
-	err := r.dense.EachLayer(ctx, r.weights, llama.Ascending(r.first), r.denseOptions, func(dense *llama.Layer) error {
-		for i := range r.sequences {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := r.advanceDense(dense, i); err != nil {
-				return err
-			}
-		}
-		return done(dense.Index)
-	})
-	if err != nil || r.first == 0 {
+	return r.branch()
+}
+
+// embed begins the dense stream.
+func (r *reconstructor) embed() error {
+	head, err := r.dense.LoadHead(r.weights, llama.Float32)
+	if err != nil {
 		return err
 	}
-	for i, x := range r.denseStates {
-		values, err := llama.Download[float32](x)
+	defer head.Release()
+	r.denseStates, err = llama.NewStates(r.dense, head, r.sequences)
+	return err
+}
+
+// branch begins the slim stream where the dense one is.
+func (r *reconstructor) branch() error {
+	for _, of := range r.batches {
+		var joined []float32
+		for _, x := range r.denseStates[of.from:of.to] {
+			values, err := llama.Download[float32](x)
+			if err != nil {
+				return err
+			}
+			joined = append(joined, values...)
+		}
+		hidden := r.dense.Config().HiddenSize
+		x, err := r.pruned.Upload(joined, len(joined)/hidden, hidden)
 		if err != nil {
 			return err
 		}
-		own, err := r.dense.Upload(values, x.Shape().Dimensions...)
-		if err != nil {
-			return err
-		}
-		r.slimStates.Replace(i, own)
+		r.slimStates = append(r.slimStates, x)
 	}
 	return nil
 }
@@ -84,19 +101,32 @@ func (r *reconstructor) statesOf(layer int) (llama.States, error) {
 	return r.hidden.layer(r.dense, layer)
 }
 
-// forward moves the dense streams of some sequences through the layer, and the slim ones up to its down projection.
-func (r *reconstructor) forward(dense, slim *llama.Layer, of batch, mids, activations llama.States) error {
-	for i := of.from; i < of.to && r.hidden == nil; i++ {
+// moveDense moves the dense stream through a layer, nil where what it makes is known.
+func (r *reconstructor) moveDense(ctx context.Context, dense *llama.Layer, layer int) (err error) {
+	if r.hidden != nil {
+		r.denseStates.Release()
+		r.denseStates, err = r.statesOf(layer)
+		return err
+	}
+	for i := range r.sequences {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := r.advanceDense(dense, i); err != nil {
 			return err
 		}
 	}
-	results, err := r.slimPass.Run(slim, r.slimStates[of.from:of.to]...)
-	if err != nil {
-		return err
-	}
-	copy(activations, results[copy(mids, results):])
 	return nil
+}
+
+// forward moves a batch's slim stream through a layer up to its down projection.
+func (r *reconstructor) forward(slim *llama.Layer, i int) (mid, activation *tensors.Tensor, err error) {
+	results, err := r.slimPass.RunTogether(r.batches[i].len(), slim, r.slimStates[i], r.lengths[i])
+	if err != nil {
+		return nil, nil, err
+	}
+	r.meter.add(tokensOf(r.sequences[r.batches[i].from:r.batches[i].to]))
+	return results[0], results[1], nil
 }
 
 // advanceDense moves one sequence's dense stream through a layer.
@@ -117,7 +147,7 @@ func (r *reconstructor) advanceDense(dense *llama.Layer, i int) error {
 
 // adopt moves the slim stream on through the refitted projection, which it returns as float32[hidden*width].
 func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, mids, activations llama.States) (down []float32, err error) {
-	for i := range r.sequences {
+	for i := range r.batches {
 		results, err := r.apply.Exec(mids[i], activations[i], refitted)
 		if err != nil {
 			return nil, err

@@ -1,3 +1,5 @@
+//go:build !race
+
 package server
 
 import (
@@ -18,7 +20,8 @@ import (
 	"prunellm/openapi"
 )
 
-// browse opens the page of a server over fakes. The race detector's run leaves browsers out: they are another process.
+// browse opens the page of a server over fakes. The race detector's run leaves this file out: a browser is another process, and what drives it
+// takes minutes to compile.
 func browse(t *testing.T, models Models, change ...func(*Options)) (*browsertest.Page, *testServer) {
 	t.Helper()
 	if testing.Short() {

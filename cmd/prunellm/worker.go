@@ -14,6 +14,7 @@ import (
 
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
+	"prunellm/internal/eigen"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
 	"prunellm/internal/worker"
@@ -220,6 +221,9 @@ func newTools(model *models.GGUF, home string, o order, log *slog.Logger) (tools
 			precision := recipe.PrecisionOn(b)
 			states := &prune.StateFile{Path: o.States, Folder: o.Folder, Identity: o.Job.ModelDigest + " " + string(precision)}
 			options := prune.ReconstructOptions{Emit: emit, Hidden: hidden, States: states, Log: log, Precision: precision}
+			if eigen.Fast() {
+				options.Algebra = eigen.Algebra{}
+			}
 			_, err = prune.Reconstruct(ctx, b, model, plan, sequences, options, progress)
 			return err
 		},

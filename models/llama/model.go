@@ -184,10 +184,15 @@ func (m *Model) LayerProgram(name string, build func(b *Block, rope RoPE, args [
 	return &LayerProgram{model: m, name: name, exec: exec}, nil
 }
 
-// Run runs the program. The results belong to the caller.
+// Run runs the program; the first argument's rows are one sequence. The results belong to the caller.
 func (p *LayerProgram) Run(layer *Layer, args ...*tensors.Tensor) (results []*tensors.Tensor, err error) {
+	return p.RunTogether(1, layer, args...)
+}
+
+// RunTogether is Run where the first argument's rows are several sequences of equal length, one after the other.
+func (p *LayerProgram) RunTogether(sequences int, layer *Layer, args ...*tensors.Tensor) (results []*tensors.Tensor, err error) {
 	defer Guard(&err)
-	tables, err := p.model.rope(args[0].Shape().Dim(0))
+	tables, err := p.model.rope(args[0].Shape().Dim(0) / sequences)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,20 @@
+// What Go calls; see eigen.go. Functions on matrices return 0, or what went wrong.
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { PRUNELLM_NOT_DEFINITE = 1, PRUNELLM_NO_MEMORY = 2 };
+
+// 1 if compiled for AVX2 at least.
+int prunellm_fast(void);
+
+// Overwrites b, float64[n, columns], with the solution of a x = b. a, float64[n, n], is symmetric and is overwritten.
+int prunellm_solve(double *a, double *b, long n, long columns, int threads);
+
+// c = a b, float64[n, columns], with a float64[n, n] symmetric and b float64[n, columns].
+int prunellm_multiply(const double *a, const double *b, double *c, long n, long columns, int threads);
+
+#ifdef __cplusplus
+}
+#endif

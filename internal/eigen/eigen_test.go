@@ -1,0 +1,112 @@
+package eigen_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"gonum.org/v1/gonum/mat"
+
+	"prunellm/internal/eigen"
+)
+
+// system is A, positive definite with columns that differ by a factor of 600, and B with some columns.
+func system(n, columns int) (a, b []float64) {
+	random := rand.New(rand.NewPCG(7, uint64(n)))
+	rows := make([]float64, (n+10)*n)
+	for i := range rows {
+		rows[i] = random.NormFloat64() * math.Exp(float64(i%n)/float64(n)*6.4)
+	}
+	m := mat.NewDense(n+10, n, rows)
+	var sum mat.Dense
+	sum.Mul(m.T(), m)
+	b = make([]float64, n*columns)
+	for i := range b {
+		b[i] = random.NormFloat64()
+	}
+	return sum.RawMatrix().Data, b
+}
+
+func TestAgreesWithGonum(t *testing.T) {
+	for _, size := range []struct{ n, columns int }{{1, 1}, {5, 3}, {64, 96}, {200, 97}, {333, 576}} {
+		t.Run(fmt.Sprint(size.n), func(t *testing.T) {
+			a, b := system(size.n, size.columns)
+			var want mat.Dense
+			want.Mul(mat.NewDense(size.n, size.n, a), mat.NewDense(size.n, size.columns, b))
+			got, err := eigen.Algebra{}.Multiply(a, b, size.n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := distance(got, want.RawMatrix().Data); !(d < 1e-14) {
+				t.Errorf("products differ by %g of their norm", d)
+			}
+			var factor mat.Cholesky
+			if !factor.Factorize(mat.NewSymDense(size.n, slices.Clone(a))) {
+				t.Fatal("not definite")
+			}
+			if err := factor.SolveTo(&want, mat.NewDense(size.n, size.columns, slices.Clone(b))); err != nil {
+				t.Fatal(err)
+			}
+			if err := (eigen.Algebra{}).Solve(a, b, size.n); err != nil {
+				t.Fatal(err)
+			}
+			if d := distance(b, want.RawMatrix().Data); !(d < 1e-9) {
+				t.Errorf("solutions differ by %g of their norm", d)
+			}
+		})
+	}
+}
+
+// distance is that of two vectors, relative to the second's norm.
+func distance(got, want []float64) float64 {
+	var diff, norm float64
+	for i := range want {
+		diff += (got[i] - want[i]) * (got[i] - want[i])
+		norm += want[i] * want[i]
+	}
+	return math.Sqrt(diff / norm)
+}
+
+func TestBadSystems(t *testing.T) {
+	if err := (eigen.Algebra{}).Solve([]float64{1, 2, 2, 1}, []float64{1, 1}, 2); !errors.Is(err, eigen.ErrNotDefinite) {
+		t.Errorf("an indefinite matrix gives %v", err)
+	}
+	b := []float64{1, 1}
+	if err := (eigen.Algebra{}).Solve([]float64{1, 0, 0, math.NaN()}, b, 2); err == nil && !math.IsNaN(b[0]+b[1]) {
+		t.Errorf("a matrix with NaN gives %v", b)
+	}
+	for _, bad := range []struct {
+		a, b []float64
+		n    int
+	}{{nil, nil, 0}, {[]float64{1}, []float64{1}, -1}, {[]float64{1, 0, 0}, []float64{1, 1}, 2}, {[]float64{1, 0, 0, 1}, []float64{1}, 2}} {
+		if err := (eigen.Algebra{}).Solve(bad.a, bad.b, bad.n); err == nil {
+			t.Errorf("Solve takes %v", bad)
+		}
+		if _, err := (eigen.Algebra{}).Multiply(bad.a, bad.b, bad.n); err == nil {
+			t.Errorf("Multiply takes %v", bad)
+		}
+	}
+	if err := (eigen.Algebra{}).Solve([]float64{1}, nil, 1); err != nil {
+		t.Errorf("no columns: %v", err)
+	}
+}
+
+// BenchmarkSolve is a layer of the default model at ratio 0.4, one at ratio 0.2, one at ratio 0, and half of one of a 1 B model.
+func BenchmarkSolve(b *testing.B) {
+	for _, n := range []int{480, 1024, 1536, 4096} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			a, right := make([]float64, n*n), make([]float64, n*576)
+			for i := range n {
+				a[i*n+i] = 2
+			}
+			for b.Loop() {
+				if err := (eigen.Algebra{}).Solve(slices.Clone(a), right, n); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

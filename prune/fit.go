@@ -1,0 +1,143 @@
+package prune
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/pkg/core/tensors"
+	"gonum.org/v1/gonum/mat"
+
+	"prunellm/models/llama"
+)
+
+// LinearAlgebra is what a refit needs of it on the host, in float64. Matrices lie row by row.
+type LinearAlgebra interface {
+	// Solve overwrites b [n, columns] with the solution of a x = b. a [n, n] is symmetric, and is overwritten. It fails where a is not
+	// positive definite.
+	Solve(a, b []float64, n int) error
+	// Multiply returns a b [n, columns], of a [n, n], which is symmetric, and b [n, columns].
+	Multiply(a, b []float64, n int) ([]float64, error)
+}
+
+// fitter does the least squares of a layer. Its neurons are the first of those that the sums are of; the others are padding.
+type fitter interface {
+	// fit solves for the new down projection, float32[f, e] on the device: (G + mu I) X = C + mu W with mu = ridge * mean(diag G), W old, and
+	// G and C the sums of a layer and share times those of its held-out batches.
+	fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error)
+	// misfit is the squared error of a projection, float32[f, e] on the device, over the tokens of some sums, but for a constant.
+	misfit(w *tensors.Tensor, s *sums, neurons int) (float64, error)
+}
+
+// tinyRidge keeps a system of zeros definite; beside any real sum it vanishes.
+const tinyRidge = 1e-100
+
+// hostFitter brings the sums to the host.
+type hostFitter struct {
+	model   *llama.Model
+	algebra LinearAlgebra
+}
+
+func (h hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error) {
+	a, b, err := h.systemOf(s.fit, neurons)
+	if err != nil {
+		return nil, err
+	}
+	if share != 0 {
+		heldA, heldB, err := h.systemOf(s.held, neurons)
+		if err != nil {
+			return nil, err
+		}
+		addScaled(a, share, heldA)
+		addScaled(b, share, heldB)
+	}
+	w, err := llama.Download[float32](old)
+	if err != nil {
+		return nil, err
+	}
+	trace := 0.0
+	for i := range neurons {
+		trace += a[i*neurons+i]
+	}
+	// Where no kept neuron was ever active the sums are zero, and the old weights are as good as any.
+	mu := trace/float64(neurons)*ridge + tinyRidge
+	for i := range neurons {
+		a[i*neurons+i] += mu
+	}
+	for i := range b {
+		b[i] += mu * float64(w[i])
+	}
+	if err := h.algebra.Solve(a, b, neurons); err != nil {
+		return nil, fmt.Errorf("least squares: %w: %w", err, ErrNotFinite)
+	}
+	clear(w)
+	for i, x := range b {
+		w[i] = float32(x)
+	}
+	return h.model.Upload(w, old.Shape().Dimensions...)
+}
+
+// systemOf copies sums to the host without their padding: float64[neurons, neurons] and float64[neurons, e].
+func (h hostFitter) systemOf(s *sums, neurons int) (gram, cross []float64, err error) {
+	defer llama.Guard(&err)
+	hidden := h.model.Config().HiddenSize
+	err = s.gram.ConstFlatData(func(flat any) {
+		all, width := flat.([]float64), s.gram.Shape().Dim(1)
+		gram = make([]float64, 0, neurons*neurons)
+		for i := range neurons {
+			gram = append(gram, all[i*width:i*width+neurons]...)
+		}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	err = s.cross.ConstFlatData(func(flat any) { cross = append(cross, flat.([]float64)[:neurons*hidden]...) })
+	return gram, cross, err
+}
+
+func addScaled(to []float64, factor float64, from []float64) {
+	for i, x := range from {
+		to[i] += factor * x
+	}
+}
+
+func (h hostFitter) misfit(w *tensors.Tensor, s *sums, neurons int) (float64, error) {
+	gram, cross, err := h.systemOf(s, neurons)
+	if err != nil {
+		return 0, err
+	}
+	values, err := llama.Download[float32](w)
+	if err != nil {
+		return 0, err
+	}
+	x := make([]float64, len(cross))
+	for i := range x {
+		x[i] = float64(values[i])
+	}
+	product, err := h.algebra.Multiply(gram, x, neurons)
+	if err != nil {
+		return 0, err
+	}
+	// |W^T h - y|^2 summed over tokens is tr(W^T G W) - 2 tr(W^T C) + |y|^2.
+	sum := 0.0
+	for i, p := range product {
+		sum += x[i] * (p - 2*cross[i])
+	}
+	return sum, nil
+}
+
+// gonumAlgebra is LinearAlgebra in Go.
+type gonumAlgebra struct{}
+
+func (gonumAlgebra) Solve(a, b []float64, n int) error {
+	var factor mat.Cholesky
+	if !factor.Factorize(mat.NewSymDense(n, a)) {
+		return errNotDefinite
+	}
+	right := mat.NewDense(n, len(b)/n, b)
+	return factor.SolveTo(right, right)
+}
+
+func (gonumAlgebra) Multiply(a, b []float64, n int) ([]float64, error) {
+	var product mat.Dense
+	product.Mul(mat.NewSymDense(n, a), mat.NewDense(n, len(b)/n, b))
+	return product.RawMatrix().Data, nil
+}
