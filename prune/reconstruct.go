@@ -156,7 +156,7 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 	r.batches = batchSequences(sequences, r.budget.Together)
 	for _, of := range r.batches {
 		var lengths []int32
-		for _, tokens := range sequences[of.from:of.to] {
+		for _, tokens := range of.of(sequences) {
 			lengths = append(lengths, int32(len(tokens))) //nolint:gosec // at most a context's length
 		}
 		x, err := r.pruned.UploadTokens(lengths, len(lengths))
@@ -343,10 +343,10 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 // sum adds a batch to a layer's least-squares sums, with those before it once they are sumTokens together.
 func (r *reconstructor) sum(s *sums, of batch, mid, activation *tensors.Tensor) error {
 	s.waiting = append(s.waiting, activation, mid)
-	for _, x := range r.denseStates[of.from:of.to] {
-		s.waiting = append(s.waiting, x)
+	for _, i := range of {
+		s.waiting = append(s.waiting, r.denseStates[i])
 	}
-	s.tokens += tokensOf(r.sequences[of.from:of.to])
+	s.tokens += tokensOf(of.of(r.sequences))
 	if s.tokens < sumTokens {
 		return nil
 	}

@@ -71,8 +71,8 @@ func (r *reconstructor) embed() error {
 func (r *reconstructor) branch() error {
 	for _, of := range r.batches {
 		var joined []float32
-		for _, x := range r.denseStates[of.from:of.to] {
-			values, err := llama.Download[float32](x)
+		for _, i := range of {
+			values, err := llama.Download[float32](r.denseStates[i])
 			if err != nil {
 				return err
 			}
@@ -121,11 +121,11 @@ func (r *reconstructor) moveDense(ctx context.Context, dense *llama.Layer, layer
 
 // forward moves a batch's slim stream through a layer up to its down projection.
 func (r *reconstructor) forward(slim *llama.Layer, i int) (mid, activation *tensors.Tensor, err error) {
-	results, err := r.slimPass.RunTogether(r.batches[i].len(), slim, r.slimStates[i], r.lengths[i])
+	results, err := r.slimPass.RunTogether(len(r.batches[i]), slim, r.slimStates[i], r.lengths[i])
 	if err != nil {
 		return nil, nil, err
 	}
-	r.meter.add(tokensOf(r.sequences[r.batches[i].from:r.batches[i].to]))
+	r.meter.add(tokensOf(r.batches[i].of(r.sequences)))
 	return results[0], results[1], nil
 }
 
