@@ -11,7 +11,7 @@
 FROM golang:1.26-bookworm AS source
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        cmake libstb-dev ninja-build nlohmann-json3-dev python3 python3-pip \
+        cmake libeigen3-dev libstb-dev ninja-build nlohmann-json3-dev python3 python3-pip \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 ENV PRUNELLM_HOME=/opt/prunellm

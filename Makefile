@@ -13,7 +13,7 @@ GO      := . scripts/env && go
 # golangci-lint is built from source at a pinned version, by the same Go that builds the product.
 LINTER  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help setup setup-tests build cuda serve test linter lint check-deploy fuzz bench clean
+.PHONY: help setup setup-tests build cuda serve test lint check-deploy fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -36,9 +36,6 @@ serve: build ## serve the default model pruned by RATIO (0.2) on ADDR (127.0.0.1
 
 test: setup-tests build ## every test: units, race detector, real model, real Redis, the binary end to end
 	@scripts/test
-
-linter:
-	@$(GO) run $(LINTER) version
 
 lint: setup ## gofmt, vet, golangci-lint with the import table
 	@scripts/lint $(LINTER)

@@ -130,7 +130,7 @@ func BenchmarkSequencesTogether(b *testing.B) {
 		}
 		defer layer.Release()
 		program, err := m.LayerProgram("forward", func(block *llama.Block, rope llama.RoPE, args []*graph.Node) []*graph.Node {
-			return llama.SplitSequences(llama.Forward(m.Config(), block, rope, llama.JoinSequences(args)).Out, len(args))
+			return []*graph.Node{llama.Forward(m.Config(), block, rope, args[0]).Out}
 		})
 		if err != nil {
 			b.Fatal(err)
@@ -147,8 +147,21 @@ func BenchmarkSequencesTogether(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer states.Release()
+				var joined []float32
+				for _, x := range states {
+					values, err := llama.Download[float32](x)
+					if err != nil {
+						b.Fatal(err)
+					}
+					joined = append(joined, values...)
+				}
+				x, err := m.Upload(joined, count*256, m.Config().HiddenSize)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer llama.Release(x)
 				run := func() {
-					results, err := program.Run(layer, states...)
+					results, err := program.RunTogether(count, layer, x)
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -99,7 +99,6 @@ type reconstructor struct {
 	tokens    int     // of all sequences
 	first     int     // the first layer that loses neurons
 	chosen    float64 // the ridge that was chosen last
-	step      int     // the same in ridgeSteps, if a layer has chosen
 	precision llama.Precision
 
 	hidden    *Hidden // the dense model's results of each layer; nil: they are computed
@@ -125,7 +124,6 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 	opts ReconstructOptions) (r *reconstructor, err error) {
 	r = &reconstructor{
 		opts: opts, plan: plan, sequences: sequences, weights: weights, budget: llama.BudgetOf(backend), first: plan.untouched(),
-		step: firstRidgeStep,
 	}
 	defer func() {
 		if err != nil {
@@ -338,31 +336,4 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (do
 	}
 	defer llama.Release(refitted)
 	return r.adopt(slim.Index, refitted, mids, activations)
-}
-
-// sum adds a batch to a layer's least-squares sums, with those before it once they are sumTokens together.
-func (r *reconstructor) sum(s *sums, of batch, mid, activation *tensors.Tensor) error {
-	s.waiting = append(s.waiting, activation, mid)
-	for _, i := range of {
-		s.waiting = append(s.waiting, r.denseStates[i])
-	}
-	s.tokens += tokensOf(of.of(r.sequences))
-	if s.tokens < sumTokens {
-		return nil
-	}
-	return r.flush(s)
-}
-
-// flush adds the batches that wait.
-func (r *reconstructor) flush(s *sums) error {
-	if len(s.waiting) == 0 {
-		return nil
-	}
-	next, err := r.gram.Exec(append([]any{s.gram, s.cross}, s.waiting...)...)
-	if err != nil {
-		return err
-	}
-	s.replace(next)
-	s.waiting, s.tokens = nil, 0
-	return nil
 }

@@ -105,10 +105,10 @@ func testSolver(t *testing.T, m *llama.Model, s *solver, n int) {
 	}
 }
 
-// BenchmarkSolve is a layer of the default model at ratio 0.2, one at ratio 0, and half of one of a 1 B model.
+// BenchmarkSolve is layers of the default model at ratios 0.4, 0.2 and 0, and half of one of a 1 B model.
 func BenchmarkSolve(b *testing.B) {
 	backend := pluginBackend(b)
-	for _, n := range []int{1024, 1536, 4096} {
+	for _, n := range []int{512, 1024, 1536, 4096} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			m, s := testSolverOn(b, backend)
 			const columns = 576
@@ -124,7 +124,7 @@ func BenchmarkSolve(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			right, err := m.UploadDoubles(values[:n*columns], n, columns)
+			right, err := m.UploadDoubles(make([]float64, n*columns), n, columns)
 			if err != nil {
 				b.Fatal(err)
 			}

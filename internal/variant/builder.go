@@ -175,12 +175,7 @@ func (w *build) compute(ctx context.Context, wanted Kind, lease Lease) ([]byte, 
 		return err
 	})
 	began := time.Now()
-	out, err := w.Runner.Run(ctx, job, func(p Progress) {
-		w.progress(p)
-		if note, err := json.Marshal(p); err == nil {
-			_ = lease.SetProgress(ctx, note) // for those who wait; they do without
-		}
-	})
+	out, err := w.Runner.Run(ctx, job, w.publishing(ctx, lease))
 	if err != nil {
 		return nil, err
 	}
@@ -206,6 +201,26 @@ func (w *build) compute(ctx context.Context, wanted Kind, lease Lease) ([]byte, 
 		w.keep(ctx, lease, w.keys.down(plan), out.Down)
 	}
 	return scores, nil
+}
+
+// publishEvery is how often those who wait for a value hear how far it is.
+const publishEvery = time.Second
+
+// publishing shows progress, and passes it on to those who wait: each stage at once, and within one every so often, since it is a file that is
+// written, or a command to Redis.
+func (w *build) publishing(ctx context.Context, lease Lease) func(Progress) {
+	var stage Stage
+	var last time.Time
+	return func(p Progress) {
+		w.progress(p)
+		if p.Stage == stage && time.Since(last) < publishEvery {
+			return
+		}
+		stage, last = p.Stage, time.Now()
+		if note, err := json.Marshal(p); err == nil {
+			_ = lease.SetProgress(ctx, note) // they do without
+		}
+	}
 }
 
 // planOf selects the neurons by scores in stored form.

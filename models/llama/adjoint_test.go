@@ -164,10 +164,14 @@ func TestSequencesTogether(t *testing.T) {
 	exec, err := NewExec(goBackend(t), func(args []*Node) []*Node {
 		rope := RoPE{Cos: Cos(args[0]), Sin: Sin(args[0])}
 		b, x, dy := blockFromNodes(c, args[1:]), args[1+len(fields):][:sequences], args[1+len(fields)+sequences:]
-		run := func(x, dy []*Node) []*Node {
-			trace := Forward(c, b, rope, JoinSequences(x))
-			grads := Backward(c, b, rope, trace, JoinSequences(dy))
-			results := append(SplitSequences(trace.Out, len(x)), SplitSequences(grads.X, len(x))...)
+		run := func(x, dy []*Node) (results []*Node) {
+			trace := Forward(c, b, rope, Concatenate(x, 0))
+			grads := Backward(c, b, rope, trace, Concatenate(dy, 0))
+			for _, joined := range []*Node{trace.Out, grads.X} {
+				for i := range x {
+					results = append(results, SliceAxis(joined, 0, AxisRange(i*tokens, (i+1)*tokens)))
+				}
+			}
 			return results
 		}
 		together := run(x, dy)

@@ -47,21 +47,6 @@ func SavedValues(c models.Config, neurons int) int {
 	return 2*c.Heads*c.HeadDim + 2*c.KVHeads*c.HeadDim + c.HiddenSize + 2*neurons
 }
 
-// JoinSequences lays sequences of equal length one after the other: several float32[t, n] to one float32[s*t, n].
-func JoinSequences(sequences []*Node) *Node { return Concatenate(sequences, 0) }
-
-// SplitSequences is the way back.
-func SplitSequences(x *Node, sequences int) []*Node {
-	if sequences == 1 {
-		return []*Node{x}
-	}
-	parts, tokens := make([]*Node, sequences), x.Shape().Dim(0)/sequences
-	for i := range parts {
-		parts[i] = SliceAxis(x, 0, AxisRange(i*tokens, (i+1)*tokens))
-	}
-	return parts
-}
-
 // Trace is a layer's forward pass: its result and what the backward pass needs.
 type Trace struct {
 	Saved

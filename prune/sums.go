@@ -1,0 +1,106 @@
+package prune
+
+import (
+	"github.com/gomlx/gomlx/pkg/core/tensors"
+
+	"prunellm/models/llama"
+)
+
+// sums are the least-squares sums of one layer over some sequences, on the device: gram float64[n, n], the sum of h h^T
+// with h the activations, and cross float64[n, e], the sum of h y^T with y the target. Those of sumTokens tokens are added up in
+// float32: each addition in float64 is a pass over matrices that no cache holds.
+type sums struct {
+	gram, cross *tensors.Tensor
+	waiting     []any // arguments of the program that adds: borrowed tensors
+	tokens      int   // of the batches that wait
+}
+
+// sumTokens is how many tokens are added up in one program.
+const sumTokens = 1024
+
+func newSums(m *llama.Model, width int) (*sums, error) {
+	hidden := m.Config().HiddenSize
+	gram, err := m.UploadDoubles(make([]float64, width*width), width, width)
+	if err != nil {
+		return nil, err
+	}
+	cross, err := m.UploadDoubles(make([]float64, width*hidden), width, hidden)
+	if err != nil {
+		llama.Release(gram)
+		return nil, err
+	}
+	return &sums{gram: gram, cross: cross}, nil
+}
+
+// layerSums are the sums of a layer over its sequences. Where a layer chooses its ridge, those of the held-out ones are apart; elsewhere both
+// name the same.
+type layerSums struct{ fit, held *sums }
+
+func (r *reconstructor) newLayerSums(slim *llama.Layer) (s layerSums, err error) {
+	if s.fit, err = newSums(r.pruned, slim.Width); err != nil {
+		return layerSums{}, err
+	}
+	if s.held = s.fit; !r.chooses(slim.Index) {
+		return s, nil
+	}
+	if s.held, err = newSums(r.pruned, slim.Width); err != nil {
+		s.fit.release()
+		return layerSums{}, err
+	}
+	return s, nil
+}
+
+func (s layerSums) apart() bool { return s.fit != s.held }
+
+// heldShare is what the held-out sums count when all sequences are to.
+func (s layerSums) heldShare() float64 {
+	if s.apart() {
+		return 1
+	}
+	return 0
+}
+
+func (s layerSums) release() {
+	s.held.release()
+	if s.apart() {
+		s.fit.release()
+	}
+}
+
+// replace frees the old sums and takes new ones, as a program returns them.
+func (s *sums) replace(results []*tensors.Tensor) {
+	s.release()
+	s.gram, s.cross = results[0], results[1]
+}
+
+func (s *sums) release() {
+	llama.Release(s.gram, s.cross)
+	s.gram, s.cross = nil, nil
+}
+
+// sum adds a batch to a layer's least-squares sums, with those before it once they are sumTokens together.
+func (r *reconstructor) sum(s *sums, of batch, mid, activation *tensors.Tensor) error {
+	s.waiting = append(s.waiting, activation, mid)
+	for _, i := range of {
+		s.waiting = append(s.waiting, r.denseStates[i])
+	}
+	s.tokens += tokensOf(of.of(r.sequences))
+	if s.tokens < sumTokens {
+		return nil
+	}
+	return r.flush(s)
+}
+
+// flush adds the batches that wait.
+func (r *reconstructor) flush(s *sums) error {
+	if len(s.waiting) == 0 {
+		return nil
+	}
+	next, err := r.gram.Exec(append([]any{s.gram, s.cross}, s.waiting...)...)
+	if err != nil {
+		return err
+	}
+	s.replace(next)
+	s.waiting, s.tokens = nil, 0
+	return nil
+}
