@@ -31,8 +31,8 @@ func batchSequences(sequences [][]int32, rows int) (batches []batch) {
 	return batches
 }
 
-// of picks a batch's.
-func (b batch) of(sequences [][]int32) [][]int32 {
+// pick is the batch's sequences of all.
+func (b batch) pick(sequences [][]int32) [][]int32 {
 	picked := make([][]int32, len(b))
 	for k, i := range b {
 		picked[k] = sequences[i]

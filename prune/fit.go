@@ -37,17 +37,14 @@ type hostFitter struct {
 }
 
 func (h hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error) {
-	a, b, err := h.systemOf(s.fit, neurons)
-	if err != nil {
+	a, b := h.room(neurons)
+	if err := add(a, b, s.fit, 1, neurons); err != nil {
 		return nil, err
 	}
 	if share != 0 {
-		heldA, heldB, err := h.systemOf(s.held, neurons)
-		if err != nil {
+		if err := add(a, b, s.held, share, neurons); err != nil {
 			return nil, err
 		}
-		addScaled(a, share, heldA)
-		addScaled(b, share, heldB)
 	}
 	w, err := llama.Download[float32](old)
 	if err != nil {
@@ -75,33 +72,37 @@ func (h hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge f
 	return h.model.Upload(w, old.Shape().Dimensions...)
 }
 
-// systemOf copies sums to the host without their padding: float64[neurons, neurons] and float64[neurons, e].
-func (h hostFitter) systemOf(s *sums, neurons int) (gram, cross []float64, err error) {
+// room is zeros, float64[neurons, neurons] and float64[neurons, e].
+func (h hostFitter) room(neurons int) (gram, cross []float64) {
+	return make([]float64, neurons*neurons), make([]float64, neurons*h.model.Config().HiddenSize)
+}
+
+// add adds sums without their padding, times a factor.
+func add(gram, cross []float64, s *sums, factor float64, neurons int) (err error) {
 	defer llama.Guard(&err)
-	hidden := h.model.Config().HiddenSize
 	err = s.gram.ConstFlatData(func(flat any) {
 		all, width := flat.([]float64), s.gram.Shape().Dim(1)
-		gram = make([]float64, 0, neurons*neurons)
 		for i := range neurons {
-			gram = append(gram, all[i*width:i*width+neurons]...)
+			addScaled(gram[i*neurons:(i+1)*neurons], factor, all[i*width:])
 		}
 	})
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	err = s.cross.ConstFlatData(func(flat any) { cross = append(cross, flat.([]float64)[:neurons*hidden]...) })
-	return gram, cross, err
+	return s.cross.ConstFlatData(func(flat any) { addScaled(cross, factor, flat.([]float64)) })
 }
 
+// addScaled adds factor times what from begins with.
 func addScaled(to []float64, factor float64, from []float64) {
+	from = from[:len(to)]
 	for i, x := range from {
 		to[i] += factor * x
 	}
 }
 
 func (h hostFitter) misfit(w *tensors.Tensor, s *sums, neurons int) (float64, error) {
-	gram, cross, err := h.systemOf(s, neurons)
-	if err != nil {
+	gram, cross := h.room(neurons)
+	if err := add(gram, cross, s, 1, neurons); err != nil {
 		return 0, err
 	}
 	values, err := llama.Download[float32](w)

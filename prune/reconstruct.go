@@ -121,8 +121,8 @@ type reconstructor struct {
 }
 
 func newReconstructor(backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
-	opts ReconstructOptions) (r *reconstructor, err error) {
-	r = &reconstructor{
+	opts ReconstructOptions) (_ *reconstructor, err error) {
+	r := &reconstructor{
 		opts: opts, plan: plan, sequences: sequences, weights: weights, budget: llama.BudgetOf(backend), first: plan.untouched(),
 	}
 	defer func() {
@@ -154,7 +154,7 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 	r.batches = batchSequences(sequences, r.budget.Together)
 	for _, of := range r.batches {
 		var lengths []int32
-		for _, tokens := range of.of(sequences) {
+		for _, tokens := range of.pick(sequences) {
 			lengths = append(lengths, int32(len(tokens))) //nolint:gosec // at most a context's length
 		}
 		x, err := r.pruned.UploadTokens(lengths, len(lengths))

@@ -125,7 +125,7 @@ func (r *reconstructor) forward(slim *llama.Layer, i int) (mid, activation *tens
 	if err != nil {
 		return nil, nil, err
 	}
-	r.meter.add(tokensOf(r.batches[i].of(r.sequences)))
+	r.meter.add(tokensOf(r.batches[i].pick(r.sequences)))
 	return results[0], results[1], nil
 }
 

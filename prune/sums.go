@@ -84,7 +84,7 @@ func (r *reconstructor) sum(s *sums, of batch, mid, activation *tensors.Tensor) 
 	for _, i := range of {
 		s.waiting = append(s.waiting, r.denseStates[i])
 	}
-	s.tokens += tokensOf(of.of(r.sequences))
+	s.tokens += tokensOf(of.pick(r.sequences))
 	if s.tokens < sumTokens {
 		return nil
 	}
