@@ -139,3 +139,19 @@ func TestReconstructRefuses(t *testing.T) {
 		})
 	}
 }
+
+// What a refit cannot begin with is told by its cause.
+func TestReconstructRefusesPlan(t *testing.T) {
+	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	plan := halfPlan(t, model.Config())
+	short := *plan
+	short.Kept = plan.Kept[:1]
+	want := short.Check(model.Config())
+	if want == nil {
+		t.Fatal("a plan of one layer fits a model of two")
+	}
+	_, err := prune.Reconstruct(t.Context(), backend, model, &short, tinySequences, prune.ReconstructOptions{}, nil)
+	if err == nil || !strings.Contains(err.Error(), want.Error()) {
+		t.Errorf("error = %v, want %v", err, want)
+	}
+}
