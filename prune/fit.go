@@ -25,6 +25,8 @@ type fitter interface {
 	fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error)
 	// misfit is the squared error of a projection, float32[f, e] on the device, over the tokens of some sums, but for a constant.
 	misfit(w *tensors.Tensor, s *sums, neurons int) (float64, error)
+	// padding is what padding costs with it.
+	padding() paddingCost
 }
 
 // tinyRidge keeps a system of zeros definite; beside any real sum it vanishes.
@@ -35,6 +37,8 @@ type hostFitter struct {
 	model   *llama.Model
 	algebra LinearAlgebra
 }
+
+func (hostFitter) padding() paddingCost { return hostFits }
 
 func (h hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error) {
 	a, b := h.room(neurons)

@@ -140,7 +140,7 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 	if r.pruned, err = llama.New(backend, r.slim.Config()); err != nil {
 		return nil, err
 	}
-	if r.fitsOnDevice() {
+	if solvesOn(backend) && (opts.Algebra == nil || r.budget.Doubles) {
 		r.fitter, err = newDeviceFitter(r.pruned)
 	} else {
 		r.fitter = hostFitter{r.pruned, cmp.Or[LinearAlgebra](opts.Algebra, gonumAlgebra{})}
@@ -164,11 +164,6 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 		r.lengths = append(r.lengths, x)
 	}
 	return r, nil
-}
-
-// fitsOnDevice tells whether the backend itself does the least squares.
-func (r *reconstructor) fitsOnDevice() bool {
-	return solvesOn(r.dense.Backend()) && (r.opts.Algebra == nil || r.budget.Doubles)
 }
 
 // compile makes the programs.
@@ -276,11 +271,7 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 // slimOptions says how the layers that are refitted are loaded.
 func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 	widths := r.plan.Widths()[r.first:]
-	cost := hostFits
-	if r.fitsOnDevice() {
-		cost = deviceFits
-	}
-	padded := padWidths(widths, r.dense.Config().HiddenSize, r.tokens, cost)
+	padded := padWidths(widths, r.dense.Config().HiddenSize, r.tokens, r.fitter.padding())
 	if r.budget.Workers > 1 { // products are cheap there, and compiling is dear
 		padded = slices.Repeat([]int{slices.Max(append(padded, 0))}, len(widths))
 	}

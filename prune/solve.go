@@ -195,6 +195,8 @@ func newDeviceFitter(m *llama.Model) (d deviceFitter, err error) {
 	return d, err
 }
 
+func (deviceFitter) padding() paddingCost { return deviceFits }
+
 func (d deviceFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error) {
 	return d.solver.solve(s.fit.gram, s.fit.cross, s.held.gram, s.held.cross, share, old, ridge/float64(neurons))
 }
