@@ -111,9 +111,9 @@ type reconstructor struct {
 	kept        []chan struct{} // by layer, closed when its states may go; nil: nothing is written
 
 	densePass *llama.LayerProgram // x -> out float32[t, e]
-	slimPass  *llama.LayerProgram // x float32[s*t, e] of a batch, tokens int32[s] -> mid float32[s*t, e], h float32[s*t, f], 0 for padding
-	gram      *Exec               // G, C and any number of h, mid, outs of a batch -> G', C'
-	apply     *Exec               // mid, h, W -> out float32[s*t, e]
+	slimPass  *llama.LayerProgram // x float32[s*t, e] of a batch, tokens int32[s] -> mid float32[s*t, e], h [s*t, f], 0 for padding
+	gram      program             // G, C and any number of h, mid, outs of a batch -> G', C'
+	apply     program             // mid, h, W -> out float32[s*t, e]
 
 	denseStates llama.States      // by sequence
 	slimStates  llama.States      // by batch
@@ -168,7 +168,7 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 
 // compile makes the programs.
 func (r *reconstructor) compile() (err error) {
-	c := r.dense.Config()
+	c, mixed := r.dense.Config(), r.mixed()
 	r.densePass, err = r.dense.LayerProgram("dense", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 		return []*Node{llama.Forward(c, b, rope, args[0]).Out}
 	})
@@ -180,39 +180,16 @@ func (r *reconstructor) compile() (err error) {
 		position := Iota(args[0].Graph(), shapes.Make(dtypes.Int32, args[1].Shape().Dim(0), args[0].Shape().Dim(0)/args[1].Shape().Dim(0)), 1)
 		counts := LessThan(position, BroadcastToShape(ExpandAxes(args[1], 1), position.Shape()))
 		h := trace.Activation
+		if mixed {
+			h = ConvertDType(h, dtypes.BFloat16)
+		}
 		counts = BroadcastToShape(Reshape(counts, -1, 1), shapes.Make(dtypes.Bool, h.Shape().Dimensions...))
 		return []*Node{trace.Mid, Where(counts, h, ZerosLike(h))} // padding must not count
 	})
 	if err != nil {
 		return err
 	}
-	r.gram, err = r.pruned.Compile("gram", func(args []*Node) []*Node {
-		gram, cross := args[0], args[1]
-		var all, targets []*Node
-		for rest := args[2:]; len(rest) > 0; {
-			h, mid := rest[0], rest[1]
-			rest = rest[2:]
-			sequences := 1
-			for rest[0].Shape().Dim(0)*sequences < h.Shape().Dim(0) {
-				sequences++
-			}
-			all = append(all, h)
-			targets = append(targets, Sub(Concatenate(rest[:sequences], 0), mid))
-			rest = rest[sequences:]
-		}
-		h, target := Concatenate(all, 0), Concatenate(targets, 0)
-		if r.budget.Doubles {
-			h, target = ConvertDType(h, dtypes.Float64), ConvertDType(target, dtypes.Float64)
-		}
-		gram = Add(gram, ConvertDType(Einsum("tf,tg->fg", h, h), dtypes.Float64))
-		return []*Node{gram, Add(cross, ConvertDType(Einsum("tf,te->fe", h, target), dtypes.Float64))}
-	})
-	if err != nil {
-		return err
-	}
-	r.apply, err = r.pruned.Compile("apply", func(args []*Node) []*Node {
-		return []*Node{Add(args[0], Einsum("tf,fe->te", args[1], args[2]))}
-	})
+	r.gram, r.apply, err = r.products()
 	return err
 }
 

@@ -24,7 +24,7 @@ type Model struct {
 
 	mu    sync.Mutex
 	ropes map[int][2]*tensors.Tensor // by padded length; guarded by mu
-	execs []*graph.Exec              // all that Close ends; guarded by mu
+	execs []interface{ Finalize() }  // all that Close ends; guarded by mu
 }
 
 // New prepares an architecture for a backend.
