@@ -23,8 +23,9 @@ type fitter interface {
 	// fit solves for the new down projection, float32[f, e] on the device: (G + mu I) X = C + mu W with mu = ridge * mean(diag G), W old, and
 	// G and C the sums of a layer and share times those of its held-out batches.
 	fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error)
-	// misfit is the squared error of a projection, float32[f, e] on the device, over the tokens of some sums, but for a constant.
-	misfit(w *tensors.Tensor, s *sums, neurons int) (float64, error)
+	// heldOutError is the squared error over a layer's held-out batches of what fit makes of the others, but for a constant. It may look
+	// at a part of the outputs.
+	heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error)
 	// padding is what padding costs with it.
 	padding() paddingCost
 }
@@ -41,18 +42,27 @@ type hostFitter struct {
 func (hostFitter) padding() paddingCost { return hostFits }
 
 func (h hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error) {
-	a, b := h.room(neurons)
-	if err := add(a, b, s.fit, 1, neurons); err != nil {
+	x, err := h.solve(s, share, old, ridge, neurons, 1)
+	if err != nil {
+		return nil, err
+	}
+	w := make([]float32, old.Shape().Size())
+	for i := range x {
+		w[i] = float32(x[i])
+	}
+	return h.model.Upload(w, old.Shape().Dimensions...)
+}
+
+// solve is fit of every stride-th output, without the padding.
+func (h hostFitter) solve(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons, stride int) ([]float64, error) {
+	a, b := h.room(neurons, stride)
+	if err := add(a, b, s.fit, 1, neurons, stride); err != nil {
 		return nil, err
 	}
 	if share != 0 {
-		if err := add(a, b, s.held, share, neurons); err != nil {
+		if err := add(a, b, s.held, share, neurons, stride); err != nil {
 			return nil, err
 		}
-	}
-	w, err := llama.Download[float32](old)
-	if err != nil {
-		return nil, err
 	}
 	trace := 0.0
 	for i := range neurons {
@@ -63,59 +73,75 @@ func (h hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge f
 	for i := range neurons {
 		a[i*neurons+i] += mu
 	}
-	for i := range b {
-		b[i] += mu * float64(w[i])
+	err := old.ConstFlatData(func(flat any) {
+		addScaled(b, mu, flat.([]float32), stride)
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err := h.algebra.Solve(a, b, neurons); err != nil {
 		return nil, fmt.Errorf("least squares: %w: %w", err, ErrNotFinite)
 	}
-	clear(w)
-	for i, x := range b {
-		w[i] = float32(x)
-	}
-	return h.model.Upload(w, old.Shape().Dimensions...)
+	return b, nil
 }
 
-// room is zeros, float64[neurons, neurons] and float64[neurons, e].
-func (h hostFitter) room(neurons int) (gram, cross []float64) {
-	return make([]float64, neurons*neurons), make([]float64, neurons*h.model.Config().HiddenSize)
+// room is zeros for a system, float64[neurons, neurons] and float64[neurons, e/stride].
+func (h hostFitter) room(neurons, stride int) (gram, cross []float64) {
+	return make([]float64, neurons*neurons), make([]float64, neurons*h.model.Config().HiddenSize/stride)
 }
 
-// add adds sums without their padding, times a factor.
-func add(gram, cross []float64, s *sums, factor float64, neurons int) (err error) {
+// add adds sums without their padding, times a factor, cross of every stride-th output.
+func add(gram, cross []float64, s *sums, factor float64, neurons, stride int) (err error) {
 	defer llama.Guard(&err)
 	err = s.gram.ConstFlatData(func(flat any) {
 		all, width := flat.([]float64), s.gram.Shape().Dim(1)
 		for i := range neurons {
-			addScaled(gram[i*neurons:(i+1)*neurons], factor, all[i*width:])
+			addScaled(gram[i*neurons:(i+1)*neurons], factor, all[i*width:], 1)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	return s.cross.ConstFlatData(func(flat any) { addScaled(cross, factor, flat.([]float64)) })
+	return s.cross.ConstFlatData(func(flat any) { addScaled(cross, factor, flat.([]float64), stride) })
 }
 
-// addScaled adds factor times what from begins with.
-func addScaled(to []float64, factor float64, from []float64) {
-	from = from[:len(to)]
-	for i, x := range from {
-		to[i] += factor * x
+// addScaled adds factor times every stride-th value of what from begins with.
+func addScaled[T float32 | float64](to []float64, factor float64, from []T, stride int) {
+	if stride == 1 {
+		from = from[:len(to)]
+		for i, x := range from {
+			to[i] += factor * float64(x)
+		}
+		return
+	}
+	for i := range to {
+		to[i] += factor * float64(from[i*stride])
 	}
 }
 
-func (h hostFitter) misfit(w *tensors.Tensor, s *sums, neurons int) (float64, error) {
-	gram, cross := h.room(neurons)
-	if err := add(gram, cross, s, 1, neurons); err != nil {
-		return 0, err
+// triedOutputs is of how many outputs at least the error is compared that ridges make: a part of them says as much as all, and all take
+// more time than what is the same for each.
+const triedOutputs = 128
+
+// stride is the largest divisor of the outputs that leaves triedOutputs.
+func stride(outputs int) int {
+	for s := outputs / triedOutputs; s > 1; s-- {
+		if outputs%s == 0 {
+			return s
+		}
 	}
-	values, err := llama.Download[float32](w)
+	return 1
+}
+
+func (h hostFitter) heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error) {
+	stride := stride(h.model.Config().HiddenSize)
+	x, err := h.solve(s, 0, old, ridge, neurons, stride)
 	if err != nil {
 		return 0, err
 	}
-	x := make([]float64, len(cross))
-	for i := range x {
-		x[i] = float64(values[i])
+	gram, cross := h.room(neurons, stride)
+	if err := add(gram, cross, s.held, 1, neurons, stride); err != nil {
+		return 0, err
 	}
 	product, err := h.algebra.Multiply(gram, x, neurons)
 	if err != nil {

@@ -6,8 +6,6 @@ import (
 	"math"
 
 	"github.com/gomlx/gomlx/pkg/core/tensors"
-
-	"prunellm/models/llama"
 )
 
 // Choosing the ridge by held-out sequences.
@@ -46,13 +44,13 @@ func heldOut(batch int) bool { return batch%heldOutEvery == heldOutEvery-1 }
 // in terms of all sequences: what it guards against falls with the tokens.
 func (r *reconstructor) chooseRidge(ctx context.Context, layer int, s layerSums, old *tensors.Tensor) error {
 	const share = 1 - 1.0/heldOutEvery
-	best, least := 0.0, math.Inf(1)
+	best, least, neurons := 0.0, math.Inf(1), len(r.plan.Kept[layer])
 	for _, step := range ridgeSteps {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		ridge := step * DefaultRidge(r.tokens)
-		misfit, err := r.misfit(layer, ridge/share, s, old)
+		misfit, err := r.fitter.heldOutError(s, old, ridge/share, neurons)
 		if err != nil {
 			return err
 		}
@@ -66,15 +64,4 @@ func (r *reconstructor) chooseRidge(ctx context.Context, layer int, s layerSums,
 	}
 	r.chosen = best
 	return nil
-}
-
-// misfit solves on some tokens and returns the squared error on others, but for a constant.
-func (r *reconstructor) misfit(layer int, ridge float64, s layerSums, old *tensors.Tensor) (float64, error) {
-	neurons := len(r.plan.Kept[layer])
-	w, err := r.fitter.fit(s, 0, old, ridge, neurons)
-	if err != nil {
-		return 0, err
-	}
-	defer llama.Release(w)
-	return r.fitter.misfit(w, s.held, neurons)
 }

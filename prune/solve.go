@@ -201,8 +201,13 @@ func (d deviceFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge
 	return d.solver.solve(s.fit.gram, s.fit.cross, s.held.gram, s.held.cross, share, old, ridge/float64(neurons))
 }
 
-func (d deviceFitter) misfit(w *tensors.Tensor, s *sums, _ int) (float64, error) {
-	result, err := d.misfits.Exec1(w, s.gram, s.cross)
+func (d deviceFitter) heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error) {
+	w, err := d.fit(s, 0, old, ridge, neurons)
+	if err != nil {
+		return 0, err
+	}
+	defer llama.Release(w)
+	result, err := d.misfits.Exec1(w, s.held.gram, s.held.cross)
 	if err != nil {
 		return 0, err
 	}
@@ -226,7 +231,7 @@ func ridgeSystem(args []*Node) (a, b *Node) {
 	return Add(gram, Mul(identity, mu)), Add(cross, Mul(ConvertDType(old, dtypes.Float64), mu))
 }
 
-// misfitGraph is that of a fitter's misfit, float64.
+// misfitGraph is that of a projection's squared error over the tokens of some sums, but for a constant: float64.
 func misfitGraph(args []*Node) []*Node {
 	w, gram, cross := ConvertDType(args[0], dtypes.Float64), args[1], args[2]
 	return []*Node{ReduceAllSum(Mul(w, Sub(Einsum("nm,me->ne", gram, w), MulScalar(cross, 2))))}
