@@ -93,10 +93,9 @@ func mixedSums(args []*stablehlo.Value) []*stablehlo.Value {
 	return []*stablehlo.Value{add(args[0], h), add(args[1], target)}
 }
 
-// mixedApply is apply with h bfloat16[s*t, f].
+// mixedApply is apply with h bfloat16[s*t, f] and W bfloat16[f, e].
 func mixedApply(args []*stablehlo.Value) []*stablehlo.Value {
-	narrow := must(stablehlo.Convert(args[2], xladtypes.BFloat16))
-	return []*stablehlo.Value{must(stablehlo.Add(args[0], mixedProduct(args[1], narrow)))}
+	return []*stablehlo.Value{must(stablehlo.Add(args[0], mixedProduct(args[1], args[2])))}
 }
 
 // mixedProduct is a b, float32[n, m], of bfloat16[n, k] and bfloat16[k, m].

@@ -79,7 +79,8 @@ func TestMixedProducts(t *testing.T) {
 				wide, mixed = append(wide, out), append(mixed, out)
 			}
 		}
-		_, w := whole(f, e)
+		values, w := whole(f, e)
+		projection := map[llama.Precision]*tensors.Tensor{llama.Float32: w, llama.BFloat16: narrow(values, f, e)}
 		results := map[llama.Precision][][]float64{}
 		for precision, args := range map[llama.Precision][]any{llama.Float32: wide, llama.BFloat16: mixed} {
 			r := &reconstructor{pruned: m, precision: precision}
@@ -90,7 +91,7 @@ func TestMixedProducts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			results[precision] = append(run(gram, args...), run(apply, args[3], args[2], w)...)
+			results[precision] = append(run(gram, args...), run(apply, args[3], args[2], projection[precision])...)
 		}
 		for i, want := range results[llama.Float32] {
 			if got := results[llama.BFloat16][i]; !slices.Equal(got, want) || slices.Max(got) <= 256 {

@@ -147,19 +147,25 @@ func (r *reconstructor) advanceDense(dense *llama.Layer, i int) error {
 
 // adopt moves the slim stream on through the refitted projection, which it returns as float32[hidden*width].
 func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, mids, activations llama.States) (down []float32, err error) {
-	for i := range r.batches {
-		results, err := r.apply.Exec(mids[i], activations[i], refitted)
-		if err != nil {
-			return nil, err
-		}
-		r.slimStates.Replace(i, results[0])
-	}
 	values, err := llama.Download[float32](refitted)
 	if err != nil {
 		return nil, err
 	}
 	if !allFinite(values) {
 		return nil, ErrNotFinite
+	}
+	if r.mixed() {
+		if refitted, err = r.pruned.UploadIn(llama.BFloat16, values, refitted.Shape().Dimensions...); err != nil {
+			return nil, err
+		}
+		defer llama.Release(refitted)
+	}
+	for i := range r.batches {
+		results, err := r.apply.Exec(mids[i], activations[i], refitted)
+		if err != nil {
+			return nil, err
+		}
+		r.slimStates.Replace(i, results[0])
 	}
 	hidden, width := r.dense.Config().HiddenSize, len(r.plan.Kept[layer])
 	return llama.TransposeValues(values[:width*hidden], width, hidden), nil

@@ -79,8 +79,8 @@ func (m *Model) Upload(values []float32, dimensions ...int) (*tensors.Tensor, er
 	return upload(m.backend, values, dtypes.Float32, dimensions...)
 }
 
-// uploadIn is Upload in a precision.
-func (m *Model) uploadIn(p Precision, values []float32, dimensions ...int) (*tensors.Tensor, error) {
+// UploadIn is Upload in a precision.
+func (m *Model) UploadIn(p Precision, values []float32, dimensions ...int) (*tensors.Tensor, error) {
 	if p == BFloat16 {
 		return upload(m.backend, roundNarrow(values), dtypes.BFloat16, dimensions...)
 	}
@@ -219,7 +219,7 @@ func (m *Model) LoadHead(w models.Weights, p Precision) (head *Head, err error) 
 	head = &Head{}
 	load := func(role models.Role, p Precision, dimensions ...int) (t *tensors.Tensor, values []float32, err error) {
 		if values, err = readTensor(w, role, 0, dimensions); err == nil {
-			t, err = m.uploadIn(p, values, dimensions...)
+			t, err = m.UploadIn(p, values, dimensions...)
 		}
 		return t, values, err
 	}
@@ -232,7 +232,7 @@ func (m *Model) LoadHead(w models.Weights, p Precision) (head *Head, err error) 
 	case !c.TiedEmbeddings:
 		head.output, _, err = load(models.Output, p, c.VocabSize, c.HiddenSize)
 	case p == BFloat16:
-		head.output, err = m.uploadIn(p, embedding, c.VocabSize, c.HiddenSize)
+		head.output, err = m.UploadIn(p, embedding, c.VocabSize, c.HiddenSize)
 	default:
 		head.output = head.embedding
 	}

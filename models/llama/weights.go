@@ -99,7 +99,7 @@ func (m *Model) LoadLayer(w models.Weights, layer int, opts LayerOptions) (*Laye
 		if slices.Contains(opts.Narrow, field.role) {
 			precision = BFloat16
 		}
-		t, err := m.uploadIn(precision, values, field.shape(c, padded)...)
+		t, err := m.UploadIn(precision, values, field.shape(c, padded)...)
 		if err != nil {
 			loaded.Release()
 			return nil, fmt.Errorf("load layer %d: %w", layer, err)
