@@ -31,6 +31,11 @@
 // Forward values are recomputed rather than kept, but for those that a caller keeps and hands to Resume. The tests check
 // each adjoint against finite differences.
 //
+// # StableHLO
+//
+// What gomlx's graphs have no word for, products of bfloat16 whose results are float32, is written in XLA's own language
+// (Model.CompileStableHLO) for the backend that takes it.
+//
 // # Concurrency
 //
 // A Model and its programs may be used from several goroutines; one Layer or Head must not be released while in use.
