@@ -2,6 +2,7 @@ package prune
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 	"gonum.org/v1/gonum/mat"
@@ -33,15 +34,16 @@ type fitter interface {
 // tinyRidge keeps a system of zeros definite; beside any real sum it vanishes.
 const tinyRidge = 1e-100
 
-// hostFitter brings the sums to the host.
+// hostFitter brings the sums to the host. It belongs to one goroutine.
 type hostFitter struct {
 	model   *llama.Model
 	algebra LinearAlgebra
+	scratch []float64 // a system's matrix, again and again: new memory of its size costs more than filling it
 }
 
-func (hostFitter) padding() paddingCost { return hostFits }
+func (*hostFitter) padding() paddingCost { return hostFits }
 
-func (h hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error) {
+func (h *hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error) {
 	x, err := h.solve(s, share, old, ridge, neurons, 1)
 	if err != nil {
 		return nil, err
@@ -54,7 +56,7 @@ func (h hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge f
 }
 
 // solve is fit of every stride-th output, without the padding.
-func (h hostFitter) solve(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons, stride int) ([]float64, error) {
+func (h *hostFitter) solve(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons, stride int) ([]float64, error) {
 	a, b := h.room(neurons, stride)
 	if err := add(a, b, s.fit, 1, neurons, stride); err != nil {
 		return nil, err
@@ -85,9 +87,11 @@ func (h hostFitter) solve(s layerSums, share float64, old *tensors.Tensor, ridge
 	return b, nil
 }
 
-// room is zeros for a system, float64[neurons, neurons] and float64[neurons, e/stride].
-func (h hostFitter) room(neurons, stride int) (gram, cross []float64) {
-	return make([]float64, neurons*neurons), make([]float64, neurons*h.model.Config().HiddenSize/stride)
+// room is zeros for a system, float64[neurons, neurons], which is the scratch, and float64[neurons, e/stride].
+func (h *hostFitter) room(neurons, stride int) (gram, cross []float64) {
+	h.scratch = slices.Grow(h.scratch[:0], neurons*neurons)[:neurons*neurons]
+	clear(h.scratch)
+	return h.scratch, make([]float64, neurons*h.model.Config().HiddenSize/stride)
 }
 
 // add adds sums without their padding, times a factor, cross of every stride-th output.
@@ -133,7 +137,7 @@ func stride(outputs int) int {
 	return 1
 }
 
-func (h hostFitter) heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error) {
+func (h *hostFitter) heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error) {
 	stride := stride(h.model.Config().HiddenSize)
 	x, err := h.solve(s, 0, old, ridge, neurons, stride)
 	if err != nil {

@@ -55,7 +55,7 @@ func TestHeldOutError(t *testing.T) {
 	for i := range values {
 		values[i] = float32(random.NormFloat64())
 	}
-	old, fitter := tensors.FromFlatDataAndDimensions(values, width, e), hostFitter{m, gonumAlgebra{}}
+	old, fitter := tensors.FromFlatDataAndDimensions(values, width, e), &hostFitter{model: m, algebra: gonumAlgebra{}}
 	w, err := fitter.solve(s, 0, old, 0.3, width-1, 1)
 	if err != nil {
 		t.Fatal(err)

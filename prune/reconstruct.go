@@ -118,6 +118,7 @@ type reconstructor struct {
 	denseStates llama.States      // by sequence
 	slimStates  llama.States      // by batch
 	lengths     []*tensors.Tensor // by batch: its sequences' tokens, int32[s]
+	zeros       []float64         // what sums begin with
 }
 
 func newReconstructor(backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
@@ -143,7 +144,7 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 	if solvesOn(backend) && (opts.Algebra == nil || r.budget.Doubles) {
 		r.fitter, err = newDeviceFitter(r.pruned)
 	} else {
-		r.fitter = hostFitter{r.pruned, cmp.Or[LinearAlgebra](opts.Algebra, gonumAlgebra{})}
+		r.fitter = &hostFitter{model: r.pruned, algebra: cmp.Or[LinearAlgebra](opts.Algebra, gonumAlgebra{})}
 	}
 	if err != nil {
 		return nil, err

@@ -18,13 +18,17 @@ type sums struct {
 // sumTokens is how many tokens are added up in one program.
 const sumTokens = 1024
 
-func newSums(m *llama.Model, width int) (*sums, error) {
-	hidden := m.Config().HiddenSize
-	gram, err := m.UploadDoubles(make([]float64, width*width), width, width)
+// newSums are sums of nothing.
+func (r *reconstructor) newSums(width int) (*sums, error) {
+	hidden := r.pruned.Config().HiddenSize
+	if size := width * max(width, hidden); len(r.zeros) < size {
+		r.zeros = make([]float64, size)
+	}
+	gram, err := r.pruned.UploadDoubles(r.zeros[:width*width], width, width)
 	if err != nil {
 		return nil, err
 	}
-	cross, err := m.UploadDoubles(make([]float64, width*hidden), width, hidden)
+	cross, err := r.pruned.UploadDoubles(r.zeros[:width*hidden], width, hidden)
 	if err != nil {
 		llama.Release(gram)
 		return nil, err
@@ -37,13 +41,13 @@ func newSums(m *llama.Model, width int) (*sums, error) {
 type layerSums struct{ fit, held *sums }
 
 func (r *reconstructor) newLayerSums(slim *llama.Layer) (s layerSums, err error) {
-	if s.fit, err = newSums(r.pruned, slim.Width); err != nil {
+	if s.fit, err = r.newSums(slim.Width); err != nil {
 		return layerSums{}, err
 	}
 	if s.held = s.fit; !r.chooses(slim.Index) {
 		return s, nil
 	}
-	if s.held, err = newSums(r.pruned, slim.Width); err != nil {
+	if s.held, err = r.newSums(slim.Width); err != nil {
 		s.fit.release()
 		return layerSums{}, err
 	}

@@ -3,6 +3,7 @@ package llama
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -77,6 +78,7 @@ func (e *StableHLOExec) Exec(args ...any) (results []*tensors.Tensor, err error)
 		return nil, fmt.Errorf("compile %s: %w", e.name, err)
 	}
 	outputs, err := program.run(inputs)
+	runtime.KeepAlive(all)
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", e.name, err)
 	}
