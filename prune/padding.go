@@ -13,17 +13,19 @@ import (
 type paddingCost struct {
 	step           int     // what padded widths are multiples of
 	compileSeconds float64 // a refit's programs, for one more width
+	flopSeconds    float64 // a multiplication or addition of its products
 	solutions      float64 // of each layer's padded system, on average: some try several ridges
 }
 
 var (
-	hostFits   = paddingCost{step: 64, compileSeconds: 0.65} // padding has no part in the systems
-	deviceFits = paddingCost{step: 2 * solveBlock, compileSeconds: 1.25, solutions: 2}
+	hostFits   = paddingCost{step: 64, compileSeconds: 0.65, flopSeconds: secondsOfFlop} // padding has no part in the systems
+	deviceFits = paddingCost{step: 2 * solveBlock, compileSeconds: 1.25, flopSeconds: secondsOfFlop, solutions: 2}
 )
 
 const (
-	secondsOfFlop      = 1 / 150e9 // products in float32
-	secondsOfSolveFlop = 1 / 60e9  // and in float64
+	secondsOfFlop      = 1 / 150e9 // in float32
+	secondsOfMixedFlop = 1 / 400e9 // with factors of bfloat16
+	secondsOfSolveFlop = 1 / 60e9  // in float64
 )
 
 // refitSeconds estimates what the part of a layer's refit that grows with its width takes.
@@ -31,7 +33,7 @@ func (c paddingCost) refitSeconds(width, hidden, tokens int) float64 {
 	w, e := float64(width), float64(hidden)
 	// A token: gate, up and the new down, the sums of h h^T and h y^T.
 	flops := float64(tokens) * (2*w*3*e + 2*w*(w+e))
-	return flops*secondsOfFlop + c.solutions*2*w*w*(w/3+e)*secondsOfSolveFlop
+	return flops*c.flopSeconds + c.solutions*2*w*w*(w/3+e)*secondsOfSolveFlop
 }
 
 // padWidths gives each layer the width that it is padded to for a refit on so many tokens: multiples of a step, chosen so that what is

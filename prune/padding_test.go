@@ -26,6 +26,11 @@ func TestPadWidths(t *testing.T) {
 			t.Errorf("many tokens: width %d is padded to %d, want the next multiple", width, many[i])
 		}
 	}
+	mixed := hostFits
+	mixed.flopSeconds = secondsOfMixedFlop
+	if a, b := distinct(padWidths(widths, 576, 24576, hostFits)), distinct(padWidths(widths, 576, 24576, mixed)); b >= a {
+		t.Errorf("quicker products: %d widths, want fewer than %d", b, a)
+	}
 	if got := padWidths([]int{300, 300}, 576, 8192, deviceFits); !slices.Equal(got, []int{512, 512}) {
 		t.Errorf("one width is padded to %v", got)
 	}

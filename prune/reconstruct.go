@@ -249,7 +249,11 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 // slimOptions says how the layers that are refitted are loaded.
 func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 	widths := r.plan.Widths()[r.first:]
-	padded := padWidths(widths, r.dense.Config().HiddenSize, r.tokens, r.fitter.padding())
+	cost := r.fitter.padding()
+	if r.mixed() {
+		cost.flopSeconds = secondsOfMixedFlop
+	}
+	padded := padWidths(widths, r.dense.Config().HiddenSize, r.tokens, cost)
 	if r.budget.Workers > 1 { // products are cheap there, and compiling is dear
 		padded = slices.Repeat([]int{slices.Max(append(padded, 0))}, len(widths))
 	}
