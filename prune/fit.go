@@ -41,6 +41,10 @@ type hostFitter struct {
 	scratch []float64 // a system's matrix, again and again: new memory of its size costs more than filling it
 }
 
+// maxScratch is up to how many values memory is kept for the next system (64 MiB). What systems of thousands of neurons take is for the
+// collector: their time goes elsewhere.
+const maxScratch = 8 << 20
+
 func (*hostFitter) padding() paddingCost { return hostFits }
 
 func (h *hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error) {
@@ -87,11 +91,15 @@ func (h *hostFitter) solve(s layerSums, share float64, old *tensors.Tensor, ridg
 	return b, nil
 }
 
-// room is zeros for a system, float64[neurons, neurons], which is the scratch, and float64[neurons, e/stride].
+// room is zeros for a system, float64[neurons, neurons], which the next call may take again, and float64[neurons, e/stride].
 func (h *hostFitter) room(neurons, stride int) (gram, cross []float64) {
+	cross = make([]float64, neurons*h.model.Config().HiddenSize/stride)
+	if neurons*neurons > maxScratch {
+		return make([]float64, neurons*neurons), cross
+	}
 	h.scratch = slices.Grow(h.scratch[:0], neurons*neurons)[:neurons*neurons]
 	clear(h.scratch)
-	return h.scratch, make([]float64, neurons*h.model.Config().HiddenSize/stride)
+	return h.scratch, cross
 }
 
 // add adds sums without their padding, times a factor, cross of every stride-th output.

@@ -118,7 +118,7 @@ type reconstructor struct {
 	denseStates llama.States      // by sequence
 	slimStates  llama.States      // by batch
 	lengths     []*tensors.Tensor // by batch: its sequences' tokens, int32[s]
-	zeros       []float64         // what sums begin with
+	zeros       []float64         // what sums begin with, up to maxScratch
 }
 
 func newReconstructor(backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,

@@ -21,14 +21,17 @@ const sumTokens = 1024
 // newSums are sums of nothing.
 func (r *reconstructor) newSums(width int) (*sums, error) {
 	hidden := r.pruned.Config().HiddenSize
-	if size := width * max(width, hidden); len(r.zeros) < size {
-		r.zeros = make([]float64, size)
+	zeros := r.zeros
+	if size := width * max(width, hidden); len(zeros) < size {
+		if zeros = make([]float64, size); size <= maxScratch {
+			r.zeros = zeros
+		}
 	}
-	gram, err := r.pruned.UploadDoubles(r.zeros[:width*width], width, width)
+	gram, err := r.pruned.UploadDoubles(zeros[:width*width], width, width)
 	if err != nil {
 		return nil, err
 	}
-	cross, err := r.pruned.UploadDoubles(r.zeros[:width*hidden], width, hidden)
+	cross, err := r.pruned.UploadDoubles(zeros[:width*hidden], width, hidden)
 	if err != nil {
 		llama.Release(gram)
 		return nil, err
