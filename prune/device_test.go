@@ -66,14 +66,7 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 			}
 		}
 	}
-	scores, err := magnitude(t.Context(), model)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := MakePlan(model.Config(), scores.Stage1, 0.15, Uniform)
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := somePlan(t, model)
 	refit := func(backend backends.Backend, algebra LinearAlgebra) [][]float32 {
 		t.Helper()
 		options := ReconstructOptions{Precision: llama.Float32, Algebra: algebra}

@@ -36,3 +36,17 @@ func pureGo(t *testing.T) backends.Backend {
 	t.Cleanup(backend.Finalize)
 	return backend
 }
+
+// somePlan takes 15 % off a model, the same from each layer.
+func somePlan(t *testing.T, model models.Weights) *Plan {
+	t.Helper()
+	scores, err := magnitude(t.Context(), model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := MakePlan(model.Config(), scores.Stage1, 0.15, Uniform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}

@@ -155,16 +155,10 @@ func BenchmarkProducts(b *testing.B) {
 func TestReconstructInMixedPrecision(t *testing.T) {
 	backend := pluginBackend(t)
 	model := randomModel(t, tinymodel.Options{})
-	scores, err := magnitude(t.Context(), model)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := MakePlan(model.Config(), scores.Stage1, 0.15, Uniform)
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := somePlan(t, model)
 	down := map[llama.Precision][][]float32{}
 	for _, precision := range []llama.Precision{llama.Float32, llama.BFloat16} {
+		var err error
 		down[precision], err = Reconstruct(t.Context(), backend, model, plan, statesSequences, ReconstructOptions{Precision: precision}, nil)
 		if err != nil {
 			t.Fatal(err)
