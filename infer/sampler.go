@@ -58,7 +58,7 @@ type scratch struct {
 	allowed    []weighted // by a grammar
 }
 
-func scratchFor(dec Decoder) *scratch {
+func scratchFor(dec interface{ VocabSize() int }) *scratch {
 	vectors, _ := dec.(vectorMath) // nil: Go's own
 	return newScratch(dec.VocabSize(), vectors)
 }

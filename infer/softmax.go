@@ -34,8 +34,8 @@ type vectorMath interface {
 // Softmax turns logits into probabilities, by a decoder's own means where it has faster ones than Go. It belongs to one goroutine.
 type Softmax struct{ sc *scratch }
 
-// NewSoftmax is for the logits of a decoder.
-func NewSoftmax(dec Decoder) *Softmax { return &Softmax{scratchFor(dec)} }
+// NewSoftmax is for the logits of what is best a Decoder.
+func NewSoftmax(of interface{ VocabSize() int }) *Softmax { return &Softmax{scratchFor(of)} }
 
 // Of returns the likeliest token, the lowest of equals, the logarithm of the sum of all exp(logit), and exp(logit-largest) of each, which are
 // valid until the next call. The relative error of each is below 3e-7; NaN counts as a logit of -Inf.

@@ -67,6 +67,6 @@ func (h *Hidden) Release() {
 	}
 	h.layers = nil
 	if h.stored != nil {
-		_ = h.stored.file.Close() // it was read only
+		h.stored.content.Close()
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+
+	"prunellm/internal/reuse"
 )
 
 // Where a refit's dense hidden states come from, and how they are kept for the next one.
@@ -27,7 +29,7 @@ func (r *reconstructor) takeStates(ctx context.Context) {
 			r.hidden = r.stored
 			return
 		}
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errOtherStates) {
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, reuse.ErrOther) {
 			r.warn("hidden states not usable, computing them", err)
 		}
 		r.collected = newHidden(config, r.sequences, r.budget.Kept)

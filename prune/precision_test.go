@@ -10,6 +10,7 @@ import (
 
 	"github.com/gomlx/gomlx/backends"
 
+	"prunellm/internal/reuse"
 	"prunellm/models/llama"
 	"prunellm/prune"
 )
@@ -98,7 +99,7 @@ func TestRefitInMixedPrecision(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all [][][]float32
-	file := &prune.StateFile{Path: filepath.Join(t.TempDir(), "states"), Folder: t.TempDir(), Identity: "default bf16"}
+	file := &prune.StateFile{File: reuse.File{Path: filepath.Join(t.TempDir(), "states"), Folder: t.TempDir(), Identity: "default bf16"}}
 	for _, options := range []prune.ReconstructOptions{{Hidden: hidden}, {States: file}, {States: file}} {
 		options.Ridge, options.Precision, options.Log = 0.1, recipe.Precision, slog.New(slog.NewTextHandler(t.Output(), nil))
 		down, err := prune.Reconstruct(t.Context(), backend, weights, plan, sequences, options, nil)

@@ -1,142 +1,83 @@
 package prune
 
 import (
-	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"hash/crc32"
 	"io"
-	"math"
-	"os"
 	"slices"
+	"strings"
+	"unsafe"
 
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
-	"prunellm/internal/regularfile"
+	"prunellm/internal/reuse"
 	"prunellm/models"
 	"prunellm/models/llama"
 )
 
 // StateFile is where the dense model's hidden states of one calibration text lie between refits, so that a further ratio needs no pass
-// through the dense model. It holds one text's; another one's take their place. Whatever is wrong with the file, the states are computed.
-//
-// The file is a line, statesMagic; 32 bytes that identify the states; float32[layers][sequences][tokens, e], little-endian; and the CRC-32C
-// of all of it.
+// through the dense model. It holds one text's, float32[layers][sequences][tokens, e]. Whatever is wrong with the file, the states are computed.
 type StateFile struct {
-	Path string
-	// Folder is for the file while it is written, on the same file system. Its owner removes what a process that dies leaves in it.
-	Folder string
-	// Identity is of all that decides the states but the sequences: the model, and how finely it was computed.
-	Identity string
+	// File's Identity is of all that decides the states but the sequences: the model, and how finely it was computed.
+	reuse.File
 }
 
-const statesMagic = "prunellm hidden states 1\n"
-
-// maxStatesBytes bounds a file that is read: more than any Budget.Kept.
-const maxStatesBytes = 64 << 30
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// errOtherStates says that a file is of another model, text or precision.
-var errOtherStates = errors.New("they are of another text or model")
-
-// head is what the states' file begins with.
-func (f *StateFile) head(c models.Config, sequences [][]int32) ([]byte, error) {
-	hash := sha256.New()
-	if err := json.NewEncoder(hash).Encode([]any{f.Identity, c.Layers, c.HiddenSize, sequences}); err != nil {
-		return nil, err
-	}
-	return hash.Sum([]byte(statesMagic)), nil
-}
-
-// spareFactor is how many times its size must be free for a file that only saves time: models and their variants need the disk more.
-const spareFactor = 4
-
-// checkRoom fails where the states would take up a good part of what is free.
-func (f *StateFile) checkRoom(size int64) error {
-	if free, known := regularfile.FreeSpace(f.Folder); known && free/spareFactor < size {
-		return fmt.Errorf("they take %d MiB and %d MiB are free, want %d times as much", size>>20+1, free>>20, spareFactor)
-	}
-	return nil
+// of is the file of some sequences' states.
+func (f *StateFile) of(c models.Config, sequences [][]int32) (reuse.File, error) {
+	var identity strings.Builder
+	err := json.NewEncoder(&identity).Encode([]any{"hidden states", f.Identity, c.Layers, c.HiddenSize, sequences})
+	return reuse.File{Path: f.Path, Folder: f.Folder, Identity: identity.String()}, err
 }
 
 // save writes states that are on the device, and leaves them there. written is called after each layer, whose states are not looked at from
-// then on; it may be nil. The file is not synced: one that a crash tore is told by its checksum.
-func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, written func()) (err error) {
-	head, err := f.head(c, h.sequences)
+// then on; it may be nil.
+func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, written func()) error {
+	file, err := f.of(c, h.sequences)
 	if err != nil {
 		return err
 	}
-	if err := f.checkRoom(int64(c.Layers) * layerBytes(c, h.sequences)); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(f.Folder, "states-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, file.Close()); err == nil {
-			err = os.Rename(file.Name(), f.Path)
-		}
-		if err != nil {
-			_ = os.Remove(file.Name())
-		}
-	}()
-	sum := crc32.New(castagnoli)
-	out := bufio.NewWriterSize(io.MultiWriter(file, sum), 1<<20)
-	_, _ = out.Write(head) // what fails once fails at Flush
-	for _, states := range h.layers {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		for i, x := range states {
-			if err := writeRows(out, x, len(h.sequences[i])*c.HiddenSize); err != nil {
+	return file.Save(int64(c.Layers)*layerBytes(c, h.sequences), func(w io.Writer) error {
+		for _, states := range h.layers {
+			if err := ctx.Err(); err != nil {
 				return err
 			}
+			for i, x := range states {
+				if err := writeRows(w, x, len(h.sequences[i])*c.HiddenSize); err != nil {
+					return err
+				}
+			}
+			if written != nil {
+				written()
+			}
 		}
-		if written != nil {
-			written()
-		}
-	}
-	if err := out.Flush(); err != nil {
-		return err
-	}
-	_, err = file.Write(binary.LittleEndian.AppendUint32(nil, sum.Sum32()))
-	return err
+		return nil
+	})
 }
 
 // writeRows writes the first values of a tensor as they lie in memory.
 func writeRows(w io.Writer, x *tensors.Tensor, values int) (err error) {
 	defer llama.Guard(&err)
-	buffer := make([]byte, 4*values)
-	err = x.ConstFlatData(func(flat any) {
-		for i, value := range flat.([]float32)[:values] {
-			binary.LittleEndian.PutUint32(buffer[4*i:], math.Float32bits(value))
-		}
-	})
+	var failed error
+	err = x.ConstFlatData(func(flat any) { _, failed = w.Write(bytesOf(flat.([]float32)[:values])) })
 	if err == nil {
-		_, err = w.Write(buffer)
+		err = failed
 	}
 	return err
 }
 
-// load finds the states of sequences, checked as a whole. The error wraps fs.ErrNotExist where there is no file.
+// bytesOf is the memory of some numbers.
+func bytesOf(values []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), 4*len(values))
+}
+
+// load finds the states of sequences. The error is as of reuse.File's Load.
 func (f *StateFile) load(c models.Config, sequences [][]int32) (*Hidden, error) {
-	head, err := f.head(c, sequences)
+	file, err := f.of(c, sequences)
 	if err != nil {
 		return nil, err
 	}
-	file, size, err := regularfile.Open(f.Path, maxStatesBytes)
-	if err != nil {
-		return nil, err
-	}
-	s := &storedStates{file: file, hidden: c.HiddenSize, begin: int64(len(head)), layerBytes: layerBytes(c, sequences)}
-	if err := s.check(head, size, int64(c.Layers)); err != nil {
-		_ = file.Close()
+	s := &storedStates{hidden: c.HiddenSize, layerBytes: layerBytes(c, sequences)}
+	if s.content, err = file.Load(int64(c.Layers) * s.layerBytes); err != nil {
 		return nil, err
 	}
 	return &Hidden{sequences: sequences, stored: s}, nil
@@ -152,36 +93,10 @@ func layerBytes(c models.Config, sequences [][]int32) (size int64) {
 
 // storedStates is an open StateFile.
 type storedStates struct {
-	file       *os.File
-	begin      int64 // of the first layer, in bytes
+	content    *reuse.Content
 	layerBytes int64
 	hidden     int
-	data       []byte    // of the sequence at hand
-	values     []float32 // the same
-}
-
-// check reads all of a file of some size.
-func (s *storedStates) check(head []byte, size, layers int64) error {
-	found := make([]byte, len(head))
-	if _, err := io.ReadFull(s.file, found); err != nil || string(found) != string(head) {
-		return errOtherStates
-	}
-	if want := s.begin + layers*s.layerBytes + crc32.Size; size != want {
-		return fmt.Errorf("the file has %d bytes, want %d", size, want)
-	}
-	sum := crc32.New(castagnoli)
-	_, _ = sum.Write(head) // a hash takes everything
-	if _, err := io.CopyN(sum, s.file, layers*s.layerBytes); err != nil {
-		return err
-	}
-	var stored [crc32.Size]byte
-	if _, err := io.ReadFull(s.file, stored[:]); err != nil {
-		return err
-	}
-	if binary.LittleEndian.Uint32(stored[:]) != sum.Sum32() {
-		return errors.New("the file's checksum is wrong")
-	}
-	return nil
+	values     []float32 // of the sequence at hand
 }
 
 // layer brings what one layer made of the sequences to the device.
@@ -192,28 +107,20 @@ func (s *storedStates) layer(m *llama.Model, layer int, sequences [][]int32) (st
 			states = nil
 		}
 	}()
-	in := io.NewSectionReader(s.file, s.begin+int64(layer)*s.layerBytes, s.layerBytes)
+	offset := int64(layer) * s.layerBytes
 	for _, tokens := range sequences {
-		length := llama.PadLength(len(tokens))
-		data, values := s.room(4*len(tokens)*s.hidden, length*s.hidden)
-		if _, err := io.ReadFull(in, data); err != nil {
-			return states, fmt.Errorf("read %s: %w", s.file.Name(), err)
+		length, stored := llama.PadLength(len(tokens)), len(tokens)*s.hidden
+		s.values = slices.Grow(s.values[:0], length*s.hidden)[:length*s.hidden]
+		if _, err := s.content.ReadAt(bytesOf(s.values[:stored]), offset); err != nil {
+			return states, err
 		}
-		for i := range len(tokens) * s.hidden {
-			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
-		}
-		clear(values[len(tokens)*s.hidden:])
-		x, err := m.Upload(values, length, s.hidden)
+		offset += 4 * int64(stored)
+		clear(s.values[stored:])
+		x, err := m.Upload(s.values, length, s.hidden)
 		if err != nil {
 			return states, err
 		}
 		states = append(states, x)
 	}
 	return states, nil
-}
-
-// room is memory for one sequence, valid until the next call.
-func (s *storedStates) room(bytes, values int) ([]byte, []float32) {
-	s.data, s.values = slices.Grow(s.data[:0], bytes)[:bytes], slices.Grow(s.values[:0], values)[:values]
-	return s.data, s.values
 }

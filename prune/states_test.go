@@ -13,7 +13,7 @@ import (
 
 	"github.com/gomlx/gomlx/backends"
 
-	"prunellm/internal/regularfile"
+	"prunellm/internal/reuse"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
 	"prunellm/models/llama"
@@ -23,7 +23,7 @@ var statesSequences = [][]int32{{3, 1, 4, 1, 5, 9, 2, 6}, {5, 3, 5, 8, 9}, {7, 9
 
 func stateFile(t testing.TB) *StateFile {
 	dir := t.TempDir()
-	return &StateFile{Path: filepath.Join(dir, "states"), Folder: dir, Identity: "tiny f32"}
+	return &StateFile{reuse.File{Path: filepath.Join(dir, "states"), Folder: dir, Identity: "tiny f32"}}
 }
 
 // scoredStates are the scores of statesSequences and the states that they left.
@@ -110,22 +110,8 @@ func TestRefitFromStateFile(t *testing.T) {
 		}
 		check(what, ReconstructOptions{States: computed}, "")
 	}
-	check("of another model", ReconstructOptions{States: &StateFile{Path: computed.Path, Folder: computed.Folder, Identity: "other"}}, "")
-	check("nowhere to write", ReconstructOptions{States: &StateFile{Path: computed.Path, Folder: "/nonexistent", Identity: "tiny f32"}}, "not kept")
-}
-
-// A disk that is nearly full is left to what cannot be done without.
-func TestStatesLeaveRoom(t *testing.T) {
-	file := stateFile(t)
-	if err := file.checkRoom(1 << 10); err != nil {
-		t.Error(err)
-	}
-	if _, known := regularfile.FreeSpace(file.Folder); !known {
-		t.Skip("this system does not tell what is free")
-	}
-	if err := file.checkRoom(1 << 60); err == nil {
-		t.Error("room for a million million million bytes")
-	}
+	check("of another model", ReconstructOptions{States: &StateFile{reuse.File{Path: computed.Path, Folder: computed.Folder, Identity: "other"}}}, "")
+	check("nowhere to write", ReconstructOptions{States: &StateFile{reuse.File{Path: computed.Path, Folder: "/nonexistent", Identity: "tiny f32"}}}, "not kept")
 }
 
 // States are of one text.
@@ -145,33 +131,10 @@ func TestStateFileIsOfOneText(t *testing.T) {
 	}
 	found.Release()
 	for _, others := range [][][]int32{statesSequences[1:], slices.Concat(statesSequences, statesSequences[:1]), nil} {
-		if _, err := file.load(config, others); !errors.Is(err, errOtherStates) {
+		if _, err := file.load(config, others); !errors.Is(err, reuse.ErrOther) {
 			t.Errorf("%d sequences for %d: %v", len(others), len(statesSequences), err)
 		}
 	}
-}
-
-func FuzzLoadStates(f *testing.F) {
-	config := randomModel(f, tinymodel.Options{Layers: 1}).Config()
-	file := stateFile(f)
-	head, err := file.head(config, statesSequences)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add([]byte(nil))
-	f.Add(head)
-	f.Add(slices.Concat(head, make([]byte, 4*25*config.HiddenSize+4)))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := os.WriteFile(file.Path, data, 0o600); err != nil {
-			t.Skip()
-		}
-		if hidden, err := file.load(config, statesSequences); err == nil {
-			hidden.Release()
-			if !bytes.HasPrefix(data, head) {
-				t.Error("a foreign file is taken")
-			}
-		}
-	})
 }
 
 // Layers before the first that loses neurons keep their projections to the bit, wherever the dense model's states come from.

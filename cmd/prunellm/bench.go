@@ -268,9 +268,7 @@ func (c *benchCommand) about(env *environment, model *models.GGUF, builder *vari
 		return nil, err
 	}
 	about := &bench.About{Ratio: built.Ratio, RatioReached: built.Reached, Parameters: built.Parameters, Bytes: built.Bytes}
-	card, err := builder.Card(env.ctx, spec, built, func(ctx context.Context, comparison variant.Comparison) (variant.Card, error) {
-		return measureCard(ctx, env, comparison, false)
-	})
+	card, err := builder.Card(env.ctx, spec, built, measuring(env, c.CacheDir, false))
 	switch {
 	case err == nil:
 		over := card.Ratio()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -84,9 +83,7 @@ func (c *pruneCommand) Run(env *environment) error {
 func (c *pruneCommand) summarize(env *environment, builder *variant.Builder, spec variant.Spec, built variant.Built) error {
 	summary := []any{"path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
 		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes}
-	card, err := builder.Card(env.ctx, spec, built, func(ctx context.Context, comparison variant.Comparison) (variant.Card, error) {
-		return measureCard(ctx, env, comparison, false)
-	})
+	card, err := builder.Card(env.ctx, spec, built, measuring(env, c.CacheDir, false))
 	switch {
 	case err == nil:
 		summary = append(summary, "perplexity", card.Perplexity, "perplexity_ratio", card.Ratio(),

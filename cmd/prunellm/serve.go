@@ -172,9 +172,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 			return c.load(ctx, built, env.log)
 		},
 		Measure: func(ctx context.Context, built variant.Built) (variant.Card, error) {
-			return builder.Card(ctx, c.wanted(spec, built.Ratio), built, func(ctx context.Context, comparison variant.Comparison) (variant.Card, error) {
-				return measureCard(ctx, env, comparison, true)
-			})
+			return builder.Card(ctx, c.wanted(spec, built.Ratio), built, measuring(env, c.CacheDir, true))
 		},
 		Speed: speedOf(builder, c.machine(), env.log),
 		Auto:  c.auto(c.Ratio),

@@ -16,6 +16,7 @@ import (
 	"prunellm/convert/ggmlquant"
 	"prunellm/internal/eigen"
 	"prunellm/internal/regularfile"
+	"prunellm/internal/reuse"
 	"prunellm/internal/variant"
 	"prunellm/internal/worker"
 	"prunellm/models"
@@ -219,7 +220,7 @@ func newTools(model *models.GGUF, home string, o order, log *slog.Logger) (tools
 				return err
 			}
 			precision := recipe.PrecisionOn(b)
-			states := &prune.StateFile{Path: o.States, Folder: o.Folder, Identity: o.Job.ModelDigest + " " + string(precision)}
+			states := &prune.StateFile{File: reuse.File{Path: o.States, Folder: o.Folder, Identity: o.Job.ModelDigest + " " + string(precision)}}
 			options := prune.ReconstructOptions{Emit: emit, Hidden: hidden, States: states, Log: log, Precision: precision}
 			if eigen.Fast() {
 				options.Algebra = eigen.Algebra{}

@@ -166,6 +166,7 @@ func TestPruneInspectScore(t *testing.T) {
 	} else if !strings.Contains(r.stderr, "perplexity_ratio=") {
 		t.Errorf("prune does not say what it cost:\n%s", r.stderr)
 	}
+	checkCardAgain(t, cache, args)
 	inspected := command(t, badInputLimit, "inspect", slim)
 	for _, want := range []string{"0.2 asked", "checks: passed"} {
 		if inspected.status != 0 || !strings.Contains(inspected.stdout, want) {
@@ -192,6 +193,48 @@ func TestPruneInspectScore(t *testing.T) {
 		info, err := file.Tensor(stage)
 		if err != nil || len(info.Shape) != 2 || info.Shape[0] != 30 || info.Shape[1] != 1536 || info.DType != safetensors.F32 {
 			t.Errorf("tensor %s = %+v, %v, want float32[30, 1536]", stage, info, err)
+		}
+	}
+}
+
+// checkCardAgain has a card measured again: with what the dense model predicts read from the file that the first one left, and with the file
+// gone or of another model. It is the same card.
+func checkCardAgain(t *testing.T, cache string, prune []string) {
+	t.Helper()
+	figures := func() string {
+		t.Helper()
+		cards, err := filepath.Glob(filepath.Join(cache, "v1", "values", "*", "card"))
+		if err != nil || len(cards) != 1 {
+			t.Fatalf("cards: %v, %v, want one folder", cards, err)
+		}
+		if err := os.RemoveAll(cards[0]); err != nil {
+			t.Fatal(err)
+		}
+		r := command(t, coldLimit, prune...)
+		_, after, found := strings.Cut(r.stderr, " perplexity=")
+		if r.status != 0 || !found || strings.Contains(r.stderr, "WARN") {
+			t.Fatalf("prune again: status %d\n%s", r.status, r.stderr)
+		}
+		return after
+	}
+	path := filepath.Join(cache, "dense-predictions")
+	first, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := figures()
+	if now, err := os.Stat(path); err != nil || !os.SameFile(first, now) {
+		t.Errorf("the dense model's predictions were not used again (%v)", err)
+	}
+	for what, change := range map[string]func() error{
+		"gone":             func() error { return os.Remove(path) },
+		"of another model": func() error { return os.WriteFile(path, []byte("something else"), 0o600) },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		if got := figures(); got != want {
+			t.Errorf("with the predictions %s the card is %s, want %s", what, got, want)
 		}
 	}
 }

@@ -1,11 +1,12 @@
 // Package quality measures what pruning cost: perplexity on a text, and how far a variant's predictions are from the
 // dense model's. It reads the logits of the very engine and file that serve requests, so that quantization counts.
 //
-// It neither loads models nor makes variants; it is given decoders.
+// It neither loads models nor makes variants; it is given decoders. What the dense model predicted may come from a file (Kept), so that it
+// need not run again for each variant.
 //
 // # Concurrency
 //
-// Measure uses its decoders from the calling goroutine alone, and several goroutines for the arithmetic on logits.
+// Measure and Keep use their decoders from the calling goroutine alone, and several goroutines for the arithmetic on logits.
 package quality
 
 import (
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,29 +55,38 @@ func Windows(tokens []infer.Token, size, n int) ([][]infer.Token, error) {
 // token is predicted from those before it in its window. All decoders share one vocabulary, and each takes a whole window
 // in one batch. done is called after each window; it may be nil.
 func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder, windows [][]infer.Token, done func(windows int)) ([]Result, error) {
-	for _, d := range append([]infer.Decoder{dense}, variants...) {
-		if d.VocabSize() != dense.VocabSize() {
+	others := slices.Clone(variants)
+	for i, d := range others {
+		if d == dense {
+			others[i] = nil
+		}
+	}
+	return MeasureAgainst(ctx, &decoded{Decoder: dense}, others, windows, done)
+}
+
+// MeasureAgainst is Measure with what the dense model predicts on the windows. A nil variant stands for that model itself.
+func MeasureAgainst(ctx context.Context, dense Predictions, variants []infer.Decoder, windows [][]infer.Token, done func(windows int)) ([]Result, error) {
+	for _, d := range variants {
+		if d != nil && d.VocabSize() != dense.VocabSize() {
 			return nil, fmt.Errorf("vocabularies of %d and %d tokens cannot be compared", d.VocabSize(), dense.VocabSize())
 		}
 	}
-	softmax := make([]*infer.Softmax, runtime.GOMAXPROCS(0))
-	for i := range softmax {
-		softmax[i] = infer.NewSoftmax(dense)
-	}
+	softmax := newSoftmax(dense, variants)
 	sums := make([]sums, len(variants))
-	reference := make([]float32, 0)
 	for i, window := range windows {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := decode(dense, window); err != nil {
+		reference, err := dense.Window(i, window)
+		if err != nil {
 			return nil, err
 		}
-		reference = keep(reference[:0], dense, len(window)-1)
+		vocab := dense.VocabSize()
+		at := func(i int) []float32 { return reference[i*vocab : (i+1)*vocab] }
 		for v, decoder := range variants {
-			if decoder == dense {
+			if decoder == nil {
 				sums[v].add(softmax, window, func(softmax *infer.Softmax, i int, next infer.Token) position {
-					return alone(softmax, dense.Logits(i), next)
+					return alone(softmax, at(i), next)
 				})
 				continue
 			}
@@ -84,9 +95,8 @@ func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder,
 				return nil, err
 			}
 			sums[v].took += time.Since(start)
-			vocab := dense.VocabSize()
 			sums[v].add(softmax, window, func(softmax *infer.Softmax, i int, next infer.Token) position {
-				return compare(softmax, reference[i*vocab:(i+1)*vocab], decoder.Logits(i), next)
+				return compare(softmax, at(i), decoder.Logits(i), next)
 			})
 		}
 		if done != nil {
@@ -100,6 +110,24 @@ func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder,
 		}
 	}
 	return results, nil
+}
+
+// newSoftmax is one a goroutine, by the means of one of the models.
+func newSoftmax(dense Predictions, variants []infer.Decoder) []*infer.Softmax {
+	var means interface{ VocabSize() int } = dense
+	if d, ok := dense.(*decoded); ok {
+		means = d.Decoder
+	}
+	for _, d := range variants {
+		if d != nil {
+			means = d
+		}
+	}
+	all := make([]*infer.Softmax, runtime.GOMAXPROCS(0))
+	for i := range all {
+		all[i] = infer.NewSoftmax(means)
+	}
+	return all
 }
 
 // decode runs a window through a decoder from an empty sequence, all logits wanted but the last token's.

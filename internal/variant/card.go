@@ -49,9 +49,10 @@ func (c Card) check() error {
 
 // Comparison is two files that are to be run on the same windows of tokens.
 type Comparison struct {
-	Dense   string    `json:"dense"`   // path
-	Variant string    `json:"variant"` // path
-	Windows [][]int32 `json:"windows"` // each is run from an empty context
+	Dense       string    `json:"dense"`        // path
+	DenseDigest string    `json:"dense_digest"` // of what is in that file
+	Variant     string    `json:"variant"`      // path
+	Windows     [][]int32 `json:"windows"`      // each is run from an empty context
 }
 
 // ErrNoHeldOut tells that a card cannot be measured: the calibration text is not in the store, or too short to hold
@@ -72,7 +73,7 @@ func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func
 		if err != nil {
 			return nil, err
 		}
-		card, err := measure(ctx, Comparison{Dense: b.Model.Path(), Variant: built.Path, Windows: heldOut})
+		card, err := measure(ctx, Comparison{Dense: b.Model.Path(), DenseDigest: model, Variant: built.Path, Windows: heldOut})
 		if err != nil {
 			return nil, err
 		}

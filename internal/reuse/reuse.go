@@ -1,0 +1,176 @@
+// Package reuse keeps a large result in a file, so that the next run need not compute it. Such a file only saves time: one that is damaged,
+// cut short or of something else is as good as none, and is never used.
+//
+// It knows neither what a result means nor when one is worth its room.
+//
+// # Concurrency
+//
+// Several processes may save and load the same file: each load sees one whole result.
+package reuse
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"prunellm/internal/regularfile"
+)
+
+// File is where one result lies. Another one's takes its place.
+//
+// It is a line, magic; 32 bytes that tell whose result it is; the result; and the CRC-32C of all of it. Numbers are the machine's own, which is
+// a part of those 32 bytes.
+type File struct {
+	Path string
+	// Folder is for the file while it is written, on the same file system. Its owner removes what a process that dies leaves in it.
+	Folder string
+	// Identity is of all that decides the result.
+	Identity string
+}
+
+const (
+	magic    = "prunellm kept result 1\n"
+	maxBytes = 64 << 30 // of a file that is looked at
+)
+
+// spareFactor is how many times its size must be free for a file that only saves time: models and their variants need the disk more.
+const spareFactor = 4
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ErrOther says that a file is of something else.
+var ErrOther = errors.New("it is of something else")
+
+// head is what the file begins with.
+func (f File) head() []byte {
+	hash := sha256.New()
+	hash.Write(binary.NativeEndian.AppendUint32(nil, 1)) // a hash takes everything
+	hash.Write([]byte(f.Identity))
+	return hash.Sum([]byte(magic))
+}
+
+// checkRoom fails where the result would take up a good part of what is free.
+func (f File) checkRoom(size int64) error {
+	if free, known := regularfile.FreeSpace(f.Folder); known && free/spareFactor < size {
+		return fmt.Errorf("it takes %d MiB and %d MiB are free, want %d times as much", size>>20+1, free>>20, spareFactor)
+	}
+	return nil
+}
+
+// Save keeps a result of size bytes, whole or not at all. It is not synced: a file that a crash tore is told by its checksum.
+func (f File) Save(size int64, write func(w io.Writer) error) (err error) {
+	if err := f.checkRoom(size); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(f.Folder, filepath.Base(f.Path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, file.Close()); err == nil {
+			err = os.Rename(file.Name(), f.Path)
+		}
+		if err != nil {
+			_ = os.Remove(file.Name()) // Folder's owner does otherwise
+		}
+	}()
+	sum, head := crc32.New(castagnoli), f.head()
+	count := &counter{}
+	out := bufio.NewWriterSize(io.MultiWriter(file, sum, count), 1<<20)
+	_, _ = out.Write(head) // what fails once fails at Flush
+	if err := write(out); err != nil {
+		return err
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	if want := int64(len(head)) + size; count.bytes != want {
+		return fmt.Errorf("%d bytes were written, want %d", count.bytes, want)
+	}
+	_, err = file.Write(binary.LittleEndian.AppendUint32(nil, sum.Sum32()))
+	return err
+}
+
+type counter struct{ bytes int64 }
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.bytes += int64(len(p))
+	return len(p), nil
+}
+
+// Load opens a result of size bytes, checked as a whole. The error wraps fs.ErrNotExist where there is no file, and is ErrOther where it is of
+// something else.
+func (f File) Load(size int64) (*Content, error) {
+	file, found, err := regularfile.Open(f.Path, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	c := &Content{file: file, size: size}
+	if err := c.check(f.head(), found); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Content is a result in an open file. Its owner ends it with Close. Several goroutines may read it.
+type Content struct {
+	file        *os.File
+	begin, size int64
+}
+
+// check reads all of a file of found bytes.
+func (c *Content) check(head []byte, found int64) error {
+	start := make([]byte, len(head))
+	if _, err := io.ReadFull(c.file, start); err != nil || !slices.Equal(start, head) {
+		return ErrOther
+	}
+	c.begin = int64(len(head))
+	if want := c.begin + c.size + crc32.Size; found != want {
+		return fmt.Errorf("the file has %d bytes, want %d", found, want)
+	}
+	sum := crc32.New(castagnoli)
+	_, _ = sum.Write(head) // a hash takes everything
+	if _, err := io.CopyBuffer(onlyWriter{sum}, io.LimitReader(c.file, c.size), make([]byte, 1<<20)); err != nil {
+		return err
+	}
+	var stored [crc32.Size]byte
+	if _, err := io.ReadFull(c.file, stored[:]); err != nil {
+		return err
+	}
+	if binary.LittleEndian.Uint32(stored[:]) != sum.Sum32() {
+		return errors.New("the file's checksum is wrong")
+	}
+	return nil
+}
+
+// onlyWriter hides every other method, so that io.CopyBuffer uses the buffer.
+type onlyWriter struct{ io.Writer }
+
+// ReadAt reads len(p) bytes of the result.
+func (c *Content) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := c.Section(offset, c.size-offset).ReadAt(p, 0)
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", c.file.Name(), err)
+	}
+	return n, err
+}
+
+// Section is a part of the result.
+func (c *Content) Section(offset, size int64) *io.SectionReader {
+	return io.NewSectionReader(c.file, c.begin+offset, size)
+}
+
+// Close ends the use of a result. It is idempotent, also for nil.
+func (c *Content) Close() {
+	if c != nil {
+		_ = c.file.Close() // it was read only
+	}
+}
