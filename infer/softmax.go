@@ -34,7 +34,7 @@ type vectorMath interface {
 // Softmax turns logits into probabilities, by a decoder's own means where it has faster ones than Go. It belongs to one goroutine.
 type Softmax struct{ sc *scratch }
 
-// NewSoftmax is for the logits of what is best a Decoder.
+// NewSoftmax is for as many logits as a vocabulary has tokens, by a Decoder's own means where it is given one.
 func NewSoftmax(of interface{ VocabSize() int }) *Softmax { return &Softmax{scratchFor(of)} }
 
 // Of returns the likeliest token, the lowest of equals, the logarithm of the sum of all exp(logit), and exp(logit-largest) of each, which are

@@ -89,7 +89,7 @@ func (o measureOrder) perform(ctx context.Context, log *slog.Logger) (variant.Ca
 	if o.Variant == o.Dense {
 		variants[1] = nil
 	}
-	kept, err := o.kept(windows, pruned, open, log)
+	kept, err := o.kept(ctx, windows, pruned, open, log)
 	if err != nil {
 		return variant.Card{}, err
 	}
@@ -113,7 +113,8 @@ type predictions struct {
 func (p predictions) Close() { p.close() }
 
 // kept is what the dense model predicts: from the file, or computed and left there for the next variant.
-func (o measureOrder) kept(windows [][]infer.Token, pruned *llamacpp.Model, open func(string) (*llamacpp.Model, error), log *slog.Logger) (predictions, error) {
+func (o measureOrder) kept(ctx context.Context, windows [][]infer.Token, pruned *llamacpp.Model, open func(string) (*llamacpp.Model, error),
+	log *slog.Logger) (predictions, error) {
 	file := reuse.File{Path: o.Predictions, Folder: o.Folder, Identity: o.DenseDigest + " " + engineIdentity()}
 	load := func() (*quality.Kept, error) { return quality.LoadKept(file, pruned.VocabSize(), windows) }
 	found, err := load()
@@ -130,7 +131,7 @@ func (o measureOrder) kept(windows [][]infer.Token, pruned *llamacpp.Model, open
 		}
 		done = func() { _ = dense.Close() } // nothing was written
 	}
-	if err = quality.Keep(file, dense, windows); err == nil {
+	if err = quality.Keep(ctx, file, dense, windows); err == nil {
 		if found, err = load(); err == nil {
 			done()
 			return predictions{found, found.Close}, nil

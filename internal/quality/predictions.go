@@ -1,6 +1,7 @@
 package quality
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -90,7 +91,7 @@ func keptFile(file reuse.File, vocab int, windows [][]infer.Token) (_ reuse.File
 
 // Keep computes the predictions of a decoder on windows and keeps them in a file, whose Identity is of the model and of all that decides how it
 // computes.
-func Keep(file reuse.File, d infer.Decoder, windows [][]infer.Token) error {
+func Keep(ctx context.Context, file reuse.File, d infer.Decoder, windows [][]infer.Token) error {
 	file, _, size, err := keptFile(file, d.VocabSize(), windows)
 	if err != nil {
 		return err
@@ -98,6 +99,9 @@ func Keep(file reuse.File, d infer.Decoder, windows [][]infer.Token) error {
 	predictions, halves := &decoded{Decoder: d}, []byte(nil)
 	return file.Save(size, func(w io.Writer) error {
 		for i, window := range windows {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			logits, err := predictions.Window(i, window)
 			if err != nil {
 				return err

@@ -40,7 +40,7 @@ func TestKeptPredictions(t *testing.T) {
 	if _, err := LoadKept(file, 200, windows); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("LoadKept of nothing = %v", err)
 	}
-	if err := Keep(file, dense, windows); err != nil {
+	if err := Keep(t.Context(), file, dense, windows); err != nil {
 		t.Fatal(err)
 	}
 	kept, err := LoadKept(file, 200, windows)
@@ -88,20 +88,20 @@ func TestPredictionsThatAreNotKept(t *testing.T) {
 	dense := randomDecoder(1, 8)
 	file := keptFileIn(t)
 	many := slices.Repeat([][]infer.Token{make([]infer.Token, 8)}, MaxKept>>20/(2*7)+1)
-	if err := Keep(file, &tableDecoder{table: make([][]float32, 1<<20)}, many); !errors.Is(err, ErrTooMany) {
+	if err := Keep(t.Context(), file, &tableDecoder{table: make([][]float32, 1<<20)}, many); !errors.Is(err, ErrTooMany) {
 		t.Errorf("too many: %v", err)
 	}
 	for what, windows := range map[string][][]infer.Token{"a window of one token": {{1}}, "an empty window": {{}}} {
-		if err := Keep(file, dense, windows); !errors.Is(err, ErrTooMany) {
+		if err := Keep(t.Context(), file, dense, windows); !errors.Is(err, ErrTooMany) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if err := Keep(file, dense, [][]infer.Token{make([]infer.Token, 9)}); err == nil {
+	if err := Keep(t.Context(), file, dense, [][]infer.Token{make([]infer.Token, 9)}); err == nil {
 		t.Error("a window beyond the batch was kept")
 	}
 	dense.table[3][1] = float32(math.NaN())
 	windows := [][]infer.Token{{2, 3, 4}}
-	if err := Keep(file, dense, windows); err != nil {
+	if err := Keep(t.Context(), file, dense, windows); err != nil {
 		t.Fatal(err)
 	}
 	kept, err := LoadKept(file, 8, windows)
