@@ -89,12 +89,12 @@ func (o measureOrder) perform(ctx context.Context, log *slog.Logger) (variant.Ca
 	if o.Variant == o.Dense {
 		variants[1] = nil
 	}
-	kept, err := o.kept(ctx, windows, pruned, open, log)
+	predictions, done, err := o.predictions(ctx, windows, pruned, open, log)
 	if err != nil {
 		return variant.Card{}, err
 	}
-	defer kept.Close()
-	results, err := quality.MeasureAgainst(ctx, kept, variants, windows, nil)
+	defer done()
+	results, err := quality.MeasureAgainst(ctx, predictions, variants, windows, nil)
 	if err != nil {
 		return variant.Card{}, fmt.Errorf("measure %q: %w", o.Variant, err)
 	}
@@ -104,43 +104,35 @@ func (o measureOrder) perform(ctx context.Context, log *slog.Logger) (variant.Ca
 	}, nil
 }
 
-// predictions are those of a model that is open while they are used.
-type predictions struct {
-	quality.Predictions
-	close func()
-}
-
-func (p predictions) Close() { p.close() }
-
-// kept is what the dense model predicts: from the file, or computed and left there for the next variant.
-func (o measureOrder) kept(ctx context.Context, windows [][]infer.Token, pruned *llamacpp.Model, open func(string) (*llamacpp.Model, error),
-	log *slog.Logger) (predictions, error) {
+// predictions is what the dense model predicts: from the file, or computed and left there for the next variant. done ends their use.
+func (o measureOrder) predictions(ctx context.Context, windows [][]infer.Token, pruned *llamacpp.Model,
+	open func(string) (*llamacpp.Model, error), log *slog.Logger) (_ quality.Predictions, done func(), err error) {
 	file := reuse.File{Path: o.Predictions, Folder: o.Folder, Identity: o.DenseDigest + " " + engineIdentity()}
 	load := func() (*quality.Kept, error) { return quality.LoadKept(file, pruned.VocabSize(), windows) }
 	found, err := load()
 	if err == nil {
-		return predictions{found, found.Close}, nil
+		return found, found.Close, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, reuse.ErrOther) && !errors.Is(err, quality.ErrTooMany) {
 		log.Warn("kept predictions not usable, computing them", "path", file.Path, "error", err)
 	}
-	dense, done := pruned, func() {}
+	dense, closeDense := pruned, func() {}
 	if o.Variant != o.Dense {
 		if dense, err = open(o.Dense); err != nil {
-			return predictions{}, err
+			return nil, nil, err
 		}
-		done = func() { _ = dense.Close() } // nothing was written
+		closeDense = func() { _ = dense.Close() } // nothing was written
 	}
 	if err = quality.Keep(ctx, file, dense, windows); err == nil {
 		if found, err = load(); err == nil {
-			done()
-			return predictions{found, found.Close}, nil
+			closeDense()
+			return found, found.Close, nil
 		}
 	}
 	if !errors.Is(err, quality.ErrTooMany) {
 		log.Warn("predictions not kept, a further card will take longer", "path", file.Path, "error", err)
 	}
-	return predictions{quality.Rounded(dense), done}, nil
+	return quality.Rounded(dense), closeDense, nil
 }
 
 // engineIdentity is of what decides the numbers that the engine computes: this build, and the devices.

@@ -158,7 +158,7 @@ func halve(dst []byte, logits []float32, vocab int) []byte {
 		dst = make([]byte, 2*len(logits))
 	}
 	dst = dst[:2*len(logits)]
-	inParts(len(logits)/vocab, func(from, to int) {
+	inParts(runtime.GOMAXPROCS(0), len(logits)/vocab, func(_, from, to int) {
 		for i := from; i < to; i++ {
 			row, out := logits[i*vocab:(i+1)*vocab], dst[2*i*vocab:]
 			largest := float32(math.Inf(-1))
@@ -178,7 +178,7 @@ func halve(dst []byte, logits []float32, vocab int) []byte {
 // expand is the opposite of halve, but for the largest.
 func expand(logits []float32, halves []byte) {
 	values := valuesOfHalves()
-	inParts(len(logits), func(from, to int) {
+	inParts(runtime.GOMAXPROCS(0), len(logits), func(_, from, to int) {
 		out, in := logits[from:to], halves[2*from:2*to]
 		for i := range out {
 			out[i] = values[binary.LittleEndian.Uint16(in[2*i:])]
@@ -195,12 +195,11 @@ var valuesOfHalves = sync.OnceValue(func() *[1 << 16]float32 {
 	return &values
 })
 
-// inParts has one goroutine a processor do a part of n.
-func inParts(n int, do func(from, to int)) {
+// inParts has a goroutine each do so many parts of n.
+func inParts(parts, n int, do func(part, from, to int)) {
 	var wait sync.WaitGroup
-	parts := runtime.GOMAXPROCS(0)
 	for part := range parts {
-		wait.Go(func() { do(part*n/parts, (part+1)*n/parts) })
+		wait.Go(func() { do(part, part*n/parts, (part+1)*n/parts) })
 	}
 	wait.Wait()
 }

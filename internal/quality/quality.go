@@ -16,7 +16,6 @@ import (
 	"math"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"prunellm/infer"
@@ -164,16 +163,11 @@ type sums struct {
 func (s *sums) add(softmax []*infer.Softmax, window []infer.Token, measure func(softmax *infer.Softmax, i int, next infer.Token) position) {
 	n := len(window) - 1
 	positions := make([]position, n)
-	var wait sync.WaitGroup
-	workers := min(len(softmax), n)
-	for w := range workers {
-		wait.Go(func() {
-			for i := w; i < n; i += workers {
-				positions[i] = measure(softmax[w], i, window[i+1])
-			}
-		})
-	}
-	wait.Wait()
+	inParts(len(softmax), n, func(part, from, to int) {
+		for i := from; i < to; i++ {
+			positions[i] = measure(softmax[part], i, window[i+1])
+		}
+	})
 	for _, p := range positions {
 		s.negativeLog += p.negativeLog
 		s.divergence += p.divergence

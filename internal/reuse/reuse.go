@@ -10,6 +10,7 @@ package reuse
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -18,7 +19,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"prunellm/internal/regularfile"
 )
@@ -82,8 +82,7 @@ func (f File) Save(size int64, write func(w io.Writer) error) (err error) {
 		}
 	}()
 	sum, head := crc32.New(castagnoli), f.head()
-	count := &counter{}
-	out := bufio.NewWriterSize(io.MultiWriter(file, sum, count), 1<<20)
+	out := bufio.NewWriterSize(io.MultiWriter(file, sum), 1<<20)
 	_, _ = out.Write(head) // what fails once fails at Flush
 	if err := write(out); err != nil {
 		return err
@@ -91,18 +90,15 @@ func (f File) Save(size int64, write func(w io.Writer) error) (err error) {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	if want := int64(len(head)) + size; count.bytes != want {
-		return fmt.Errorf("%d bytes were written, want %d", count.bytes, want)
+	end, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	if want := int64(len(head)) + size; end != want {
+		return fmt.Errorf("%d bytes were written, want %d", end, want)
 	}
 	_, err = file.Write(binary.LittleEndian.AppendUint32(nil, sum.Sum32()))
 	return err
-}
-
-type counter struct{ bytes int64 }
-
-func (c *counter) Write(p []byte) (int, error) {
-	c.bytes += int64(len(p))
-	return len(p), nil
 }
 
 // Load opens a result of size bytes, checked as a whole. The error wraps fs.ErrNotExist where there is no file, and is ErrOther where it is of
@@ -129,7 +125,7 @@ type Content struct {
 // check reads all of a file of found bytes.
 func (c *Content) check(head []byte, found int64) error {
 	start := make([]byte, len(head))
-	if _, err := io.ReadFull(c.file, start); err != nil || !slices.Equal(start, head) {
+	if _, err := io.ReadFull(c.file, start); err != nil || !bytes.Equal(start, head) {
 		return ErrOther
 	}
 	c.begin = int64(len(head))
@@ -138,7 +134,7 @@ func (c *Content) check(head []byte, found int64) error {
 	}
 	sum := crc32.New(castagnoli)
 	_, _ = sum.Write(head) // a hash takes everything
-	if _, err := io.CopyBuffer(onlyWriter{sum}, io.LimitReader(c.file, c.size), make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(sum, io.LimitReader(c.file, c.size), make([]byte, 1<<20)); err != nil {
 		return err
 	}
 	var stored [crc32.Size]byte
@@ -151,21 +147,13 @@ func (c *Content) check(head []byte, found int64) error {
 	return nil
 }
 
-// onlyWriter hides every other method, so that io.CopyBuffer uses the buffer.
-type onlyWriter struct{ io.Writer }
-
 // ReadAt reads len(p) bytes of the result.
 func (c *Content) ReadAt(p []byte, offset int64) (int, error) {
-	n, err := c.Section(offset, c.size-offset).ReadAt(p, 0)
+	n, err := io.NewSectionReader(c.file, c.begin, c.size).ReadAt(p, offset)
 	if err != nil {
 		err = fmt.Errorf("read %s: %w", c.file.Name(), err)
 	}
 	return n, err
-}
-
-// Section is a part of the result.
-func (c *Content) Section(offset, size int64) *io.SectionReader {
-	return io.NewSectionReader(c.file, c.begin+offset, size)
 }
 
 // Close ends the use of a result. It is idempotent, also for nil.

@@ -40,7 +40,8 @@ func TestSaveAndLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if got, err := io.ReadAll(c.Section(0, size)); err != nil || !bytes.Equal(got, result) {
+	got := make([]byte, size)
+	if _, err := c.ReadAt(got, 0); err != nil || !bytes.Equal(got, result) {
 		t.Errorf("result = %q, %v", got, err)
 	}
 	part := make([]byte, 5)
