@@ -4,14 +4,18 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
 	"prunellm/convert/gguf"
+	"prunellm/internal/regularfile"
 )
 
 // Dequantizer turns the bytes of n values of the given type into float32[n]. convert/ggmlquant has one; this package
@@ -32,6 +36,9 @@ type GGUF struct {
 
 	digestMu sync.Mutex // guards digest
 	digest   string
+
+	statMu sync.Mutex  // guards stat
+	stat   os.FileInfo // of the file as it was opened
 }
 
 var _ Weights = (*GGUF)(nil)
@@ -44,7 +51,10 @@ func OpenGGUF(path string, dequantize Dequantizer) (*GGUF, error) {
 		return nil, err
 	}
 	g := &GGUF{path: path, file: file, dequantize: dequantize}
-	if err := g.check(); err != nil {
+	if g.stat, err = file.Stat(); err == nil {
+		err = g.check()
+	}
+	if err != nil {
 		_ = file.Close() // nothing was written
 		return nil, fmt.Errorf("open model %q: %w", path, err)
 	}
@@ -166,24 +176,68 @@ func (g *GGUF) Digest(ctx context.Context) (string, error) {
 	if g.digest != "" {
 		return g.digest, nil
 	}
-	file := io.NewSectionReader(g.file.Reader(), 0, g.file.Size) // the file that was checked, whatever path names now
+	// Of the file that was checked, whatever path names now.
+	digest, err := digestOf(ctx, io.NewSectionReader(g.file.Reader(), 0, g.file.Size))
+	if err != nil {
+		return "", fmt.Errorf("digest %q: %w", g.path, err)
+	}
+	g.digest = digest
+	return digest, nil
+}
+
+// digestOf is the SHA-256 of all that r gives, in lower-case hexadecimal.
+func digestOf(ctx context.Context, r io.Reader) (string, error) {
 	hash := sha256.New()
 	buffer := make([]byte, 1<<20)
 	for {
 		if err := ctx.Err(); err != nil {
-			return "", fmt.Errorf("digest %q: %w", g.path, err)
+			return "", err
 		}
-		n, err := file.Read(buffer)
+		n, err := r.Read(buffer)
 		hash.Write(buffer[:n])
 		if err == io.EOF {
-			break
+			return hex.EncodeToString(hash.Sum(nil)), nil
 		}
 		if err != nil {
-			return "", fmt.Errorf("digest %q: %w", g.path, err)
+			return "", err
 		}
 	}
-	g.digest = hex.EncodeToString(hash.Sum(nil))
-	return g.digest, nil
+}
+
+// ErrChanged is wrapped when a model's path leads to another file than the one that was opened.
+var ErrChanged = errors.New("was replaced or changed since it was opened: start again with the new file, or put the old one back")
+
+// Unchanged reports an error that wraps ErrChanged when Path leads to other bytes than those that were opened. Whoever has another process
+// or library open the path asks before and afterwards: what they compute would be another model's.
+func (g *GGUF) Unchanged(ctx context.Context) error {
+	g.statMu.Lock()
+	defer g.statMu.Unlock()
+	now, err := os.Stat(g.path)
+	if err != nil {
+		return fmt.Errorf("model %q: %w", g.path, err)
+	}
+	if os.SameFile(now, g.stat) && now.Size() == g.stat.Size() && now.ModTime().Equal(g.stat.ModTime()) {
+		return nil
+	}
+	// A copy, or a new time, of the same bytes is no change.
+	digest, err := g.Digest(ctx)
+	if err != nil {
+		return err
+	}
+	file, _, err := regularfile.Open(g.path, math.MaxInt64)
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	defer file.Close()
+	other, err := digestOf(ctx, file)
+	switch {
+	case err != nil:
+		return fmt.Errorf("digest %q: %w", g.path, err)
+	case other != digest:
+		return fmt.Errorf("model %q %w", g.path, ErrChanged)
+	}
+	g.stat = now
+	return nil
 }
 
 func fileStem(path string) string {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -217,6 +218,56 @@ func TestDequantizer(t *testing.T) {
 	defer model.Close()
 	if values, _, err := model.Tensor(models.FFNDown, 1); err != nil || len(values) != 64*96 {
 		t.Errorf("%d values, %v", len(values), err)
+	}
+}
+
+func TestUnchanged(t *testing.T) {
+	path := tiny(t, tinymodel.Options{})
+	model := open(t, path)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := func(data []byte) {
+		t.Helper()
+		if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := model.Unchanged(t.Context()); err != nil {
+		t.Errorf("a file that nobody touched: %v", err)
+	}
+	replace(data)
+	if err := model.Unchanged(t.Context()); err != nil {
+		t.Errorf("a copy of the same bytes: %v", err)
+	}
+	other := slices.Clone(data)
+	other[len(other)-1]++
+	replace(other)
+	if err := model.Unchanged(t.Context()); !errors.Is(err, models.ErrChanged) || !strings.Contains(err.Error(), path) {
+		t.Errorf("another file in its place gives %v, want ErrChanged and the path", err)
+	}
+	replace(data)
+	if err := model.Unchanged(t.Context()); err != nil {
+		t.Errorf("the old bytes again: %v", err)
+	}
+	if err := os.WriteFile(path, other, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := model.Unchanged(t.Context()); !errors.Is(err, models.ErrChanged) {
+		t.Errorf("bytes written into the file give %v, want ErrChanged", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := model.Unchanged(t.Context()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is gone gives %v", err)
 	}
 }
 

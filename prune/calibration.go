@@ -28,8 +28,11 @@ type Text struct {
 	Documents []string // a plain text file is one document
 	// Chats are the messages of those documents that are conversations, by the document's number.
 	Chats  map[int][]ChatMessage
-	Digest string // SHA-256 of the file in hex
+	Source string // as TextSource gives it
 }
+
+// ErrTextChanged is wrapped when a file no longer says what it said.
+var ErrTextChanged = errors.New("changed since it was read first: start again")
 
 // ChatMessage is one message of a conversation.
 type ChatMessage struct {
@@ -37,9 +40,42 @@ type ChatMessage struct {
 	Content string `json:"content"`
 }
 
+// isJSONL tells by a file's name how it is read.
+func isJSONL(path string) bool {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".jsonl", ".ndjson":
+		return true
+	}
+	return false
+}
+
+// sourceOf identifies a text by the SHA-256 of its file, in hex, and by how it is read.
+func sourceOf(path string, sum []byte) string {
+	if isJSONL(path) {
+		return "sha256-jsonl:" + hex.EncodeToString(sum)
+	}
+	return "sha256:" + hex.EncodeToString(sum)
+}
+
+// TextSource identifies what LoadText would read, for the Calibration of a recipe: a file that was changed, or is read another way, gives
+// other scores.
+func TextSource(path string) (string, error) {
+	file, _, err := regularfile.Open(path, MaxTextBytes)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.LimitReader(file, MaxTextBytes)); err != nil {
+		return "", fmt.Errorf("read %q: %w", path, err)
+	}
+	return sourceOf(path, hash.Sum(nil)), nil
+}
+
 // LoadText reads a calibration file: JSONL when its name ends in .jsonl or .ndjson, plain UTF-8 text otherwise. A JSONL
-// line is an object with a field text or content (a string) or messages (a list of objects with content).
-func LoadText(path string) (*Text, error) {
+// line is an object with a field text or content (a string) or messages (a list of objects with content); lines without text are left out. A
+// file that is not the source, as TextSource gave it, is an error that wraps ErrTextChanged; an empty source is any.
+func LoadText(path, source string) (*Text, error) {
 	file, _, err := regularfile.Open(path, MaxTextBytes)
 	if err != nil {
 		return nil, fmt.Errorf("calibration text: %w", err)
@@ -48,16 +84,17 @@ func LoadText(path string) (*Text, error) {
 	hash := sha256.New()
 	content := io.TeeReader(io.LimitReader(file, MaxTextBytes), hash)
 	text := &Text{}
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".jsonl", ".ndjson":
+	if isJSONL(path) {
 		text.Documents, text.Chats, err = parseJSONL(content)
-	default:
+	} else {
 		text.Documents, err = parsePlain(content)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("calibration text %q: %w", path, err)
 	}
-	text.Digest = hex.EncodeToString(hash.Sum(nil))
+	if text.Source = sourceOf(path, hash.Sum(nil)); source != "" && text.Source != source {
+		return nil, fmt.Errorf("calibration text %q: %w", path, ErrTextChanged)
+	}
 	return text, nil
 }
 
@@ -66,12 +103,15 @@ func parsePlain(r io.Reader) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := string(data)
+	text := string(bytes.TrimPrefix(data, byteOrderMark))
 	if err := checkText(text); err != nil {
 		return nil, err
 	}
 	return []string{text}, nil
 }
+
+// byteOrderMark is what some editors put before UTF-8.
+var byteOrderMark = []byte("\ufeff")
 
 // calibrationLine is one line of JSONL; other fields are ignored.
 type calibrationLine struct {
@@ -86,12 +126,17 @@ func parseJSONL(r io.Reader) (documents []string, chats map[int][]ChatMessage, e
 	lines.Buffer(nil, MaxLineBytes)
 	number := 0
 	for lines.Scan() {
-		number++
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
+		line := lines.Bytes()
+		if number++; number == 1 {
+			line = bytes.TrimPrefix(line, byteOrderMark)
+		}
+		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
 		document, chat, err := parseLine(line)
+		if errors.Is(err, errEmptyText) {
+			continue
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("line %d: %w", number, err)
 		}
@@ -137,11 +182,13 @@ func parseLine(line []byte) (document string, chat []ChatMessage, err error) {
 	return document, chat, checkText(document)
 }
 
+var errEmptyText = errors.New("empty text")
+
 // checkText refuses what a tokenizer cannot take.
 func checkText(text string) error {
 	switch {
 	case strings.TrimSpace(text) == "":
-		return errors.New("empty text")
+		return errEmptyText
 	case !utf8.ValidString(text):
 		return errors.New("not valid UTF-8")
 	case strings.ContainsRune(text, 0):

@@ -20,6 +20,10 @@ func TestLoadText(t *testing.T) {
 		"plain":       {"a.txt", "one\ntwo\n", []string{"one\ntwo\n"}, ""},
 		"text":        {"a.jsonl", `{"text":"one"}` + "\n\n" + `{"content":"two"}`, []string{"one", "two"}, ""},
 		"messages":    {"a.ndjson", `{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"ho"}]}`, []string{"hi\nho"}, ""},
+		"mark":        {"a.txt", "\ufeffone", []string{"one"}, ""},
+		"json mark":   {"a.jsonl", "\ufeff" + `{"text":"one"}`, []string{"one"}, ""},
+		"json empty":  {"a.jsonl", `{"text":""}` + "\n" + `{"text":"one"}` + "\n" + `{"text":" "}`, []string{"one"}, ""},
+		"all empty":   {"a.jsonl", `{"text":""}`, nil, "no lines with text"},
 		"empty":       {"a.txt", " \n", nil, "empty text"},
 		"no lines":    {"a.jsonl", "\n", nil, "no lines"},
 		"not json":    {"a.jsonl", `{"text":"a"}` + "\n{", nil, "line 2"},
@@ -37,7 +41,11 @@ func TestLoadText(t *testing.T) {
 			if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			text, err := LoadText(path)
+			source, err := TextSource(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := LoadText(path, source)
 			if test.fault != "" {
 				if err == nil || !strings.Contains(err.Error(), test.fault) || !strings.Contains(err.Error(), path) {
 					t.Errorf("LoadText error = %v, want one that names the file and %q", err, test.fault)
@@ -50,13 +58,38 @@ func TestLoadText(t *testing.T) {
 			if diff := cmp.Diff(test.want, text.Documents); diff != "" {
 				t.Errorf("documents (-want +got):\n%s", diff)
 			}
-			if len(text.Digest) != 64 {
-				t.Errorf("digest = %q", text.Digest)
+			if text.Source != source || len(source) < len("sha256:")+64 {
+				t.Errorf("source = %q, want %q", text.Source, source)
+			}
+			if err := os.WriteFile(path, append([]byte(test.content), ' '), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := LoadText(path, source); !errors.Is(err, ErrTextChanged) {
+				t.Errorf("a file that was changed gives %v, want ErrTextChanged", err)
 			}
 		})
 	}
-	if _, err := LoadText(t.TempDir()); err == nil {
+	if _, err := LoadText(t.TempDir(), ""); err == nil {
 		t.Error("LoadText read a folder")
+	}
+}
+
+// The name decides how a file is read, so it is part of what the text is.
+func TestTextSourceDependsOnTheName(t *testing.T) {
+	folder, sources := t.TempDir(), map[string]bool{}
+	for _, name := range []string{"a.txt", "b.txt", "a.jsonl", "b.NDJSON"} {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(`{"text":"one"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		source, err := TextSource(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources[source] = true
+	}
+	if len(sources) != 2 {
+		t.Errorf("sources are %v, want one of plain text and one of JSONL", sources)
 	}
 }
 

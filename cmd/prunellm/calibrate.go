@@ -20,7 +20,7 @@ func calibrationText(ctx context.Context, dense *models.GGUF, scratch string, sp
 			return variant.Text{}, err
 		}
 		defer model.Close()
-		return fileText(spec, model)
+		return fileText(ctx, spec, model, progress)
 	}
 	wanted := spec.Recipe.Tokens + spec.HeldOut()
 	written, err := selfText(ctx, dense, scratch, writing{tokens: wanted, length: length, seed: spec.Recipe.Seed}, progress)
@@ -51,14 +51,15 @@ const largestHeldOut = 4
 const minTextTokens = minCalibrationTokens
 
 // fileText cuts a file's text into sequences.
-func fileText(spec variant.Spec, model *llamacpp.Model) (variant.Text, error) {
-	text, err := prune.LoadText(spec.Calibration.File)
+func fileText(ctx context.Context, spec variant.Spec, model tokenizer, progress func(prune.Progress)) (variant.Text, error) {
+	text, err := prune.LoadText(spec.Calibration.File, spec.Recipe.Calibration)
 	if err != nil {
 		return variant.Text{}, err
 	}
+	shown := tokenizing(text, spec.Recipe.Tokens+spec.HeldOut(), progress)
 	var tokens []int32
 	for _, document := range text.Documents {
-		part, err := model.Tokenize(document, false, false)
+		part, err := tokenizeText(ctx, model, document, false, shown)
 		if err != nil {
 			return variant.Text{}, fmt.Errorf("tokenize %q: %w", spec.Calibration.File, err)
 		}
@@ -69,6 +70,20 @@ func fileText(spec variant.Spec, model *llamacpp.Model) (variant.Text, error) {
 			spec.Calibration.File, len(tokens), minTextTokens)
 	}
 	return holdOut(prune.Sequences(tokens, spec.Calibration.Length, spec.Recipe.Tokens+spec.HeldOut()), spec), nil
+}
+
+// tokenizing turns bytes of a text that were tokenized into progress towards the tokens that are wanted. progress may be nil.
+func tokenizing(text *prune.Text, wanted int, progress func(prune.Progress)) func(bytes int) {
+	total, done := 0, 0
+	for _, document := range text.Documents {
+		total += len(document)
+	}
+	return func(bytes int) {
+		done += bytes
+		if progress != nil {
+			progress(prune.Progress{Stage: "calibrate", Done: int(float64(wanted) * float64(done) / float64(total)), Total: wanted})
+		}
+	}
 }
 
 func toInt32(tokens []infer.Token) []int32 {

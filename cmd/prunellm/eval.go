@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -179,7 +180,7 @@ func (c *evalCommand) measure(env *environment, model *models.GGUF, built []vari
 	if err != nil {
 		return nil, err
 	}
-	windows, err := c.windows(dense, asked.text)
+	windows, err := c.windows(env.ctx, dense, asked.text)
 	if err != nil {
 		return nil, err
 	}
@@ -203,15 +204,15 @@ func (c *evalCommand) measure(env *environment, model *models.GGUF, built []vari
 			report.Variants[i].textFigures = &textFigures{Perplexity: r.Perplexity, KLToDense: r.KLToDense, Top1Agreement: r.Top1Agreement}
 		}
 	}
-	return report, c.answer(env, dense, variants, asked.tasks, report)
+	return report, c.answer(env, model, dense, variants, asked.tasks, report)
 }
 
 // windows cuts the text; none without one.
-func (c *evalCommand) windows(dense infer.Decoder, text string) ([][]infer.Token, error) {
+func (c *evalCommand) windows(ctx context.Context, dense tokenizer, text string) ([][]infer.Token, error) {
 	if text == "" {
 		return nil, nil
 	}
-	tokens, err := dense.Tokenize(text, false, false)
+	tokens, err := tokenizeText(ctx, dense, text, false, nil)
 	if err != nil {
 		return nil, fmt.Errorf("--text: tokenize %q: %w", c.Text, err)
 	}

@@ -38,6 +38,9 @@ func (c *pruneCommand) prepareFolder(model *models.GGUF) error {
 	if err := hffolder.CheckTarget(c.Output); err != nil {
 		return err
 	}
+	if ffn := model.Config().FFN; slices.Min(ffn) != slices.Max(ffn) {
+		return fmt.Errorf("--format safetensors takes one width for all layers, and this model's MLPs have from %d to %d neurons", slices.Min(ffn), slices.Max(ffn))
+	}
 	c.Budget = string(prune.Uniform)
 	if c.FileType != "keep" {
 		c.FileType = strings.ToLower(c.FileType)

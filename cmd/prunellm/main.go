@@ -66,7 +66,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	env := &environment{
 		ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, home: cli.Home,
-		flags: []string{"--log-level", cli.LogLevel, "--log-format", cli.LogFormat},
+		// The devices as well: children inherit those that were chosen, and PRUNELLM_DEVICE would choose among them again.
+		flags: []string{"--log-level", cli.LogLevel, "--log-format", cli.LogFormat, "--device", "auto"},
 	}
 	if env.log, err = cli.logger(stderr); err != nil {
 		fmt.Fprintln(stderr, "prunellm:", err)

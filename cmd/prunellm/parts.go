@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -18,7 +15,6 @@ import (
 	"prunellm/convert/ggmlquant"
 	"prunellm/internal/diskstore"
 	"prunellm/internal/redisstore"
-	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
 	"prunellm/models"
 	"prunellm/models/llama"
@@ -51,28 +47,14 @@ func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 		r.Calibration = prune.SelfSource
 		return r, calibration, r.Validate()
 	}
-	sum, err := fileDigest(f.Calibration)
-	if err != nil {
+	var err error
+	if r.Calibration, err = prune.TextSource(f.Calibration); err != nil {
 		return r, calibration, fmt.Errorf("--calibration: %w", err)
 	}
-	r.Calibration = "sha256:" + sum
 	if calibration.File, err = filepath.Abs(f.Calibration); err != nil {
 		return r, calibration, fmt.Errorf("--calibration: %w", err)
 	}
 	return r, calibration, r.Validate()
-}
-
-func fileDigest(path string) (string, error) {
-	file, _, err := regularfile.Open(path, prune.MaxTextBytes)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
-		return "", fmt.Errorf("read %q: %w", path, err)
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
 // spec says which variant of a model the flags ask for. The budget 'auto' is global where the architecture can have a
@@ -92,6 +74,10 @@ func (f *recipeFlags) spec(config models.Config, ratio float64, fileType string)
 		if budget = prune.Uniform; convert.TakesWidths(config.Architecture) {
 			budget = prune.Global
 		}
+	}
+	if budget == prune.Global && !convert.TakesWidths(config.Architecture) {
+		return variant.Spec{}, usageError{fmt.Errorf("--budget is global, but architecture %q takes one width for all layers: use uniform, or auto",
+			config.Architecture)}
 	}
 	return variant.Spec{
 		Ratio: ratio, Recipe: recipe, Calibration: calibration, Budget: budget,

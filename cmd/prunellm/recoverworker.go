@@ -214,7 +214,7 @@ func recoveryText(ctx context.Context, dense *models.GGUF, scratch string, job v
 			return nil, err
 		}
 		defer model.Close()
-		return recoveryFile(job, model, chatTemplate(dense))
+		return recoveryFile(ctx, job, model, chatTemplate(dense), progress)
 	}
 	// Another seed than the calibration text's: what is trained on is not what the neurons were chosen by.
 	order := writing{tokens: r.TextTokens, length: r.Text.Length, seed: r.Seed + 1<<32}
@@ -222,12 +222,14 @@ func recoveryText(ctx context.Context, dense *models.GGUF, scratch string, job v
 }
 
 // recoveryFile cuts a file's text into sequences. Conversations are put into the chat template's form.
-func recoveryFile(job variant.RecoveryJob, model *llamacpp.Model, template *chattemplate.Template) ([][]int32, error) {
+func recoveryFile(ctx context.Context, job variant.RecoveryJob, model tokenizer, template *chattemplate.Template,
+	progress func(prune.Progress)) ([][]int32, error) {
 	r := job.Recovery
-	text, err := prune.LoadText(r.Text.File)
+	text, err := prune.LoadText(r.Text.File, r.Source)
 	if err != nil {
 		return nil, err
 	}
+	shown := tokenizing(text, r.TextTokens, progress)
 	var tokens []int32
 	for i, document := range text.Documents {
 		special := false
@@ -242,7 +244,7 @@ func recoveryFile(job variant.RecoveryJob, model *llamacpp.Model, template *chat
 			}
 			document, special = rendered, true
 		}
-		part, err := model.Tokenize(document, false, special)
+		part, err := tokenizeText(ctx, model, document, special, shown)
 		if err != nil {
 			return nil, fmt.Errorf("tokenize %q: %w", r.Text.File, err)
 		}

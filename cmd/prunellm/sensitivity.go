@@ -127,7 +127,7 @@ func (c *evalCommand) remove(env *environment, path string, scores [][]float32, 
 		return nil, err
 	}
 	defer decoder.Close()
-	windows, err := c.windows(decoder, text)
+	windows, err := c.windows(env.ctx, decoder, text)
 	if err != nil {
 		return nil, err
 	}

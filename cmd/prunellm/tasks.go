@@ -8,6 +8,7 @@ import (
 	"prunellm/internal/quality"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
+	"prunellm/models"
 )
 
 // questions are what eval measures models on.
@@ -45,11 +46,15 @@ func (c *evalCommand) read() (*questions, error) {
 }
 
 // answer lets all variants choose, and puts the results into the report.
-func (c *evalCommand) answer(env *environment, dense infer.Decoder, variants []infer.Decoder, tasks []quality.Task, report *evalReport) error {
+func (c *evalCommand) answer(env *environment, model *models.GGUF, dense infer.Decoder, variants []infer.Decoder, tasks []quality.Task, report *evalReport) error {
 	if len(tasks) == 0 {
 		return nil
 	}
-	tokens, err := quality.TokenizeTasks(dense.Tokenize, tasks, c.Window)
+	start := infer.Token(model.Tokenizer().BOS)
+	if start < 0 {
+		start = infer.Token(model.Tokenizer().EOS)
+	}
+	tokens, err := quality.TokenizeTasks(dense.Tokenize, start, tasks, c.Window)
 	if err != nil {
 		return fmt.Errorf("--tasks: %q: %w", c.Tasks, err)
 	}

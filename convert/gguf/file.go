@@ -60,6 +60,15 @@ func Open(path string) (*File, error) {
 	return parsed, nil
 }
 
+// Stat describes the file that Open opened.
+func (f *File) Stat() (os.FileInfo, error) {
+	file, ok := f.closer.(*os.File)
+	if !ok {
+		return nil, fmt.Errorf("stat gguf: %w", os.ErrInvalid)
+	}
+	return file.Stat()
+}
+
 // Close closes the file that Open opened. It is idempotent.
 func (f *File) Close() error {
 	if f.closer == nil {

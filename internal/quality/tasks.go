@@ -114,9 +114,10 @@ type TokenTasks struct {
 }
 
 // TokenizeTasks turns tasks into tokens. What is scored of a choice begins at the first token in which context and choice
-// together differ from the context alone, so that a token that spans their border counts. Contexts are cut at their
+// together differ from the context alone, so that a token that spans their border counts. Where that is the very first, start
+// goes before it, since a model needs one token to go on from; -1 is none, and then such a task is an error. Contexts are cut at their
 // beginning when there are more than window tokens.
-func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token, error), tasks []Task, window int) (*TokenTasks, error) {
+func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token, error), start infer.Token, tasks []Task, window int) (*TokenTasks, error) {
 	out := &TokenTasks{}
 	for i, task := range tasks {
 		context, err := tokenize(task.Context, true, false)
@@ -133,11 +134,17 @@ func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token,
 			for shared < min(len(context), len(whole)-1) && context[shared] == whole[shared] {
 				shared++
 			}
+			if shared == 0 {
+				if start < 0 {
+					return nil, fmt.Errorf("task %d: context and choice begin with another token than the context, and the vocabulary has none to begin with", i)
+				}
+				whole, shared = append([]infer.Token{start}, whole...), 1
+			}
 			if cut := len(whole) - window; cut > 0 {
 				whole, shared = whole[cut:], shared-cut
 			}
 			if shared < 1 {
-				return nil, fmt.Errorf("task %d: a choice of %d tokens leaves no room for its context in %d", i, len(whole), window)
+				return nil, fmt.Errorf("task %d: a choice of %d tokens leaves no room for its context in %d", i, len(whole)-shared, window)
 			}
 			t.choices, t.shared, t.bytes = append(t.choices, whole), append(t.shared, shared), append(t.bytes, len(choice))
 			out.Longest = max(out.Longest, len(whole))

@@ -3,6 +3,7 @@ package quality
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func TestMeasureTasks(t *testing.T) {
 	if err != nil || len(tasks) != 3 {
 		t.Fatalf("%d tasks, %v", len(tasks), err)
 	}
-	tokens, err := TokenizeTasks(letters, tasks, 8)
+	tokens, err := TokenizeTasks(letters, -1, tasks, 8)
 	if err != nil || tokens.Longest != 4 {
 		t.Fatalf("TokenizeTasks: longest %d, %v", tokens.Longest, err)
 	}
@@ -55,12 +56,22 @@ func TestMeasureTasks(t *testing.T) {
 	if want := 2.0 / 3; !near(result.Normalized, want) || result.Tasks != 3 {
 		t.Errorf("accuracy by byte %v of %d, want %v of 3", result.Normalized, result.Tasks, want)
 	}
-	cut, err := TokenizeTasks(letters, []Task{{Context: "aaaaaaaa", Choices: []string{"b", "cc"}}}, 4)
+	cut, err := TokenizeTasks(letters, -1, []Task{{Context: "aaaaaaaa", Choices: []string{"b", "cc"}}}, 4)
 	if err != nil || cut.Longest != 4 {
 		t.Errorf("a long context: longest %d, %v, want it cut at 4 tokens", cut.Longest, err)
 	}
-	if _, err := TokenizeTasks(letters, []Task{{Context: "a", Choices: []string{"b", "ccccc"}}}, 4); err == nil {
+	if _, err := TokenizeTasks(letters, -1, []Task{{Context: "a", Choices: []string{"b", "ccccc"}}}, 4); err == nil {
 		t.Error("a choice that leaves no room for its context is taken")
+	}
+	// "a" and "b" are one token together: nothing is shared, so a token has to begin.
+	merged := []Task{{Context: "a", Choices: []string{"b", "c"}}}
+	if _, err := TokenizeTasks(letters, -1, merged, 8); err == nil {
+		t.Error("a first token that is scored has nothing before it")
+	}
+	begun, err := TokenizeTasks(letters, 2, merged, 8)
+	if err != nil || !slices.Equal(begun.tasks[0].choices[0], []infer.Token{2, 2}) || begun.tasks[0].shared[0] != 1 ||
+		!slices.Equal(begun.tasks[0].choices[1], []infer.Token{0, 2}) || begun.tasks[0].shared[1] != 1 {
+		t.Errorf("a merged first token gives %+v, %v", begun, err)
 	}
 }
 

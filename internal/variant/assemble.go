@@ -39,8 +39,15 @@ func (w *build) write(ctx context.Context, path string, plan *prune.Plan, down [
 			return err
 		}
 	}
-	_, err := convert.Slim(ctx, w.Model, path, options)
-	return err
+	return w.slim(ctx, path, options)
+}
+
+// slim writes the slim model. What was not changed comes from the dense file, which nobody may have written into meanwhile.
+func (w *build) slim(ctx context.Context, path string, options convert.Options) error {
+	if _, err := convert.Slim(ctx, w.Model, path, options); err != nil {
+		return err
+	}
+	return w.Model.Unchanged(ctx)
 }
 
 func (w *build) provenance(plan *prune.Plan) convert.Provenance {

@@ -52,9 +52,9 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 		progress = func(Progress) {}
 	}
 	if spec.Ratio == 0 && spec.FileType == convert.Keep {
-		return b.dense()
+		return b.dense(ctx)
 	}
-	modelDigest, err := b.Model.Digest(ctx)
+	modelDigest, err := b.modelDigest(ctx)
 	if err != nil {
 		return Built{}, err
 	}
@@ -73,8 +73,19 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	return w.assemble(ctx, plan, down)
 }
 
+// modelDigest identifies the model, whose file must still be the one that was opened.
+func (b *Builder) modelDigest(ctx context.Context) (string, error) {
+	if err := b.Model.Unchanged(ctx); err != nil {
+		return "", err
+	}
+	return b.Model.Digest(ctx)
+}
+
 // dense is the model as it came.
-func (b *Builder) dense() (Built, error) {
+func (b *Builder) dense(ctx context.Context) (Built, error) {
+	if err := b.Model.Unchanged(ctx); err != nil {
+		return Built{}, err
+	}
 	config := b.Model.Config()
 	return Built{
 		Model: b.Name, Path: b.Model.Path(), Digest: "dense", KeptMLP: 1, Widths: config.FFN,
@@ -105,6 +116,9 @@ func (w *build) value(ctx context.Context, key Key, check func([]byte) error) er
 		return err
 	}
 	fault := check(value)
+	if fault == nil && key.Kind == KindScores {
+		w.made[key] = value // what follows has to be of these, whatever the store holds by then
+	}
 	if _, ours := w.made[key]; fault == nil || ours {
 		return fault
 	}
@@ -176,6 +190,9 @@ func (w *build) compute(ctx context.Context, wanted Kind, lease Lease) ([]byte, 
 	})
 	began := time.Now()
 	out, err := w.Runner.Run(ctx, job, w.publishing(ctx, lease))
+	if err == nil {
+		err = w.Model.Unchanged(ctx) // since the job opened it by its path
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +286,7 @@ func (b *Builder) Scores(ctx context.Context, spec Spec, progress func(Progress)
 	if progress == nil {
 		progress = func(Progress) {}
 	}
-	modelDigest, err := b.Model.Digest(ctx)
+	modelDigest, err := b.modelDigest(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -25,11 +25,15 @@ type countingRunner struct {
 	calibrations   int
 	scores, refits int
 	fail           error
+	during         func() // called while a job runs; may be nil
 }
 
 func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func(variant.Progress)) (variant.Outputs, error) {
 	if r.fail != nil {
 		return variant.Outputs{}, r.fail
+	}
+	if r.during != nil {
+		r.during()
 	}
 	config := r.model.Config()
 	return job.Run(ctx, variant.Tools{
@@ -140,8 +144,33 @@ func TestBuildComputesOnce(t *testing.T) {
 	if built := again.build(t, spec(0.2)); built.Path != first.Path || built.Digest != first.Digest {
 		t.Errorf("next process built %+v, want %+v", built, first)
 	}
-	if *again.runner != (countingRunner{model: again.runner.model}) || again.passes != 0 {
+	if got := *again.runner; got.calibrations+got.scores+got.refits != 0 || again.passes != 0 {
 		t.Errorf("next process computed %+v", *again.runner)
+	}
+}
+
+// What a job made of another file than the one that was opened is not stored.
+func TestBuildRefusesAReplacedModel(t *testing.T) {
+	w := newWorkshop(t, t.TempDir())
+	replace := func() {
+		if err := tinymodel.Write(w.Model.Path()+".new", tinymodel.Options{FFN: []int{128, 128}, Seed: 7}); err != nil {
+			t.Error(err)
+		}
+		if err := os.Rename(w.Model.Path()+".new", w.Model.Path()); err != nil {
+			t.Error(err)
+		}
+	}
+	w.runner.during = replace
+	for range 2 { // while the job runs, and before
+		if _, err := w.Build(t.Context(), spec(0.2), nil); !errors.Is(err, models.ErrChanged) {
+			t.Fatalf("Build gives %v, want ErrChanged", err)
+		}
+	}
+	if w.runner.scores != 1 || w.passes != 0 {
+		t.Errorf("%d score passes run and %d counted, want one that does not count", w.runner.scores, w.passes)
+	}
+	if _, err := w.Build(t.Context(), variant.Spec{FileType: convert.Keep}, nil); !errors.Is(err, models.ErrChanged) {
+		t.Errorf("the dense model gives %v, want ErrChanged", err)
 	}
 }
 

@@ -62,7 +62,7 @@ var ErrNoHeldOut = errors.New("no held-out calibration text")
 // Card finds the card of a variant that Build made of the spec, or has it measured, once among all replicas. The same
 // file and text give the same card.
 func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func(context.Context, Comparison) (Card, error)) (Card, error) {
-	model, err := b.Model.Digest(ctx)
+	model, err := b.modelDigest(ctx)
 	if err != nil {
 		return Card{}, err
 	}
@@ -78,6 +78,9 @@ func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func
 			return nil, err
 		}
 		if err := card.check(); err != nil {
+			return nil, err
+		}
+		if err := b.Model.Unchanged(ctx); err != nil {
 			return nil, err
 		}
 		return json.Marshal(card)

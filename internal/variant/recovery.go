@@ -117,7 +117,7 @@ func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, p
 	if err := CheckRatio(b.Model.Config(), spec.Ratio, spec.Budget); err != nil {
 		return Built{}, report, err
 	}
-	modelDigest, err := b.Model.Digest(ctx)
+	modelDigest, err := b.modelDigest(ctx)
 	if err != nil {
 		return Built{}, report, err
 	}
@@ -166,12 +166,16 @@ func (w *build) parts(ctx context.Context) (plan *prune.Plan, down []byte, err e
 // trained finds the trained weights or has them made. As with other values, one that does not fit is made anew.
 func (w *build) trained(ctx context.Context, key Key, check func([]byte) error, job RecoveryJob, trainer Trainer) error {
 	compute := func(ctx context.Context, lease Lease) ([]byte, error) {
-		return trainer.Recover(ctx, job, func(p Progress) {
+		value, err := trainer.Recover(ctx, job, func(p Progress) {
 			w.progress(p)
 			if note, err := json.Marshal(p); err == nil {
 				_ = lease.SetProgress(ctx, note) // for those who wait; they do without
 			}
 		})
+		if err != nil {
+			return nil, err
+		}
+		return value, w.Model.Unchanged(ctx)
 	}
 	value, err := Sharing{Store: w.Store, Leaser: w.Leaser, Log: w.Log, OnProgress: w.showLeader}.Value(ctx, key, compute)
 	if err != nil {
@@ -217,8 +221,7 @@ func (w *build) assembleRecovered(ctx context.Context, plan *prune.Plan, down, v
 					return err
 				}
 			}
-			_, err = convert.Slim(ctx, w.Model, temp, options)
-			return err
+			return w.slim(ctx, temp, options)
 		})
 		if err != nil {
 			return Built{}, fmt.Errorf("assemble recovered %s: %w", Name(w.Name, w.spec.Ratio), err)

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"prunellm/infer"
+)
+
+// tokenizePieceBytes is how much of a text is tokenized at a time: a long one can be stopped between two pieces.
+const tokenizePieceBytes = 1 << 20
+
+// tokenizer is a vocabulary that turns text into tokens: a model.
+type tokenizer interface {
+	Tokenize(text string, bos, special bool) ([]infer.Token, error)
+}
+
+// tokenizeText turns a text of any length into tokens, without BOS. done, if not nil, hears how many bytes were taken.
+func tokenizeText(ctx context.Context, model tokenizer, text string, special bool, done func(bytes int)) ([]infer.Token, error) {
+	var tokens []infer.Token
+	for text != "" {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		piece := text[:pieceEnd(text, tokenizePieceBytes)]
+		part, err := model.Tokenize(piece, false, special)
+		if err != nil {
+			return nil, err
+		}
+		tokens, text = append(tokens, part...), text[len(piece):]
+		if done != nil {
+			done(len(piece))
+		}
+	}
+	return tokens, nil
+}
+
+// pieceEnd is where to cut a text so that no more than limit bytes are before: at the last line that begins with something other than a
+// space, where no byte-pair vocabulary has a token across the border, or else between two characters.
+func pieceEnd(text string, limit int) int {
+	if len(text) <= limit {
+		return len(text)
+	}
+	for end := limit; ; {
+		end = strings.LastIndexByte(text[:end], '\n')
+		if end < 0 {
+			break
+		}
+		if next, _ := utf8.DecodeRuneInString(text[end+1:]); !unicode.IsSpace(next) {
+			return end + 1
+		}
+	}
+	for limit > 1 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return limit
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"prunellm/infer"
+)
+
+// letters has a token for each byte, and notes how long the texts were.
+type letters struct {
+	longest int
+	after   func()
+}
+
+func (l *letters) Tokenize(text string, _, _ bool) ([]infer.Token, error) {
+	l.longest = max(l.longest, len(text))
+	if l.after != nil {
+		l.after()
+	}
+	tokens := make([]infer.Token, len(text))
+	for i := range len(text) {
+		tokens[i] = infer.Token(text[i])
+	}
+	return tokens, nil
+}
+
+func TestPieceEnd(t *testing.T) {
+	for _, test := range []struct {
+		text  string
+		limit int
+		want  string
+	}{
+		{"all of it", 100, "all of it"},
+		{"one\ntwo\nthree", 9, "one\ntwo\n"},
+		{"one\ntwo\n\n", 8, "one\n"},    // between two ends of lines there may be a token
+		{"one\ntwo\n x y", 10, "one\n"}, // nor does a line with an indent begin a token
+		{"no lines at all", 6, "no lin"},
+		{"aé", 2, "a"},
+		{"é", 1, "\xc3"}, // at least a byte, whatever the limit
+		{"\n\n\n\n", 2, "\n\n"},
+		{"abc\ndef", 4, "abc\n"},
+	} {
+		if got := test.text[:pieceEnd(test.text, test.limit)]; got != test.want {
+			t.Errorf("pieceEnd(%q, %d) cuts %q, want %q", test.text, test.limit, got, test.want)
+		}
+	}
+}
+
+func TestTokenizeText(t *testing.T) {
+	text := strings.Repeat("a line of text\n", 200_000)
+	vocabulary, bytes := &letters{}, 0
+	tokens, err := tokenizeText(t.Context(), vocabulary, text, false, func(n int) { bytes += n })
+	if err != nil || len(tokens) != len(text) || bytes != len(text) || vocabulary.longest > tokenizePieceBytes {
+		t.Fatalf("%d tokens of %d, %d bytes shown, pieces up to %d, %v", len(tokens), len(text), bytes, vocabulary.longest, err)
+	}
+	for i, token := range tokens {
+		if byte(token) != text[i] {
+			t.Fatalf("token %d is %q, want %q", i, byte(token), text[i])
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := tokenizeText(ctx, &letters{after: cancel}, text, false, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("tokenizing goes on after it was stopped: %v", err)
+	}
+}

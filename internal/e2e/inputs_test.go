@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"prunellm/internal/tinymodel"
+)
+
+func writeTiny(t *testing.T, path string, options tinymodel.Options) {
+	t.Helper()
+	if err := tinymodel.Write(path, options); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Devices that the environment names are chosen once, not by each child process again.
+func TestDeviceVariable(t *testing.T) {
+	dir := t.TempDir()
+	model := filepath.Join(dir, "tiny.gguf")
+	writeTiny(t, model, tinymodel.Options{FFN: []int{128, 128}})
+	t.Setenv("PRUNELLM_DEVICE", "CUDA1")
+	t.Setenv("CUDA_VISIBLE_DEVICES", "4,5")
+	r := command(t, coldLimit, "prune", "--model", model, "--ratio", "0.2", "-o", filepath.Join(dir, "slim.gguf"), "--cache-dir", filepath.Join(dir, "cache"),
+		"--calibration-tokens", "512")
+	if r.status != 0 || strings.Contains(r.stderr, "not measured") {
+		t.Errorf("prune: status %d\n%s", r.status, r.stderr)
+	}
+}
+
+// What a model cannot have is said before anything is computed.
+func TestOneWidth(t *testing.T) {
+	dir := t.TempDir()
+	qwen, deci, out := filepath.Join(dir, "qwen.gguf"), filepath.Join(dir, "deci.gguf"), filepath.Join(dir, "out")
+	writeTiny(t, qwen, tinymodel.Options{Architecture: "qwen2", FFN: []int{128, 128}})
+	writeTiny(t, deci, tinymodel.Options{Architecture: "deci", FFN: []int{128, 96}})
+	cache := filepath.Join(dir, "cache")
+	checkRefused(t, "qwen2", "prune", "--model", qwen, "--ratio", "0.2", "--budget", "global", "-o", out, "--cache-dir", cache)
+	checkRefused(t, "96 to 128", "prune", "--model", deci, "--ratio", "0.2", "--format", "safetensors", "-o", out, "--cache-dir", cache)
+	if entries, err := filepath.Glob(filepath.Join(cache, "*")); err != nil || len(entries) > 0 {
+		t.Errorf("the cache folder has %v, %v", entries, err)
+	}
+}
+
+// A server whose model file was replaced serves what it has loaded, and makes nothing of the new file under the old one's name.
+func TestModelReplacedWhileServing(t *testing.T) {
+	dir := t.TempDir()
+	model, cache := filepath.Join(dir, "live.gguf"), filepath.Join(dir, "cache")
+	writeTiny(t, model, tinymodel.Options{FFN: []int{128, 128}})
+	s := start(t, "--model", model, "--ratio", "0", "--cache-dir", cache, "--ctx", "256", "--calibration-tokens", "512")
+	s.waitReady(warmLimit)
+	writeTiny(t, model+".new", tinymodel.Options{FFN: []int{128, 128}, Seed: 5})
+	if err := os.Rename(model+".new", model); err != nil {
+		t.Fatal(err)
+	}
+	api := client(s.base)
+	if _, err := api.Chat.Completions.New(t.Context(), question("live")); err != nil {
+		t.Errorf("the loaded model: %v", err)
+	}
+	_, err := api.Chat.Completions.New(t.Context(), question("live@0.3"))
+	if err == nil || !strings.Contains(s.stderr.String(), "replaced or changed") {
+		t.Errorf("a variant of another file: %v", err)
+	}
+	s.stop()
+	if scores, err := filepath.Glob(filepath.Join(cache, "v1", "values", "*", "scores*")); err != nil || len(scores) > 0 {
+		t.Errorf("the cache folder has %v, %v", scores, err)
+	}
+}
