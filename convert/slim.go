@@ -20,7 +20,7 @@ const WidthMultiple = 32
 type Options struct {
 	Kept     [][]int                            // neurons kept in each layer, ascending; nil, or nil for a layer: all
 	Down     [][]float32                        // refitted down of each layer, float32[hidden, width]; nil, or nil for a layer: the source's
-	LoadDown func(layer int) ([]float32, error) // instead of Down: gives one layer's when it is written; may be nil
+	LoadDown func(layer int) ([]float32, error) // instead of Down: gives one layer's when it is written, nil: the source's; may be nil
 	// Weights are values of tensors in the slim shape, float32[shape...], in place of the source's and of Down.
 	Weights    map[models.Slot][]float32
 	FileType   FileType // "" is Keep
@@ -204,7 +204,7 @@ func (s *slimmer) fill(plan *rowPlan, info gguf.TensorInfo) (err error) {
 	if slot.Role != models.FFNDown || s.options.LoadDown == nil || plan.values != nil {
 		return nil
 	}
-	if plan.values, err = s.options.LoadDown(slot.Layer); err != nil {
+	if plan.values, err = s.options.LoadDown(slot.Layer); err != nil || plan.values == nil {
 		return err
 	}
 	if want := s.config.HiddenSize * s.config.FFN[slot.Layer]; len(plan.values) != want {

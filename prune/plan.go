@@ -40,8 +40,8 @@ func (p *Plan) KeptShare() float64 {
 // Identity tells whether the plan keeps everything.
 func (p *Plan) Identity() bool { return p.KeptShare() == 1 }
 
-// untouched is how many layers keep all neurons before the first that does not.
-func (p *Plan) untouched() int {
+// Untouched is how many layers keep all neurons before the first that does not.
+func (p *Plan) Untouched() int {
 	for layer, kept := range p.Kept {
 		if len(kept) != p.Dense[layer] {
 			return layer

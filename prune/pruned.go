@@ -9,7 +9,7 @@ import (
 
 // Pruned shows a model as a plan leaves it: the MLP tensors hold the neurons kept, in order, everything else is the
 // dense model's. down, when not nil, replaces the down projections by refitted ones, float32[layers][hidden*width]
-// (rows of length width), as Reconstruct returns them.
+// (rows of length width), as Reconstruct returns them; nil for a layer is the dense model's.
 func Pruned(dense models.Weights, plan *Plan, down [][]float32) (models.Weights, error) {
 	config := dense.Config()
 	if err := plan.Check(config); err != nil {
@@ -19,7 +19,7 @@ func Pruned(dense models.Weights, plan *Plan, down [][]float32) (models.Weights,
 		return nil, fmt.Errorf("%d refitted matrices for %d layers", len(down), config.Layers)
 	}
 	for layer, values := range down {
-		if want := config.HiddenSize * len(plan.Kept[layer]); len(values) != want {
+		if want := config.HiddenSize * len(plan.Kept[layer]); values != nil && len(values) != want {
 			return nil, fmt.Errorf("refitted down of layer %d has %d values, want %d", layer, len(values), want)
 		}
 	}
@@ -45,7 +45,7 @@ func (p *prunedWeights) Tensor(role models.Role, layer int) ([]float32, []int, e
 		return p.dense.Tensor(role, layer)
 	}
 	hidden, kept, width := p.config.HiddenSize, p.plan.Kept[layer], p.plan.Dense[layer]
-	if role == models.FFNDown && p.down != nil {
+	if role == models.FFNDown && p.down != nil && p.down[layer] != nil {
 		return slices.Clone(p.down[layer]), []int{hidden, len(kept)}, nil
 	}
 	values, _, err := p.dense.Tensor(role, layer)

@@ -124,7 +124,7 @@ type reconstructor struct {
 func newReconstructor(backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions) (_ *reconstructor, err error) {
 	r := &reconstructor{
-		opts: opts, plan: plan, sequences: sequences, weights: weights, budget: llama.BudgetOf(backend), first: plan.untouched(),
+		opts: opts, plan: plan, sequences: sequences, weights: weights, budget: llama.BudgetOf(backend), first: plan.Untouched(),
 	}
 	defer func() {
 		if err != nil {

@@ -21,6 +21,22 @@ func newExchange(scratch string) (folder string, release func(), err error) {
 		return "", nil, fmt.Errorf("make exchange folder: %w", err)
 	}
 	sweepExchanges(scratch)
+	for range exchangeAttempts {
+		if folder, release, err = lockedExchange(scratch); !errors.Is(err, errSwept) {
+			break
+		}
+	}
+	return folder, release, err
+}
+
+// errSwept tells that another process's sweep came between making a lock and taking it.
+var errSwept = errors.New("its lock was taken")
+
+// exchangeAttempts bounds how often that may happen in a row.
+const exchangeAttempts = 10
+
+// lockedExchange makes one folder and holds its lock.
+func lockedExchange(scratch string) (folder string, release func(), err error) {
 	file, err := os.CreateTemp(scratch, "job-*"+lockSuffix)
 	if err != nil {
 		return "", nil, fmt.Errorf("make exchange folder: %w", err)
@@ -35,7 +51,7 @@ func newExchange(scratch string) (folder string, release func(), err error) {
 		_ = lock.Close()
 	}
 	if lockErr == nil && !held {
-		lockErr = errors.New("its lock was taken")
+		lockErr = errSwept
 	}
 	if err := errors.Join(lockErr, os.Mkdir(folder, 0o700)); err != nil {
 		release()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -55,7 +56,7 @@ func openLayered(t *testing.T, url string, hooks variant.Hooks) layered {
 		t.Fatal(err)
 	}
 	l.redis = openTest(t, Options{URL: url, Log: log, Hooks: hooks, Timeout: 300 * time.Millisecond, LeaseTTL: 400 * time.Millisecond})
-	l.Layered = variant.NewLayered(variant.LayeredOptions{Local: l.disk, Remote: l.redis, Log: log, Retry: 20 * time.Millisecond})
+	l.Layered = variant.NewLayered(variant.LayeredOptions{Local: l.disk, Remote: l.redis, Log: log, Retry: 20 * time.Millisecond, RetryMax: 200 * time.Millisecond})
 	t.Cleanup(func() {
 		l.Close()
 		l.Close()
@@ -262,6 +263,49 @@ func TestLayeredFull(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestLayeredTooLarge has a Redis that is smaller than one value: others get in, leases are shared, and the value once there is room.
+func TestLayeredTooLarge(t *testing.T) {
+	for _, policy := range []string{"noeviction", "allkeys-lru"} {
+		t.Run(policy, func(t *testing.T) {
+			server := redistest.Start(t)
+			l := openLayered(t, server.URL, variant.Hooks{})
+			server.Do("CONFIG", "SET", "maxmemory-policy", policy)
+			server.Do("CONFIG", "SET", "maxmemory", "8mb")
+			large, small := storetest.Key(variant.KindDown, "large"), storetest.Key(variant.KindPlan, "small")
+			value := bytes.Repeat([]byte("0123456789abcdef"), 1<<20) // 16 MiB
+			if err := l.Put(t.Context(), large, value); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Put(t.Context(), small, []byte("small")); err != nil {
+				t.Fatal(err)
+			}
+			redistest.Eventually(t, func() error { _, err := l.redis.Get(t.Context(), small); return err })
+			redistest.Eventually(t, func() error {
+				lease, ok, err := l.Acquire(t.Context(), small)
+				if err != nil || !ok {
+					return fmt.Errorf("acquired %t, %w", ok, err)
+				}
+				defer lease.Close()
+				if other, ok, err := l.redis.Acquire(t.Context(), small); err != nil || ok {
+					if ok {
+						_ = other.Close() // it was free, which is what is reported
+					}
+					return fmt.Errorf("the lease is not shared: %v", err)
+				}
+				return nil
+			})
+			server.Do("CONFIG", "SET", "maxmemory", "0")
+			redistest.Eventually(t, func() error {
+				got, err := l.redis.Get(t.Context(), large)
+				if err == nil && !bytes.Equal(got, value) {
+					return errors.New("another value")
+				}
+				return err
+			})
+		})
+	}
 }
 
 // TestLayeredStartsWithoutRedis begins while Redis is away.

@@ -108,7 +108,8 @@ func CheckDown(value []byte, config models.Config, plan *prune.Plan) error {
 	return nil
 }
 
-// UnpackDown gives a function that unpacks one layer's matrix at a time, float32[hidden, width].
+// UnpackDown gives a function that unpacks one layer's matrix at a time, float32[hidden, width]. It gives nil for the layers before the first that
+// loses neurons: their matrix is the source's, which need not be coded once more.
 func UnpackDown(value []byte, config models.Config, plan *prune.Plan, codec convert.Codec) (func(layer int) ([]float32, error), error) {
 	file, err := safetensors.Parse(bytes.NewReader(value), int64(len(value)))
 	if err != nil {
@@ -116,6 +117,9 @@ func UnpackDown(value []byte, config models.Config, plan *prune.Plan, codec conv
 	}
 	widths := plan.Widths()
 	return func(layer int) ([]float32, error) {
+		if layer < plan.Untouched() {
+			return nil, nil
+		}
 		info, kind, err := downTensor(file, config, layer, widths[layer])
 		if err != nil {
 			return nil, fmt.Errorf("refitted down: %w", err)

@@ -108,7 +108,7 @@ func (k keys) card(built Built) Key {
 const cardVersion = "1"
 
 // assemblyVersion changes whenever the same inputs would be assembled to other bytes.
-const assemblyVersion = "1"
+const assemblyVersion = "2"
 
 // file identifies an assembled GGUF: what decides its tensors.
 func (k keys) file(plan *prune.Plan, down []byte) string {

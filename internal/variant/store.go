@@ -47,6 +47,9 @@ const (
 	KindCard        Kind = "card"        // quality figures, JSON
 )
 
+// large tells whether a value of the kind may take most of a store.
+func (k Kind) large() bool { return k == KindDown || k == KindRecovered }
+
 // Kinds are all kinds of values, in the order in which they are made.
 func Kinds() []Kind {
 	return []Kind{KindCalibration, KindScores, KindPlan, KindDown, KindRecovered, KindCard}

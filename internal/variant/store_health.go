@@ -1,15 +1,21 @@
 package variant
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
 
 // maxPending bounds the keys that wait to be published; later ones are published when they are next read or computed.
 const maxPending = 1 << 10
+
+// maxDefer bounds the pause after which a large value that the shared store refused is offered again. Each offer to a store that evicts costs
+// it everything else that it has, and a store that is too small for the value will not grow soon.
+const maxDefer = time.Hour
 
 // health is what a Layered store knows of its shared store, and the goroutine that asks after it and publishes what it
 // lacks. There are two states, each logged when it changes: down (nothing is tried) and full (only reading is tried:
@@ -26,6 +32,13 @@ type health struct {
 	full    bool
 	pending map[Key]bool     // to be published; true: also when the shared store has an entry, which is older
 	known   map[Key]struct{} // seen in the shared store, so not to be asked for again
+	refused map[Key]refusal  // large values that are pending and were refused
+}
+
+// refusal is when a value that was refused is offered again.
+type refusal struct {
+	pause time.Duration
+	until time.Time
 }
 
 func startHealth(store *Layered, retry, retryMax time.Duration) *health {
@@ -33,7 +46,7 @@ func startHealth(store *Layered, retry, retryMax time.Duration) *health {
 	h := &health{
 		store: store, retry: retry, retryMax: retryMax, cancel: cancel,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
-		pending: map[Key]bool{}, known: map[Key]struct{}{},
+		pending: map[Key]bool{}, known: map[Key]struct{}{}, refused: map[Key]refusal{},
 	}
 	go h.run(ctx)
 	return h
@@ -107,6 +120,7 @@ func (h *health) published(key Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.pending, key)
+	delete(h.refused, key)
 	if len(h.known) >= maxPending {
 		clear(h.known)
 	}
@@ -125,11 +139,15 @@ func (h *health) run(ctx context.Context) {
 	defer close(h.done)
 	pause := h.retry
 	for {
+		later := time.NewTimer(h.untilNextOffer())
 		select {
 		case <-ctx.Done():
+			later.Stop()
 			return
 		case <-h.wake:
+		case <-later.C:
 		}
+		later.Stop()
 		for h.troubled() && ctx.Err() == nil {
 			select {
 			case <-ctx.Done():
@@ -150,6 +168,25 @@ func (h *health) troubled() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.down || h.full
+}
+
+// putOff has a large value that was refused wait.
+func (h *health) putOff(key Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	pause := min(max(2*h.refused[key].pause, h.retryMax), max(maxDefer, h.retryMax))
+	h.refused[key] = refusal{pause: pause, until: time.Now().Add(pause)}
+}
+
+// untilNextOffer is the time until the first of the values that were refused is to be offered again.
+func (h *health) untilNextOffer() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	wait := maxDefer
+	for _, refusal := range h.refused {
+		wait = min(wait, time.Until(refusal.until))
+	}
+	return max(wait, 0)
 }
 
 // revive asks the store whether it answers and whether it takes what is pending.
@@ -177,27 +214,69 @@ func (h *health) revive(ctx context.Context) bool {
 	return true
 }
 
-// publishAll copies pending values from the local store and reports whether the shared one took all of them.
+// publishAll copies pending values from the local store, the small ones first, and reports whether the shared one takes writes. Large values may
+// be too large for a store that takes others.
 func (h *health) publishAll(ctx context.Context) bool {
-	for key, replace := range h.snapshot() {
+	keys, pending := h.due()
+	waiting := len(keys) < len(pending)
+	for _, key := range keys {
 		if ctx.Err() != nil {
 			return false
 		}
-		if err := h.publishOne(ctx, key, replace); err != nil {
+		switch err := h.publishOne(ctx, key, pending[key]); {
+		case err == nil:
+			h.published(key)
+		case ctx.Err() != nil:
+			return false
+		case !key.Kind.large() || errors.Is(err, ErrUnavailable):
+			h.putFailed(err)
+			return false
+		default:
+			waiting = true
+			h.putOff(key)
+			h.store.log.Warn("shared cache refuses a large value, it stays local and is offered again later", "key", key.String(), "error", err)
+		}
+	}
+	return !waiting || h.takesLeases(ctx, pending)
+}
+
+// takesLeases tries a small write: the lease of a value that is pending.
+func (h *health) takesLeases(ctx context.Context, pending map[Key]bool) bool {
+	for key := range pending {
+		lease, ok, err := h.store.remote.Acquire(ctx, key)
+		if err != nil {
 			if ctx.Err() == nil {
 				h.putFailed(err)
 			}
 			return false
 		}
-		h.published(key)
+		if ok {
+			_ = lease.Close() // or it expires
+			return true
+		}
 	}
 	return true
 }
 
-func (h *health) snapshot() map[Key]bool {
+// due is all that is pending, and of that the keys whose time has come, the large ones last.
+func (h *health) due() (keys []Key, pending map[Key]bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return maps.Clone(h.pending)
+	for key := range h.pending {
+		if refusal, ok := h.refused[key]; !ok || !time.Now().Before(refusal.until) {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b Key) int {
+		if a.Kind.large() != b.Kind.large() {
+			if a.Kind.large() {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(a.String(), b.String())
+	})
+	return keys, maps.Clone(h.pending)
 }
 
 // publishOne returns only errors of the shared store: a value that is no longer held locally need not be published.

@@ -135,8 +135,11 @@ func (l *Layered) put(ctx context.Context, key Key, value []byte, remotePut func
 	case errors.Is(err, ErrStaleLease):
 		return errors.Join(localErr, err)
 	default:
-		l.health.putFailed(err)
 		l.health.publish(key, true)
+		if key.Kind.large() && !errors.Is(err, ErrUnavailable) {
+			l.health.putOff(key)
+		}
+		l.health.putFailed(err)
 	}
 	return localErr
 }
