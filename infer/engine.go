@@ -133,6 +133,9 @@ func (e *Engine) SubmitN(ctx context.Context, req Request, n int) ([]Generation,
 	if n < 1 || n > MaxAnswers {
 		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, want 1 to %d", n, MaxAnswers)}
 	}
+	if most := e.opts.MaxQueue + e.dec.Sequences(); n > most {
+		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, want at most the %d that are answered and wait here", n, most)}
+	}
 	if err := e.validate(req); err != nil {
 		return nil, err
 	}
@@ -171,8 +174,10 @@ func (e *Engine) enqueue(requests []*request) error {
 		}
 		return fmt.Errorf("%w: closed", ErrEngine)
 	}
-	if len(e.waiting)+len(requests) > e.opts.MaxQueue {
-		if e.dropCancelled(); len(e.waiting)+len(requests) > e.opts.MaxQueue {
+	// Those that are about to get a free sequence do not wait.
+	places := e.opts.MaxQueue + max(0, e.dec.Sequences()-int(e.counters.running.Load()))
+	if len(e.waiting)+len(requests) > places {
+		if e.dropCancelled(); len(e.waiting)+len(requests) > places {
 			return fmt.Errorf("%w: %d requests wait, %d are allowed", ErrQueueFull, len(e.waiting), e.opts.MaxQueue)
 		}
 	}

@@ -73,14 +73,24 @@ func TestSubmitNRefuses(t *testing.T) {
 	e := New(f, Options{MaxQueue: 4}, nil)
 	req := Request{Prompt: prompt("hi"), MaxTokens: 1, Logprobs: -1}
 	var parameter *ParameterError
-	for _, n := range []int{0, -1, MaxAnswers + 1} {
+	for _, n := range []int{0, -1, MaxAnswers + 1, 6} {
 		if _, err := e.SubmitN(context.Background(), req, n); !errors.As(err, &parameter) || parameter.Field != "n" {
 			t.Errorf("n = %d: %v, want a ParameterError of n", n, err)
 		}
 	}
+	// One is answered and four wait.
+	all, err := e.SubmitN(context.Background(), req, 5)
+	if err != nil {
+		t.Errorf("five answers for one sequence and a queue of four: %v", err)
+	}
 	if _, err := e.SubmitN(context.Background(), req, 5); !errors.Is(err, ErrQueueFull) {
-		t.Errorf("five answers for a queue of four: %v, want ErrQueueFull", err)
+		t.Errorf("five more: %v, want ErrQueueFull", err)
 	}
 	close(f.gate)
+	for _, g := range all {
+		if got := readAll(g); got.err != nil {
+			t.Error(got.err)
+		}
+	}
 	closeEngine(t, e)
 }

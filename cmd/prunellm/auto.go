@@ -60,7 +60,7 @@ func (f *autoFlags) auto(startup float64) catalog.Auto {
 
 // machine names all that decides how quick a variant is here.
 func (f *engineFlags) machine() string {
-	return fmt.Sprintf("%s; threads %d, %d; gpu %s", hardware(), f.Threads, f.ThreadsBatch, f.GPULayers)
+	return fmt.Sprintf("%s; threads %d, %d; gpu %s; batch %d", hardware(), f.Threads, f.ThreadsBatch, f.GPULayers, f.BatchSize)
 }
 
 // What a speed is measured on: about the default of bench.
@@ -74,7 +74,7 @@ const (
 // speedOf finds a variant's stored speed, or measures and stores it.
 func speedOf(builder *variant.Builder, machine string, log *slog.Logger) func(context.Context, variant.Built, catalog.Engine, func() bool) (variant.Speed, error) {
 	return func(ctx context.Context, built variant.Built, engine catalog.Engine, undisturbed func() bool) (variant.Speed, error) {
-		if stored, err := builder.Speed(ctx, built, machine); err == nil {
+		if stored, err := builder.Speed(ctx, built, machine); err == nil && stored.PromptTokens >= speedPromptOf(engine) {
 			return stored, nil
 		}
 		speed, err := measureSpeed(ctx, engine)
@@ -91,14 +91,18 @@ func speedOf(builder *variant.Builder, machine string, log *slog.Logger) func(co
 	}
 }
 
-// measureSpeed asks an engine for a few answers, one after the other, and takes medians. Each prompt is another one: a
-// prompt cache must not help.
+// speedPromptOf is how many tokens an engine's prompts have when its speed is measured.
+func speedPromptOf(engine catalog.Engine) int { return min(speedPrompt, engine.ContextSize()/2) }
+
+// measureSpeed asks an engine for a few answers, one after the other, and takes medians. Each prompt is another one, also than those of an
+// attempt before: a prompt cache must not help.
 func measureSpeed(ctx context.Context, engine catalog.Engine) (variant.Speed, error) {
-	length := min(speedPrompt, engine.ContextSize()/2)
+	length := speedPromptOf(engine)
+	chance := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // words of a prompt
 	var ttft, itl []time.Duration
 	began := time.Now()
 	for i := 0; i < speedRounds && (i == 0 || time.Since(began) < speedSeconds*time.Second); i++ {
-		prompt, err := engine.Tokenize(bench.Prompt(rand.New(rand.NewPCG(uint64(i), 1)), length), true, false) //nolint:gosec // reproducible on purpose
+		prompt, err := engine.Tokenize(bench.Prompt(chance, length), true, false)
 		if err != nil {
 			return variant.Speed{}, err
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -28,7 +29,7 @@ import (
 type benchCommand struct {
 	modelFlags   `embed:""`
 	Ratios       []float64     `help:"Ratios to measure, each by a server of its own that is started for it; 0 is the dense model. Default without --url: 0,0.2,0.4." placeholder:"R,..."`
-	URL          []string      `help:"Base URL of a running OpenAI-compatible server, such as http://127.0.0.1:8080/v1; may be repeated." name:"url" sep:"none" placeholder:"[NAME=]URL"`
+	URL          []string      `help:"Base URL of a running OpenAI-compatible server, such as http://127.0.0.1:8080/v1; may be repeated. The prompts are drawn anew for each run." name:"url" sep:"none" placeholder:"[NAME=]URL"`
 	RequestModel string        `help:"Model that servers given by --url are asked for. Default: the first one that each lists." placeholder:"NAME"`
 	APIKeyFile   string        `help:"File whose first line is the key for servers given by --url." name:"api-key-file" type:"path" placeholder:"FILE"`
 	Streams      []int         `help:"Closed loops: requests that are under way at any time. Default without --rates: 1,4." placeholder:"N,..."`
@@ -109,6 +110,9 @@ func (c *benchCommand) plan() (bench.Plan, error) {
 	plan := bench.Plan{
 		Rounds: c.Rounds, Requests: c.Requests, Warmup: c.Warmup, Seed: c.Seed, Timeout: c.Timeout,
 		SLO: bench.SLO{TTFT: c.SLOTTFT, ITL: c.SLOITL, E2E: c.SLOE2E},
+	}
+	if len(c.URL) > 0 {
+		plan.Seed = uint64(rand.Uint32()) //nolint:gosec // a server that another run has measured may still have its prompts in a cache
 	}
 	for _, streams := range c.Streams {
 		plan.Loads = append(plan.Loads, bench.Load{Streams: streams})

@@ -10,11 +10,12 @@ import (
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/catalog"
 	"prunellm/internal/variant"
+	"prunellm/models"
 )
 
 // engineFlags decide how a model is run.
 type engineFlags struct {
-	Ctx          int    `help:"Tokens that one request may hold, prompt and answer together; not divided by --parallel." default:"4096" placeholder:"N"`
+	Ctx          int    `help:"Tokens that one request may hold, prompt and answer together; not divided by --parallel. At most what the model was trained for." default:"4096" placeholder:"N"`
 	Parallel     int    `help:"Requests that are answered side by side." default:"4" placeholder:"N"`
 	BatchSize    int    `help:"Tokens of one decoding step at most; 0: 512, or 2048 where GPUs hold the whole model." default:"0" placeholder:"N"`
 	Threads      int    `help:"Threads for generation; 0: one for each core this process may use." default:"0" placeholder:"N"`
@@ -26,6 +27,7 @@ type engineFlags struct {
 
 // Limits of the engine's numbers.
 const (
+	minCtx      = 16
 	maxCtx      = 1 << 20
 	maxParallel = 64
 	minBatch    = 32
@@ -40,7 +42,7 @@ func (f *engineFlags) Validate() error {
 		name            string
 		value, min, max int
 	}{
-		{"ctx", f.Ctx, 16, maxCtx}, {"parallel", f.Parallel, 1, maxParallel},
+		{"ctx", f.Ctx, minCtx, maxCtx}, {"parallel", f.Parallel, 1, maxParallel},
 		{"threads", f.Threads, 0, maxThreads}, {"threads-batch", f.ThreadsBatch, 0, maxThreads}, {"max-queue", f.MaxQueue, 1, 1 << 16},
 		{"prompt-cache", f.PromptCache, 0, 1 << 20},
 	} {
@@ -51,10 +53,22 @@ func (f *engineFlags) Validate() error {
 	if f.BatchSize != 0 && (f.BatchSize < minBatch || f.BatchSize > maxBatch) {
 		faults = append(faults, fmt.Errorf("--batch-size is %d, want 0 or %d to %d", f.BatchSize, minBatch, maxBatch))
 	}
+	if f.Ctx*f.Parallel > llamacpp.MaxContext {
+		faults = append(faults, fmt.Errorf("--ctx is %d and --parallel %d, together %d tokens: want at most %d", f.Ctx, f.Parallel, f.Ctx*f.Parallel, llamacpp.MaxContext))
+	}
 	if _, err := f.gpuLayers(); err != nil {
 		faults = append(faults, err)
 	}
 	return joinFaults(faults)
+}
+
+// fitContext keeps --ctx within the tokens that the model was trained for: beyond them its answers lose their sense, or are computed in
+// another way than the model has it.
+func (f *engineFlags) fitContext(config models.Config, log *slog.Logger) {
+	if f.Ctx > config.ContextLength {
+		log.Warn("--ctx is longer than the model was trained for, taking the model's", "ctx", f.Ctx, "model", config.ContextLength)
+		f.Ctx = max(config.ContextLength, minCtx)
+	}
 }
 
 // allLayers asks for as many layers on GPUs as fit.

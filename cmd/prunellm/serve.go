@@ -90,6 +90,7 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 	defer model.Close()
+	c.fitContext(model.Config(), env.log)
 	spec, err := c.spec(model.Config(), c.Ratio, cmp.Or(c.FileType, "q8_0"))
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 const (
 	maxSequences = 64      // llama.cpp's LLAMA_MAX_SEQ
 	maxThreads   = 512     // ggml's GGML_MAX_N_THREADS
-	maxContext   = 1 << 24 // tokens of all sequences together
+	MaxContext   = 1 << 24 // tokens of all sequences together
 	maxBatch     = 1 << 14 // entries
 	cachePadding = 256     // llama.cpp rounds a sequence's cache up to this
 	defaultBatch = 512
@@ -167,8 +167,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.BatchThreads < 1 || o.BatchThreads > maxThreads {
 		return o, &infer.ParameterError{Field: "batch_threads", Reason: fmt.Sprintf("%d, want 1 to %d", o.BatchThreads, maxThreads)}
 	}
-	if o.ContextSize < 0 || o.ContextSize > maxContext/o.Sequences {
-		return o, &infer.ParameterError{Field: "context_size", Reason: fmt.Sprintf("%d, want 1 to %d for %d sequences", o.ContextSize, maxContext/o.Sequences, o.Sequences)}
+	if o.ContextSize < 0 || o.ContextSize > MaxContext/o.Sequences {
+		return o, &infer.ParameterError{Field: "context_size", Reason: fmt.Sprintf("%d, want 1 to %d for %d sequences", o.ContextSize, MaxContext/o.Sequences, o.Sequences)}
 	}
 	// A batch at least as large as the number of sequences lets each go on in every step.
 	o.BatchSize = max(o.BatchSize, o.Sequences)

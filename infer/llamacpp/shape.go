@@ -58,7 +58,7 @@ func readShape(path string) (shape, error) {
 	}{
 		{"block_count", &layers, maxLayers},
 		{"embedding_length", &s.hidden, maxAxis},
-		{"context_length", &trained, maxContext},
+		{"context_length", &trained, MaxContext},
 	} {
 		if *field.value, err = boundedInt(file, arch+"."+field.key, field.max); err != nil {
 			return shape{}, err

@@ -138,8 +138,7 @@ func (c *Catalog) Delete(name openapi.ModelName) error {
 	e := s.engine
 	idle := c.loaded[e.built.Digest] == e && e.users == 0
 	if c.loaded[e.built.Digest] == e {
-		e.retired = true
-		delete(c.loaded, e.built.Digest)
+		c.take(e)
 	}
 	c.mu.Unlock()
 	if idle {

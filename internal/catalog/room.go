@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,9 @@ func (c *Catalog) retire(built variant.Built) (victim *engine, idle, full bool) 
 // take removes an engine from the catalog; its last user closes it. The caller holds mu.
 func (c *Catalog) take(e *engine) {
 	e.retired = true
+	if e.stopMeasuring != nil {
+		e.stopMeasuring()
+	}
 	delete(c.loaded, e.built.Digest)
 }
 
@@ -148,6 +152,50 @@ func (c *Catalog) load(built variant.Built) (Engine, error) {
 		c.mu.Unlock()
 		if victim == nil {
 			return nil, err
+		}
+		c.close(victim)
+	}
+}
+
+// mayLoad refuses a ratio that can never have a place, before anything is computed for it: all places belong to the startup variant and to those
+// that are kept.
+func (c *Catalog) mayLoad(ratio float64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	most := max(1, c.options.MaxLoaded)
+	startup, there := c.shelves[c.options.Startup]
+	if standsIn := ratio == 0 && c.options.ServeDense && (!there || !c.usable(startup)); standsIn {
+		return nil
+	}
+	places := map[string]bool{} // by file, or by ratio where none is known
+	place := func(ratio float64) string { return cmp.Or(c.made[ratio], variant.Name(c.options.Name, ratio)) }
+	if there {
+		places[place(c.options.Startup)] = true
+	}
+	for kept := range c.kept {
+		places[place(kept)] = true
+	}
+	if len(places) < most || places[place(ratio)] {
+		return nil
+	}
+	return &server.NotReadyError{RetryAfter: retryFull, Progress: fmt.Sprintf(
+		"all places for loaded variants (%d) are taken by the server's own and those that an administrator or 'auto' keeps", most)}
+}
+
+// trim unloads what is loaded beyond the number that may be: the dense model, once it answers for the startup variant no more.
+func (c *Catalog) trim() {
+	for {
+		c.mu.Lock()
+		var victim *engine
+		if len(c.loaded) > max(1, c.options.MaxLoaded) {
+			victim = c.leastRecent()
+		}
+		if victim != nil {
+			c.take(victim)
+		}
+		c.mu.Unlock()
+		if victim == nil {
+			return
 		}
 		c.close(victim)
 	}

@@ -25,7 +25,7 @@ type shelf struct {
 	progress variant.Progress
 }
 
-// engine is a loaded variant. The catalog's mutex guards users and used.
+// engine is a loaded variant. The catalog's mutex guards what changes.
 type engine struct {
 	Engine
 	built   variant.Built
@@ -34,6 +34,8 @@ type engine struct {
 	retired bool           // out of the catalog; to be closed when the last user leaves
 	cost    *variant.Card  // what pruning cost; nil while that is not known
 	speed   *variant.Speed // what it won; nil while that is not known
+
+	stopMeasuring context.CancelFunc // ends a measurement of speed that runs; nil: none does
 }
 
 // pinned is an engine in the hands of one request.
@@ -64,7 +66,8 @@ func (p *pinned) Release() {
 	p.once.Do(func() {
 		c := p.catalog
 		c.mu.Lock()
-		c.count(p.engine, -1)
+		p.users--
+		c.count(-1)
 		p.used = c.clock()
 		last := p.retired && p.users == 0
 		c.mu.Unlock()
@@ -151,7 +154,8 @@ func (c *Catalog) usable(s *shelf) bool {
 // pin counts a user. The caller holds mu.
 func (c *Catalog) pin(e *engine) server.Variant {
 	c.comings++
-	c.count(e, 1)
+	e.users++
+	c.count(1)
 	e.used = c.clock()
 	return &pinned{engine: e, catalog: c}
 }
@@ -232,6 +236,10 @@ func (c *Catalog) make(s *shelf) (*engine, error) {
 		defer func() { <-c.builds }()
 	case <-c.ctx.Done():
 		return nil, c.ctx.Err()
+	}
+	if err := c.mayLoad(s.ratio); err != nil {
+		c.trim()
+		return nil, err
 	}
 	built, err := c.options.Build(c.ctx, s.ratio, func(p variant.Progress) { c.report(s, p) })
 	if err != nil {

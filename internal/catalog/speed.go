@@ -28,7 +28,7 @@ func (c *Catalog) learnSpeed(e *engine) {
 				return
 			}
 			if !errors.Is(err, ErrDisturbed) {
-				if c.ctx.Err() == nil {
+				if c.ctx.Err() == nil && !c.gone(e) {
 					c.options.Log.Warn("speed not measured", "variant", e.built.Name(), "error", err)
 				}
 				return
@@ -60,11 +60,19 @@ func (c *Catalog) tryMeasuring(e *engine) error {
 		}
 		return ErrDisturbed
 	}
-	c.count(e, 1) // it must not be closed meanwhile; not a coming
+	// Not a user of the engine, which may go for one that a client waits for; but work in the background makes room for it as for a user.
+	ctx, stop := context.WithCancel(c.ctx)
+	e.stopMeasuring = stop
+	c.count(1)
 	c.mu.Unlock()
-	hold := &pinned{engine: e, catalog: c}
-	defer hold.Release()
-	speed, err := c.options.Speed(c.ctx, e.built, e, func() bool {
+	defer func() {
+		stop()
+		c.mu.Lock()
+		e.stopMeasuring = nil
+		c.count(-1)
+		c.mu.Unlock()
+	}()
+	speed, err := c.options.Speed(ctx, e.built, e, func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return c.comings == before
@@ -77,6 +85,13 @@ func (c *Catalog) tryMeasuring(e *engine) error {
 	c.mu.Unlock()
 	c.options.Log.Info("speed known", "variant", e.built.Name(), "ttft_ms", speed.TTFTMillis, "itl_ms", speed.ITLMillis)
 	return nil
+}
+
+// gone tells whether an engine is out of the catalog.
+func (c *Catalog) gone(e *engine) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return e.retired
 }
 
 // busy tells whether anything is being answered or made. The caller holds mu.

@@ -55,19 +55,19 @@ func (c *Catalog) exchange(next *engine) (old *engine, idle bool, err error) {
 	s.engine = next
 	c.loaded[next.built.Digest] = next
 	c.learnCost(next)
+	next.speed = old.speed // training changes no shape, so it is the same but for noise, until it is measured
+	c.learnSpeed(next)
 	for _, other := range c.shelves {
 		if other.engine == old { // another ratio keeps the same neurons
 			return old, false, nil
 		}
 	}
-	old.retired = true
-	delete(c.loaded, old.built.Digest)
+	c.take(old)
 	return old, old.users == 0, nil
 }
 
-// count notes that users of an engine came or went. The caller holds mu.
-func (c *Catalog) count(e *engine, change int) {
-	e.users += change
+// count notes that users of an engine, or a measurement, came or went. The caller holds mu.
+func (c *Catalog) count(change int) {
 	before := c.users > 0
 	c.users += change
 	if c.options.OnUse != nil && before != (c.users > 0) {

@@ -170,7 +170,7 @@ func (w *build) down(ctx context.Context, plan *prune.Plan) ([]byte, error) {
 	var down []byte
 	err := w.value(ctx, w.keys.down(plan), func(value []byte) error {
 		down = value
-		return CheckDown(value, w.Model.Config(), plan)
+		return CheckDown(value, w.Model.Config(), plan, w.Codec)
 	})
 	return down, err
 }

@@ -272,6 +272,36 @@ func TestMisfitIsMadeAnew(t *testing.T) {
 	}
 }
 
+// So is one of the right shape that no refit gives.
+func TestStoredNaN(t *testing.T) {
+	cache := t.TempDir()
+	w := newWorkshop(t, cache)
+	want := read(t, w.build(t, spec(0.2)).Path)
+	digest, err := w.Model.Digest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := w.Store.List(t.Context(), digest, variant.KindDown)
+	if err != nil || len(keys) != 1 {
+		t.Fatalf("keys %v, %v, want one", keys, err)
+	}
+	value, err := w.Store.Get(t.Context(), keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	value = append(value[:len(value)-4:len(value)-4], 0, 0, 0xc0, 0x7f)
+	if err := w.Store.Put(t.Context(), keys[0], value); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(cache, "v1", "files")); err != nil {
+		t.Fatal(err)
+	}
+	again := newWorkshop(t, cache)
+	if got := read(t, again.build(t, spec(0.2)).Path); got != want || again.corrupt != 1 || again.runner.refits != 1 {
+		t.Errorf("rebuilt file is the same: %t; %d corrupt entries, %d refits, want one of each", got == want, again.corrupt, again.runner.refits)
+	}
+}
+
 func TestBuildErrors(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	var ratio *prune.RatioError

@@ -94,15 +94,15 @@ func downTensor(file *safetensors.File, config models.Config, layer, width int) 
 	return info, kind, nil
 }
 
-// CheckDown tells whether packed matrices fit the plan, without unpacking them.
-func CheckDown(value []byte, config models.Config, plan *prune.Plan) error {
-	file, err := safetensors.Parse(bytes.NewReader(value), int64(len(value)))
+// CheckDown tells whether packed matrices fit the plan and hold finite numbers.
+func CheckDown(value []byte, config models.Config, plan *prune.Plan, codec convert.Codec) error {
+	unpack, err := UnpackDown(value, config, plan, codec)
 	if err != nil {
-		return fmt.Errorf("refitted down: %w", err)
+		return err
 	}
-	for layer, width := range plan.Widths() {
-		if _, _, err := downTensor(file, config, layer, width); err != nil {
-			return fmt.Errorf("refitted down: %w", err)
+	for layer := range plan.Widths() {
+		if _, err := unpack(layer); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -117,12 +117,12 @@ func UnpackDown(value []byte, config models.Config, plan *prune.Plan, codec conv
 	}
 	widths := plan.Widths()
 	return func(layer int) ([]float32, error) {
-		if layer < plan.Untouched() {
-			return nil, nil
-		}
 		info, kind, err := downTensor(file, config, layer, widths[layer])
 		if err != nil {
 			return nil, fmt.Errorf("refitted down: %w", err)
+		}
+		if layer < plan.Untouched() {
+			return nil, nil
 		}
 		raw := make([]byte, info.Size)
 		if _, err := io.ReadFull(file.Data(info), raw); err != nil {

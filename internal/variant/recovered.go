@@ -146,13 +146,13 @@ func elements(shape []int) int {
 	return n
 }
 
-// CheckRecovered tells whether stored trained weights fit the plan, without unpacking them, and reads their report.
-func CheckRecovered(value []byte, model *models.GGUF, fileType convert.FileType, plan *prune.Plan) (RecoveryReport, error) {
+// CheckRecovered tells whether stored trained weights fit the plan and are finite numbers, and reads their report.
+func CheckRecovered(value []byte, model *models.GGUF, fileType convert.FileType, plan *prune.Plan, codec convert.Codec) (RecoveryReport, error) {
 	r, err := openRecovered(value, model, fileType, plan)
 	if err != nil {
 		return RecoveryReport{}, fmt.Errorf("trained weights: %w", err)
 	}
-	return r.report, nil
+	return r.report, r.unpack(model, fileType, codec, func(models.Slot, []float32) {})
 }
 
 // DecodeRecovered unpacks trained weights.
@@ -162,27 +162,33 @@ func DecodeRecovered(value []byte, model *models.GGUF, fileType convert.FileType
 		return nil, fmt.Errorf("trained weights: %w", err)
 	}
 	weights := map[models.Slot][]float32{}
+	err = r.unpack(model, fileType, codec, func(slot models.Slot, values []float32) { weights[slot] = values })
+	return weights, err
+}
+
+// unpack decodes one tensor after the other. It refuses those that hold NaN or infinity.
+func (r *recoveredFile) unpack(model *models.GGUF, fileType convert.FileType, codec convert.Codec, take func(models.Slot, []float32)) error {
 	for _, slot := range r.slots {
 		info, err := r.file.Tensor(slot.Name())
 		if err != nil {
-			return nil, err
+			return err
 		}
 		kind, shape, err := trainedType(model, fileType, r.slim, slot)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		raw := make([]byte, info.Size)
 		if _, err := io.ReadFull(r.file.Data(info), raw); err != nil {
-			return nil, fmt.Errorf("trained weights: %s: %w", slot.Name(), err)
+			return fmt.Errorf("trained weights: %s: %w", slot.Name(), err)
 		}
 		values, err := models.DequantizeWith(codec.Dequantize, kind, raw, elements(shape))
 		if err != nil {
-			return nil, fmt.Errorf("trained weights: %s: %w", slot.Name(), err)
+			return fmt.Errorf("trained weights: %s: %w", slot.Name(), err)
 		}
 		if i := nonFinite(values); i >= 0 {
-			return nil, fmt.Errorf("trained weights: %s: value %d is %v", slot.Name(), i, values[i])
+			return fmt.Errorf("trained weights: %s: value %d is %v", slot.Name(), i, values[i])
 		}
-		weights[slot] = values
+		take(slot, values)
 	}
-	return weights, nil
+	return nil
 }

@@ -137,7 +137,7 @@ func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, p
 	var value []byte
 	err = obtain(w, key, func(v []byte) error {
 		value = v
-		report, err = CheckRecovered(v, w.Model, spec.FileType, plan)
+		report, err = CheckRecovered(v, w.Model, spec.FileType, plan, w.Codec)
 		return err
 	}, job)
 	if err != nil {

@@ -154,7 +154,7 @@ func FuzzDecodeRecovered(f *testing.F) {
 	f.Add(value)
 	f.Add(value[:len(value)/2])
 	f.Fuzz(func(t *testing.T, value []byte) {
-		report, err := variant.CheckRecovered(value, model, convert.Keep, plan)
+		report, err := variant.CheckRecovered(value, model, convert.Keep, plan, convert.Codec{})
 		weights, decodeErr := variant.DecodeRecovered(value, model, convert.Keep, plan, convert.Codec{})
 		if err != nil && decodeErr == nil {
 			t.Errorf("decoded what was refused: %v", err)

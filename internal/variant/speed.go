@@ -58,7 +58,7 @@ func DecodeSpeed(value []byte) (speed Speed, err error) {
 }
 
 // speedVersion changes whenever speeds are measured another way.
-const speedVersion = "speed1"
+const speedVersion = "speed2"
 
 func (b *Builder) speedKey(ctx context.Context, built Built, machine string) (Key, error) {
 	model, err := b.Model.Digest(ctx)
