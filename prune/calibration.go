@@ -103,11 +103,25 @@ func parsePlain(r io.Reader) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := string(bytes.TrimPrefix(data, byteOrderMark))
+	data = bytes.TrimPrefix(data, byteOrderMark)
+	if isRecords(data) {
+		return nil, errors.New("holds JSON objects with text, but its name does not say so: write one object a line and let the name end in .jsonl")
+	}
+	text := string(data)
 	if err := checkText(text); err != nil {
 		return nil, err
 	}
 	return []string{text}, nil
+}
+
+// isRecords tells whether a text begins with an object of JSONL, or with a list of such objects. Taken as prose, half of it would be field names.
+func isRecords(text []byte) bool {
+	text = bytes.TrimPrefix(bytes.TrimSpace(text), []byte("["))
+	var first calibrationLine
+	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&first); err != nil {
+		return false
+	}
+	return first.Text != nil || first.Content != nil || len(first.Messages) > 0
 }
 
 // byteOrderMark is what some editors put before UTF-8.
