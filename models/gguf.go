@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,6 @@ import (
 	"sync"
 
 	"prunellm/convert/gguf"
-	"prunellm/internal/regularfile"
 )
 
 // Dequantizer turns the bytes of n values of the given type into float32[n]. convert/ggmlquant has one; this package
@@ -224,7 +222,10 @@ func (g *GGUF) Unchanged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	file, _, err := regularfile.Open(g.path, math.MaxInt64)
+	if !now.Mode().IsRegular() { // opening a pipe would wait for its writer
+		return fmt.Errorf("model %q %w", g.path, ErrChanged)
+	}
+	file, err := os.Open(g.path)
 	if err != nil {
 		return fmt.Errorf("model: %w", err)
 	}
