@@ -1,125 +1,394 @@
 package gbnf
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// maxDigits is how many digits an unbounded integer may have before its point; a bound must have no more.
-const maxDigits = 16
+const (
+	maxWhole    = 1e19 - 1 // the largest integer that is written out, of 19 digits; those without a bound are int64
+	maxFraction = 20       // digits that an answer may have behind the point
+	maxEdge     = 30       // digits of a bound behind the point that are looked at
+	maxExponent = 299      // of a power of ten in an answer: any mantissa then fits a float64
+	maxBound    = 400      // of a power of ten in a bound
+	exactDigits = 15       // clients read numbers as float64, which tells any two of so many digits apart
+)
 
-// number writes numbers, within bounds without exponents.
+// number writes integers, or decimals with and without an exponent, within bounds.
 func (c *converter) number(where string, s *value, whole bool) (string, error) {
-	low, lowOpen, err := limit(where, s, "minimum", "exclusiveMinimum")
+	low, lowOpen, err := limit(where, s, "minimum", "exclusiveMinimum", 1)
 	if err != nil {
 		return "", err
 	}
-	high, highOpen, err := limit(where, s, "maximum", "exclusiveMaximum")
+	high, highOpen, err := limit(where, s, "maximum", "exclusiveMaximum", -1)
 	if err != nil {
 		return "", err
 	}
-	if low == nil && high == nil {
-		if whole {
-			return c.use("integer"), nil
-		}
+	switch {
+	case low == nil && high == nil && whole:
+		return c.use("integer"), nil
+	case low == nil && high == nil:
 		return c.use("number"), nil
 	}
-	edge := new(big.Rat).SetInt(new(big.Int).Sub(new(big.Int).Exp(big.NewInt(10), big.NewInt(maxDigits), nil), big.NewInt(1)))
-	if low == nil {
-		low = new(big.Rat).Neg(edge)
-	}
-	if high == nil {
-		high = edge
-	}
-	for _, bound := range []*big.Rat{low, high} {
-		if new(big.Rat).Abs(bound).Cmp(edge) > 0 {
-			return "", errorf(where, "bounds of more than %d digits are not supported", maxDigits)
-		}
-	}
-	from, to := ceiling(low), floor(high)
-	ways := integers(from+boolInt(lowOpen && low.IsInt()), to-boolInt(highOpen && high.IsInt()))
-	if !whole {
-		// A whole number and a fraction that is not 0 lie strictly between two integers.
-		const fraction = ` "." [0-9]{0,15} [1-9]`
-		for _, way := range integers(max(from, 0), to-1) {
-			ways = append(ways, "("+way+")"+fraction)
-		}
-		for _, way := range integers(max(-to, 0), -from-1) {
-			ways = append(ways, `"-" (`+way+")"+fraction)
-		}
+	var ways []string
+	if whole {
+		ways = span{cmp.Or(low, int64s.low), cmp.Or(high, int64s.high), lowOpen, highOpen}.signed(span.integers)
+	} else {
+		ways = span{low, high, lowOpen, highOpen}.signed(span.numbers)
 	}
 	if len(ways) == 0 {
-		return "", errorf(where, "no number that can be held lies within its bounds")
+		return "", errorf(where, "no number of at most 19 digits lies within its bounds")
 	}
 	return c.rule(strings.Join(ways, " | ")), nil
 }
 
-func boolInt(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// limit reads a bound that is given in one of two ways; nil when in none.
-func limit(where string, s *value, inclusive, exclusive string) (bound *big.Rat, open bool, err error) {
-	closed, strict := s.get(inclusive), s.get(exclusive)
-	v := closed
-	switch {
-	case closed != nil && strict != nil:
-		return nil, false, errorf(where, "%s beside %s is not supported", inclusive, exclusive)
-	case strict != nil:
-		v, open = strict, true
-	case closed == nil:
-		return nil, false, nil
-	}
-	// SetString takes an exponent at its word: 1e999999999 would take all memory.
-	if v.kind == '0' && len(v.text) <= 40 && !strings.ContainsAny(v.text, "eE") {
-		if r, ok := new(big.Rat).SetString(v.text); ok {
-			return r, open, nil
+// limit reads a bound that is given in one of two ways, or in both: then the one that leaves less, the larger of the
+// two for sign 1 and the smaller for -1. It is nil when there is none.
+func limit(where string, s *value, inclusive, exclusive string, sign int) (bound *big.Rat, open bool, err error) {
+	for _, keyword := range []string{inclusive, exclusive} {
+		v := s.get(keyword)
+		if v == nil {
+			continue
+		}
+		r, err := decimal(v)
+		if err != nil {
+			return nil, false, errorf(where+"/"+keyword, "%s", err)
+		}
+		if bound == nil || r.Cmp(bound)*sign >= 0 {
+			bound, open = r, keyword == exclusive
 		}
 	}
-	return nil, false, errorf(where, "a bound is a number without an exponent, of at most 40 characters")
+	return bound, open, nil
 }
 
-func floor(r *big.Rat) int64 {
-	q := new(big.Int)
-	q.Div(r.Num(), r.Denom()) // Euclidean: rounds down for a positive denominator
-	return q.Int64()
+// decimal reads a number. SetString takes an exponent at its word, 1e999999999 would take all memory: it is looked at first.
+func decimal(v *value) (*big.Rat, error) {
+	if v.kind == '0' && len(v.text) <= maxBound {
+		_, exponent, _ := strings.Cut(strings.ToLower(v.text), "e")
+		if e, err := strconv.Atoi(exponent); exponent == "" || err == nil && e >= -maxBound && e <= maxBound {
+			if r, ok := new(big.Rat).SetString(v.text); ok {
+				return r, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("a bound is a number with an exponent from %d to %d, if any", -maxBound, maxBound)
 }
 
-func ceiling(r *big.Rat) int64 { return -floor(new(big.Rat).Neg(r)) }
+// span is the numbers between two; a bound that is nil is none, one that is open is not among them itself.
+type span struct {
+	low, high         *big.Rat
+	lowOpen, highOpen bool
+}
 
-// integers lists grammars for the integers of [from, to], without leading zeros.
-func integers(from, to int64) []string {
-	if from > to {
+// int64s are the integers that are written where there is no bound.
+var int64s = span{low: new(big.Rat).SetInt64(math.MinInt64), high: new(big.Rat).SetInt64(math.MaxInt64)}
+
+// signed lists grammars for the numbers of a span, given those for the part of it from 0 on and for the mirror image of
+// the part below 0.
+func (s span) signed(ways func(span) []string) []string {
+	zero := new(big.Rat)
+	var out []string
+	if s.low == nil || s.low.Sign() < 0 {
+		below := span{low: zero, lowOpen: true, highOpen: s.lowOpen}
+		if s.high != nil && s.high.Sign() < 0 {
+			below.low, below.lowOpen = new(big.Rat).Neg(s.high), s.highOpen
+		}
+		if s.low != nil {
+			below.high = new(big.Rat).Neg(s.low)
+		}
+		if negative := ways(below); len(negative) > 0 {
+			out = append(out, `"-" `+either(negative))
+		}
+		s.low, s.lowOpen = zero, false
+	}
+	if s.high != nil && s.high.Sign() < 0 {
+		return out
+	}
+	return append(out, ways(s)...)
+}
+
+// empty tells whether a span of two bounds holds no number.
+func (s span) empty() bool {
+	order := s.low.Cmp(s.high)
+	return order > 0 || order == 0 && (s.lowOpen || s.highOpen)
+}
+
+// integers lists grammars for the integers of a span from 0 on.
+func (s span) integers() []string {
+	edge := new(big.Rat).SetInt(new(big.Int).SetUint64(maxWhole))
+	if s.high == nil || s.high.Cmp(edge) > 0 {
+		s.high, s.highOpen = edge, false
+	}
+	if s.empty() {
 		return nil
 	}
-	var ways []string
-	if from < 0 {
-		for _, way := range integers(max(-to, 1), -from) {
-			ways = append(ways, `"-" `+way)
-		}
-		from = 0
+	from, part := split(s.low)
+	if part != "" || s.lowOpen {
+		from++
 	}
-	for from <= to {
-		// As many numbers as have the digits of from.
-		text := strconv.FormatInt(from, 10)
-		last := min(to, tenTo(len(text))-1)
-		ways = append(ways, sameLength(text, strconv.FormatInt(last, 10))...)
-		from = last + 1
+	to, part := split(s.high)
+	if part == "" && s.highOpen {
+		if to == 0 {
+			return nil
+		}
+		to--
+	}
+	return integers(from, to)
+}
+
+// numbers lists grammars for the numbers of a span from 0 on: as decimals, and as a digit, a fraction and an exponent.
+func (s span) numbers() []string {
+	ways := s.decimals(s.room())
+	room := maxFraction // of a mantissa
+	if s.lowOpen && s.low.Sign() > 0 || s.highOpen && s.high != nil {
+		room = exactDigits - 1
+	}
+	first, last := -maxExponent, maxExponent // powers of ten of which all multiples from 1 to 10 are in the span
+	scaled := func(exponent int, low, high bool) {
+		part := span{low: big.NewRat(1, 1), high: big.NewRat(10, 1), highOpen: true}
+		scale := tenTo(-exponent)
+		if low {
+			part.low, part.lowOpen = new(big.Rat).Mul(s.low, scale), s.lowOpen
+		}
+		if high {
+			part.high, part.highOpen = new(big.Rat).Mul(s.high, scale), s.highOpen
+		}
+		if mantissas := part.decimals(room); len(mantissas) > 0 && exponent >= -maxExponent && exponent <= maxExponent {
+			ways = append(ways, either(mantissas)+exponents(exponent, exponent))
+		}
+	}
+	low, high := s.low.Sign() > 0, s.high != nil
+	if high && s.high.Sign() == 0 {
+		return ways
+	}
+	if low {
+		first = decade(s.low) + 1
+	}
+	if high {
+		last = decade(s.high) - 1
+	}
+	if low && high && first-1 == last+1 {
+		scaled(last+1, true, true)
+		return ways
+	}
+	if low {
+		scaled(first-1, true, false)
+	}
+	if high {
+		scaled(last+1, false, true)
+	}
+	if first, last = max(first, -maxExponent), min(last, maxExponent); first <= last {
+		ways = append(ways, fmt.Sprintf(`[1-9] ("." [0-9]{1,%d})?`, room)+exponents(first, last))
 	}
 	return ways
 }
 
-func tenTo(n int) int64 {
-	p := int64(1)
-	for range n {
-		p *= 10
+// exponents writes the exponents from first to last.
+func exponents(first, last int) string {
+	var ways []string
+	if first < 0 {
+		ways = append(ways, `"-" "0"? `+either(integers(uint64(max(-last, 1)), uint64(-first))))
 	}
-	return p
+	if last >= 0 {
+		ways = append(ways, `"+"? "0"? `+either(integers(uint64(max(first, 0)), uint64(last))))
+	}
+	return " [eE] " + either(ways)
+}
+
+// decade is the exponent of the largest power of ten that is at most r, which is positive.
+func decade(r *big.Rat) int {
+	exponent := len(r.Num().String()) - len(r.Denom().String())
+	if tenTo(exponent).Cmp(r) > 0 {
+		exponent--
+	}
+	return exponent
+}
+
+func tenTo(exponent int) *big.Rat {
+	power := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(exponent, -exponent))), nil)
+	if exponent < 0 {
+		return new(big.Rat).SetFrac(big.NewInt(1), power)
+	}
+	return new(big.Rat).SetInt(power)
+}
+
+// room is how many digits a fraction may have. One that is longer than exactDigits, just beside an open bound, may be read
+// as the bound itself.
+func (s span) room() int {
+	digits := maxFraction
+	for _, bound := range []struct {
+		*big.Rat
+		open bool
+	}{{s.low, s.lowOpen}, {s.high, s.highOpen}} {
+		if bound.open && bound.Rat != nil && bound.Sign() > 0 {
+			digits = min(digits, max(exactDigits-1-decade(bound.Rat), 1))
+		}
+	}
+	return digits
+}
+
+// decimals lists grammars for the numbers of a span from 0 on, without exponents and with room for so many digits behind
+// the point, or for one more than a bound has.
+func (s span) decimals(room int) []string {
+	if edge := new(big.Rat).SetInt(new(big.Int).SetUint64(maxWhole)); s.high == nil || s.high.Cmp(edge) > 0 {
+		s.high, s.highOpen = edge, false
+	}
+	s = s.rounded()
+	if s.empty() {
+		return nil
+	}
+	from, least := split(s.low)
+	to, most := split(s.high)
+	room = max(room, len(least)+1, len(most)+1)
+	if from == to {
+		return []string{fraction(from, between(least, most, s.lowOpen, s.highOpen, room))}
+	}
+	var ways []string
+	if least != "" || s.lowOpen {
+		ways = append(ways, fraction(from, atLeast(least, s.lowOpen, room)))
+		from++
+	}
+	if most != "" || !s.highOpen {
+		ways = append(ways, fraction(to, atMost(most, s.highOpen, room)))
+	}
+	if whole := integers(from, to-1); len(whole) > 0 {
+		ways = append(ways, fmt.Sprintf(`%s ("." [0-9]{1,%d})?`, either(whole), room))
+	}
+	return ways
+}
+
+// rounded narrows a span to bounds of maxEdge digits behind the point.
+func (s span) rounded() span {
+	scale := tenTo(maxEdge)
+	narrow := func(r *big.Rat, up bool, open *bool) *big.Rat {
+		scaled := new(big.Rat).Mul(r, scale)
+		if scaled.IsInt() {
+			return r
+		}
+		*open = false
+		units := new(big.Int).Quo(scaled.Num(), scaled.Denom())
+		if up {
+			units.Add(units, big.NewInt(1))
+		}
+		return new(big.Rat).Quo(new(big.Rat).SetInt(units), scale)
+	}
+	s.low, s.high = narrow(s.low, true, &s.lowOpen), narrow(s.high, false, &s.highOpen)
+	return s
+}
+
+// split gives the integer below a number from 0 to maxWhole, larger ones becoming maxWhole, and the digits of its
+// fraction, at most maxEdge and none of them a zero at the end.
+func split(r *big.Rat) (whole uint64, part string) {
+	text, part, _ := strings.Cut(r.FloatString(maxEdge), ".")
+	whole, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || whole > maxWhole {
+		return maxWhole, ""
+	}
+	return whole, strings.TrimRight(part, "0")
+}
+
+// fraction writes an integer and then a point and one of the ways to go on behind it, or nothing if `""` is among them.
+func fraction(whole uint64, ways []string) string {
+	digits := `"` + strconv.FormatUint(whole, 10) + `"`
+	rest := slices.DeleteFunc(slices.Clone(ways), func(way string) bool { return way == `""` })
+	switch {
+	case len(rest) == 0:
+		return digits
+	case len(rest) < len(ways):
+		return digits + ` ("." ` + either(rest) + ")?"
+	}
+	return digits + ` "." ` + either(rest)
+}
+
+// free writes at most that many digits.
+func free(most int) string { return fmt.Sprintf("[0-9]{0,%d}", max(most, 0)) }
+
+// atLeast lists grammars for digits behind a point, or for the rest of them, whose value is not below that of the given
+// ones, or above it when the bound is open.
+func atLeast(least string, open bool, room int) []string {
+	switch {
+	case least == "" && open:
+		return []string{fmt.Sprintf(`"0"{0,%d} [1-9] %s`, max(room-1, 0), free(room-1))}
+	case least == "":
+		return []string{free(room)}
+	}
+	ways := []string{digit(least[0], least[0]) + either(atLeast(least[1:], open, room-1))}
+	if least[0] < '9' {
+		ways = append(ways, digit(least[0]+1, '9')+free(room-1))
+	}
+	return ways
+}
+
+// atMost lists grammars for digits behind a point, or for the rest of them, whose value is not above that of the given
+// ones, or below it when the bound is open; none when there are none.
+func atMost(most string, open bool, room int) []string {
+	switch {
+	case most == "" && open:
+		return nil
+	case most == "":
+		return []string{`""`, fmt.Sprintf(`"0"{1,%d}`, max(room, 1))}
+	}
+	ways := []string{`""`}
+	if most[0] > '0' {
+		ways = append(ways, digit('0', most[0]-1)+free(room-1))
+	}
+	if rest := atMost(most[1:], open, room-1); len(rest) > 0 {
+		ways = append(ways, digit(most[0], most[0])+either(rest))
+	}
+	return ways
+}
+
+// between lists grammars for digits behind a point, or for the rest of them, between the given ones.
+func between(least, most string, lowOpen, highOpen bool, room int) []string {
+	if least == "" && !lowOpen {
+		return atMost(most, highOpen, room)
+	}
+	if most == "" {
+		return nil // nothing is above 0 and not above it
+	}
+	low, rest := byte('0'), ""
+	if least != "" {
+		low, rest = least[0], least[1:]
+	}
+	if low == most[0] {
+		return prefixed(low, between(rest, most[1:], lowOpen, highOpen, room-1))
+	}
+	ways := prefixed(low, atLeast(rest, lowOpen, room-1))
+	if low+1 < most[0] {
+		ways = append(ways, digit(low+1, most[0]-1)+free(room-1))
+	}
+	return append(ways, prefixed(most[0], atMost(most[1:], highOpen, room-1))...)
+}
+
+// integers lists grammars for the integers of [from, to], to being at most maxWhole, without leading zeros.
+func integers(from, to uint64) []string {
+	var ways []string
+	if from == 0 {
+		ways, from = append(ways, `"0"`), 1
+	}
+	for from <= to {
+		text := strconv.FormatUint(from, 10)
+		last := uint64(math.Pow10(len(text))) - 1 // of those that have as many digits
+		if strings.Trim(text[1:], "0") == "" && text[0] == '1' && last <= to {
+			// All numbers of so many digits, and of some more.
+			most := len(text)
+			for most < 19 && uint64(math.Pow10(most+1))-1 <= to {
+				most++
+			}
+			ways = append(ways, fmt.Sprintf("[1-9] [0-9]{%d,%d}", len(text)-1, most-1))
+			from = uint64(math.Pow10(most))
+			continue
+		}
+		last = min(to, last)
+		ways = append(ways, sameLength(text, strconv.FormatUint(last, 10))...)
+		from = last + 1
+	}
+	return ways
 }
 
 // sameLength lists grammars for the digits from low to high, both of one length.
@@ -129,28 +398,41 @@ func sameLength(low, high string) []string {
 		if digits == 0 {
 			return ""
 		}
-		return fmt.Sprintf(" [0-9]{%d}", digits)
-	}
-	if n == 1 {
-		return []string{"[" + low + "-" + high + "]"}
+		return fmt.Sprintf("[0-9]{%d}", digits)
 	}
 	if strings.Trim(low[1:], "0") == "" && strings.Trim(high[1:], "9") == "" {
-		return []string{"[" + low[:1] + "-" + high[:1] + "]" + free(n-1)}
+		return []string{digit(low[0], high[0]) + free(n-1)}
 	}
 	if low[0] == high[0] {
 		return prefixed(low[0], sameLength(low[1:], high[1:]))
 	}
 	ways := prefixed(low[0], sameLength(low[1:], strings.Repeat("9", n-1)))
 	if low[0]+1 <= high[0]-1 {
-		ways = append(ways, "["+string(low[0]+1)+"-"+string(high[0]-1)+"]"+free(n-1))
+		ways = append(ways, digit(low[0]+1, high[0]-1)+free(n-1))
 	}
 	return append(ways, prefixed(high[0], sameLength(strings.Repeat("0", n-1), high[1:]))...)
 }
 
-func prefixed(digit byte, ways []string) []string {
-	out := make([]string, len(ways))
-	for i, way := range ways {
-		out[i] = `"` + string(digit) + `" ` + way
+// prefixed puts a digit before ways to go on; none when there are none.
+func prefixed(first byte, ways []string) []string {
+	if len(ways) == 0 {
+		return nil
 	}
-	return out
+	return []string{digit(first, first) + either(ways)}
+}
+
+// digit writes a digit from low to high, and a space.
+func digit(low, high byte) string {
+	if low == high {
+		return `"` + string(low) + `" `
+	}
+	return "[" + string(low) + "-" + string(high) + "] "
+}
+
+// either writes one of some ways.
+func either(ways []string) string {
+	if len(ways) == 1 {
+		return ways[0]
+	}
+	return "(" + strings.Join(ways, " | ") + ")"
 }
