@@ -13,7 +13,8 @@
 //
 // # Limits
 //
-// A grammar, a schema and their nesting are bounded by the constants in limits.go, checked before anything large is made.
+// A grammar, a schema and their nesting are bounded by the constants in limits.go, checked before anything large is made. Strings
+// with several restrictions are written from an automaton, whose bounds stand in language.go.
 //
 // # Concurrency
 //

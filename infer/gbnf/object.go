@@ -21,6 +21,9 @@ func (c *converter) object(where string, s *value) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if names := s.get("propertyNames"); names != nil && !anyName(names) {
+		return "", errorf(where+"/propertyNames", "is supported where it allows every name")
+	}
 	if listed == nil && additional == nil && len(required) == 0 {
 		return c.use("object"), nil
 	}
@@ -62,6 +65,12 @@ func (c *converter) object(where string, s *value) (string, error) {
 		other = c.otherName(names) + ` ws ":" ws ` + other + " ws"
 	}
 	return c.rule(`"{" ws ` + c.members(properties, other) + ` "}"`), nil
+}
+
+// anyName tells whether a schema for the names of members surely allows all of them: {}, true or {"type":"string"}.
+func anyName(s *value) bool {
+	t := s.get("type")
+	return s.kind == 't' && s.truth || s.kind == '{' && only("", s, "type") == nil && (t == nil || t.text == "string")
 }
 
 func requiredNames(where string, list *value) ([]string, error) {

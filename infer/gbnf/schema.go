@@ -8,9 +8,9 @@ import (
 )
 
 // FromSchema turns a JSON schema into a grammar for the JSON that it describes, members in the order of the schema. What
-// cannot be held is refused with an *Error that names the place; nothing that restricts a value is ignored. Two
-// liberties are taken: a oneOf is held as an anyOf, and an object whose schema lists properties and says nothing of
-// others has no others.
+// cannot be held is refused with an *Error that names the place; nothing that restricts a value is ignored. Three
+// liberties are taken: a oneOf is held as an anyOf, an object whose schema lists properties and says nothing of others has
+// no others, and a pattern beside a format that no string has too, or that takes too long to join with it, is held alone.
 func FromSchema(schema []byte) (string, error) {
 	if len(schema) > MaxSchemaBytes {
 		return "", errorf("#", "%d bytes, at most %d are accepted", len(schema), MaxSchemaBytes)
@@ -42,6 +42,7 @@ type converter struct {
 	refs  map[string]string // rules of $refs, also while they are being written
 	texts map[string]string // rules by their right side
 	depth int               // of values, $refs followed
+	steps int               // taken by language
 }
 
 // builtin rules, and what they need.
@@ -93,12 +94,12 @@ func (c *converter) fresh() string {
 
 // annotations say nothing about a value.
 var annotations = []string{"title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
-	"$schema", "$id", "$comment", "$defs", "definitions", "$anchor"}
+	"$schema", "$id", "$comment", "$defs", "definitions", "$anchor", "contentEncoding", "contentMediaType", "contentSchema"}
 
-// only refuses keywords that are neither annotations nor in the list.
+// only refuses keywords that are neither annotations, as those that begin with x- are too, nor in the list.
 func only(where string, s *value, keywords ...string) error {
 	for _, m := range s.members {
-		if !slices.Contains(annotations, m.name) && !slices.Contains(keywords, m.name) {
+		if !slices.Contains(annotations, m.name) && !slices.Contains(keywords, m.name) && !strings.HasPrefix(m.name, "x-") {
 			return errorf(where, "%q is not supported here", m.name)
 		}
 	}
@@ -141,7 +142,7 @@ func (c *converter) value(where string, s *value) (string, error) {
 		return "", err
 	}
 	if len(types) == 0 {
-		return c.use("anyvalue"), only(where, s)
+		return c.use("anyvalue"), only(where, s, "format", "nullable")
 	}
 	return c.byType(where, s, types)
 }
@@ -149,7 +150,7 @@ func (c *converter) value(where string, s *value) (string, error) {
 // byType unites the rules of the types a schema allows. A keyword must belong to one of them.
 func (c *converter) byType(where string, s *value, types []string) (string, error) {
 	var known, rules []string
-	known = append(known, "type")
+	known = append(known, "type", "nullable")
 	for _, t := range types {
 		known = append(known, keywords[t]...)
 	}
@@ -182,52 +183,60 @@ func (c *converter) byType(where string, s *value, types []string) (string, erro
 	return c.rule(strings.Join(rules, " | ")), nil
 }
 
-// keywords of each type, beside "type".
+// keywords of each type, beside "type" and "nullable". A format of numbers is an annotation: int32, double.
 var keywords = map[string][]string{
-	"object":  {"properties", "required", "additionalProperties"},
+	"object":  {"properties", "required", "additionalProperties", "propertyNames"},
 	"array":   {"items", "prefixItems", "minItems", "maxItems"},
 	"string":  {"minLength", "maxLength", "pattern", "format"},
-	"integer": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
-	"number":  {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
+	"integer": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "format"},
+	"number":  {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "format"},
 	"boolean": {},
 	"null":    {},
 }
 
-// typesOf reads "type", or tells it from a keyword that belongs to one type alone.
+// typesOf reads "type", or tells it from a keyword that belongs to one type alone. OpenAPI's "nullable" adds null.
 func typesOf(where string, s *value) ([]string, error) {
-	t := s.get("type")
-	if t == nil {
-		for _, name := range []string{"object", "array", "string"} {
-			for _, keyword := range keywords[name] {
-				if s.get(keyword) != nil {
-					return []string{name}, nil
-				}
-			}
-		}
-		for _, keyword := range keywords["number"] {
-			if s.get(keyword) != nil {
-				return []string{"number"}, nil
-			}
-		}
-		return nil, nil
-	}
-	list := []*value{t}
-	if t.kind == '[' {
-		list = t.items
-	}
 	var types []string
-	for _, item := range list {
-		if _, ok := keywords[item.text]; item.kind != '"' || !ok {
-			return nil, errorf(where+"/type", "want object, array, string, integer, number, boolean or null")
+	if t := s.get("type"); t == nil {
+		types = impliedTypes(s)
+	} else {
+		list := []*value{t}
+		if t.kind == '[' {
+			list = t.items
 		}
-		if !slices.Contains(types, item.text) {
-			types = append(types, item.text)
+		for _, item := range list {
+			if _, ok := keywords[item.text]; item.kind != '"' || !ok {
+				return nil, errorf(where+"/type", "want object, array, string, integer, number, boolean or null")
+			}
+			if !slices.Contains(types, item.text) {
+				types = append(types, item.text)
+			}
+		}
+		if len(types) == 0 {
+			return nil, errorf(where+"/type", "names no type")
 		}
 	}
-	if len(types) == 0 {
-		return nil, errorf(where+"/type", "names no type")
+	nullable := s.get("nullable")
+	if nullable != nil && nullable.kind != 't' {
+		return nil, errorf(where+"/nullable", "want true or false")
+	}
+	if nullable != nil && nullable.truth && len(types) > 0 && !slices.Contains(types, "null") {
+		types = append(types, "null")
 	}
 	return types, nil
+}
+
+// impliedTypes is the type whose keyword comes first in the order of the types; a format that is not held implies none.
+func impliedTypes(s *value) []string {
+	for _, name := range []string{"object", "array", "string", "number"} {
+		for _, keyword := range keywords[name] {
+			v := s.get(keyword)
+			if v != nil && (keyword != "format" || formats[v.text] != "") {
+				return []string{name}
+			}
+		}
+	}
+	return nil
 }
 
 // ref gives the rule of a part of the same schema, which may refer to itself.
@@ -261,7 +270,7 @@ func (c *converter) ref(where string, ref *value) (string, error) {
 
 // combination handles anyOf, oneOf and an allOf of one.
 func (c *converter) combination(where string, s *value, keyword string, list *value) (string, error) {
-	if err := only(where, s, keyword); err != nil {
+	if err := only(where, s, keyword, "discriminator"); err != nil {
 		return "", err
 	}
 	if list.kind != '[' || len(list.items) == 0 {
@@ -283,7 +292,7 @@ func (c *converter) combination(where string, s *value, keyword string, list *va
 
 // enumeration handles const and enum; a type beside them leaves out the values that are not of it.
 func (c *converter) enumeration(where string, s *value) (string, error) {
-	if err := only(where, s, "const", "enum", "type"); err != nil {
+	if err := only(where, s, "const", "enum", "type", "nullable"); err != nil {
 		return "", err
 	}
 	types, err := typesOf(where, s)

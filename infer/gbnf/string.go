@@ -4,24 +4,11 @@ import (
 	"fmt"
 	"regexp/syntax"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
-// formats of strings that are held. Some are narrower than the standard, so that what is written surely conforms.
-var formats = map[string]string{
-	"date":      `^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$`,
-	"time":      `^([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`,
-	"date-time": `^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`,
-	"duration":  `^P([0-9]{1,4}W|[0-9]{1,4}D(T[0-9]{1,4}H)?|T[0-9]{1,4}[HMS])$`,
-	"email":     `^[A-Za-z0-9_+-]{1,32}(\.[A-Za-z0-9_+-]{1,32}){0,3}@([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\.){1,4}[a-z]{2,12}$`,
-	"hostname":  `^([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\.){0,4}[a-z]([a-z0-9-]{0,30}[a-z0-9])?$`,
-	"ipv4":      `^(([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])\.){3}([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])$`,
-	"ipv6":      `^([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}$`,
-	"uri":       `^https?://([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\.){1,4}[a-z]{2,12}(:[1-9][0-9]{0,3})?(/[A-Za-z0-9_.~-]{1,64}){0,8}/?(\?[A-Za-z0-9_.~=&-]{1,128})?(#[A-Za-z0-9_-]{1,64})?$`,
-	"uuid":      `^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`,
-}
-
-// string writes strings: of a length, or of a pattern, or of a format.
+// string writes strings of a length, of a pattern and of a format.
 func (c *converter) string(where string, s *value) (string, error) {
 	least, err := bound(where, s, "minLength")
 	if err != nil {
@@ -31,29 +18,31 @@ func (c *converter) string(where string, s *value) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	pattern, format := s.get("pattern"), s.get("format")
-	restrictions := 0
-	for _, set := range []bool{least >= 0 || most >= 0, pattern != nil, format != nil} {
-		if set {
-			restrictions++
-		}
-	}
-	switch {
-	case restrictions > 1:
-		return "", errorf(where, "only one of pattern, format and a length is supported")
-	case pattern != nil:
-		return c.pattern(where+"/pattern", pattern)
-	case format != nil:
-		text, ok := formats[format.text]
-		if format.kind != '"' || !ok {
-			return "", errorf(where+"/format", "%q is not supported", format.text)
-		}
-		return c.pattern(where+"/format", &value{kind: '"', text: text})
-	case restrictions == 0:
-		return c.use("string"), nil
-	}
 	if most >= 0 && most < least {
 		return "", errorf(where, "no string has at least %d and at most %d characters", least, most)
+	}
+	pattern, format := s.get("pattern"), ""
+	if f := s.get("format"); f != nil {
+		if f.kind != '"' {
+			return "", errorf(where+"/format", "want a string")
+		}
+		format = formatOf(f.text, pattern != nil, most)
+	}
+	switch {
+	case pattern != nil && pattern.kind != '"':
+		return "", errorf(where+"/pattern", "want a string")
+	case pattern != nil && format != "":
+		// Where nothing is in both, or finding it takes too long, the pattern says more of what is wanted: a local time, say.
+		if rule, err := c.language(where, []string{pattern.text, format}, least, most); err == nil {
+			return rule, nil
+		}
+		fallthrough
+	case pattern != nil:
+		return c.matching(where, where+"/pattern", pattern.text, least, most)
+	case format != "":
+		return c.matching(where, where+"/format", format, least, most)
+	case least < 0 && most < 0:
+		return c.use("string"), nil
 	}
 	high := ""
 	if most >= 0 {
@@ -62,15 +51,24 @@ func (c *converter) string(where string, s *value) (string, error) {
 	return c.rule(fmt.Sprintf(`"\"" %s{%d,%s} "\""`, c.use("char"), max(least, 0), high)), nil
 }
 
-// pattern writes the JSON strings in which a regular expression matches. Anchors are supported at its ends only.
-func (c *converter) pattern(where string, s *value) (string, error) {
-	if s.kind != '"' {
-		return "", errorf(where, "want a string")
+// matching writes the strings of a length in which a regular expression matches.
+func (c *converter) matching(where, at, text string, least, most int) (string, error) {
+	if strings.HasPrefix(text, "^(?=") || strings.HasPrefix(text, "^(?!") {
+		return c.language(where, []string{text}, least, most)
 	}
-	expression, err := syntax.Parse(s.text, syntax.Perl)
+	expression, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return "", errorf(where, "%s", err)
+		return "", errorf(at, "%s", err)
 	}
+	shortest, longest := lengths(expression)
+	if least > shortest || most >= 0 && (longest < 0 || longest > most) || innerAnchors(expression) {
+		return c.language(where, []string{text}, least, most)
+	}
+	return c.pattern(at, expression)
+}
+
+// pattern writes the JSON strings in which a regular expression matches that has anchors at its ends only.
+func (c *converter) pattern(where string, expression *syntax.Regexp) (string, error) {
 	parts := []*syntax.Regexp{expression}
 	for len(parts) == 1 && parts[0].Op == syntax.OpCapture {
 		parts = parts[0].Sub
@@ -104,9 +102,6 @@ func (c *converter) pattern(where string, s *value) (string, error) {
 
 // writePattern appends a regular expression as a grammar, each part followed by a space.
 func writePattern(b *strings.Builder, where string, r *syntax.Regexp) error {
-	if r.Flags&syntax.FoldCase != 0 {
-		return errorf(where, "matching without regard to case is not supported")
-	}
 	inBrackets := func(parts []*syntax.Regexp, between string) error {
 		b.WriteString("(")
 		for i, part := range parts {
@@ -130,7 +125,7 @@ func writePattern(b *strings.Builder, where string, r *syntax.Regexp) error {
 		return nil
 	case syntax.OpLiteral:
 		for _, char := range r.Rune {
-			b.WriteString(jsonClass(runeSet{{char, char}}))
+			b.WriteString(jsonClass(letter(char, r.Flags&syntax.FoldCase != 0)))
 		}
 		return nil
 	case syntax.OpCharClass:
@@ -165,6 +160,18 @@ func writePattern(b *strings.Builder, where string, r *syntax.Regexp) error {
 	}
 	b.WriteString(repeat)
 	return nil
+}
+
+// letter is a character, with those that differ in their case alone where that does not matter. A class such as [cC] is
+// parsed into one of these too.
+func letter(char rune, fold bool) runeSet {
+	set := runeSet{{char, char}}
+	if fold {
+		for other := unicode.SimpleFold(char); other != char; other = unicode.SimpleFold(other) {
+			set = append(set, runeRange{other, other})
+		}
+	}
+	return set.sorted()
 }
 
 // jsonClass writes the characters of a set as they stand in a JSON string.
