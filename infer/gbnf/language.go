@@ -116,7 +116,7 @@ func (a *automaton) add(where, text string) error {
 	for strings.HasPrefix(rest, "^(?=") || strings.HasPrefix(rest, "^(?!") {
 		end, alternatives := closing(rest[1:])
 		if end < 0 || alternatives {
-			return errorf(where, "a lookahead is supported only at the start of a pattern that has no | outside brackets")
+			return errorf(where, lookaheads)
 		}
 		inside := rest[len("^(?="):end]
 		if err := a.addPart(where, "^(?:"+inside+")", rest[3] == '!'); err != nil {
@@ -125,6 +125,20 @@ func (a *automaton) add(where, text string) error {
 		rest = "^" + rest[end+1:]
 	}
 	return a.addPart(where, rest, false)
+}
+
+const lookaheads = "a lookahead is supported only at the start of a pattern that has no | outside brackets"
+
+// parsePattern reads a regular expression without lookaheads.
+func parsePattern(where, text string) (*syntax.Regexp, error) {
+	expression, err := syntax.Parse(text, syntax.Perl)
+	switch {
+	case err != nil && (strings.Contains(text, "(?=") || strings.Contains(text, "(?!")):
+		return nil, errorf(where, lookaheads)
+	case err != nil:
+		return nil, errorf(where, "%s", err)
+	}
+	return expression, nil
 }
 
 // closing finds the end, counted with a character before it, of the bracket that text begins with, and tells whether
@@ -162,9 +176,9 @@ func closing(text string) (end int, alternatives bool) {
 }
 
 func (a *automaton) addPart(where, text string, negated bool) error {
-	expression, err := syntax.Parse(text, syntax.Perl)
+	expression, err := parsePattern(where, text)
 	if err != nil {
-		return errorf(where, "%s", err)
+		return err
 	}
 	places, err := weight(where, expression)
 	if err != nil {
@@ -242,18 +256,19 @@ func (a *automaton) classify() bool {
 	classes := map[string]int{}
 	var members [][]bool // by class, by set
 	for i, low := range starts[:len(starts)-1] {
-		in := make([]bool, len(sets))
-		for j, runes := range sets {
-			in[j] = runes.has(low)
-		}
-		if !in[0] {
+		if !writable.has(low) {
 			continue
 		}
-		key := fmt.Sprint(in)
-		class, ok := classes[key]
+		in, key := make([]bool, len(sets)), make([]byte, len(sets))
+		for j, runes := range sets {
+			if in[j] = runes.has(low); in[j] {
+				key[j] = 1
+			}
+		}
+		class, ok := classes[string(key)]
 		if !ok {
 			class = len(a.classes)
-			classes[key] = class
+			classes[string(key)] = class
 			a.classes = append(a.classes, nil)
 			members = append(members, in)
 		}

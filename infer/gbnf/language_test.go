@@ -39,6 +39,7 @@ func TestLanguages(t *testing.T) {
 		"end":              {`{"type":"string","pattern":".*\\.pdf$"}`, []string{`"a.pdf"`}, []string{`"a.pd"`, `"a.pdf "`}},
 		"start and length": {`{"type":"string","pattern":"^id_.*","minLength":5,"maxLength":8}`, []string{`"id_ab"`, `"id_abcde"`}, []string{`"id_a"`, `"id_abcdef"`, `"xd_ab"`}},
 		"must hold":        {`{"type":"string","pattern":"^(?=.*[0-9])(?=.*[A-Z])[A-Za-z0-9]{4,8}$"}`, []string{`"A1bc"`, `"ab0Zcdef"`}, []string{`"abcd"`, `"A1b"`, `"ABCD"`, `"A1b-"`}},
+		"a decimal":        {`{"type":"string","pattern":"^(?!^[-+.]*$)[+-]?0*\\d*\\.?\\d*$"}`, []string{`"1.50"`, `"-.5"`, `"007"`}, []string{`""`, `"-"`, `"+."`, `"1e5"`}},
 		"a whole ahead":    {`{"type":"string","pattern":"^(?!(?:con|nul)$)[a-z]+$"}`, []string{`"cons"`, `"a"`}, []string{`"con"`, `"nul"`, `""`}},
 		"uri of a length":  {`{"type":"string","format":"uri","minLength":1,"maxLength":2083}`, []string{`"https://example.com/a?b=c#d"`}, []string{`""`, `"example"`}},
 		"email length":     {`{"type":"string","format":"email","maxLength":10}`, []string{`"a@bcd.efgh"`}, []string{`"a@bcd.efghi"`}},

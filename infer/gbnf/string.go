@@ -56,9 +56,9 @@ func (c *converter) matching(where, at, text string, least, most int) (string, e
 	if strings.HasPrefix(text, "^(?=") || strings.HasPrefix(text, "^(?!") {
 		return c.language(where, []string{text}, least, most)
 	}
-	expression, err := syntax.Parse(text, syntax.Perl)
+	expression, err := parsePattern(at, text)
 	if err != nil {
-		return "", errorf(at, "%s", err)
+		return "", err
 	}
 	shortest, longest := lengths(expression)
 	if least > shortest || most >= 0 && (longest < 0 || longest > most) || innerAnchors(expression) {
