@@ -98,5 +98,6 @@ func uri(path, query, other string) string {
 	rest := "(" + strings.Replace(plain, "-]", "/-]", 1) + "|" + hex + ")" + path
 	extra := "(" + strings.Replace(plain, "-]", "/?-]", 1) + "|" + hex + ")"
 	user := "((" + strings.Replace(plain, "@", "", 1) + "|" + hex + ")" + other + "@)?"
-	return "[A-Za-z][A-Za-z0-9+.-]{0,31}:(//" + user + host + port + "(/" + rest + ")?|//(/" + rest + ")|/(" + char + rest + ")?|" + char + rest + `)(\?` + extra + query + ")?(#" + extra + other + ")?"
+	after := "//" + user + host + port + "(/" + rest + ")?|///" + rest + "|/(" + char + rest + ")?|" + char + rest
+	return "[A-Za-z][A-Za-z0-9+.-]{0,31}:(" + after + `)(\?` + extra + query + ")?(#" + extra + other + ")?"
 }
