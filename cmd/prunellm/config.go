@@ -1,31 +1,357 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"os"
+	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
-	kongyaml "github.com/alecthomas/kong-yaml"
+	"gopkg.in/yaml.v3"
 )
 
-// yamlBelowEnvironment reads a YAML configuration file whose values give way to environment variables; kong by itself
-// puts a file above them.
-func yamlBelowEnvironment(r io.Reader) (kong.Resolver, error) {
-	file, err := kongyaml.Loader(r)
+// Limits of a configuration file and of what is said about it.
+const (
+	maxConfigBytes = 256 << 10
+	maxConfigKey   = 64 // bytes of an unknown key that are shown, and compared with known ones
+)
+
+// configFile is the flag that names a YAML file with values of flags. A flag's key is its name without the dashes before
+// it, with '-' or '_' inside. Keys below a command's name are for that command and win over the same keys at the top,
+// which are for every command that has such a flag. Every key must be known, so that a misspelt one is not left out in
+// silence.
+type configFile string
+
+// BeforeResolve is kong's hook for flags whose value others depend on.
+func (configFile) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
+	path := string(ctx.FlagValue(trace.Flag).(configFile))
+	if path == "" {
+		return nil
+	}
+	data, err := readConfig(path)
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
+	c, err := parseConfig(data, ctx.Model)
+	if err != nil {
+		return fmt.Errorf("--config: %q: %w", path, err)
+	}
+	c.path = path
+	ctx.AddResolver(c)
+	return nil
+}
+
+// readConfig reads a file or, as shells make one of a command's output, a pipe.
+func readConfig(path string) ([]byte, error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	return belowEnvironment{file}, nil
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxConfigBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxConfigBytes {
+		return nil, fmt.Errorf("%q has more than %d bytes", path, maxConfigBytes)
+	}
+	return data, nil
 }
 
-type belowEnvironment struct{ kong.Resolver }
+// config holds the values of a file by flag; it implements kong.Resolver.
+type config struct {
+	path     string
+	flat     map[string]setting            // for all commands
+	sections map[string]map[string]setting // by command
+}
 
-// Resolve implements kong.Resolver: nothing for a flag whose variable is set.
-func (b belowEnvironment) Resolve(ctx *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+// setting is what a file gives a flag.
+type setting struct {
+	key   configKey
+	value *yaml.Node // a scalar, or a list of scalars
+}
+
+// configKey is what a key of a file means.
+type configKey struct {
+	flag    string
+	negated bool // as with --no-FLAG
+}
+
+// parseConfig reads a file for this program. Aliases are refused: a few bytes of them can stand for any amount of text.
+func parseConfig(data []byte, app *kong.Application) (*config, error) {
+	c := &config{sections: map[string]map[string]setting{}}
+	root, err := parseDocument(data)
+	if root == nil || err != nil {
+		return c, err
+	}
+	global := configKeys(app.Flags)
+	all, commands := maps.Clone(global), map[string]map[string]configKey{}
+	for _, node := range app.Children {
+		if !node.Hidden {
+			own := configKeys(node.Flags)
+			maps.Copy(all, own)
+			maps.Copy(own, global)
+			commands[node.Name] = own
+		}
+	}
+	pairs, err := pairsOf(root)
+	if err != nil {
+		return nil, err
+	}
+	var flat []pair
+	for _, p := range pairs {
+		own, isCommand := commands[p.name]
+		switch {
+		case !isCommand:
+			flat = append(flat, p)
+		case isNull(p.value): // all keys of the section are commented out
+		default:
+			section, err := pairsOf(p.value)
+			if err == nil {
+				c.sections[p.name], err = settings(section, own, nil)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("section %q, %w", p.name, err)
+			}
+		}
+	}
+	c.flat, err = settings(flat, all, slices.Collect(maps.Keys(commands)))
+	return c, err
+}
+
+// parseDocument returns the one document of a file, nil when it holds nothing.
+func parseDocument(data []byte) (*yaml.Node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var document, more yaml.Node
+	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if err := decoder.Decode(&more); err == nil {
+		return nil, errors.New("more than one YAML document, want one")
+	} else if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(document.Content) == 0 || isNull(document.Content[0]) {
+		return nil, nil
+	}
+	return document.Content[0], nil
+}
+
+func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" }
+
+// configKeys are the keys of flags that a file may set.
+func configKeys(flags []*kong.Flag) map[string]configKey {
+	keys := map[string]configKey{}
+	for _, flag := range flags {
+		if flag.Hidden || flag.Name == "help" || flag.Target.Type() == reflect.TypeFor[configFile]() {
+			continue
+		}
+		keys[flag.Name] = configKey{flag: flag.Name}
+		if flag.Tag.Negatable != "" {
+			keys["no-"+flag.Name] = configKey{flag: flag.Name, negated: true}
+		}
+	}
+	return keys
+}
+
+// pair is a key of a mapping, with '-' between its words, and its value.
+type pair struct {
+	name  string
+	line  int
+	value *yaml.Node
+}
+
+// pairsOf lists a mapping's pairs.
+func pairsOf(mapping *yaml.Node) ([]pair, error) {
+	if mapping.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("line %d: %s, want lines of 'flag: value'", mapping.Line, nodeKind(mapping))
+	}
+	var pairs []pair
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		key, value := mapping.Content[i], mapping.Content[i+1]
+		if key.Kind != yaml.ScalarNode {
+			return nil, fmt.Errorf("line %d: %s in place of a key", key.Line, nodeKind(key))
+		}
+		name := strings.ReplaceAll(key.Value, "_", "-")
+		if seen[name] {
+			return nil, fmt.Errorf("line %d: key %.*q is there twice", key.Line, maxConfigKey, name)
+		}
+		seen[name] = true
+		pairs = append(pairs, pair{name: name, line: key.Line, value: value})
+	}
+	return pairs, nil
+}
+
+// settings looks pairs up among the keys of flags. further are names that a misspelt key may have meant as well.
+func settings(pairs []pair, keys map[string]configKey, further []string) (map[string]setting, error) {
+	found := map[string]setting{}
+	for _, p := range pairs {
+		key, ok := keys[p.name]
+		if !ok {
+			names := append(slices.Collect(maps.Keys(keys)), further...)
+			return nil, fmt.Errorf("line %d: unknown key %.*q%s", p.line, maxConfigKey, p.name, suggestion(p.name, names))
+		}
+		if _, twice := found[key.flag]; twice {
+			return nil, fmt.Errorf("line %d: key %q and its opposite are both there", p.line, p.name)
+		}
+		if err := checkValue(p.value); err != nil {
+			return nil, fmt.Errorf("line %d: key %q has %w", p.line, p.name, err)
+		}
+		found[key.flag] = setting{key: key, value: p.value}
+	}
+	return found, nil
+}
+
+// checkValue accepts what a flag can be given: a scalar or a list of scalars. The error says what is there instead.
+func checkValue(value *yaml.Node) error {
+	if value.Kind != yaml.SequenceNode {
+		return checkScalar(value)
+	}
+	for _, element := range value.Content {
+		if err := checkScalar(element); err != nil {
+			return fmt.Errorf("a list with %w", err)
+		}
+	}
+	return nil
+}
+
+func checkScalar(value *yaml.Node) error {
+	if value.Kind != yaml.ScalarNode {
+		return fmt.Errorf("%s, want a value", nodeKind(value))
+	}
+	switch tag := value.ShortTag(); tag {
+	case "!!str", "!!int", "!!float", "!!bool", "!!timestamp":
+		return nil
+	case "!!null":
+		return errors.New("no value: give one, or leave the key out")
+	default:
+		return fmt.Errorf("a value of type %.*q, want text, a number, true or false", maxConfigKey, tag)
+	}
+}
+
+// nodeKind says in a user's words what is there.
+func nodeKind(node *yaml.Node) string {
+	switch node.Kind {
+	case yaml.MappingNode:
+		return "a group of keys"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias"
+	default:
+		return "a single value"
+	}
+}
+
+// suggestion names the known key that is nearest to a misspelt one, if one is near.
+func suggestion(name string, known []string) string {
+	if len(name) > maxConfigKey {
+		return ""
+	}
+	best, least := "", 1+len(name)/3
+	for _, k := range slices.Sorted(slices.Values(known)) {
+		if d := editDistance(name, k); d < least {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(": did you mean %q?", best)
+}
+
+// editDistance counts the bytes that are to be put in, left out or changed to make b of a (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1) // of the part of a so far, to each beginning of b
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Validate implements kong.Resolver; the keys were checked when the file was read.
+func (*config) Validate(*kong.Application) error { return nil }
+
+// Resolve implements kong.Resolver: nothing for a flag whose variable is set, which kong by itself puts below a file.
+func (c *config) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		if _, set := os.LookupEnv(name); set {
 			return nil, nil
 		}
 	}
-	return b.Resolver.Resolve(ctx, parent, flag)
+	found, ok := c.flat[flag.Name]
+	if command := ctx.Selected(); command != nil {
+		if own, set := c.sections[command.Name][flag.Name]; set {
+			found, ok = own, true
+		}
+	}
+	if !ok {
+		return nil, nil
+	}
+	value, err := found.of(flag)
+	if err != nil {
+		return nil, fmt.Errorf("%q, line %d: %w", c.path, found.value.Line, err)
+	}
+	return value, nil
+}
+
+// of gives the value as kong takes it for this flag: as the text that the command line would have, so that no number
+// changes on its way through another type.
+func (s setting) of(flag *kong.Flag) (any, error) {
+	var value any = s.value.Value
+	scalars := []*yaml.Node{s.value}
+	if s.value.Kind == yaml.SequenceNode {
+		if !flag.IsSlice() {
+			return nil, errors.New("a list, want one value")
+		}
+		scalars = s.value.Content
+		value = listValue(scalars, flag)
+	}
+	for _, scalar := range scalars {
+		if scalar.ShortTag() == "!!bool" && !flag.IsBool() {
+			return nil, fmt.Errorf("%s is no value for it: quote it if it is meant as text", scalar.Value)
+		}
+	}
+	target := reflect.New(flag.Target.Type()).Elem() // decoded here first, for an error that names the line
+	err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: kong.Scan().PushTyped(value, kong.FlagValueToken)}, target)
+	if err != nil {
+		return nil, err
+	}
+	if s.key.negated {
+		return !target.Bool(), nil
+	}
+	return value, nil
+}
+
+// listValue joins the elements of a list as the command line has them. Those of text stay apart, whatever they hold.
+func listValue(scalars []*yaml.Node, flag *kong.Flag) any {
+	var texts []string
+	elements := []any{}
+	for _, scalar := range scalars {
+		texts, elements = append(texts, scalar.Value), append(elements, scalar.Value)
+	}
+	if flag.Target.Type().Elem().Kind() == reflect.String {
+		return elements
+	}
+	return kong.JoinEscaped(texts, flag.Tag.Sep)
 }

@@ -26,8 +26,8 @@ func flagsDocument(t *testing.T) string {
 	}
 	var b strings.Builder
 	b.WriteString("# Commands and flags\n\nWritten by `go test ./cmd/prunellm -run FlagsDocument -update`; a test fails when it is stale.\n\n" +
-		"Every flag can also be given by the variable named beside it, or as a key of the YAML file that `--config` names. The\n" +
-		"command line wins over the variable, the variable over the file.\n\n## All commands\n\n")
+		"Every flag can also be given by the variable named beside it, or as a key of the YAML file that `--config` names\n" +
+		"([configuration.md](configuration.md)). The command line wins over the variable, the variable over the file.\n\n## All commands\n\n")
 	table(&b, parser.Model.Flags, parser.Model.Node)
 	for _, node := range parser.Model.Children {
 		if node.Hidden {

@@ -12,19 +12,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"prunellm/internal/redisstore"
 	"prunellm/internal/variant"
 )
 
 // commandLine is the whole surface: every flag can also be PRUNELLM_<FLAG> or a key of the --config file.
 type commandLine struct {
-	Config    kong.ConfigFlag `help:"YAML file with any of the flags; the command line and PRUNELLM_* variables win over it." type:"path" placeholder:"FILE"`
-	Home      string          `help:"Folder of what setup fetched: default model, XLA plugin." default:"${home}" type:"path" placeholder:"DIR"`
-	Device    string          `help:"GPUs to use: 'auto' is all, 'none' leaves everything to the processor; prunellm version --devices lists them." default:"auto" placeholder:"auto|none|CUDA0,..."`
-	LogLevel  string          `help:"Least severe messages that are logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
-	LogFormat string          `help:"Log lines for people or machines: ${enum}." enum:"text,json" default:"text"`
+	Config    configFile `help:"YAML file with any of the flags, at its top or below the name of a command; the command line and PRUNELLM_* variables win over it." type:"path" placeholder:"FILE"`
+	Home      string     `help:"Folder of what setup fetched: default model, XLA plugin." default:"${home}" type:"path" placeholder:"DIR"`
+	Device    string     `help:"GPUs to use: 'auto' is all, 'none' leaves everything to the processor; prunellm version --devices lists them." default:"auto" placeholder:"auto|none|CUDA0,..."`
+	LogLevel  string     `help:"Least severe messages that are logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
+	LogFormat string     `help:"Log lines for people or machines: ${enum}." enum:"text,json" default:"text"`
 
 	Serve   serveCommand   `cmd:"" help:"Serve a model pruned by a ratio; prunes it first when that has not been done."`
 	Prune   pruneCommand   `cmd:"" help:"Write a pruned model as a GGUF file."`

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"reflect"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -61,13 +62,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "prunellm: %v (prunellm --help lists the flags)\n", err)
+		fmt.Fprintf(stderr, "prunellm: %s (prunellm --help lists the flags)\n", oneLine(err))
 		return exitUsage
 	}
 	env := &environment{
 		ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, home: cli.Home,
 		// The devices as well: children inherit those that were chosen, and PRUNELLM_DEVICE would choose among them again.
-		flags: []string{"--log-level", cli.LogLevel, "--log-format", cli.LogFormat, "--device", "auto"},
+		// And no configuration: this process has read it, and it may be another one by now.
+		flags: []string{"--log-level", cli.LogLevel, "--log-format", cli.LogFormat, "--device", "auto", "--config="},
 	}
 	if env.log, err = cli.logger(stderr); err != nil {
 		fmt.Fprintln(stderr, "prunellm:", err)
@@ -94,7 +96,8 @@ func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kon
 		kong.DefaultEnvars("PRUNELLM"),
 		kong.ValueFormatter(withDefault),
 		kong.KindMapper(reflect.Float64, kong.MapperFunc(plainFloat)),
-		kong.Configuration(yamlBelowEnvironment),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(unitDuration)),
+		kong.NamedMapper("path", kong.MapperFunc(absolutePath)),
 		kong.Vars{"home": home},
 	}, options...)...)
 }
@@ -111,7 +114,9 @@ func withDefault(value *kong.Value) string {
 // exit unwinds the parser after it printed help or a version.
 type exit struct{}
 
+// parse reads the command line, with the variables and the file that stand in for flags.
 func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) {
+	unsetEmpty(parser.Model.Node)
 	defer func() {
 		if p := recover(); p != nil {
 			if _, ok := p.(exit); !ok {
@@ -120,6 +125,21 @@ func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) 
 		}
 	}()
 	return parser.Parse(args)
+}
+
+// unsetEmpty removes the variables of flags that are set to nothing, as Compose sets them for ${NAME:-}: they are as if
+// they were not set.
+func unsetEmpty(node *kong.Node) {
+	for _, flag := range node.Flags {
+		for _, name := range flag.Envs {
+			if os.Getenv(name) == "" {
+				_ = os.Unsetenv(name) // a name that cannot be unset is not set
+			}
+		}
+	}
+	for _, child := range node.Children {
+		unsetEmpty(child)
+	}
 }
 
 // usageError marks what the user must write differently; it ends with status 2.
