@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
@@ -14,6 +13,7 @@ import (
 type calibrateCommand struct {
 	modelFlags  `embed:""`
 	Output      string `help:"JSON file to write: members tokens and held_out, lists of token ids; 'score --tokens' reads it." short:"o" required:"" type:"path" placeholder:"FILE.json"`
+	CacheDir    string `help:"Folder where converted models are kept, and the files that are needed meanwhile." default:"${home}/cache" type:"path" placeholder:"DIR"`
 	recipeFlags `embed:""`
 }
 
@@ -25,7 +25,7 @@ func (c *calibrateCommand) Run(env *environment) error {
 	if err := checkOutputFolder(c.Output); err != nil {
 		return err
 	}
-	model, err := c.open(env, filepath.Join(env.home, "cache"))
+	model, err := c.open(env, c.CacheDir)
 	if err != nil {
 		return err
 	}
@@ -34,11 +34,11 @@ func (c *calibrateCommand) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "prunellm-")
+	scratch, release, err := newExchange(filepath.Join(c.CacheDir, jobsFolder)) // what a killed run leaves, the next one removes
 	if err != nil {
-		return fmt.Errorf("make scratch folder: %w", err)
+		return err
 	}
-	defer os.RemoveAll(scratch)
+	defer release()
 	view := newProgressView(env.stderr, env.log)
 	text, err := calibrationText(env.ctx, model, scratch, spec, variant.Clocked(view.show))
 	view.close()
