@@ -97,6 +97,7 @@ func TestText(t *testing.T) {
 	for _, bad := range []string{
 		`{"tokens": []}`, `{"tokens": [[1]]}`, `{"tokens": [[1, 8]]}`, `{"tokens": [[1, -1]]}`, `{"tokens": [[1, 2]]} x`, `[]`, ``,
 		`{"tokens": [[1, 2]], "held_out": [[1]]}`, `{"tokens": [[1, 2]], "held_out": [[1, 9]]}`, `{"held_out": [[1, 2]]}`,
+		`{"tokens": [[1, null]]}`, `{"tokens": [[1, 2]], "held_out": [[1, null]]}`,
 	} {
 		if got, err := variant.DecodeText([]byte(bad), 8); err == nil {
 			t.Errorf("DecodeText(%s) = %v, want it refused", bad, got)
@@ -121,6 +122,17 @@ func TestDecodeTokens(t *testing.T) {
 	} {
 		if got, err := variant.DecodeTokens([]byte(bad), 8); err == nil {
 			t.Errorf("DecodeTokens(%s) = %v, want it refused", bad, got)
+		}
+	}
+	for bad, want := range map[string]string{
+		`{"tokens": [[null, 2, 3]]}`:               "token 0 of sequence 0 is null",
+		`{"tokens": [[1, 2], [3, 4, null, null]]}`: "token 2 of sequence 1 is null",
+		`{"tokens": [[1, 2], null]}`:               "sequence 1 has 0 tokens",
+		`{"tokens": [null, [1, null]]}`:            "sequence 0 has 0 tokens",
+		`{"tokens": null}`:                         "0 sequences",
+	} {
+		if _, err := variant.DecodeTokens([]byte(bad), 8); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("DecodeTokens(%s) = %v, want %q", bad, err, want)
 		}
 	}
 }

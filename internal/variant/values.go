@@ -32,12 +32,31 @@ type Text struct {
 
 // textFile is the stored form of Text: JSON, so that it can be read, and given to `prunellm score`.
 type textFile struct {
-	Tokens  [][]int32 `json:"tokens"`
-	HeldOut [][]int32 `json:"held_out,omitempty"`
+	Tokens  sequences `json:"tokens"`
+	HeldOut sequences `json:"held_out,omitempty"`
+}
+
+// sequences are lists of tokens, none of which may be null: encoding/json takes that for token 0.
+type sequences [][]int32
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *sequences) UnmarshalJSON(raw []byte) error {
+	if err := json.Unmarshal(raw, (*[][]int32)(s)); err != nil {
+		return err
+	}
+	before, _, found := bytes.Cut(raw, []byte("null"))
+	begin, end := bytes.LastIndexByte(before, '['), bytes.LastIndexByte(before, ']')
+	sequence := bytes.Count(before, []byte("[")) - 2 // less the outer list's bracket, counted from 0
+	if !found || begin < end || sequence < 0 {
+		return nil // a list that is null is an empty one
+	}
+	return fmt.Errorf("token %d of sequence %d is null, want a number", bytes.Count(before[begin:], []byte(",")), sequence)
 }
 
 // EncodeText packs calibration text.
-func EncodeText(text Text) ([]byte, error) { return json.Marshal(textFile(text)) }
+func EncodeText(text Text) ([]byte, error) {
+	return json.Marshal(textFile{Tokens: text.Tokens, HeldOut: text.HeldOut})
+}
 
 // DecodeTokens reads the member "tokens" of a JSON object and nothing else: what other members hold, and whether it is of
 // their type, does not matter. It checks tokens as DecodeText does.
@@ -53,11 +72,11 @@ func DecodeTokens(value []byte, vocab int) ([][]int32, error) {
 	if !ok {
 		return nil, errors.New(`tokens: there is no member "tokens"`)
 	}
-	var text Text
-	if err := json.Unmarshal(raw, &text.Tokens); err != nil {
+	var tokens sequences
+	if err := json.Unmarshal(raw, &tokens); err != nil {
 		return nil, fmt.Errorf("tokens: %w", err)
 	}
-	return text.Tokens, text.check(vocab)
+	return tokens, Text{Tokens: tokens}.check(vocab)
 }
 
 // DecodeText is the inverse of EncodeText. It reads the members "tokens" and "held_out" alone and checks that every token
@@ -74,7 +93,8 @@ func DecodeText(value []byte, vocab int) (Text, error) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return Text{}, errors.New("tokens: bytes after the JSON object")
 	}
-	return Text(file), Text(file).check(vocab)
+	text := Text{Tokens: file.Tokens, HeldOut: file.HeldOut}
+	return text, text.check(vocab)
 }
 
 func (t Text) check(vocab int) error {
