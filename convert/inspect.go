@@ -26,7 +26,7 @@ type Fault string
 type Report struct {
 	Path         string
 	SizeBytes    int64
-	Version      uint32 // of the GGUF format
+	Version      uint32 // of the GGUF format; 0 when the file could not be read as one
 	Architecture string
 	Name         string
 	FileType     string
@@ -193,8 +193,11 @@ func (i *inspection) provenance() {
 	}
 }
 
-// Lines describes the report for people, one "name: value" a line.
+// Lines describes the report for people, one "name: value" a line; there is nothing to say of a file that could not be read.
 func (r *Report) Lines() []string {
+	if r.Version == 0 {
+		return nil
+	}
 	lines := []string{
 		fmt.Sprintf("file: %s (%d bytes, GGUF version %d)", r.Path, r.SizeBytes, r.Version),
 		fmt.Sprintf("model: %q, architecture %q, file type %s", r.Name, r.Architecture, r.FileType),

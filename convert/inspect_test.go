@@ -83,6 +83,9 @@ func TestInspectFaults(t *testing.T) {
 			if report == nil || len(faults) == 0 || !strings.Contains(string(faults[0]), test.want) {
 				t.Fatalf("faults are %q, want the first with %q", faults, test.want)
 			}
+			if lines := report.Lines(); (report.Version == 0) != (len(lines) == 0) {
+				t.Errorf("version %d is described by %q", report.Version, lines)
+			}
 			for _, fault := range faults {
 				if strings.ContainsAny(string(fault), "\n\r") {
 					t.Errorf("a fault of several lines: %q", fault)

@@ -35,7 +35,11 @@ func (c *inspectCommand) Run(env *environment) error {
 	for _, fault := range faults {
 		fmt.Fprintf(env.stderr, "%s: %s\n", c.File, oneLine(fmt.Errorf("%s", fault)))
 	}
-	if len(faults) > 0 {
+	switch len(faults) {
+	case 0:
+	case 1:
+		return fmt.Errorf("%q has 1 fault", c.File)
+	default:
 		return fmt.Errorf("%q has %d faults", c.File, len(faults))
 	}
 	fmt.Fprintln(env.stdout, "checks: passed")
