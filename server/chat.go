@@ -99,8 +99,13 @@ func turnPrompt(v Variant, turn *openapi.Turn, field string) ([]infer.Token, err
 func newCallParsers(v Variant, turn *openapi.Turn, n int) []callParser {
 	parsers := make([]callParser, n)
 	if turn.ToolChoice.Mode != openapi.ToolsNone {
+		names := make([]string, len(turn.Tools))
+		for i, tool := range turn.Tools {
+			names[i] = tool.Name
+		}
+		parser := newCallParser(syntaxOf(v.ToolSyntax()), names, turn.Format.Type != openapi.FormatText)
 		for i := range parsers {
-			parsers[i].syntax = syntaxOf(v.ToolSyntax())
+			parsers[i] = parser
 		}
 	}
 	return parsers

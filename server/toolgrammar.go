@@ -45,7 +45,8 @@ func answerGrammar(v Variant, turn *openapi.Turn, formatField string) (string, e
 	case format != "":
 		out.WriteString("root ::= calls | format-root\n" + prefixed(format, "format-"))
 	case syntax.marker == "":
-		out.WriteString("root ::= calls | ([^{\\x00] [^\\x00]*)?\n")
+		// White space may come first, as models have it; a brace behind it begins a call as one without it does.
+		out.WriteString("root ::= [ \\t\\n\\r]* (calls | [^{ \\t\\n\\r\\x00] [^\\x00]*)?\n")
 	default:
 		out.WriteString("root ::= text-0\n" + textBefore(syntax.marker, "after-marker"))
 		// Where text ends in a marker, the rest of the first call and its followers come.

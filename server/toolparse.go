@@ -1,10 +1,8 @@
 package server
 
 import (
-	"encoding/json"
-	"regexp"
+	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/google/uuid"
 )
@@ -17,14 +15,17 @@ type part struct {
 	arguments string // the JSON that is new
 }
 
-// callParser tells the text of an answer from the tool calls in it, while it is being written. The zero syntax (no
-// arguments) takes everything as text.
+// callParser tells the text of an answer from the tool calls in it, while it is being written. The zero parser (no head)
+// takes everything as text.
 //
 // The grammar of the answer guarantees that a call is well formed as far as it goes: its name comes first and is known,
-// and nothing but calls follows the first one.
+// and nothing but calls follows the first one. A client's own grammar guarantees nothing, and the JSON of a format may
+// begin as a call does: what turns out to be none is text.
 type callParser struct {
 	syntax callSyntax
-	held   string // not told yet: it may begin a marker or a call
+	head   [][]string // what comes before the arguments, piece by piece: for each the words there may be
+	whole  bool       // the answer is calls alone or text alone
+	held   string     // not told yet: it may begin a marker or a call
 	state  parseState
 	calls  int
 	depth  int  // of the arguments' braces and brackets
@@ -36,18 +37,38 @@ type callParser struct {
 type parseState int
 
 const (
-	inText parseState = iota
+	atStart parseState = iota // of an answer that is whole
+	inText
 	beforeArguments
 	inArguments
 	afterArguments
+	onlyText // to the end
 )
 
-// callHead is what comes before the arguments.
-var callHead = regexp.MustCompile(`^\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*`)
+// nameWord is the piece of a head that is the tool's name.
+const nameWord = 3
+
+// jsonSpace is what JSON takes as white space.
+const jsonSpace = " \t\n\r"
+
+// newCallParser makes a parser of answers that may call the named tools. Answers are whole when they are held to a
+// format, and always when calls have no marker.
+func newCallParser(syntax callSyntax, names []string, format bool) callParser {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = `"` + name + `"`
+	}
+	p := callParser{syntax: syntax, whole: format || syntax.marker == "", state: inText}
+	p.head = [][]string{{"{"}, {`"name"`}, {":"}, quoted, {","}, {`"arguments"`, `"parameters"`}, {":"}}
+	if p.whole {
+		p.state = atStart
+	}
+	return p
+}
 
 // feed takes the next piece of the answer.
 func (p *callParser) feed(text string) []part {
-	if p.syntax.arguments == "" {
+	if p.head == nil {
 		if text == "" {
 			return nil
 		}
@@ -58,6 +79,8 @@ func (p *callParser) feed(text string) []part {
 	for p.held != "" {
 		progress := false
 		switch p.state {
+		case atStart:
+			progress = p.feedStart()
 		case inText:
 			out, progress = p.feedText(out)
 		case beforeArguments:
@@ -66,6 +89,8 @@ func (p *callParser) feed(text string) []part {
 			out, progress = p.feedArguments(out), true
 		case afterArguments:
 			progress = p.feedTail()
+		case onlyText:
+			out, p.held = p.say(out, p.held), ""
 		}
 		if !progress {
 			break
@@ -74,9 +99,10 @@ func (p *callParser) feed(text string) []part {
 	return out
 }
 
-// end gives up on what was held back: no more comes.
+// end tells as text what was held back, as no more comes. What follows a marker, or a call, is no text.
 func (p *callParser) end() []part {
-	if p.state != inText || p.held == "" || p.syntax.arguments == "" {
+	noMarker := p.state == beforeArguments && p.syntax.marker == ""
+	if p.state != atStart && p.state != inText && !noMarker {
 		return nil
 	}
 	out := p.say(nil, p.held)
@@ -84,29 +110,37 @@ func (p *callParser) end() []part {
 	return out
 }
 
-func (p *callParser) feedText(out []part) ([]part, bool) {
-	if p.syntax.marker == "" {
-		trimmed := strings.TrimLeftFunc(p.held, unicode.IsSpace)
-		switch {
-		case trimmed == "":
-			return out, false
-		case trimmed[0] == '{' && !p.spoken:
-			p.state = beforeArguments
-			return out, true
-		}
-		out = p.say(out, p.held)
-		p.held = ""
-		return out, true
+// feedStart decides what a whole answer is: its first byte after white space tells.
+func (p *callParser) feedStart() bool {
+	begin := p.syntax.marker
+	if begin == "" {
+		begin = "{"
 	}
+	rest := strings.TrimLeft(p.held, jsonSpace)
+	after, found := strings.CutPrefix(rest, begin)
+	switch {
+	case found && p.syntax.marker == "": // the brace belongs to the head
+		p.state = beforeArguments
+	case found:
+		p.held, p.state = after, beforeArguments
+	case strings.HasPrefix(begin, rest):
+		return false
+	default:
+		p.state = onlyText
+	}
+	return true
+}
+
+func (p *callParser) feedText(out []part) ([]part, bool) {
 	if before, after, found := strings.Cut(p.held, p.syntax.marker); found {
-		if strings.TrimSpace(before) != "" {
+		if p.spoken || strings.Trim(before, jsonSpace) != "" {
 			out = p.say(out, before)
 		}
 		p.held, p.state = after, beforeArguments
 		return out, true
 	}
 	free := len(p.held) - longestBorder(p.syntax.marker, p.held)
-	if !p.spoken && strings.TrimSpace(p.held[:free]) == "" { // white space before a call is nobody's text
+	if !p.spoken && strings.Trim(p.held[:free], jsonSpace) == "" { // white space before a call is nobody's text
 		return out, false
 	}
 	out = p.say(out, p.held[:free])
@@ -123,18 +157,41 @@ func (p *callParser) say(out []part, text string) []part {
 }
 
 func (p *callParser) feedHead(out []part) ([]part, bool) {
-	match := callHead.FindStringSubmatch(p.held)
-	if match == nil || len(match[0]) == len(p.held) { // white space may follow
+	name, rest, fits := p.readHead()
+	switch {
+	case fits && rest == "":
 		return out, false
+	case fits:
+		p.held = rest
+		p.state, p.depth, p.quoted, p.escape = inArguments, 0, false, false
+		p.calls++
+		return append(out, part{call: p.calls - 1, id: newCallID(), name: name}), true
+	case p.calls > 0:
+		p.state = afterArguments
+	case p.whole:
+		out, p.state = p.say(out, p.syntax.marker), onlyText
+	default:
+		out, p.state = p.say(out, p.syntax.marker), inText
 	}
-	var name string
-	if json.Unmarshal([]byte(match[1]), &name) != nil {
-		return out, false
+	return out, true
+}
+
+// readHead gives the called tool's name and what is held of its arguments: nothing while the head may still go on. It fits
+// as long as what is held is how a call begins.
+func (p *callParser) readHead() (name, rest string, fits bool) {
+	rest = strings.TrimLeft(p.held, jsonSpace)
+	for i, words := range p.head {
+		word := slices.IndexFunc(words, func(word string) bool { return strings.HasPrefix(rest, word) })
+		if word < 0 {
+			begun := slices.ContainsFunc(words, func(word string) bool { return strings.HasPrefix(word, rest) })
+			return "", "", begun
+		}
+		if i == nameWord {
+			name = strings.Trim(words[word], `"`)
+		}
+		rest = strings.TrimLeft(rest[len(words[word]):], jsonSpace)
 	}
-	p.held = p.held[len(match[0]):]
-	p.state, p.depth, p.quoted, p.escape = inArguments, 0, false, false
-	p.calls++
-	return append(out, part{call: p.calls - 1, id: newCallID(), name: name}), true
+	return name, rest, true
 }
 
 // newCallID makes an id as clients know them.

@@ -2,7 +2,7 @@ package server
 
 import (
 	"encoding/json"
-	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +18,9 @@ const (
 	twoCalls = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\": \"K\\u00f6ln }\\\"\"}}\n</tool_call>\n" +
 		"<tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call>"
 )
+
+// jsonFormat asks for answers in JSON.
+const jsonFormat = `,"response_format":{"type":"json_object"}`
 
 // call is a tool call without its id.
 type call struct{ Name, Arguments string }
@@ -56,6 +59,18 @@ func TestToolCalls(t *testing.T) {
 		{"cut off by a stop string", twoCalls[:60], `,"stop":"zzz"`, ToolsHermes, "null", []call{{"weather", `{"place": "K\u0`}}, "stop"},
 		{"cut off after a whole call", twoCalls[:strings.LastIndex(twoCalls, "arguments")], "", ToolsHermes, "null", []call{weatherCall}, "tool_calls"},
 		{"Llama's, cut off", `{"name": "weather", "parameters": {"pl`, "", ToolsLlama, "null", []call{{"weather", `{"pl`}}, "stop"},
+		{"Llama's call after white space", "\n {\"name\": \"time\", \"parameters\": {}}", "", ToolsLlama, "null", []call{timeCall}, "tool_calls"},
+		{"Llama's text after white space", "\n It is {late}", "", ToolsLlama, "\n It is {late}", nil, "stop"},
+		{"Llama's white space alone", " \n", "", ToolsLlama, " \n", nil, "stop"},
+		{"Llama's JSON that is no call", " {\"answer\": \"yes\"}", "", ToolsLlama, " {\"answer\": \"yes\"}", nil, "stop"},
+		{"Llama's JSON in a format", `{"answer": "yes"}`, jsonFormat, ToolsLlama, `{"answer": "yes"}`, nil, "stop"},
+		{"Llama's JSON, cut off", `{"na`, jsonFormat, ToolsLlama, `{"na`, nil, "stop"},
+		{"Llama's JSON with a name", `{"name": "Rome", "parameters": {}}`, jsonFormat, ToolsLlama, `{"name": "Rome", "parameters": {}}`, nil, "stop"},
+		{"Llama's JSON with a tool's name", `{"name": "time", "of": "day"}`, jsonFormat, ToolsLlama, `{"name": "time", "of": "day"}`, nil, "stop"},
+		{"Llama's call beside a format", `{"name": "time", "parameters": {}}`, jsonFormat, ToolsLlama, "null", []call{timeCall}, "tool_calls"},
+		{"marker in a format's JSON", `{"answer": "a <tool_call> b"}`, jsonFormat, ToolsHermes, `{"answer": "a <tool_call> b"}`, nil, "stop"},
+		{"call beside a format", twoCalls, jsonFormat, ToolsHermes, "null", []call{weatherCall, timeCall}, "tool_calls"},
+		{"marker without a call", "a <tool_call> b", "", ToolsHermes, "a <tool_call> b", nil, "stop"},
 		{"none", twoCalls, `,"tool_choice":"none"`, ToolsHermes, twoCalls, nil, "stop"},
 	}
 	for _, test := range tests {
@@ -189,35 +204,40 @@ func TestToolPrompt(t *testing.T) {
 	}
 }
 
-// FuzzCallParser cuts an answer anywhere: the pieces, joined, are what the whole gives.
+// FuzzCallParser cuts an answer anywhere: the pieces, joined, are what the whole gives. Without a call all of it is text.
 func FuzzCallParser(f *testing.F) {
-	f.Add("Hello "+twoCalls, uint8(1), false)
-	f.Add(`{"name": "a", "parameters": [1, "]"]}`, uint8(3), true)
-	f.Add("<tool_call>{\"name\":\"a\",\"arguments\": 12}</tool_call><tool_call>", uint8(2), false)
-	f.Add("<<tool_call>\n{\"nam", uint8(5), false)
-	f.Fuzz(func(t *testing.T, answer string, size uint8, llama bool) {
+	f.Add("Hello "+twoCalls, uint8(1), false, false)
+	f.Add(`{"name": "time", "parameters": [1, "]"]}`, uint8(3), true, false)
+	f.Add(` {"name": "tim", "parameters": {}}`, uint8(3), true, false)
+	f.Add("<tool_call>{\"name\":\"time\",\"arguments\": 12}</tool_call><tool_call>", uint8(2), false, false)
+	f.Add("<<tool_call>\n{\"nam", uint8(5), false, false)
+	f.Add(`{"answer": "yes <tool_call> no"}`, uint8(5), false, true)
+	f.Add(`{"name": "time", "of": "day"}`, uint8(5), true, true)
+	f.Fuzz(func(t *testing.T, answer string, size uint8, llama, format bool) {
 		syntax := syntaxOf(ToolsHermes)
 		if llama {
 			syntax = syntaxOf(ToolsLlama)
 		}
-		whole := collect(t, syntax, answer, len(answer)+1)
-		if cut := collect(t, syntax, answer, int(size)%9+1); cut != whole {
-			t.Errorf("in pieces of %d: %q, whole: %q", int(size)%9+1, cut, whole)
+		parser := newCallParser(syntax, []string{"weather", "time"}, format)
+		whole, calls := collect(t, parser, answer, len(answer)+1)
+		cut, cutCalls := collect(t, parser, answer, int(size)%19+1)
+		if cut != whole || !slices.Equal(cutCalls, calls) {
+			t.Errorf("in pieces of %d: %q %q, whole: %q %q", int(size)%19+1, cut, cutCalls, whole, calls)
+		}
+		if len(calls) == 0 && whole != answer && (llama || !strings.Contains(answer, "<tool_call>")) {
+			t.Errorf("without a call the text is %q", whole)
 		}
 	})
 }
 
-func collect(t *testing.T, syntax callSyntax, answer string, size int) string {
-	p := callParser{syntax: syntax}
+func collect(t *testing.T, p callParser, answer string, size int) (text string, calls []call) {
 	var parts []part
 	for rest := answer; rest != ""; {
 		n := min(size, len(rest))
 		parts = append(parts, p.feed(rest[:n])...)
 		rest = rest[n:]
 	}
-	parts = append(parts, p.end()...)
-	text, calls := "", []call(nil)
-	for _, part := range parts {
+	for _, part := range append(parts, p.end()...) {
 		switch {
 		case part.call < 0:
 			text += part.text
@@ -230,5 +250,5 @@ func collect(t *testing.T, syntax callSyntax, answer string, size int) string {
 			calls[part.call].Arguments += part.arguments
 		}
 	}
-	return fmt.Sprintf("%q %q", text, calls)
+	return text, calls
 }
