@@ -34,7 +34,8 @@ func requestID(c *fiber.Ctx) string {
 	return id
 }
 
-// outermost wraps fiber itself: a panic there would end the process, and fiber answers unknown methods in plain text.
+// outermost wraps fiber itself: a panic there would end the process, fiber answers unknown methods in plain text, and it does
+// not know of requests whose length is in doubt.
 func (s *Server) outermost(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer func() {
@@ -47,14 +48,19 @@ func (s *Server) outermost(next fasthttp.RequestHandler) fasthttp.RequestHandler
 				ctx.SetBody(body)
 			}
 		}()
-		if !knownMethod(string(ctx.Method())) {
-			c := s.app.AcquireCtx(ctx)
-			defer s.app.ReleaseCtx(c)
-			requestID(c)
-			_ = writeFailure(c, fromFiber(fiber.ErrMethodNotAllowed))
+		misframed := misframed(&ctx.Request.Header)
+		if !misframed && knownMethod(string(ctx.Method())) {
+			next(ctx)
 			return
 		}
-		next(ctx)
+		c := s.app.AcquireCtx(ctx)
+		defer s.app.ReleaseCtx(c)
+		if misframed {
+			_ = s.refuseMisframed(c)
+			return
+		}
+		requestID(c)
+		_ = writeFailure(c, fromFiber(fiber.ErrMethodNotAllowed))
 	}
 }
 

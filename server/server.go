@@ -76,7 +76,7 @@ func New(options Options) (*Server, error) {
 		return nil, err
 	}
 	s.app.Server().Handler = s.outermost(s.app.Handler())
-	s.app.Server().HeaderReceived = s.bodyLimit
+	s.app.Server().HeaderReceived = s.headerReceived
 	s.app.Server().Logger = quiet{s.log}
 	return s, nil
 }
