@@ -85,7 +85,11 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	}
 	// Only now: a middleware that looks at the size of a body would otherwise read the stream to its end.
 	if stream, ok := c.Locals(localStream).(fasthttp.StreamWriter); ok {
-		c.Context().SetBodyStreamWriter(stream)
+		if c.Request().Header.IsHTTP11() {
+			c.Context().SetBodyStreamWriter(stream)
+		} else {
+			writeUnchunked(c.Context(), stream)
+		}
 	}
 	route := c.Route().Path // the pattern: paths themselves may hold anything
 	if route == "/" && c.Path() != "/" {

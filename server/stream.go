@@ -2,9 +2,13 @@ package server
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -140,7 +144,7 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 	c.Set(fiber.HeaderCacheControl, "no-cache")
 	c.Set("X-Accel-Buffering", "no")
 	j.streaming = true
-	c.Locals(localStream, fasthttp.StreamWriter(func(w *bufio.Writer) {
+	writer := func(w *bufio.Writer) {
 		defer j.end()
 		defer func() { // a panic on this goroutine would end the process
 			if reason := recover(); reason != nil {
@@ -159,8 +163,42 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 		if err := j.write(events, to, out); err != nil {
 			j.streamFailed(out, to, err)
 		}
-	}))
+	}
+	if !c.Request().Header.IsHTTP11() {
+		writer = j.evenUnwritten(writer)
+	}
+	c.Locals(localStream, fasthttp.StreamWriter(writer))
 	return nil
+}
+
+// writeUnchunked writes a stream as HTTP/1.0 knows it: its end is the end of the connection. fasthttp would write chunks,
+// so the connection is taken from it.
+func writeUnchunked(ctx *fasthttp.RequestCtx, stream fasthttp.StreamWriter) {
+	ctx.SetConnectionClose()
+	header := bytes.Clone(ctx.Response.Header.Header())
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(conn net.Conn) {
+		w := bufio.NewWriter(conn)
+		_, _ = w.Write(header) // a bufio.Writer keeps its first error for the stream's flush
+		stream(w)
+		_ = w.Flush()
+	})
+}
+
+// evenUnwritten ends the job with its context where the writer never runs: fasthttp forgets a connection that was taken
+// from it when the answer to an earlier request on it cannot be written.
+func (j *job) evenUnwritten(writer func(*bufio.Writer)) func(*bufio.Writer) {
+	var taken atomic.Bool
+	context.AfterFunc(j.ctx, func() {
+		if !taken.Swap(true) {
+			j.end()
+		}
+	})
+	return func(w *bufio.Writer) {
+		if !taken.Swap(true) {
+			writer(w)
+		}
+	}
 }
 
 // pinSafely is pin on a goroutine of its own, where a panic would end the process.
