@@ -264,7 +264,7 @@ type ChatChunkChoice struct {
 // ChatDelta is the part of the message that is new; the first one of a choice carries the role.
 type ChatDelta struct {
 	Role      string          `json:"role,omitempty"`
-	Content   *string         `json:"content,omitempty"`
+	Content   **string        `json:"content,omitempty"` // a pointer to nil is null: there is no text, calls follow
 	ToolCalls []ToolCallDelta `json:"tool_calls,omitempty"`
 }
 

@@ -33,7 +33,8 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
 			return &chatStream{
-				head: s.newHead("chatcmpl-", j.variant), out: out, logprobs: req.Logprobs, usage: req.IncludeUsage, parsers: parsers(),
+				head: s.newHead("chatcmpl-", j.variant), out: out, logprobs: req.Logprobs, usage: req.IncludeUsage,
+				parsers: parsers(), begun: make([]bool, req.N), tokens: make([][]openapi.TokenLogprob, req.N),
 			}
 		})
 	}
@@ -212,6 +213,8 @@ type chatStream struct {
 	head
 	out      eventStream
 	parsers  []callParser
+	begun    []bool                   // of each choice: the delta with the role was sent
+	tokens   [][]openapi.TokenLogprob // of each choice: those that the next delta brings
 	logprobs bool
 	usage    bool
 }
@@ -235,29 +238,59 @@ func eventUsage(asked bool, usage *openapi.Usage) **openapi.Usage {
 	return &usage
 }
 
+// open begins a choice that is text for sure; what another one is, its first part tells.
 func (s *chatStream) open(choice int) error {
-	empty := ""
-	delta := openapi.ChatDelta{Role: "assistant", Content: &empty}
-	return s.send([]openapi.ChatChunkChoice{{Index: choice, Delta: delta}}, nil)
+	if s.parsers[choice].head != nil {
+		return nil
+	}
+	return s.begin(choice, true)
+}
+
+// begin sends the delta with the role, once.
+func (s *chatStream) begin(choice int, text bool) error {
+	if s.begun[choice] {
+		return nil
+	}
+	s.begun[choice] = true
+	content := new(*string)
+	if text {
+		*content = new(string)
+	}
+	return s.delta(choice, openapi.ChatDelta{Role: "assistant", Content: content})
+}
+
+func (s *chatStream) delta(choice int, delta openapi.ChatDelta) error {
+	out := openapi.ChatChunkChoice{Index: choice, Delta: delta}
+	if delta.Role == "" && s.logprobs && len(s.tokens[choice]) > 0 {
+		out.Logprobs = &openapi.ChatLogprobs{Content: s.tokens[choice]}
+		s.tokens[choice] = nil
+	}
+	return s.send([]openapi.ChatChunkChoice{out}, nil)
 }
 
 func (s *chatStream) chunk(choice int, chunk infer.Chunk) error {
 	parser := &s.parsers[choice]
-	parts := parser.parts(chunk)
-	if len(parts) == 0 && s.logprobs && len(chunk.Tokens) > 0 {
-		parts = []part{{call: -1}} // somebody has to carry the tokens
+	if s.logprobs {
+		s.tokens[choice] = append(s.tokens[choice], tokenLogprobs(chunk.Tokens)...)
 	}
-	for i, part := range parts {
-		out := openapi.ChatChunkChoice{Index: choice, Delta: chatDelta(part)}
-		if s.logprobs && i == 0 {
-			out.Logprobs = &openapi.ChatLogprobs{Content: tokenLogprobs(chunk.Tokens)}
+	for _, part := range parser.parts(chunk) {
+		if err := s.begin(choice, part.call < 0); err != nil {
+			return err
 		}
-		if err := s.send([]openapi.ChatChunkChoice{out}, nil); err != nil {
+		if err := s.delta(choice, chatDelta(part)); err != nil {
 			return err
 		}
 	}
 	if chunk.Finish == "" {
 		return nil
+	}
+	if err := s.begin(choice, true); err != nil { // an empty answer is text
+		return err
+	}
+	if s.logprobs && len(s.tokens[choice]) > 0 { // of what was held back and is nobody's text
+		if err := s.delta(choice, openapi.ChatDelta{}); err != nil {
+			return err
+		}
 	}
 	reason := parser.finishReason(chunk.Finish)
 	return s.send([]openapi.ChatChunkChoice{{Index: choice, FinishReason: &reason}}, nil)
@@ -265,7 +298,8 @@ func (s *chatStream) chunk(choice int, chunk infer.Chunk) error {
 
 func chatDelta(p part) openapi.ChatDelta {
 	if p.call < 0 {
-		return openapi.ChatDelta{Content: &p.text}
+		text := &p.text
+		return openapi.ChatDelta{Content: &text}
 	}
 	call := openapi.ToolCallDelta{Index: p.call, ID: p.id, Function: openapi.FunctionDelta{Name: p.name, Arguments: p.arguments}}
 	if p.id != "" {

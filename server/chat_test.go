@@ -135,7 +135,7 @@ func streamed(t *testing.T, body []byte) (text map[int]string, finish map[int]st
 			}
 			roles[choice.Index] = true
 			if choice.Delta.Content != nil {
-				text[choice.Index] += *choice.Delta.Content
+				text[choice.Index] += **choice.Delta.Content
 			}
 			if choice.FinishReason != nil {
 				finish[choice.Index] = *choice.FinishReason

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -82,7 +83,8 @@ func TestToolCalls(t *testing.T) {
 			s := serve(t, fake)
 			body := `{"messages":[{"role":"user","content":"Hi"}],` + weather + test.fields
 			var chat openapi.ChatResponse
-			s.post("/v1/chat/completions", body+"}").decode(t, &chat)
+			whole := s.post("/v1/chat/completions", body+`,"logprobs":true}`)
+			whole.decode(t, &chat)
 			content := "null"
 			if chat.Choices[0].Message.Content != nil {
 				content = *chat.Choices[0].Message.Content
@@ -93,7 +95,14 @@ func TestToolCalls(t *testing.T) {
 			if diff := cmp.Diff(test.calls, callsOf(t, chat.Choices[0].Message.ToolCalls)); diff != "" {
 				t.Errorf("calls differ (-want +got):\n%s", diff)
 			}
-			text, calls, finish := joined(t, s.post("/v1/chat/completions", body+`,"stream":true}`))
+			stream := s.post("/v1/chat/completions", body+`,"stream":true,"logprobs":true}`)
+			if first := events(t, stream.body)[0]; test.content == "null" != bytes.Contains(first, []byte(`"delta":{"role":"assistant","content":null}`)) {
+				t.Errorf("the stream begins with %s", first)
+			}
+			if got, want := bytes.Count(stream.body, []byte(`"logprob":`)), bytes.Count(whole.body, []byte(`"logprob":`)); got != want {
+				t.Errorf("the stream has %d tokens, want %d", got, want)
+			}
+			text, calls, finish := joined(t, stream)
 			if text != strings.TrimPrefix(test.content, "null") || finish != test.finish {
 				t.Errorf("stream: content %q, finish %s", text, finish)
 			}
@@ -114,7 +123,7 @@ func joined(t *testing.T, got reply) (text string, calls []openapi.ToolCall, fin
 		}
 		for _, choice := range chunk.Choices {
 			if choice.Delta.Content != nil {
-				text += *choice.Delta.Content
+				text += **choice.Delta.Content
 			}
 			for _, delta := range choice.Delta.ToolCalls {
 				if delta.Index == len(calls) {
