@@ -28,24 +28,23 @@ func TestStreamOfHTTP10(t *testing.T) {
 		s := serve(t, fake)
 		alive := "GET /healthz HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"
 		got := s.exchange(alive + old(headers, `,"stream":true`) + alive)
-		if len(got) != 2 || got[0].StatusCode != 200 || got[1].StatusCode != 200 {
+		if len(got) != 2 || got[0].status != 200 || got[1].status != 200 {
 			t.Fatalf("%q: answers %v, want two with status 200", headers, got)
 		}
 		stream := got[1]
-		body, _ := io.ReadAll(stream.Body)
-		if text, finish, _, _ := streamed(t, body); text[0] != "Hello, wörld!" || finish[0] != "stop" {
+		if text, finish, _, _ := streamed(t, stream.body); text[0] != "Hello, wörld!" || finish[0] != "stop" {
 			t.Errorf("%q: the stream says %v %v", headers, text, finish)
 		}
-		if stream.TransferEncoding != nil || stream.ContentLength != -1 || !stream.Close ||
-			stream.Header.Get("X-Prunellm-Variant") != "tiny@0.2" || !strings.HasPrefix(stream.Header.Get("Content-Type"), "text/event-stream") {
-			t.Errorf("%q: headers %v, encoding %v, length %d", headers, stream.Header, stream.TransferEncoding, stream.ContentLength)
+		if stream.chunked || stream.length != -1 || !stream.closes ||
+			stream.header.Get("X-Prunellm-Variant") != "tiny@0.2" || !strings.HasPrefix(stream.header.Get("Content-Type"), "text/event-stream") {
+			t.Errorf("%q: headers %v, chunked %t, length %d, closes %t", headers, stream.header, stream.chunked, stream.length, stream.closes)
 		}
 		whole := s.exchange(old("", ""))
-		if len(whole) != 1 || whole[0].StatusCode != 200 || whole[0].ContentLength <= 0 {
+		if len(whole) != 1 || whole[0].status != 200 || whole[0].length <= 0 {
 			t.Errorf("an answer that is not streamed is %v", whole)
 		}
 		refused := s.exchange(old("", `,"stream":true,"n":-1`))
-		if len(refused) != 1 || refused[0].StatusCode != 400 || refused[0].ContentLength <= 0 {
+		if len(refused) != 1 || refused[0].status != 400 || refused[0].length <= 0 {
 			t.Errorf("a refused stream is %v", refused)
 		}
 	}
