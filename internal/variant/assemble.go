@@ -47,7 +47,7 @@ func (w *build) slim(ctx context.Context, path string, options convert.Options) 
 	if _, err := convert.Slim(ctx, w.Model, path, options); err != nil {
 		return err
 	}
-	return w.Model.Unchanged(ctx)
+	return w.notReplaced(ctx)
 }
 
 func (w *build) provenance(plan *prune.Plan) convert.Provenance {

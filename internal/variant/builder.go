@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -75,10 +76,18 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 
 // modelDigest identifies the model, whose file must still be the one that was opened.
 func (b *Builder) modelDigest(ctx context.Context) (string, error) {
-	if err := b.Model.Unchanged(ctx); err != nil {
+	if err := b.notReplaced(ctx); err != nil {
 		return "", err
 	}
 	return b.Model.Digest(ctx)
+}
+
+// notReplaced is Model.Unchanged for what reads the file that is open: that its name is gone does not matter there.
+func (b *Builder) notReplaced(ctx context.Context) error {
+	if err := b.Model.Unchanged(ctx); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // dense is the model as it came.

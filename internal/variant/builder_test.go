@@ -174,6 +174,23 @@ func TestBuildRefusesAReplacedModel(t *testing.T) {
 	}
 }
 
+// What is stored is assembled from the file that is open, also when its name is gone.
+func TestBuildWithoutTheModelsName(t *testing.T) {
+	cache := t.TempDir()
+	w := newWorkshop(t, cache)
+	want := read(t, w.build(t, spec(0.2)).Path)
+	first := w.build(t, spec(0.2))
+	if err := errors.Join(w.Files.(*diskstore.Files).Remove(t.Context(), first.Digest), os.Remove(w.Model.Path())); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, w.build(t, spec(0.2)).Path); got != want {
+		t.Error("rebuilt file differs")
+	}
+	if _, err := w.Build(t.Context(), spec(0.1), nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a new ratio, which a job computes from the file's name, gives %v", err)
+	}
+}
+
 // An empty file cache is filled from stored values alone, with the same bytes.
 func TestAssembleFromStore(t *testing.T) {
 	cache := t.TempDir()
