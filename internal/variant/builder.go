@@ -261,11 +261,13 @@ func (w *build) planOf(value []byte) (*prune.Plan, error) {
 // optional is a stored value that saves work, nil when it is not there or does not fit.
 func (w *build) optional(ctx context.Context, key Key, check func([]byte) error) []byte {
 	value, ok := w.made[key]
-	if !ok {
-		var err error
-		if value, err = w.Store.Get(ctx, key); err != nil {
-			return nil
-		}
+	stored, err := w.Store.Get(ctx, key) // in any case: a store that lacks it takes a value up again when it is read
+	switch {
+	case ok:
+	case err != nil:
+		return nil
+	default:
+		value = stored
 	}
 	if check(value) != nil {
 		return nil
