@@ -14,7 +14,7 @@
 // # Limits
 //
 // A grammar, a schema and their nesting are bounded by the constants in limits.go, checked before anything large is made. Strings
-// with several restrictions are written from an automaton, whose bounds stand in language.go.
+// with several restrictions are written from an automaton, whose bounds stand in automaton.go.
 //
 // # Concurrency
 //

@@ -103,3 +103,17 @@ func appendSequences(out [][]byteRange, low, high rune) [][]byteRange {
 	}
 	return append(out, sequence)
 }
+
+// has tells whether a character is in a sorted set.
+func (s runeSet) has(r rune) bool {
+	_, ok := slices.BinarySearchFunc(s, r, func(x runeRange, r rune) int {
+		switch {
+		case x.high < r:
+			return -1
+		case x.low > r:
+			return 1
+		}
+		return 0
+	})
+	return ok
+}

@@ -144,17 +144,27 @@ func (c *Catalog) load(built variant.Built) (Engine, error) {
 		if err == nil || !errors.As(err, &short) || !short.OutOfMemory() {
 			return loaded, err
 		}
-		c.mu.Lock()
-		victim := c.leastRecent()
-		if victim != nil {
-			c.take(victim)
-		}
-		c.mu.Unlock()
-		if victim == nil {
+		if !c.unload(func() bool { return true }) {
 			return nil, err
 		}
+	}
+}
+
+// unload ends the engine that may go whose last use is longest ago, if wanted, which holds mu, says so; it tells whether there was one.
+func (c *Catalog) unload(wanted func() bool) bool {
+	c.mu.Lock()
+	var victim *engine
+	if wanted() {
+		victim = c.leastRecent()
+	}
+	if victim != nil {
+		c.take(victim)
+	}
+	c.mu.Unlock()
+	if victim != nil {
 		c.close(victim)
 	}
+	return victim != nil
 }
 
 // mayLoad refuses a ratio that can never have a place, before anything is computed for it: all places belong to the startup variant and to those
@@ -184,20 +194,7 @@ func (c *Catalog) mayLoad(ratio float64) error {
 
 // trim unloads what is loaded beyond the number that may be: the dense model, once it answers for the startup variant no more.
 func (c *Catalog) trim() {
-	for {
-		c.mu.Lock()
-		var victim *engine
-		if len(c.loaded) > max(1, c.options.MaxLoaded) {
-			victim = c.leastRecent()
-		}
-		if victim != nil {
-			c.take(victim)
-		}
-		c.mu.Unlock()
-		if victim == nil {
-			return
-		}
-		c.close(victim)
+	for c.unload(func() bool { return len(c.loaded) > max(1, c.options.MaxLoaded) }) {
 	}
 }
 
