@@ -15,6 +15,7 @@ const (
 	splitQwen2  = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 
 	preLlama3 = "llama-bpe"
+	preSmaug  = "smaug-bpe" // cuts as preLlama3, but a word that is a token is made of merges as any other
 	preQwen2  = "qwen2"
 	preSmol   = "smollm"
 	preGPT2   = "gpt-2"
@@ -59,6 +60,30 @@ func (t *tokenizerJSON) byteLevel() bool {
 		}
 	}
 	return false
+}
+
+// postProcessor is a step after a text became tokens, of which TemplateProcessing puts special tokens around them, or a sequence of steps.
+type postProcessor struct {
+	Type       string          `json:"type"`
+	Processors []postProcessor `json:"processors"`
+	Single     []struct {
+		Special *struct {
+			ID string `json:"id"` // the token's text
+		} `json:"SpecialToken"`
+	} `json:"single"`
+}
+
+// begins is the special token that is put in front of every text, "" for none.
+func (p postProcessor) begins() string {
+	if p.Type == "TemplateProcessing" && len(p.Single) > 0 && p.Single[0].Special != nil {
+		return p.Single[0].Special.ID
+	}
+	for _, step := range p.Processors {
+		if token := step.begins(); token != "" {
+			return token
+		}
+	}
+	return ""
 }
 
 // pre is llama.cpp's name of a pre-tokenizer. An unknown one is refused: another cut would give other tokens, and a model
@@ -108,10 +133,13 @@ func unknownPre(p preTokenizer) error {
 // vocabulary is the byte-level BPE model; added tokens are put in later. Ids must begin at 0 and leave out none but those
 // of added tokens.
 func (t *tokenizerJSON) vocabulary(size int) (*vocabulary, error) {
-	v := &vocabulary{model: "gpt2"}
+	v := &vocabulary{model: "gpt2", begins: t.PostProcessor.begins()}
 	var err error
 	if v.pre, err = t.PreTokenizer.pre(); err != nil {
 		return nil, err
+	}
+	if v.pre == preLlama3 && !t.Model.IgnoreMerges {
+		v.pre = preSmaug
 	}
 	var ids map[string]int
 	if err := json.Unmarshal(t.Model.Vocab, &ids); err != nil {

@@ -1,11 +1,15 @@
 package hffolder
 
 import (
+	"errors"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/ollama/ollama/convert/sentencepiece"
 	"google.golang.org/protobuf/proto"
+
+	"prunellm/models"
 )
 
 func FuzzParseConfig(f *testing.F) {
@@ -106,6 +110,91 @@ func TestSentencePiece(t *testing.T) {
 	files.sentencePiece = nil
 	if _, err := files.vocabulary(&rawConfig{}, 7); err == nil {
 		t.Error("a SentencePiece model without tokenizer.model is accepted")
+	}
+}
+
+// A SentencePiece model says itself how it is meant: by merges or not, with a space in front or not, and with pieces that stand for spaces.
+func TestSentencePieceSaysHow(t *testing.T) {
+	encode := func(change func(m *sentencepiece.ModelProto)) []byte {
+		var model sentencepiece.ModelProto
+		if err := proto.Unmarshal(spm(t, "<unk>", "<s>", "</s>", "▁▁", "<tool>"), &model); err != nil {
+			t.Fatal(err)
+		}
+		for _, piece := range model.Pieces[3:] {
+			piece.Type = sentencepiece.ModelProto_SentencePiece_USER_DEFINED.Enum()
+		}
+		model.TrainerSpec = &sentencepiece.TrainerSpec{ModelType: sentencepiece.TrainerSpec_BPE.Enum()}
+		change(&model)
+		data, err := proto.Marshal(&model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	prefix := func(config string, given *bool) *bool {
+		files := tokenizerFiles{config: []byte(config), sentencePiece: encode(func(m *sentencepiece.ModelProto) {
+			m.NormalizerSpec = &sentencepiece.NormalizerSpec{AddDummyPrefix: given}
+		})}
+		v, err := files.vocabulary(&rawConfig{}, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []int32{2, 3, 3, 1, 4}; !slices.Equal(v.types, want) {
+			t.Errorf("types are %v, want %v", v.types, want)
+		}
+		return v.addSpace
+	}
+	if got := prefix(`{}`, nil); got != nil {
+		t.Errorf("without a word on it, add_space_prefix is %t", *got)
+	}
+	if got := prefix(`{}`, proto.Bool(false)); got == nil || *got {
+		t.Error("a model without a space in front gets one")
+	}
+	if got := prefix(`{"add_prefix_space":true}`, proto.Bool(false)); got == nil || !*got {
+		t.Error("tokenizer_config.json does not come before the model")
+	}
+	unigram := tokenizerFiles{sentencePiece: encode(func(m *sentencepiece.ModelProto) { m.TrainerSpec.ModelType = sentencepiece.TrainerSpec_UNIGRAM.Enum() })}
+	if _, err := unigram.vocabulary(&rawConfig{}, 5); !errors.Is(err, models.ErrUnsupported) {
+		t.Errorf("a unigram model gives %v, want an error that wraps ErrUnsupported", err)
+	}
+}
+
+// A text begins with BOS where tokenizer.json or tokenizer_config.json says so, whatever llama.cpp takes for granted by a pre-tokenizer's name.
+func TestBeginningOfText(t *testing.T) {
+	words := `{"type":"ByteLevel","add_prefix_space":false}`
+	llama3 := `{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":` + strconv.Quote(splitLlama3) + `}},` +
+		`{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}]}`
+	template := `{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}]}`
+	plain := `{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A","type_id":0}}]}`
+	for name, test := range map[string]struct {
+		cut, ignoreMerges, post, config string
+		pre                             string
+		adds                            bool
+	}{
+		"template":                     {words, "false", template, `{"bos_token":"<s>"}`, preGPT2, true},
+		"template in a sequence":       {words, "false", `{"type":"Sequence","processors":[{"type":"ByteLevel"},` + template + `]}`, `{"bos_token":"<s>"}`, preGPT2, true},
+		"template alone names BOS":     {words, "false", template, `{}`, preGPT2, true},
+		"of another token":             {words, "false", template, `{"bos_token":"</s>"}`, preGPT2, false},
+		"flag before template":         {words, "false", template, `{"bos_token":"<s>","add_bos_token":false}`, preGPT2, false},
+		"no template":                  {words, "false", `null`, `{"bos_token":"<s>"}`, preGPT2, false},
+		"llama 3":                      {llama3, "true", template, `{"bos_token":"<s>"}`, preLlama3, true},
+		"llama 3 without BOS":          {llama3, "true", plain, `{"bos_token":"<s>"}`, preLlama3, false},
+		"llama 3, all words by merges": {llama3, "false", template, `{"bos_token":"<s>"}`, preSmaug, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := tokenizerFiles{
+				tokenizer: []byte(`{"added_tokens":[{"id":3,"content":"<s>","special":true},{"id":4,"content":"</s>","special":true}],"pre_tokenizer":` + test.cut +
+					`,"post_processor":` + test.post + `,"model":{"type":"BPE","ignore_merges":` + test.ignoreMerges + `,"vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}}`),
+				config: []byte(test.config),
+			}
+			v, err := files.vocabulary(&rawConfig{}, 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.pre != test.pre || v.addBOS == nil || *v.addBOS != test.adds {
+				t.Errorf("pre-tokenizer %q, adds BOS: %+v, want %q, %t", v.pre, v.addBOS, test.pre, test.adds)
+			}
+		})
 	}
 }
 

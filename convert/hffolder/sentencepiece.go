@@ -2,9 +2,12 @@ package hffolder
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/ollama/ollama/convert/sentencepiece"
 	"google.golang.org/protobuf/proto"
+
+	"prunellm/models"
 )
 
 // sentencePieceVocabulary reads tokenizer.model. The numbers of SentencePiece's token types are ggml's.
@@ -17,11 +20,21 @@ func sentencePieceVocabulary(data []byte, size int) (*vocabulary, error) {
 	if len(pieces) == 0 || len(pieces) > size {
 		return nil, fmt.Errorf("%s has %d pieces, the embedding has %d rows", sentencePieceFile, len(pieces), size)
 	}
+	if trainer := model.GetTrainerSpec(); trainer != nil && trainer.ModelType != nil && *trainer.ModelType != sentencepiece.TrainerSpec_BPE {
+		return nil, fmt.Errorf("%w: %s is of type %s; llama.cpp cuts texts as type BPE does, into other tokens", models.ErrUnsupported,
+			sentencePieceFile, *trainer.ModelType)
+	}
 	v := &vocabulary{model: "llama"}
+	if normalizer := model.GetNormalizerSpec(); normalizer != nil && normalizer.AddDummyPrefix != nil {
+		v.addSpace = normalizer.AddDummyPrefix
+	}
 	for _, piece := range pieces {
 		kind := int32(piece.GetType())
 		if kind < tokenNormal || kind > 6 {
 			return nil, fmt.Errorf("%s: piece %.40q is of unknown type %d", sentencePieceFile, piece.GetPiece(), kind)
+		}
+		if kind == tokenUserDefined && strings.Contains(piece.GetPiece(), "▁") {
+			kind = tokenNormal // llama.cpp spells user-defined tokens out as they are, and these mean spaces
 		}
 		v.tokens = append(v.tokens, piece.GetPiece())
 		v.scores = append(v.scores, piece.GetScore())

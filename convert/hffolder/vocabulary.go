@@ -30,6 +30,7 @@ type vocabulary struct {
 	scores   []float32 // of llama alone
 	merges   []string  // of gpt2 alone
 	template string
+	begins   string // special token that tokenizer.json puts in front of a text, of gpt2 alone; "" for none
 	addBOS   *bool
 	addSpace *bool // SentencePiece puts a space in front of a text
 	ids      []gguf.KV
@@ -65,13 +66,15 @@ type addedToken struct {
 
 // tokenizerJSON is tokenizer.json as far as it is used.
 type tokenizerJSON struct {
-	Added        []addedToken `json:"added_tokens"`
-	PreTokenizer preTokenizer `json:"pre_tokenizer"`
-	Model        struct {
+	Added         []addedToken  `json:"added_tokens"`
+	PreTokenizer  preTokenizer  `json:"pre_tokenizer"`
+	PostProcessor postProcessor `json:"post_processor"`
+	Model         struct {
 		Type         string          `json:"type"`
 		Vocab        json.RawMessage `json:"vocab"`
 		Merges       json.RawMessage `json:"merges"`
 		ByteFallback bool            `json:"byte_fallback"`
+		IgnoreMerges bool            `json:"ignore_merges"` // a word that is a token is that token, whatever the merges make of it
 	} `json:"model"`
 }
 
@@ -172,7 +175,10 @@ func (f *tokenizerFiles) vocabulary(raw *rawConfig, size int) (*vocabulary, erro
 	if v.template = string(config.Template); f.template != nil {
 		v.template = string(f.template)
 	}
-	v.addBOS, v.addSpace = config.AddBOS, config.AddSpace
+	v.addBOS = config.AddBOS
+	if config.AddSpace != nil {
+		v.addSpace = config.AddSpace
+	}
 	return v, v.special(f, raw, &config)
 }
 
@@ -247,8 +253,9 @@ func (v *vocabulary) fill(n int) {
 	}
 }
 
-// special finds the ids of special tokens: by the text that tokenizer_config.json or special_tokens_map.json gives, or by
-// the ids in generation_config.json and config.json.
+// special finds the ids of special tokens: by the text that tokenizer_config.json, special_tokens_map.json or the post-processor of
+// tokenizer.json gives, or by the ids in config.json and generation_config.json. Where no flag says whether a text begins with BOS, the
+// post-processor does: what llama.cpp does without a key depends on the pre-tokenizer's name alone.
 func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenizerConfig) error {
 	var named struct {
 		BOS tokenText `json:"bos_token"`
@@ -277,13 +284,18 @@ func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenize
 		texts []tokenText
 		ids   []tokenIDs
 	}{
-		{"bos_token_id", []tokenText{config.BOS, named.BOS}, []tokenIDs{raw.BOS, generation.BOS}},
+		{"bos_token_id", []tokenText{config.BOS, named.BOS, tokenText(v.begins)}, []tokenIDs{raw.BOS, generation.BOS}},
 		{"eos_token_id", []tokenText{config.EOS, named.EOS}, []tokenIDs{raw.EOS, generation.EOS}},
 		{"unknown_token_id", []tokenText{config.Unknown}, nil},
 		{"padding_token_id", []tokenText{config.Padding}, nil},
 	} {
-		if id := pick(index, len(v.tokens), role.texts, role.ids); id >= 0 {
+		id := pick(index, len(v.tokens), role.texts, role.ids)
+		if id >= 0 {
 			v.ids = append(v.ids, gguf.KV{Key: "tokenizer.ggml." + role.key, Value: uint32(id)})
+		}
+		if role.key == "bos_token_id" && v.model == "gpt2" && v.addBOS == nil {
+			begins := id >= 0 && v.tokens[id] == v.begins
+			v.addBOS = &begins
 		}
 	}
 	return nil

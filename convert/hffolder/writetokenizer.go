@@ -105,9 +105,9 @@ func (w *tokenizerWriter) byteLevel(out, model object) error {
 		out["pre_tokenizer"] = sequence(object{"type": "Digits", "individual_digits": true}, words)
 	case preGPT2:
 		out["pre_tokenizer"] = words
-	case preLlama3:
+	case preLlama3, preSmaug:
 		out["pre_tokenizer"] = sequence(split(splitLlama3), bytesOnly)
-		model["ignore_merges"] = true // as llama.cpp does for this name
+		model["ignore_merges"] = w.tokenizer.Pre == preLlama3 // as llama.cpp does for these names
 	case preQwen2:
 		out["normalizer"] = object{"type": "NFC"}
 		out["pre_tokenizer"] = sequence(split(splitQwen2), bytesOnly)

@@ -87,7 +87,7 @@ const (
 var digested = []string{".safetensors", ".json", ".model", ".jinja"}
 
 // converterVersion changes whenever the same folder would be converted to other bytes.
-const converterVersion = "1"
+const converterVersion = "2"
 
 func fromFolder(ctx context.Context, dir string, options Options) (Source, error) {
 	digest, err := folderDigest(ctx, dir)
