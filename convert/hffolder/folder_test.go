@@ -248,6 +248,49 @@ func TestSourceFolderIsKept(t *testing.T) {
 	}
 }
 
+// All tokens that end an answer come along, of which config.json and llama.cpp's own list of texts know but some.
+func TestEndsOfAnswers(t *testing.T) {
+	model := writeTiny(t, tinymodel.Options{})
+	folder, back := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "again")
+	if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.F32}); err != nil {
+		t.Fatal(err)
+	}
+	ends := []byte(`{"eos_token_id":[40,2,50,40,99999,60]}`)
+	if err := os.WriteFile(filepath.Join(folder, "generation_config.json"), ends, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	if err := hffolder.ToGGUF(t.Context(), folder, path); err != nil {
+		t.Fatal(err)
+	}
+	converted, err := models.OpenGGUF(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer converted.Close()
+	for key, want := range map[string]uint32{"eos": tinymodel.ImEnd, "eot": 40, "eom": 50} {
+		if got, _ := converted.File().Value("tokenizer.ggml." + key + "_token_id"); got != want {
+			t.Errorf("%s is %v, want %d", key, got, want)
+		}
+	}
+	if err := hffolder.FromGGUF(t.Context(), converted, back, hffolder.Options{Type: gguf.F32}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(back, "generation_config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Ends []int `json:"eos_token_id"`
+	}
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int{tinymodel.ImEnd, 40, 50}, got.Ends); diff != "" {
+		t.Errorf("ends of answers (-want +got):\n%s", diff)
+	}
+}
+
 // Mistral is computed as Llama is, up to the window of its attention.
 func TestMistral(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})

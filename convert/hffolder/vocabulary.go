@@ -293,12 +293,30 @@ func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenize
 		if id >= 0 {
 			v.ids = append(v.ids, gguf.KV{Key: "tokenizer.ggml." + role.key, Value: uint32(id)})
 		}
+		if role.key == "eos_token_id" {
+			v.furtherEnds(id, generation.EOS, raw.EOS)
+		}
 		if role.key == "bos_token_id" && v.model == "gpt2" && v.addBOS == nil {
 			begins := id >= 0 && v.tokens[id] == v.begins
 			v.addBOS = &begins
 		}
 	}
 	return nil
+}
+
+// furtherEnds notes up to two tokens beside EOS that end an answer: llama.cpp knows many by their texts, others only by these keys.
+func (v *vocabulary) furtherEnds(eos int, lists ...tokenIDs) {
+	keys, noted := []string{"eot_token_id", "eom_token_id"}, []int{eos}
+	for _, id := range slices.Concat(lists...) {
+		if len(keys) == 0 {
+			return
+		}
+		if id < 0 || id >= len(v.tokens) || slices.Contains(noted, id) {
+			continue
+		}
+		v.ids = append(v.ids, gguf.KV{Key: "tokenizer.ggml." + keys[0], Value: uint32(id)})
+		keys, noted = keys[1:], append(noted, id)
+	}
 }
 
 // pick is the first token that exists, -1 when none does.

@@ -32,7 +32,24 @@ func rebuilt(model *models.GGUF, kind gguf.Type) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{configFile: config, tokenizerFile: body, tokenizerConfigFile: settings}, nil
+	files := map[string][]byte{configFile: config, tokenizerFile: body, tokenizerConfigFile: settings}
+	if ends := w.ends(); len(ends) > 1 { // config.json names one
+		if files[generationFile], err = json.MarshalIndent(object{"eos_token_id": ends}, "", "  "); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// ends are the tokens that end an answer, by the file's keys.
+func (w *tokenizerWriter) ends() (ids []int) {
+	for _, name := range []string{"eos", "eot", "eom"} {
+		id, err := w.file.Int("tokenizer.ggml." + name + "_token_id")
+		if err == nil && id >= 0 && id < int64(len(w.tokens)) && !slices.Contains(ids, int(id)) {
+			ids = append(ids, int(id))
+		}
+	}
+	return ids
 }
 
 func value[T any](f *gguf.File, key string) (T, bool) {
