@@ -43,8 +43,8 @@ type benchCommand struct {
 	SLOITL       time.Duration `help:"Longest mean time between tokens of a request that counts as good; 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
 	SLOE2E       time.Duration `help:"Longest whole answer that counts as good; 0: no limit." name:"slo-e2e" env:"PRUNELLM_SLO_E2E" default:"0s" placeholder:"TIME"`
 	Timeout      time.Duration `help:"Longest that one request may take." default:"5m" placeholder:"TIME"`
-	JSON         string        `help:"File for the figures, in the keys of 'vllm bench serve'; '-' is standard output, instead of the table." name:"json" placeholder:"FILE"`
-	HTML         string        `help:"File for a report with charts; it loads nothing from elsewhere." name:"html" placeholder:"FILE"`
+	JSON         string        `help:"File for the figures, in the keys of 'vllm bench serve'; '-' is standard output, instead of the table." name:"json" type:"path" placeholder:"FILE"`
+	HTML         string        `help:"File for a report with charts; it loads nothing from elsewhere." name:"html" type:"path" placeholder:"FILE"`
 	FileType     string        `help:"Type of the matrices of all variants, the dense one too, so that they differ by pruning alone; 'keep' leaves each as it is." default:"q8_0" placeholder:"TYPE"`
 	engineFlags  `embed:""`
 	recipeFlags  `embed:""`
@@ -62,7 +62,7 @@ const (
 
 // Validate reports every fault at once, and fills in what depends on other flags.
 func (c *benchCommand) Validate() error {
-	faults := nonNil(c.engineFlags.Validate(), c.recipeFlags.Validate())
+	faults := nonNil(c.engineFlags.Validate(), c.recipeFlags.Validate(), c.cacheFlags.Validate())
 	if len(c.Ratios) == 0 && len(c.URL) == 0 {
 		c.Ratios = []float64{0, 0.2, 0.4}
 	}
@@ -132,8 +132,12 @@ func (c *benchCommand) plan() (bench.Plan, error) {
 
 // Run starts what is to be measured, measures, and writes the reports.
 func (c *benchCommand) Run(env *environment) error {
-	for _, path := range []string{c.JSON, c.HTML} {
-		if path != "" && path != "-" {
+	outputs := []string{c.HTML}
+	if c.JSON != "-" {
+		outputs = append(outputs, c.JSON)
+	}
+	for _, path := range outputs {
+		if path != "" {
 			if err := checkOutputFolder(path); err != nil {
 				return err
 			}

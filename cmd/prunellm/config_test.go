@@ -36,6 +36,7 @@ func parsedArgs(t *testing.T, args ...string) (*commandLine, error) {
 
 func TestConfigValues(t *testing.T) {
 	eval := []string{"eval", "--text", "t"}
+	atHome := kong.ExpandPath("~/x")
 	tests := map[string]struct {
 		file string
 		args []string
@@ -67,6 +68,12 @@ func TestConfigValues(t *testing.T) {
 		"number as text":        {"gpu-layers: 12", []string{"serve"}, func(c *commandLine) any { return c.Serve.GPULayers }, "12"},
 		"duration":              {"redis-ttl: 2h", []string{"serve"}, func(c *commandLine) any { return c.Serve.RedisTTL }, 2 * time.Hour},
 		"no duration":           {"redis-ttl: 0", []string{"serve"}, func(c *commandLine) any { return c.Serve.RedisTTL }, time.Duration(0)},
+		"model at home":         {"model: ~/x", []string{"serve"}, func(c *commandLine) any { return c.Serve.Model }, atHome},
+		"model's name":          {"model: hf:a/~b", []string{"serve"}, func(c *commandLine) any { return c.Serve.Model }, "hf:a/~b"},
+		"text at home":          {"calibration: ~/x", []string{"serve"}, func(c *commandLine) any { return c.Serve.Calibration }, atHome},
+		"report at home":        {"html: ~/x", []string{"bench"}, func(c *commandLine) any { return c.Bench.HTML }, atHome},
+		"figures at home":       {"json: ~/x", []string{"bench"}, func(c *commandLine) any { return c.Bench.JSON }, atHome},
+		"figures on output":     {"json: '-'", []string{"bench"}, func(c *commandLine) any { return c.Bench.JSON }, "-"},
 		"anchor":                {"ratio: &r 0.1", []string{"serve"}, func(c *commandLine) any { return c.Serve.Ratio }, 0.1},
 		"nothing":               {"", []string{"serve"}, func(c *commandLine) any { return c.Serve.Ratio }, 0.2},
 		"comments":              {"# ratio: 0\n", []string{"serve"}, func(c *commandLine) any { return c.Serve.Ratio }, 0.2},
@@ -218,6 +225,8 @@ func TestPathsAndDurations(t *testing.T) {
 		{"--cache-dir: want a path", "serve --cache-dir="},
 		{"--redis-ttl: expected a duration with its unit", "serve --redis-ttl 10"},
 		{"--timeout: expected a duration with its unit", "bench --timeout x"},
+		{"--redis-ttl is 1s", "bench --redis-ttl 1s"},
+		{"--redis-max-bytes is -1", "recover --ratio 0.2 --redis-max-bytes=-1"},
 	} {
 		if _, err := parsedArgs(t, strings.Fields(test.args)...); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s gives %v, want %q", test.args, err, test.want)

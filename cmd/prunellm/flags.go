@@ -39,7 +39,7 @@ type commandLine struct {
 
 // modelFlags choose the dense model.
 type modelFlags struct {
-	Model    string   `help:"Dense model: a GGUF file, a safetensors folder, 'hf:owner/name' with '@revision' and ':file' or ':type' behind it if wanted, or 'default' (SmolLM2-135M-Instruct, which setup fetched)." default:"default" placeholder:"REF"`
+	Model    string   `help:"Dense model: a GGUF file, a safetensors folder, 'hf:owner/name' with '@revision' and ':file' or ':type' behind it if wanted, or 'default' (SmolLM2-135M-Instruct, which setup fetched)." default:"default" type:"homepath" placeholder:"REF"`
 	HubURL   string   `help:"Hub that hf: references come from; HF_TOKEN is sent to it alone." default:"https://huggingface.co" env:"PRUNELLM_HUB_URL,HF_ENDPOINT" placeholder:"URL"`
 	HubHosts []string `help:"Further hosts that the hub may send files from; other redirects fail." placeholder:"HOST,..."`
 }
@@ -50,7 +50,7 @@ type recipeFlags struct {
 	Alpha             float64 `help:"Share of the distillation loss against cross entropy, 0 to 1." default:"0.4"`
 	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss." default:"0.2"`
 	SliverKeep        float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1." default:"0.975"`
-	Calibration       string  `help:"Text to compute importance on: 'self' (the dense model writes it) or a text or JSONL file." default:"self" placeholder:"self|FILE"`
+	Calibration       string  `help:"Text to compute importance on: 'self' (the dense model writes it) or a text or JSONL file." default:"self" type:"homepath" placeholder:"self|FILE"`
 	CalibrationTokens int     `help:"Tokens of calibration text." default:"8192"`
 	Quick             bool    `help:"At most 4096 calibration tokens: variants are there sooner, and a little worse."`
 	MixedPrecision    string  `help:"Matrix products of scores, refit and recovery in bfloat16: ${enum}. auto is where the processor has instructions for it and the criterion takes no harm (not those with sdm in their name)." enum:"auto,no,bf16" default:"auto"`

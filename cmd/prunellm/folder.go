@@ -35,6 +35,9 @@ func (c *pruneCommand) checkFormat() error {
 
 // prepareFolder settles what the flags left open: one width, and a plain type.
 func (c *pruneCommand) prepareFolder(model *models.GGUF) error {
+	if err := checkNotStandard(c.Output); err != nil {
+		return err
+	}
 	if err := hffolder.CheckTarget(c.Output); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 
@@ -29,19 +30,25 @@ func (c *inspectCommand) Run(env *environment) error {
 	if err := env.ctx.Err(); err != nil {
 		return err
 	}
+	out := bufio.NewWriter(env.stdout) // keeps the first error
 	for _, line := range report.Lines() {
-		fmt.Fprintln(env.stdout, line)
+		fmt.Fprintln(out, line)
+	}
+	if len(faults) == 0 {
+		fmt.Fprintln(out, "checks: passed")
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write report: %w", err)
 	}
 	for _, fault := range faults {
 		fmt.Fprintf(env.stderr, "%s: %s\n", c.File, oneLine(fmt.Errorf("%s", fault)))
 	}
 	switch len(faults) {
 	case 0:
+		return nil
 	case 1:
 		return fmt.Errorf("%q has 1 fault", c.File)
 	default:
 		return fmt.Errorf("%q has %d faults", c.File, len(faults))
 	}
-	fmt.Fprintln(env.stdout, "checks: passed")
-	return nil
 }

@@ -2,10 +2,15 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"prunellm/internal/tinymodel"
 )
 
 // Of a file that cannot be read nothing is told but why.
@@ -16,6 +21,28 @@ func TestInspectOfNothing(t *testing.T) {
 		err := (&inspectCommand{File: path}).Run(env)
 		if err == nil || !strings.HasSuffix(err.Error(), "has 1 fault") || stdout.Len() > 0 || strings.Count(stderr.String(), "\n") != 1 {
 			t.Errorf("inspect %q gives %v, %q, %q", path, err, stdout.String(), stderr.String())
+		}
+	}
+}
+
+// What does not fit on the disk is told, where standard output is a file.
+func TestFullDiskIsAnError(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("there is no /dev/full")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	file := filepath.Join(t.TempDir(), "tiny.gguf")
+	if err := tinymodel.Write(file, tinymodel.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"inspect", file}, {"version"}} {
+		var stderr bytes.Buffer
+		if status := run(t.Context(), args, nil, full, &stderr); status != exitFailed || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%v on a full disk gives status %d, %q", args, status, stderr.String())
 		}
 	}
 }

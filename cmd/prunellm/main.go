@@ -98,6 +98,7 @@ func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kon
 		kong.KindMapper(reflect.Float64, kong.MapperFunc(plainFloat)),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(unitDuration)),
 		kong.NamedMapper("path", kong.MapperFunc(absolutePath)),
+		kong.NamedMapper("homepath", kong.MapperFunc(homePath)),
 		kong.Vars{"home": home},
 	}, options...)...)
 }

@@ -8,14 +8,27 @@ import (
 )
 
 // checkOutput refuses, before anything is computed, a path where no result can be put: files are written beside their
-// place and renamed, which would replace a device or a pipe of that name by a file.
+// place and renamed, which would replace a device, a pipe or a link of that name (/dev/stdout is one) by a file.
 func checkOutput(path string) error {
-	info, err := os.Stat(path)
+	if err := checkNotStandard(path); err != nil {
+		return err
+	}
+	info, err := os.Lstat(path)
 	switch {
+	case err == nil && info.Mode()&os.ModeSymlink != 0:
+		return usageError{fmt.Errorf("output %q is a link, which would be replaced: name the file that it leads to", path)}
 	case err == nil && !info.Mode().IsRegular():
 		return usageError{fmt.Errorf("output %q is there and is not a regular file: name another one", path)}
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("output: %w", err)
+	}
+	return nil
+}
+
+// checkNotStandard refuses "-", which elsewhere means standard output and here would name a file.
+func checkNotStandard(path string) error {
+	if path == "-" {
+		return usageError{errors.New(`output "-": results are not written to standard output: name a file ("./-" is one of that name)`)}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -23,5 +24,19 @@ func absolutePath(ctx *kong.DecodeContext, target reflect.Value) error {
 		path = kong.ExpandPath(path)
 	}
 	target.SetString(path)
+	return nil
+}
+
+// homePath reads what is a path or a name, such as a model's: '~' is the home folder here too, where no shell has replaced
+// it, and all else stays as it is.
+func homePath(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("string", &text); err != nil {
+		return err
+	}
+	if strings.HasPrefix(text, "~/") {
+		text = kong.ExpandPath(text)
+	}
+	target.SetString(text)
 	return nil
 }

@@ -62,7 +62,7 @@ func (f *recoveryFlags) Validate() error {
 
 // Validate reports every fault at once.
 func (c *recoverCommand) Validate() error {
-	faults := nonNil(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.recoveryFlags.Validate())
+	faults := nonNil(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.recoveryFlags.Validate(), c.cacheFlags.Validate())
 	if c.Ratio == 0 {
 		faults = append(faults, errors.New("--ratio is 0: there is nothing to recover"))
 	}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -22,7 +25,8 @@ var namedDependencies = [...]string{
 
 // Run prints one line for the program and one for each of its main parts.
 func (c *versionCommand) Run(env *environment) error {
-	fmt.Fprintf(env.stdout, "prunellm %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	out := bufio.NewWriter(env.stdout) // keeps the first error
+	fmt.Fprintf(out, "prunellm %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = &debug.BuildInfo{}
@@ -30,43 +34,48 @@ func (c *versionCommand) Run(env *environment) error {
 	for _, dep := range info.Deps {
 		for _, name := range namedDependencies {
 			if strings.EqualFold(dep.Path, name) {
-				fmt.Fprintf(env.stdout, "%s %s\n", dep.Path, dep.Version)
+				fmt.Fprintf(out, "%s %s\n", dep.Path, dep.Version)
 			}
 		}
 	}
 	if c.Devices {
-		return listDevices(env)
+		if err := listDevices(env, out); err != nil {
+			return errors.Join(out.Flush(), err)
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write version: %w", err)
 	}
 	return nil
 }
 
 // listDevices prints what serves and what scores, one line a GPU, and what is missing.
-func listDevices(env *environment) error {
+func listDevices(env *environment, out io.Writer) error {
 	gpus, err := visibleGPUs(env.ctx)
 	if err != nil {
 		return err
 	}
 	const mib = 1 << 20
 	for _, gpu := range gpus {
-		fmt.Fprintf(env.stdout, "gpu %d: %s, compute capability %s, driver %s, %d of %d MiB free\n",
+		fmt.Fprintf(out, "gpu %d: %s, compute capability %s, driver %s, %d of %d MiB free\n",
 			gpu.Index, gpu.Name, gpu.Capability, gpu.Driver, gpu.Free/mib, gpu.Total/mib)
 	}
 	devices := llamacpp.Devices()
 	for _, d := range devices {
-		fmt.Fprintf(env.stdout, "serving: %s (%s, %d of %d MiB free)\n", d.Name, d.Description, d.Free/mib, d.Total/mib)
+		fmt.Fprintf(out, "serving: %s (%s, %d of %d MiB free)\n", d.Name, d.Description, d.Free/mib, d.Total/mib)
 	}
 	if len(devices) == 0 {
 		reason := "no gpu"
 		if len(gpus) > 0 {
 			reason = idleReason(gpus[0])
 		}
-		fmt.Fprintf(env.stdout, "serving: processor (%s)\n", reason)
+		fmt.Fprintf(out, "serving: processor (%s)\n", reason)
 	}
 	backend, err := openXLAOn(gpus, env.home, env.log)
 	if err != nil {
 		return err
 	}
 	defer backend.Finalize()
-	fmt.Fprintf(env.stdout, "scores: %s\n", backend.Description())
+	fmt.Fprintf(out, "scores: %s\n", backend.Description())
 	return nil
 }
