@@ -448,6 +448,144 @@ func TestPageShowsFailures(t *testing.T) {
 	}
 }
 
+// A stream counts as an answer only when it came to its end.
+func TestPageNoticesCutStreams(t *testing.T) {
+	page, _ := browse(t, newFake())
+	for body, want := range map[string]string{
+		`"data: 1\n\ndata: 2\n\ndata: [DONE]\n\n"`: "1 2",
+		`"data: 1\n\ndata: 2\n\n"`:                 "1 2 The answer broke off: the connection to the server ended.",
+		`new ReadableStream({ start(c) { c.enqueue(new TextEncoder().encode("data: 1\n\n")); setTimeout(() => c.error(new TypeError("network error"))); } })`: "1 The answer broke off: the connection to the server ended.",
+	} {
+		got := browsertest.Eval[string](page, fmt.Sprintf(`import("/web/api.js").then(async ({ events }) => {
+			const seen = [];
+			try { for await (const event of events(new Response(%s).body)) seen.push(event); } catch (error) { seen.push(error.message); }
+			return seen.join(" ");
+		})`, body))
+		if got != want {
+			t.Errorf("%s gives %q, want %q", body, got, want)
+		}
+	}
+}
+
+// Settings are sent as they are written; what cannot be sent is pointed at, and the message stays.
+func TestPageKeepsToSettings(t *testing.T) {
+	models := newFake()
+	page, _ := browse(t, models)
+	set := func(id, value string) {
+		browsertest.Eval[string](page, fmt.Sprintf("document.querySelector(%q).value = %q", id, value))
+	}
+	set("#temperature", "0.25")
+	ask(page, "Hello")
+	page.WaitFor("an answer", answered)
+	if got := models.last().Sampling.Temperature; got != 0.25 {
+		t.Errorf("temperature 0.25 is sent as %v", got)
+	}
+	for id, wrong := range map[string]string{"#temperature": "3", "#max-tokens": "50000", "#seed": "1.5"} {
+		before := browsertest.Eval[string](page, fmt.Sprintf("document.querySelector(%q).value", id))
+		set(id, wrong)
+		page.Type("#prompt", "Hello"+kb.Enter)
+		page.WaitFor("the field", fmt.Sprintf("document.activeElement === document.querySelector(%q) && document.querySelector('.settings').open", id))
+		if got := browsertest.Eval[string](page, `document.querySelector("#prompt").value.trim()`); got != "Hello" {
+			t.Errorf("%s %s: the message box holds %q, want the message", id, wrong, got)
+		}
+		set(id, before)
+		set("#prompt", "")
+	}
+	if got := browsertest.Eval[int](page, `document.querySelectorAll(".turn.user").length`); got != 1 {
+		t.Errorf("%d messages were sent, want 1", got)
+	}
+}
+
+// slow is a Models whose list takes its time.
+type slow struct {
+	*fakeModels
+	gate chan struct{}
+}
+
+func (s slow) List() []openapi.Model {
+	<-s.gate
+	return s.fakeModels.List()
+}
+
+// A message that is sent before the page knows the model waits for its name.
+func TestPageWaitsForModels(t *testing.T) {
+	models := slow{newFake(), make(chan struct{})}
+	page, _ := browse(t, models)
+	page.Type("#prompt", "Hello"+kb.Enter)
+	page.WaitFor("the button that stops", `document.querySelector("#send").innerText === "Stop"`)
+	page.Press(kb.Escape)
+	page.WaitFor("the end of the waiting", `document.querySelector("#send").innerText === "Send" && document.querySelector("#prompt").value.trim() === "Hello"`)
+	page.Press(kb.Enter)
+	close(models.gate)
+	page.WaitFor("an answer", answered)
+	if got := page.Text(".turn.assistant .speaker"); got != "tiny@0.2" {
+		t.Errorf("the answer is by %q, want tiny@0.2", got)
+	}
+}
+
+// A key that no header can hold is refused in its dialog.
+func TestPageRefusesOddKeys(t *testing.T) {
+	page, _ := browse(t, newFake(), func(o *Options) { o.APIKeys = func() []string { return []string{"secret"} } })
+	page.WaitFor("the dialog", `document.querySelector("#key-dialog").open`)
+	page.Type("#key", "schlüssel€"+kb.Enter)
+	if got := browsertest.Eval[string](page, `JSON.stringify([document.querySelector("#key-dialog").open, Object.values(sessionStorage)])`); got != "[true,[]]" {
+		t.Errorf("dialog and session storage = %s, want the dialog alone", got)
+	}
+	for _, complaint := range page.Complaints() {
+		if !strings.Contains(complaint, "401") {
+			t.Error(complaint)
+		}
+	}
+}
+
+// odd is a Models with a ratio of three digits.
+type odd struct{ *fakeModels }
+
+func (odd) List() []openapi.Model {
+	return []openapi.Model{{ID: "tiny", Object: "model", OwnedBy: "prunellm", Card: &openapi.Card{Ratio: 0.125, MaxRatio: 0.5}}}
+}
+
+// The slider begins at the server's own ratio, whatever that is.
+func TestPageHasServersRatio(t *testing.T) {
+	page, _ := browse(t, odd{newFake()})
+	ask(page, "Hello")
+	page.WaitFor("an answer", answered)
+	if got := page.Text(".turn.assistant .speaker"); got != "tiny@0.125" {
+		t.Errorf("the answer is by %q, want tiny@0.125", got)
+	}
+	for _, complaint := range page.Complaints() {
+		if !strings.Contains(complaint, "404") { // of the card, which the fake has none of
+			t.Error(complaint)
+		}
+	}
+}
+
+// Texts run in the direction of their first letter.
+func TestPageWritesFromTheRight(t *testing.T) {
+	models := newFake()
+	models.answer = func(infer.Request) string { return "שלום!\n\n- אחת\n- שתיים\n\nHello." }
+	page, _ := browse(t, models)
+	ask(page, "שלום (test)!")
+	page.WaitFor("an answer", answered)
+	got := browsertest.Eval[string](page, `[".turn.user p", ".markdown p", ".markdown li", ".markdown p:last-child"].map((s) => getComputedStyle(document.querySelector(s)).direction).join(" ")`)
+	if got != "rtl rtl rtl ltr" {
+		t.Errorf("question, paragraph, list and English run %s, want rtl rtl rtl ltr", got)
+	}
+}
+
+// Where the system chooses the colours the view that is shown and the card's bars can still be told.
+func TestPageInForcedColors(t *testing.T) {
+	page, _ := browse(t, measured{newFake()})
+	page.ForceColors()
+	ask(page, "Hello")
+	page.WaitFor("the card", `document.querySelector(".filled")`)
+	const grounds = `["#tab-chat", "#tab-compare", ".filled", ".bar"].map((s) => getComputedStyle(document.querySelector(s)).backgroundColor)`
+	if !browsertest.Eval[bool](page, `(([on, off, filled, bar]) => on !== off && filled !== bar)(`+grounds+`)`) {
+		t.Errorf("backgrounds of both tabs, filled and bar = %s, want them to differ", browsertest.Eval[string](page, grounds+`.join(" ")`))
+	}
+	page.Screenshot("forced-colors")
+}
+
 // Everything can be reached and done without a mouse.
 func TestPageByKeyboard(t *testing.T) {
 	page, _ := browse(t, measured{newFake()})

@@ -219,10 +219,15 @@ func (p *Page) Phone() {
 }
 
 // PreferDark has the page's system ask for dark colours.
-func (p *Page) PreferDark() {
+func (p *Page) PreferDark() { p.t.Helper(); p.emulate("prefers-color-scheme", "dark") }
+
+// ForceColors has the page's system choose all colours itself.
+func (p *Page) ForceColors() { p.t.Helper(); p.emulate("forced-colors", "active") }
+
+func (p *Page) emulate(feature, value string) {
 	p.t.Helper()
-	dark := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
-	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, dark); err != nil {
+	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}}
+	if _, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, media); err != nil {
 		p.t.Fatalf("in the browser: %v", err)
 	}
 }

@@ -51,8 +51,8 @@ async function failure(response) {
 }
 
 /** listModels gives the entries of /v1/models. */
-export async function listModels() {
-  return (await (await call("v1/models")).json()).data;
+export async function listModels(signal) {
+  return (await (await call("v1/models", { signal })).json()).data;
 }
 
 /** getModel gives one entry with its card; null for a model that is not loaded. */
@@ -155,7 +155,10 @@ function broken({ code, message }) {
   return new ServerError(status, code ?? "", message ?? "The answer broke off.", 2);
 }
 
-/** events reads the server-sent events of a body: the JSON of each data line. */
+/** cut is the error of an answer whose connection ended before it. */
+const cut = () => new ServerError(0, "unreachable", "The answer broke off: the connection to the server ended.", 0);
+
+/** events reads the server-sent events of a body up to [DONE]: the JSON of each data line. */
 export async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -163,7 +166,11 @@ export async function* events(body) {
   try {
     while (!done) {
       let value;
-      ({ value, done } = await reader.read());
+      try {
+        ({ value, done } = await reader.read());
+      } catch (error) {
+        throw error.name === "AbortError" ? error : cut();
+      }
       const lines = (rest + (value ?? "")).split("\n");
       rest = done ? "" : lines.pop();
       for (const line of lines) {
@@ -173,6 +180,7 @@ export async function* events(body) {
         if (data) yield JSON.parse(data);
       }
     }
+    throw cut(); // also where a proxy ended the body as if it were whole
   } finally {
     reader.cancel().catch(() => {}); // it has ended already, or was stopped
   }

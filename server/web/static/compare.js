@@ -47,11 +47,25 @@ export function startComparison(models, needKey) {
   async function submit() {
     const text = prompt.value.trim();
     if (!text || running) return;
+    const chosen = settings();
+    if (!chosen) return;
     running = new AbortController();
     const { signal } = running;
     send.textContent = "Stop";
     send.classList.add("stop");
-    const { system, sampling } = settings();
+    const ended = () => {
+      running = null;
+      send.textContent = "Compare";
+      send.classList.remove("stop");
+    };
+    try {
+      await models.known(signal);
+    } catch (error) {
+      ended();
+      needKey(error);
+      return;
+    }
+    const { system, sampling } = chosen;
     sampling.seed ??= 1; // the same dice for both
     const messages = [...(system ? [{ role: "system", content: system }] : []), { role: "user", content: text }];
     const all = sides.map((one) => () => run(one, messages, sampling, signal));
@@ -65,9 +79,7 @@ export function startComparison(models, needKey) {
     } else {
       await Promise.all(all.map((next) => next()));
     }
-    running = null;
-    send.textContent = "Compare";
-    send.classList.remove("stop");
+    ended();
     for (const { variant } of sides) if (variant) models.follow(variant);
   }
 

@@ -36,19 +36,32 @@ export function startConversation(models, needKey) {
   };
 
   async function submit() {
+    if (!prompt.value.trim() || running) return;
+    const chosen = settings();
+    if (!chosen) return;
+    const controller = new AbortController();
+    setRunning(controller);
+    try {
+      await models.known(controller.signal);
+    } catch (error) {
+      if (running === controller) setRunning(null);
+      needKey(error);
+      return; // the text stays, and the state of the server says why
+    }
     const text = prompt.value.trim();
-    if (!text || running) return;
+    if (!text) {
+      setRunning(null);
+      return;
+    }
     byId("welcome")?.remove();
     prompt.value = "";
-    const { system, sampling } = settings();
+    const { system, sampling } = chosen;
     const turns = messages; // those of this chat, also when a new one begins meanwhile
     const question = { role: "user", content: text };
-    const questionNode = element("article", { class: "turn user" }, element("h3", { class: "visually-hidden" }, "You"), element("p", {}, text));
+    const questionNode = element("article", { class: "turn user" }, element("h3", { class: "visually-hidden" }, "You"), element("p", { dir: "auto" }, text));
     const answer = new Answer(models.name(slider.value));
     log.append(questionNode, answer.node);
     toEnd(true);
-    const controller = new AbortController();
-    setRunning(controller);
     const request = {
       model: models.name(slider.value),
       messages: [...(system ? [{ role: "system", content: system }] : []), ...turns, question],

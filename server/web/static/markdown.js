@@ -13,7 +13,7 @@ export function markdown(text) {
   try {
     tokens = lexer(text, { gfm: true, breaks: true });
   } catch {
-    return [element("p", {}, text)]; // nested too deeply for the lexer
+    return [element("p", { dir: "auto" }, text)]; // nested too deeply for the lexer
   }
   return blocks(lowered(tokens), 0);
 }
@@ -33,13 +33,13 @@ function block(token, depth) {
     case "def":
       return null;
     case "heading":
-      return element(`h${Math.min(token.depth, 6)}`, {}, inlines(token.tokens, depth));
+      return element(`h${Math.min(token.depth, 6)}`, { dir: "auto" }, inlines(token.tokens, depth));
     case "paragraph":
-      return element("p", {}, inlines(token.tokens, depth));
+      return element("p", { dir: "auto" }, inlines(token.tokens, depth));
     case "code":
       return codeBlock(token);
     case "blockquote":
-      return element("blockquote", {}, blocks(token.tokens, depth));
+      return element("blockquote", { dir: "auto" }, blocks(token.tokens, depth));
     case "list":
       return list(token, depth);
     case "table":
@@ -49,7 +49,7 @@ function block(token, depth) {
     case "text": // of a list item
       return element("span", {}, token.tokens ? inlines(token.tokens, depth) : plain(token.text));
     default: // HTML, and whatever else marked may come to know
-      return element("p", {}, token.raw.trimEnd());
+      return element("p", { dir: "auto" }, token.raw.trimEnd());
   }
 }
 
@@ -73,14 +73,14 @@ function list(token, depth) {
     const mark = item.task ? (item.checked ? "☑ " : "☐ ") : null;
     return element("li", {}, mark, blocks(item.tokens.filter((inner) => inner.type !== "checkbox"), depth));
   });
-  return element(token.ordered ? "ol" : "ul", { start }, items);
+  return element(token.ordered ? "ol" : "ul", { start, dir: "auto" }, items);
 }
 
 function table(token, depth) {
   const cell = (name, inner) => element(name, { class: inner.align ? `align-${inner.align}` : null, scope: name === "th" ? "col" : null }, inlines(inner.tokens, depth));
   const head = element("thead", {}, element("tr", {}, token.header.map((inner) => cell("th", inner))));
   const body = element("tbody", {}, token.rows.map((row) => element("tr", {}, row.map((inner) => cell("td", inner)))));
-  return element("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table" }, element("table", {}, head, body));
+  return element("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table" }, element("table", { dir: "auto" }, head, body));
 }
 
 const inlines = (tokens, depth) => (tokens ?? []).map((token) => inline(token, depth + 1));

@@ -28,9 +28,14 @@ export class Models extends EventTarget {
     this.speeds = new Map(); // by ratio, tokens a second of the answers seen here
   }
 
+  /** known is there once the models' name is. */
+  async known(signal) {
+    if (!this.base) await this.load(signal);
+  }
+
   /** load asks the server for its models. */
-  async load() {
-    const list = await listModels();
+  async load(signal) {
+    const list = await listModels(signal);
     this.loaded.clear();
     for (const entry of list) this.#take(entry);
     const first = list[0];

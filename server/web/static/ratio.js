@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import { formatRatio } from "./models.js";
 
-const step = 0.05;
+const steps = [0.05, 0.01, 0.005, 0.001, 0.0001]; // the widest that meets the server's own ratio is taken
 
 /** percent writes a share. */
 export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
@@ -17,7 +17,7 @@ export class RatioSlider {
     this.models = models;
     this.preferred = preferred;
     this.ticks = element("datalist", { id: `${id}-ticks` });
-    this.input = element("input", { id, type: "range", min: 0, max: 0.6, step, list: this.ticks.id, "aria-describedby": `${id}-hint` });
+    this.input = element("input", { id, type: "range", min: 0, max: 0.6, step: steps[0], list: this.ticks.id, "aria-describedby": `${id}-hint` });
     this.output = element("output", { for: id });
     this.hint = element("p", { id: `${id}-hint`, class: "hint" });
     root.append(element("div", { class: "ratio-line" }, element("label", { for: id }, label), this.output), this.input, this.ticks, this.hint);
@@ -35,8 +35,7 @@ export class RatioSlider {
 
   #update() {
     const { models, input } = this;
-    const even = models.startup === null || Math.abs(models.startup / step - Math.round(models.startup / step)) < 1e-6;
-    input.step = even ? step : 0.01;
+    input.step = steps.find((step) => Math.abs(models.startup / step - Math.round(models.startup / step)) < 1e-6) ?? steps.at(-1);
     input.max = formatRatio(Math.floor(models.largest / Number(input.step) + 1e-6) * Number(input.step));
     if (!this.#touched && models.startup !== null) input.value = formatRatio(this.preferred(models));
     this.ticks.replaceChildren(...[...models.loaded].map((ratio) => element("option", { value: ratio })));

@@ -2,12 +2,16 @@
 
 import { byId } from "./dom.js";
 
-/** settings reads the form: the system prompt, and the sampling fields of a request. */
+/** settings reads the form: the system prompt, and the sampling fields of a request. It is null when a field holds what
+ * cannot be sent; the browser then says beside the field why. */
 export function settings() {
-  const number = (id) => {
-    const field = byId(id);
-    return field.value === "" || !field.checkValidity() ? null : Number(field.value);
-  };
+  const wrong = ["temperature", "max-tokens", "seed"].map(byId).find((field) => !field.checkValidity());
+  if (wrong) {
+    wrong.closest("details").open = true;
+    wrong.reportValidity();
+    return null;
+  }
+  const number = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
   const sampling = { temperature: number("temperature") ?? 0.7, max_tokens: number("max-tokens") ?? 512 };
   const seed = number("seed");
   if (seed !== null) sampling.seed = seed;
