@@ -11,8 +11,9 @@ import (
 	"prunellm/internal/variant"
 )
 
-// refusals begin the answers of a server that works and can be read, but does not do what we asked.
-var refusals = []string{"OOM ", "MISCONF ", "READONLY ", "NOREPLICAS ", "NOPERM "}
+// refusals are in the answers of a server that works and can be read, but does not do what we asked. The last two
+// are what servers say of a script whose user lacks a right, by their version.
+var refusals = []string{"OOM ", "MISCONF ", "READONLY ", "NOREPLICAS ", "NOPERM ", "ACL failure in script", "The user executing the script can't "}
 
 // wrap adds what was done to an error. Errors of the caller's own context stay recognisable; everything else but a
 // refusal of the server means that it is not usable now. The client's errors name hosts but never credentials.

@@ -265,6 +265,106 @@ func TestLayeredFull(t *testing.T) {
 	})
 }
 
+// TestLayeredFullLease has a Redis that is full while there is nothing to publish: one warning, until a lease can be had.
+func TestLayeredFullLease(t *testing.T) {
+	server := redistest.Start(t)
+	l := openLayered(t, server.URL, variant.Hooks{})
+	key := storetest.Key(variant.KindPlan, "0.2")
+	server.Do("CONFIG", "SET", "maxmemory", "1")
+	lease := storetest.Acquire(t, l, key)
+	if err := lease.Close(); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, func() error {
+		if n := info(server, "errorstats", "errorstat_OOM:count="); n < 3 {
+			return fmt.Errorf("refused %d times", n)
+		}
+		return nil
+	})
+	if warned, back := l.log.count("shared cache refuses writes"), l.log.count("takes writes again"); warned != 1 || back != 0 {
+		t.Errorf("%d warnings, and %d times writes were said to be taken, want 1 and 0", warned, back)
+	}
+	server.Do("CONFIG", "SET", "maxmemory", "0")
+	redistest.Eventually(t, func() error {
+		if l.log.count("takes writes again") != 1 {
+			return errors.New("recovery not logged")
+		}
+		return nil
+	})
+}
+
+// TestLayeredLost has a Redis that loses a value while nobody looks: it is published again when it is used.
+func TestLayeredLost(t *testing.T) {
+	server := redistest.Start(t)
+	l := openLayered(t, server.URL, variant.Hooks{})
+	key := storetest.Key(variant.KindScores, "")
+	if err := l.Put(t.Context(), key, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for name, lose := range map[string]func(){
+		"restart": func() { server.Kill(); server.Restart() },
+		"evicted": func() { server.Do("DEL", entryKey(key)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			lose()
+			redistest.Eventually(t, func() error {
+				if _, err := l.Get(t.Context(), key); err != nil {
+					t.Fatalf("Get = %v, want what is on disk", err)
+				}
+				if there, err := l.redis.Has(t.Context(), key); err != nil || !there {
+					return fmt.Errorf("in redis: %t, %v", there, err)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// TestLayeredRights has users who lack one right each. What may be done goes on, and a store that is usable in part is not
+// said to be back again and again.
+func TestLayeredRights(t *testing.T) {
+	server := redistest.Start(t)
+	for _, missing := range []string{"getrange", "strlen", "exists", "hscan", "get", "set", "pttl", "type", "evalsha"} {
+		t.Run(missing, func(t *testing.T) {
+			server.Do("FLUSHALL")
+			server.Do("ACL", "DELUSER", "worker")
+			server.Do("ACL", "SETUSER", "worker", "on", ">hunter2", "~prunellm:*", "allchannels", "+@all", "-"+missing)
+			l := openLayered(t, strings.Replace(server.URL, "//", "//worker:hunter2@", 1), variant.Hooks{})
+			for i := range 4 {
+				key := storetest.Key(variant.KindPlan, string(rune('a'+i)))
+				lease := storetest.Acquire(t, l, key)
+				if err := lease.Put(t.Context(), key, []byte("x")); err != nil {
+					t.Errorf("Put = %v", err)
+				}
+				if err := lease.Close(); err != nil {
+					t.Errorf("Close = %v", err)
+				}
+				l.dropDisk(t, storetest.Key(variant.KindPlan, "none"))
+				_, _ = l.Get(t.Context(), storetest.Key(variant.KindPlan, "none"))
+				if _, err := l.List(t.Context(), key.Model, key.Kind); err != nil {
+					t.Errorf("List = %v", err)
+				}
+				before := commands(server)
+				redistest.Eventually(t, func() error { // time in which a store that failed is asked again; these questions count too
+					if n := commands(server) - before; n < 40 {
+						return fmt.Errorf("%d commands", n)
+					}
+					return nil
+				})
+			}
+			if n := l.log.count("shared cache is back"); n > 0 {
+				t.Errorf("said %d times that it is back", n)
+			}
+			if writes, again := l.log.count("refuses writes"), l.log.count("takes writes again"); writes > 1 || again > 0 {
+				t.Errorf("%d warnings of refused writes, %d times taken again", writes, again)
+			}
+			if l.log.count("hunter2") > 0 {
+				t.Error("the password is in the log")
+			}
+		})
+	}
+}
+
 // TestLayeredTooLarge has a Redis that is smaller than one value: others get in, leases are shared, and the value once there is room.
 func TestLayeredTooLarge(t *testing.T) {
 	for _, policy := range []string{"noeviction", "allkeys-lru"} {

@@ -31,6 +31,8 @@ const (
 	bytesPerSecond = 4 << 20
 	// poolSize bounds the connections of one replica.
 	poolSize = 8
+	// probeKey is never written. It is read to see whether we may.
+	probeKey = "prunellm:probe"
 )
 
 // Options are the settings of a Store. The zero value of a field means its default.
@@ -195,9 +197,24 @@ func parseMany(base, kind, rest string) (*redis.UniversalOptions, error) {
 	return client, nil
 }
 
-// Ping tells whether the server answers within the timeout and takes our credentials.
+// Ping tells whether the server answers within the timeout, takes our credentials and lets us read.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
-	return s.wrap(ctx, "ping redis", s.client.Ping(ctx).Err())
+	if err := s.client.Ping(ctx).Err(); err != nil {
+		return s.wrap(ctx, "ping redis", err)
+	}
+	// Other errors than of rights say nothing: in a Cluster the key may belong to another node than the values.
+	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.GetRange(ctx, probeKey, 0, 0)
+		p.StrLen(ctx, probeKey)
+		p.Exists(ctx, probeKey)
+		p.HScan(ctx, probeKey, 0, "", 1)
+		p.Get(ctx, probeKey) // the last: that there is nothing is an error as well
+		return nil
+	})
+	if redis.HasErrorPrefix(err, "NOPERM") {
+		return s.wrap(ctx, "read from redis", err)
+	}
+	return nil
 }

@@ -27,12 +27,13 @@ type health struct {
 	cancel          context.CancelFunc
 	done            chan struct{}
 
-	mu      sync.Mutex // guards the rest
-	down    bool
-	full    bool
-	pending map[Key]bool     // to be published; true: also when the shared store has an entry, which is older
-	known   map[Key]struct{} // seen in the shared store, so not to be asked for again
-	refused map[Key]refusal  // large values that are pending and were refused
+	mu       sync.Mutex // guards the rest
+	down     bool
+	full     bool
+	pending  map[Key]bool      // to be published; true: also when the shared store has an entry, which is older
+	known    map[Key]time.Time // when it was seen in the shared store, which is not asked for it again until retryMax later
+	refused  map[Key]refusal   // large values that are pending and were refused
+	unleased *Key              // the latest lease that was refused since writes were last taken
 }
 
 // refusal is when a value that was refused is offered again.
@@ -46,7 +47,7 @@ func startHealth(store *Layered, retry, retryMax time.Duration) *health {
 	h := &health{
 		store: store, retry: retry, retryMax: retryMax, cancel: cancel,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
-		pending: map[Key]bool{}, known: map[Key]struct{}{}, refused: map[Key]refusal{},
+		pending: map[Key]bool{}, known: map[Key]time.Time{}, refused: map[Key]refusal{},
 	}
 	go h.run(ctx)
 	return h
@@ -98,11 +99,22 @@ func (h *health) putFailed(err error) {
 	h.signal()
 }
 
+// leaseFailed notes an error of taking a lease. One that was refused is what tells whether writes are taken again, since nothing may be pending.
+func (h *health) leaseFailed(key Key, err error) {
+	if !errors.Is(err, ErrUnavailable) {
+		h.mu.Lock()
+		h.unleased = &key
+		h.mu.Unlock()
+	}
+	h.putFailed(err)
+}
+
 // publish asks for the local value of key to be in the shared store, sooner or later. With replace it is newer than what
 // the shared store may have.
 func (h *health) publish(key Key, replace bool) {
 	h.mu.Lock()
-	_, known := h.known[key]
+	seen, known := h.known[key]
+	known = known && time.Since(seen) < h.retryMax // the store may have lost it since, and nothing told
 	_, waits := h.pending[key]
 	add := (replace || !known) && (waits || len(h.pending) < maxPending)
 	if add {
@@ -124,7 +136,7 @@ func (h *health) published(key Key) {
 	if len(h.known) >= maxPending {
 		clear(h.known)
 	}
-	h.known[key] = struct{}{}
+	h.known[key] = time.Now()
 }
 
 func (h *health) signal() {
@@ -207,6 +219,7 @@ func (h *health) revive(ctx context.Context) bool {
 	h.mu.Lock()
 	wasFull := h.full
 	h.full = false
+	h.unleased = nil
 	h.mu.Unlock()
 	if wasFull {
 		h.store.log.Info("shared cache takes writes again")
@@ -217,8 +230,7 @@ func (h *health) revive(ctx context.Context) bool {
 // publishAll copies pending values from the local store, the small ones first, and reports whether the shared one takes writes. Large values may
 // be too large for a store that takes others.
 func (h *health) publishAll(ctx context.Context) bool {
-	keys, pending := h.due()
-	waiting := len(keys) < len(pending)
+	keys, pending, waiting := h.due()
 	for _, key := range keys {
 		if ctx.Err() != nil {
 			return false
@@ -240,7 +252,7 @@ func (h *health) publishAll(ctx context.Context) bool {
 	return !waiting || h.takesLeases(ctx, pending)
 }
 
-// takesLeases tries a small write: the lease of a value that is pending.
+// takesLeases tries a small write: the lease of a value that is pending, or one that was refused.
 func (h *health) takesLeases(ctx context.Context, pending map[Key]bool) bool {
 	for key := range pending {
 		lease, ok, err := h.store.remote.Acquire(ctx, key)
@@ -258,8 +270,9 @@ func (h *health) takesLeases(ctx context.Context, pending map[Key]bool) bool {
 	return true
 }
 
-// due is all that is pending, and of that the keys whose time has come, the large ones last.
-func (h *health) due() (keys []Key, pending map[Key]bool) {
+// due is all that is pending, with the value whose lease was refused, and of what is pending the keys whose time has come, the large ones last.
+// waiting tells that publishing these does not show whether other writes are taken.
+func (h *health) due() (keys []Key, pending map[Key]bool, waiting bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for key := range h.pending {
@@ -276,7 +289,11 @@ func (h *health) due() (keys []Key, pending map[Key]bool) {
 		}
 		return cmp.Compare(a.String(), b.String())
 	})
-	return keys, maps.Clone(h.pending)
+	pending = maps.Clone(h.pending)
+	if h.unleased != nil {
+		pending[*h.unleased] = h.pending[*h.unleased]
+	}
+	return keys, pending, h.unleased != nil || len(keys) < len(pending)
 }
 
 // publishOne returns only errors of the shared store: a value that is no longer held locally need not be published.

@@ -188,7 +188,7 @@ func (l *Layered) Acquire(ctx context.Context, key Key) (Lease, bool, error) {
 	remote, ok, err := l.remote.Acquire(ctx, key)
 	switch {
 	case err != nil && ctx.Err() == nil:
-		l.health.putFailed(err)
+		l.health.leaseFailed(key, err)
 		return &layeredLease{store: l, model: key.Model, local: local}, true, nil
 	case err != nil || !ok:
 		return nil, false, errors.Join(err, local.Close())
