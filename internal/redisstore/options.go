@@ -111,7 +111,11 @@ func newClient(o Options) (redis.UniversalClient, error) {
 	client.PipelinePoolSize = -1
 	client.DisableIdentity = true
 	client.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewUniversalClient(client), nil
+	made := redis.NewUniversalClient(client)
+	if client.MasterName != "" {
+		made.AddHook(impatience{o.DialTimeout / 2})
+	}
+	return made, nil
 }
 
 // trust makes the file's certificates those that servers are checked against.

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -71,6 +72,33 @@ func TestSentinelFailover(t *testing.T) {
 		return err
 	})
 	redistest.Eventually(t, func() error { return s.Put(t.Context(), key, []byte("after")) })
+}
+
+// TestSentinelHangs stops the Sentinel in use: new connections are made by what the other one says.
+func TestSentinelHangs(t *testing.T) {
+	t.Parallel()
+	master := redistest.Start(t)
+	sentinels := []*redistest.Server{redistest.StartSentinel(t, master, "main"), redistest.StartSentinel(t, master, "main")}
+	s := openTest(t, Options{URL: fmt.Sprintf("redis-sentinel://127.0.0.1:%d,127.0.0.1:%d/main", sentinels[0].Port, sentinels[1].Port)})
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	subscribed := func(sentinel *redistest.Server) bool { // to the news of the master, as a client is to the Sentinel that it uses
+		return strings.Contains(sentinel.Do("CLIENT", "LIST", "TYPE", "pubsub").(string), "sub=2")
+	}
+	var used *redistest.Server
+	redistest.Eventually(t, func() error {
+		for _, sentinel := range sentinels {
+			if subscribed(sentinel) {
+				used = sentinel
+				return nil
+			}
+		}
+		return errors.New("no sentinel is in use")
+	})
+	used.Pause()
+	master.Do("CLIENT", "KILL", "TYPE", "normal")
+	redistest.Eventually(t, func() error { return s.Ping(t.Context()) })
 }
 
 // TestTLS checks the server's certificate: against the given file it is right, against the system's it is not.
