@@ -108,6 +108,8 @@ func TestTokensGrow(t *testing.T) {
 	for i, before := range []func(){
 		func() {}, func() {}, func() { server.Do("FLUSHALL") }, func() { client.Set(t.Context(), fenceKey(key), "4102444800000000", 0) }, func() {},
 		func() { client.Set(t.Context(), fenceKey(key), "rubbish", 0); last = new(big.Int) },
+		func() { client.Set(t.Context(), fenceKey(key), "inf", 0) }, func() { client.Set(t.Context(), fenceKey(key), "nan", 0) },
+		func() { client.Set(t.Context(), fenceKey(key), "9007199254740993000", 0) }, func() {},
 	} {
 		before()
 		lease := takeOver(t, s, key)

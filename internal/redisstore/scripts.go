@@ -72,7 +72,8 @@ redis.call('HSET', KEYS[2], ARGV[2], string.format('%s %d%03d %s %d', ARGV[3], n
 return 1`
 
 // acquireScript takes a free lease and draws its fencing token, which is above every earlier one: it counts up from the
-// clock in microseconds, so even a lost fence key (eviction, restart) does not bring an old token back.
+// clock in microseconds, so even a lost fence key (eviction, restart) does not bring an old token back. What is no number
+// that can be counted up from (2^53 and above, infinity, NaN) is none of ours.
 // KEYS: lease, fence. ARGV: owner, ttl ms. Returns the token, or "" when the lease is held. A lease without an end is none
 // of ours and goes. One that would stay for longer than a lifetime does so because the clock of Redis was set back: it is cut
 // to one, in which a holder that lives renews it.
@@ -82,6 +83,7 @@ if left == -1 then redis.call('DEL', KEYS[1]) elseif left > tonumber(ARGV[2]) th
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return '' end
 local now, last = redis.call('TIME'), 0
 if redis.call('TYPE', KEYS[2]).ok == 'string' then last = tonumber(redis.call('GET', KEYS[2])) or 0 end
+if not (last < 9007199254740992) then last = 0 end
 local token = string.format('%.0f', math.max(last + 1, now[1] * 1000000 + now[2]))
 redis.call('SET', KEYS[2], token, 'PX', 86400000)
 return token`
