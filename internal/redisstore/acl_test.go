@@ -18,7 +18,8 @@ func TestDocumentedACL(t *testing.T) {
 		t.Fatal(err)
 	}
 	patterns, commands := regexp.MustCompile("`(~prunellm[^`]*)`").FindSubmatch(doc), regexp.MustCompile("`(\\+get [^`]*)`").FindSubmatch(doc)
-	if patterns == nil || commands == nil {
+	selecting := regexp.MustCompile("`(\\+select)` for a database other than 0").FindSubmatch(doc)
+	if patterns == nil || commands == nil || selecting == nil {
 		t.Fatal("docs/redis.md does not say what a user needs")
 	}
 	server := redistest.Start(t)
@@ -47,6 +48,10 @@ func TestDocumentedACL(t *testing.T) {
 		}
 		return replicas
 	})
+	server.Do("ACL", "SETUSER", "worker", string(selecting[1]))
+	if err := openTest(t, Options{URL: url + "/1"}).Put(t.Context(), storetest.Key(variant.KindPlan, "0.2"), []byte("x")); err != nil {
+		t.Errorf("Put in another database = %v", err)
+	}
 	for _, entry := range server.Do("ACL", "LOG").([]any) { // what went unnoticed above, such as a touch that was refused
 		t.Errorf("refused by the ACL: %v", entry)
 	}

@@ -318,6 +318,14 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// TestURLOfFile has a URL as a secret gives it that was made from a file.
+func TestURLOfFile(t *testing.T) {
+	server := redistest.Start(t)
+	if err := openTest(t, Options{URL: server.URL + "\r\n"}).Ping(t.Context()); err != nil {
+		t.Errorf("Ping = %v", err)
+	}
+}
+
 func TestBadURL(t *testing.T) {
 	for _, url := range []string{
 		"", "hunter2", "http://user:hunter2@host", "redis://user:hunter2@host:x", "redis://user:hunter2@host/%zz", "redis://user:hunter2@host/notanumber",

@@ -139,6 +139,7 @@ func trust(client *redis.UniversalOptions, caFile string) error {
 
 // parseURL turns the URL into options of the kind of client it asks for.
 func parseURL(raw string) (*redis.UniversalOptions, error) {
+	raw = strings.TrimSpace(raw) // a variable that was filled from a file often ends with a line end
 	scheme, rest, _ := strings.Cut(raw, "://")
 	base, kind, _ := strings.Cut(scheme, "-")
 	switch {
