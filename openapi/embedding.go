@@ -1,7 +1,7 @@
 package openapi
 
-// MaxInputs is the most texts that one embeddings request may hold.
-const MaxInputs = 256
+// MaxInputs is the most texts that one embeddings request may hold, OpenAI's number: clients fill their batches by it.
+const MaxInputs = 2048
 
 // EmbeddingRequest is the body of POST /v1/embeddings.
 type EmbeddingRequest struct {

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -33,6 +35,23 @@ func TestEmbeddings(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, vectors); diff != "" || out.Usage.PromptTokens != test.tokens || out.Model != got.header.Get("x-prunellm-variant") {
 			t.Errorf("%s: usage %+v, model %s\n%s", test.body, out.Usage, out.Model, diff)
+		}
+	}
+}
+
+// TestManyEmbeddings sends batches as large as OpenAI takes them, which is how large clients make them.
+func TestManyEmbeddings(t *testing.T) {
+	s := serve(t, newFake())
+	for n, status := range map[int]int{2048: 200, 2049: 400} {
+		texts := slices.Repeat([]string{"ab"}, n)
+		body, err := json.Marshal(map[string]any{"input": texts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := s.post("/v1/embeddings", string(body))
+		var out openapi.EmbeddingResponse
+		if got.decode(t, &out); got.status != status || (status == 200 && len(out.Data) != n) {
+			t.Errorf("%d texts: status %d, %d vectors, want %d", n, got.status, len(out.Data), status)
 		}
 	}
 }
