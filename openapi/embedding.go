@@ -1,5 +1,7 @@
 package openapi
 
+import "math"
+
 // MaxInputs is the most texts that one embeddings request may hold, OpenAI's number: clients fill their batches by it.
 const MaxInputs = 2048
 
@@ -8,6 +10,8 @@ type EmbeddingRequest struct {
 	Model  ModelName
 	Inputs []Prompt
 	Base64 bool // vectors as little-endian float32 in base64, not as lists of numbers
+	// Dimensions is the length of vector that the client counts on; 0: any. Vectors cannot be cut, so it has to be the model's own.
+	Dimensions int
 }
 
 // DecodeEmbedding reads the body of POST /v1/embeddings. The error is an *Error.
@@ -22,7 +26,7 @@ func DecodeEmbedding(body []byte) (*EmbeddingRequest, error) {
 		f.refuse("encoding_format", CodeInvalidValue, "encoding_format is %q, want float or base64", encoding)
 	}
 	req.Base64 = encoding == "base64"
-	f.only("dimensions", "vectors have the model's own number of dimensions and cannot be cut")
+	f.count("dimensions", 1, math.MaxInt32, &req.Dimensions)
 	var ignored string
 	f.str("user", maxIdentifierSize, &ignored)
 	if f.err != nil {

@@ -21,6 +21,9 @@ func (s *Server) embedding(c *fiber.Ctx, j *job) error {
 	if err := j.acquire(c, req.Model); err != nil {
 		return err
 	}
+	if own := j.variant.HiddenSize(); req.Dimensions != 0 && req.Dimensions != own {
+		return openapi.Invalid("dimensions", openapi.CodeUnsupported, "dimensions is %d, and this model's vectors have %d: they cannot be cut", req.Dimensions, own)
+	}
 	prompts := make([][]infer.Token, len(req.Inputs))
 	for i, input := range req.Inputs {
 		field := "input"

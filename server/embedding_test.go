@@ -18,7 +18,7 @@ func TestEmbeddings(t *testing.T) {
 		tokens int
 	}{
 		{`{"input":"ab"}`, []any{[]any{3.0, 257.5}}, 3}, // and the token that begins a sequence
-		{`{"input":["ab","c"],"encoding_format":"float"}`, []any{[]any{3.0, 257.5}, []any{2.0, 257.5}}, 5},
+		{`{"input":["ab","c"],"encoding_format":"float","dimensions":2}`, []any{[]any{3.0, 257.5}, []any{2.0, 257.5}}, 5},
 		{`{"input":[97,98]}`, []any{[]any{2.0, 97.5}}, 2},
 		{`{"input":[[97],[98,99]],"encoding_format":"base64","model":"tiny@0"}`, []any{"AACAPwAAw0I=", "AAAAQAAAxUI="}, 3},
 	}

@@ -85,6 +85,7 @@ type fakeVariant struct {
 func (v *fakeVariant) Name() string     { return v.name }
 func (v *fakeVariant) VocabSize() int   { return fakeVocab }
 func (v *fakeVariant) ContextSize() int { return v.models.context }
+func (v *fakeVariant) HiddenSize() int  { return 2 }
 func (v *fakeVariant) Release()         { v.models.released.Add(1) }
 
 func (v *fakeVariant) Tokenize(text string, bos, special bool) ([]infer.Token, error) {

@@ -26,7 +26,7 @@ func TestKnownFields(t *testing.T) {
 		{chat, "functions", `[]`, `[{"name":"f"}]`},
 		{chat, "function_call", `"none"`, `{"name":"f"}`},
 		{completion, "suffix", `""`, `"a"`},
-		{embedding, "dimensions", `null`, `5`},
+		{embedding, "encoding_format", `"float"`, `"int8"`},
 		{response, "previous_response_id", `null`, `"resp_1"`},
 		{response, "conversation", `null`, `"conv_1"`},
 		{response, "prompt", `null`, `{"id":"p"}`},

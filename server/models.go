@@ -71,6 +71,8 @@ type Variant interface {
 	SubmitN(ctx context.Context, request infer.Request, n int) ([]infer.Generation, error)
 	// Embed gives each prompt's vector of length 1, in order. Errors are those of Submit.
 	Embed(ctx context.Context, prompts [][]infer.Token) ([][]float32, infer.Usage, error)
+	// HiddenSize is the length of Embed's vectors.
+	HiddenSize() int
 	// CheckGrammar refuses GBNF that generations cannot be held to, with a *infer.ParameterError.
 	CheckGrammar(gbnf string) error
 	// SchemaGrammar makes GBNF of a JSON schema, its first rule called root. What it cannot hold it refuses, with a

@@ -100,6 +100,9 @@ func (r runningModel) Piece(t infer.Token, special bool) []byte { return r.model
 // VocabSize implements catalog.Engine.
 func (r runningModel) VocabSize() int { return r.model.VocabSize() }
 
+// HiddenSize implements catalog.Engine.
+func (r runningModel) HiddenSize() int { return r.model.HiddenSize() }
+
 // ContextSize implements catalog.Engine.
 func (r runningModel) ContextSize() int { return r.model.ContextSize() }
 

@@ -35,6 +35,7 @@ type Engine interface {
 	Submit(ctx context.Context, request infer.Request) (infer.Generation, error)
 	SubmitN(ctx context.Context, request infer.Request, n int) ([]infer.Generation, error)
 	Embed(ctx context.Context, prompts [][]infer.Token) ([][]float32, infer.Usage, error)
+	HiddenSize() int
 	CheckGrammar(gbnf string) error
 	SchemaGrammar(schema []byte) (gbnf string, err error)
 	Tokenize(text string, bos, special bool) ([]infer.Token, error)

@@ -39,6 +39,7 @@ func (f *fakeEngine) SubmitN(context.Context, infer.Request, int) ([]infer.Gener
 func (f *fakeEngine) Embed(context.Context, [][]infer.Token) ([][]float32, infer.Usage, error) {
 	return nil, infer.Usage{}, infer.ErrEngine
 }
+func (f *fakeEngine) HiddenSize() int                                    { return 1 }
 func (f *fakeEngine) CheckGrammar(string) error                          { return nil }
 func (f *fakeEngine) SchemaGrammar([]byte) (string, error)               { return "", nil }
 func (f *fakeEngine) Tokenize(string, bool, bool) ([]infer.Token, error) { return nil, nil }
