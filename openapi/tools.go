@@ -50,7 +50,7 @@ const (
 // ToolChoice says whether the model may or must call tools.
 type ToolChoice struct {
 	Mode string // ToolsAuto, ToolsNone or ToolsRequired
-	Name string // with ToolsRequired: this function; empty: any
+	Name string // with ToolsRequired: this function, exactly once; empty: any
 }
 
 // Formats of an answer.

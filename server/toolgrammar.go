@@ -98,8 +98,8 @@ func callsGrammar(v Variant, turn *openapi.Turn, syntax callSyntax) (string, err
 		head := fmt.Sprintf(`{"name": %q, %q: `, tool.Name, syntax.arguments)
 		fmt.Fprintf(&out, "%s ::= %s %sroot \"}\"\n%s", name, literal(head), prefix, prefixed(grammar, prefix))
 	}
-	more := `""`
-	if turn.ParallelToolCalls && syntax.marker != "" {
+	more := `""` // a function that the client named is called exactly once, as OpenAI's
+	if turn.ParallelToolCalls && turn.ToolChoice.Name == "" && syntax.marker != "" {
 		more = fmt.Sprintf("(%s call %s){0,%d}", literal("\n"+syntax.open), literal(syntax.close), maxParallelCalls-1)
 	}
 	fmt.Fprintf(&out, "calls ::= %s call %s more\n", literal(syntax.open), literal(syntax.close))
