@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -84,11 +85,7 @@ func callsGrammar(v Variant, turn *openapi.Turn, syntax callSyntax) (string, err
 		if turn.ToolChoice.Name != "" && tool.Name != turn.ToolChoice.Name {
 			continue
 		}
-		schema := tool.Parameters
-		if schema == nil {
-			schema = []byte(`{"type":"object"}`)
-		}
-		grammar, err := v.SchemaGrammar(schema)
+		grammar, err := argumentsGrammar(v, tool.Parameters)
 		if err != nil {
 			return "", refusedBy(err, fmt.Sprintf("tools[%d]", i), openapi.CodeInvalidSchema)
 		}
@@ -105,6 +102,21 @@ func callsGrammar(v Variant, turn *openapi.Turn, syntax callSyntax) (string, err
 	fmt.Fprintf(&out, "calls ::= %s call %s more\n", literal(syntax.open), literal(syntax.close))
 	fmt.Fprintf(&out, "more ::= %s\ncall ::= %s\n", more, strings.Join(names, " | "))
 	return out.String(), nil
+}
+
+// argumentsGrammar holds the arguments of a call to their schema. They are an object also where it allows any value: clients
+// give an empty schema to functions without parameters, and read the arguments as an object.
+func argumentsGrammar(v Variant, schema json.RawMessage) (string, error) {
+	if schema != nil {
+		grammar, err := v.SchemaGrammar(schema)
+		if err != nil {
+			return "", err
+		}
+		if anything, err := v.SchemaGrammar([]byte(`{}`)); err != nil || grammar != anything {
+			return grammar, err
+		}
+	}
+	return v.SchemaGrammar([]byte(`{"type":"object"}`))
 }
 
 // textBefore has rules text-0, text-1 and so on, the states of a machine that reads text until it contains the marker

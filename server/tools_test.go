@@ -162,6 +162,8 @@ func TestAnswerGrammar(t *testing.T) {
 		{`,` + weather + `,"parallel_tool_calls":false`, []string{"more ::= \"\"\n"}, []string{"{0,15}"}},
 		{`,` + weather + `,"tool_choice":"required"`, []string{"root ::= calls\n"}, []string{"text-0"}},
 		{`,` + weather + `,"tool_choice":{"type":"function","function":{"name":"time"}}`, []string{"call ::= call-1\n", "more ::= \"\"\n"}, []string{"call-0", "weather"}},
+		{`,"tools":[{"type":"function","function":{"name":"time","parameters":{}}}]`, []string{"arguments-0-value ::= "}, []string{`"5"`}},
+		{`,"tools":[{"type":"function","function":{"name":"time","parameters":{"title":"A"}}}]`, []string{"arguments-0-value ::= "}, []string{`"5"`}},
 		{`,` + weather + `,"response_format":{"type":"json_object"}`, []string{"root ::= calls | format-root\n", "format-value ::= "}, []string{"text-0"}},
 	}
 	for _, test := range tests {
