@@ -184,3 +184,12 @@ func BenchmarkDecodeChat(b *testing.B) {
 		}
 	}
 }
+
+// TestItemReference is about what clients send that count on stored responses unless told otherwise; the refusal tells how.
+func TestItemReference(t *testing.T) {
+	_, err := DecodeResponse([]byte(`{"input":[{"role":"user","content":"a"},{"type":"item_reference","id":"msg_1"}]}`))
+	var refused *Error
+	if !errors.As(err, &refused) || *refused.Param != "input[1].type" || !strings.Contains(refused.Message, "store false") {
+		t.Errorf("DecodeResponse() = %v, want a refusal of input[1].type that names store", err)
+	}
+}

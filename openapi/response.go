@@ -173,6 +173,9 @@ func appendItem(messages []Message, f *fields) []Message {
 		f.require("output")
 		m.Content = f.contentOf("output", "input_text", "output_text")
 		return append(messages, m)
+	case "item_reference":
+		f.refuse("type", CodeUnsupported, "%stype is %q, and responses are not stored: send the item itself, as clients do with store false", f.path, kind)
+		return messages
 	}
 	f.refuse("type", CodeUnsupported, "%stype is %q, want message, function_call or function_call_output", f.path, kind)
 	return messages
