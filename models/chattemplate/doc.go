@@ -6,8 +6,8 @@
 //
 // # Data flow
 //
-// New checks the source (size, nesting, operators), lets gonja parse it, and puts a step of a budget into every loop and
-// macro on the way (guard.go). Render gives the template messages, tools and special tokens as plain maps, lists and
+// New checks the source (size, nesting, operators, chains of methods), lets gonja parse it, and puts a step of a budget
+// into every loop, condition, macro, assignment and filter on the way (guard.go). Render gives the template messages, tools and special tokens as plain maps, lists and
 // strings, and collects the output up to a limit.
 //
 // # Concurrency

@@ -45,7 +45,46 @@ func filters() *exec.FilterSet {
 			return filter(e, in, params)
 		}
 	}
+	for name, filter := range set {
+		set[name] = boundedFilter(filter)
+	}
 	return exec.NewFilterSet(set)
+}
+
+// boundedFilter counts a filter as a step, and gives it no more than may be kept in a variable.
+func boundedFilter(filter exec.FilterFunction) exec.FilterFunction {
+	return func(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
+		b, err := budgetOf(e.Environment.Context)
+		if err == nil {
+			err = b.step()
+		}
+		if err == nil {
+			err = b.measure(operands(in, params)...)
+		}
+		if err != nil {
+			return exec.AsValue(err)
+		}
+		return filter(e, in, params)
+	}
+}
+
+// operands are all values that a filter or method works on.
+func operands(in *exec.Value, params *exec.VarArgs) []*exec.Value {
+	values := append([]*exec.Value{in}, params.Args...)
+	for _, value := range params.KwArgs {
+		values = append(values, value)
+	}
+	return values
+}
+
+// boundedMethod gives a method no more than may be kept in a variable.
+func boundedMethod[I any](method exec.Method[I]) exec.Method[I] {
+	return func(self I, value *exec.Value, params *exec.VarArgs) (any, error) {
+		if err := measureAll(operands(value, params)...); err != nil {
+			return nil, err
+		}
+		return method(self, value, params)
+	}
 }
 
 func methods() exec.Methods {
@@ -53,13 +92,13 @@ func methods() exec.Methods {
 		"capitalize", "count", "endswith", "find", "isalnum", "isalpha", "isdigit", "islower", "isspace", "isupper", "lower",
 		"lstrip", "removeprefix", "removesuffix", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "title", "upper")
 	join, _ := builtins.Methods.Str.Get("join")
-	strs["join"] = func(self string, value *exec.Value, params *exec.VarArgs) (any, error) {
+	strs["join"] = boundedMethod(func(self string, value *exec.Value, params *exec.VarArgs) (any, error) {
 		if err := checkGrowth(value, params); err != nil {
 			return nil, err
 		}
 		return join(self, value, params)
-	}
-	strs["replace"] = replace
+	})
+	strs["replace"] = boundedMethod(replace)
 	return exec.Methods{
 		Bool:  exec.NewMethodSet(map[string]exec.Method[bool]{}),
 		Int:   exec.NewMethodSet(map[string]exec.Method[int]{}),
@@ -73,7 +112,8 @@ func methods() exec.Methods {
 func keep[I any](from *exec.MethodSet[I], names ...string) map[string]exec.Method[I] {
 	out := map[string]exec.Method[I]{}
 	for _, name := range names {
-		out[name], _ = from.Get(name)
+		method, _ := from.Get(name)
+		out[name] = boundedMethod(method)
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package chattemplate
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -19,6 +20,9 @@ const (
 	maxSource    = 256 << 10       // bytes of a template
 	maxNesting   = 100             // brackets open at once, and blocks
 	maxOperators = 64              // that join strings or lists, within one tag
+	maxOperands  = 64              // of lists, dicts and calls within one tag, those that are plain text aside
+	maxChain     = 8               // methods on the results of methods: gonja computes the result that each works on twice
+	maxCode      = 2 << 10         // bytes of a tag, texts and white space aside; the longest of known templates has some 130
 	maxSteps     = 200_000         // loop rounds and macro calls
 	maxDepth     = 32              // macros within macros, lists within lists
 	maxOutput    = 8 << 20         // bytes, also of a value kept in a variable
@@ -55,16 +59,18 @@ func (b *budget) fail(err error) error {
 }
 
 func (b *budget) step() error {
-	b.steps++
-	switch {
-	case b.failed != nil:
-		return b.failed
-	case b.steps > maxSteps:
+	if b.steps++; b.steps > maxSteps {
 		return b.fail(&LimitError{What: "steps", Limit: maxSteps})
-	case time.Now().After(b.deadline):
+	}
+	return b.check()
+}
+
+// check tells whether the rendering may go on.
+func (b *budget) check() error {
+	if b.failed == nil && time.Now().After(b.deadline) {
 		return b.fail(&LimitError{What: "seconds", Limit: int(maxTime / time.Second)})
 	}
-	return nil
+	return b.failed
 }
 
 // enter and leave count macros that call each other: Go cannot recover from a stack that is used up.
@@ -75,8 +81,22 @@ func (b *budget) enter() error {
 	return b.step()
 }
 
-func (b *budget) leave() error {
-	b.depth--
+// measure refuses values that are too large together.
+func (b *budget) measure(values ...*exec.Value) error {
+	if err := measureAll(values...); err != nil {
+		return b.fail(err)
+	}
+	return nil
+}
+
+// measureNames measures what variables hold.
+func (b *budget) measureNames(context *exec.Context, names ...string) error {
+	for _, name := range names {
+		value, _ := context.Get(name)
+		if err := b.measure(exec.ToValue(value)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -88,10 +108,10 @@ func budgetOf(context *exec.Context) (*budget, error) {
 	return nil, fmt.Errorf("the template has overwritten %s", budgetName)
 }
 
-// hook is a node that calls a method of the budget when the renderer comes by.
+// hook is a node that asks the budget when the renderer comes by.
 type hook struct {
 	at   *tokens.Token
-	call func(*budget) error
+	call func(*exec.Renderer, *budget) error
 }
 
 // Position implements nodes.Node.
@@ -106,10 +126,10 @@ func (h *hook) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) error {
 	if err != nil {
 		return err
 	}
-	return h.call(b)
+	return h.call(r, b)
 }
 
-func hookNode(at *tokens.Token, call func(*budget) error) nodes.Node {
+func hookNode(at *tokens.Token, call func(*exec.Renderer, *budget) error) nodes.Node {
 	return &nodes.ControlStructureBlock{Location: at, Name: "budget", ControlStructure: &hook{at: at, call: call}}
 }
 
@@ -119,9 +139,11 @@ func guardedStructures() *exec.ControlStructureSet {
 		"for":        guardFor(builtin("for")),
 		"macro":      guardMacro(builtin("macro")),
 		"set":        guardSet(builtin("set")),
+		"if":         guardIf(builtin("if")),
+		"with":       parseWith,
 		"generation": parseGeneration,
 	}
-	for _, name := range []string{"if", "raw", "with", "break", "continue"} {
+	for _, name := range []string{"raw", "break", "continue"} {
 		guarded[name] = builtin(name)
 	}
 	return exec.NewControlStructureSet(guarded)
@@ -143,7 +165,13 @@ func guardFor(inner parser.ControlStructureParser) parser.ControlStructureParser
 		if !ok || loop.Recursive {
 			return nil, fmt.Errorf("recursive loops are not supported")
 		}
-		loop.BodyWrapper.Nodes = append([]nodes.Node{hookNode(at, (*budget).step)}, loop.BodyWrapper.Nodes...)
+		round := hookNode(at, func(r *exec.Renderer, b *budget) error {
+			if err := b.step(); err != nil {
+				return err
+			}
+			return b.measureNames(r.Environment.Context, loop.Key, loop.Value)
+		})
+		loop.BodyWrapper.Nodes = append([]nodes.Node{round}, loop.BodyWrapper.Nodes...)
 		return loop, nil
 	}
 }
@@ -159,10 +187,58 @@ func guardMacro(inner parser.ControlStructureParser) parser.ControlStructurePars
 		if !ok {
 			return nil, fmt.Errorf("unknown macro node %T", parsed)
 		}
-		body := append([]nodes.Node{hookNode(at, (*budget).enter)}, macro.Wrapper.Nodes...)
-		macro.Wrapper.Nodes = append(body, hookNode(at, (*budget).leave))
+		enter := hookNode(at, func(r *exec.Renderer, b *budget) error { return enterMacro(r, b, macro) })
+		leave := hookNode(at, func(_ *exec.Renderer, b *budget) error { b.depth--; return nil })
+		macro.Wrapper.Nodes = append(append([]nodes.Node{enter}, macro.Wrapper.Nodes...), leave)
 		return macro, nil
 	}
+}
+
+// enterMacro measures what a macro was called with, and bounds what it writes.
+func enterMacro(r *exec.Renderer, b *budget, macro *controlstructures.MacroControlStructure) error {
+	if err := b.enter(); err != nil {
+		return err
+	}
+	names := []string{macro.VarArgsName, macro.KwArgsName}
+	for _, argument := range macro.Kwargs {
+		names = append(names, r.Eval(argument.Key).String())
+	}
+	r.Output = &limitedWriter{out: r.Output, budget: b}
+	return b.measureNames(r.Environment.Context, names...)
+}
+
+// guardIf counts conditions as steps: one may compare or join large values.
+func guardIf(inner parser.ControlStructureParser) parser.ControlStructureParser {
+	return func(p, args *parser.Parser) (nodes.ControlStructure, error) {
+		parsed, err := inner(p, args)
+		if err != nil {
+			return nil, err
+		}
+		condition, ok := parsed.(*controlstructures.IfControlStructure)
+		if !ok {
+			return nil, fmt.Errorf("unknown if node %T", parsed)
+		}
+		if len(condition.Conditions) > maxNesting { // they are looked at within one step
+			return nil, fmt.Errorf("an if with %d conditions, want at most %d", len(condition.Conditions), maxNesting)
+		}
+		return &guardedIf{condition}, nil
+	}
+}
+
+type guardedIf struct {
+	*controlstructures.IfControlStructure
+}
+
+// Execute implements exec.ControlStructure.
+func (g *guardedIf) Execute(r *exec.Renderer, tag *nodes.ControlStructureBlock) error {
+	b, err := budgetOf(r.Environment.Context)
+	if err != nil {
+		return err
+	}
+	if err := b.step(); err != nil {
+		return err
+	}
+	return g.IfControlStructure.Execute(r, tag)
 }
 
 // guardSet measures what a variable holds after each assignment, so that it can neither grow by doubling nor come to
@@ -173,9 +249,19 @@ func guardSet(inner parser.ControlStructureParser) parser.ControlStructureParser
 		if token := args.Current(); token != nil {
 			name = token.Val
 		}
+		if args.Match(tokens.Name) != nil {
+			if args.End() {
+				return parseBlockSet(p, name)
+			}
+			args.Stream().Backup()
+		}
+		begin := p.Current()
 		parsed, err := inner(p, args)
 		if err != nil {
 			return nil, err
+		}
+		if p.Current() != begin { // it has read a block, whose size nobody would see in time
+			return nil, errors.New("a block can be set to a name alone")
 		}
 		set, ok := parsed.(exec.ControlStructure)
 		if !ok {
@@ -206,10 +292,19 @@ func (g *guardedSet) Execute(r *exec.Renderer, tag *nodes.ControlStructureBlock)
 	if g.name == budgetName {
 		return fmt.Errorf("%s cannot be set", budgetName)
 	}
-	value, _ := r.Environment.Context.Get(g.name)
+	return b.measureNames(r.Environment.Context, g.name)
+}
+
+// measureAll refuses values that have more than maxOutput bytes together.
+func measureAll(values ...*exec.Value) error {
 	left := maxOutput
-	if err := measure(reflect.ValueOf(value), 0, &left); err != nil {
-		return b.fail(err)
+	for _, value := range values {
+		if value == nil {
+			continue
+		}
+		if err := measure(value.Val, 0, &left); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -311,8 +406,14 @@ func check(source string) error {
 		if err != nil {
 			return err
 		}
+		if operands, code := sizeOf(tag); operands > maxOperands || code > maxCode {
+			return fmt.Errorf("a tag with %d operands in %d bytes beside its texts, want at most %d in %d", operands, code, maxOperands, maxCode)
+		}
 		if brackets > maxNesting || joins > maxOperators {
 			return fmt.Errorf("a tag with %d nested brackets and %d operators, want at most %d and %d", brackets, joins, maxNesting, maxOperators)
+		}
+		if chain := longestChain(tag); chain > maxChain {
+			return fmt.Errorf("a tag with %d methods on each other's results, want at most %d", chain, maxChain)
 		}
 		word := strings.TrimLeft(strings.TrimLeft(tag, "{%-+"), " \t\r\n")
 		switch {

@@ -91,3 +91,89 @@ func checkTag(tag string) (brackets, joins int, err error) {
 	}
 	return max(brackets, strings.Count(inner, "not ")), joins, nil
 }
+
+// sizeOf counts the operands of lists, dicts and calls that are no plain text, and all bytes that are neither text nor white space: each of them may
+// stand for a large value, or be repeated in an error for every other one.
+func sizeOf(tag string) (operands, code int) {
+	for i := 0; i < len(tag); i++ {
+		switch c := tag[i]; {
+		case c == '\'' || c == '"':
+			i = stringEnd(tag, i)
+		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+		default:
+			code++
+			if c == ',' && !beginsWithText(tag[i+1:]) {
+				operands++
+			}
+		}
+	}
+	return operands, code
+}
+
+// beginsWithText tells whether the next operand is a text alone, as a value of a dict with its key, or nothing.
+func beginsWithText(s string) bool {
+	for {
+		s = strings.TrimLeft(s, " \t\r\n")
+		if s != "" && (s[0] == '\'' || s[0] == '"') {
+			s = strings.TrimLeft(s[min(stringEnd(s, 0)+1, len(s)):], " \t\r\n")
+		}
+		if s == "" || strings.IndexByte(",)]}", s[0]) >= 0 {
+			return true
+		}
+		if s[0] != ':' {
+			return false
+		}
+		s = s[1:]
+	}
+}
+
+// longestChain is how many methods at most work on each other's results in a tag, arguments included.
+func longestChain(tag string) int {
+	type level struct {
+		chain, longest int  // of the operand that is read, and of those before it
+		method         bool // the brackets are a method's
+	}
+	levels := []level{{}}
+	for i := 0; i < len(tag); i++ {
+		top := &levels[len(levels)-1]
+		switch c := tag[i]; {
+		case c == '\'' || c == '"':
+			i = stringEnd(tag, i)
+		case c == '(' || c == '[' || c == '{':
+			levels = append(levels, level{method: c == '(' && isMethod(tag[:i])})
+		case (c == ')' || c == ']' || c == '}') && len(levels) > 1:
+			inner := max(top.chain, top.longest)
+			if top.method {
+				inner++
+			}
+			levels = levels[:len(levels)-1]
+			outer := &levels[len(levels)-1]
+			if top.method {
+				inner = max(inner, outer.chain+1)
+			}
+			outer.chain = max(outer.chain, inner)
+		case strings.IndexByte(",:+-~*/%<>=!", c) >= 0 || beginsOperand(tag, i):
+			top.chain, top.longest = 0, max(top.chain, top.longest)
+		}
+	}
+	return max(levels[0].chain, levels[0].longest)
+}
+
+// isMethod tells whether a bracket after s holds the arguments of a method.
+func isMethod(s string) bool {
+	s = strings.TrimRight(s, " \t\r\n")
+	end := len(s)
+	for nameByteAt(s, end-1) {
+		end--
+	}
+	return end < len(s) && strings.HasSuffix(strings.TrimRight(s[:end], " \t\r\n"), ".")
+}
+
+// beginsOperand tells whether a name begins at i that is neither an attribute's nor a filter's.
+func beginsOperand(s string, i int) bool {
+	if !nameByteAt(s, i) || nameByteAt(s, i-1) {
+		return false
+	}
+	before := strings.TrimRight(s[:i], " \t\r\n")
+	return !strings.HasSuffix(before, ".") && !strings.HasSuffix(before, "|")
+}

@@ -223,15 +223,19 @@ func shorten(text string) string {
 	return strings.ToValidUTF8(text[:most/2], "") + " … " + strings.ToValidUTF8(text[len(text)-most/2:], "")
 }
 
-// limitedWriter refuses to grow beyond maxOutput.
+// limitedWriter takes at most maxOutput bytes, and nothing once the budget is used up.
 type limitedWriter struct {
-	out    *strings.Builder
-	budget *budget
+	out     io.Writer
+	written int
+	budget  *budget
 }
 
 // Write implements io.Writer.
 func (w *limitedWriter) Write(p []byte) (int, error) {
-	if w.out.Len()+len(p) > maxOutput {
+	if err := w.budget.check(); err != nil {
+		return 0, err
+	}
+	if w.written += len(p); w.written > maxOutput {
 		return 0, w.budget.fail(&LimitError{What: "output", Limit: maxOutput})
 	}
 	return w.out.Write(p)

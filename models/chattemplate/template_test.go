@@ -124,6 +124,9 @@ func TestRenderConcurrently(t *testing.T) {
 
 // TestHostileTemplates are model files that would hang the server, fill its memory or end it.
 func TestHostileTemplates(t *testing.T) {
+	// Six MiB in a variable, which may hold eight.
+	large := "{% set x = '" + strings.Repeat("a", 3<<10) + "' | replace('a', '" + strings.Repeat("b", 2<<10) + "') %}"
+	joined := "{{ " + strings.Repeat("x ~ ", 8) + "x == 'y' }}"
 	tests := map[string]string{
 		"syntax":             "{% if %}",
 		"unclosed":           "{% for m in messages %}",
@@ -151,6 +154,24 @@ func TestHostileTemplates(t *testing.T) {
 		"too long":           strings.Repeat("x", maxSource+1),
 		"modulo zero":        "{{ 1 % 0 }}",
 		"budget overwritten": "{% set __budget = 1 %}{% for i in range(3) %}{% endfor %}",
+		"chained methods":    "{{ 'a'" + strings.Repeat(".upper()", 60) + " }}",
+		"methods in groups":  "{{ " + strings.Repeat("(", 60) + "'a'" + strings.Repeat(" | string).upper()", 60) + " }}",
+		"methods in methods": "{{ " + strings.Repeat("'a'.replace('a', ", 60) + "'b'" + strings.Repeat(").upper()", 60) + " }}",
+		"attributes":         "{{ x" + strings.Repeat(".a", 60000) + " }}",
+		"doubling by with":   large + strings.Repeat("{% with x = x ~ x %}", 90) + "{{ x | length }}" + strings.Repeat("{% endwith %}", 90),
+		"doubling by for":    large + strings.Repeat("{% for x in [x ~ x] %}", 90) + "{{ x | length }}" + strings.Repeat("{% endfor %}", 90),
+		"doubling by macro":  large + "{% macro m(x) %}{{ m(x ~ x) }}{% endmacro %}{{ m(x) }}",
+		"many in a list":     large + "{{ [" + strings.Repeat("x, ", 50000) + "x] | length }}",
+		"joining a list":     large + "{{ [x, x, x, x, x, x, x, x] | join | length }}",
+		"list as text":       large + "{{ [x, x, x, x, x, x, x, x] | string | length }}",
+		"method of a list":   large + "{{ ','.join([x, x, x, x, x, x, x, x]) | length }}",
+		"much set":           large + "{% set y %}" + strings.Repeat("{{ x }}", 5000) + "{% endset %}",
+		"much set elsewhere": "{% set ns = namespace(a=1) %}{% set ns.a %}x{% endset %}",
+		"much in a macro":    large + "{% macro m() %}" + strings.Repeat("{{ x }}", 5000) + "{% endmacro %}{% set y = m() | length %}",
+		"filters":            large + strings.Repeat("{% set y = x"+strings.Repeat(" | title", 60)+" %}", 60),
+		"comparisons":        large + strings.Repeat(joined, 5000),
+		"conditions":         large + strings.Repeat("{% if x ~ x == 'y' %}{% endif %}", 5000),
+		"many conditions":    large + "{% if x == 'y' %}" + strings.Repeat("{% elif x ~ x == 'y' %}", 5000) + "{% endif %}",
 	}
 	for name, source := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -164,8 +185,31 @@ func TestHostileTemplates(t *testing.T) {
 			} else if len(err.Error()) > 1000 {
 				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
-			if took := time.Since(start); took > maxTime+30*time.Second {
+			if took := time.Since(start); took > maxTime+30*time.Second { // the last step may be a long one
 				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// TestLongTemplates are harmless ones that come near the limits of a tag.
+func TestLongTemplates(t *testing.T) {
+	tests := map[string]string{
+		"texts in a dict":  "{% set names = {" + strings.Repeat("'aa': 'Afar', ", 900) + "'ab': 'Abkhaz'} %}{{ names['ab'] }}",
+		"texts in a list":  "{{ [" + strings.Repeat("\"x, y\", ", 900) + "'Abkhaz'] | last }}",
+		"separate methods": "{{ '' if " + strings.Repeat("'a'.upper() == 'b' or ", 30) + "false else 'Abkhaz' }}",
+		"as qwen3 does":    "{{ 'a<think>Abkhaz\\n</think>b'.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') }}",
+		"with":             "{% with a = 'Ab', b = 'khaz' %}{{ a ~ b }}{% endwith %}{{ a }}{{ b }}",
+		"set to a block":   "{% set a %}Ab{{ 'khaz' }}{% endset %}{{ a }}",
+	}
+	for name, source := range tests {
+		t.Run(name, func(t *testing.T) {
+			template, err := New(source, "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := template.Render(nil, false); got != "Abkhaz" || err != nil {
+				t.Errorf("Render = %q, %v, want Abkhaz", got, err)
 			}
 		})
 	}
