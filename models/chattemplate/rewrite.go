@@ -47,6 +47,8 @@ func rewriteBrackets(done, expression string) string {
 			}
 			out.WriteByte(expression[end])
 			i = end
+		case '\n', '\r': // gonja takes a line's end for a part of the token right behind it
+			out.WriteString(string(c) + " ")
 		default:
 			out.WriteByte(c)
 		}
