@@ -128,13 +128,14 @@ func (c *Catalog) Delete(name openapi.ModelName) error {
 	delete(c.kept, ratio)
 	delete(c.failures, ratio)
 	gone := c.made[ratio]
-	maps.DeleteFunc(c.made, func(_ float64, digest string) bool { return digest == gone })
+	delete(c.made, ratio)
 	s, ok := c.shelves[ratio]
 	delete(c.shelves, ratio)
 	if !ok || s.engine == nil || c.shared(s.engine) {
 		c.mu.Unlock()
 		return nil
 	}
+	maps.DeleteFunc(c.made, func(_ float64, digest string) bool { return digest == gone })
 	e := s.engine
 	idle := c.loaded[e.built.Digest] == e && e.users == 0
 	if c.loaded[e.built.Digest] == e {
@@ -183,11 +184,23 @@ func (c *Catalog) keeps(e *engine) bool {
 
 // noteEnd remembers why a ratio's variant could not be made. The caller holds mu.
 func (c *Catalog) noteEnd(ratio float64, err error) {
-	if err == nil {
-		delete(c.failures, ratio)
-	} else if len(c.failures) < maxFailures && c.ctx.Err() == nil {
-		c.failures[ratio] = err.Error()
+	delete(c.failures, ratio)
+	if ratio == c.options.Startup {
+		c.failure = ""
 	}
+	if err == nil || c.ctx.Err() != nil {
+		return
+	}
+	if ratio == c.options.Startup {
+		c.failure = fmt.Sprintf("the last attempt failed (%v)", err)
+	}
+	for other := range c.failures { // any client may ask for what cannot be made: the newest failure must have its place
+		if len(c.failures) < maxFailures {
+			break
+		}
+		delete(c.failures, other)
+	}
+	c.failures[ratio] = err.Error()
 }
 
 var _ server.Admin = (*Catalog)(nil)

@@ -86,9 +86,28 @@ func TestAdminRemembersFailures(t *testing.T) {
 	}
 }
 
+// Clients can ask for more ratios that fail than are remembered.
+func TestAdminRemembersTheNewestFailure(t *testing.T) {
+	b := newBench(t, nil)
+	b.failing.Store(true)
+	close(b.gate)
+	for i := range maxFailures + 1 {
+		ratio := 0.3 + float64(i)/1000
+		if _, err := b.Acquire(t.Context(), at(ratio)); err == nil {
+			t.Fatal("a failing build gave a variant")
+		}
+		if got := state(b.Catalog)[at(ratio).String()]; got.State != "failed" {
+			t.Fatalf("variant = %+v after %d others failed, want it failed", got, i)
+		}
+	}
+	if got := len(b.failures); got > maxFailures {
+		t.Errorf("%d failures are remembered, want at most %d", got, maxFailures)
+	}
+}
+
 // Ratios that keep the same neurons share an engine; deleting one leaves the other's.
 func TestAdminDeleteOfAShared(t *testing.T) {
-	b := newBench(t, nil)
+	b := newBench(t, func(o *Options) { o.MaxMade = 2 })
 	close(b.gate)
 	b.acquireNow(t, at(0.3)).Release()
 	b.acquireNow(t, at(0.3001)).Release()
@@ -97,6 +116,11 @@ func TestAdminDeleteOfAShared(t *testing.T) {
 	}
 	if got := state(b.Catalog)["m@0.3"]; got.State != "loaded" || len(b.engines) != 1 {
 		t.Errorf("variant = %+v, %d engines", got, len(b.engines))
+	}
+	b.acquireNow(t, at(0.4)).Release()
+	var notReady *server.NotReadyError
+	if _, err := b.Acquire(t.Context(), at(0.5)); !errors.As(err, &notReady) {
+		t.Errorf("Acquire of one more = %v, want a NotReadyError: the file that is left counts", err)
 	}
 }
 

@@ -111,7 +111,7 @@ type Catalog struct {
 	created  time.Time            // of the catalog; models' "created"
 	users    int                  // requests that hold a variant
 	waiting  int                  // builds under way or waiting
-	failure  string               // why the last attempt at the startup variant failed; "" before and after success
+	failure  string               // why the last attempt at the startup variant, or at the dense one before it, failed; "" before and after success
 	clock    func() time.Time     // for the order of use
 	quiet    time.Duration        // before the second attempt to measure a speed; then ever longer
 	comings  int                  // requests and builds that began; tells a measurement whether it was disturbed

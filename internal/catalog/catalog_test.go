@@ -313,6 +313,20 @@ func TestFailedStartupIsExplained(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	// Once it is there the old reason is none any more, also when the engine is lost and cannot be replaced.
+	b.failing.Store(false)
+	if _, err := b.Make(0.2); err != nil {
+		t.Fatal(err)
+	}
+	b.waitReady(t)
+	b.failing.Store(true)
+	close(b.engines[0].done)
+	if _, err := b.acquire(t.Context(), 0.2); err == nil {
+		t.Fatal("a failing build gave a variant")
+	}
+	if got := b.Status().Progress; !strings.Contains(got, "no gradients today") || strings.Contains(got, "the next one begins") {
+		t.Errorf("Status = %q, want the failure without the promise of another attempt", got)
+	}
 }
 
 func TestWaitersAreBoundedAndLeave(t *testing.T) {
