@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -122,21 +123,31 @@ func (s *Sample) stream(ctx context.Context, client *http.Client, target Target,
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes)) // a cut text is better than none
-		return fmt.Errorf("%s: %s: %s", call.URL, response.Status, strings.Join(strings.Fields(string(text)), " "))
+		text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes+1)) // a cut text is better than none
+		return fmt.Errorf("%s: %s: %s", call.URL, response.Status, oneLine(string(text)))
 	}
-	return s.read(response.Body, r.tokens)
+	err = s.read(response.Body, r.tokens)
+	if kind := response.Header.Get("Content-Type"); errors.Is(err, errNoEvent) {
+		return fmt.Errorf("%s: %w (Content-Type %s)", call.URL, err, strconv.Quote(kind))
+	}
+	return err
 }
 
-var errNoText = errors.New("the stream brought no text")
+var (
+	errNoText  = errors.New("the stream brought no text")
+	errNoEvent = errors.New("the answer is no stream of events")
+	errCut     = errors.New("the stream ended before its [DONE]")
+	errLong    = fmt.Errorf("a line of the stream has more than %d bytes", maxEventBytes)
+)
 
 // read stamps the events of a stream.
 func (s *Sample) read(body io.Reader, tokens int) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 4<<10), maxEventBytes)
 	s.Gaps = make([]time.Duration, 0, min(tokens, 1<<12))
-	events, done := 0, false
+	events, streamed, done := 0, false, false
 	for lines.Scan() {
+		streamed = streamed || bytes.HasPrefix(lines.Bytes(), dataField)
 		e, err := parseEvent(lines.Bytes())
 		if err != nil {
 			return err
@@ -157,10 +168,14 @@ func (s *Sample) read(body io.Reader, tokens int) error {
 		done = done || e.done
 	}
 	switch {
+	case errors.Is(lines.Err(), bufio.ErrTooLong):
+		return errLong
 	case lines.Err() != nil:
 		return lines.Err()
+	case !streamed:
+		return errNoEvent
 	case !done:
-		return io.ErrUnexpectedEOF
+		return errCut
 	case events == 0:
 		return errNoText
 	}

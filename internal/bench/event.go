@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // event is what one line of a stream tells.
@@ -26,12 +28,12 @@ type StreamError struct{ Message string }
 func (e *StreamError) Error() string { return "the server ended the stream: " + e.Message }
 
 var (
-	dataField    = []byte("data:")
-	doneMark     = []byte("[DONE]")
-	usageKey     = []byte(`"usage"`)
-	errorKey     = []byte(`"error"`)
-	contentKey   = []byte(`"content"`)
-	reasoningKey = []byte(`"reasoning_content"`)
+	dataField = []byte("data:")
+	doneMark  = []byte("[DONE]")
+	usageKey  = []byte(`"usage"`)
+	errorKey  = []byte(`"error"`)
+	// textKeys are what servers call the text of a delta: reasoning_content in llama-server, reasoning in vLLM and Ollama.
+	textKeys = [][]byte{[]byte(`"content"`), []byte(`"reasoning_content"`), []byte(`"reasoning"`)}
 )
 
 // maxUsageTokens bounds what a server may claim.
@@ -48,21 +50,19 @@ func parseEvent(line []byte) (event, error) {
 	if bytes.Equal(data, doneMark) {
 		return event{done: true}, nil
 	}
-	found := event{text: holdsText(data, contentKey) || holdsText(data, reasoningKey)}
-	if !holdsObject(data, usageKey) && !holdsObject(data, errorKey) {
+	found := event{text: slices.ContainsFunc(textKeys, func(key []byte) bool { return holdsText(data, key) })}
+	if !holdsObject(data, usageKey) && !holdsObject(data, errorKey) && !holdsText(data, errorKey) {
 		return found, nil
 	}
 	var decoded struct {
-		Usage *usage `json:"usage"`
-		Error *struct {
-			Message string `json:"message"`
-		} `json:"error"`
+		Usage *usage       `json:"usage"`
+		Error *serverError `json:"error"`
 	}
 	if err := json.Unmarshal(data, &decoded); err != nil {
 		return event{}, fmt.Errorf("parse event of stream: %w", err)
 	}
 	if decoded.Error != nil {
-		return event{}, &StreamError{decoded.Error.Message}
+		return event{}, &StreamError{oneLine(decoded.Error.message)}
 	}
 	if u := decoded.Usage; u != nil {
 		if u.Prompt < 0 || u.Completion < 0 || u.Prompt > maxUsageTokens || u.Completion > maxUsageTokens {
@@ -71,6 +71,30 @@ func parseEvent(line []byte) (event, error) {
 		found.usage = u
 	}
 	return found, nil
+}
+
+// serverError is an error as OpenAI has it, or, as some servers have it, its text alone.
+type serverError struct{ message string }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (e *serverError) UnmarshalJSON(data []byte) error {
+	if json.Unmarshal(data, &e.message) == nil {
+		return nil
+	}
+	var object struct {
+		Message string `json:"message"`
+	}
+	err := json.Unmarshal(data, &object)
+	e.message = object.Message
+	return err
+}
+
+// oneLine is the beginning of what a server said, without its line breaks.
+func oneLine(text string) string {
+	if len(text) > maxErrorBytes {
+		text = strings.ToValidUTF8(text[:maxErrorBytes], "") + "…"
+	}
+	return strings.Join(strings.Fields(text), " ")
 }
 
 // value is what follows a key and its colon, nil when the key is not there.

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -18,6 +20,8 @@ func TestParseEvent(t *testing.T) {
 		`data: {"choices":[{"delta":{"content":null}}],"usage":null,"error":null}`:         {},
 		`data: {"choices":[{"delta":{"content":"the \"usage\":{ of \"error\":{ words"}}]}`: {text: true},
 		`data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}`:                         {text: true},
+		`data: {"choices":[{"delta":{"content":"","reasoning":"hm"}}]}`:                    {text: true},
+		`data: {"choices":[{"delta":{"content":""}}],"reasoning":{"effort":null}}`:         {},
 	} {
 		got, err := parseEvent([]byte(line))
 		if err != nil || got != want {
@@ -28,9 +32,14 @@ func TestParseEvent(t *testing.T) {
 	if err != nil || got.usage == nil || *got.usage != (usage{3, 4}) {
 		t.Errorf("usage = %+v, %v, want 3 and 4", got.usage, err)
 	}
-	var ended *StreamError
-	if _, err := parseEvent([]byte(`data: {"error":{"message":"engine failed"}}`)); !errors.As(err, &ended) || ended.Message != "engine failed" {
-		t.Errorf("error event = %v, want a StreamError", err)
+	for _, line := range []string{`data: {"error":{"message":"engine failed"}}`, `data: {"error": "engine\n failed"}`} {
+		var ended *StreamError
+		if _, err := parseEvent([]byte(line)); !errors.As(err, &ended) || ended.Message != "engine failed" {
+			t.Errorf("parseEvent(%s) = %v, want a StreamError", line, err)
+		}
+	}
+	if _, err := parseEvent([]byte(`data: {"error": "` + strings.Repeat("engine failed ", 10000) + `"}`)); err == nil || len(err.Error()) > 2*maxErrorBytes {
+		t.Errorf("a long error gives one of %d bytes", len(fmt.Sprint(err)))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -136,4 +137,27 @@ func BenchmarkStream(b *testing.B) {
 		}
 	}
 	b.ReportMetric(256*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
+}
+
+// What is no stream, or none to its end, is told so.
+func TestAnswersThatAreNoStream(t *testing.T) {
+	for name, test := range map[string]struct{ kind, body, want string }{
+		"page":      {"text/html", "<html>\n<p>Welcome</p>", `the answer is no stream of events (Content-Type "text/html")`},
+		"whole":     {"application/json", `{"choices":[{"message":{"content":"a"}}]}`, `no stream of events (Content-Type "application/json")`},
+		"nothing":   {"text/event-stream", "", "no stream of events"},
+		"cut":       {"text/event-stream", "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n", "before its [DONE]"},
+		"long line": {"text/event-stream", "data: " + strings.Repeat("x", maxEventBytes+1), "a line of the stream has more than 1048576 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", test.kind)
+				fmt.Fprint(w, test.body)
+			}))
+			defer server.Close()
+			_, err := Run(t.Context(), []Target{{Name: "a", URL: server.URL + "/v1", Model: "m"}}, plan(), nil)
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("Run = %v, want %q", err, test.want)
+			}
+		})
+	}
 }
