@@ -365,6 +365,50 @@ func TestLayeredRights(t *testing.T) {
 	}
 }
 
+// gated is a Redis store that refuses the first value, and takes the next one only when it may.
+type gated struct {
+	*Store
+	puts       atomic.Int32
+	begun, may chan struct{}
+}
+
+func (g *gated) Put(ctx context.Context, key variant.Key, value []byte) error {
+	switch g.puts.Add(1) {
+	case 1:
+		return errors.New("refused")
+	case 2:
+		close(g.begun)
+		<-g.may
+	}
+	return g.Store.Put(ctx, key, value)
+}
+
+// TestLayeredNewerMeanwhile has a value that is put again while the older one is being published.
+func TestLayeredNewerMeanwhile(t *testing.T) {
+	server := redistest.Start(t)
+	l := openLayered(t, server.URL, variant.Hooks{})
+	g := &gated{Store: l.redis, begun: make(chan struct{}), may: make(chan struct{})}
+	layers := variant.NewLayered(variant.LayeredOptions{
+		Local: l.disk, Remote: g, Log: slog.New(slog.DiscardHandler), Retry: 20 * time.Millisecond, RetryMax: 200 * time.Millisecond,
+	})
+	defer layers.Close()
+	key := storetest.Key(variant.KindPlan, "key")
+	if err := layers.Put(t.Context(), key, []byte("older")); err != nil {
+		t.Fatal(err)
+	}
+	<-g.begun
+	if err := layers.Put(t.Context(), key, []byte("newer")); err != nil {
+		t.Fatal(err)
+	}
+	close(g.may)
+	redistest.Eventually(t, func() error {
+		if got, err := l.redis.Get(t.Context(), key); err != nil || string(got) != "newer" {
+			return fmt.Errorf("the shared store has %q, %v, want the newer value", got, err)
+		}
+		return nil
+	})
+}
+
 // TestLayeredTooLarge has a Redis that is smaller than one value: others get in, leases are shared, and the value once there is room.
 func TestLayeredTooLarge(t *testing.T) {
 	for _, policy := range []string{"noeviction", "allkeys-lru"} {

@@ -30,10 +30,16 @@ type health struct {
 	mu       sync.Mutex // guards the rest
 	down     bool
 	full     bool
-	pending  map[Key]bool      // to be published; true: also when the shared store has an entry, which is older
+	pending  map[Key]*wish     // to be published
 	known    map[Key]time.Time // when it was seen in the shared store, which is not asked for it again until retryMax later
 	refused  map[Key]refusal   // large values that are pending and were refused
 	unleased *Key              // the latest lease that was refused since writes were last taken
+}
+
+// wish is that the local value of a key gets into the shared store. A value that is put later has a wish of its own, so that whoever publishes an
+// older one meanwhile does not take it for done.
+type wish struct {
+	replace bool // also when the shared store has an entry, which is older
 }
 
 // refusal is when a value that was refused is offered again.
@@ -47,7 +53,7 @@ func startHealth(store *Layered, retry, retryMax time.Duration) *health {
 	h := &health{
 		store: store, retry: retry, retryMax: retryMax, cancel: cancel,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
-		pending: map[Key]bool{}, known: map[Key]time.Time{}, refused: map[Key]refusal{},
+		pending: map[Key]*wish{}, known: map[Key]time.Time{}, refused: map[Key]refusal{},
 	}
 	go h.run(ctx)
 	return h
@@ -118,7 +124,9 @@ func (h *health) publish(key Key, replace bool) {
 	_, waits := h.pending[key]
 	add := (replace || !known) && (waits || len(h.pending) < maxPending)
 	if add {
-		h.pending[key] = h.pending[key] || replace
+		if replace || !waits {
+			h.pending[key] = &wish{replace}
+		}
 		delete(h.known, key)
 	}
 	h.mu.Unlock()
@@ -131,6 +139,20 @@ func (h *health) publish(key Key, replace bool) {
 func (h *health) published(key Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.forget(key)
+}
+
+// granted notes that a wish was fulfilled, unless a newer one has come.
+func (h *health) granted(key Key, done *wish) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.pending[key] == done {
+		h.forget(key)
+	}
+}
+
+// forget takes a key off what is to be published. The caller holds mu.
+func (h *health) forget(key Key) {
 	delete(h.pending, key)
 	delete(h.refused, key)
 	if len(h.known) >= maxPending {
@@ -235,9 +257,9 @@ func (h *health) publishAll(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		switch err := h.publishOne(ctx, key, pending[key]); {
+		switch err := h.publishOne(ctx, key, pending[key].replace); {
 		case err == nil:
-			h.published(key)
+			h.granted(key, pending[key])
 		case ctx.Err() != nil:
 			return false
 		case !key.Kind.large() || errors.Is(err, ErrUnavailable):
@@ -253,7 +275,7 @@ func (h *health) publishAll(ctx context.Context) bool {
 }
 
 // takesLeases tries a small write: the lease of a value that is pending, or one that was refused.
-func (h *health) takesLeases(ctx context.Context, pending map[Key]bool) bool {
+func (h *health) takesLeases(ctx context.Context, pending map[Key]*wish) bool {
 	for key := range pending {
 		lease, ok, err := h.store.remote.Acquire(ctx, key)
 		if err != nil {
@@ -272,7 +294,7 @@ func (h *health) takesLeases(ctx context.Context, pending map[Key]bool) bool {
 
 // due is all that is pending, with the value whose lease was refused, and of what is pending the keys whose time has come, the large ones last.
 // waiting tells that publishing these does not show whether other writes are taken.
-func (h *health) due() (keys []Key, pending map[Key]bool, waiting bool) {
+func (h *health) due() (keys []Key, pending map[Key]*wish, waiting bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for key := range h.pending {
