@@ -96,10 +96,10 @@ func checkTag(tag string) (brackets, joins int, err error) {
 // stand for a large value, or be repeated in an error for every other one.
 func sizeOf(tag string) (operands, code int) {
 	for i := 0; i < len(tag); i++ {
-		switch c := tag[i]; {
-		case c == '\'' || c == '"':
+		switch c := tag[i]; c {
+		case '\'', '"':
 			i = stringEnd(tag, i)
-		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+		case ' ', '\t', '\r', '\n':
 		default:
 			code++
 			if c == ',' && !beginsWithText(tag[i+1:]) {
