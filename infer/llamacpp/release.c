@@ -1,4 +1,4 @@
-// Frees a context in an order that backends of GPUs survive; see release.go.
+// Frees a context in an order that backends of GPUs survive, and the buffers that ggml forgets; see release.go.
 #include <stddef.h>
 
 struct llama_context;
@@ -22,6 +22,22 @@ void __wrap_ggml_backend_free(backend_t backend) {
 		return;
 	}
 	__real_ggml_backend_free(backend);
+}
+
+// A buffer begins with the function that frees it; NULL where its memory is another's, or none.
+struct ggml_backend_buffer {
+	void (*free_buffer)(struct ggml_backend_buffer * buffer);
+};
+
+extern void __real_ggml_backend_buffer_free(struct ggml_backend_buffer * buffer);
+extern void operator_delete(void * object) __asm__("_ZdlPv"); // C++'s: buffers are made with new
+
+void __wrap_ggml_backend_buffer_free(struct ggml_backend_buffer * buffer) {
+	if (buffer != NULL && buffer->free_buffer == NULL) {
+		operator_delete(buffer);
+		return;
+	}
+	__real_ggml_backend_buffer_free(buffer);
 }
 
 void prunellm_free_context(struct llama_context * context) {
