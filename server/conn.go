@@ -1,7 +1,9 @@
 package server
 
 import (
+	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -16,25 +18,35 @@ const (
 	// client may lose the answer that says why.
 	lingerTime  = 2 * time.Second
 	lingerBytes = 64 << 20
+	// Pauses before another connection is accepted when the system has no room for one, and between log lines that say so.
+	firstAcceptPause = 5 * time.Millisecond
+	lastAcceptPause  = time.Second
+	acceptLogPause   = time.Minute
 )
 
 // listener wraps the connections it accepts and remembers those that are open. It stands below TLS, if there is any.
 type listener struct {
 	net.Listener
 	writeTimeout time.Duration
+	log          *slog.Logger
+	lacked       time.Time // when the log last said that there is no room for connections; Accept's alone
 
-	once sync.Once
-	mu   sync.Mutex
-	open map[*conn]struct{}
+	once   sync.Once
+	closed chan struct{}
+	mu     sync.Mutex
+	open   map[*conn]struct{}
 }
 
-func newListener(inner net.Listener, writeTimeout time.Duration) *listener {
-	return &listener{Listener: inner, writeTimeout: writeTimeout, open: map[*conn]struct{}{}}
+func newListener(inner net.Listener, writeTimeout time.Duration, log *slog.Logger) *listener {
+	return &listener{Listener: inner, writeTimeout: writeTimeout, log: log, closed: make(chan struct{}), open: map[*conn]struct{}{}}
 }
 
 // Close implements net.Listener; closing again does nothing.
 func (l *listener) Close() (err error) {
-	l.once.Do(func() { err = l.Listener.Close() })
+	l.once.Do(func() {
+		close(l.closed)
+		err = l.Listener.Close()
+	})
 	return err
 }
 
@@ -47,9 +59,39 @@ func (l *listener) closeConnections() {
 	}
 }
 
-// Accept implements net.Listener.
+// lacksRoom tells whether a connection could not be accepted for want of something that comes back when others close.
+func lacksRoom(err error) bool {
+	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, shortage) {
+			return true
+		}
+	}
+	return false
+}
+
+// acceptPatiently waits while the system has no room for a connection: an error would end the server, which fasthttp takes
+// every one but a timeout for a reason to.
+func (l *listener) acceptPatiently() (net.Conn, error) {
+	for pause := firstAcceptPause; ; pause = min(2*pause, lastAcceptPause) {
+		inner, err := l.Listener.Accept()
+		if err == nil || !lacksRoom(err) {
+			return inner, err
+		}
+		if now := time.Now(); now.Sub(l.lacked) >= acceptLogPause {
+			l.lacked = now
+			l.log.Warn("no room for further connections, they wait until others close (is the limit of open files too low?)", "error", err)
+		}
+		select {
+		case <-l.closed:
+			return nil, net.ErrClosed
+		case <-time.After(pause):
+		}
+	}
+}
+
+// Accept implements net.Listener. One goroutine calls it.
 func (l *listener) Accept() (net.Conn, error) {
-	inner, err := l.Listener.Accept()
+	inner, err := l.acceptPatiently()
 	if err != nil {
 		return nil, err
 	}

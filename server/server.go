@@ -120,7 +120,7 @@ func (s *Server) route() error {
 // Serve answers requests on ln until ctx ends, then stops: it takes no more connections, gives running requests
 // StopTimeout to finish, cuts off the rest and returns nil. It may be called once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	below := newListener(ln, s.options.WriteTimeout)
+	below := newListener(ln, s.options.WriteTimeout, s.log)
 	var top net.Listener = below
 	if s.options.TLS != nil {
 		top = tls.NewListener(below, s.options.TLS)
