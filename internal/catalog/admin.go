@@ -194,11 +194,13 @@ func (c *Catalog) noteEnd(ratio float64, err error) {
 	if ratio == c.options.Startup {
 		c.failure = fmt.Sprintf("the last attempt failed (%v)", err)
 	}
-	for other := range c.failures { // any client may ask for what cannot be made: the newest failure must have its place
+	for other := range c.failures { // any one but the server's own: clients may ask for as many ratios as they like
 		if len(c.failures) < maxFailures {
 			break
 		}
-		delete(c.failures, other)
+		if other != c.options.Startup {
+			delete(c.failures, other)
+		}
 	}
 	c.failures[ratio] = err.Error()
 }

@@ -86,22 +86,26 @@ func TestAdminRemembersFailures(t *testing.T) {
 	}
 }
 
-// Clients can ask for more ratios that fail than are remembered.
-func TestAdminRemembersTheNewestFailure(t *testing.T) {
-	b := newBench(t, nil)
+// However many ratios fail, the list stays bounded and tells of the last one and of the server's own.
+func TestAdminForgetsFailures(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.ServeDense = true })
 	b.failing.Store(true)
 	close(b.gate)
-	for i := range maxFailures + 1 {
-		ratio := 0.3 + float64(i)/1000
-		if _, err := b.Acquire(t.Context(), at(ratio)); err == nil {
-			t.Fatal("a failing build gave a variant")
-		}
-		if got := state(b.Catalog)[at(ratio).String()]; got.State != "failed" {
-			t.Fatalf("variant = %+v after %d others failed, want it failed", got, i)
+	last := 0.0
+	for i := range 3 * maxFailures {
+		last = b.options.Startup + float64(i)/1000
+		if _, err := b.Acquire(t.Context(), at(last)); err == nil {
+			t.Fatalf("a failing build of %v gave a variant", last)
 		}
 	}
-	if got := len(b.failures); got > maxFailures {
-		t.Errorf("%d failures are remembered, want at most %d", got, maxFailures)
+	got := b.Variants()
+	if len(got) != maxFailures {
+		t.Errorf("%d variants are listed, want the %d that are remembered", len(got), maxFailures)
+	}
+	for _, ratio := range []float64{b.options.Startup, last} {
+		if v := state(b.Catalog)[variant.Name("m", ratio)]; v.State != openapi.StateFailed || v.Error == "" {
+			t.Errorf("variant %v = %+v, want it failed", ratio, v)
+		}
 	}
 }
 
