@@ -81,7 +81,7 @@ func idleReason(gpu nvidia.GPU) string {
 	if reason := gpu.TooOld(); reason != "" {
 		return reason
 	}
-	return "no backend for " + gpu.Name + " was found or it does not start: make cuda builds it, --log-level debug shows what failed"
+	return "no backend for " + gpu.Name + " was found or it does not start" + llamacpp.WhyNotStarted() + ": make cuda builds it"
 }
 
 // openXLA opens what gradients are computed on.

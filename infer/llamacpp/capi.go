@@ -50,7 +50,9 @@ typedef void (*ggml_abort_callback_t)(const char * message);
 extern ggml_abort_callback_t ggml_set_abort_callback(ggml_abort_callback_t callback);
 
 struct ggml_backend_device;
+extern size_t ggml_backend_dev_count(void);
 extern struct ggml_backend_device * ggml_backend_dev_get(size_t index);
+extern int ggml_backend_dev_type(struct ggml_backend_device * device);
 extern const char * ggml_backend_dev_name(struct ggml_backend_device * device);
 extern const char * ggml_backend_dev_description(struct ggml_backend_device * device);
 extern void ggml_backend_dev_memory(struct ggml_backend_device * device, size_t * free, size_t * total);
@@ -125,7 +127,17 @@ var initBackend = sync.OnceFunc(func() {
 	C.set_abort()
 	llama.BackendInit()
 	C.set_log() // loading backends from files may have reset it
+	notStarted = takeError()
 })
+
+// notStarted is the first error of a backend that does not start, in brackets; "" without one.
+var notStarted string
+
+// WhyNotStarted is what a backend said that was found and does not start, in brackets for the end of a message; "" without one.
+func WhyNotStarted() string {
+	initBackend()
+	return notStarted
+}
 
 // describeDevice fills in what ggml knows of the device at this place in its list.
 func describeDevice(index uint64) (name, description string, free, total int64) {
@@ -133,6 +145,17 @@ func describeDevice(index uint64) (name, description string, free, total int64) 
 	var f, t C.size_t
 	C.ggml_backend_dev_memory(device, &f, &t)
 	return C.GoString(C.ggml_backend_dev_name(device)), C.GoString(C.ggml_backend_dev_description(device)), int64(f), int64(t)
+}
+
+// processors are the places of processors in ggml's list of devices.
+func processors() (indices []uint64) {
+	const cpu = 0 // GGML_BACKEND_DEVICE_TYPE_CPU
+	for i := range uint64(C.ggml_backend_dev_count()) {
+		if C.ggml_backend_dev_type(C.ggml_backend_dev_get(C.size_t(i))) == cpu {
+			indices = append(indices, i)
+		}
+	}
+	return indices
 }
 
 func trimMemory() { C.trim() }

@@ -68,6 +68,54 @@ func TestGPUAgreesWithProcessor(t *testing.T) {
 
 const allOfThem = 3 // two layers and the head
 
+// Steps of one token to eight, whose products are computed column by column and several nodes at a time (docs/decisions/0311-on-a-gpu.md),
+// give what the processor gives.
+func TestGPUAgreesInSmallSteps(t *testing.T) {
+	needGPU(t)
+	for name, options := range map[string]tinymodel.Options{
+		"llama q8_0": {Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 512}},
+		"llama q4_0": {Type: gguf.Q4_0, Hidden: 256, FFN: []int{512, 512}},
+		"llama q4_1": {Type: gguf.Q4_1, Hidden: 256, FFN: []int{512, 512}},
+		"llama wide": {Type: gguf.Q8_0, Hidden: 1536, Heads: 24, KVHeads: 12, FFN: []int{96, 96}},
+		"deci q8_0":  {Architecture: "deci", Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 224}},
+		"qwen2 q8_0": {Architecture: "qwen2", Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 512}},
+		"qwen3 q8_0": {Architecture: "qwen3", HeadDim: 64, Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 512}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := tiny(t, options)
+			want, got := stepLogits(t, path, 0), stepLogits(t, path, allOfThem)
+			worst := 0.0
+			for i := range want {
+				d := relativeDifference(got[i], want[i])
+				worst = max(worst, d)
+				if !(d < gpuTolerance(options.Type)) {
+					t.Errorf("logits %d differ by %.3g of their deviation, want below %g", i, d, gpuTolerance(options.Type))
+				}
+			}
+			t.Logf("largest relative difference %.1e", worst)
+		})
+	}
+}
+
+// stepLogits are those of eight sequences that begin one after the other: of 1, 2, ... 8 tokens in a step, and of one again.
+func stepLogits(t *testing.T, path string, layers int) (all [][]float32) {
+	t.Helper()
+	m := open(t, path, Options{ContextSize: 8 * 32, BatchSize: 8, Sequences: 8, GPULayers: layers})
+	for step := range 9 {
+		var entries []infer.Entry
+		for sequence := range min(step+1, 8) {
+			if step < 8 || sequence == 3 {
+				entries = append(entries, infer.Entry{Token: infer.Token(3 + (step*11+sequence*7)%90), Sequence: sequence, Position: step - sequence, Logits: true})
+			}
+		}
+		decode(t, m, entries...)
+		for i := range entries {
+			all = append(all, slices.Clone(m.Logits(i)))
+		}
+	}
+	return all
+}
+
 // prefixLogits are those after 20 tokens in one sequence, 3 in another, and of the next step of both. Batches are small: of 32 tokens and
 // more llama.cpp multiplies on a GPU whatever the number of layers there.
 func prefixLogits(t *testing.T, path string, layers int) (all [][]float32) {

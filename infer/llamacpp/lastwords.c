@@ -4,12 +4,27 @@
 
 extern void prunellmLlamaLog(int level, char * text, void * data);
 
-void prunellm_backend_log(int level, const char * text, void * data) { prunellmLlamaLog(level, (char *) text, data); }
+// The beginning of the last error that this thread was told of. A backend says there why it is about to abort.
+static __thread char reason[200];
 
-// prunellm_die ends the process in the place of abort(): one line, no stack trace, no core file.
+#define LEVEL_ERROR 4 // GGML_LOG_LEVEL_ERROR
+
+void prunellm_backend_log(int level, const char * text, void * data) {
+	if (level == LEVEL_ERROR && text[0] != ' ') { // what is indented goes on with the line before
+		strncpy(reason, text, sizeof reason - 1);
+		reason[strcspn(reason, "\n")] = 0;
+	}
+	prunellmLlamaLog(level, (char *) text, data);
+}
+
+// prunellm_die ends the process in the place of abort(): one line, no stack trace, no core file. message ends in what stopped it: "ggml-cuda.cu:96:
+// CUDA error"; reason goes on from there if it begins with the same words.
 void prunellm_die(const char * message) {
 	static const char prefix[] = "prunellm: llama.cpp stopped: ";
-	if (write(2, prefix, sizeof prefix - 1) >= 0 && write(2, message, strlen(message)) >= 0 && write(2, "\n", 1) >= 0) {
+	const char * what = strrchr(message, ':');
+	what = what != NULL && what[1] == ' ' ? what + 2 : message;
+	const char * more = strncmp(reason, what, strlen(what)) == 0 ? reason + strlen(what) : "";
+	if (write(2, prefix, sizeof prefix - 1) >= 0 && write(2, message, strlen(message)) >= 0 && write(2, more, strlen(more)) >= 0 && write(2, "\n", 1) >= 0) {
 	}
 	_exit(1);
 }

@@ -55,14 +55,17 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	}
 	setLogger(opts.Log)
 	initBackend()
-	takeError() // what a backend says that does not start explains no failure of this file
+	takeError() // what was said before explains no failure of this file
 	var devices []Device
 	if opts.GPULayers != 0 {
 		devices = Devices()
 	}
 	wanted, all := shape.wantedLayers(opts.GPULayers), shape.wantedLayers(-1)
 	asked := opts
-	for layers := shape.fittingLayers(asked, devices, wanted); ; layers /= 2 {
+	layers := shape.fittingLayers(asked, devices, wanted)
+	// A GPU that has no layers still takes memory, for long batches. One that has none to spare is left out.
+	withoutGPUs := layers == 0 && len(devices) > 0
+	for {
 		opts = asked
 		if layers == all {
 			opts = shape.allOnDevice(asked, anyBatch, devices)
@@ -72,7 +75,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 			return nil, fmt.Errorf("open model %q: %w", path, err)
 		}
 		m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize, decoded: make(chan error, 1), gpuLayers: layers, onDevice: layers == all}
-		err := m.load(ctx, path, opts, shape.floats)
+		err := m.load(ctx, path, opts, shape.floats, withoutGPUs)
 		if err == nil {
 			if layers < wanted && len(devices) > 0 {
 				warnOfFewLayers(opts.Log, path, layers, wanted, devices)
@@ -82,14 +85,20 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 		cause := takeError()
 		m.release()
 		m.closed = true
-		if layers == 0 || ctx.Err() != nil {
+		if ctx.Err() != nil || withoutGPUs || layers == 0 && len(Devices()) == 0 {
 			return nil, fmt.Errorf("open model %q: %w%s", path, err, cause)
 		}
+		layers /= 2
+		withoutGPUs = layers == 0
 	}
 }
 
-func (m *Model) load(ctx context.Context, path string, opts Options, floats bool) error {
+// load loads the model and makes its context. Without GPUs, none is used for anything, whatever the layers.
+func (m *Model) load(ctx context.Context, path string, opts Options, floats, withoutGPUs bool) error {
 	params := llama.ModelParams{NumGpuLayers: opts.GPULayers, UseMmap: true}
+	if withoutGPUs {
+		params.Devices = processors()
+	}
 	flash := ml.FlashAttentionEnabled
 	if opts.GPULayers > 0 {
 		flash = ml.FlashAttentionAuto // not every GPU has it for every size of head
@@ -119,7 +128,8 @@ func (m *Model) load(ctx context.Context, path string, opts Options, floats bool
 		batch += opts.BatchSize / tailShare
 	}
 	settings := llama.NewContextParams(perSequence*opts.Sequences, batch, opts.Sequences, opts.Threads, flash, "f16")
-	if m.context, err = llama.NewContextWithModel(m.model, settings); err != nil {
+	holdingBackends(func() { m.context, err = llama.NewContextWithModel(m.model, settings) })
+	if err != nil {
 		return fmt.Errorf("make a context of %d x %d tokens: llama.cpp refused", opts.Sequences, perSequence)
 	}
 	c := rawContext(m.context)

@@ -1,8 +1,5 @@
-// Frees a context in an order that backends of GPUs survive, and the buffers that ggml forgets; see release.go.
+// Ends backends in an order that those of GPUs survive, and the buffers that ggml forgets; see release.go.
 #include <stddef.h>
-
-struct llama_context;
-extern void llama_free(struct llama_context * context);
 
 #ifdef __linux__
 
@@ -12,12 +9,12 @@ extern void __real_ggml_backend_free(backend_t backend);
 // More than the devices that ggml knows: a context has one backend for each and some for the processor. One beyond that is freed at once.
 #define MAX_BACKENDS 64
 
-static __thread int       freeing;
+static __thread int       holding;
 static __thread int       held_back;
 static __thread backend_t backends[MAX_BACKENDS];
 
 void __wrap_ggml_backend_free(backend_t backend) {
-	if (freeing && held_back < MAX_BACKENDS) {
+	if (holding && held_back < MAX_BACKENDS) {
 		backends[held_back++] = backend;
 		return;
 	}
@@ -40,10 +37,10 @@ void __wrap_ggml_backend_buffer_free(struct ggml_backend_buffer * buffer) {
 	__real_ggml_backend_buffer_free(buffer);
 }
 
-void prunellm_free_context(struct llama_context * context) {
-	freeing = 1;
-	llama_free(context);
-	freeing = 0;
+void prunellm_hold_backends(void) { holding = 1; }
+
+void prunellm_end_backends(void) {
+	holding = 0;
 	while (held_back > 0) {
 		__real_ggml_backend_free(backends[--held_back]);
 	}
@@ -51,6 +48,7 @@ void prunellm_free_context(struct llama_context * context) {
 
 #else
 
-void prunellm_free_context(struct llama_context * context) { llama_free(context); }
+void prunellm_hold_backends(void) {}
+void prunellm_end_backends(void) {}
 
 #endif
