@@ -92,7 +92,7 @@ func TestGPUAgreesInSmallSteps(t *testing.T) {
 					t.Errorf("logits %d differ by %.3g of their deviation, want below %g", i, d, gpuTolerance(options.Type))
 				}
 			}
-			t.Logf("largest relative difference %.1e", worst)
+			t.Logf("largest relative difference %.9e", worst)
 		})
 	}
 }
