@@ -150,7 +150,7 @@ func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.
 func configKeys(flags []*kong.Flag) map[string]configKey {
 	keys := map[string]configKey{}
 	for _, flag := range flags {
-		if flag.Hidden || flag.Name == "help" || flag.Target.Type() == reflect.TypeFor[configFile]() {
+		if flag.Hidden || flag.Name == "help" || flag.Name == "version" || flag.Target.Type() == reflect.TypeFor[configFile]() {
 			continue
 		}
 		keys[flag.Name] = configKey{flag: flag.Name}

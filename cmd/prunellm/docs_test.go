@@ -66,8 +66,12 @@ func table(b *strings.Builder, flags []*kong.Flag, node *kong.Node) {
 		case f.Required:
 			standard = "required"
 		}
+		variable := ""
+		if len(f.Envs) > 0 {
+			variable = "`" + strings.Join(f.Envs, " ") + "`"
+		}
 		escape := strings.NewReplacer("|", `\|`, "<", "&lt;").Replace
-		fmt.Fprintf(b, "| `%s` | %s | `%s` | %s |\n", name, standard, strings.Join(f.Envs, " "), escape(f.Help))
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", name, standard, variable, escape(f.Help))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"prunellm/internal/redisstore"
 	"prunellm/internal/variant"
 )
@@ -23,6 +25,8 @@ type commandLine struct {
 	Device    string     `help:"GPUs to use: 'auto' is all, 'none' leaves everything to the processor; prunellm version --devices lists them." default:"auto" placeholder:"auto|none|CUDA0,..."`
 	LogLevel  string     `help:"Least severe messages that are logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
 	LogFormat string     `help:"Log lines for people or machines: ${enum}." enum:"text,json" default:"text"`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Show the version; the command of this name tells more." env:"-"`
 
 	Serve   serveCommand   `cmd:"" help:"Serve a model pruned by a ratio; prunes it first when that has not been done."`
 	Prune   pruneCommand   `cmd:"" help:"Write a pruned model as a GGUF file."`
