@@ -31,6 +31,21 @@ func writeTiny(t *testing.T, options tinymodel.Options) *models.GGUF {
 	return model
 }
 
+// toGGUF is the model that a folder becomes.
+func toGGUF(t *testing.T, folder string) *models.GGUF {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	if err := hffolder.ToGGUF(t.Context(), folder, path); err != nil {
+		t.Fatal(err)
+	}
+	model, err := models.OpenGGUF(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = model.Close() })
+	return model
+}
+
 // A model survives the way to a folder and back, bit for bit.
 func TestRoundTrip(t *testing.T) {
 	for name, options := range map[string]tinymodel.Options{
@@ -45,18 +60,11 @@ func TestRoundTrip(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			model := writeTiny(t, options)
-			folder, back := filepath.Join(t.TempDir(), "Tiny"), filepath.Join(t.TempDir(), "back.gguf")
+			folder := filepath.Join(t.TempDir(), "Tiny")
 			if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: options.Type}); err != nil {
 				t.Fatal(err)
 			}
-			if err := hffolder.ToGGUF(t.Context(), folder, back); err != nil {
-				t.Fatal(err)
-			}
-			again, err := models.OpenGGUF(back, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer again.Close()
+			again := toGGUF(t, folder)
 			want, got := model.Config(), again.Config()
 			if want.Architecture == "deci" {
 				want.Architecture = "llama"
@@ -120,15 +128,7 @@ func TestLlama3Scaling(t *testing.T) {
 			"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192, "rope_type": "llama3",
 		}
 	})
-	path := filepath.Join(t.TempDir(), "m.gguf")
-	if err := hffolder.ToGGUF(t.Context(), folder, path); err != nil {
-		t.Fatal(err)
-	}
-	scaled, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer scaled.Close()
+	scaled := toGGUF(t, folder)
 	factors := scaled.Config().RoPEFactors
 	if len(factors) != 32 || factors[0] != 1 || factors[31] != 32 || factors[16] <= 1 || factors[16] >= 32 {
 		t.Fatalf("factors are %v, want 32 from 1 up to 32", factors)
@@ -259,15 +259,7 @@ func TestEndsOfAnswers(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "generation_config.json"), ends, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "m.gguf")
-	if err := hffolder.ToGGUF(t.Context(), folder, path); err != nil {
-		t.Fatal(err)
-	}
-	converted, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer converted.Close()
+	converted := toGGUF(t, folder)
 	for key, want := range map[string]uint32{"eos": tinymodel.ImEnd, "eot": 40, "eom": 50} {
 		if got, _ := converted.File().Value("tokenizer.ggml." + key + "_token_id"); got != want {
 			t.Errorf("%s is %v, want %d", key, got, want)
@@ -304,15 +296,7 @@ func TestMistral(t *testing.T) {
 			delete(c, absent)
 		}
 	})
-	path := filepath.Join(t.TempDir(), "m.gguf")
-	if err := hffolder.ToGGUF(t.Context(), folder, path); err != nil {
-		t.Fatal(err)
-	}
-	converted, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer converted.Close()
+	converted := toGGUF(t, folder)
 	if c := converted.Config(); c.Architecture != "llama" || c.ContextLength != 128 || c.HeadDim != 16 {
 		t.Errorf("architecture %q, context %d, heads of %d, want llama, 128, 16", c.Architecture, c.ContextLength, c.HeadDim)
 	}

@@ -88,11 +88,8 @@ func (w *withValues) String() string { return "with" }
 
 // Execute implements exec.ControlStructure.
 func (w *withValues) Execute(r *exec.Renderer, _ *nodes.ControlStructureBlock) error {
-	b, err := budgetOf(r.Environment.Context)
+	b, err := stepOf(r.Environment.Context)
 	if err != nil {
-		return err
-	}
-	if err := b.step(); err != nil {
 		return err
 	}
 	sub := r.Inherit()

@@ -54,10 +54,7 @@ func filters() *exec.FilterSet {
 // boundedFilter counts a filter as a step, and gives it no more than may be kept in a variable.
 func boundedFilter(filter exec.FilterFunction) exec.FilterFunction {
 	return func(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-		b, err := budgetOf(e.Environment.Context)
-		if err == nil {
-			err = b.step()
-		}
+		b, err := stepOf(e.Environment.Context)
 		if err == nil {
 			err = b.measure(operands(in, params)...)
 		}

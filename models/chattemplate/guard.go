@@ -108,6 +108,15 @@ func budgetOf(context *exec.Context) (*budget, error) {
 	return nil, fmt.Errorf("the template has overwritten %s", budgetName)
 }
 
+// stepOf counts a step of the budget of a context.
+func stepOf(context *exec.Context) (*budget, error) {
+	b, err := budgetOf(context)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.step()
+}
+
 // hook is a node that asks the budget when the renderer comes by.
 type hook struct {
 	at   *tokens.Token
@@ -231,11 +240,7 @@ type guardedIf struct {
 
 // Execute implements exec.ControlStructure.
 func (g *guardedIf) Execute(r *exec.Renderer, tag *nodes.ControlStructureBlock) error {
-	b, err := budgetOf(r.Environment.Context)
-	if err != nil {
-		return err
-	}
-	if err := b.step(); err != nil {
+	if _, err := stepOf(r.Environment.Context); err != nil {
 		return err
 	}
 	return g.IfControlStructure.Execute(r, tag)
