@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"prunellm/convert"
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // peak runs the function and returns how far the heap grew, sampled.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"prunellm/convert/gguf"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // maxCheckTime bounds how long Check searches weights: a start must not wait for all of a very large model.

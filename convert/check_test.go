@@ -10,8 +10,8 @@ import (
 
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 // checked is what Check says about a file.

@@ -3,8 +3,8 @@ package convert
 import (
 	"fmt"
 
-	"prunellm/convert/gguf"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // Codec holds the functions that know ggml's block formats; those of convert/ggmlquant fit. With nil functions plain

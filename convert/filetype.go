@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"prunellm/convert/gguf"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // FileType names how the matrices of a file are stored.

@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"prunellm/convert"
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"prunellm/convert/gguf"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // Limits of Inspect: a report stays readable and a hostile file costs a bounded time.

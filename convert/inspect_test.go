@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"prunellm/convert"
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // mutated writes a tiny model whose bytes were changed.

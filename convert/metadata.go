@@ -3,7 +3,7 @@ package convert
 import (
 	"strings"
 
-	"prunellm/convert/gguf"
+	"prunellm/models/gguf"
 )
 
 const (

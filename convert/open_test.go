@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // open opens a model of plain floats.

@@ -3,7 +3,7 @@ package convert
 import (
 	"strings"
 
-	"prunellm/convert/gguf"
+	"prunellm/models/gguf"
 )
 
 // Provenance says where a slim file comes from. It is written as keys that begin with "prunellm.".

@@ -5,7 +5,7 @@ import (
 	"io"
 	"runtime"
 
-	"prunellm/convert/gguf"
+	"prunellm/models/gguf"
 )
 
 // chunkValues is the number of values converted at a time: large enough to keep a core busy, small enough that the

@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"prunellm/convert/gguf"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // weights looks for NaN and infinity in every tensor, chunk by chunk on all cores, for so long at most.

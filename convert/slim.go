@@ -9,8 +9,8 @@ import (
 	"os"
 	"slices"
 
-	"prunellm/convert/gguf"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // WidthMultiple divides every width that Slim cuts an MLP to: the block of the quantized types.

@@ -17,9 +17,9 @@ import (
 
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 var codec = convert.Codec{Dequantize: ggmlquant.Dequantize, Quantize: ggmlquant.Quantize}

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"sync"
 
-	"prunellm/convert/gguf"
+	"prunellm/models/gguf"
 )
 
 // Dequantizer turns the bytes of n values of the given type into float32[n]. convert/ggmlquant has one; this package

@@ -14,9 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 func tiny(t testing.TB, options tinymodel.Options) string {

@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"prunellm/convert/gguf"
+	"prunellm/models/gguf"
 )
 
 // architectures that prunellm can prune, with the way they rotate.

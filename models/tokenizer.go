@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"prunellm/convert/gguf"
+	"prunellm/models/gguf"
 )
 
 // Tokenizer is what a GGUF file says about its vocabulary, checked so far that llama.cpp loads and uses it without

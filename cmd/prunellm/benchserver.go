@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"prunellm/internal/bench"
+	"prunellm/internal/jobs"
 	"prunellm/internal/variant"
-	"prunellm/internal/worker"
 )
 
 // benchServer is a `prunellm serve` of one variant in a process of its own, as a user would run it: its memory is its
@@ -35,7 +35,7 @@ type benchServer struct {
 // startServer serves a variant's file as it is. The calling goroutine must hold its thread for as long as the server is
 // to live.
 func (c *benchCommand) startServer(env *environment, built variant.Built) (*benchServer, error) {
-	self, err := worker.Self()
+	self, err := jobs.Self()
 	if err != nil {
 		return nil, fmt.Errorf("find own binary: %w", err)
 	}
@@ -50,7 +50,7 @@ func (c *benchCommand) startServer(env *environment, built variant.Built) (*benc
 			cmd.Env = append(cmd.Env, setting)
 		}
 	}
-	worker.DieWithParent(cmd)
+	jobs.DieWithParent(cmd)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	stderr, err := cmd.StderrPipe()

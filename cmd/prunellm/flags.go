@@ -14,8 +14,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"prunellm/internal/redisstore"
-	"prunellm/internal/variant"
+	"prunellm/internal/store"
+	redisstore "prunellm/internal/store/redis"
 )
 
 // commandLine is the whole surface: every flag can also be PRUNELLM_<FLAG> or a key of the --config file.
@@ -92,7 +92,7 @@ func (f *cacheFlags) Validate() error {
 }
 
 // redisOptions are the settings of the shared store.
-func (f *cacheFlags) redisOptions(log *slog.Logger, hooks variant.Hooks) redisstore.Options {
+func (f *cacheFlags) redisOptions(log *slog.Logger, hooks store.Hooks) redisstore.Options {
 	o := redisstore.Options{
 		URL: f.Redis, CAFile: f.RedisCA, TTL: f.RedisTTL, MaxModelBytes: f.RedisMaxBytes, Log: log, Hooks: hooks,
 	}

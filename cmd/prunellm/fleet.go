@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"prunellm/internal/catalog"
-	"prunellm/internal/redisstore"
+	"prunellm/internal/store"
+	redisstore "prunellm/internal/store/redis"
 	"prunellm/internal/variant"
 	"prunellm/models"
 )
@@ -26,7 +27,7 @@ func watchFleet(env *environment, model *models.GGUF, spec variant.Spec, remote 
 		defer close(done)
 		err := watchModel(ctx, model, remote, redisstore.Watching{
 			Interval: fleetInterval,
-			Announce: func(key variant.Key) {
+			Announce: func(key store.Key) {
 				if ratio, ok := spec.PlanRatio(key); ok && variants.Offer(ratio) {
 					env.log.Info("variant made by another replica", "variant", variant.Name(model.ServedName(), ratio))
 				}
@@ -52,8 +53,8 @@ func watchModel(ctx context.Context, model *models.GGUF, remote *redisstore.Stor
 }
 
 // sharedSizes shows what a model's values take in Redis; a kind that has gone takes nothing.
-func (c *counters) sharedSizes(sizes map[variant.Kind]int64) {
-	for _, kind := range variant.Kinds() {
+func (c *counters) sharedSizes(sizes map[store.Kind]int64) {
+	for _, kind := range store.Kinds() {
 		c.cacheBytes.WithLabelValues("redis", string(kind)).Set(float64(sizes[kind]))
 	}
 }

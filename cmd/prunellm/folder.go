@@ -6,11 +6,11 @@ import (
 	"strings"
 
 	"prunellm/convert/ggmlquant"
-	"prunellm/convert/gguf"
 	"prunellm/convert/hffolder"
 	"prunellm/internal/source"
 	"prunellm/internal/variant"
 	"prunellm/models"
+	"prunellm/models/gguf"
 	"prunellm/prune"
 )
 

@@ -13,10 +13,10 @@ import (
 
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
+	"prunellm/internal/jobs"
 	"prunellm/internal/quality"
 	"prunellm/internal/reuse"
 	"prunellm/internal/variant"
-	"prunellm/internal/worker"
 )
 
 // cardWorker is the kind of worker that measures a card.
@@ -38,7 +38,7 @@ type measureOrder struct {
 // llama.cpp cannot stomach must not take the parent down.
 func measuring(env *environment, cacheDir string, background bool) func(context.Context, variant.Comparison) (variant.Card, error) {
 	return func(ctx context.Context, comparison variant.Comparison) (variant.Card, error) {
-		self, err := worker.Self()
+		self, err := jobs.Self()
 		if err != nil {
 			return variant.Card{}, fmt.Errorf("find own binary: %w", err)
 		}
@@ -51,8 +51,8 @@ func measuring(env *environment, cacheDir string, background bool) func(context.
 			return variant.Card{}, err
 		}
 		defer release()
-		command := worker.Command{Path: self, Args: append([]string{"worker", cardWorker}, env.flags...), Log: env.stderr}
-		return worker.Run[measureOrder, struct{}, variant.Card](ctx, command, measureOrder{
+		command := jobs.Command{Path: self, Args: append([]string{"worker", cardWorker}, env.flags...), Log: env.stderr}
+		return jobs.Run[measureOrder, struct{}, variant.Card](ctx, command, measureOrder{
 			Comparison: comparison, Predictions: filepath.Join(cacheDir, predictionsFile), Folder: folder, Background: background}, nil)
 	}
 }
@@ -67,7 +67,7 @@ func serveMeasure(env *environment) error {
 func (o measureOrder) perform(ctx context.Context, log *slog.Logger) (variant.Card, error) {
 	threads := runtime.GOMAXPROCS(0)
 	if o.Background {
-		worker.GiveWay()
+		jobs.GiveWay()
 		threads = 1
 	}
 	window := 2

@@ -13,8 +13,9 @@ import (
 
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
-	"prunellm/internal/diskstore"
-	"prunellm/internal/redisstore"
+	"prunellm/internal/store"
+	"prunellm/internal/store/disk"
+	redisstore "prunellm/internal/store/redis"
 	"prunellm/internal/variant"
 	"prunellm/models"
 	"prunellm/models/llama"
@@ -145,20 +146,20 @@ func (l *leaseGauge) changed(held bool) {
 	l.gauge.Set(float64(min(l.held, 1)))
 }
 
-func (c *counters) hooks() variant.Hooks {
-	return variant.Hooks{
-		OnHit:     func(store string, kind variant.Kind) { c.hits.WithLabelValues(store, string(kind)).Inc() },
-		OnMiss:    func(store string, kind variant.Kind) { c.misses.WithLabelValues(store, string(kind)).Inc() },
-		OnCorrupt: func(string, variant.Kind) { c.corrupt.Inc() },
+func (c *counters) hooks() store.Hooks {
+	return store.Hooks{
+		OnHit:     func(store string, kind store.Kind) { c.hits.WithLabelValues(store, string(kind)).Inc() },
+		OnMiss:    func(store string, kind store.Kind) { c.misses.WithLabelValues(store, string(kind)).Inc() },
+		OnCorrupt: func(string, store.Kind) { c.corrupt.Inc() },
 		OnLease:   c.leases.changed,
 	}
 }
 
 // stores are the places where computed values are kept.
 type stores struct {
-	store  variant.Store
-	leaser variant.Leaser
-	files  *diskstore.Files
+	store  store.Store
+	leaser store.Leaser
+	files  *disk.Files
 	remote *redisstore.Store // nil without Redis
 	close  func() error
 }
@@ -171,17 +172,17 @@ func (s *stores) closeLogged(log *slog.Logger) {
 }
 
 // openStores opens the disk cache and, with a URL, Redis behind it. A Redis that cannot be reached is a warning.
-func openStores(ctx context.Context, flags cacheFlags, log *slog.Logger, hooks variant.Hooks) (*stores, error) {
-	options := diskstore.Options{Log: log, Hooks: hooks}
-	disk, err := diskstore.Open(flags.CacheDir, options)
+func openStores(ctx context.Context, flags cacheFlags, log *slog.Logger, hooks store.Hooks) (*stores, error) {
+	options := disk.Options{Log: log, Hooks: hooks}
+	local, err := disk.Open(flags.CacheDir, options)
 	if err != nil {
 		return nil, fmt.Errorf("--cache-dir: %w", err)
 	}
-	files, err := diskstore.OpenFiles(flags.CacheDir, options)
+	files, err := disk.OpenFiles(flags.CacheDir, options)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("--cache-dir: %w", err), disk.Close())
+		return nil, errors.Join(fmt.Errorf("--cache-dir: %w", err), local.Close())
 	}
-	s := &stores{store: disk, leaser: disk, files: files, close: func() error { return errors.Join(files.Close(), disk.Close()) }}
+	s := &stores{store: local, leaser: local, files: files, close: func() error { return errors.Join(files.Close(), local.Close()) }}
 	if flags.Redis == "" {
 		return s, nil
 	}
@@ -193,12 +194,12 @@ func openStores(ctx context.Context, flags cacheFlags, log *slog.Logger, hooks v
 	if err := remote.Ping(ctx); err != nil {
 		log.Warn("redis does not answer, computing locally until it does", "error", err)
 	}
-	return s.layer(disk, remote, log), nil
+	return s.layer(local, remote, log), nil
 }
 
 // layer puts the disk in front of Redis.
-func (s *stores) layer(disk *diskstore.Store, remote *redisstore.Store, log *slog.Logger) *stores {
-	layered := variant.NewLayered(variant.LayeredOptions{Local: disk, Remote: remote, Log: log})
+func (s *stores) layer(local *disk.Store, remote *redisstore.Store, log *slog.Logger) *stores {
+	layered := store.NewLayered(store.LayeredOptions{Local: local, Remote: remote, Log: log})
 	closeLocal := s.close
 	return &stores{store: layered, leaser: layered, files: s.files, remote: remote, close: func() error {
 		return errors.Join(layered.Close(), remote.Close(), closeLocal())

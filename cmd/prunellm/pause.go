@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"prunellm/internal/worker"
+	"prunellm/internal/jobs"
 )
 
 // idleBeforeTraining is how long no request has to run before a training goes on.
@@ -18,7 +18,7 @@ const idleBeforeTraining = time.Second
 // long it was held up in all, for its clock (see workingClock).
 type pauser struct {
 	mu      sync.Mutex
-	hold    worker.Hold
+	hold    jobs.Hold
 	path    string // the file of the training that runs; "" when none does
 	busy    bool
 	stopped time.Time // when the hold began; zero: the training works

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"prunellm/convert"
+	"prunellm/internal/store"
 	"prunellm/internal/variant"
 	"prunellm/models"
 )
@@ -104,7 +105,7 @@ func newBuilder(env *environment, model *models.GGUF, places *stores, counters *
 		Runner: newProcessRunner(env, cacheDir, false),
 		Codec:  codec(), Tool: "prunellm " + version, Log: env.log,
 		Scored:  counters.scored,
-		Corrupt: func(variant.Kind) { counters.corrupt.Inc() },
+		Corrupt: func(store.Kind) { counters.corrupt.Inc() },
 	}
 }
 

@@ -14,9 +14,9 @@ import (
 
 	"prunellm/convert/ggmlquant"
 	"prunellm/infer/llamacpp"
+	"prunellm/internal/jobs"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
-	"prunellm/internal/worker"
 	"prunellm/internal/xla"
 	"prunellm/models"
 	"prunellm/models/chattemplate"
@@ -61,7 +61,7 @@ func newProcessTrainer(env *environment, cacheDir string, background bool) *proc
 
 // Recover implements variant.Trainer. The checkpoints of a training that came to its end are removed.
 func (r *processTrainer) Recover(ctx context.Context, job variant.RecoveryJob, progress func(variant.Progress)) ([]byte, error) {
-	self, err := worker.Self()
+	self, err := jobs.Self()
 	if err != nil {
 		return nil, fmt.Errorf("find own binary: %w", err)
 	}
@@ -86,12 +86,12 @@ func (r *processTrainer) Recover(ctx context.Context, job variant.RecoveryJob, p
 		Job: job, Folder: folder, Checkpoints: filepath.Join(r.checkpoints, hex.EncodeToString(sum[:8])), Home: r.env.home,
 		Background: r.background,
 	}
-	command := worker.Command{Path: self, Args: append([]string{"worker", recoverWorker}, r.env.flags...), Log: r.env.stderr}
+	command := jobs.Command{Path: self, Args: append([]string{"worker", recoverWorker}, r.env.flags...), Log: r.env.stderr}
 	if r.pause != nil {
 		defer r.pause.use(filepath.Join(folder, heldFile))()
 		command.Hold = &r.pause.hold
 	}
-	if _, err = worker.Run[recoverOrder, variant.Progress, struct{}](ctx, command, o, progress); err != nil {
+	if _, err = jobs.Run[recoverOrder, variant.Progress, struct{}](ctx, command, o, progress); err != nil {
 		return nil, err
 	}
 	value, err := regularfile.Read(filepath.Join(folder, recoveredFile), maxExchangeBytes)
@@ -108,7 +108,7 @@ func (r *processTrainer) Recover(ctx context.Context, job variant.RecoveryJob, p
 func serveRecovery(env *environment) error {
 	return serveOrder(env, func(ctx context.Context, o recoverOrder, progress func(variant.Progress)) (struct{}, error) {
 		if o.Background {
-			worker.GiveWay()
+			jobs.GiveWay()
 		}
 		return struct{}{}, o.perform(ctx, env.log, progress)
 	})

@@ -16,7 +16,7 @@ import (
 
 	"prunellm/convert"
 	"prunellm/internal/catalog"
-	"prunellm/internal/diskstore"
+	"prunellm/internal/store/disk"
 	"prunellm/internal/variant"
 	"prunellm/models"
 	"prunellm/models/chattemplate"
@@ -138,7 +138,7 @@ func (c *serveCommand) Run(env *environment) error {
 }
 
 // newCatalog connects building, loading and the chat template.
-func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, files *diskstore.Files, counters *counters, pause *pauser) (*catalog.Catalog, func(), error) {
+func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, files *disk.Files, counters *counters, pause *pauser) (*catalog.Catalog, func(), error) {
 	tokenizer := model.Tokenizer()
 	bos, eos := model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS)
 	template, err := chattemplate.New(tokenizer.ChatTemplate, bos, eos)

@@ -15,10 +15,11 @@ import (
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
 	"prunellm/internal/eigen"
+	"prunellm/internal/jobs"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/reuse"
+	"prunellm/internal/store"
 	"prunellm/internal/variant"
-	"prunellm/internal/worker"
 	"prunellm/models"
 	"prunellm/prune"
 )
@@ -37,7 +38,7 @@ const (
 )
 
 // maxExchangeBytes bounds a file that a worker leaves.
-const maxExchangeBytes = variant.MaxValueBytes
+const maxExchangeBytes = store.MaxValueBytes
 
 // order is what a parent sends to its worker: a job, and the folder where its values lie and are to be put.
 type order struct {
@@ -62,7 +63,7 @@ func newProcessRunner(env *environment, cacheDir string, background bool) *proce
 
 // Run implements variant.Runner.
 func (r *processRunner) Run(ctx context.Context, job variant.Job, progress func(variant.Progress)) (variant.Outputs, error) {
-	self, err := worker.Self()
+	self, err := jobs.Self()
 	if err != nil {
 		return variant.Outputs{}, fmt.Errorf("find own binary: %w", err)
 	}
@@ -87,8 +88,8 @@ func (r *processRunner) Run(ctx context.Context, job variant.Job, progress func(
 			return variant.Outputs{}, fmt.Errorf("hand over %s: %w", name, err)
 		}
 	}
-	command := worker.Command{Path: self, Args: append([]string{"worker"}, r.env.flags...), Log: r.env.stderr}
-	_, err = worker.Run[order, variant.Progress, struct{}](ctx, command,
+	command := jobs.Command{Path: self, Args: append([]string{"worker"}, r.env.flags...), Log: r.env.stderr}
+	_, err = jobs.Run[order, variant.Progress, struct{}](ctx, command,
 		order{Job: job, Folder: folder, Home: r.env.home, States: filepath.Join(cacheDir, statesFile), Background: r.background}, progress)
 	if err != nil {
 		return variant.Outputs{}, err
@@ -141,7 +142,7 @@ func (w *workerCommand) Run(env *environment) error {
 	}
 	return serveOrder(env, func(ctx context.Context, o order, progress func(variant.Progress)) (struct{}, error) {
 		if o.Background {
-			worker.GiveWay()
+			jobs.GiveWay()
 		}
 		return struct{}{}, o.perform(ctx, env.log, progress)
 	})
@@ -149,7 +150,7 @@ func (w *workerCommand) Run(env *environment) error {
 
 // serveOrder is the child's side of every kind of work: it does one order from standard input.
 func serveOrder[O, P, R any](env *environment, perform func(ctx context.Context, o O, progress func(P)) (R, error)) error {
-	if err := worker.Serve(env.ctx, env.stdin, env.stdout, os.Exit, perform); err != nil {
+	if err := jobs.Serve(env.ctx, env.stdin, env.stdout, os.Exit, perform); err != nil {
 		return silentError{} // the parent has heard it
 	}
 	return nil

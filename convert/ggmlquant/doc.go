@@ -3,7 +3,7 @@
 //
 // ggml checks little and aborts the process where it does: everything it takes on trust (type, block size, buffer
 // length, finite values) is checked here first. It needs cgo; the layout of the formats, which needs none, is
-// convert/gguf's.
+// models/gguf's.
 //
 // # Concurrency
 //

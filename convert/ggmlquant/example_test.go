@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"prunellm/convert/ggmlquant"
-	"prunellm/convert/gguf"
+	"prunellm/models/gguf"
 )
 
 func Example() {

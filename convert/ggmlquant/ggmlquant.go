@@ -9,7 +9,7 @@ import (
 	fsggml "github.com/ollama/ollama/fs/ggml"
 	"github.com/ollama/ollama/ml/backend/ggml"
 
-	"prunellm/convert/gguf"
+	"prunellm/models/gguf"
 )
 
 // maxMagnitude bounds what is quantized: block scales are float16.

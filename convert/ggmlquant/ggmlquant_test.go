@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"prunellm/convert/gguf"
+	"prunellm/models/gguf"
 )
 
 var convertibles = []gguf.Type{

@@ -11,10 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"prunellm/convert/gguf"
 	"prunellm/convert/hffolder"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 func writeTiny(t *testing.T, options tinymodel.Options) *models.GGUF {

@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 
 	"prunellm/convert"
-	"prunellm/convert/gguf"
-	"prunellm/convert/safetensors"
 	"prunellm/internal/regularfile"
 	"prunellm/models"
+	"prunellm/models/gguf"
+	"prunellm/models/safetensors"
 )
 
 // Options say what FromGGUF writes.

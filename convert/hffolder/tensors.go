@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"prunellm/convert/safetensors"
 	"prunellm/internal/regularfile"
 	"prunellm/models"
+	"prunellm/models/safetensors"
 )
 
 var layerNames = map[models.Role]string{

@@ -6,10 +6,10 @@ import (
 	"io"
 	"path/filepath"
 
-	"prunellm/convert/gguf"
-	"prunellm/convert/safetensors"
 	"prunellm/internal/regularfile"
 	"prunellm/models"
+	"prunellm/models/gguf"
+	"prunellm/models/safetensors"
 )
 
 var ggufTypes = map[safetensors.DType]gguf.Type{safetensors.F32: gguf.F32, safetensors.F16: gguf.F16, safetensors.BF16: gguf.BF16}

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 
-	"prunellm/convert/gguf"
 	"prunellm/internal/regularfile"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // Types of tokens, ggml's numbers.

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"math"
 
-	"prunellm/convert/gguf"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // changedConfig is a source's config.json with the width and the type of the written model.

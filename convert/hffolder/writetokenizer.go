@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"prunellm/convert/gguf"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // rebuilt makes a folder's text files from the metadata of a GGUF file.

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"testing"
 
-	"prunellm/convert/gguf"
 	"prunellm/infer"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 func dot(a, b []float32) float64 {

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"prunellm/convert/gguf"
 	"prunellm/infer"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 // needGPU skips where there is none; scripts/gpu-check runs these tests where there is.

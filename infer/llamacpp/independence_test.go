@@ -4,9 +4,9 @@ import (
 	"slices"
 	"testing"
 
-	"prunellm/convert/gguf"
 	"prunellm/infer"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 // composition is a way to get the same tokens into a sequence.

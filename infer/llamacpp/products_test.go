@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"prunellm/convert/ggmlquant"
-	"prunellm/convert/gguf"
 	"prunellm/infer"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 // allLogits decodes the tokens in one batch and returns a copy of the logits of each.

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"prunellm/convert/gguf"
 	"prunellm/infer"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 // Each of these ends the process, or reads what is not there, when it reaches llama.cpp.

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"prunellm/convert/gguf"
+	"prunellm/models/gguf"
 )
 
 // defaultContext caps the context that is taken from the model when none is asked for.

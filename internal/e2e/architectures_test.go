@@ -4,8 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 // Every architecture that can be pruned is, with the defaults, and the result answers.

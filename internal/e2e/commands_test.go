@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"prunellm/convert/gguf"
-	"prunellm/convert/safetensors"
+	"prunellm/models/gguf"
+	"prunellm/models/safetensors"
 )
 
 // badInput is long enough for any machine; the commands refuse within a second or so.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"prunellm/internal/redisstore/redistest"
+	"prunellm/internal/store/redis/redistest"
 )
 
 // balance runs the balancer of deploy/ in front of two replicas and returns its address.

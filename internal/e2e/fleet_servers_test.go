@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"prunellm/internal/redisstore/redistest"
+	"prunellm/internal/store/redis/redistest"
 )
 
 // redisServers are servers of one kind and what happens to them.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"prunellm/internal/redisstore/redistest"
+	"prunellm/internal/store/redis/redistest"
 	"prunellm/internal/tinymodel"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"prunellm/internal/redisstore/redistest"
+	"prunellm/internal/store/redis/redistest"
 )
 
 // largest is the largest string of a model's keys in Redis, and the entry that it belongs to.

@@ -16,7 +16,7 @@ import (
 	"github.com/openai/openai-go/v3/option"
 	goredis "github.com/redis/go-redis/v9"
 
-	"prunellm/internal/redisstore/redistest"
+	"prunellm/internal/store/redis/redistest"
 )
 
 // quick is a recipe small enough for a test: the real model, both stages, little text.

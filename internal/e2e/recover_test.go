@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"prunellm/convert"
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 // recoverLimit is generous: the tiny model takes seconds.

@@ -11,12 +11,12 @@ import (
 
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
-	"prunellm/convert/gguf"
 	"prunellm/convert/hffolder"
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // transformersScript prints, for each text, the token ids and the logits after each token.

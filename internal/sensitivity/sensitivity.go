@@ -25,10 +25,10 @@ import (
 	"os"
 	"slices"
 
-	"prunellm/convert/gguf"
 	"prunellm/infer"
 	"prunellm/internal/quality"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // Row is what was measured of one layer.

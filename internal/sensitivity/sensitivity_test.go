@@ -8,13 +8,13 @@ import (
 	"path/filepath"
 	"testing"
 
-	"prunellm/convert/gguf"
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/quality"
 	"prunellm/internal/sensitivity"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // Each part's removal shows, the copy ends as it began, and removing what weighs least costs less than what weighs most.

@@ -12,11 +12,11 @@ import (
 	"strings"
 	"testing"
 
-	"prunellm/convert/gguf"
 	"prunellm/convert/hffolder"
 	"prunellm/internal/source"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/gguf"
 	"prunellm/models/hub"
 )
 

@@ -11,8 +11,8 @@ import (
 	"github.com/ollama/ollama/ml"
 
 	"prunellm/convert/ggmlquant"
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 // decode loads the file with llama.cpp and returns the logits after the text.

@@ -3,8 +3,8 @@ package tinymodel
 import (
 	"fmt"
 
-	"prunellm/convert/gguf"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // ChatTemplate is the ChatML template of the model.

@@ -14,8 +14,8 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"prunellm/convert/gguf"
 	"prunellm/models"
+	"prunellm/models/gguf"
 )
 
 // Options describe the model. The zero value is a tied two-layer llama in F32.

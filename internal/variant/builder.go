@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"prunellm/convert"
+	"prunellm/internal/store"
 	"prunellm/models"
 	"prunellm/prune"
 )
@@ -34,8 +35,8 @@ type Files interface {
 type Builder struct {
 	Model  *models.GGUF
 	Name   string // under which the model is served
-	Store  Store
-	Leaser Leaser
+	Store  store.Store
+	Leaser store.Leaser
 	Files  Files
 	Runner Runner
 	Codec  convert.Codec
@@ -44,7 +45,7 @@ type Builder struct {
 	// Scored, if set, is called for each score pass that was computed, not found, with the time it took.
 	Scored func(took time.Duration)
 	// Corrupt, if set, is called for each stored value that turned out not to fit the model.
-	Corrupt func(kind Kind)
+	Corrupt func(kind store.Kind)
 }
 
 // Build makes the variant of a spec, or finds it. progress may be nil.
@@ -59,7 +60,7 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	if err != nil {
 		return Built{}, err
 	}
-	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, progress: progress, made: map[Key][]byte{}}
+	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, progress: progress, made: map[store.Key][]byte{}}
 	if spec.Ratio == 0 {
 		return w.assemble(ctx, nil, nil)
 	}
@@ -108,24 +109,24 @@ type build struct {
 	keys     keys
 	spec     Spec
 	progress func(Progress)
-	made     map[Key][]byte // values that this call computed, whether or not they could be stored
+	made     map[store.Key][]byte // values that this call computed, whether or not they could be stored
 }
 
 // value finds a stored value or has it computed once among all replicas, and checks that it fits the model. A value that
 // is whole but does not fit came from somebody else's mistake or malice: it is deleted, counted and computed anew.
-func (w *build) value(ctx context.Context, key Key, check func([]byte) error) error {
+func (w *build) value(ctx context.Context, key store.Key, check func([]byte) error) error {
 	if value, ok := w.made[key]; ok {
 		return check(value)
 	}
-	sharing := Sharing{Store: w.Store, Leaser: w.Leaser, Log: w.Log, OnProgress: w.showLeader}
-	value, err := sharing.Value(ctx, key, func(ctx context.Context, lease Lease) ([]byte, error) {
+	sharing := store.Sharing{Store: w.Store, Leaser: w.Leaser, Log: w.Log, OnProgress: w.showLeader}
+	value, err := sharing.Value(ctx, key, func(ctx context.Context, lease store.Lease) ([]byte, error) {
 		return w.compute(ctx, key.Kind, lease)
 	})
 	if err != nil {
 		return err
 	}
 	fault := check(value)
-	if fault == nil && key.Kind == KindScores {
+	if fault == nil && key.Kind == store.KindScores {
 		w.made[key] = value // what follows has to be of these, whatever the store holds by then
 	}
 	if _, ours := w.made[key]; fault == nil || ours {
@@ -138,10 +139,10 @@ func (w *build) value(ctx context.Context, key Key, check func([]byte) error) er
 	if err := w.Store.Delete(ctx, key); err != nil {
 		w.Log.Warn("stored value not deleted", "key", key.String(), "error", err)
 	}
-	if value, err = w.compute(ctx, key.Kind, NoLease{Store: w.Store}); err != nil {
+	if value, err = w.compute(ctx, key.Kind, store.NoLease{Store: w.Store}); err != nil {
 		return err
 	}
-	w.keep(ctx, NoLease{Store: w.Store}, key, value)
+	w.keep(ctx, store.NoLease{Store: w.Store}, key, value)
 	return check(value)
 }
 
@@ -167,7 +168,7 @@ func (w *build) publishPlan(ctx context.Context, plan *prune.Plan) {
 		return
 	}
 	if err == nil && w.Corrupt != nil {
-		w.Corrupt(KindPlan)
+		w.Corrupt(store.KindPlan)
 	}
 	if err := w.Store.Put(ctx, key, encoded); err != nil {
 		w.Log.Warn("plan not stored", "key", key.String(), "error", err)
@@ -186,7 +187,7 @@ func (w *build) down(ctx context.Context, plan *prune.Plan) ([]byte, error) {
 
 // compute runs the job that makes whatever is missing, and returns the value of the kind that the lease was taken for,
 // which the caller stores. What else was made is stored here.
-func (w *build) compute(ctx context.Context, wanted Kind, lease Lease) ([]byte, error) {
+func (w *build) compute(ctx context.Context, wanted store.Kind, lease store.Lease) ([]byte, error) {
 	config := w.Model.Config()
 	job := Job{Spec: w.spec, ModelPath: w.Model.Path(), ModelDigest: w.keys.model, WantDown: w.spec.Reconstruct}
 	job.Calibration = w.optional(ctx, w.keys.calibration(), func(v []byte) error {
@@ -216,7 +217,7 @@ func (w *build) compute(ctx context.Context, wanted Kind, lease Lease) ([]byte, 
 			w.Scored(time.Since(began))
 		}
 	}
-	if wanted == KindDown {
+	if wanted == store.KindDown {
 		return out.Down, nil
 	}
 	if out.Down != nil {
@@ -234,7 +235,7 @@ const publishEvery = time.Second
 
 // publishing shows progress, and passes it on to those who wait: each stage at once, and within one every so often, since it is a file that is
 // written, or a command to Redis.
-func (w *build) publishing(ctx context.Context, lease Lease) func(Progress) {
+func (w *build) publishing(ctx context.Context, lease store.Lease) func(Progress) {
 	var stage Stage
 	var last time.Time
 	return func(p Progress) {
@@ -259,7 +260,7 @@ func (w *build) planOf(value []byte) (*prune.Plan, error) {
 }
 
 // optional is a stored value that saves work, nil when it is not there or does not fit.
-func (w *build) optional(ctx context.Context, key Key, check func([]byte) error) []byte {
+func (w *build) optional(ctx context.Context, key store.Key, check func([]byte) error) []byte {
 	value, ok := w.made[key]
 	stored, err := w.Store.Get(ctx, key) // in any case: a store that lacks it takes a value up again when it is read
 	switch {
@@ -276,7 +277,7 @@ func (w *build) optional(ctx context.Context, key Key, check func([]byte) error)
 }
 
 // keep remembers a value for this build and stores it for others.
-func (w *build) keep(ctx context.Context, lease Lease, key Key, value []byte) {
+func (w *build) keep(ctx context.Context, lease store.Lease, key store.Key, value []byte) {
 	w.made[key] = value
 	if err := lease.Put(ctx, key, value); err != nil && !errors.Is(err, context.Canceled) {
 		w.Log.Warn("computed value not stored", "key", key.String(), "error", err)
@@ -302,7 +303,7 @@ func (b *Builder) Scores(ctx context.Context, spec Spec, progress func(Progress)
 		return nil, err
 	}
 	spec.Reconstruct = false
-	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, progress: progress, made: map[Key][]byte{}}
+	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, progress: progress, made: map[store.Key][]byte{}}
 	var scores *prune.Scores
 	err = w.value(ctx, w.keys.scores(), func(value []byte) (err error) {
 		scores, err = DecodeScores(value, b.Model.Config())

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"prunellm/convert"
-	"prunellm/convert/gguf"
-	"prunellm/internal/diskstore"
+	"prunellm/internal/store"
+	"prunellm/internal/store/disk"
 	"prunellm/internal/tinymodel"
 	"prunellm/internal/variant"
 	"prunellm/models"
+	"prunellm/models/gguf"
 	"prunellm/prune"
 )
 
@@ -92,20 +93,20 @@ func newWorkshop(t *testing.T, cache string) *workshop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := diskstore.Options{Log: slog.New(slog.DiscardHandler)}
-	disk, err := diskstore.Open(cache, options)
+	options := disk.Options{Log: slog.New(slog.DiscardHandler)}
+	values, err := disk.Open(cache, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := diskstore.OpenFiles(cache, options)
+	files, err := disk.OpenFiles(cache, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _, _, _ = files.Close(), disk.Close(), model.Close() })
+	t.Cleanup(func() { _, _, _ = files.Close(), values.Close(), model.Close() })
 	w := &workshop{runner: &countingRunner{model: model}}
 	w.Builder = &variant.Builder{
-		Model: model, Name: "tiny", Store: disk, Leaser: disk, Files: files, Runner: w.runner, Tool: "test",
-		Log: options.Log, Scored: func(time.Duration) { w.passes++ }, Corrupt: func(variant.Kind) { w.corrupt++ },
+		Model: model, Name: "tiny", Store: values, Leaser: values, Files: files, Runner: w.runner, Tool: "test",
+		Log: options.Log, Scored: func(time.Duration) { w.passes++ }, Corrupt: func(store.Kind) { w.corrupt++ },
 	}
 	return w
 }
@@ -180,7 +181,7 @@ func TestBuildWithoutTheModelsName(t *testing.T) {
 	w := newWorkshop(t, cache)
 	want := read(t, w.build(t, spec(0.2)).Path)
 	first := w.build(t, spec(0.2))
-	if err := errors.Join(w.Files.(*diskstore.Files).Remove(t.Context(), first.Digest), os.Remove(w.Model.Path())); err != nil {
+	if err := errors.Join(w.Files.(*disk.Files).Remove(t.Context(), first.Digest), os.Remove(w.Model.Path())); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, w.build(t, spec(0.2)).Path); got != want {
@@ -259,7 +260,7 @@ func TestWidthsDecideIdentity(t *testing.T) {
 
 // A stored value with a right checksum that does not fit the model is deleted, counted and made anew.
 func TestMisfitIsMadeAnew(t *testing.T) {
-	for _, kind := range []variant.Kind{variant.KindScores, variant.KindDown, variant.KindPlan, variant.KindCalibration} {
+	for _, kind := range []store.Kind{store.KindScores, store.KindDown, store.KindPlan, store.KindCalibration} {
 		t.Run(string(kind), func(t *testing.T) {
 			cache := t.TempDir()
 			w := newWorkshop(t, cache)
@@ -282,7 +283,7 @@ func TestMisfitIsMadeAnew(t *testing.T) {
 			if got := read(t, again.build(t, spec(0.2)).Path); got != want {
 				t.Error("rebuilt file differs")
 			}
-			if counted := kind != variant.KindCalibration; counted != (again.corrupt == 1) {
+			if counted := kind != store.KindCalibration; counted != (again.corrupt == 1) {
 				t.Errorf("corrupt entries counted = %d", again.corrupt)
 			}
 		})
@@ -298,7 +299,7 @@ func TestStoredNaN(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := w.Store.List(t.Context(), digest, variant.KindDown)
+	keys, err := w.Store.List(t.Context(), digest, store.KindDown)
 	if err != nil || len(keys) != 1 {
 		t.Fatalf("keys %v, %v, want one", keys, err)
 	}

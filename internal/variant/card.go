@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"prunellm/internal/store"
 )
 
 // Card is what pruning cost: a variant's file against the dense model's, on calibration text that had no part in making
@@ -68,7 +70,7 @@ func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func
 	}
 	keys := keys{model: model, spec: spec}
 	key := keys.card(built)
-	compute := func(ctx context.Context, _ Lease) ([]byte, error) {
+	compute := func(ctx context.Context, _ store.Lease) ([]byte, error) {
 		heldOut, err := b.heldOut(ctx, keys.calibration())
 		if err != nil {
 			return nil, err
@@ -85,7 +87,7 @@ func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func
 		}
 		return json.Marshal(card)
 	}
-	value, err := Sharing{Store: b.Store, Leaser: b.Leaser, Log: b.Log}.Value(ctx, key, compute)
+	value, err := store.Sharing{Store: b.Store, Leaser: b.Leaser, Log: b.Log}.Value(ctx, key, compute)
 	if err != nil {
 		return Card{}, err
 	}
@@ -95,7 +97,7 @@ func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func
 	}
 	b.Log.Warn("stored card is not usable, measuring again", "key", key.String(), "error", fault)
 	if b.Corrupt != nil {
-		b.Corrupt(KindCard)
+		b.Corrupt(store.KindCard)
 	}
 	if value, err = compute(ctx, nil); err != nil {
 		return Card{}, err
@@ -107,9 +109,9 @@ func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func
 }
 
 // heldOut is the held-out part of stored calibration text.
-func (b *Builder) heldOut(ctx context.Context, key Key) ([][]int32, error) {
+func (b *Builder) heldOut(ctx context.Context, key store.Key) ([][]int32, error) {
 	value, err := b.Store.Get(ctx, key)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("%w in the store", ErrNoHeldOut)
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"prunellm/internal/store"
 	"prunellm/internal/variant"
 )
 
@@ -48,7 +49,7 @@ func TestCardIsMeasuredOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := w.Store.List(t.Context(), digest, variant.KindCard)
+	keys, err := w.Store.List(t.Context(), digest, store.KindCard)
 	if err != nil || len(keys) != 2 {
 		t.Fatalf("keys of cards = %v, %v, want two", keys, err)
 	}

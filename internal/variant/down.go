@@ -7,9 +7,9 @@ import (
 	"io"
 
 	"prunellm/convert"
-	"prunellm/convert/gguf"
-	"prunellm/convert/safetensors"
 	"prunellm/models"
+	"prunellm/models/gguf"
+	"prunellm/models/safetensors"
 	"prunellm/prune"
 )
 

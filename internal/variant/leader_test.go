@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/store"
 	"prunellm/internal/variant"
 	"prunellm/prune"
 )
@@ -74,18 +75,18 @@ func TestWaitingShowsTheLeader(t *testing.T) {
 
 // lyingLeaser is held by somebody who publishes rubbish.
 type lyingLeaser struct {
-	variant.Leaser
+	store.Leaser
 	notes []string
 }
 
-func (l *lyingLeaser) Acquire(ctx context.Context, key variant.Key) (variant.Lease, bool, error) {
+func (l *lyingLeaser) Acquire(ctx context.Context, key store.Key) (store.Lease, bool, error) {
 	if len(l.notes) > 0 {
 		return nil, false, nil
 	}
 	return l.Leaser.Acquire(ctx, key)
 }
 
-func (l *lyingLeaser) Progress(context.Context, variant.Key) ([]byte, error) {
+func (l *lyingLeaser) Progress(context.Context, store.Key) ([]byte, error) {
 	note := l.notes[0]
 	l.notes = l.notes[1:]
 	return []byte(note), nil
@@ -143,7 +144,7 @@ func TestPlanRatio(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := w.Store.List(t.Context(), digest, variant.KindPlan)
+	keys, err := w.Store.List(t.Context(), digest, store.KindPlan)
 	if err != nil || len(keys) != 1 {
 		t.Fatalf("plans stored: %v, %v", keys, err)
 	}

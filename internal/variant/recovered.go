@@ -10,9 +10,9 @@ import (
 	"math"
 
 	"prunellm/convert"
-	"prunellm/convert/gguf"
-	"prunellm/convert/safetensors"
 	"prunellm/models"
+	"prunellm/models/gguf"
+	"prunellm/models/safetensors"
 	"prunellm/prune"
 	"prunellm/prune/recover"
 )

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"prunellm/convert"
+	"prunellm/internal/store"
 	"prunellm/models"
 	"prunellm/prune"
 	"prunellm/prune/recover"
@@ -89,14 +90,14 @@ var ErrNotRecovered = errors.New("nothing was pruned, so there is nothing to rec
 // Recover makes the variant of a spec, trains it or finds that done, once among all replicas, and makes the trained
 // variant. When training gained nothing it is the variant as Build makes it. progress may be nil.
 func (b *Builder) Recover(ctx context.Context, spec Spec, recovery Recovery, trainer Trainer, progress func(Progress)) (Built, RecoveryReport, error) {
-	return b.recovered(ctx, spec, recovery, progress, func(w *build, key Key, check func([]byte) error, job RecoveryJob) error {
+	return b.recovered(ctx, spec, recovery, progress, func(w *build, key store.Key, check func([]byte) error, job RecoveryJob) error {
 		return w.trained(ctx, key, check, job, trainer)
 	})
 }
 
 // FindRecovered is Recover for a training that was done already; an error that wraps ErrNotFound says that it was not.
 func (b *Builder) FindRecovered(ctx context.Context, spec Spec, recovery Recovery, progress func(Progress)) (Built, RecoveryReport, error) {
-	return b.recovered(ctx, spec, recovery, progress, func(w *build, key Key, check func([]byte) error, _ RecoveryJob) error {
+	return b.recovered(ctx, spec, recovery, progress, func(w *build, key store.Key, check func([]byte) error, _ RecoveryJob) error {
 		value, err := w.Store.Get(ctx, key)
 		if err != nil {
 			return err
@@ -107,7 +108,7 @@ func (b *Builder) FindRecovered(ctx context.Context, spec Spec, recovery Recover
 
 // recovered makes the variant from the trained weights that obtain gives to its check.
 func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, progress func(Progress),
-	obtain func(w *build, key Key, check func([]byte) error, job RecoveryJob) error) (built Built, report RecoveryReport, err error) {
+	obtain func(w *build, key store.Key, check func([]byte) error, job RecoveryJob) error) (built Built, report RecoveryReport, err error) {
 	if progress == nil {
 		progress = func(Progress) {}
 	}
@@ -121,7 +122,7 @@ func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, p
 	if err != nil {
 		return Built{}, report, err
 	}
-	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, progress: progress, made: map[Key][]byte{}}
+	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, progress: progress, made: map[store.Key][]byte{}}
 	plan, down, err := w.parts(ctx)
 	if err != nil {
 		return Built{}, report, err
@@ -164,8 +165,8 @@ func (w *build) parts(ctx context.Context) (plan *prune.Plan, down []byte, err e
 }
 
 // trained finds the trained weights or has them made. As with other values, one that does not fit is made anew.
-func (w *build) trained(ctx context.Context, key Key, check func([]byte) error, job RecoveryJob, trainer Trainer) error {
-	compute := func(ctx context.Context, lease Lease) ([]byte, error) {
+func (w *build) trained(ctx context.Context, key store.Key, check func([]byte) error, job RecoveryJob, trainer Trainer) error {
+	compute := func(ctx context.Context, lease store.Lease) ([]byte, error) {
 		value, err := trainer.Recover(ctx, job, func(p Progress) {
 			w.progress(p)
 			if note, err := json.Marshal(p); err == nil {
@@ -177,7 +178,7 @@ func (w *build) trained(ctx context.Context, key Key, check func([]byte) error, 
 		}
 		return value, w.Model.Unchanged(ctx)
 	}
-	value, err := Sharing{Store: w.Store, Leaser: w.Leaser, Log: w.Log, OnProgress: w.showLeader}.Value(ctx, key, compute)
+	value, err := store.Sharing{Store: w.Store, Leaser: w.Leaser, Log: w.Log, OnProgress: w.showLeader}.Value(ctx, key, compute)
 	if err != nil {
 		return err
 	}
@@ -192,10 +193,10 @@ func (w *build) trained(ctx context.Context, key Key, check func([]byte) error, 
 	if err := w.Store.Delete(ctx, key); err != nil {
 		w.Log.Warn("stored value not deleted", "key", key.String(), "error", err)
 	}
-	if value, err = compute(ctx, NoLease{Store: w.Store}); err != nil {
+	if value, err = compute(ctx, store.NoLease{Store: w.Store}); err != nil {
 		return err
 	}
-	w.keep(ctx, NoLease{Store: w.Store}, key, value)
+	w.keep(ctx, store.NoLease{Store: w.Store}, key, value)
 	return check(value)
 }
 
@@ -231,7 +232,7 @@ func (w *build) assembleRecovered(ctx context.Context, plan *prune.Plan, down, v
 }
 
 // recovered depends on what is trained, on how, and on how the result is stored.
-func (k keys) recovered(plan *prune.Plan, down []byte, recovery Recovery) Key {
+func (k keys) recovered(plan *prune.Plan, down []byte, recovery Recovery) store.Key {
 	what := digest(recoveryVersion, neurons(plan), digest(string(down)), recovery.String())
-	return Key{Model: k.model, Kind: KindRecovered, Recipe: k.spec.Recipe.Digest(), Detail: what[:2*digestLength] + "-" + string(k.spec.FileType)}
+	return store.Key{Model: k.model, Kind: store.KindRecovered, Recipe: k.spec.Recipe.Digest(), Detail: what[:2*digestLength] + "-" + string(k.spec.FileType)}
 }

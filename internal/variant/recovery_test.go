@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"prunellm/convert"
+	"prunellm/internal/store"
 	"prunellm/internal/tinymodel"
 	"prunellm/internal/variant"
 	"prunellm/models"
@@ -56,7 +57,7 @@ func TestRecover(t *testing.T) {
 	w := newWorkshop(t, cache)
 	trainer := &fakeTrainer{t: t, model: w.Model, gain: true}
 	recovery := variant.Recovery{Train: recover.MLP, Tokens: 64, Source: "self"}
-	if _, _, err := w.FindRecovered(t.Context(), spec(0.2), recovery, nil); !errors.Is(err, variant.ErrNotFound) {
+	if _, _, err := w.FindRecovered(t.Context(), spec(0.2), recovery, nil); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("FindRecovered before training = %v, want ErrNotFound", err)
 	}
 	base := w.build(t, spec(0.2))
@@ -90,7 +91,7 @@ func TestRecover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := w.Store.List(t.Context(), digest, variant.KindRecovered)
+	keys, err := w.Store.List(t.Context(), digest, store.KindRecovered)
 	if err != nil || len(keys) != 2 {
 		t.Fatalf("stored recoveries are %v, %v, want two", keys, err)
 	}

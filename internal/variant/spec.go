@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"prunellm/convert"
+	"prunellm/internal/store"
 	"prunellm/models"
 	"prunellm/prune"
 )
@@ -64,25 +65,25 @@ type keys struct {
 }
 
 // calibration depends on the text alone, not on what is computed on it.
-func (k keys) calibration() Key {
+func (k keys) calibration() store.Key {
 	r := k.spec.Recipe
 	source := digest(calibrationVersion, r.Calibration, strconv.Itoa(k.spec.Calibration.Length), strconv.Itoa(r.Tokens), strconv.FormatUint(r.Seed, 10))
-	return Key{Model: k.model, Kind: KindCalibration, Recipe: source}
+	return store.Key{Model: k.model, Kind: store.KindCalibration, Recipe: source}
 }
 
-func (k keys) scores() Key {
-	return Key{Model: k.model, Kind: KindScores, Recipe: k.spec.Recipe.Digest()}
+func (k keys) scores() store.Key {
+	return store.Key{Model: k.model, Kind: store.KindScores, Recipe: k.spec.Recipe.Digest()}
 }
 
-func (k keys) plan() Key {
+func (k keys) plan() store.Key {
 	detail := strconv.FormatFloat(k.spec.Ratio, 'f', -1, 64) + "-" + string(k.spec.Budget)
-	return Key{Model: k.model, Kind: KindPlan, Recipe: k.spec.Recipe.Digest(), Detail: detail}
+	return store.Key{Model: k.model, Kind: store.KindPlan, Recipe: k.spec.Recipe.Digest(), Detail: detail}
 }
 
 // PlanRatio is the ratio of a stored plan that was made by the same recipe and budget as this spec's.
-func (s Spec) PlanRatio(key Key) (ratio float64, ok bool) {
+func (s Spec) PlanRatio(key store.Key) (ratio float64, ok bool) {
 	text, found := strings.CutSuffix(key.Detail, "-"+string(s.Budget))
-	if !found || key.Kind != KindPlan || key.Recipe != s.Recipe.Digest() {
+	if !found || key.Kind != store.KindPlan || key.Recipe != s.Recipe.Digest() {
 		return 0, false
 	}
 	ratio, err := strconv.ParseFloat(text, 64)
@@ -94,14 +95,14 @@ func (s Spec) PlanRatio(key Key) (ratio float64, ok bool) {
 }
 
 // down depends on the neurons kept and on how the fitted values are stored.
-func (k keys) down(plan *prune.Plan) Key {
+func (k keys) down(plan *prune.Plan) store.Key {
 	detail := digest(neurons(plan))[:digestLength] + "-" + string(k.spec.FileType)
-	return Key{Model: k.model, Kind: KindDown, Recipe: k.spec.Recipe.Digest(), Detail: detail}
+	return store.Key{Model: k.model, Kind: store.KindDown, Recipe: k.spec.Recipe.Digest(), Detail: detail}
 }
 
 // card depends on the file that is measured and on the text.
-func (k keys) card(built Built) Key {
-	return Key{Model: k.model, Kind: KindCard, Recipe: k.calibration().Recipe, Detail: cardVersion + "-" + built.Digest}
+func (k keys) card(built Built) store.Key {
+	return store.Key{Model: k.model, Kind: store.KindCard, Recipe: k.calibration().Recipe, Detail: cardVersion + "-" + built.Digest}
 }
 
 // cardVersion changes whenever the same variant and text would give other figures.

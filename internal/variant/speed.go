@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"prunellm/internal/store"
 )
 
 // Speed is what pruning won: how quickly a variant answers one stream on one kind of machine. It is stored as JSON.
@@ -60,13 +62,13 @@ func DecodeSpeed(value []byte) (speed Speed, err error) {
 // speedVersion changes whenever speeds are measured another way.
 const speedVersion = "speed2"
 
-func (b *Builder) speedKey(ctx context.Context, built Built, machine string) (Key, error) {
+func (b *Builder) speedKey(ctx context.Context, built Built, machine string) (store.Key, error) {
 	model, err := b.Model.Digest(ctx)
 	if err != nil {
-		return Key{}, err
+		return store.Key{}, err
 	}
 	host := digest(machine)[:digestLength]
-	return Key{Model: model, Kind: KindCard, Recipe: host, Detail: speedVersion + "-" + built.Digest}, nil
+	return store.Key{Model: model, Kind: store.KindCard, Recipe: host, Detail: speedVersion + "-" + built.Digest}, nil
 }
 
 // Speed is the stored speed of a variant on machines that the text describes: processor, threads, all that decides how
@@ -84,9 +86,9 @@ func (b *Builder) Speed(ctx context.Context, built Built, machine string) (Speed
 	if err != nil {
 		b.Log.Warn("stored speed is not usable", "key", key.String(), "error", err)
 		if b.Corrupt != nil {
-			b.Corrupt(KindCard)
+			b.Corrupt(store.KindCard)
 		}
-		return Speed{}, errors.Join(ErrNotFound, err)
+		return Speed{}, errors.Join(store.ErrNotFound, err)
 	}
 	return speed, nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/store"
 	"prunellm/internal/variant"
 )
 
@@ -22,10 +23,10 @@ func TestSpeed(t *testing.T) {
 	if got, err := w.Speed(t.Context(), built, "a machine"); err != nil || got != speed {
 		t.Errorf("Speed = %+v, %v, want %+v", got, err, speed)
 	}
-	if _, err := w.Speed(t.Context(), built, "another machine"); !errors.Is(err, variant.ErrNotFound) {
+	if _, err := w.Speed(t.Context(), built, "another machine"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Speed on another machine = %v, want ErrNotFound", err)
 	}
-	if _, err := w.Speed(t.Context(), other, "a machine"); !errors.Is(err, variant.ErrNotFound) {
+	if _, err := w.Speed(t.Context(), other, "a machine"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Speed of another variant = %v, want ErrNotFound", err)
 	}
 	if err := w.KeepSpeed(t.Context(), other, "a machine", variant.Speed{}); err == nil {
@@ -35,14 +36,14 @@ func TestSpeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := w.Store.List(t.Context(), digest, variant.KindCard)
+	keys, err := w.Store.List(t.Context(), digest, store.KindCard)
 	if err != nil || len(keys) != 1 {
 		t.Fatalf("keys = %v, %v, want one", keys, err)
 	}
 	if err := w.Store.Put(t.Context(), keys[0], []byte(`{"ttft_ms": -1}`)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Speed(t.Context(), built, "a machine"); !errors.Is(err, variant.ErrNotFound) || w.corrupt != 1 {
+	if _, err := w.Speed(t.Context(), built, "a machine"); !errors.Is(err, store.ErrNotFound) || w.corrupt != 1 {
 		t.Errorf("damaged speed = %v, %d corrupt, want ErrNotFound and 1", err, w.corrupt)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 
-	"prunellm/convert/safetensors"
 	"prunellm/models"
+	"prunellm/models/safetensors"
 	"prunellm/prune"
 )
 

@@ -17,11 +17,11 @@ import (
 	"github.com/ollama/ollama/ml"
 
 	"prunellm/convert/ggmlquant"
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
 	"prunellm/internal/xla"
 	"prunellm/internal/xla/xlatest"
 	"prunellm/models"
+	"prunellm/models/gguf"
 	"prunellm/models/llama"
 )
 

@@ -15,9 +15,9 @@ import (
 
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
-	"prunellm/convert/safetensors"
 	"prunellm/models"
 	"prunellm/models/llama"
+	"prunellm/models/safetensors"
 )
 
 // The files of a checkpoint. Both are safetensors; the state's metadata holds a JSON object under stateKey. The best

@@ -11,8 +11,8 @@ import (
 	"slices"
 
 	"prunellm/convert/ggmlquant"
-	"prunellm/convert/gguf"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/gguf"
 )
 
 // shapes are published architectures.

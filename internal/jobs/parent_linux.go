@@ -1,0 +1,21 @@
+package jobs
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// Self is a path by which this very binary can be started, also after its file was replaced or removed.
+func Self() (string, error) { return "/proc/self/exe", nil }
+
+// DieWithParent asks the kernel to kill the child when the thread that starts it ends: lock the goroutine to its thread for
+// as long as the child is to live.
+func DieWithParent(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
+
+// freeze and thaw fail for a child that has ended, which needs neither.
+func freeze(child *os.Process) { _ = child.Signal(syscall.SIGSTOP) }
+
+func thaw(child *os.Process) { _ = child.Signal(syscall.SIGCONT) }

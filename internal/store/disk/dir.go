@@ -1,0 +1,100 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"prunellm/internal/store"
+)
+
+// makeDir creates cacheDir/v1/name, each new directory with mode 0700, and returns its absolute path. The version and
+// the name below it must be directories and no links; what cacheDir itself is made of is the user's choice.
+func makeDir(cacheDir, name string) (string, error) {
+	if cacheDir == "" {
+		return "", errors.New("cache directory is not set")
+	}
+	dir, err := filepath.Abs(cacheDir)
+	if err != nil {
+		return "", fmt.Errorf("cache directory: %w", err)
+	}
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return "", fmt.Errorf("make cache directory %s: %w", cacheDir, err)
+	}
+	for _, part := range []string{fmt.Sprintf("v%d", store.FormatVersion), name} {
+		dir = filepath.Join(dir, part)
+		if err := os.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("make cache directory %s: %w", cacheDir, err)
+		}
+		info, err := os.Lstat(dir)
+		if err != nil {
+			return "", fmt.Errorf("cache directory: %w", err)
+		}
+		if !info.IsDir() {
+			return "", fmt.Errorf("cache directory %s is not a directory", dir)
+		}
+	}
+	return dir, nil
+}
+
+// syncDir makes a rename in the directory durable. File systems that cannot sync directories say EINVAL, which is fine.
+func syncDir(root *os.Root, name string) error {
+	d, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	return nil
+}
+
+// removeStaleTemps deletes temporary files of processes that died, which lie at the top with a dot in front. Younger
+// ones may belong to a live process.
+func removeStaleTemps(root *os.Root) {
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return // nothing depends on it
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > staleTemp {
+			_ = root.RemoveAll(entry.Name()) // one that stays is tried again at the next start
+		}
+	}
+}
+
+// openRegular opens a regular file for reading, following no link and waiting for no pipe.
+func openRegular(root *os.Root, name string) (*os.File, os.FileInfo, error) {
+	// Root itself resolves links that stay inside it, whatever the flags say, so the name is looked at first. Whoever can
+	// swap it in between can write the file as well.
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is a %s, want a regular file", name, info.Mode().Type())
+	}
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info, err = file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, nil, errors.Join(err, file.Close(), fmt.Errorf("%s is not a regular file", name))
+	}
+	return file, info, nil
+}
+
+// unreadable tells errors of the system, which say nothing about what a file holds, from what we found wrong with one.
+func unreadable(err error) bool {
+	var system *fs.PathError
+	return errors.As(err, &system)
+}

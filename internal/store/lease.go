@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// Leaser elects the one replica that computes a key. No request ever waits for a lease: only the work behind a variant does.
+type Leaser interface {
+	// Acquire tries once, without waiting. ok is false while another holds the lease. An error means that the holder
+	// cannot be known; the caller then computes without a lease, which costs work and never correctness.
+	Acquire(ctx context.Context, key Key) (lease Lease, ok bool, err error)
+	// Progress is what the holder last published, at most MaxProgressBytes of JSON, or nil. It comes from another
+	// process and is to be treated so.
+	Progress(ctx context.Context, key Key) ([]byte, error)
+}
+
+// Lease is held by the replica that computes.
+type Lease interface {
+	// Lost is closed once another replica may have taken over. Work may go on, but a Put may then be refused.
+	Lost() <-chan struct{}
+	// SetProgress publishes at most MaxProgressBytes of JSON for those who wait.
+	SetProgress(ctx context.Context, progress []byte) error
+	// Put stores a value of the lease's model unless the lease was taken over, which is an ErrStaleLease.
+	Put(ctx context.Context, key Key, value []byte) error
+	// Close gives the lease back. It is idempotent.
+	Close() error
+}
+
+// Sharing computes values at most once among all who share a store.
+type Sharing struct {
+	Store  Store
+	Leaser Leaser
+	Log    *slog.Logger
+	// Poll is the pause between looks at the store while another computes; 0 means half a second.
+	Poll time.Duration
+	// OnProgress, if set, is called while another computes, with what that one published (nil when nothing).
+	OnProgress func(progress []byte)
+}
+
+// Value returns the stored value of key, or has compute make it, or waits for the replica that is making it. compute may
+// put further values of the same model and publish progress through the lease it is given. Its result is returned even
+// when it cannot be stored, which is only logged.
+func (s Sharing) Value(ctx context.Context, key Key, compute func(context.Context, Lease) ([]byte, error)) ([]byte, error) {
+	if err := key.Validate(); err != nil {
+		return nil, err
+	}
+	for {
+		value, err := s.Store.Get(ctx, key)
+		if err == nil || !errors.Is(err, ErrNotFound) && ctx.Err() != nil {
+			return value, err
+		}
+		lease, ok := s.acquire(ctx, key)
+		if err := ctx.Err(); err != nil {
+			if ok {
+				err = errors.Join(err, lease.Close())
+			}
+			return nil, err
+		}
+		if ok {
+			return s.lead(ctx, key, lease, compute)
+		}
+		if err := s.wait(ctx, key); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// acquire turns a failing Leaser into a lease that protects nothing.
+func (s Sharing) acquire(ctx context.Context, key Key) (Lease, bool) {
+	lease, ok, err := s.Leaser.Acquire(ctx, key)
+	if err != nil {
+		s.Log.Warn("lease not available, computing without it", "key", key.String(), "error", err)
+		return NoLease{Store: s.Store}, true
+	}
+	return lease, ok
+}
+
+// lead computes under the lease, after a second look: the value may have been stored between the first and the lease.
+func (s Sharing) lead(ctx context.Context, key Key, lease Lease, compute func(context.Context, Lease) ([]byte, error)) ([]byte, error) {
+	defer func() {
+		if err := lease.Close(); err != nil {
+			s.Log.Warn("lease not given back, it will expire", "key", key.String(), "error", err)
+		}
+	}()
+	if value, err := s.Store.Get(ctx, key); err == nil {
+		return value, nil
+	}
+	value, err := compute(ctx, lease)
+	if err != nil {
+		return nil, fmt.Errorf("compute %s: %w", key.Kind, err)
+	}
+	if err := lease.Put(ctx, key, value); err != nil {
+		s.Log.Warn("computed value not stored", "key", key.String(), "error", err)
+	}
+	return value, nil
+}
+
+// wait lets a poll interval pass, a little spread so that many replicas do not ask at once.
+func (s Sharing) wait(ctx context.Context, key Key) error {
+	if s.OnProgress != nil {
+		progress, err := s.Leaser.Progress(ctx, key)
+		if err != nil {
+			progress = nil
+		}
+		s.OnProgress(progress)
+	}
+	poll := s.Poll
+	if poll <= 0 {
+		poll = 500 * time.Millisecond
+	}
+	timer := time.NewTimer(poll/2 + rand.N(poll))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// NoLease is a Lease that protects nothing: it puts straight into its store. It stands in where none can be had.
+type NoLease struct{ Store Store }
+
+// Lost is never closed.
+func (NoLease) Lost() <-chan struct{} { return nil }
+
+// SetProgress drops the note.
+func (NoLease) SetProgress(context.Context, []byte) error { return nil }
+
+// Put stores the value.
+func (n NoLease) Put(ctx context.Context, key Key, value []byte) error {
+	return n.Store.Put(ctx, key, value)
+}
+
+// Close does nothing.
+func (NoLease) Close() error { return nil }

@@ -1,0 +1,45 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"prunellm/internal/store"
+)
+
+// refusals are in the answers of a server that works and can be read, but does not do what we asked. The last two
+// are what servers say of a script whose user lacks a right, by their version.
+var refusals = []string{"OOM ", "MISCONF ", "READONLY ", "NOREPLICAS ", "NOPERM ", "ACL failure in script", "The user executing the script can't "}
+
+// wrap adds what was done to an error. Errors of the caller's own context stay recognisable; everything else but a
+// refusal of the server means that it is not usable now. The client's errors name hosts but never credentials.
+func (s *Store) wrap(ctx context.Context, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var answer redis.Error
+	if errors.As(err, &answer) {
+		for _, refusal := range refusals {
+			if strings.Contains(err.Error(), refusal) {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+		}
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errTimeout) {
+		return fmt.Errorf("%s: %w", what, cause)
+	}
+	if errors.Is(context.Cause(ctx), errTimeout) {
+		return fmt.Errorf("%s: %w: %w", what, store.ErrUnavailable, errTimeout)
+	}
+	return fmt.Errorf("%s: %w: %w", what, store.ErrUnavailable, err)
+}
+
+// errTimeout is the cause of contexts that ended by our own limit and not by the caller's.
+var errTimeout = errors.New("no answer in time")
+
+// wrongType tells that a key is of another type than ours are.
+func wrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }

@@ -1,0 +1,69 @@
+package redis
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"prunellm/internal/store"
+)
+
+// modelKey is the common beginning of a model's keys, "prunellm:v1:{MODEL}". The braces make Cluster keep all of them in
+// one slot, so that scripts may touch several.
+func modelKey(model string) string {
+	return fmt.Sprintf("prunellm:v%d:{%s}", store.FormatVersion, model)
+}
+
+// indexKey is the hash of a model's entries: what each weighs and when it was used.
+func indexKey(model string) string { return modelKey(model) + ":index" }
+
+// channel is where a model's new entries are announced, by their fields.
+func channel(model string) string { return modelKey(model) + ":published" }
+
+// field names an entry within its model, "KIND:RECIPE:DETAIL".
+func field(key store.Key) string { return strings.Join(key.Segments(), ":") }
+
+func keyFromField(model, field string) (store.Key, error) {
+	return store.KeyFromSegments(model, strings.Split(field, ":"))
+}
+
+// entryKey holds the header and, for small values, the value. Segments hold no colon, so the names below it are its own.
+func entryKey(key store.Key) string { return modelKey(key.Model) + ":" + field(key) }
+
+func leaseKey(key store.Key) string    { return entryKey(key) + ":lease" }
+func fenceKey(key store.Key) string    { return entryKey(key) + ":fence" }
+func progressKey(key store.Key) string { return entryKey(key) + ":progress" }
+
+// chunkKeys are the names of the chunks of one write.
+func chunkKeys(key store.Key, header store.Header) []string {
+	names := make([]string, header.Chunks)
+	for i := range names {
+		names[i] = entryKey(key) + ":chunk:" + header.ID + ":" + strconv.Itoa(i)
+	}
+	return names
+}
+
+// usage is what the index says of an entry: "BYTES MILLISECONDS ID CHUNKS", the last two naming its chunks.
+type usage struct {
+	sizeBytes int64
+	usedMilli int64 // Unix time by Redis's clock
+	header    store.Header
+}
+
+// parseUsage reads an index value that may be anything.
+func parseUsage(s string) (usage, bool) {
+	parts := strings.Split(s, " ")
+	if len(s) > 128 || len(parts) != 4 || strings.Trim(parts[2], "0123456789abcdef") != "" || len(parts[2]) != 32 {
+		return usage{}, false
+	}
+	size, err1 := strconv.ParseInt(parts[0], 10, 64)
+	used, err2 := strconv.ParseInt(parts[1], 10, 64)
+	chunks, err3 := strconv.Atoi(parts[3])
+	if err1 != nil || err2 != nil || err3 != nil || size < 0 || size > store.MaxValueBytes || chunks < 0 || chunks > maxIndexedChunks {
+		return usage{}, false
+	}
+	return usage{sizeBytes: size, usedMilli: used, header: store.Header{ID: parts[2], Chunks: chunks}}, true
+}
+
+// maxIndexedChunks bounds what an index value can make us delete; it is the most that a header can name.
+const maxIndexedChunks = 1 << 12

@@ -1,0 +1,22 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// LogClient sends what the client library says of its connections to log, at debug level: by itself it writes to
+// standard error. The setting is the library's and global, so it belongs at the start of a program, before Open.
+func LogClient(log *slog.Logger) { redis.SetLogger(clientLog{log}) }
+
+type clientLog struct{ log *slog.Logger }
+
+// Printf implements the library's logger.
+func (c clientLog) Printf(ctx context.Context, format string, v ...any) {
+	if c.log.Enabled(ctx, slog.LevelDebug) {
+		c.log.DebugContext(ctx, "redis client", "detail", fmt.Sprintf(format, v...))
+	}
+}

@@ -1,0 +1,43 @@
+package redis
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// impatience is a hook that bounds how long a Sentinel is asked for the master when a connection is made. The client
+// gives up on a Sentinel that hangs, and asks the others, only when reading fails before the context of the whole attempt
+// ends; otherwise it would ask the same one for ever.
+type impatience struct{ limit time.Duration }
+
+// DialHook implements redis.Hook.
+func (i impatience) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return next(hasty{ctx, time.Now().Add(i.limit)}, network, addr)
+	}
+}
+
+// ProcessHook implements redis.Hook.
+func (impatience) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+// ProcessPipelineHook implements redis.Hook.
+func (impatience) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// hasty is a context whose deadline, which connections take theirs from, is before its end.
+type hasty struct {
+	context.Context
+	deadline time.Time
+}
+
+// Deadline implements context.Context.
+func (h hasty) Deadline() (time.Time, bool) {
+	if deadline, ok := h.Context.Deadline(); ok && deadline.Before(h.deadline) {
+		return deadline, true
+	}
+	return h.deadline, true
+}

@@ -1,0 +1,275 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"prunellm/internal/store"
+)
+
+const (
+	// storeName labels this store in hooks.
+	storeName = "redis"
+	// orphanTTL is how long chunks live that were written but never made valid.
+	orphanTTL = time.Hour
+	// retiredTTL is how long the chunks of a replaced value stay for those who are reading it.
+	retiredTTL = 30 * time.Second
+	// readAttempts bounds reading anew when a value is replaced while it is read.
+	readAttempts = 4
+)
+
+// Store is a variant.Remote in Redis.
+type Store struct {
+	client  redis.UniversalClient
+	scripts scripts
+	options Options
+}
+
+// Open prepares a store. It does not connect: a server that is away now may be there later. Close frees the connections.
+func Open(o Options) (*Store, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	client, err := newClient(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{client: client, scripts: newScripts(), options: o}, nil
+}
+
+// Close closes all connections. Leases that are still held expire.
+func (s *Store) Close() error { return s.client.Close() }
+
+// withTimeout bounds one operation that transfers sizeBytes besides a small command.
+func (s *Store) withTimeout(ctx context.Context, sizeBytes int64) (context.Context, context.CancelFunc) {
+	limit := s.options.Timeout + time.Duration(sizeBytes)*time.Second/bytesPerSecond
+	return context.WithTimeoutCause(ctx, limit, errTimeout)
+}
+
+// Get implements store.Store.
+func (s *Store) Get(ctx context.Context, key store.Key) ([]byte, error) {
+	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
+		return nil, err
+	}
+	what := fmt.Sprintf("get %s from redis", key)
+	for range readAttempts {
+		value, head, err := s.read(ctx, key)
+		var damage *damageError
+		switch {
+		case err == nil:
+			s.options.Hooks.Hit(storeName, key.Kind)
+			return value, nil
+		case errors.Is(err, redis.Nil):
+			s.options.Hooks.Miss(storeName, key.Kind)
+			return nil, fmt.Errorf("%s: %w", what, store.ErrNotFound)
+		case !errors.As(err, &damage):
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+		if s.dropDamaged(ctx, key, head, damage) {
+			return nil, fmt.Errorf("%s: %w: %w", what, store.ErrCorrupt, damage)
+		}
+		// It was replaced or deleted since we looked: whoever did that knows better.
+	}
+	return nil, fmt.Errorf("%s: %w: it is replaced all the time", what, store.ErrUnavailable)
+}
+
+// damageError says what is wrong with an entry.
+type damageError struct{ reason error }
+
+func (d *damageError) Error() string { return d.reason.Error() }
+func (d *damageError) Unwrap() error { return d.reason }
+
+func damaged(reason error) error { return &damageError{reason} }
+
+// read returns the verified value, and the start of the entry as it was found for dropDamaged.
+func (s *Store) read(ctx context.Context, key store.Key) (value []byte, head string, err error) {
+	small, cancel := s.withTimeout(ctx, 0)
+	defer cancel()
+	// One byte more than any entry has: what is longer shows, and what is huge is not transferred.
+	entry, err := s.client.GetRange(small, entryKey(key), 0, store.MaxHeaderBytes+inlineBytes).Result()
+	if wrongType(err) {
+		return nil, "", damaged(errors.New("entry is not a string"))
+	}
+	if err != nil {
+		return nil, "", s.wrap(small, "read entry", err)
+	}
+	if entry == "" { // of a missing key too
+		exists, err := s.client.Exists(small, entryKey(key)).Result()
+		switch {
+		case err != nil:
+			return nil, "", s.wrap(small, "read entry", err)
+		case exists == 0:
+			return nil, "", redis.Nil
+		}
+	}
+	head = entry[:min(len(entry), store.MaxHeaderBytes)]
+	header, length, err := store.DecodeHeader([]byte(head), key, s.options.MaxValueBytes)
+	if err != nil {
+		return nil, head, damaged(err)
+	}
+	value = []byte(entry[length:])
+	if header.Chunks > 0 {
+		if len(value) > 0 {
+			return nil, head, damaged(errors.New("bytes follow a header that names chunks"))
+		}
+		if value, err = s.readChunks(ctx, key, header); err != nil {
+			return nil, head, err
+		}
+	}
+	if err := header.Verify(value); err != nil {
+		return nil, head, damaged(err)
+	}
+	s.touch(ctx, key, header)
+	return value, head, nil
+}
+
+// readChunks allocates the value only after Redis has confirmed the length of each chunk.
+func (s *Store) readChunks(ctx context.Context, key store.Key, header store.Header) ([]byte, error) {
+	names := chunkKeys(key, header)
+	if err := s.checkChunks(ctx, names, header); err != nil {
+		return nil, err
+	}
+	// Two bytes more let the client read each chunk and its line end in place.
+	value := make([]byte, header.Size+2)
+	for i, name := range names {
+		start := int64(i) * header.ChunkBytes
+		if err := s.readChunk(ctx, name, value[start:], header.ChunkSize(i)); err != nil {
+			return nil, err
+		}
+	}
+	return value[:header.Size:header.Size], nil
+}
+
+func (s *Store) checkChunks(ctx context.Context, names []string, header store.Header) error {
+	small, cancel := s.withTimeout(ctx, 0)
+	defer cancel()
+	lengths := make([]*redis.IntCmd, len(names))
+	// The pipeline's error is that of its first failing command, and each command is looked at below.
+	_, err := s.client.Pipelined(small, func(p redis.Pipeliner) error {
+		for i, name := range names {
+			lengths[i] = p.StrLen(small, name)
+		}
+		return nil
+	})
+	for i, length := range lengths {
+		switch n, lengthErr := length.Result(); {
+		case wrongType(lengthErr):
+			return damaged(fmt.Errorf("chunk %d is not a string", i))
+		case lengthErr != nil:
+			return s.wrap(small, "read chunk lengths", lengthErr)
+		case n != header.ChunkSize(i):
+			return damaged(fmt.Errorf("chunk %d has %d bytes, want %d", i, n, header.ChunkSize(i)))
+		}
+	}
+	return s.wrap(small, "read chunk lengths", err)
+}
+
+// readChunk reads sizeBytes into buffer, which is at least that long. The read writes in place and is therefore not
+// repeated by the client; one repetition here covers a connection that broke while idle.
+func (s *Store) readChunk(ctx context.Context, name string, buffer []byte, sizeBytes int64) error {
+	limited, cancel := s.withTimeout(ctx, sizeBytes)
+	defer cancel()
+	buffer = buffer[:sizeBytes+min(2, int64(len(buffer))-sizeBytes)]
+	n, err := s.client.GetToBuffer(limited, name, buffer).Result()
+	if err != nil && !errors.Is(err, redis.Nil) && !wrongType(err) && limited.Err() == nil {
+		n, err = s.client.GetToBuffer(limited, name, buffer).Result()
+	}
+	switch {
+	case errors.Is(err, redis.Nil) || wrongType(err):
+		return damaged(errors.New("a chunk vanished while it was read"))
+	case err != nil:
+		return s.wrap(limited, "read chunk", err)
+	case int64(n) != sizeBytes:
+		return damaged(fmt.Errorf("a chunk has %d bytes, want %d", n, sizeBytes))
+	}
+	return nil
+}
+
+// touch notes the use of an entry. Nothing depends on it but when the entry goes.
+func (s *Store) touch(ctx context.Context, key store.Key, header store.Header) {
+	ctx, cancel := s.withTimeout(ctx, 0)
+	defer cancel()
+	keys := append([]string{entryKey(key), indexKey(key.Model)}, chunkKeys(key, header)...)
+	err := s.scripts.touch.Run(ctx, s.client, keys, s.ttlMilli(), field(key), header.Size, header.ID).Err()
+	if err != nil {
+		s.options.Log.Debug("use of an entry not noted", "store", storeName, "key", key.String(), "error", err)
+	}
+}
+
+func (s *Store) ttlMilli() int64 { return max(0, s.options.TTL.Milliseconds()) }
+
+// dropDamaged deletes and counts a damaged entry. It is false when the entry is not there any more as it was read.
+func (s *Store) dropDamaged(ctx context.Context, key store.Key, head string, reason error) bool {
+	result, err := s.drop(ctx, key, head)
+	if err == nil && result != "dropped" {
+		return false
+	}
+	s.options.Hooks.Corrupt(storeName, key.Kind)
+	s.options.Log.Warn("corrupt cache entry deleted", "store", storeName, "key", key.String(), "error", reason)
+	if err != nil {
+		s.options.Log.Warn("corrupt cache entry not deleted", "store", storeName, "key", key.String(), "error", err)
+	}
+	return true
+}
+
+// drop runs the drop script and deletes the chunks of the entry that it removed.
+func (s *Store) drop(ctx context.Context, key store.Key, head string) (result string, err error) {
+	ctx, cancel := s.withTimeout(ctx, 0)
+	defer cancel()
+	keys := []string{entryKey(key), indexKey(key.Model)}
+	answer, err := s.scripts.drop.Run(ctx, s.client, keys, field(key), head).StringSlice()
+	if err != nil || len(answer) == 0 {
+		return "", s.wrap(ctx, "delete entry", err)
+	}
+	if answer[0] == "dropped" && len(answer) == 3 {
+		s.deleteChunks(ctx, chunksOf(key, answer[1]))
+		if used, ok := parseUsage(answer[2]); ok {
+			s.deleteChunks(ctx, chunkKeys(key, used.header))
+		}
+	}
+	return answer[0], nil
+}
+
+// deleteChunks frees chunks that nothing names any more; those that stay expire.
+func (s *Store) deleteChunks(ctx context.Context, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	if err := s.client.Unlink(ctx, names...).Err(); err != nil {
+		s.options.Log.Debug("chunks not deleted, they will expire", "store", storeName, "error", err)
+	}
+}
+
+// chunksOf names the chunks of an entry given by its start, which may be anything.
+func chunksOf(key store.Key, head string) []string {
+	header, _, err := store.DecodeHeader([]byte(head), key, store.MaxValueBytes)
+	if err != nil {
+		return nil
+	}
+	return chunkKeys(key, header)
+}
+
+// Delete implements store.Store.
+func (s *Store) Delete(ctx context.Context, key store.Key) error {
+	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
+		return err
+	}
+	_, err := s.drop(ctx, key, "*")
+	return err
+}
+
+// Has implements variant.Remote.
+func (s *Store) Has(ctx context.Context, key store.Key) (bool, error) {
+	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
+		return false, err
+	}
+	ctx, cancel := s.withTimeout(ctx, 0)
+	defer cancel()
+	n, err := s.client.Exists(ctx, entryKey(key)).Result()
+	return n > 0, s.wrap(ctx, "look for entry in redis", err)
+}

@@ -1,0 +1,468 @@
+package redis
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"prunellm/internal/store"
+	"prunellm/internal/store/redis/redistest"
+	"prunellm/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) {
+	LogClient(slog.New(slog.DiscardHandler))
+	if url := os.Getenv(leaderURL); url != "" {
+		os.Exit(beLeader(url))
+	}
+	// The client asks a dead server once a second, and notices only then that it was closed.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
+}
+
+func openTest(t *testing.T, o Options) *Store {
+	t.Helper()
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// rewrite changes an entry's bytes where Redis keeps them.
+func rewrite(t *testing.T, client redis.UniversalClient, name string, change func([]byte) []byte) {
+	t.Helper()
+	value, err := client.Get(t.Context(), name).Bytes()
+	if err != nil {
+		t.Fatalf("get %s: %v", name, err)
+	}
+	if err := client.Set(t.Context(), name, change(bytes.Clone(value)), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSuite(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client()
+	for name, chunkBytes := range map[string]int64{"default chunks": 0, "small chunks": 20 << 10} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Suite(t, func(t *testing.T, hooks store.Hooks) storetest.Backend {
+				server.Do("FLUSHALL")
+				s := openTest(t, Options{URL: server.URL, Hooks: hooks, ChunkBytes: chunkBytes})
+				return storetest.Backend{Store: s, Rewrite: func(t *testing.T, key store.Key, change func([]byte) []byte) {
+					t.Helper()
+					rewrite(t, client, entryKey(key), change)
+				}}
+			})
+		})
+	}
+}
+
+// TestNothingLeft deletes, overwrites and corrupts chunked entries: no chunk may stay behind for long. Those of replaced
+// entries go a little later, so that who is reading them can finish.
+func TestNothingLeft(t *testing.T) {
+	server := redistest.Start(t)
+	s := openTest(t, Options{URL: server.URL, ChunkBytes: 50 << 10})
+	client := server.Client()
+	key := storetest.Key(store.KindDown, "0.2")
+	chunks := func() (staying int) {
+		names, err := client.Keys(t.Context(), "*:chunk:*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if client.PTTL(t.Context(), name).Val() > retiredTTL {
+				staying++
+			}
+		}
+		return staying
+	}
+	put := func(size int) {
+		if err := s.Put(t.Context(), key, storetest.Value(uint64(size), size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		name string
+		do   func()
+		want int
+	}{
+		{"put", func() { put(170 << 10) }, 4},
+		{"overwrite", func() { put(110 << 10) }, 3},
+		{"overwrite with an inline one", func() { put(10) }, 0},
+		{"put again", func() { put(300 << 10) }, 6},
+		{"delete", func() {
+			if err := s.Delete(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+		}, 0},
+		{"corrupt header", func() {
+			put(300 << 10)
+			rewrite(t, client, entryKey(key), func([]byte) []byte { return []byte("x") })
+			if _, err := s.Get(t.Context(), key); !errors.Is(err, store.ErrCorrupt) {
+				t.Fatalf("Get = %v", err)
+			}
+		}, 0},
+	} {
+		step.do()
+		if got := chunks(); got != step.want {
+			t.Errorf("after %s: %d chunks, want %d", step.name, got, step.want)
+		}
+	}
+}
+
+// TestChunkDamage breaks a chunk in each way that Redis allows.
+func TestChunkDamage(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client()
+	for name, damage := range map[string]func(ctx context.Context, chunk string) error{
+		"missing":   func(ctx context.Context, chunk string) error { return client.Del(ctx, chunk).Err() },
+		"truncated": func(ctx context.Context, chunk string) error { return client.Set(ctx, chunk, "x", 0).Err() },
+		"longer":    func(ctx context.Context, chunk string) error { return client.Append(ctx, chunk, "x").Err() },
+		"altered":   func(ctx context.Context, chunk string) error { return client.SetRange(ctx, chunk, 7, "altered").Err() },
+		"wrong type": func(ctx context.Context, chunk string) error {
+			client.Del(ctx, chunk)
+			return client.LPush(ctx, chunk, "x").Err()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var corrupt atomic.Int32
+			s := openTest(t, Options{URL: server.URL, ChunkBytes: 50 << 10, Hooks: store.Hooks{OnCorrupt: func(string, store.Kind) { corrupt.Add(1) }}})
+			key := storetest.Key(store.KindDown, "0.2")
+			if err := s.Put(t.Context(), key, storetest.Value(1, 170<<10)); err != nil {
+				t.Fatal(err)
+			}
+			names, err := client.Keys(t.Context(), "*:chunk:*").Result()
+			if err != nil || len(names) != 4 {
+				t.Fatalf("chunks: %v, %v", names, err)
+			}
+			slices.Sort(names)
+			if err := damage(t.Context(), names[1]); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Get(t.Context(), key); !errors.Is(err, store.ErrCorrupt) {
+				t.Fatalf("Get = %v, want ErrCorrupt", err)
+			}
+			if corrupt.Load() != 1 {
+				t.Fatalf("counted %d times, want 1", corrupt.Load())
+			}
+			if left := client.DBSize(t.Context()).Val(); left != 0 {
+				t.Fatalf("%d keys left, want none", left)
+			}
+		})
+	}
+}
+
+// TestWrongType puts other Redis types at each of our keys: all heal.
+func TestWrongType(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client()
+	s := openTest(t, Options{URL: server.URL, LeaseTTL: time.Second})
+	key := storetest.Key(store.KindPlan, "0.2")
+	for _, name := range []string{entryKey(key), indexKey(key.Model), fenceKey(key), leaseKey(key), progressKey(key)} {
+		client.LPush(t.Context(), name, "x")
+	}
+	if _, err := s.Get(t.Context(), key); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("Get = %v, want ErrCorrupt", err)
+	}
+	if _, err := s.Get(t.Context(), key); !errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("second Get = %v, want ErrNotFound alone", err)
+	}
+	if keys, err := s.List(t.Context(), key.Model, key.Kind); err != nil || len(keys) != 0 {
+		t.Errorf("List = %v, %v", keys, err)
+	}
+	if progress, err := s.Progress(t.Context(), key); err != nil || progress != nil {
+		t.Errorf("Progress = %q, %v", progress, err)
+	}
+	client.LPush(t.Context(), entryKey(key), "x")
+	lease := storetest.Acquire(t, s, key)
+	defer lease.Close()
+	if err := errors.Join(lease.SetProgress(t.Context(), []byte("1")), lease.Put(t.Context(), key, []byte("plan"))); err != nil {
+		t.Fatalf("progress and put over wrong types = %v", err)
+	}
+	if value, err := s.Get(t.Context(), key); err != nil || string(value) != "plan" {
+		t.Errorf("Get = %q, %v", value, err)
+	}
+	if keys, err := s.List(t.Context(), key.Model, key.Kind); err != nil || !slices.Equal(keys, []store.Key{key}) {
+		t.Errorf("List = %v, %v", keys, err)
+	}
+}
+
+// TestDamageReplaced drops nothing when the entry that was found damaged has been replaced meanwhile.
+func TestDamageReplaced(t *testing.T) {
+	server := redistest.Start(t)
+	s := openTest(t, Options{URL: server.URL})
+	key := storetest.Key(store.KindDown, "0.2")
+	head := func() string {
+		return server.Client().GetRange(t.Context(), entryKey(key), 0, store.MaxHeaderBytes-1).Val()
+	}
+	for _, size := range []int{10, 100 << 10} {
+		value := storetest.Value(1, size)
+		if err := s.Put(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+		found := head()
+		if err := s.Put(t.Context(), key, value); err != nil { // the same bytes, but another write
+			t.Fatal(err)
+		}
+		for _, old := range []string{found, ""} {
+			if result, err := s.drop(t.Context(), key, old); err != nil || result != "changed" {
+				t.Errorf("drop = %q, %v, want changed", result, err)
+			}
+		}
+		if got, err := s.Get(t.Context(), key); err != nil || !bytes.Equal(got, value) {
+			t.Errorf("Get = %d bytes, %v", len(got), err)
+		}
+		if result, err := s.drop(t.Context(), key, head()); err != nil || result != "dropped" {
+			t.Errorf("drop = %q, %v, want dropped", result, err)
+		}
+		if result, err := s.drop(t.Context(), key, found); err != nil || result != "none" {
+			t.Errorf("drop = %q, %v, want none", result, err)
+		}
+	}
+}
+
+// TestChunkEvictedWhileWriting does not make a value valid whose chunks are not all there.
+func TestChunkEvictedWhileWriting(t *testing.T) {
+	server := redistest.Start(t)
+	s := openTest(t, Options{URL: server.URL})
+	key := storetest.Key(store.KindDown, "0.2")
+	if err := s.Put(t.Context(), key, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	value := storetest.Value(1, 100<<10)
+	header := store.NewHeader(key, value, 50<<10)
+	line, err := header.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chunks := chunkKeys(key, header)
+	if err := s.writeChunks(t.Context(), chunks, header, value); err != nil {
+		t.Fatal(err)
+	}
+	server.Do("DEL", chunks[1])
+	err = s.commit(t.Context(), commitRequest{key: key, header: header, entry: line, chunks: chunks, leased: key})
+	if err == nil || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrStaleLease) {
+		t.Errorf("commit = %v, want a refusal", err)
+	}
+	if got, err := s.Get(t.Context(), key); err != nil || string(got) != "old" {
+		t.Errorf("Get = %d bytes, %v, want the old value", len(got), err)
+	}
+}
+
+// TestMemory shows what values cost in Redis beyond their bytes: less than a tenth from 100 KiB on.
+func TestMemory(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client()
+	s := openTest(t, Options{URL: server.URL})
+	for _, size := range []int{6 << 10, 180 << 10, 20 << 20, 100 << 20} {
+		server.Do("FLUSHALL")
+		if err := s.Put(t.Context(), storetest.Key(store.KindDown, "0.2"), storetest.Value(1, size)); err != nil {
+			t.Fatal(err)
+		}
+		var used int64
+		for _, name := range client.Keys(t.Context(), "*").Val() {
+			used += client.MemoryUsage(t.Context(), name, 0).Val()
+		}
+		t.Logf("%d bytes take %d in Redis", size, used)
+		if used < int64(size) || used > int64(size)*11/10+2000 {
+			t.Errorf("%d bytes take %d in Redis, want less than a tenth more", size, used)
+		}
+	}
+}
+
+// TestLyingManifest claims 4 GiB in chunks that are not there: nothing of that size may be allocated.
+func TestLyingManifest(t *testing.T) {
+	server := redistest.Start(t)
+	s := openTest(t, Options{URL: server.URL})
+	key := storetest.Key(store.KindDown, "0.2")
+	lie := store.NewHeader(key, []byte("x"), 1)
+	lie.Size, lie.ChunkBytes, lie.Chunks = store.MaxValueBytes, 32<<20, 128
+	line, err := lie.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := server.Client()
+	allocated := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := client.Set(b.Context(), entryKey(key), line, 0).Err(); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.Get(b.Context(), key); !errors.Is(err, store.ErrCorrupt) {
+				b.Fatalf("Get = %v, want ErrCorrupt", err)
+			}
+		}
+	}).AllocedBytesPerOp()
+	if allocated == 0 || allocated > 4<<20 {
+		t.Errorf("reading a lie allocates %d bytes, want at most 4 MiB", allocated)
+	}
+}
+
+// TestHugeEntry has an entry of 200 MiB where at most 65 KiB can be: it is not transferred.
+func TestHugeEntry(t *testing.T) {
+	server := redistest.Start(t)
+	s := openTest(t, Options{URL: server.URL})
+	key := storetest.Key(store.KindDown, "0.2")
+	client := server.Client()
+	if err := client.SetRange(t.Context(), entryKey(key), 200<<20, "x").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), key); !errors.Is(err, store.ErrCorrupt) {
+		t.Fatalf("Get = %v, want ErrCorrupt", err)
+	}
+}
+
+// TestTTL checks that entries and their chunks expire, chunks later, and that reading prolongs both.
+func TestTTL(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client()
+	s := openTest(t, Options{URL: server.URL, TTL: time.Hour, ChunkBytes: 50 << 10})
+	key := storetest.Key(store.KindDown, "0.2")
+	if err := s.Put(t.Context(), key, storetest.Value(1, 100<<10)); err != nil {
+		t.Fatal(err)
+	}
+	names, err := client.Keys(t.Context(), "*").Result()
+	if err != nil || len(names) != 4 { // entry, index, two chunks
+		t.Fatalf("keys: %v, %v", names, err)
+	}
+	for _, name := range names {
+		client.PExpire(t.Context(), name, time.Minute)
+	}
+	if _, err := s.Get(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		ttl := client.PTTL(t.Context(), name).Val()
+		if name == entryKey(key) && ttl > time.Hour || name != entryKey(key) && ttl < time.Hour || ttl < 50*time.Minute {
+			t.Errorf("%s lives for %v more after a read, want an hour", name, ttl)
+		}
+	}
+	server.Do("FLUSHALL")
+	forever := openTest(t, Options{URL: server.URL, TTL: -1, ChunkBytes: 50 << 10})
+	if err := forever.Put(t.Context(), key, storetest.Value(2, 100<<10)); err != nil {
+		t.Fatal(err)
+	}
+	if names, err = client.Keys(t.Context(), "*").Result(); err != nil || len(names) != 4 {
+		t.Fatalf("keys: %v, %v", names, err)
+	}
+	for _, name := range names {
+		if ttl := client.PTTL(t.Context(), name).Val(); ttl != -1 {
+			t.Errorf("%s lives for %v more, want for ever", name, ttl)
+		}
+	}
+}
+
+// TestSizeLimit evicts the least recently used entries of a model and leaves other models alone.
+func TestSizeLimit(t *testing.T) {
+	server := redistest.Start(t)
+	s := openTest(t, Options{URL: server.URL, MaxModelBytes: 300 << 10})
+	other := storetest.Key(store.KindDown, "other")
+	other.Model = strings.Repeat("e", 64)
+	if err := s.Put(t.Context(), other, storetest.Value(1, 200<<10)); err != nil {
+		t.Fatal(err)
+	}
+	a, b, c := storetest.Key(store.KindDown, "a"), storetest.Key(store.KindDown, "b"), storetest.Key(store.KindDown, "c")
+	client := server.Client()
+	age := func(key store.Key, milli int) { // as if last used then
+		parts := strings.Split(client.HGet(t.Context(), indexKey(key.Model), field(key)).Val(), " ")
+		parts[1] = fmt.Sprint(milli)
+		client.HSet(t.Context(), indexKey(key.Model), field(key), strings.Join(parts, " "))
+	}
+	for i, key := range []store.Key{a, b} {
+		if err := s.Put(t.Context(), key, storetest.Value(1, 120<<10)); err != nil {
+			t.Fatal(err)
+		}
+		age(key, 1000+i)
+	}
+	if sizes, err := s.Sizes(t.Context(), a.Model); err != nil || sizes[store.KindDown] != 240<<10 {
+		t.Fatalf("Sizes = %v, %v, want %d of %s", sizes, err, 240<<10, store.KindDown)
+	}
+	if _, err := s.Get(t.Context(), a); err != nil { // b is now the least recently used
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), c, storetest.Value(1, 120<<10)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		key   store.Key
+		there bool
+	}{{a, true}, {b, false}, {c, true}, {other, true}} {
+		if _, err := s.Get(t.Context(), want.key); (err == nil) != want.there {
+			t.Errorf("Get(%s) = %v, want it there: %v", want.key, err, want.there)
+		}
+	}
+}
+
+// TestForeignIndex puts rubbish into the index: it is passed over, and names nothing to be deleted.
+func TestForeignIndex(t *testing.T) {
+	server := redistest.Start(t)
+	s := openTest(t, Options{URL: server.URL, MaxModelBytes: 1})
+	key := storetest.Key(store.KindPlan, "0.2")
+	id := strings.Repeat("a", 32)
+	client := server.Client()
+	client.HSet(t.Context(), indexKey(key.Model), "plan:r1:x", "lots", "../../x", "1 1 "+id+" 1", "plan:r1:y", "1 1 "+id+" 99999999",
+		"plan:r1:z", "99999999999999999999 1 "+id+" 1", "plan:r1:gone", "5 1 "+id+" 1", "plan:r1:-", strings.Repeat("1", 1<<20))
+	if err := s.Put(t.Context(), key, []byte("plan")); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := s.List(t.Context(), key.Model, key.Kind); err != nil || !slices.Equal(keys, []store.Key{key}) {
+		t.Fatalf("List = %v, %v, want the one that exists", keys, err)
+	}
+	if client.HExists(t.Context(), indexKey(key.Model), "plan:r1:gone").Val() {
+		t.Error("an entry that is gone stays in the index")
+	}
+}
+
+// TestValueLimit refuses to write, and to read, what is larger than the limit.
+func TestValueLimit(t *testing.T) {
+	server := redistest.Start(t)
+	large := openTest(t, Options{URL: server.URL})
+	small := openTest(t, Options{URL: server.URL, MaxValueBytes: 1000})
+	key := storetest.Key(store.KindPlan, "0.2")
+	if err := small.Put(t.Context(), key, make([]byte, 1001)); err == nil {
+		t.Error("Put above the limit succeeds")
+	}
+	if err := large.Put(t.Context(), key, make([]byte, 1001)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := small.Get(t.Context(), key); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("Get above the limit = %v, want ErrCorrupt", err)
+	}
+}
+
+// BenchmarkGet reads values of the sizes that a start reads.
+func BenchmarkGet(b *testing.B) {
+	server := redistest.Start(b)
+	s, err := Open(Options{URL: server.URL, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	for _, size := range []int{6 << 10, 180 << 10, 20 << 20} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			key := storetest.Key(store.KindDown, fmt.Sprint(size))
+			if err := s.Put(b.Context(), key, storetest.Value(1, size)); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Get(b.Context(), key); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

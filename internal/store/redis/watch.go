@@ -1,0 +1,110 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"prunellm/internal/store"
+)
+
+// subscriptionCheck is how long a subscription is silent before the client asks whether it is still there. The client's own
+// three seconds are a load of their own when there are very many replicas.
+const subscriptionCheck = 30 * time.Second
+
+// Watching says what Watch looks for. Its functions are called from Watch's goroutine.
+type Watching struct {
+	// Interval is the time between two looks at the index, which replicas spread by a quarter up and down.
+	Interval time.Duration
+	// Announce hears of each entry: those that are there at first, and then new and replaced ones. An announced entry may
+	// be gone or damaged: Get decides.
+	Announce func(store.Key)
+	// Sizes, if set, hears of the bytes that the model takes, by kind, after each look.
+	Sizes func(map[store.Kind]int64)
+}
+
+// Watch observes the entries of a model until ctx ends, whose error it returns. A new entry is announced by its
+// publication at once and, should that be lost, by the next look at the index. It goes on through outages.
+func (s *Store) Watch(ctx context.Context, model string, w Watching) error {
+	probe := store.Key{Model: model, Kind: store.KindPlan, Recipe: "0"}
+	if err := errors.Join(probe.Validate(), ctx.Err()); err != nil {
+		return err
+	}
+	subscription := s.client.Subscribe(ctx, channel(model)) // connects, and connects again, in the background
+	defer subscription.Close()
+	messages := subscription.Channel(redis.WithChannelHealthCheckInterval(subscriptionCheck))
+	seen := announced{}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for next := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			s.look(ctx, model, seen, w)
+			next = time.Now().Add(spread(w.Interval))
+		case message := <-messages:
+			seen.publication(model, message, w.Announce)
+			// The sizes have changed. Replicas hear this at the same time, so they do not look at the same time.
+			if soon := time.Now().Add(rand.N(w.Interval/4 + 1)); soon.Before(next) {
+				next = soon
+			}
+		}
+		timer.Reset(time.Until(next))
+	}
+}
+
+// spread is the interval, a quarter more or less.
+func spread(interval time.Duration) time.Duration {
+	return interval - interval/4 + rand.N(interval/2+1)
+}
+
+// announced holds by key the id of the write that was announced last, "" for one that was announced by a publication,
+// which does not tell its id.
+type announced map[store.Key]string
+
+// publication announces what a message names. Anybody may publish anything, so a name that is none is passed over, and
+// no more names are remembered than an index may hold.
+func (a announced) publication(model string, message *redis.Message, announce func(store.Key)) {
+	if message == nil || len(message.Payload) > store.MaxHeaderBytes {
+		return
+	}
+	key, err := keyFromField(model, strings.Clone(message.Payload))
+	if err != nil || len(a) >= maxIndex {
+		return
+	}
+	a[key] = ""
+	announce(key)
+}
+
+// look reads the index and announces what was not announced yet.
+func (s *Store) look(ctx context.Context, model string, seen announced, w Watching) {
+	entries, err := s.entries(ctx, model)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.options.Log.Debug("shared entries not listed", "store", storeName, "error", err)
+		}
+		return
+	}
+	there := make(map[store.Key]bool, len(entries))
+	for _, entry := range entries {
+		there[entry.key] = true
+		id, known := seen[entry.key]
+		seen[entry.key] = entry.header.ID
+		if !known || id != "" && id != entry.header.ID {
+			w.Announce(entry.key)
+		}
+	}
+	for key := range seen { // what is gone is announced again when it comes back
+		if !there[key] {
+			delete(seen, key)
+		}
+	}
+	if w.Sizes != nil {
+		w.Sizes(sizesOf(entries))
+	}
+}

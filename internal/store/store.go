@@ -1,0 +1,198 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// FormatVersion is part of every stored key: a change of what the bytes mean gets a new number, and old entries are
+// then simply not found.
+const FormatVersion = 1
+
+// Named limits of what is stored. They bound what a hostile or damaged store can make us allocate.
+const (
+	MaxValueBytes    = 4 << 30 // largest value of any store, bytes
+	MaxProgressBytes = 4 << 10 // largest progress note of a lease, bytes
+	maxRecipeBytes   = 96
+	maxDetailBytes   = 128
+	maxKindBytes     = 24
+	modelDigestBytes = 64 // sha256 in hex
+)
+
+// ErrNotFound is returned by Get when the store has no usable entry for the key.
+var ErrNotFound = errors.New("no such entry")
+
+// ErrCorrupt is wrapped by Get when an entry was there but is not what was stored. The store has deleted and counted
+// it, so for whoever only wants to know whether to compute, it is also an ErrNotFound.
+var ErrCorrupt = fmt.Errorf("entry is corrupt: %w", ErrNotFound)
+
+// ErrUnavailable is wrapped when a store cannot be reached or does not answer in time; a later attempt may succeed.
+var ErrUnavailable = errors.New("store unavailable")
+
+// ErrStaleLease is wrapped by Lease.Put when another replica has taken the lease over since.
+var ErrStaleLease = errors.New("lease was taken over by another replica")
+
+// Kind says what a stored value is.
+type Kind string
+
+// The kinds of values that replicas share. All but KindDown and KindRecovered are small.
+const (
+	KindCalibration Kind = "calibration" // tokens that the scores are computed on
+	KindScores      Kind = "scores"      // float32[layers, neurons] importance
+	KindPlan        Kind = "plan"        // one bit per neuron: kept or not
+	KindDown        Kind = "down"        // refitted down projections, the large one
+	KindRecovered   Kind = "recovered"   // trained weights, as large as what was trained
+	KindCard        Kind = "card"        // quality figures, JSON
+)
+
+// large tells whether a value of the kind may take most of a store.
+func (k Kind) large() bool { return k == KindDown || k == KindRecovered }
+
+// Kinds are all kinds of values, in the order in which they are made.
+func Kinds() []Kind {
+	return []Kind{KindCalibration, KindScores, KindPlan, KindDown, KindRecovered, KindCard}
+}
+
+// Key names a stored value. Its fields come from digests and command lines, so they are checked by Validate before any
+// store turns them into a file name or a Redis key.
+type Key struct {
+	Model  string // sha256 of the dense file, 64 lower-case hex digits
+	Kind   Kind
+	Recipe string // digest of all that decides the scores
+	Detail string // what else decides the value, for instance "0.2-global-q8_0"; may be empty
+}
+
+// emptyDetail stands for an empty Detail in String. It is no valid detail itself, since those begin with a letter or digit.
+const emptyDetail = "-"
+
+// Validate reports the first field that is not made of [a-z0-9._-] with a letter or digit in front, or is too long.
+func (k Key) Validate() error {
+	if len(k.Model) != modelDigestBytes || strings.Trim(k.Model, "0123456789abcdef") != "" {
+		return fmt.Errorf("key model %.80q is not a sha256 in lower-case hex", k.Model)
+	}
+	if err := checkSegment("kind", string(k.Kind), maxKindBytes); err != nil {
+		return err
+	}
+	if err := checkSegment("recipe", k.Recipe, maxRecipeBytes); err != nil {
+		return err
+	}
+	if k.Detail == "" {
+		return nil
+	}
+	return checkSegment("detail", k.Detail, maxDetailBytes)
+}
+
+// checkSegment accepts 1 to maxBytes of [a-z0-9._-] that begin with a letter or digit, so that no segment is ".", "..",
+// hidden, an option or empty.
+func checkSegment(field, s string, maxBytes int) error {
+	if len(s) == 0 || len(s) > maxBytes {
+		return fmt.Errorf("key %s has %d bytes, want 1 to %d", field, len(s), maxBytes)
+	}
+	for i := range len(s) {
+		c := s[i]
+		word := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
+		if !word && (i == 0 || c != '.' && c != '_' && c != '-') {
+			return fmt.Errorf("key %s %.80q: byte %d is not allowed, want [a-z0-9] and then [a-z0-9._-]", field, s, i)
+		}
+	}
+	return nil
+}
+
+// String is the canonical form, "v1/model/kind/recipe/detail", with "-" for an empty detail. ParseKey reads it back.
+func (k Key) String() string {
+	return fmt.Sprintf("v%d/%s/%s", FormatVersion, k.Model, strings.Join(k.Segments(), "/"))
+}
+
+// Segments are the parts of the key below the model: kind, recipe and detail, never empty, safe as file names.
+func (k Key) Segments() []string {
+	detail := k.Detail
+	if detail == "" {
+		detail = emptyDetail
+	}
+	return []string{string(k.Kind), k.Recipe, detail}
+}
+
+// KeyFromSegments is the inverse of Segments and checks what it is given.
+func KeyFromSegments(model string, segments []string) (Key, error) {
+	if len(segments) != 3 {
+		return Key{}, fmt.Errorf("key has %d segments below the model, want 3", len(segments))
+	}
+	key := Key{Model: model, Kind: Kind(segments[0]), Recipe: segments[1], Detail: segments[2]}
+	switch key.Detail {
+	case emptyDetail:
+		key.Detail = ""
+	case "":
+		return Key{}, errors.New("key detail is empty")
+	}
+	return key, key.Validate()
+}
+
+// ParseKey reads what String wrote.
+func ParseKey(s string) (Key, error) {
+	parts := strings.Split(s, "/")
+	if len(parts) != 5 || parts[0] != fmt.Sprintf("v%d", FormatVersion) {
+		return Key{}, fmt.Errorf("key %.80q is not of the form v%d/model/kind/recipe/detail", s, FormatVersion)
+	}
+	return KeyFromSegments(parts[1], parts[2:])
+}
+
+// Store keeps values by key. Values are opaque; a store verifies their checksum when it reads them.
+//
+// # Concurrency
+//
+// All methods may be called from several goroutines and several processes at once. A reader sees a whole value that some
+// writer put, never a mixture.
+//
+// # Errors
+//
+// An invalid key is an error of its own and touches nothing. When ctx ends, its error is returned (possibly wrapped).
+type Store interface {
+	// Get returns the value, which then belongs to the caller. It returns ErrNotFound, or an error that wraps
+	// ErrCorrupt after the damaged entry was deleted and counted.
+	Get(ctx context.Context, key Key) ([]byte, error)
+	// Put stores the value in place of any earlier one. The store does not keep the slice.
+	Put(ctx context.Context, key Key, value []byte) error
+	// Delete removes the entry; one that is not there is no error.
+	Delete(ctx context.Context, key Key) error
+	// List returns the keys of a model's entries of one kind, sorted by their canonical form.
+	List(ctx context.Context, model string, kind Kind) ([]Key, error)
+}
+
+// Hooks observe stores; nil fields are skipped. They are called from any goroutine and must return quickly. store is
+// "disk", "files" or "redis"; the kinds are few, so both can be labels of a metric.
+type Hooks struct {
+	OnHit     func(store string, kind Kind)
+	OnMiss    func(store string, kind Kind)
+	OnCorrupt func(store string, kind Kind)
+	OnLease   func(held bool) // a lease shared with other hosts was gained, or given back or lost
+}
+
+// Hit reports that store had a usable value.
+func (h Hooks) Hit(store string, kind Kind) {
+	if h.OnHit != nil {
+		h.OnHit(store, kind)
+	}
+}
+
+// Miss reports that store had no value.
+func (h Hooks) Miss(store string, kind Kind) {
+	if h.OnMiss != nil {
+		h.OnMiss(store, kind)
+	}
+}
+
+// Corrupt reports that store deleted a damaged value.
+func (h Hooks) Corrupt(store string, kind Kind) {
+	if h.OnCorrupt != nil {
+		h.OnCorrupt(store, kind)
+	}
+}
+
+// Lease reports that a lease was gained (true), or given back or lost (false).
+func (h Hooks) Lease(held bool) {
+	if h.OnLease != nil {
+		h.OnLease(held)
+	}
+}

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package worker
-
-// GiveWay does nothing here.
-func GiveWay() {}
