@@ -18,14 +18,15 @@ ENV PRUNELLM_HOME=/opt/prunellm
 COPY go.mod go.sum ./
 RUN go mod download
 # What is fetched changes rarely, so it is a layer of its own.
-COPY scripts/env scripts/setup scripts/requirements.txt ./scripts/
+COPY scripts/env ./scripts/
+COPY scripts/setup/install scripts/setup/requirements.txt ./scripts/setup/
 COPY infer/llamacpp/include ./infer/llamacpp/include
-RUN scripts/setup
+RUN scripts/setup/install
 
 FROM source AS build
 COPY . .
 ARG VERSION=unknown
-RUN WORK=/tmp/portable VERSION=$VERSION scripts/build-portable /opt/dist
+RUN WORK=/tmp/portable VERSION=$VERSION scripts/build/portable /opt/dist
 
 FROM nvidia/cuda:13.0.2-devel-ubuntu24.04 AS cuda-libraries
 # hadolint ignore=DL3008
@@ -33,11 +34,11 @@ RUN apt-get update && apt-get install -y --no-install-recommends cmake ninja-bui
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /tmp/portable/CMakeLists.txt /tmp/portable/CMakePresets.json /tmp/ggml/
 COPY --from=build /tmp/portable/ml /tmp/ggml/ml
-COPY scripts/build-cuda scripts/ggml-cuda.patch /tmp/prunellm/scripts/
+COPY scripts/build/cuda scripts/build/ggml-cuda.patch /tmp/prunellm/scripts/build/
 # 80: A100, 86: A10 and RTX 30, 89: L4 and RTX 40, 90: H100 and H200.
 ARG CUDA_ARCHITECTURES=80;86;89;90
 # CUDA's own libraries are copied to where the backend looks for them.
-RUN GGML_SOURCES=/tmp/ggml WORK=/tmp/work /tmp/prunellm/scripts/build-cuda /tmp/lib/ollama/cuda_v13 \
+RUN GGML_SOURCES=/tmp/ggml WORK=/tmp/work /tmp/prunellm/scripts/build/cuda /tmp/lib/ollama/cuda_v13 \
     && mkdir -p /opt/dist/lib/ollama && cp -rL /tmp/lib/ollama/cuda_v13 /opt/dist/lib/ollama/
 
 FROM nvidia/cuda:13.0.2-base-ubuntu24.04 AS cuda

@@ -19,17 +19,17 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
 setup: ## fetch what is missing: headers, default model, XLA plugin
-	@scripts/setup
+	@scripts/setup/install
 
 setup-tests:
-	@scripts/setup --tests
+	@scripts/setup/install --tests
 
 build: setup ## bin/prunellm, for this machine's vector instructions (first time: about 4 minutes on 2 cores)
 	@$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/prunellm ./cmd/prunellm
 
 cuda: setup ## what computes on NVIDIA GPUs: ggml's CUDA backend and XLA's plugin (first time: 2 minutes on 16 cores)
-	@command -v cmake >/dev/null && command -v ninja >/dev/null && command -v patch >/dev/null || scripts/setup --cuda
-	@scripts/build-cuda --xla
+	@command -v cmake >/dev/null && command -v ninja >/dev/null && command -v patch >/dev/null || scripts/setup/install --cuda
+	@scripts/build/cuda --xla
 
 serve: build ## serve the default model pruned by RATIO (0.2) on ADDR (127.0.0.1:8080)
 	@exec bin/prunellm serve --model $(MODEL) --ratio $(RATIO) --addr $(ADDR) $(ARGS)
@@ -41,13 +41,13 @@ lint: setup ## gofmt, vet, golangci-lint with the import table
 	@scripts/lint $(LINTER)
 
 check-deploy: setup ## lint the image, compose file, Kubernetes manifests and balancer
-	@scripts/check-deploy
+	@scripts/check/deploy
 
 fuzz: setup ## a short fuzz of each parser (FUZZTIME=20s)
 	@scripts/fuzz
 
 bench: build ## measure beside llama-server and PyTorch, rewrite docs/benchmarks.md (SECTIONS="ratios" for a part)
-	@scripts/bench $(SECTIONS)
+	@scripts/measure/bench $(SECTIONS)
 
 clean: ## remove build outputs (what setup fetched stays)
 	@rm -rf bin dist

@@ -191,7 +191,7 @@ func (c *commandLine) logger(stderr io.Writer) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(stderr, options)), nil
 }
 
-// defaultHome is where scripts/setup puts things.
+// defaultHome is where scripts/setup/install puts things.
 func defaultHome(getenv func(string) string) string {
 	if cache := getenv("XDG_CACHE_HOME"); cache != "" {
 		return filepath.Join(cache, "prunellm")

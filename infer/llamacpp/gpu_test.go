@@ -11,7 +11,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// needGPU skips where there is none; scripts/gpu-check runs these tests where there is.
+// needGPU skips where there is none; scripts/gpu/check runs these tests where there is.
 func needGPU(t *testing.T) {
 	t.Helper()
 	if len(Devices()) == 0 {
@@ -22,7 +22,7 @@ func needGPU(t *testing.T) {
 // gpuTolerance bounds the root mean square of the difference to the processor's logits, as a share of their deviation. Both round the
 // activations of quantized products to 8 bits, each in its own way; and the GPU multiplies those of 4-bit types with numbers from 0 to
 // 15 and takes 8 times the activations' sum, a float16, away, which rounds a few times more. Random weights show all of it; on the
-// real model in Q4_1 perplexity is 1 % higher (scripts/gpu-check).
+// real model in Q4_1 perplexity is 1 % higher (scripts/gpu/check).
 func gpuTolerance(kind gguf.Type) float64 {
 	switch {
 	case kind == gguf.Q4_0 || kind == gguf.Q4_1:

@@ -55,7 +55,7 @@ func TestOfficialClients(t *testing.T) {
 	limited.stop()
 }
 
-// clientsHome is where scripts/setup --tests puts the clients.
+// clientsHome is where scripts/setup/install --tests puts the clients.
 func clientsHome(t *testing.T) string {
 	t.Helper()
 	home := os.Getenv("PRUNELLM_HOME")

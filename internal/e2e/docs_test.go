@@ -101,7 +101,7 @@ var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24
 	"--ratios 0.2,0.3,0.4 --plot docs/recovery.svg", "--ratios 0.4 --minutes 0.05 --windows 3 --cache-dir table")
 
 // ownCommand begins a line that runs prunellm, or a script that needs nothing else: no peer, no PyTorch.
-var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunellm|scripts/(?:start-times|shedding|peak-memory|recovery-table|background-latency)) `)
+var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunellm|scripts/measure/(?:start-times|shedding|peak-memory|recovery-table|background-latency)) `)
 
 // The commands of our own in indented blocks run, on a tiny model and less text. Those that name a peer's server are
 // left to the tests of bench.

@@ -24,7 +24,7 @@ import (
 const soakWorkers = 8
 
 // TestSoak sends many short requests of all kinds, of which many are cancelled or cut off, and looks for what they leave
-// behind. scripts/soak runs it with 20,000 of them and measures memory; a few hundred are part of every test run.
+// behind. scripts/check/soak runs it with 20,000 of them and measures memory; a few hundred are part of every test run.
 func TestSoak(t *testing.T) {
 	requests := 400
 	if text := os.Getenv("PRUNELLM_SOAK"); text != "" {

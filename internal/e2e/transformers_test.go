@@ -46,12 +46,12 @@ type transformersReport struct {
 	Chat string
 }
 
-// transformersPython is the interpreter of scripts/check-transformers; the tests that need it are skipped without.
+// transformersPython is the interpreter of scripts/check/transformers; the tests that need it are skipped without.
 func transformersPython(t *testing.T) string {
 	t.Helper()
 	python := os.Getenv("PRUNELLM_TRANSFORMERS")
 	if python == "" {
-		t.Skip("PRUNELLM_TRANSFORMERS names no Python with transformers: run scripts/check-transformers")
+		t.Skip("PRUNELLM_TRANSFORMERS names no Python with transformers: run scripts/check/transformers")
 	}
 	return python
 }

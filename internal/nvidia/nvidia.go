@@ -117,7 +117,7 @@ func choose(all []GPU, value string) []GPU {
 	return chosen
 }
 
-// MinDriver is the first major version of the driver that runs CUDA 13, for which scripts/build-cuda builds.
+// MinDriver is the first major version of the driver that runs CUDA 13, for which scripts/build/cuda builds.
 const MinDriver = 580
 
 // TooOld explains a driver that is too old, "" for one that is not.
