@@ -1,7 +1,7 @@
 # Two images that start without a network: both hold the default model.
 #
 #   docker build -t prunellm .                        any x86-64 machine, at that machine's speed
-#   docker build -t prunellm:cuda --target cuda .     NVIDIA GPUs (never built; its parts were: see docs/gpu.md)
+#   docker build -t prunellm:cuda --target cuda .     NVIDIA GPUs (never built; its parts were: see docs/operate/gpu.md)
 #
 #   docker run -p 127.0.0.1:8080:8080 -v prunellm:/var/lib/prunellm -v $PWD/keys:/keys:ro prunellm \
 #       serve --addr 0.0.0.0:8080 --api-key-file /keys

@@ -46,7 +46,7 @@ check-deploy: setup ## lint the image, compose file, Kubernetes manifests and ba
 fuzz: setup ## a short fuzz of each parser (FUZZTIME=20s)
 	@scripts/fuzz
 
-bench: build ## measure beside llama-server and PyTorch, rewrite docs/benchmarks.md (SECTIONS="ratios" for a part)
+bench: build ## measure beside llama-server and PyTorch, rewrite docs/measured/benchmarks.md (SECTIONS="ratios" for a part)
 	@scripts/measure/bench $(SECTIONS)
 
 clean: ## remove build outputs (what setup fetched stays)

@@ -13,7 +13,7 @@
 // # Method
 //
 // The scores are those of SDMPrune (arXiv 2506.11120), written from its formulas: gradients of a self-distillation loss
-// between a model and its slightly pruned self. See docs/pruning.md for what the criteria, budgets and reconstruction are
+// between a model and its slightly pruned self. See docs/understand/pruning.md for what the criteria, budgets and reconstruction are
 // worth.
 //
 // # Concurrency

@@ -47,7 +47,7 @@ const (
 	BeginChat                         // a chat whose user's message the model writes as well
 )
 
-// Beginnings is the cycle in which texts begin; docs/pruning.md says what was compared.
+// Beginnings is the cycle in which texts begin; docs/understand/pruning.md says what was compared.
 func Beginnings() []BeginningKind {
 	return []BeginningKind{BeginRequest, BeginOpening, BeginRequest, BeginChat}
 }

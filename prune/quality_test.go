@@ -19,7 +19,7 @@ import (
 	"prunellm/prune"
 )
 
-// TestQuality prints the table of docs/pruning.md: the perplexity of pruned variants over the dense model's. It measures
+// TestQuality prints the table of docs/understand/pruning.md: the perplexity of pruned variants over the dense model's. It measures
 // and decides nothing, so it runs only when asked:
 //
 //	PRUNELLM_QUALITY_TEXT=wiki.txt go test ./prune -run TestQuality -v -timeout 2h

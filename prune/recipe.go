@@ -26,10 +26,10 @@ const (
 	Fisher Criterion = "fisher"
 	// Taylor is the sum over tokens of the absolute first-order change of the cross entropy when the neuron's activation is
 	// removed: Fisher without the square, so that a few surprising tokens do not outvote all others. It costs the same, and is
-	// better without reconstruction alone (see docs/pruning.md).
+	// better without reconstruction alone (see docs/understand/pruning.md).
 	Taylor Criterion = "taylor"
 	// FisherSDM is the Fisher score of the second stage's loss: the sliver-pruned student's distillation loss. It takes
-	// twice the work of Fisher and ranks a little worse (see docs/pruning.md).
+	// twice the work of Fisher and ranks a little worse (see docs/understand/pruning.md).
 	FisherSDM Criterion = "fisher-sdm"
 	// Magnitude is the mean absolute weight of the neuron. It needs no calibration tokens.
 	Magnitude Criterion = "magnitude"

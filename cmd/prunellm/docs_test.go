@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-var update = flag.Bool("update", false, "write docs/flags.md anew")
+var update = flag.Bool("update", false, "write docs/use/flags.md anew")
 
 // flagsDocument lists every command with its flags, as kong knows them.
 func flagsDocument(t *testing.T) string {
@@ -76,7 +77,7 @@ func table(b *strings.Builder, flags []*kong.Flag, node *kong.Node) {
 }
 
 func TestFlagsDocument(t *testing.T) {
-	path := filepath.Join("..", "..", "docs", "flags.md")
+	path := filepath.Join("..", "..", "docs", "use", "flags.md")
 	want := flagsDocument(t)
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a document
@@ -85,18 +86,25 @@ func TestFlagsDocument(t *testing.T) {
 	}
 	got, err := os.ReadFile(path)
 	if err != nil || !bytes.Equal(got, []byte(want)) {
-		t.Errorf("docs/flags.md is stale (%v): run go test ./cmd/prunellm -run FlagsDocument -update", err)
+		t.Errorf("docs/use/flags.md is stale (%v): run go test ./cmd/prunellm -run FlagsDocument -update", err)
 	}
 }
 
 // documents are all pages of the repository that people read.
 func documents(t *testing.T) []string {
 	t.Helper()
-	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	root := filepath.Join("..", "..", "docs")
+	pages := []string{filepath.Join("..", "..", "README.md")}
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".md" {
+			pages = append(pages, path)
+		}
+		return err
+	})
 	if err != nil || len(pages) < 4 {
 		t.Fatalf("pages = %v, %v", pages, err)
 	}
-	return append(pages, filepath.Join("..", "..", "README.md"))
+	return pages
 }
 
 // invocation finds prunellm at the beginning of a command line, or behind a variable's setting or a shell's operator.

@@ -36,7 +36,7 @@ func sideBySide(all int) int {
 const writingType convert.FileType = "q8_0"
 
 // writingTemperature is what the model was trained at: colder text keeps to its subject, which chooses neurons as well, but
-// varies less, and the refit needs variety (docs/pruning.md).
+// varies less, and the refit needs variety (docs/understand/pruning.md).
 const writingTemperature = 1.0
 
 // writing says how much text the dense model is to write.

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Attention on the CPU in tiles: see attention.go and docs/decisions/0307.
+// Attention on the CPU in tiles: see attention.go and decision 0307.
 //
 // B: KEYS keys of a block, D: size of a head, R: rows (tokens times query heads that share a key-value head) of a tile.
 // Each row is added up in one order, keys ascending, blocks beginning at cell 0, whatever else is in its tile: a masked key

@@ -8,7 +8,7 @@ import (
 // All models of a process that the processor computes decode on one OS thread, in turns. OpenMP keeps a team of workers for each thread
 // that it was called from, and counts them: with more workers than cores it lets none spin for long at its barriers, of which a token
 // has hundreds, and each of them then costs a wake-up. Two models with a thread each took nearly twice as long for a token as one, also
-// while the other did nothing (see docs/decisions/0309). What two models compute at the same time would share the same cores anyway.
+// while the other did nothing (see decision 0309). What two models compute at the same time would share the same cores anyway.
 
 // computeQueue takes models whose batch is filled. Each hears of the outcome on its own channel.
 var computeQueue = make(chan *Model)

@@ -68,7 +68,7 @@ func TestGPUAgreesWithProcessor(t *testing.T) {
 
 const allOfThem = 3 // two layers and the head
 
-// Steps of one token to eight, whose products are computed column by column and several nodes at a time (docs/decisions/0311-on-a-gpu.md),
+// Steps of one token to eight, whose products are computed column by column and several nodes at a time (decision 0311),
 // give what the processor gives.
 func TestGPUAgreesInSmallSteps(t *testing.T) {
 	needGPU(t)

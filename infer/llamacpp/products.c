@@ -1,6 +1,6 @@
 //go:build linux
 
-// Products with block-quantized weights on the CPU: see products.go and docs/decisions/0310.
+// Products with block-quantized weights on the CPU: see products.go and decision 0310.
 //
 // M rows of weights, K values each, in blocks of 32 (B = K/32); N columns of activations; the result is float32[N, M].
 // Each number of it is added up in one order, blocks ascending, whatever else is in the batch: so its bits depend on its own

@@ -6,7 +6,7 @@ package llamacpp
 // over a row, with a sum across the vector at its end. products.c takes a panel of rows at a time, a row in each lane, and several
 // columns: 16 rows with AVX-512 and its products of bytes (lanes16.h), 8 with AVX2 (lanes8.h). The linker puts it in front of the
 // functions that ggml asks first whether they want to compute an operation; whatever it does not take goes on to ggml. See
-// docs/decisions/0310.
+// decision 0310.
 
 /*
 #cgo linux LDFLAGS: -Wl,--wrap=ggml_cpu_extra_compute_forward -Wl,--wrap=ggml_cpu_extra_work_size

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// How often OpenMP's threads look at a barrier before they sleep. A look takes some 15 ns. See docs/decisions/0301.
+// How often OpenMP's threads look at a barrier before they sleep. A look takes some 15 ns. See decision 0301.
 const (
 	shortSpin = 1000  // other work wants the cores: who spins keeps it, or the thread that is waited for, from running
 	longSpin  = 30000 // nobody else does: to sleep and to be woken up costs more than any wait

@@ -22,7 +22,7 @@ import (
 //	```sh skip: REASON    does not run
 //
 // Other pages' commands are parsed by the tests of cmd/prunellm.
-var runPages = []string{"README.md", "docs/quickstart.md", "docs/choosing-a-ratio.md", "docs/troubleshooting.md", "docs/how-it-works.md", "docs/security.md", "docs/gpu.md"}
+var runPages = []string{"README.md", "docs/use/quickstart.md", "docs/use/choosing-a-ratio.md", "docs/use/troubleshooting.md", "docs/understand/how-it-works.md", "docs/use/security.md", "docs/operate/gpu.md"}
 
 // documentLimit bounds one block.
 const documentLimit = 5 * time.Minute
@@ -92,13 +92,13 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 }
 
 // indentedPages hold commands in indented blocks, most of them those that figures were measured by.
-var indentedPages = []string{"docs/benchmarks.md", "docs/choosing-a-ratio.md", "docs/pruning.md", "docs/recovery.md"}
+var indentedPages = []string{"docs/measured/benchmarks.md", "docs/use/choosing-a-ratio.md", "docs/understand/pruning.md", "docs/understand/recovery.md"}
 
 // shorter is what takes long in those commands, and what stands in its place here.
 var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "-tokens 24576", "-tokens 2048",
 	"--windows 32", "--windows 3", "--windows 48", "--windows 3", "MODEL.gguf", "default",
 	"RATE=4.2", "RATE=60", "--rates 0.5", "--rates 20", "--requests 30", "--requests 2", "--requests 25", "--requests 2",
-	"--ratios 0.2,0.3,0.4 --plot docs/recovery.svg", "--ratios 0.4 --minutes 0.05 --windows 3 --cache-dir table")
+	"--ratios 0.2,0.3,0.4 --plot docs/understand/recovery.svg", "--ratios 0.4 --minutes 0.05 --windows 3 --cache-dir table")
 
 // ownCommand begins a line that runs prunellm, or a script that needs nothing else: no peer, no PyTorch.
 var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunellm|scripts/measure/(?:start-times|shedding|peak-memory|recovery-table|background-latency)) `)

@@ -84,10 +84,10 @@ func TestDamagedValuesAreRebuilt(t *testing.T) {
 	}
 }
 
-// documentedKeys are the rows of the table of keys in docs/redis.md, as patterns of names with the type that each has.
+// documentedKeys are the rows of the table of keys in docs/operate/redis.md, as patterns of names with the type that each has.
 func documentedKeys(t *testing.T) map[string]string {
 	t.Helper()
-	doc, err := os.ReadFile("../../docs/redis.md")
+	doc, err := os.ReadFile("../../docs/operate/redis.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,12 +107,12 @@ func documentedKeys(t *testing.T) map[string]string {
 		rows["^"+fill.Replace(row[1])+"$"] = row[2]
 	}
 	if len(rows) < 7 || len(kinds) < 6 {
-		t.Fatalf("docs/redis.md has %d keys and %d kinds of values, want at least 7 and 6", len(rows), len(kinds))
+		t.Fatalf("docs/operate/redis.md has %d keys and %d kinds of values, want at least 7 and 6", len(rows), len(kinds))
 	}
 	return rows
 }
 
-// What a replica writes is what docs/redis.md lists, by name, type and lifetime, and all that is listed is written.
+// What a replica writes is what docs/operate/redis.md lists, by name, type and lifetime, and all that is listed is written.
 func TestRedisKeysAreDocumented(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
@@ -129,7 +129,7 @@ func TestRedisKeysAreDocumented(t *testing.T) {
 				return
 			}
 		}
-		t.Errorf("%s, a %s, is not in docs/redis.md", name, kind)
+		t.Errorf("%s, a %s, is not in docs/operate/redis.md", name, kind)
 	}
 	look := func() {
 		for _, name := range db.Keys(t.Context(), "*").Val() {

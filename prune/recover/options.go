@@ -57,7 +57,7 @@ type Options struct {
 }
 
 // DefaultLearningRate is the peak learning rate for what is trained and the ratio of parameters that went: the more
-// is gone, the larger the steps that pay (see docs/recovery.md).
+// is gone, the larger the steps that pay (see docs/understand/recovery.md).
 func DefaultLearningRate(train Train, ratio float64) float64 {
 	rate := 1e-4
 	switch {

@@ -1,7 +1,7 @@
 """The cases of cases.txt by openai-python. BASE_URL, LIMITED_URL and API_KEY say where; one line a case is printed. An argument chooses
 cases by how their names begin.
 
-With PLAIN set, names of variants, headers and codes of errors are not looked at: for other servers (docs/compatibility.md)."""
+With PLAIN set, names of variants, headers and codes of errors are not looked at: for other servers (docs/use/clients.md)."""
 
 import base64
 import json

@@ -11,16 +11,16 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// TestDocumentedACL runs the suites as a user who may do what docs/redis.md says is needed, and nothing else.
+// TestDocumentedACL runs the suites as a user who may do what docs/operate/redis.md says is needed, and nothing else.
 func TestDocumentedACL(t *testing.T) {
-	doc, err := os.ReadFile("../../../docs/redis.md")
+	doc, err := os.ReadFile("../../../docs/operate/redis.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	patterns, commands := regexp.MustCompile("`(~prunellm[^`]*)`").FindSubmatch(doc), regexp.MustCompile("`(\\+get [^`]*)`").FindSubmatch(doc)
 	selecting := regexp.MustCompile("`(\\+select)` for a database other than 0").FindSubmatch(doc)
 	if patterns == nil || commands == nil || selecting == nil {
-		t.Fatal("docs/redis.md does not say what a user needs")
+		t.Fatal("docs/operate/redis.md does not say what a user needs")
 	}
 	server := redistest.Start(t)
 	rules := []any{"ACL", "SETUSER", "worker", "on", ">secret"}

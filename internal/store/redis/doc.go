@@ -1,7 +1,7 @@
 // Package redis shares values and leases between replicas through a Redis server, Sentinel or Cluster.
 //
 // It never decides what to compute and is never the only copy of anything: see store.Layered, which puts the disk in
-// front of it and goes on without it. docs/redis.md describes every key and its bytes.
+// front of it and goes on without it. docs/operate/redis.md describes every key and its bytes.
 //
 // # Data flow
 //

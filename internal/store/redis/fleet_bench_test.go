@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// The benchmarks below measure the pieces that scripts/measure/fleet-sim puts together; docs/scale.md has the figures.
+// The benchmarks below measure the pieces that scripts/measure/fleet-sim puts together; docs/operate/scale.md has the figures.
 
 func openBench(b *testing.B, url string) *Store {
 	b.Helper()

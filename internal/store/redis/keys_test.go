@@ -8,7 +8,7 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// TestKeyNames are the names that docs/redis.md gives.
+// TestKeyNames are the names that docs/operate/redis.md gives.
 func TestKeyNames(t *testing.T) {
 	key := storetest.Key(store.KindPlan, "")
 	tag := "prunellm:v1:{" + storetest.Model + "}:"

@@ -1,6 +1,6 @@
 // Command fleet-sim estimates what a fleet does to one Redis: replicas that start together on an empty Redis, wait for the
 // leader, and fetch the values all at once; and replicas that are running. Its defaults are figures measured by the
-// benchmarks of internal/store/redis (see docs/scale.md, which quotes its output). It opens nothing.
+// benchmarks of internal/store/redis (see docs/operate/scale.md, which quotes its output). It opens nothing.
 //
 //	go run ./scripts/measure/fleet-sim -replicas 10,1000,100000 -window 10s -network-bytes 1.25e9
 //
