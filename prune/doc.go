@@ -1,12 +1,12 @@
 // Package prune decides which MLP neurons of a language model can go and repairs what their going breaks.
 //
-// It is not a converter: it knows neither GGUF nor Redis. It reads a model through models.Weights and returns scores,
+// It is not a converter: it knows neither GGUF nor Redis, nor where text comes from. It reads a model through models.Weights and returns scores,
 // plans and refitted matrices; package convert writes the slim model.
 //
 // # Data flow
 //
-// Calibration text becomes token sequences (LoadText, Sequences, SelfCalibrate). Score runs them through the dense model
-// and through a slightly pruned one, and gives every neuron an importance. MakePlan turns importances and a ratio into
+// Score runs token sequences (internal/calibration has them) through the dense model and through a slightly pruned one,
+// and gives every neuron an importance. MakePlan turns importances and a ratio into
 // the neurons kept; it is pure, so a new ratio costs no gradients. Reconstruct refits each down projection to the neurons
 // that stayed. Pruned shows the result as a models.Weights.
 //

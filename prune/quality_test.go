@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"prunellm/infer/llamacpp"
+	"prunellm/internal/calibration"
 	"prunellm/models"
 	"prunellm/models/llama"
 	"prunellm/prune"
@@ -73,8 +74,8 @@ func newQuality(t *testing.T, path string) *quality {
 	cut := len(tokens) * 6 / 10
 	q := &quality{
 		weights:     defaultModel(t),
-		calibration: prune.Sequences(tokens[:cut], 512, number("PRUNELLM_QUALITY_TOKENS", 24576)),
-		test:        prune.Sequences(tokens[cut:], 512, 512*number("PRUNELLM_QUALITY_WINDOWS", 32)),
+		calibration: calibration.Cut(tokens[:cut], 512, number("PRUNELLM_QUALITY_TOKENS", 24576)),
+		test:        calibration.Cut(tokens[cut:], 512, 512*number("PRUNELLM_QUALITY_WINDOWS", 32)),
 		scores:      map[prune.Criterion]*prune.Scores{},
 		precision:   llama.Precision(cmp.Or(os.Getenv("PRUNELLM_QUALITY_PRECISION"), "f32")),
 	}

@@ -38,10 +38,6 @@ const (
 // recipeVersion changes whenever the same recipe would give other scores.
 const recipeVersion = 1
 
-// SelfSource is the Calibration of a recipe whose text the dense model writes. The number changes whenever the same model
-// and seed would write other text: what was computed on the old text then has another name.
-const SelfSource = "self-2"
-
 // maxDigestBytes bounds Recipe.Calibration.
 const maxDigestBytes = 256
 

@@ -13,6 +13,7 @@ import (
 	"prunellm/convert"
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
+	"prunellm/internal/calibration"
 	"prunellm/internal/quality"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
@@ -208,11 +209,11 @@ func (c *evalCommand) measure(env *environment, model *models.GGUF, built []vari
 }
 
 // windows cuts the text; none without one.
-func (c *evalCommand) windows(ctx context.Context, dense tokenizer, text string) ([][]infer.Token, error) {
+func (c *evalCommand) windows(ctx context.Context, dense calibration.Tokenizer, text string) ([][]infer.Token, error) {
 	if text == "" {
 		return nil, nil
 	}
-	tokens, err := tokenizeText(ctx, dense, text, false, nil)
+	tokens, err := calibration.Tokenize(ctx, dense, text, false, nil)
 	if err != nil {
 		return nil, fmt.Errorf("--text: tokenize %q: %w", c.Text, err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"prunellm/internal/calibration"
 	"prunellm/internal/store"
 	redisstore "prunellm/internal/store/redis"
 )
@@ -110,7 +111,7 @@ const quickTokens = 4096
 
 // Limits of the recipe's numbers.
 const (
-	minCalibrationTokens = 256
+	minCalibrationTokens = calibration.MinTokens
 	maxCalibrationTokens = 1 << 24
 )
 

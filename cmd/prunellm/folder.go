@@ -7,6 +7,7 @@ import (
 
 	"prunellm/convert/ggmlquant"
 	"prunellm/convert/hffolder"
+	"prunellm/internal/jobs/work"
 	"prunellm/internal/source"
 	"prunellm/internal/variant"
 	"prunellm/models"
@@ -67,5 +68,5 @@ func (c *pruneCommand) writeFolder(env *environment, built variant.Built, origin
 	if err != nil {
 		return err
 	}
-	return hffolder.FromGGUF(env.ctx, slim, c.Output, hffolder.Options{Source: origin.Folder, Codec: codec(), Type: kind})
+	return hffolder.FromGGUF(env.ctx, slim, c.Output, hffolder.Options{Source: origin.Folder, Codec: work.Codec(), Type: kind})
 }

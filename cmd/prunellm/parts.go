@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"prunellm/convert"
-	"prunellm/convert/ggmlquant"
+	"prunellm/internal/calibration"
 	"prunellm/internal/store"
 	"prunellm/internal/store/disk"
 	redisstore "prunellm/internal/store/redis"
@@ -24,11 +23,6 @@ import (
 
 // sequenceLength is the length of a calibration sequence in tokens.
 const sequenceLength = 256
-
-// codec quantizes and dequantizes through ggml.
-func codec() convert.Codec {
-	return convert.Codec{Dequantize: ggmlquant.Dequantize, Quantize: ggmlquant.Quantize}
-}
 
 // precisions are the values of --mixed-precision.
 var precisions = map[string]llama.Precision{"auto": llama.AutoPrecision, "no": llama.Float32, "bf16": llama.BFloat16}
@@ -43,25 +37,18 @@ func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 	if f.Quick {
 		r.Tokens = min(r.Tokens, quickTokens)
 	}
-	calibration := variant.Calibration{Length: sequenceLength}
-	if f.Calibration == "self" {
-		r.Calibration = prune.SelfSource
-		return r, calibration, r.Validate()
+	ref, err := calibration.Find(f.Calibration)
+	if err != nil {
+		return r, variant.Calibration{}, fmt.Errorf("--calibration: %w", err)
 	}
-	var err error
-	if r.Calibration, err = prune.TextSource(f.Calibration); err != nil {
-		return r, calibration, fmt.Errorf("--calibration: %w", err)
-	}
-	if calibration.File, err = filepath.Abs(f.Calibration); err != nil {
-		return r, calibration, fmt.Errorf("--calibration: %w", err)
-	}
-	return r, calibration, r.Validate()
+	r.Calibration = ref.Identity
+	return r, variant.Calibration{Length: sequenceLength, File: ref.File}, r.Validate()
 }
 
 // spec says which variant of a model the flags ask for. The budget 'auto' is global where the architecture can have a
 // width for each layer.
 func (f *recipeFlags) spec(config models.Config, ratio float64, fileType string) (variant.Spec, error) {
-	recipe, calibration, err := f.recipe()
+	recipe, text, err := f.recipe()
 	if err != nil {
 		return variant.Spec{}, usageError{err}
 	}
@@ -69,7 +56,7 @@ func (f *recipeFlags) spec(config models.Config, ratio float64, fileType string)
 	if err != nil {
 		return variant.Spec{}, usageError{fmt.Errorf("--file-type: %w", err)}
 	}
-	calibration.Length = min(calibration.Length, config.ContextLength)
+	text.Length = min(text.Length, config.ContextLength)
 	budget := prune.Budget(f.Budget)
 	if f.Budget == autoBudget {
 		if budget = prune.Uniform; convert.TakesWidths(config.Architecture) {
@@ -81,7 +68,7 @@ func (f *recipeFlags) spec(config models.Config, ratio float64, fileType string)
 			config.Architecture)}
 	}
 	return variant.Spec{
-		Ratio: ratio, Recipe: recipe, Calibration: calibration, Budget: budget,
+		Ratio: ratio, Recipe: recipe, Calibration: text, Budget: budget,
 		Reconstruct: f.Reconstruct, FileType: kind,
 	}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"prunellm/convert"
+	"prunellm/internal/jobs/work"
 	"prunellm/internal/store"
 	"prunellm/internal/variant"
 	"prunellm/models"
@@ -103,7 +104,7 @@ func newBuilder(env *environment, model *models.GGUF, places *stores, counters *
 	return &variant.Builder{
 		Model: model, Name: model.ServedName(), Store: places.store, Leaser: places.leaser, Files: places.files,
 		Runner: newProcessRunner(env, cacheDir, false),
-		Codec:  codec(), Tool: "prunellm " + version, Log: env.log,
+		Codec:  work.Codec(), Tool: "prunellm " + version, Log: env.log,
 		Scored:  counters.scored,
 		Corrupt: func(store.Kind) { counters.corrupt.Inc() },
 	}

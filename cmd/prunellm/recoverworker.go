@@ -8,19 +8,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/google/renameio/v2"
 
 	"prunellm/convert/ggmlquant"
-	"prunellm/infer/llamacpp"
 	"prunellm/internal/jobs"
+	"prunellm/internal/jobs/work"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
 	"prunellm/internal/xla"
 	"prunellm/models"
-	"prunellm/models/chattemplate"
-	"prunellm/prune"
 	"prunellm/prune/recover"
 )
 
@@ -126,7 +123,7 @@ func (o recoverOrder) perform(ctx context.Context, log *slog.Logger, progress fu
 		return err
 	}
 	defer model.Close()
-	slim, err := o.Job.Slim(model, codec())
+	slim, err := o.Job.Slim(model, work.Codec())
 	if err != nil {
 		return err
 	}
@@ -144,7 +141,7 @@ func (o recoverOrder) perform(ctx context.Context, log *slog.Logger, progress fu
 	if err != nil {
 		return err
 	}
-	value, err := variant.EncodeRecovered(model, o.Job.Spec.FileType, slim.Config(), result, codec())
+	value, err := variant.EncodeRecovered(model, o.Job.Spec.FileType, slim.Config(), result, work.Codec())
 	if err != nil {
 		return err
 	}
@@ -164,7 +161,7 @@ func (o recoverOrder) options(model *models.GGUF, slim models.Weights, log *slog
 		Train: r.Train, Tokens: r.Tokens, Duration: r.Duration, LearningRate: rate, CrossEntropy: r.CrossEntropy, Seed: r.Seed, Precision: o.Job.Spec.Recipe.Precision,
 		Folder: o.Checkpoints, Identity: o.Job.Identity, Log: log,
 		Round: func(role models.Role, layer int, values []float32, _ int) ([]float32, error) {
-			return variant.RoundTrained(model, fileType, slim.Config(), models.Slot{Role: role, Layer: layer}, values, codec())
+			return variant.RoundTrained(model, fileType, slim.Config(), models.Slot{Role: role, Layer: layer}, values, work.Codec())
 		},
 		ReturnMemory: xla.ReturnMemory, Now: workingClock(filepath.Join(o.Folder, heldFile)),
 	}
@@ -191,7 +188,7 @@ func (o recoverOrder) sequences(ctx context.Context, model *models.GGUF, progres
 			return text.Tokens, nil
 		}
 	}
-	sequences, err := recoveryText(ctx, model, o.Folder, o.Job, variant.Clocked(progress))
+	sequences, err := work.TrainingText(ctx, model, o.Folder, o.Job, variant.NewCounter(variant.StageCalibrating, "tokens", progress))
 	if err != nil {
 		return nil, fmt.Errorf("text to train on: %w", err)
 	}
@@ -203,69 +200,4 @@ func (o recoverOrder) sequences(ctx context.Context, model *models.GGUF, progres
 		_ = renameio.WriteFile(path, value, 0o600) // it saves time, no more
 	}
 	return sequences, nil
-}
-
-// recoveryText obtains a training's sequences from a file, or from the dense model itself.
-func recoveryText(ctx context.Context, dense *models.GGUF, scratch string, job variant.RecoveryJob, progress func(prune.Progress)) ([][]int32, error) {
-	r := job.Recovery
-	if r.Text.File != "" {
-		model, err := llamacpp.Open(ctx, dense.Path(), llamacpp.Options{ContextSize: r.Text.Length + 1, Sequences: 1})
-		if err != nil {
-			return nil, err
-		}
-		defer model.Close()
-		return recoveryFile(ctx, job, model, chatTemplate(dense), progress)
-	}
-	// Another seed than the calibration text's: what is trained on is not what the neurons were chosen by.
-	order := writing{tokens: r.TextTokens, length: r.Text.Length, seed: r.Seed + 1<<32}
-	return selfText(ctx, dense, scratch, order, progress)
-}
-
-// recoveryFile cuts a file's text into sequences. Conversations are put into the chat template's form.
-func recoveryFile(ctx context.Context, job variant.RecoveryJob, model tokenizer, template *chattemplate.Template,
-	progress func(prune.Progress)) ([][]int32, error) {
-	r := job.Recovery
-	text, err := prune.LoadText(r.Text.File, r.Source)
-	if err != nil {
-		return nil, err
-	}
-	shown := tokenizing(text, r.TextTokens, progress)
-	var tokens []int32
-	for i, document := range text.Documents {
-		special := false
-		if chat := text.Chats[i]; chat != nil && template != nil {
-			messages := make([]chattemplate.Message, len(chat))
-			for j, m := range chat {
-				messages[j] = chattemplate.Message{Role: m.Role, Content: m.Content}
-			}
-			rendered, err := template.Render(messages, false)
-			if err != nil {
-				return nil, fmt.Errorf("%q: conversation %d: %w", r.Text.File, i+1, err)
-			}
-			document, special = rendered, true
-		}
-		part, err := tokenizeText(ctx, model, document, special, shown)
-		if err != nil {
-			return nil, fmt.Errorf("tokenize %q: %w", r.Text.File, err)
-		}
-		tokens = append(tokens, toInt32(part)...)
-	}
-	for _, heldOut := range job.HeldOut {
-		tokens = cutOut(tokens, heldOut)
-	}
-	sequences := prune.Sequences(tokens, r.Text.Length, r.TextTokens)
-	if len(sequences) < 2 {
-		return nil, fmt.Errorf("%w: %q has %d tokens, want at least %d", recover.ErrTooLittle, r.Text.File, len(tokens), 2*r.Text.Length)
-	}
-	return sequences, nil
-}
-
-// cutOut removes the first place where tokens hold part.
-func cutOut(tokens, part []int32) []int32 {
-	for i := range len(tokens) - len(part) + 1 {
-		if tokens[i] == part[0] && slices.Equal(tokens[i:i+len(part)], part) {
-			return slices.Delete(tokens, i, i+len(part))
-		}
-	}
-	return tokens
 }

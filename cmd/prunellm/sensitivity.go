@@ -20,6 +20,7 @@ import (
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/bench"
+	"prunellm/internal/jobs/work"
 	"prunellm/internal/sensitivity"
 	"prunellm/internal/variant"
 	"prunellm/models"
@@ -101,7 +102,7 @@ func (c *evalCommand) scored(env *environment, model *models.GGUF) ([][]float32,
 
 // remove measures a copy of the whole model without each of its parts.
 func (c *evalCommand) remove(env *environment, path string, scores [][]float32, text string) (*sensitivityReport, error) {
-	whole, err := models.OpenGGUF(path, codec().Dequantize)
+	whole, err := models.OpenGGUF(path, work.Codec().Dequantize)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"prunellm/convert/ggmlquant"
 	"prunellm/internal/eigen"
 	"prunellm/internal/jobs"
+	"prunellm/internal/jobs/work"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/reuse"
 	"prunellm/internal/store"
@@ -200,8 +201,8 @@ func newTools(model *models.GGUF, home string, o order, log *slog.Logger) (tools
 	}
 	tools = variant.Tools{
 		Config: model.Config(),
-		Text: func(ctx context.Context, spec variant.Spec, progress func(prune.Progress)) (variant.Text, error) {
-			return calibrationText(ctx, model, o.Folder, spec, progress)
+		Text: func(ctx context.Context, spec variant.Spec, progress func(done, total int)) (variant.Text, error) {
+			return work.CalibrationText(ctx, model, o.Folder, spec, progress)
 		},
 		Score: func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error) {
 			b, err := open(ctx)
@@ -230,7 +231,7 @@ func newTools(model *models.GGUF, home string, o order, log *slog.Logger) (tools
 			return err
 		},
 		PackDown: func(fileType convert.FileType) *variant.DownPacker {
-			return variant.NewDownPacker(model, fileType, codec())
+			return variant.NewDownPacker(model, fileType, work.Codec())
 		},
 	}
 	return tools, func() {

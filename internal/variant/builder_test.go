@@ -39,7 +39,7 @@ func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func
 	config := r.model.Config()
 	return job.Run(ctx, variant.Tools{
 		Config: config,
-		Text: func(context.Context, variant.Spec, func(prune.Progress)) (variant.Text, error) {
+		Text: func(context.Context, variant.Spec, func(done, total int)) (variant.Text, error) {
 			r.calibrations++
 			return variant.Text{Tokens: [][]int32{{1, 2, 3}, {4, 5, 6}}, HeldOut: [][]int32{{7, 8, 9}}}, nil
 		},

@@ -33,7 +33,7 @@ type Tools struct {
 	Config models.Config
 	// Text obtains calibration text in sequences of spec.Calibration.Length tokens, spec.Recipe.Tokens in all, and about
 	// spec.HeldOut() more that are held out.
-	Text func(ctx context.Context, spec Spec, progress func(prune.Progress)) (Text, error)
+	Text func(ctx context.Context, spec Spec, progress func(done, total int)) (Text, error)
 	// Score computes the importances.
 	Score func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error)
 	// Refit fits down_proj of every layer, in the recipe's precision, and hands each over, float32[hidden, width], from the first layer to the last.
@@ -79,7 +79,7 @@ func (j Job) sequences(ctx context.Context, tools Tools, progress func(Progress)
 		text, err := DecodeText(j.Calibration, tools.Config.VocabSize)
 		return text.Tokens, err
 	}
-	text, err := tools.Text(ctx, j.Spec, Clocked(progress))
+	text, err := tools.Text(ctx, j.Spec, NewCounter(StageCalibrating, "tokens", progress))
 	if err != nil {
 		return nil, fmt.Errorf("calibration: %w", err)
 	}
@@ -116,8 +116,6 @@ func Clocked(progress func(Progress)) func(prune.Progress) {
 
 func stageOf(name string) Stage {
 	switch name {
-	case "calibrate":
-		return StageCalibrating
 	case "stage1":
 		return StageScoring1
 	case "stage2":

@@ -95,10 +95,18 @@ func (p Progress) String() string {
 	return text
 }
 
-// NewMeter returns a function that reports how many of total units of a stage are done.
-func NewMeter(stage Stage, unit string, total int, report func(Progress)) func(done int) {
+// NewCounter returns a function that reports how many units of a stage are done, timed from now. report may be nil.
+func NewCounter(stage Stage, unit string, report func(Progress)) func(done, total int) {
 	began := time.Now()
-	return func(done int) {
-		report(Progress{Stage: stage, Done: done, Total: total, Unit: unit, Elapsed: time.Since(began)})
+	return func(done, total int) {
+		if report != nil {
+			report(Progress{Stage: stage, Done: done, Total: total, Unit: unit, Elapsed: time.Since(began)})
+		}
 	}
+}
+
+// NewMeter is NewCounter for a total that is known.
+func NewMeter(stage Stage, unit string, total int, report func(Progress)) func(done int) {
+	count := NewCounter(stage, unit, report)
+	return func(done int) { count(done, total) }
 }

@@ -1,4 +1,4 @@
-package main
+package calibration
 
 import (
 	"slices"
@@ -76,14 +76,6 @@ func TestTextStartsFit(t *testing.T) {
 	for text := range 8 {
 		if begin := small.start(text, 16, 1); len(begin.tokens) != 8 || begin.tokens[0] >= 2000 {
 			t.Errorf("in 16 tokens text %d begins with %d tokens of %d", text, len(begin.tokens), begin.tokens[0])
-		}
-	}
-}
-
-func TestSideBySide(t *testing.T) {
-	for all, want := range map[int]int{1: 1, 18: 18, 36: 36, 48: 48, 49: 25, 108: 36, 145: 37} {
-		if got := sideBySide(all); got != want {
-			t.Errorf("%d sequences are written %d at a time, want %d", all, got, want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package calibration
 
 import (
 	"context"
@@ -9,16 +9,17 @@ import (
 	"prunellm/infer"
 )
 
-// tokenizePieceBytes is how much of a text is tokenized at a time: a long one can be stopped between two pieces.
+// tokenizePieceBytes is how much of a text is tokenized at a time: ctx is checked between two pieces.
 const tokenizePieceBytes = 1 << 20
 
-// tokenizer is a vocabulary that turns text into tokens: a model.
-type tokenizer interface {
+// Tokenizer turns text into tokens, as infer.Decoder does.
+type Tokenizer interface {
 	Tokenize(text string, bos, special bool) ([]infer.Token, error)
 }
 
-// tokenizeText turns a text of any length into tokens, without BOS. done, if not nil, hears how many bytes were taken.
-func tokenizeText(ctx context.Context, model tokenizer, text string, special bool, done func(bytes int)) ([]infer.Token, error) {
+// Tokenize turns a text of any length into tokens, without BOS. With special, control tokens written out in the text are
+// parsed. done, if not nil, is called with the bytes of each piece.
+func Tokenize(ctx context.Context, model Tokenizer, text string, special bool, done func(bytes int)) ([]infer.Token, error) {
 	var tokens []infer.Token
 	for text != "" {
 		if err := ctx.Err(); err != nil {
@@ -37,7 +38,7 @@ func tokenizeText(ctx context.Context, model tokenizer, text string, special boo
 	return tokens, nil
 }
 
-// pieceEnd is where to cut a text so that no more than limit bytes are before: at the last line that begins with something other than a
+// pieceEnd returns where to cut a text so that at most limit bytes are before: at the last line that does not begin with a
 // space, where no byte-pair vocabulary has a token across the border, or else between two characters.
 func pieceEnd(text string, limit int) int {
 	if len(text) <= limit {

@@ -1,4 +1,4 @@
-package prune
+package calibration
 
 import (
 	"slices"
@@ -10,48 +10,48 @@ import (
 // The list is what a tokenizer can take, of many kinds, and says nothing twice.
 func TestOpenings(t *testing.T) {
 	const leastOpenings, maxRunes = 60, 300
-	list := Openings()
+	list := openings()
 	if len(list) < leastOpenings {
 		t.Fatalf("%d openings, want at least %d", len(list), leastOpenings)
 	}
 	kinds, texts := map[string]bool{}, map[string]bool{}
 	for _, o := range list {
-		if o.Kind == "" || kinds[o.Kind] {
-			t.Errorf("kind %q is empty or comes twice", o.Kind)
+		if o.kind == "" || kinds[o.kind] {
+			t.Errorf("kind %q is empty or comes twice", o.kind)
 		}
-		if texts[o.Text] {
-			t.Errorf("%q: %q comes twice", o.Kind, o.Text)
+		if texts[o.text] {
+			t.Errorf("%q: %q comes twice", o.kind, o.text)
 		}
-		if err := checkText(o.Text); err != nil {
-			t.Errorf("%q: %v", o.Kind, err)
+		if err := checkText(o.text); err != nil {
+			t.Errorf("%q: %v", o.kind, err)
 		}
-		if strings.Contains(o.Text, openingMark) {
-			t.Errorf("%q: %q holds a mark that is no line's beginning", o.Kind, o.Text)
+		if strings.Contains(o.text, openingMark) {
+			t.Errorf("%q: %q holds a mark that is no line's beginning", o.kind, o.text)
 		}
 		// A space at the end would be a token that no text has before its next word.
-		if strings.TrimSpace(o.Text) != o.Text || utf8.RuneCountInString(o.Text) > maxRunes {
-			t.Errorf("%q: %q has space around it, or more than %d characters", o.Kind, o.Text, maxRunes)
+		if strings.TrimSpace(o.text) != o.text || utf8.RuneCountInString(o.text) > maxRunes {
+			t.Errorf("%q: %q has space around it, or more than %d characters", o.kind, o.text, maxRunes)
 		}
-		kinds[o.Kind], texts[o.Text] = true, true
+		kinds[o.kind], texts[o.text] = true, true
 	}
 }
 
 // Every opening comes once before any comes again, and any eighth of the order has a text of each quarter of the list.
 func TestOpeningOrder(t *testing.T) {
-	for _, n := range []int{0, 1, 2, 3, 4, 60, 100, len(Openings())} {
-		order := OpeningOrder(n, 7)
+	for _, n := range []int{0, 1, 2, 3, 4, 60, 100, len(openings())} {
+		order := openingOrder(n, 7)
 		sorted := slices.Sorted(slices.Values(order))
 		for i, opening := range sorted {
 			if i != opening {
-				t.Fatalf("OpeningOrder(%d) = %v, want each once", n, order)
+				t.Fatalf("openingOrder(%d) = %v, want each once", n, order)
 			}
 		}
 		if len(order) != n {
-			t.Fatalf("OpeningOrder(%d) has %d", n, len(order))
+			t.Fatalf("openingOrder(%d) has %d", n, len(order))
 		}
 	}
-	n := len(Openings())
-	order := OpeningOrder(n, 3)
+	n := len(openings())
+	order := openingOrder(n, 3)
 	for from := 0; from+n/8 <= n; from++ {
 		quarters := map[int]bool{}
 		for _, opening := range order[from : from+n/8] {
@@ -61,10 +61,10 @@ func TestOpeningOrder(t *testing.T) {
 			t.Errorf("texts %d to %d are of %d quarters of the list, want 4", from, from+n/8, len(quarters))
 		}
 	}
-	if slices.Equal(OpeningOrder(n, 1), OpeningOrder(n, 2)) && slices.Equal(OpeningOrder(n, 2), OpeningOrder(n, 3)) {
+	if slices.Equal(openingOrder(n, 1), openingOrder(n, 2)) && slices.Equal(openingOrder(n, 2), openingOrder(n, 3)) {
 		t.Error("three seeds give one order")
 	}
-	if !slices.Equal(OpeningOrder(n, 1), OpeningOrder(n, 1)) {
+	if !slices.Equal(openingOrder(n, 1), openingOrder(n, 1)) {
 		t.Error("one seed gives two orders")
 	}
 }
@@ -72,15 +72,15 @@ func TestOpeningOrder(t *testing.T) {
 // Each kind counts its texts from 0 on without a gap, so that none of a list is passed over.
 func TestBeginning(t *testing.T) {
 	const texts = 50
-	next := map[BeginningKind]int{}
+	next := map[beginningKind]int{}
 	for text := range texts {
-		kind, nth := Beginning(Beginnings(), text)
+		kind, nth := beginning(beginnings(), text)
 		if nth != next[kind] {
 			t.Errorf("Beginning of %d = %v, %d, want number %d", text, kind, nth, next[kind])
 		}
 		next[kind]++
 	}
-	for _, kind := range []BeginningKind{BeginOpening, BeginRequest, BeginChat} {
+	for _, kind := range []beginningKind{beginOpening, beginRequest, beginChat} {
 		if next[kind] < texts/8 {
 			t.Errorf("%d of %d texts are of kind %v, want more", next[kind], texts, kind)
 		}
@@ -90,7 +90,7 @@ func TestBeginning(t *testing.T) {
 // Requests are single lines, none twice.
 func TestRequests(t *testing.T) {
 	const leastRequests = 30
-	list, seen := Requests(), map[string]bool{}
+	list, seen := requests(), map[string]bool{}
 	if len(list) < leastRequests {
 		t.Errorf("%d requests, want at least %d", len(list), leastRequests)
 	}

@@ -1,4 +1,4 @@
-package main
+package calibration
 
 import (
 	"context"
@@ -49,10 +49,10 @@ func TestPieceEnd(t *testing.T) {
 	}
 }
 
-func TestTokenizeText(t *testing.T) {
+func TestTokenize(t *testing.T) {
 	text := strings.Repeat("a line of text\n", 200_000)
 	vocabulary, bytes := &letters{}, 0
-	tokens, err := tokenizeText(t.Context(), vocabulary, text, false, func(n int) { bytes += n })
+	tokens, err := Tokenize(t.Context(), vocabulary, text, false, func(n int) { bytes += n })
 	if err != nil || len(tokens) != len(text) || bytes != len(text) || vocabulary.longest > tokenizePieceBytes {
 		t.Fatalf("%d tokens of %d, %d bytes shown, pieces up to %d, %v", len(tokens), len(text), bytes, vocabulary.longest, err)
 	}
@@ -62,7 +62,7 @@ func TestTokenizeText(t *testing.T) {
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := tokenizeText(ctx, &letters{after: cancel}, text, false, nil); !errors.Is(err, context.Canceled) {
+	if _, err := Tokenize(ctx, &letters{after: cancel}, text, false, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("tokenizing goes on after it was stopped: %v", err)
 	}
 }

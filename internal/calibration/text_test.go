@@ -1,7 +1,6 @@
-package prune
+package calibration
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestLoadText(t *testing.T) {
+func TestReadText(t *testing.T) {
 	tests := map[string]struct {
 		file, content string
 		want          []string
@@ -36,7 +35,7 @@ func TestLoadText(t *testing.T) {
 		"nul in json": {"a.jsonl", `{"text":"a\u0000b"}`, nil, "NUL"},
 		"not utf-8":   {"a.txt", "a\xffb", nil, "UTF-8"},
 		"json utf-8":  {"a.jsonl", "{\"text\":\"a\xff\"}", nil, "UTF-8"},
-		"long line":   {"a.jsonl", `{"text":"` + strings.Repeat("a", MaxLineBytes) + `"}`, nil, "longer"},
+		"long line":   {"a.jsonl", `{"text":"` + strings.Repeat("a", maxLineBytes) + `"}`, nil, "longer"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -44,48 +43,48 @@ func TestLoadText(t *testing.T) {
 			if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			source, err := TextSource(path)
+			source, err := fileIdentity(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			text, err := LoadText(path, source)
+			text, err := readText(path, source)
 			if test.fault != "" {
 				if err == nil || !strings.Contains(err.Error(), test.fault) || !strings.Contains(err.Error(), path) {
-					t.Errorf("LoadText error = %v, want one that names the file and %q", err, test.fault)
+					t.Errorf("readText error = %v, want one that names the file and %q", err, test.fault)
 				}
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, text.Documents); diff != "" {
+			if diff := cmp.Diff(test.want, text.documents); diff != "" {
 				t.Errorf("documents (-want +got):\n%s", diff)
 			}
-			if text.Source != source || len(source) < len("sha256:")+64 {
-				t.Errorf("source = %q, want %q", text.Source, source)
+			if text.identity != source || len(source) < len("sha256:")+64 {
+				t.Errorf("source = %q, want %q", text.identity, source)
 			}
 			if err := os.WriteFile(path, append([]byte(test.content), ' '), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := LoadText(path, source); !errors.Is(err, ErrTextChanged) {
+			if _, err := readText(path, source); !errors.Is(err, ErrTextChanged) {
 				t.Errorf("a file that was changed gives %v, want ErrTextChanged", err)
 			}
 		})
 	}
-	if _, err := LoadText(t.TempDir(), ""); err == nil {
-		t.Error("LoadText read a folder")
+	if _, err := readText(t.TempDir(), ""); err == nil {
+		t.Error("readText read a folder")
 	}
 }
 
 // The name decides how a file is read, so it is part of what the text is.
-func TestTextSourceDependsOnTheName(t *testing.T) {
+func TestFileIdentityDependsOnTheName(t *testing.T) {
 	folder, sources := t.TempDir(), map[string]bool{}
 	for _, name := range []string{"a.txt", "b.txt", "a.jsonl", "b.NDJSON"} {
 		path := filepath.Join(folder, name)
 		if err := os.WriteFile(path, []byte(`{"text":"one"}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		source, err := TextSource(path)
+		source, err := fileIdentity(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,78 +105,4 @@ func FuzzParseLine(f *testing.F) {
 			t.Fatalf("parseLine let %q pass", document)
 		}
 	})
-}
-
-func TestSequences(t *testing.T) {
-	tokens := make([]int32, 100)
-	for i := range tokens {
-		tokens[i] = int32(i)
-	}
-	tests := []struct {
-		count, length, budget int
-		starts                []int32
-		size                  int
-	}{
-		{100, 20, 1000, []int32{0, 20, 40, 60, 80}, 20},
-		{99, 20, 1000, []int32{0, 20, 40, 60}, 20},
-		{100, 20, 40, []int32{0, 80}, 20}, // spread over the text
-		{100, 20, 60, []int32{0, 40, 80}, 20},
-		{10, 20, 1000, []int32{0}, 10},
-		{100, 20, 5, []int32{0}, 5},
-		{1, 20, 1000, nil, 0},
-		{0, 20, 1000, nil, 0},
-	}
-	for _, test := range tests {
-		sequences := Sequences(tokens[:test.count], test.length, test.budget)
-		var starts []int32
-		for _, sequence := range sequences {
-			starts = append(starts, sequence[0])
-			if len(sequence) != test.size {
-				t.Errorf("%+v: a sequence of %d tokens", test, len(sequence))
-			}
-		}
-		if !cmp.Equal(starts, test.starts) {
-			t.Errorf("%+v: starts %v", test, starts)
-		}
-	}
-}
-
-type fakeGenerator struct {
-	n, length int
-	out       [][]int32
-	err       error
-}
-
-func (g *fakeGenerator) Generate(_ context.Context, n, length int, _ uint64) ([][]int32, error) {
-	g.n, g.length = n, length
-	return g.out, g.err
-}
-
-func TestSelfCalibrate(t *testing.T) {
-	generator := &fakeGenerator{out: [][]int32{{1, 2, 3, 4, 5}, {1}, {6, 7}}}
-	got, err := SelfCalibrate(t.Context(), generator, 10, 4, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if generator.n != 3 || generator.length != 4 {
-		t.Errorf("Generate(%d, %d), want 3 sequences of 4", generator.n, generator.length)
-	}
-	if diff := cmp.Diff([][]int32{{1, 2, 3, 4}, {6, 7}}, got); diff != "" {
-		t.Errorf("sequences (-want +got):\n%s", diff)
-	}
-	failure := errors.New("engine gone")
-	for name, test := range map[string]struct {
-		generator      *fakeGenerator
-		tokens, length int
-		want           error
-	}{
-		"engine":  {&fakeGenerator{err: failure}, 10, 4, failure},
-		"nothing": {&fakeGenerator{}, 10, 4, nil},
-		"short":   {&fakeGenerator{}, 10, 1, nil},
-		"long":    {&fakeGenerator{}, 10, MaxSequence + 1, nil},
-	} {
-		if _, err := SelfCalibrate(t.Context(), test.generator, test.tokens, test.length, 1); err == nil || test.want != nil && !errors.Is(err, test.want) {
-			t.Errorf("%s: error = %v", name, err)
-		}
-	}
 }

@@ -1,0 +1,144 @@
+package calibration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"prunellm/convert"
+	"prunellm/infer"
+	"prunellm/models/chattemplate"
+)
+
+// maxParallelSequences is how many sequences the dense model writes side by side at most: decoding many together is
+// several times faster than one after the other.
+const maxParallelSequences = 48
+
+// sideBySide is how many of all sequences are written at a time: as many in the last round as in the first, since few
+// take nearly as long as many.
+func sideBySide(all int) int {
+	rounds := (all + maxParallelSequences - 1) / maxParallelSequences
+	return (all + rounds - 1) / rounds
+}
+
+// writingType is the file type in which the dense model writes: close to any original, and fast to decode in a batch of
+// any size. Scores are computed on the model as it is.
+const writingType convert.FileType = "q8_0"
+
+// writerFile is the copy in Dense.Scratch that writes.
+const writerFile = "writer.gguf"
+
+// selfSource has the dense model write its own text (arXiv 2410.17170).
+type selfSource struct{ dense Dense }
+
+// Sequences implements Source.
+func (s selfSource) Sequences(ctx context.Context, want Want, progress func(done, total int)) ([][]int32, error) {
+	if progress == nil {
+		progress = func(int, int) {}
+	}
+	progress(0, want.Tokens)
+	path := filepath.Join(s.dense.Scratch, writerFile)
+	if _, err := convert.Slim(ctx, s.dense.Weights, path, convert.Options{FileType: writingType, Codec: s.dense.Codec}); err != nil {
+		return nil, fmt.Errorf("convert the dense model for writing: %w", err)
+	}
+	defer os.Remove(path)
+	parallel := sideBySide((want.Tokens + want.Length - 1) / want.Length)
+	model, err := s.dense.OpenModel(ctx, path, want.Length, parallel, true)
+	if err != nil {
+		return nil, err
+	}
+	engine := infer.New(model, infer.Options{MaxQueue: 1 << 16}, nil)
+	defer engine.Close(context.WithoutCancel(ctx))
+	writer := &textWriter{engine: engine, model: model, openings: openingTokens(model), progress: progress}
+	if template := chatTemplate(s.dense.Weights); template != nil {
+		if writer.chat, err = chatStart(model, template); err != nil {
+			return nil, err
+		}
+		writer.requests = requestTokens(model, template)
+	}
+	return generated(ctx, writer, want)
+}
+
+// textGenerator is a model that writes text.
+type textGenerator interface {
+	// generate returns n sequences of up to length tokens each, sampled from the model without a prompt beyond what it
+	// needs to begin. The same arguments give the same tokens.
+	generate(ctx context.Context, n, length int, seed uint64) ([][]int32, error)
+}
+
+// generated returns about want.Tokens tokens that the model writes, in sequences of 2 to want.Length.
+func generated(ctx context.Context, generator textGenerator, want Want) ([][]int32, error) {
+	if want.Tokens < 2 || want.Length < 2 || want.Length > MaxSequence {
+		return nil, fmt.Errorf("self-calibration: %d tokens in sequences of %d, want at least 2 and at most %d per sequence",
+			want.Tokens, want.Length, MaxSequence)
+	}
+	length := min(want.Length, want.Tokens)
+	n := (want.Tokens + length - 1) / length
+	written, err := generator.generate(ctx, n, length, want.Seed)
+	if err != nil {
+		return nil, fmt.Errorf("self-calibration: %w", err)
+	}
+	var sequences [][]int32
+	for _, sequence := range written {
+		if len(sequence) >= 2 {
+			sequences = append(sequences, sequence[:min(len(sequence), length)])
+		}
+	}
+	if len(sequences) == 0 {
+		return nil, errors.New("self-calibration: the model wrote no text")
+	}
+	return sequences, nil
+}
+
+// openingTokens are the openings in the model's own tokens, after its BOS where its texts begin with one. Openings for
+// which the vocabulary has no tokens are left out.
+func openingTokens(model Model) [][]infer.Token {
+	var tokens [][]infer.Token
+	for _, o := range openings() {
+		bare, err := model.Tokenize(o.text, false, false)
+		if err != nil || len(bare) == 0 {
+			continue
+		}
+		if bos, adds := model.BOS(); adds {
+			bare = append([]infer.Token{bos}, bare...)
+		}
+		tokens = append(tokens, bare)
+	}
+	return tokens
+}
+
+// requestTokens are the requests in the chat template's form, up to where the answer begins; none where the template
+// refuses a lone message.
+func requestTokens(model Model, template *chattemplate.Template) [][]infer.Token {
+	var tokens [][]infer.Token
+	for _, request := range requests() {
+		prompt, err := template.Render([]chattemplate.Message{{Role: "user", Content: request}}, true)
+		if err != nil {
+			return nil
+		}
+		prompted, err := model.Tokenize(prompt, false, true)
+		if err != nil || len(prompted) == 0 {
+			continue
+		}
+		tokens = append(tokens, prompted)
+	}
+	return tokens
+}
+
+// chatStart is what stands before a user's message in a chat: from there the model writes the message and its answer
+// itself (compare Magpie, arXiv 2406.08464).
+func chatStart(model Model, template *chattemplate.Template) ([]infer.Token, error) {
+	const mark = "MESSAGE"
+	prompt, err := template.Render([]chattemplate.Message{{Role: "user", Content: mark}}, false)
+	if err != nil {
+		return nil, nil //nolint:nilerr // a template that refuses a lone message is as good as none here
+	}
+	before, _, found := strings.Cut(prompt, mark)
+	if !found || before == "" {
+		return nil, nil
+	}
+	return model.Tokenize(before, false, true)
+}

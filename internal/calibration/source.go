@@ -1,0 +1,110 @@
+package calibration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"prunellm/convert"
+	"prunellm/infer"
+	"prunellm/models"
+)
+
+// SelfName is the name of the source in which the dense model writes the text.
+const SelfName = "self"
+
+// MaxSequence is the largest Want.Length, in tokens: what package prune scores at most (internal/jobs/work checks that
+// the two agree).
+const MaxSequence = 4096
+
+// MinTokens is the shortest text to score on, in tokens: fewer say nothing about a model.
+const MinTokens = 256
+
+// ErrTooShort is wrapped when a text has fewer tokens than Want.AtLeast.
+var ErrTooShort = errors.New("text is too short")
+
+// Want says which tokens are wanted.
+type Want struct {
+	Tokens  int    // at most, in all
+	AtLeast int    // fewer tokens of a file are an error that wraps ErrTooShort
+	Length  int    // tokens per sequence, at least 2
+	Seed    uint64 // of sampled text
+	// Chats has a file's conversations put into the form of the model's chat template. Otherwise their contents are read
+	// as plain text.
+	Chats bool
+	// Exclude are sequences that must not be part of a file's text. Text that the model writes differs by its seed.
+	Exclude [][]int32
+}
+
+// Source provides token sequences of one dense model.
+type Source interface {
+	// Sequences returns sequences of want.Length tokens; only a text shorter than one sequence gives a shorter one. The same
+	// arguments give the same tokens. progress may be nil; it is called with tokens done so far and tokens in all.
+	Sequences(ctx context.Context, want Want, progress func(done, total int)) ([][]int32, error)
+}
+
+// Model is a loaded model that tokenizes and writes.
+type Model interface {
+	infer.Decoder
+	// BOS is the beginning-of-sequence token, and whether the model's texts begin with it.
+	BOS() (bos infer.Token, adds bool)
+}
+
+// Dense is the dense model with what a source needs to run it.
+type Dense struct {
+	Weights *models.GGUF
+	Codec   convert.Codec
+	Scratch string // existing folder for the copy that writes text
+	// OpenModel loads a GGUF file for so many sequences of contextSize tokens, on GPUs where gpu is set and they fit it.
+	OpenModel func(ctx context.Context, path string, contextSize, sequences int, gpu bool) (Model, error)
+}
+
+// Reference identifies calibration text.
+type Reference struct {
+	Identity string // another text has another identity; at most 80 bytes
+	File     string // absolute path of a file of text; "" for the named sources
+}
+
+// row is a source that has a name. Every other name is the path of a file.
+type row struct {
+	name string
+	// identity changes whenever the same model and seed would give other text: what was computed on the old text then has
+	// another key.
+	identity string
+	open     func(dense Dense) Source
+}
+
+func rows() []row {
+	return []row{
+		{name: SelfName, identity: "self-2", open: func(dense Dense) Source { return selfSource{dense} }},
+	}
+}
+
+// Find returns the reference of a source's name, or of the file at that path, which it reads once for its identity.
+func Find(name string) (Reference, error) {
+	for _, r := range rows() {
+		if r.name == name {
+			return Reference{Identity: r.identity}, nil
+		}
+	}
+	identity, err := fileIdentity(name)
+	if err != nil {
+		return Reference{}, err
+	}
+	path, err := filepath.Abs(name)
+	return Reference{Identity: identity, File: path}, err
+}
+
+// Open binds the reference to a dense model. It reads nothing yet.
+func (r Reference) Open(dense Dense) (Source, error) {
+	if r.File != "" {
+		return fileSource{dense: dense, ref: r}, nil
+	}
+	for _, row := range rows() {
+		if row.identity == r.Identity {
+			return row.open(dense), nil
+		}
+	}
+	return nil, fmt.Errorf("%q is not a known calibration source", r.Identity)
+}

@@ -1,0 +1,77 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"prunellm/convert"
+	"prunellm/convert/ggmlquant"
+	"prunellm/infer/llamacpp"
+	"prunellm/internal/calibration"
+	"prunellm/internal/variant"
+	"prunellm/models"
+	"prunellm/prune"
+	"prunellm/prune/recover"
+)
+
+// Whatever calibration returns, prune can score: this does not compile otherwise.
+const _ = uint(prune.MaxSequence - calibration.MaxSequence)
+
+// allLayers asks llama.cpp for as many layers on GPUs as fit.
+const allLayers = -1
+
+// Codec quantizes and dequantizes through ggml.
+func Codec() convert.Codec {
+	return convert.Codec{Dequantize: ggmlquant.Dequantize, Quantize: ggmlquant.Quantize}
+}
+
+// dense is a model as a calibration source needs it. scratch is an existing folder.
+func dense(model *models.GGUF, scratch string) calibration.Dense {
+	return calibration.Dense{
+		Weights: model, Codec: Codec(), Scratch: scratch,
+		OpenModel: func(ctx context.Context, path string, contextSize, sequences int, gpu bool) (calibration.Model, error) {
+			options := llamacpp.Options{ContextSize: contextSize, Sequences: sequences}
+			if gpu {
+				options.GPULayers = allLayers
+			}
+			return llamacpp.Open(ctx, path, options)
+		},
+	}
+}
+
+// CalibrationText obtains the text of a spec's recipe, with its held-out part. progress may be nil.
+func CalibrationText(ctx context.Context, model *models.GGUF, scratch string, spec variant.Spec, progress func(done, total int)) (variant.Text, error) {
+	source, err := calibration.Reference{Identity: spec.Recipe.Calibration, File: spec.Calibration.File}.Open(dense(model, scratch))
+	if err != nil {
+		return variant.Text{}, err
+	}
+	sequences, err := source.Sequences(ctx, calibration.Want{
+		Tokens: spec.Recipe.Tokens + spec.HeldOut(), AtLeast: calibration.MinTokens, Length: spec.Calibration.Length, Seed: spec.Recipe.Seed,
+	}, progress)
+	if err != nil {
+		return variant.Text{}, err
+	}
+	rest, heldOut := calibration.HoldOut(sequences, spec.HeldOut(), spec.Calibration.Length)
+	return variant.Text{Tokens: rest, HeldOut: heldOut}, nil
+}
+
+// trainingSeed is what a training's seed differs by from its calibration text's: the model is not to train on the text
+// that chose its neurons.
+const trainingSeed = 1 << 32
+
+// TrainingText obtains the sequences that a recovery trains on. progress may be nil.
+func TrainingText(ctx context.Context, model *models.GGUF, scratch string, job variant.RecoveryJob, progress func(done, total int)) ([][]int32, error) {
+	r := job.Recovery
+	source, err := calibration.Reference{Identity: r.Source, File: r.Text.File}.Open(dense(model, scratch))
+	if err != nil {
+		return nil, err
+	}
+	sequences, err := source.Sequences(ctx, calibration.Want{
+		Tokens: r.TextTokens, AtLeast: 2 * r.Text.Length, Length: r.Text.Length, Seed: r.Seed + trainingSeed, Chats: true, Exclude: job.HeldOut,
+	}, progress)
+	if errors.Is(err, calibration.ErrTooShort) {
+		return nil, fmt.Errorf("%w: %w", recover.ErrTooLittle, err)
+	}
+	return sequences, err
+}
