@@ -34,7 +34,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends cmake ninja-bui
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /tmp/portable/CMakeLists.txt /tmp/portable/CMakePresets.json /tmp/ggml/
 COPY --from=build /tmp/portable/ml /tmp/ggml/ml
-COPY scripts/build/cuda scripts/build/ggml-cuda.patch /tmp/prunellm/scripts/build/
+COPY scripts/build/cuda /tmp/prunellm/scripts/build/
+COPY scripts/build/ggml-cuda /tmp/prunellm/scripts/build/ggml-cuda
 # 80: A100, 86: A10 and RTX 30, 89: L4 and RTX 40, 90: H100 and H200.
 ARG CUDA_ARCHITECTURES=80;86;89;90
 # CUDA's own libraries are copied to where the backend looks for them.

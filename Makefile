@@ -7,6 +7,8 @@ ADDR  ?= 127.0.0.1:8080
 RATIO ?= 0.2
 MODEL ?= default
 ARGS  ?=
+# Patches of ggml's CUDA backend that never ran on a card: make cuda UNPROVEN=1
+UNPROVEN ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GO      := . scripts/env && go
@@ -29,7 +31,7 @@ build: setup ## bin/prunellm, for this machine's vector instructions (first time
 
 cuda: setup ## what computes on NVIDIA GPUs: ggml's CUDA backend and XLA's plugin (first time: 2 minutes on 16 cores)
 	@command -v cmake >/dev/null && command -v ninja >/dev/null && command -v patch >/dev/null || scripts/setup/install --cuda
-	@scripts/build/cuda --xla
+	@scripts/build/cuda --xla $(if $(UNPROVEN),--unproven)
 
 serve: build ## serve the default model pruned by RATIO (0.2) on ADDR (127.0.0.1:8080)
 	@exec bin/prunellm serve --model $(MODEL) --ratio $(RATIO) --addr $(ADDR) $(ARGS)
