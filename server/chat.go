@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"strings"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"prunellm/infer"
+	"prunellm/internal/chat"
 	"prunellm/openapi"
 )
 
@@ -22,19 +24,19 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 		logprobs = req.TopLogprobs
 	}
 	prepare := func() (<-chan event, error) {
-		submit, err := turnRequest(j.variant, &req.Turn, &req.Common, turnFields{"messages", "response_format"})
+		submit, err := s.turnRequest(j.variant, &req.Turn, &req.Common, turnFields{"messages", "response_format"})
 		if err != nil {
 			return nil, err
 		}
 		submit.Logprobs = logprobs
 		return j.run([]infer.Request{submit}, req.N, "messages")
 	}
-	parsers := func() []callParser { return newCallParsers(j.variant, &req.Turn, req.N) }
+	parsers := s.newParsers(&req.Turn, req.N)
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
 			return &chatStream{
 				head: s.newHead("chatcmpl-", j.variant), out: out, logprobs: req.Logprobs, usage: req.IncludeUsage,
-				parsers: parsers(), begun: make([]bool, req.N), tokens: make([][]openapi.TokenLogprob, req.N),
+				parsers: parsers, begun: make([]bool, req.N), tokens: make([][]openapi.TokenLogprob, req.N),
 			}
 		})
 	}
@@ -45,7 +47,7 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	answer := newChatAnswer(parsers(), req.Logprobs)
+	answer := newChatAnswer(parsers, req.Logprobs)
 	if err := j.consume(events, answer, nil); err != nil {
 		return err
 	}
@@ -60,8 +62,8 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 type turnFields struct{ messages, format string }
 
 // turnRequest makes the engine's request for a turn.
-func turnRequest(v Variant, turn *openapi.Turn, common *openapi.Common, fields turnFields) (infer.Request, error) {
-	prompt, err := turnPrompt(v, turn, fields.messages)
+func (s *Server) turnRequest(v Variant, turn *openapi.Turn, common *openapi.Common, fields turnFields) (infer.Request, error) {
+	prompt, err := s.turnPrompt(v, turn, fields.messages)
 	if err != nil {
 		return infer.Request{}, promptField(err, fields.messages)
 	}
@@ -69,12 +71,12 @@ func turnRequest(v Variant, turn *openapi.Turn, common *openapi.Common, fields t
 	if err != nil || request.Grammar != "" {
 		return request, err
 	}
-	request.Grammar, err = answerGrammar(v, turn, fields.format)
+	request.Grammar, err = s.answerGrammar(v, turn, fields.format)
 	return request, err
 }
 
 // turnPrompt turns messages into the tokens of a prompt that ends with the beginning of the model's turn.
-func turnPrompt(v Variant, turn *openapi.Turn, field string) ([]infer.Token, error) {
+func (s *Server) turnPrompt(v Variant, turn *openapi.Turn, field string) ([]infer.Token, error) {
 	sizeBytes := 0
 	for _, m := range turn.Messages {
 		sizeBytes += len(m.Content)
@@ -89,25 +91,35 @@ func turnPrompt(v Variant, turn *openapi.Turn, field string) ([]infer.Token, err
 	if turn.ToolChoice.Mode == openapi.ToolsNone {
 		tools = nil
 	}
-	rendered, err := renderTurn(v, turn.Messages, tools, true)
+	rendered, err := s.options.Chat.Prompt(turn.Messages, tools, true)
 	if err != nil {
 		return nil, err
 	}
 	return tokenize(v, field, rendered)
 }
 
-// newCallParsers makes a parser for each answer to a turn.
-func newCallParsers(v Variant, turn *openapi.Turn, n int) []callParser {
-	parsers := make([]callParser, n)
-	if turn.ToolChoice.Mode != openapi.ToolsNone {
-		names := make([]string, len(turn.Tools))
-		for i, tool := range turn.Tools {
-			names[i] = tool.Name
-		}
-		parser := newCallParser(syntaxOf(v.ToolSyntax()), names, turn.Format.Type != openapi.FormatText)
-		for i := range parsers {
-			parsers[i] = parser
-		}
+// answerGrammar is the GBNF that the answer to a turn is held to; empty: none is needed. What cannot be held to is
+// refused with an *openapi.Error that names the field.
+func (s *Server) answerGrammar(v Variant, turn *openapi.Turn, formatField string) (string, error) {
+	grammar, err := s.options.Chat.Grammar(turn, v.SchemaGrammar, formatField)
+	var schema *chat.SchemaError
+	if errors.As(err, &schema) {
+		return "", refusedBy(schema.Err, schema.Field, openapi.CodeInvalidSchema)
+	}
+	if err != nil || turn.ToolChoice.Mode == openapi.ToolsNone {
+		return grammar, err
+	}
+	if err := v.CheckGrammar(grammar); err != nil {
+		return "", refusedBy(err, "tools", openapi.CodeInvalidSchema)
+	}
+	return grammar, nil
+}
+
+// newParsers makes a parser for each answer to a turn.
+func (s *Server) newParsers(turn *openapi.Turn, n int) []*chat.Parser {
+	parsers := make([]*chat.Parser, n)
+	for i := range parsers {
+		parsers[i] = s.options.Chat.Parser(turn)
 	}
 	return parsers
 }
@@ -136,19 +148,19 @@ func (s *Server) newHead(prefix string, v Variant) head {
 	}
 }
 
-// parts turns a chunk into text and pieces of calls; the last chunk brings what the parser held back.
-func (p *callParser) parts(chunk infer.Chunk) []part {
-	out := p.feed(chunk.Text)
+// partsOf turns a chunk into text and pieces of calls; the last chunk brings what the parser held back.
+func partsOf(p *chat.Parser, chunk infer.Chunk) []chat.Part {
+	out := p.Feed(chunk.Text)
 	if chunk.Finish != "" {
-		out = append(out, p.end()...)
+		out = append(out, p.End()...)
 	}
 	return out
 }
 
 // finishReason is the reason as clients know it. A call that was cut off, by a stop string as well, does not count as one:
 // its arguments are no JSON, and a client that was told of tool calls would read them.
-func (p *callParser) finishReason(reason infer.FinishReason) string {
-	if p.calls > 0 && p.state != inArguments && reason == infer.FinishStop {
+func finishReason(p *chat.Parser, reason infer.FinishReason) string {
+	if p.Called() && reason == infer.FinishStop {
 		return "tool_calls"
 	}
 	return string(reason)
@@ -156,7 +168,7 @@ func (p *callParser) finishReason(reason infer.FinishReason) string {
 
 // chatAnswer collects the choices of a chat that is not streamed.
 type chatAnswer struct {
-	parsers  []callParser
+	parsers  []*chat.Parser
 	text     []strings.Builder
 	calls    [][]openapi.ToolCall
 	tokens   [][]openapi.TokenLogprob
@@ -164,7 +176,7 @@ type chatAnswer struct {
 	logprobs bool
 }
 
-func newChatAnswer(parsers []callParser, logprobs bool) *chatAnswer {
+func newChatAnswer(parsers []*chat.Parser, logprobs bool) *chatAnswer {
 	n := len(parsers)
 	return &chatAnswer{
 		parsers: parsers, text: make([]strings.Builder, n), calls: make([][]openapi.ToolCall, n),
@@ -175,18 +187,18 @@ func newChatAnswer(parsers []callParser, logprobs bool) *chatAnswer {
 func (a *chatAnswer) open(int) error { return nil }
 
 func (a *chatAnswer) chunk(choice int, chunk infer.Chunk) error {
-	for _, part := range a.parsers[choice].parts(chunk) {
+	for _, part := range partsOf(a.parsers[choice], chunk) {
 		switch {
-		case part.call < 0:
-			a.text[choice].WriteString(part.text)
-		case part.id != "":
-			call := openapi.ToolCall{ID: part.id, Type: "function", Function: openapi.FunctionCall{Name: part.name}}
+		case part.Call < 0:
+			a.text[choice].WriteString(part.Text)
+		case part.ID != "":
+			call := openapi.ToolCall{ID: part.ID, Type: "function", Function: openapi.FunctionCall{Name: part.Name}}
 			a.calls[choice] = append(a.calls[choice], call)
 		default:
-			a.calls[choice][part.call].Function.Arguments += part.arguments
+			a.calls[choice][part.Call].Function.Arguments += part.Arguments
 		}
 	}
-	a.finish[choice] = a.parsers[choice].finishReason(chunk.Finish)
+	a.finish[choice] = finishReason(a.parsers[choice], chunk.Finish)
 	if a.logprobs {
 		a.tokens[choice] = append(a.tokens[choice], tokenLogprobs(chunk.Tokens)...)
 	}
@@ -212,7 +224,7 @@ func (a *chatAnswer) choices() []openapi.ChatChoice {
 type chatStream struct {
 	head
 	out      eventStream
-	parsers  []callParser
+	parsers  []*chat.Parser
 	begun    []bool                   // of each choice: the delta with the role was sent
 	tokens   [][]openapi.TokenLogprob // of each choice: those that the next delta brings
 	logprobs bool
@@ -240,7 +252,7 @@ func eventUsage(asked bool, usage *openapi.Usage) **openapi.Usage {
 
 // open begins a choice that is text for sure; what another one is, its first part tells.
 func (s *chatStream) open(choice int) error {
-	if s.parsers[choice].head != nil {
+	if !s.parsers[choice].Plain() {
 		return nil
 	}
 	return s.begin(choice, true)
@@ -269,12 +281,12 @@ func (s *chatStream) delta(choice int, delta openapi.ChatDelta) error {
 }
 
 func (s *chatStream) chunk(choice int, chunk infer.Chunk) error {
-	parser := &s.parsers[choice]
+	parser := s.parsers[choice]
 	if s.logprobs {
 		s.tokens[choice] = append(s.tokens[choice], tokenLogprobs(chunk.Tokens)...)
 	}
-	for _, part := range parser.parts(chunk) {
-		if err := s.begin(choice, part.call < 0); err != nil {
+	for _, part := range partsOf(parser, chunk) {
+		if err := s.begin(choice, part.Call < 0); err != nil {
 			return err
 		}
 		if err := s.delta(choice, chatDelta(part)); err != nil {
@@ -292,17 +304,17 @@ func (s *chatStream) chunk(choice int, chunk infer.Chunk) error {
 			return err
 		}
 	}
-	reason := parser.finishReason(chunk.Finish)
+	reason := finishReason(parser, chunk.Finish)
 	return s.send([]openapi.ChatChunkChoice{{Index: choice, FinishReason: &reason}}, nil)
 }
 
-func chatDelta(p part) openapi.ChatDelta {
-	if p.call < 0 {
-		text := &p.text
+func chatDelta(p chat.Part) openapi.ChatDelta {
+	if p.Call < 0 {
+		text := &p.Text
 		return openapi.ChatDelta{Content: &text}
 	}
-	call := openapi.ToolCallDelta{Index: p.call, ID: p.id, Function: openapi.FunctionDelta{Name: p.name, Arguments: p.arguments}}
-	if p.id != "" {
+	call := openapi.ToolCallDelta{Index: p.Call, ID: p.ID, Function: openapi.FunctionDelta{Name: p.Name, Arguments: p.Arguments}}
+	if p.ID != "" {
 		call.Type = "function"
 	}
 	return openapi.ChatDelta{ToolCalls: []openapi.ToolCallDelta{call}}

@@ -39,7 +39,7 @@ func crowd(t *testing.T, cause error, fails int64) (on *crowded, logged *syncBuf
 	}
 	on, logged = &crowded{Listener: ln, cause: cause}, &syncBuffer{}
 	on.fails.Store(fails)
-	s, err := New(Options{Models: newFake(), Log: slog.New(slog.NewTextHandler(logged, nil))})
+	s, err := New(Options{Models: newFake(), Chat: fakeChat(t, toolsUnknown), Log: slog.New(slog.NewTextHandler(logged, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

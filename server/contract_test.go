@@ -118,7 +118,7 @@ func events(t *testing.T, body []byte) [][]byte {
 
 // TestRoutesAreTheContract fails when the server and the document differ in what there is.
 func TestRoutesAreTheContract(t *testing.T) {
-	s, err := New(Options{Models: newFake()})
+	s, err := New(Options{Models: newFake(), Chat: fakeChat(t, toolsUnknown)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"prunellm/infer"
+	"prunellm/internal/chat"
 	"prunellm/openapi"
 )
 
@@ -60,7 +61,7 @@ func classify(err error, requestID string) failure {
 		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid("messages", openapi.CodeContextLength, "%s", tooLong)}
 	case errors.As(err, &param):
 		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid(wireField(param.Field), openapi.CodeInvalidValue, "%s", param)}
-	case errors.Is(err, ErrMessages):
+	case errors.Is(err, chat.ErrMessages):
 		return invalid(fiber.StatusBadRequest, "messages", openapi.CodeInvalidValue)
 	case errors.Is(err, infer.ErrQueueFull):
 		return failure{

@@ -28,9 +28,9 @@ type fakeModels struct {
 	submit   func(r infer.Request) error
 	acquire  func(ctx context.Context, name openapi.ModelName) error
 	status   Status
-	syntax   ToolSyntax
-	context  int // tokens
-	panicAt  int // token at which a generation panics; 0: never
+	template string // of chats
+	context  int    // tokens
+	panicAt  int    // token at which a generation panics; 0: never
 	acquired atomic.Int64
 	released atomic.Int64
 
@@ -40,7 +40,9 @@ type fakeModels struct {
 	running  atomic.Int64
 }
 
-func newFake() *fakeModels { return &fakeModels{status: Status{Ready: true}, context: fakeContext} }
+func newFake() *fakeModels {
+	return &fakeModels{status: Status{Ready: true}, context: fakeContext, template: toolsUnknown}
+}
 
 func (m *fakeModels) Acquire(ctx context.Context, name openapi.ModelName) (Variant, error) {
 	if m.acquire != nil {
@@ -117,27 +119,6 @@ func (v *fakeVariant) Piece(t infer.Token, special bool) []byte {
 	}
 	return nil
 }
-
-func (v *fakeVariant) RenderChat(messages []openapi.Message, tools []openapi.Tool, add bool) (string, error) {
-	out := "<s>"
-	for _, tool := range tools {
-		out += "tool:" + tool.Name + "<|end|>"
-	}
-	for _, m := range messages {
-		if m.Content == "refuse me" {
-			return "", fmt.Errorf("%w: roles must alternate", ErrMessages)
-		}
-		out += m.Role + ":" + m.Content + "<|end|>"
-	}
-	if add {
-		out += "assistant:"
-	}
-	return out, nil
-}
-
-func (v *fakeVariant) SpecialTokens() (bos, eos string) { return "<s>", "<|end|>" }
-
-func (v *fakeVariant) ToolSyntax() ToolSyntax { return v.models.syntax }
 
 func (v *fakeVariant) SubmitN(ctx context.Context, r infer.Request, n int) ([]infer.Generation, error) {
 	v.models.together.Add(1)

@@ -57,11 +57,19 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
+// templateOf is the chat template of a fake.
+func templateOf(models Models) string {
+	if fake, ok := models.(*fakeModels); ok {
+		return fake.template
+	}
+	return toolsUnknown
+}
+
 func serve(t *testing.T, models Models, change ...func(*Options)) *testServer {
 	t.Helper()
 	s := &testServer{T: t, log: &syncBuffer{}, registry: prometheus.NewRegistry(), client: &http.Client{Transport: &http.Transport{}}}
 	options := Options{
-		Models: models, Registry: s.registry, Version: "test",
+		Models: models, Chat: fakeChat(t, templateOf(models)), Registry: s.registry, Version: "test",
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		// Shorter than the defaults, so that tests need not wait for seconds.
 		PingInterval: 20 * time.Millisecond, Probe: 10 * time.Millisecond, StopTimeout: 5 * time.Second,

@@ -78,31 +78,10 @@ type Variant interface {
 	// SchemaGrammar makes GBNF of a JSON schema, its first rule called root. What it cannot hold it refuses, with a
 	// *infer.ParameterError.
 	SchemaGrammar(schema []byte) (gbnf string, err error)
-	// RenderChat turns messages into the prompt by the model's own chat template; with addGenerationPrompt it ends with
-	// the beginning of the model's turn. Tools are given only if ToolSyntax is not ToolsUnknown. An error that wraps
-	// ErrMessages is the client's: the template refused.
-	RenderChat(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error)
-	// SpecialTokens are the texts of the tokens that begin and end a sequence; empty where the model has none.
-	SpecialTokens() (bos, eos string)
-	// ToolSyntax tells how the model was trained to write tool calls.
-	ToolSyntax() ToolSyntax
 	// Release gives the variant back. It is called once.
 	Release()
 	Vocabulary
 }
-
-// ToolSyntax is a way to write tool calls.
-type ToolSyntax int
-
-// The ways there are.
-const (
-	// ToolsUnknown: the chat template knows no tools. They are described in the system message and called as in Hermes.
-	ToolsUnknown ToolSyntax = iota
-	// ToolsHermes: <tool_call>{"name": ..., "arguments": {...}}</tool_call>, once for each call.
-	ToolsHermes
-	// ToolsLlama: the answer is one JSON object {"name": ..., "parameters": {...}}.
-	ToolsLlama
-)
 
 // Vocabulary is the part of a Variant that turns text into tokens and back, as infer.Decoder has it.
 type Vocabulary interface {
@@ -115,12 +94,8 @@ type Vocabulary interface {
 // DefaultRetryAfter is what clients are told to wait when nothing better is known.
 const DefaultRetryAfter = 5 * time.Second
 
-var (
-	// ErrModelNotFound is wrapped by Acquire when no model has that base name.
-	ErrModelNotFound = errors.New("model not found")
-	// ErrMessages is wrapped by RenderChat when the chat template refuses the messages; what follows it tells why.
-	ErrMessages = errors.New("chat template")
-)
+// ErrModelNotFound is wrapped by Acquire when no model has that base name.
+var ErrModelNotFound = errors.New("model not found")
 
 // NotReadyError says that the variant is still being made.
 type NotReadyError struct {

@@ -8,12 +8,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
+
+	"prunellm/internal/chat"
 )
 
 // Options configure a Server. Zero values of the limits and timeouts get the defaults named below.
 type Options struct {
 	Models   Models
-	Admin    Admin // nil: there are no admin endpoints
+	Chat     *chat.Template // of the model, which all variants share
+	Admin    Admin          // nil: there are no admin endpoints
 	Log      *slog.Logger
 	Registry *prometheus.Registry // the server's metrics join those already there; /metrics shows all
 	Version  string               // of prunellm; part of system_fingerprint
@@ -73,6 +76,9 @@ func (o *Options) validate() error {
 	var errs []error
 	if o.Models == nil {
 		errs = append(errs, errors.New("models is nil"))
+	}
+	if o.Chat == nil {
+		errs = append(errs, errors.New("chat is nil"))
 	}
 	if o.RateLimit < 0 {
 		errs = append(errs, errors.New("the rate limit is negative"))

@@ -94,7 +94,7 @@ func (s *Server) tokenizerInfo(c *fiber.Ctx, j *job) error {
 	if err := j.acquire(c, openapi.ModelName{}); err != nil {
 		return err
 	}
-	bos, eos := j.variant.SpecialTokens()
+	bos, eos := s.options.Chat.SpecialTokens()
 	return writeJSON(c, openapi.TokenizerInfo{BOS: orNull(bos), EOS: orNull(eos)})
 }
 
@@ -130,7 +130,7 @@ func (s *Server) applyTemplate(c *fiber.Ctx, j *job) error {
 	if err := j.acquire(c, req.Model); err != nil {
 		return err
 	}
-	prompt, err := renderTurn(j.variant, req.Messages, req.Tools, req.AddGenerationPrompt)
+	prompt, err := s.options.Chat.Prompt(req.Messages, req.Tools, req.AddGenerationPrompt)
 	if err != nil {
 		return err
 	}

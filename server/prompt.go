@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"math/rand/v2"
 	"unicode/utf8"
 
@@ -115,4 +116,13 @@ func sampling(v Vocabulary, c *openapi.Common) (infer.Sampling, error) {
 		out.LogitBias[infer.Token(id)] = bias
 	}
 	return out, nil
+}
+
+// refusedBy turns the engine's refusal of a grammar into one that names the request's field.
+func refusedBy(err error, field, code string) error {
+	var param *infer.ParameterError
+	if errors.As(err, &param) {
+		return openapi.Invalid(field, code, "%s: %s", field, param.Reason)
+	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"prunellm/infer"
+	"prunellm/internal/chat"
 	"prunellm/openapi"
 )
 
@@ -18,14 +19,14 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 		return err
 	}
 	prepare := func() (<-chan event, error) {
-		submit, err := turnRequest(j.variant, &req.Turn, &req.Common, turnFields{"input", "text.format"})
+		submit, err := s.turnRequest(j.variant, &req.Turn, &req.Common, turnFields{"input", "text.format"})
 		if err != nil {
 			return nil, err
 		}
 		return j.run([]infer.Request{submit}, 1, "input")
 	}
 	newWriter := func(emit func(openapi.ResponseEvent) error) *responseWriter {
-		return newResponseWriter(j.variant.Name(), req.Echo, newCallParsers(j.variant, &req.Turn, 1)[0], emit)
+		return newResponseWriter(j.variant.Name(), req.Echo, s.options.Chat.Parser(&req.Turn), emit)
 	}
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
@@ -53,7 +54,7 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 type responseWriter struct {
 	response openapi.Response
 	emit     func(openapi.ResponseEvent) error
-	parser   callParser
+	parser   *chat.Parser
 	sequence int             // number of the next event
 	text     strings.Builder // of the open item: a message's text or a call's arguments
 	isOpen   bool            // the last item of the output is not done
@@ -61,7 +62,7 @@ type responseWriter struct {
 	reason   infer.FinishReason
 }
 
-func newResponseWriter(model string, echo openapi.ResponseEcho, parser callParser, emit func(openapi.ResponseEvent) error) *responseWriter {
+func newResponseWriter(model string, echo openapi.ResponseEcho, parser *chat.Parser, emit func(openapi.ResponseEvent) error) *responseWriter {
 	return &responseWriter{
 		response: openapi.Response{
 			ID: newID("resp_"), Object: "response", CreatedAt: time.Now().Unix(), Status: "in_progress", Model: model,
@@ -99,20 +100,20 @@ func (w *responseWriter) open(int) error {
 }
 
 func (w *responseWriter) chunk(_ int, chunk infer.Chunk) error {
-	for _, part := range w.parser.parts(chunk) {
+	for _, part := range partsOf(w.parser, chunk) {
 		switch {
-		case part.call >= 0 && part.id != "":
+		case part.Call >= 0 && part.ID != "":
 			w.closeItem("completed")
 			w.openItem(openapi.ResponseItem{
-				ID: newID("fc_"), Type: "function_call", CallID: part.id, Name: part.name, Arguments: new(string),
+				ID: newID("fc_"), Type: "function_call", CallID: part.ID, Name: part.Name, Arguments: new(string),
 			})
-		case part.call >= 0:
-			w.append(part.arguments, "response.function_call_arguments.delta")
+		case part.Call >= 0:
+			w.append(part.Arguments, "response.function_call_arguments.delta")
 		default:
 			if !w.isOpen {
 				w.openMessage()
 			}
-			w.append(part.text, "response.output_text.delta")
+			w.append(part.Text, "response.output_text.delta")
 		}
 	}
 	w.reason = chunk.Finish

@@ -106,7 +106,7 @@ func checkEvents(t *testing.T, got reply) *openapi.Response {
 // TestResponseInput sees how items become the prompt.
 func TestResponseInput(t *testing.T) {
 	fake := newFake()
-	fake.syntax = ToolsHermes
+	fake.template = toolsHermes
 	s := serve(t, fake)
 	s.post("/v1/responses", `{"instructions":"Be nice","input":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_text","text":"b"}]},
 		{"type":"message","role":"assistant","content":[{"type":"output_text","text":"c"}]},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"prunellm/infer"
+	"prunellm/internal/chat"
 	"prunellm/openapi"
 )
 
@@ -76,7 +77,7 @@ func TestClientOfHTTP10Leaves(t *testing.T) {
 }
 
 func BenchmarkChatStreamChunk(b *testing.B) {
-	stream := &chatStream{head: head{id: "chatcmpl-x", model: "tiny@0.2", fingerprint: "fp_x"}, out: eventStream{bufio.NewWriter(io.Discard)}, parsers: make([]callParser, 1), begun: []bool{true}}
+	stream := &chatStream{head: head{id: "chatcmpl-x", model: "tiny@0.2", fingerprint: "fp_x"}, out: eventStream{bufio.NewWriter(io.Discard)}, parsers: make([]*chat.Parser, 1), begun: []bool{true}}
 	chunk := infer.Chunk{Text: " token"}
 	b.ReportAllocs()
 	for b.Loop() {

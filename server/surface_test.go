@@ -194,7 +194,7 @@ func TestRefusals(t *testing.T) {
 		}{chat, `{` + hi + `,"model":"tiny@` + ratio + `"}`, 400, "model"})
 	}
 	fake := newFake()
-	fake.syntax = ToolsHermes
+	fake.template = toolsHermes
 	s := serve(t, fake)
 	for _, test := range tests {
 		got := s.post(test.path, test.body)
@@ -424,14 +424,14 @@ func TestOptionsAreChecked(t *testing.T) {
 	if _, err := New(Options{}); err == nil {
 		t.Error("New took no models")
 	}
-	if _, err := New(Options{Models: newFake(), ReadTimeout: -1}); err == nil {
+	if _, err := New(Options{Models: newFake(), Chat: fakeChat(t, toolsUnknown), ReadTimeout: -1}); err == nil {
 		t.Error("New took a negative timeout")
 	}
 }
 
 func TestSameModelTwiceInOneRegistry(t *testing.T) {
 	s := serve(t, newFake())
-	if _, err := New(Options{Models: newFake(), Registry: s.registry}); err == nil {
+	if _, err := New(Options{Models: newFake(), Chat: fakeChat(t, toolsUnknown), Registry: s.registry}); err == nil {
 		t.Error("New registered its metrics twice")
 	}
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 
@@ -44,41 +43,41 @@ func TestToolCalls(t *testing.T) {
 	weatherCall, timeCall := call{"weather", `{"place": "K\u00f6ln }\""}`}, call{"time", "{}"}
 	tests := []struct {
 		name, answer, fields string
-		syntax               ToolSyntax
+		template             string
 		content              string // "null" for none
 		calls                []call
 		finish               string
 	}{
-		{"text", "a <b> <tool", "", ToolsUnknown, "a <b> <tool", nil, "stop"},
-		{"one", "<tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call>", "", ToolsUnknown, "null", []call{timeCall}, "tool_calls"},
-		{"several", twoCalls, "", ToolsHermes, "null", []call{weatherCall, timeCall}, "tool_calls"},
-		{"after text", "Let me see.\n" + twoCalls, "", ToolsHermes, "Let me see.\n", []call{weatherCall, timeCall}, "tool_calls"},
-		{"after white space", "\n\n" + twoCalls, "", ToolsHermes, "null", []call{weatherCall, timeCall}, "tool_calls"},
-		{"Llama", `{"name": "weather", "parameters": {"place": "Rome"}}`, "", ToolsLlama, "null", []call{{"weather", `{"place": "Rome"}`}}, "tool_calls"},
-		{"Llama's text", `It is {late}`, "", ToolsLlama, "It is {late}", nil, "stop"},
-		{"cut off", twoCalls, `,"max_tokens":60`, ToolsHermes, "null", []call{{"weather", `{"place": "K\u0`}}, "length"},
-		{"cut off by a stop string", twoCalls[:60], `,"stop":"zzz"`, ToolsHermes, "null", []call{{"weather", `{"place": "K\u0`}}, "stop"},
-		{"cut off after a whole call", twoCalls[:strings.LastIndex(twoCalls, "arguments")], "", ToolsHermes, "null", []call{weatherCall}, "tool_calls"},
-		{"Llama's, cut off", `{"name": "weather", "parameters": {"pl`, "", ToolsLlama, "null", []call{{"weather", `{"pl`}}, "stop"},
-		{"Llama's call after white space", "\n {\"name\": \"time\", \"parameters\": {}}", "", ToolsLlama, "null", []call{timeCall}, "tool_calls"},
-		{"Llama's text after white space", "\n It is {late}", "", ToolsLlama, "\n It is {late}", nil, "stop"},
-		{"Llama's white space alone", " \n", "", ToolsLlama, " \n", nil, "stop"},
-		{"Llama's JSON that is no call", " {\"answer\": \"yes\"}", "", ToolsLlama, " {\"answer\": \"yes\"}", nil, "stop"},
-		{"Llama's JSON in a format", `{"answer": "yes"}`, jsonFormat, ToolsLlama, `{"answer": "yes"}`, nil, "stop"},
-		{"Llama's JSON, cut off", `{"na`, jsonFormat, ToolsLlama, `{"na`, nil, "stop"},
-		{"Llama's JSON with a name", `{"name": "Rome", "parameters": {}}`, jsonFormat, ToolsLlama, `{"name": "Rome", "parameters": {}}`, nil, "stop"},
-		{"Llama's JSON with a tool's name", `{"name": "time", "of": "day"}`, jsonFormat, ToolsLlama, `{"name": "time", "of": "day"}`, nil, "stop"},
-		{"Llama's call beside a format", `{"name": "time", "parameters": {}}`, jsonFormat, ToolsLlama, "null", []call{timeCall}, "tool_calls"},
-		{"marker in a format's JSON", `{"answer": "a <tool_call> b"}`, jsonFormat, ToolsHermes, `{"answer": "a <tool_call> b"}`, nil, "stop"},
-		{"call beside a format", twoCalls, jsonFormat, ToolsHermes, "null", []call{weatherCall, timeCall}, "tool_calls"},
-		{"marker without a call", "a <tool_call> b", "", ToolsHermes, "a <tool_call> b", nil, "stop"},
-		{"none", twoCalls, `,"tool_choice":"none"`, ToolsHermes, twoCalls, nil, "stop"},
+		{"text", "a <b> <tool", "", toolsUnknown, "a <b> <tool", nil, "stop"},
+		{"one", "<tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call>", "", toolsUnknown, "null", []call{timeCall}, "tool_calls"},
+		{"several", twoCalls, "", toolsHermes, "null", []call{weatherCall, timeCall}, "tool_calls"},
+		{"after text", "Let me see.\n" + twoCalls, "", toolsHermes, "Let me see.\n", []call{weatherCall, timeCall}, "tool_calls"},
+		{"after white space", "\n\n" + twoCalls, "", toolsHermes, "null", []call{weatherCall, timeCall}, "tool_calls"},
+		{"Llama", `{"name": "weather", "parameters": {"place": "Rome"}}`, "", toolsLlama, "null", []call{{"weather", `{"place": "Rome"}`}}, "tool_calls"},
+		{"Llama's text", `It is {late}`, "", toolsLlama, "It is {late}", nil, "stop"},
+		{"cut off", twoCalls, `,"max_tokens":60`, toolsHermes, "null", []call{{"weather", `{"place": "K\u0`}}, "length"},
+		{"cut off by a stop string", twoCalls[:60], `,"stop":"zzz"`, toolsHermes, "null", []call{{"weather", `{"place": "K\u0`}}, "stop"},
+		{"cut off after a whole call", twoCalls[:strings.LastIndex(twoCalls, "arguments")], "", toolsHermes, "null", []call{weatherCall}, "tool_calls"},
+		{"Llama's, cut off", `{"name": "weather", "parameters": {"pl`, "", toolsLlama, "null", []call{{"weather", `{"pl`}}, "stop"},
+		{"Llama's call after white space", "\n {\"name\": \"time\", \"parameters\": {}}", "", toolsLlama, "null", []call{timeCall}, "tool_calls"},
+		{"Llama's text after white space", "\n It is {late}", "", toolsLlama, "\n It is {late}", nil, "stop"},
+		{"Llama's white space alone", " \n", "", toolsLlama, " \n", nil, "stop"},
+		{"Llama's JSON that is no call", " {\"answer\": \"yes\"}", "", toolsLlama, " {\"answer\": \"yes\"}", nil, "stop"},
+		{"Llama's JSON in a format", `{"answer": "yes"}`, jsonFormat, toolsLlama, `{"answer": "yes"}`, nil, "stop"},
+		{"Llama's JSON, cut off", `{"na`, jsonFormat, toolsLlama, `{"na`, nil, "stop"},
+		{"Llama's JSON with a name", `{"name": "Rome", "parameters": {}}`, jsonFormat, toolsLlama, `{"name": "Rome", "parameters": {}}`, nil, "stop"},
+		{"Llama's JSON with a tool's name", `{"name": "time", "of": "day"}`, jsonFormat, toolsLlama, `{"name": "time", "of": "day"}`, nil, "stop"},
+		{"Llama's call beside a format", `{"name": "time", "parameters": {}}`, jsonFormat, toolsLlama, "null", []call{timeCall}, "tool_calls"},
+		{"marker in a format's JSON", `{"answer": "a <tool_call> b"}`, jsonFormat, toolsHermes, `{"answer": "a <tool_call> b"}`, nil, "stop"},
+		{"call beside a format", twoCalls, jsonFormat, toolsHermes, "null", []call{weatherCall, timeCall}, "tool_calls"},
+		{"marker without a call", "a <tool_call> b", "", toolsHermes, "a <tool_call> b", nil, "stop"},
+		{"none", twoCalls, `,"tool_choice":"none"`, toolsHermes, twoCalls, nil, "stop"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			fake := newFake()
 			fake.context = 4096
-			fake.syntax = test.syntax
+			fake.template = test.template
 			fake.answer = func(infer.Request) string { return test.answer }
 			s := serve(t, fake)
 			body := `{"messages":[{"role":"user","content":"Hi"}],` + weather + test.fields
@@ -181,85 +180,28 @@ func TestAnswerGrammar(t *testing.T) {
 	}
 }
 
-func TestPrefixed(t *testing.T) {
-	got := prefixed("root ::= \"root\\\"\" [a-z\\]root] sub{1,2} # root\nsub ::= (root | \"\")* .", "p-")
-	want := "p-root ::= \"root\\\"\" [a-z\\]root] p-sub{1,2} # root\np-sub ::= (p-root | \"\")* .\n"
-	if got != want {
-		t.Errorf("prefixed() = %q, want %q", got, want)
-	}
-}
-
 // TestToolPrompt sees what a model gets to read, with a template that knows tools and with one that does not.
 func TestToolPrompt(t *testing.T) {
 	const history = `"messages":[{"role":"user","content":"Hi"},{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"time","arguments":"{}"}}]},
 		{"role":"tool","tool_call_id":"call_1","content":"noon"},{"role":"tool","tool_call_id":"call_2","content":"late"}]`
-	render := func(syntax ToolSyntax, fields string) string {
+	render := func(template, fields string) string {
 		fake := newFake()
 		fake.context = 4096
-		fake.syntax = syntax
+		fake.template = template
 		var out openapi.ApplyTemplateResponse
 		serve(t, fake).post("/apply-template", `{`+history+fields+`}`).decode(t, &out)
 		return out.Prompt
 	}
-	if got, want := render(ToolsHermes, ","+weather), "<s>tool:weather<|end|>tool:time<|end|>user:Hi<|end|>assistant:<|end|>tool:noon<|end|>tool:late<|end|>assistant:"; got != want {
+	if got, want := render(toolsHermes, ","+weather), "<s>tool:weather<|end|>tool:time<|end|>user:Hi<|end|>assistant:<|end|>tool:noon<|end|>tool:late<|end|>assistant:"; got != want {
 		t.Errorf("prompt of the template's own format = %q, want %q", got, want)
 	}
 	const told = "user:Hi<|end|>assistant:<tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call><|end|>" +
 		"user:<tool_response>\nnoon\n</tool_response>\n<tool_response>\nlate\n</tool_response><|end|>assistant:"
-	if got := render(ToolsUnknown, ""); got != "<s>"+told {
+	if got := render(toolsUnknown, ""); got != "<s>"+told {
 		t.Errorf("prompt without tools = %q, want %q", got, "<s>"+told)
 	}
-	got := render(ToolsUnknown, ","+weather)
+	got := render(toolsUnknown, ","+weather)
 	if !strings.HasPrefix(got, "<s>system:# Tools") || !strings.Contains(got, `"description":"Of a place"`) || !strings.HasSuffix(got, told) {
 		t.Errorf("prompt with described tools = %q", got)
 	}
-}
-
-// FuzzCallParser cuts an answer anywhere: the pieces, joined, are what the whole gives. Without a call all of it is text.
-func FuzzCallParser(f *testing.F) {
-	f.Add("Hello "+twoCalls, uint8(1), false, false)
-	f.Add(`{"name": "time", "parameters": [1, "]"]}`, uint8(3), true, false)
-	f.Add(` {"name": "tim", "parameters": {}}`, uint8(3), true, false)
-	f.Add("<tool_call>{\"name\":\"time\",\"arguments\": 12}</tool_call><tool_call>", uint8(2), false, false)
-	f.Add("<<tool_call>\n{\"nam", uint8(5), false, false)
-	f.Add(`{"answer": "yes <tool_call> no"}`, uint8(5), false, true)
-	f.Add(`{"name": "time", "of": "day"}`, uint8(5), true, true)
-	f.Fuzz(func(t *testing.T, answer string, size uint8, llama, format bool) {
-		syntax := syntaxOf(ToolsHermes)
-		if llama {
-			syntax = syntaxOf(ToolsLlama)
-		}
-		parser := newCallParser(syntax, []string{"weather", "time"}, format)
-		whole, calls := collect(t, parser, answer, len(answer)+1)
-		cut, cutCalls := collect(t, parser, answer, int(size)%19+1)
-		if cut != whole || !slices.Equal(cutCalls, calls) {
-			t.Errorf("in pieces of %d: %q %q, whole: %q %q", int(size)%19+1, cut, cutCalls, whole, calls)
-		}
-		if len(calls) == 0 && whole != answer && (llama || !strings.Contains(answer, "<tool_call>")) {
-			t.Errorf("without a call the text is %q", whole)
-		}
-	})
-}
-
-func collect(t *testing.T, p callParser, answer string, size int) (text string, calls []call) {
-	var parts []part
-	for rest := answer; rest != ""; {
-		n := min(size, len(rest))
-		parts = append(parts, p.feed(rest[:n])...)
-		rest = rest[n:]
-	}
-	for _, part := range append(parts, p.end()...) {
-		switch {
-		case part.call < 0:
-			text += part.text
-		case part.id != "":
-			calls = append(calls, call{Name: part.name})
-		default:
-			if part.call != len(calls)-1 {
-				t.Fatalf("part %+v after %d calls", part, len(calls))
-			}
-			calls[part.call].Arguments += part.arguments
-		}
-	}
-	return text, calls
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -16,10 +15,10 @@ import (
 
 	"prunellm/convert"
 	"prunellm/internal/catalog"
+	"prunellm/internal/chat"
 	"prunellm/internal/store/disk"
 	"prunellm/internal/variant"
 	"prunellm/models"
-	"prunellm/models/chattemplate"
 	"prunellm/openapi"
 	"prunellm/prune"
 	"prunellm/server"
@@ -90,6 +89,10 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 	defer model.Close()
+	template, err := newChatTemplate(model)
+	if err != nil {
+		return err
+	}
 	c.fitContext(model.Config(), env.log)
 	spec, err := c.spec(model.Config(), c.Ratio, cmp.Or(c.FileType, "q8_0"))
 	if err != nil {
@@ -116,13 +119,10 @@ func (c *serveCommand) Run(env *environment) error {
 	defer places.closeLogged(env.log)
 	builder, pause := newBuilder(env, model, places, counters, c.CacheDir), &pauser{log: env.log}
 	builder.Runner = newProcessRunner(env, c.CacheDir, true)
-	variants, closeCatalog, err := c.newCatalog(env, model, spec, builder, places.files, counters, pause)
-	if err != nil {
-		return err
-	}
+	variants, closeCatalog := c.newCatalog(env, model, spec, builder, places.files, counters, pause)
 	defer closeCatalog()
 	front, err := server.New(server.Options{
-		Models: variants, Admin: variants, Log: env.log, Registry: registry, Version: version,
+		Models: variants, Admin: variants, Chat: template, Log: env.log, Registry: registry, Version: version,
 		APIKeys: secrets.apiKeys(), TLS: secrets.tls(), AllowedHosts: c.AllowedHosts, RateLimit: c.RateLimit, Tracing: tracing,
 		StopTimeout: time.Duration(c.StopTimeout) * time.Second,
 	})
@@ -137,14 +137,18 @@ func (c *serveCommand) Run(env *environment) error {
 	return front.Serve(env.ctx, listener)
 }
 
-// newCatalog connects building, loading and the chat template.
-func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, files *disk.Files, counters *counters, pause *pauser) (*catalog.Catalog, func(), error) {
+// newChatTemplate parses the model's chat template.
+func newChatTemplate(model *models.GGUF) (*chat.Template, error) {
 	tokenizer := model.Tokenizer()
-	bos, eos := model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS)
-	template, err := chattemplate.New(tokenizer.ChatTemplate, bos, eos)
+	template, err := chat.New(tokenizer.ChatTemplate, model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS))
 	if err != nil {
-		return nil, nil, fmt.Errorf("chat template of %q: %w", model.Path(), err)
+		return nil, fmt.Errorf("chat template of %q: %w", model.Path(), err)
 	}
+	return template, nil
+}
+
+// newCatalog connects building and loading.
+func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, files *disk.Files, counters *counters, pause *pauser) (*catalog.Catalog, func()) {
 	view := newProgressView(env.stderr, env.log)
 	variants := catalog.New(catalog.Options{
 		Name: model.ServedName(), Startup: c.Ratio, Largest: variant.LargestRatio(model.Config(), spec.Budget),
@@ -177,10 +181,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 		},
 		Speed: speedOf(builder, c.machine(), env.log),
 		Auto:  c.auto(c.Ratio),
-		Render: func(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
-			return renderChat(template, messages, tools, addGenerationPrompt)
-		},
-		BOS: bos, EOS: eos, Syntax: toolSyntax(template), OnUse: pause.requests,
+		OnUse: pause.requests,
 	})
 	return variants, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
@@ -188,7 +189,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 		if err := variants.Close(ctx); err != nil {
 			env.log.Warn("engines not closed cleanly", "error", err)
 		}
-	}, nil
+	}
 }
 
 // wanted is the spec of a ratio; the dense model is served as its file is unless a type was asked for.
@@ -201,36 +202,3 @@ func (c *serveCommand) wanted(spec variant.Spec, ratio float64) variant.Spec {
 
 // closeTimeout bounds how long engines may take to end what the server has already cut off.
 const closeTimeout = 5 * time.Second
-
-// toolSyntax tells how the model of a template writes tool calls.
-func toolSyntax(template *chattemplate.Template) server.ToolSyntax {
-	switch template.Tools() {
-	case chattemplate.ToolsHermes:
-		return server.ToolsHermes
-	case chattemplate.ToolsLlama:
-		return server.ToolsLlama
-	}
-	return server.ToolsUnknown
-}
-
-// renderChat turns the wire's messages into the template's.
-func renderChat(template *chattemplate.Template, messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
-	turns := make([]chattemplate.Message, len(messages))
-	for i, m := range messages {
-		turns[i] = chattemplate.Message{Role: m.Role, Content: m.Content, Name: m.Name, ToolCallID: m.ToolCallID}
-		for _, call := range m.ToolCalls {
-			turns[i].ToolCalls = append(turns[i].ToolCalls, chattemplate.ToolCall{
-				ID: call.ID, Name: call.Function.Name, Arguments: call.Function.Arguments,
-			})
-		}
-	}
-	definitions := make([]json.RawMessage, len(tools))
-	for i, tool := range tools {
-		definitions[i] = tool.Definition()
-	}
-	prompt, err := template.Render(turns, addGenerationPrompt, definitions...)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", server.ErrMessages, err)
-	}
-	return prompt, nil
-}

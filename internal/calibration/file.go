@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"slices"
 
+	"prunellm/internal/chat"
 	"prunellm/models"
-	"prunellm/models/chattemplate"
+	"prunellm/openapi"
 )
 
 // fileSource cuts a file's text into sequences.
@@ -31,7 +32,7 @@ func (s fileSource) cut(ctx context.Context, model Tokenizer, want Want, progres
 	if err != nil {
 		return nil, err
 	}
-	var template *chattemplate.Template
+	var template *chat.Template
 	if want.Chats {
 		template = chatTemplate(s.dense.Weights)
 	}
@@ -60,16 +61,16 @@ func (s fileSource) cut(ctx context.Context, model Tokenizer, want Want, progres
 
 // render returns a document as it is tokenized: a conversation in the template's form, in which control tokens are
 // special, and every other text as it is. template may be nil.
-func (t *text) render(document int, template *chattemplate.Template) (content string, special bool, err error) {
-	chat := t.chats[document]
-	if chat == nil || template == nil {
+func (t *text) render(document int, template *chat.Template) (content string, special bool, err error) {
+	turns := t.chats[document]
+	if turns == nil || template == nil {
 		return t.documents[document], false, nil
 	}
-	messages := make([]chattemplate.Message, len(chat))
-	for i, m := range chat {
-		messages[i] = chattemplate.Message{Role: m.Role, Content: m.Content}
+	messages := make([]openapi.Message, len(turns))
+	for i, m := range turns {
+		messages[i] = openapi.Message{Role: m.Role, Content: m.Content}
 	}
-	content, err = template.Render(messages, false)
+	content, err = template.Prompt(messages, nil, false)
 	return content, true, err
 }
 
@@ -88,9 +89,9 @@ func tokenizing(t *text, wanted int, progress func(done, total int)) func(bytes 
 }
 
 // chatTemplate is the model's own; nil for a model without chat.
-func chatTemplate(dense *models.GGUF) *chattemplate.Template {
+func chatTemplate(dense *models.GGUF) *chat.Template {
 	tokenizer := dense.Tokenizer()
-	template, err := chattemplate.New(tokenizer.ChatTemplate, dense.TokenText(tokenizer.BOS), dense.TokenText(tokenizer.EOS))
+	template, err := chat.New(tokenizer.ChatTemplate, dense.TokenText(tokenizer.BOS), dense.TokenText(tokenizer.EOS))
 	if err != nil {
 		return nil
 	}

@@ -10,7 +10,8 @@ import (
 
 	"prunellm/convert"
 	"prunellm/infer"
-	"prunellm/models/chattemplate"
+	"prunellm/internal/chat"
+	"prunellm/openapi"
 )
 
 // maxParallelSequences is how many sequences the dense model writes side by side at most: decoding many together is
@@ -112,10 +113,10 @@ func openingTokens(model Model) [][]infer.Token {
 
 // requestTokens are the requests in the chat template's form, up to where the answer begins; none where the template
 // refuses a lone message.
-func requestTokens(model Model, template *chattemplate.Template) [][]infer.Token {
+func requestTokens(model Model, template *chat.Template) [][]infer.Token {
 	var tokens [][]infer.Token
 	for _, request := range requests() {
-		prompt, err := template.Render([]chattemplate.Message{{Role: "user", Content: request}}, true)
+		prompt, err := template.Prompt([]openapi.Message{{Role: "user", Content: request}}, nil, true)
 		if err != nil {
 			return nil
 		}
@@ -130,9 +131,9 @@ func requestTokens(model Model, template *chattemplate.Template) [][]infer.Token
 
 // chatStart is what stands before a user's message in a chat: from there the model writes the message and its answer
 // itself (compare Magpie, arXiv 2406.08464).
-func chatStart(model Model, template *chattemplate.Template) ([]infer.Token, error) {
+func chatStart(model Model, template *chat.Template) ([]infer.Token, error) {
 	const mark = "MESSAGE"
-	prompt, err := template.Render([]chattemplate.Message{{Role: "user", Content: mark}}, false)
+	prompt, err := template.Prompt([]openapi.Message{{Role: "user", Content: mark}}, nil, false)
 	if err != nil {
 		return nil, nil //nolint:nilerr // a template that refuses a lone message is as good as none here
 	}

@@ -26,7 +26,6 @@ import (
 
 	"prunellm/infer"
 	"prunellm/internal/variant"
-	"prunellm/openapi"
 	"prunellm/server"
 )
 
@@ -77,11 +76,6 @@ type Options struct {
 	Speed func(ctx context.Context, built variant.Built, engine Engine, undisturbed func() bool) (variant.Speed, error)
 	// Auto chooses the ratio of requests for "name@auto".
 	Auto Auto
-	// Render turns messages into a prompt; see server.Variant.
-	Render func(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error)
-	// BOS and EOS are the texts of the tokens that begin and end a sequence.
-	BOS, EOS string
-	Syntax   server.ToolSyntax // of tool calls; see server.Variant
 	// Remove, if set, deletes the file of a variant that an administrator deleted.
 	Remove func(ctx context.Context, built variant.Built) error
 	// OnUse, if set, hears when the first request begins to hold a variant and when the last one has ended. It must return

@@ -48,19 +48,6 @@ type pinned struct {
 // Name implements server.Variant.
 func (p *pinned) Name() string { return p.built.Name() }
 
-// RenderChat implements server.Variant.
-func (p *pinned) RenderChat(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
-	return p.catalog.options.Render(messages, tools, addGenerationPrompt)
-}
-
-// SpecialTokens implements server.Variant.
-func (p *pinned) SpecialTokens() (bos, eos string) {
-	return p.catalog.options.BOS, p.catalog.options.EOS
-}
-
-// ToolSyntax implements server.Variant.
-func (p *pinned) ToolSyntax() server.ToolSyntax { return p.catalog.options.Syntax }
-
 // Release implements server.Variant.
 func (p *pinned) Release() {
 	p.once.Do(func() {

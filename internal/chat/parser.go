@@ -1,28 +1,30 @@
-package server
+package chat
 
 import (
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
+
+	"prunellm/openapi"
 )
 
-// part is a piece of an answer: text, or a piece of a tool call.
-type part struct {
-	call      int    // index of the call; -1: text
-	id, name  string // of the call, in its first part
-	text      string // when call is -1
-	arguments string // the JSON that is new
+// Part is a piece of an answer: text, or a piece of a tool call.
+type Part struct {
+	Call      int    // index of the call; -1: text
+	ID, Name  string // of the call, in its first part
+	Text      string // when Call is -1
+	Arguments string // the JSON that is new
 }
 
-// callParser tells the text of an answer from the tool calls in it, while it is being written. The zero parser (no head)
+// Parser tells the text of an answer from the tool calls in it, while it is being written. The zero parser (no head)
 // takes everything as text.
 //
 // The grammar of the answer guarantees that a call is well formed as far as it goes: its name comes first and is known,
 // and nothing but calls follows the first one. A client's own grammar guarantees nothing, and the JSON of a format may
 // begin as a call does: what turns out to be none is text.
-type callParser struct {
-	syntax callSyntax
+type Parser struct {
+	syntax syntax
 	head   [][]string // what comes before the arguments, piece by piece: for each the words there may be
 	whole  bool       // the answer is calls alone or text alone
 	held   string     // not told yet: it may begin a marker or a call
@@ -51,14 +53,26 @@ const nameWord = 3
 // jsonSpace is what JSON takes as white space.
 const jsonSpace = " \t\n\r"
 
-// newCallParser makes a parser of answers that may call the named tools. Answers are whole when they are held to a
+// Parser returns a parser of one answer to a turn.
+func (t *Template) Parser(turn *openapi.Turn) *Parser {
+	if turn.ToolChoice.Mode == openapi.ToolsNone {
+		return &Parser{}
+	}
+	names := make([]string, len(turn.Tools))
+	for i, tool := range turn.Tools {
+		names[i] = tool.Name
+	}
+	return newParser(t.syntax, names, turn.Format.Type != openapi.FormatText)
+}
+
+// newParser makes a parser of answers that may call the named tools. Answers are whole when they are held to a
 // format, and always when calls have no marker.
-func newCallParser(syntax callSyntax, names []string, format bool) callParser {
+func newParser(syntax syntax, names []string, format bool) *Parser {
 	quoted := make([]string, len(names))
 	for i, name := range names {
 		quoted[i] = `"` + name + `"`
 	}
-	p := callParser{syntax: syntax, whole: format || syntax.marker == "", state: inText}
+	p := &Parser{syntax: syntax, whole: format || syntax.marker == "", state: inText}
 	p.head = [][]string{{"{"}, {`"name"`}, {":"}, quoted, {","}, {`"arguments"`, `"parameters"`}, {":"}}
 	if p.whole {
 		p.state = atStart
@@ -66,16 +80,22 @@ func newCallParser(syntax callSyntax, names []string, format bool) callParser {
 	return p
 }
 
-// feed takes the next piece of the answer.
-func (p *callParser) feed(text string) []part {
+// Plain reports whether the answer is text for sure.
+func (p *Parser) Plain() bool { return p.head == nil }
+
+// Called reports whether the answer has calls of which the last one is whole.
+func (p *Parser) Called() bool { return p.calls > 0 && p.state != inArguments }
+
+// Feed takes the next piece of the answer.
+func (p *Parser) Feed(text string) []Part {
 	if p.head == nil {
 		if text == "" {
 			return nil
 		}
-		return []part{{call: -1, text: text}}
+		return []Part{{Call: -1, Text: text}}
 	}
 	p.held += text
-	var out []part
+	var out []Part
 	for p.held != "" {
 		progress := false
 		switch p.state {
@@ -99,8 +119,8 @@ func (p *callParser) feed(text string) []part {
 	return out
 }
 
-// end tells as text what was held back, as no more comes. What follows a marker, or a call, is no text.
-func (p *callParser) end() []part {
+// End tells as text what was held back, as no more comes. What follows a marker, or a call, is no text.
+func (p *Parser) End() []Part {
 	noMarker := p.state == beforeArguments && p.syntax.marker == ""
 	if p.state != atStart && p.state != inText && !noMarker {
 		return nil
@@ -111,7 +131,7 @@ func (p *callParser) end() []part {
 }
 
 // feedStart decides what a whole answer is: its first byte after white space tells.
-func (p *callParser) feedStart() bool {
+func (p *Parser) feedStart() bool {
 	begin := p.syntax.marker
 	if begin == "" {
 		begin = "{"
@@ -131,7 +151,7 @@ func (p *callParser) feedStart() bool {
 	return true
 }
 
-func (p *callParser) feedText(out []part) ([]part, bool) {
+func (p *Parser) feedText(out []Part) ([]Part, bool) {
 	if before, after, found := strings.Cut(p.held, p.syntax.marker); found {
 		if p.spoken || strings.Trim(before, jsonSpace) != "" {
 			out = p.say(out, before)
@@ -148,15 +168,15 @@ func (p *callParser) feedText(out []part) ([]part, bool) {
 	return out, free > 0
 }
 
-func (p *callParser) say(out []part, text string) []part {
+func (p *Parser) say(out []Part, text string) []Part {
 	if text == "" {
 		return out
 	}
 	p.spoken = true
-	return append(out, part{call: -1, text: text})
+	return append(out, Part{Call: -1, Text: text})
 }
 
-func (p *callParser) feedHead(out []part) ([]part, bool) {
+func (p *Parser) feedHead(out []Part) ([]Part, bool) {
 	name, rest, fits := p.readHead()
 	switch {
 	case fits && rest == "":
@@ -165,7 +185,7 @@ func (p *callParser) feedHead(out []part) ([]part, bool) {
 		p.held = rest
 		p.state, p.depth, p.quoted, p.escape = inArguments, 0, false, false
 		p.calls++
-		return append(out, part{call: p.calls - 1, id: newCallID(), name: name}), true
+		return append(out, Part{Call: p.calls - 1, ID: newCallID(), Name: name}), true
 	case p.calls > 0:
 		p.state = afterArguments
 	case p.whole:
@@ -178,7 +198,7 @@ func (p *callParser) feedHead(out []part) ([]part, bool) {
 
 // readHead gives the called tool's name and what is held of its arguments: nothing while the head may still go on. It fits
 // as long as what is held is how a call begins.
-func (p *callParser) readHead() (name, rest string, fits bool) {
+func (p *Parser) readHead() (name, rest string, fits bool) {
 	rest = strings.TrimLeft(p.held, jsonSpace)
 	for i, words := range p.head {
 		word := slices.IndexFunc(words, func(word string) bool { return strings.HasPrefix(rest, word) })
@@ -197,7 +217,7 @@ func (p *callParser) readHead() (name, rest string, fits bool) {
 // newCallID makes an id as clients know them.
 func newCallID() string { return "call_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:24] }
 
-func (p *callParser) feedArguments(out []part) []part {
+func (p *Parser) feedArguments(out []Part) []Part {
 	end := 0
 	for end < len(p.held) && p.state == inArguments {
 		c := p.held[end]
@@ -226,13 +246,13 @@ func (p *callParser) feedArguments(out []part) []part {
 			p.state = afterArguments
 		}
 	}
-	out = append(out, part{call: p.calls - 1, arguments: p.held[:end]})
+	out = append(out, Part{Call: p.calls - 1, Arguments: p.held[:end]})
 	p.held = p.held[end:]
 	return out
 }
 
 // feedTail skips what closes a call, up to the beginning of the next one.
-func (p *callParser) feedTail() bool {
+func (p *Parser) feedTail() bool {
 	if p.syntax.marker == "" {
 		p.held = ""
 		return false

@@ -1,11 +1,10 @@
-package chattemplate
+package jinja
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"time"
 
@@ -34,32 +33,6 @@ type ToolCall struct {
 	Arguments string // JSON; an object becomes one in the template, anything else stays text
 }
 
-// ToolFormat is how a model writes calls of tools.
-type ToolFormat int
-
-// The formats that are recognised.
-const (
-	ToolsNone   ToolFormat = iota // the template knows no tools, or has a format of its own that is not known here
-	ToolsHermes                   // <tool_call>{"name": ..., "arguments": {...}}</tool_call>
-	ToolsLlama                    // {"name": ..., "parameters": {...}} as the whole answer
-)
-
-// toolFormat looks at what a template tells the model about tools.
-func toolFormat(source string) ToolFormat {
-	switch {
-	case !usesTools.MatchString(source):
-		return ToolsNone
-	case strings.Contains(source, "<tool_call>") && strings.Contains(source, "arguments"):
-		return ToolsHermes
-	case strings.Contains(source, `"parameters": dictionary of argument name`):
-		return ToolsLlama
-	}
-	return ToolsNone
-}
-
-// usesTools finds a template that reads the variable tools.
-var usesTools = regexp.MustCompile(`\{%[^%]*\btools\b|\{\{[^}]*\btools\b`)
-
 // Template is a parsed chat template.
 type Template struct {
 	// Now is the clock that strftime_now reads; New sets it to time.Now.
@@ -67,11 +40,7 @@ type Template struct {
 
 	parsed   *exec.Template
 	bos, eos string
-	tools    ToolFormat
 }
-
-// Tools tells how the model writes calls of tools.
-func (t *Template) Tools() ToolFormat { return t.tools }
 
 // RaisedError says that the template refused the messages by raise_exception.
 type RaisedError struct{ Message string }
@@ -91,7 +60,7 @@ func New(source, bos, eos string) (*Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("chat template: %w", err)
 	}
-	return &Template{Now: time.Now, parsed: parsed, bos: bos, eos: eos, tools: toolFormat(source)}, nil
+	return &Template{Now: time.Now, parsed: parsed, bos: bos, eos: eos}, nil
 }
 
 // parse turns gonja's panics into errors, and its errors, which quote the whole source, into their last part.

@@ -1,4 +1,4 @@
-// Package chattemplate turns the messages of a chat into a prompt by a model's own Jinja template, as transformers does.
+// Package jinja turns the messages of a chat into a prompt by a model's own Jinja template, as transformers does.
 //
 // It is not a Jinja engine: gonja is, and this package gives it the settings, functions and filters that templates of
 // language models expect, and takes away what they have no use for. Templates come with model files, which may be
@@ -18,4 +18,4 @@
 //
 // *RaisedError when the template itself refused the messages (raise_exception), *LimitError when it went beyond its
 // budget, otherwise an error that tells line and reason. A panic in gonja becomes an error.
-package chattemplate
+package jinja

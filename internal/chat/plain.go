@@ -1,32 +1,11 @@
-package server
+package chat
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 
 	"prunellm/openapi"
 )
-
-// renderTurn makes the prompt of a turn. Tools go into the template when it knows them; otherwise they are described in
-// the system message, and calls and their results in the history are written out as text.
-func renderTurn(v Variant, messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
-	if v.ToolSyntax() != ToolsUnknown {
-		return v.RenderChat(messages, tools, addGenerationPrompt)
-	}
-	plain := plainMessages(messages)
-	if len(tools) == 0 {
-		return v.RenderChat(plain, nil, addGenerationPrompt)
-	}
-	description := describeTools(tools)
-	prompt, err := v.RenderChat(inSystem(plain, description), nil, addGenerationPrompt)
-	if errors.Is(err, ErrMessages) && plain[0].Role == "user" { // some templates take no system message
-		first := plain[0]
-		first.Content = description + "\n\n" + first.Content
-		return v.RenderChat(append([]openapi.Message{first}, plain[1:]...), nil, addGenerationPrompt)
-	}
-	return prompt, err
-}
 
 // inSystem adds a text to the system message, or puts one in front.
 func inSystem(messages []openapi.Message, text string) []openapi.Message {
@@ -82,11 +61,13 @@ func plainMessages(messages []openapi.Message) []openapi.Message {
 }
 
 func quoted(text string) string {
-	raw, err := marshal(text)
-	if err != nil { // strings are always JSON
+	var out strings.Builder
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(text); err != nil { // strings are always JSON
 		panic(err)
 	}
-	return string(raw)
+	return strings.TrimSuffix(out.String(), "\n")
 }
 
 // arguments are JSON in any case: what is not becomes a string.

@@ -1,41 +1,40 @@
-package server
+package chat
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
-	"prunellm/infer"
 	"prunellm/openapi"
 )
-
-// callSyntax is a ToolSyntax in detail.
-type callSyntax struct {
-	open, close string // around a call
-	marker      string // the beginning of open that tells a call from text; empty: a call is all of the answer
-	arguments   string // name of the member that holds the arguments
-}
-
-func syntaxOf(s ToolSyntax) callSyntax {
-	if s == ToolsLlama {
-		return callSyntax{arguments: "parameters"}
-	}
-	return callSyntax{open: "<tool_call>\n", close: "\n</tool_call>", marker: "<tool_call>", arguments: "arguments"}
-}
 
 // maxParallelCalls bounds the calls of one answer: a small model that is held to a grammar may go on for ever.
 const maxParallelCalls = 16
 
-// answerGrammar is the GBNF that the answer to a turn is held to; empty: none is needed. What cannot be held to is
-// refused with an *openapi.Error that names the field.
-func answerGrammar(v Variant, turn *openapi.Turn, formatField string) (string, error) {
-	format, err := formatGrammar(v, turn.Format, formatField)
+// SchemaGrammar makes GBNF of a JSON schema, its first rule called root, or says why it cannot.
+type SchemaGrammar func(schema []byte) (gbnf string, err error)
+
+// SchemaError says which field of a request has a schema that answers cannot be held to.
+type SchemaError struct {
+	Field string // such as "tools[1]"
+	Err   error  // from SchemaGrammar
+}
+
+// Error implements error.
+func (e *SchemaError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns SchemaGrammar's error.
+func (e *SchemaError) Unwrap() error { return e.Err }
+
+// Grammar returns the GBNF that the answer to a turn is held to; empty: none is needed. formatField is the request's name
+// of the turn's format. The error is a *SchemaError.
+func (t *Template) Grammar(turn *openapi.Turn, schemas SchemaGrammar, formatField string) (string, error) {
+	format, err := formatGrammar(schemas, turn.Format, formatField)
 	if err != nil || turn.ToolChoice.Mode == openapi.ToolsNone {
 		return format, err
 	}
-	syntax := syntaxOf(v.ToolSyntax())
-	calls, err := callsGrammar(v, turn, syntax)
+	syntax := t.syntax
+	calls, err := callsGrammar(schemas, turn, syntax)
 	if err != nil {
 		return "", err
 	}
@@ -54,15 +53,11 @@ func answerGrammar(v Variant, turn *openapi.Turn, formatField string) (string, e
 		out.WriteString("after-marker ::= " + literal(strings.TrimPrefix(syntax.open, syntax.marker)) + " call " + literal(syntax.close) + " more\n")
 	}
 	out.WriteString(calls)
-	grammar := out.String()
-	if err := v.CheckGrammar(grammar); err != nil {
-		return "", refusedBy(err, "tools", openapi.CodeInvalidSchema)
-	}
-	return grammar, nil
+	return out.String(), nil
 }
 
 // formatGrammar holds the answer to a format; empty for text.
-func formatGrammar(v Variant, format openapi.ResponseFormat, field string) (string, error) {
+func formatGrammar(schemas SchemaGrammar, format openapi.ResponseFormat, field string) (string, error) {
 	schema := []byte(`{"type":"object"}`)
 	switch format.Type {
 	case openapi.FormatText:
@@ -70,24 +65,24 @@ func formatGrammar(v Variant, format openapi.ResponseFormat, field string) (stri
 	case openapi.FormatJSONSchema:
 		schema = format.Schema
 	}
-	grammar, err := v.SchemaGrammar(schema)
+	grammar, err := schemas(schema)
 	if err != nil {
-		return "", refusedBy(err, field, openapi.CodeInvalidSchema)
+		return "", &SchemaError{Field: field, Err: err}
 	}
 	return grammar, nil
 }
 
 // callsGrammar has the rules calls (one call or several), more (what may follow a call) and call.
-func callsGrammar(v Variant, turn *openapi.Turn, syntax callSyntax) (string, error) {
+func callsGrammar(schemas SchemaGrammar, turn *openapi.Turn, syntax syntax) (string, error) {
 	var out strings.Builder
 	var names []string
 	for i, tool := range turn.Tools {
 		if turn.ToolChoice.Name != "" && tool.Name != turn.ToolChoice.Name {
 			continue
 		}
-		grammar, err := argumentsGrammar(v, tool.Parameters)
+		grammar, err := argumentsGrammar(schemas, tool.Parameters)
 		if err != nil {
-			return "", refusedBy(err, fmt.Sprintf("tools[%d]", i), openapi.CodeInvalidSchema)
+			return "", &SchemaError{Field: fmt.Sprintf("tools[%d]", i), Err: err}
 		}
 		prefix := fmt.Sprintf("arguments-%d-", i)
 		name := fmt.Sprintf("call-%d", i)
@@ -106,17 +101,17 @@ func callsGrammar(v Variant, turn *openapi.Turn, syntax callSyntax) (string, err
 
 // argumentsGrammar holds the arguments of a call to their schema. They are an object also where it allows any value: clients
 // give an empty schema to functions without parameters, and read the arguments as an object.
-func argumentsGrammar(v Variant, schema json.RawMessage) (string, error) {
+func argumentsGrammar(schemas SchemaGrammar, schema json.RawMessage) (string, error) {
 	if schema != nil {
-		grammar, err := v.SchemaGrammar(schema)
+		grammar, err := schemas(schema)
 		if err != nil {
 			return "", err
 		}
-		if anything, err := v.SchemaGrammar([]byte(`{}`)); err != nil || grammar != anything {
+		if anything, err := schemas([]byte(`{}`)); err != nil || grammar != anything {
 			return grammar, err
 		}
 	}
-	return v.SchemaGrammar([]byte(`{"type":"object"}`))
+	return schemas([]byte(`{"type":"object"}`))
 }
 
 // textBefore has rules text-0, text-1 and so on, the states of a machine that reads text until it contains the marker
@@ -212,13 +207,4 @@ func prefixed(grammar, prefix string) string {
 
 func ruleByte(c byte) bool {
 	return c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
-}
-
-// refusedBy turns the engine's refusal of a grammar into one that names the request's field.
-func refusedBy(err error, field, code string) error {
-	var param *infer.ParameterError
-	if errors.As(err, &param) {
-		return openapi.Invalid(field, code, "%s: %s", field, param.Reason)
-	}
-	return err
 }
