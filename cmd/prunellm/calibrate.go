@@ -14,7 +14,7 @@ import (
 type calibrateCommand struct {
 	modelFlags  `embed:""`
 	Output      string `help:"JSON file to write: members tokens and held_out, lists of token ids; 'score --tokens' reads it." short:"o" required:"" type:"path" placeholder:"FILE.json"`
-	CacheDir    string `help:"Folder where converted models are kept, and the files that are needed meanwhile." default:"${home}/cache" type:"path" placeholder:"DIR"`
+	CacheDir    string `help:"Folder where converted models are kept, and the files that are needed meanwhile." default:"${cache}" type:"path" placeholder:"DIR"`
 	recipeFlags `embed:""`
 }
 
@@ -34,6 +34,9 @@ func (c *calibrateCommand) Run(env *environment) error {
 	spec, err := c.spec(model.Config(), 0, "keep")
 	if err != nil {
 		return err
+	}
+	if c.CacheDir == "" {
+		return errNoHome
 	}
 	scratch, release, err := newExchange(filepath.Join(c.CacheDir, jobsFolder)) // what a killed run leaves, the next one removes
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"gopkg.in/yaml.v3"
+
+	"prunellm/internal/trust"
 )
 
 // Limits of a configuration file and of what is said about it.
@@ -46,8 +48,11 @@ func (configFile) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 	return nil
 }
 
-// readConfig reads a file or, as shells make one of a command's output, a pipe.
+// readConfig reads a file that no other user can change or, as shells make one of a command's output, a pipe.
 func readConfig(path string) ([]byte, error) {
+	if _, err := trust.Resolve(path); err != nil {
+		return nil, err
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err

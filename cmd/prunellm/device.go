@@ -84,8 +84,14 @@ func idleReason(gpu nvidia.GPU) string {
 	return "no backend for " + gpu.Name + " was found or it does not start" + llamacpp.WhyNotStarted() + ": make cuda builds it"
 }
 
+// pluginVariable names folders of XLA's plugins, which come before the home folder's.
+const pluginVariable = "PJRT_PLUGIN_LIBRARY_PATH"
+
 // openXLA opens what gradients are computed on.
 func openXLA(ctx context.Context, home string, log *slog.Logger) (backends.Backend, error) {
+	if home == "" && os.Getenv(pluginVariable) == "" {
+		return nil, fmt.Errorf("find the xla plugin: %w", errNoHome)
+	}
 	gpus, err := visibleGPUs(ctx)
 	if err != nil {
 		log.Warn("cannot ask the driver for gpus, computing scores on the cpu", "error", err)
@@ -95,7 +101,7 @@ func openXLA(ctx context.Context, home string, log *slog.Logger) (backends.Backe
 
 // openXLAOn is openXLA where the GPUs are known.
 func openXLAOn(gpus []nvidia.GPU, home string, log *slog.Logger) (backends.Backend, error) {
-	options := xla.Options{Home: home, PluginPath: os.Getenv("PJRT_PLUGIN_LIBRARY_PATH")}
+	options := xla.Options{Home: home, PluginPath: os.Getenv(pluginVariable)}
 	if len(gpus) > 0 {
 		options.GPU = gpus[0]
 	}

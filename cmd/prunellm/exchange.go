@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+
+	"prunellm/internal/trust"
 )
 
 // lockSuffix ends the name of the lock beside an exchange folder.
@@ -17,7 +19,7 @@ const lockSuffix = ".lock"
 // processes left: a folder is in use for as long as the lock beside it is held, which no death outlives. release removes
 // the folder.
 func newExchange(scratch string) (folder string, release func(), err error) {
-	if err := os.MkdirAll(scratch, 0o700); err != nil {
+	if _, err := trust.MakeTree(scratch); err != nil {
 		return "", nil, fmt.Errorf("make exchange folder: %w", err)
 	}
 	sweepExchanges(scratch)

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -66,7 +64,7 @@ type recipeFlags struct {
 
 // cacheFlags say where computed things are kept.
 type cacheFlags struct {
-	CacheDir string `help:"Folder of computed scores, plans and variants." default:"${home}/cache" type:"path" placeholder:"DIR"`
+	CacheDir string `help:"Folder of computed scores, plans and variants." default:"${cache}" type:"path" placeholder:"DIR"`
 	Redis    string `help:"Redis that replicas share scores, plans and refitted tensors through; without it the disk alone is used." placeholder:"URL"`
 
 	RedisTTL      time.Duration `help:"Time after which Redis drops a value that nobody has used; 0 keeps values for ever." name:"redis-ttl" default:"720h" placeholder:"DURATION"`
@@ -190,18 +188,6 @@ func (c *commandLine) logger(stderr io.Writer) (*slog.Logger, error) {
 		return a
 	}
 	return slog.New(slog.NewTextHandler(stderr, options)), nil
-}
-
-// defaultHome is where scripts/setup/install puts things.
-func defaultHome(getenv func(string) string) string {
-	if cache := getenv("XDG_CACHE_HOME"); cache != "" {
-		return filepath.Join(cache, "prunellm")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return filepath.Join(os.TempDir(), "prunellm")
-	}
-	return filepath.Join(home, ".cache", "prunellm")
 }
 
 // oneLine folds an error's message, whatever it wraps, into one line.

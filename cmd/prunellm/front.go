@@ -60,18 +60,23 @@ func (f *frontFlags) scheme() string {
 // secrets are the files with keys and certificate, as they were last read.
 type secrets struct {
 	flags frontFlags
+	log   *slog.Logger
 	keys  atomic.Pointer[[]string]
 	cert  atomic.Pointer[tls.Certificate]
 }
 
 // openSecrets reads the files for the first time.
-func (f *frontFlags) openSecrets() (*secrets, error) {
-	s := &secrets{flags: *f}
+func (f *frontFlags) openSecrets(log *slog.Logger) (*secrets, error) {
+	s := &secrets{flags: *f, log: log}
 	return s, s.read()
 }
 
-// read replaces what is known only if all of it can be read.
+// read replaces what is known only if all of it can be read, and other users can change none of it.
 func (s *secrets) read() error {
+	if err := errors.Join(checkSecret("api-key-file", s.flags.APIKeyFile, s.log), checkSecret("tls-key", s.flags.TLSKey, s.log),
+		checkSecret("tls-cert", s.flags.TLSCert, nil)); err != nil {
+		return err
+	}
 	var keys []string
 	if s.flags.APIKeyFile != "" {
 		var err error

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,7 @@ func TestSecretsAreReadAgain(t *testing.T) {
 	}
 	write("# ours\n one \n\ntwo\n")
 	flags := frontFlags{APIKeyFile: path}
-	s, err := flags.openSecrets()
+	s, err := flags.openSecrets(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func TestFrontFlags(t *testing.T) {
 	if err := (&frontFlags{Addr: "127.0.0.1:0", TLSCert: "a", TLSKey: "b", OTLPEndpoint: "http://127.0.0.1:4318"}).Validate(); err != nil {
 		t.Error(err)
 	}
-	if _, err := (&frontFlags{TLSCert: "/nowhere.pem", TLSKey: "/nowhere.key"}).openSecrets(); err == nil || !strings.Contains(err.Error(), "/nowhere.pem") {
+	if _, err := (&frontFlags{TLSCert: "/nowhere.pem", TLSKey: "/nowhere.key"}).openSecrets(slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "/nowhere.pem") {
 		t.Errorf("a missing certificate = %v", err)
 	}
 }

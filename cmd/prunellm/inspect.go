@@ -13,13 +13,16 @@ import (
 // inspectCommand shows and checks a GGUF file.
 type inspectCommand struct {
 	File     string `arg:"" help:"GGUF file, or safetensors folder, which is converted first." placeholder:"FILE.gguf|DIR"`
-	CacheDir string `help:"Folder where converted models are kept." default:"${home}/cache" type:"path" placeholder:"DIR"`
+	CacheDir string `help:"Folder where converted models are kept." default:"${cache}" type:"path" placeholder:"DIR"`
 }
 
 // Run prints the report on standard output and one line a fault on standard error.
 func (c *inspectCommand) Run(env *environment) error {
 	path := c.File
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if c.CacheDir == "" {
+			return errNoHome
+		}
 		found, err := source.Resolve(env.ctx, path, source.Options{CacheDir: c.CacheDir, Log: env.log})
 		if err != nil {
 			return err

@@ -65,11 +65,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "prunellm: %s (prunellm --help lists the flags)\n", oneLine(err))
 		return exitUsage
 	}
+	putCacheInHome(command, cli.Home)
 	env := &environment{
 		ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, home: cli.Home,
 		// The devices as well: children inherit those that were chosen, and PRUNELLM_DEVICE would choose among them again.
 		// And no configuration: this process has read it, and it may be another one by now.
 		flags: []string{"--log-level", cli.LogLevel, "--log-format", cli.LogFormat, "--device", "auto", "--config="},
+	}
+	if cli.Home != "" {
+		env.flags = append(env.flags, "--home", cli.Home)
 	}
 	if env.log, err = cli.logger(stderr); err != nil {
 		fmt.Fprintln(stderr, "prunellm:", err)
@@ -80,6 +84,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	// Libraries log through the default logger; what is below a warning there is of no use to a user.
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	warnOfSharedInputs(command, env.log)
 	if err := command.Run(env, &cli); err != nil {
 		return report(err, stderr)
 	}
@@ -99,14 +104,14 @@ func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kon
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(unitDuration)),
 		kong.NamedMapper("path", kong.MapperFunc(absolutePath)),
 		kong.NamedMapper("homepath", kong.MapperFunc(homePath)),
-		kong.Vars{"home": home, "version": "prunellm " + version},
+		kong.Vars{"home": home, "cache": defaultCache(home), "version": "prunellm " + version},
 	}, options...)...)
 }
 
 // withDefault adds a flag's default to its help where the placeholder hides it.
 func withDefault(value *kong.Value) string {
 	help := kong.DefaultHelpValueFormatter(value)
-	if value.HasDefault && value.Tag.PlaceHolder != "" {
+	if value.HasDefault && value.Default != "" && value.Tag.PlaceHolder != "" {
 		help += " (default " + value.Default + ")"
 	}
 	return help

@@ -10,6 +10,7 @@ import (
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
 	"prunellm/internal/source"
+	"prunellm/internal/trust"
 	"prunellm/internal/variant"
 	"prunellm/models"
 	"prunellm/models/hub"
@@ -23,6 +24,9 @@ func (f *modelFlags) open(env *environment, cacheDir string) (*models.GGUF, erro
 
 // openSource is open for those who also need to know where the file comes from.
 func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir string) (*models.GGUF, source.Source, error) {
+	if f.needsHome(env.home, cacheDir) {
+		return nil, source.Source{}, errNoHome
+	}
 	view := newProgressView(env.stderr, env.log)
 	defer view.close()
 	var meter func(done int)
@@ -45,6 +49,11 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 	if err != nil {
 		return nil, source.Source{}, err
 	}
+	if f.Model == models.DefaultRef { // a file that the user has not named
+		if _, err := trust.Resolve(found.Path); err != nil {
+			return nil, source.Source{}, fmt.Errorf("default model: %w", err)
+		}
+	}
 	model, err := models.OpenGGUF(found.Path, ggmlquant.Dequantize)
 	if err != nil {
 		return nil, source.Source{}, err
@@ -54,6 +63,16 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 		return nil, source.Source{}, fmt.Errorf("open model %q: %w", found.Path, err)
 	}
 	return model, found, nil
+}
+
+// needsHome reports whether the model lies in a folder that is not known: the home folder holds the default model, and the cache
+// what was downloaded or converted.
+func (f *modelFlags) needsHome(home, cacheDir string) bool {
+	if f.Model == models.DefaultRef {
+		return home == ""
+	}
+	info, err := os.Stat(f.Model)
+	return cacheDir == "" && (strings.HasPrefix(f.Model, hub.Prefix) || err == nil && info.IsDir())
 }
 
 // named adds the model's file to an error that tells what went wrong in it.

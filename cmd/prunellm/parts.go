@@ -160,6 +160,12 @@ func (s *stores) closeLogged(log *slog.Logger) {
 
 // openStores opens the disk cache and, with a URL, Redis behind it. A Redis that cannot be reached is a warning.
 func openStores(ctx context.Context, flags cacheFlags, log *slog.Logger, hooks store.Hooks) (*stores, error) {
+	if flags.CacheDir == "" {
+		return nil, errNoHome
+	}
+	if err := checkSecret("redis-ca", flags.RedisCA, nil); err != nil {
+		return nil, err
+	}
 	options := disk.Options{Log: log, Hooks: hooks}
 	local, err := disk.Open(flags.CacheDir, options)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // absolutePath reads paths of flags: '~' is the home folder, and '-' stays. Nothing stays nothing, which kong would make
-// the current folder; a flag that cannot do without a path refuses it.
+// the current folder; a flag that cannot do without a path refuses it, unless nothing is its default.
 func absolutePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("path")
 	if err != nil {
@@ -18,7 +18,7 @@ func absolutePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	}
 	path := fmt.Sprint(token.Value)
 	switch {
-	case path == "" && (ctx.Value.Required || ctx.Value.HasDefault):
+	case path == "" && (ctx.Value.Required || ctx.Value.HasDefault && ctx.Value.Default != ""):
 		return errors.New(`want a path but got ""`)
 	case path != "" && path != "-":
 		path = kong.ExpandPath(path)

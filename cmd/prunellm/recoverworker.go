@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"prunellm/internal/jobs"
 	"prunellm/internal/jobs/work"
 	"prunellm/internal/regularfile"
+	"prunellm/internal/trust"
 	"prunellm/internal/variant"
 	"prunellm/internal/xla"
 	"prunellm/models"
@@ -77,6 +80,9 @@ func (r *processTrainer) Recover(ctx context.Context, job variant.RecoveryJob, p
 		if err := os.WriteFile(filepath.Join(folder, name), value, 0o600); err != nil {
 			return nil, fmt.Errorf("hand over %s: %w", name, err)
 		}
+	}
+	if _, err := trust.Tree(r.checkpoints); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("folder of checkpoints: %w", err)
 	}
 	sum := sha256.Sum256([]byte(job.Identity))
 	o := recoverOrder{

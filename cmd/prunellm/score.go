@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/google/renameio/v2"
 
@@ -34,7 +33,7 @@ func (c *scoreCommand) Run(env *environment) error {
 	if err := checkOutputFolder(c.Output); err != nil {
 		return err
 	}
-	model, err := c.open(env, filepath.Join(env.home, "cache"))
+	model, err := c.open(env, defaultCache(env.home))
 	if err != nil {
 		return err
 	}

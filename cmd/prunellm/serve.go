@@ -74,7 +74,7 @@ func (c *serveCommand) Validate() error {
 
 // Run serves until the process is asked to stop.
 func (c *serveCommand) Run(env *environment) error {
-	secrets, err := c.openSecrets()
+	secrets, err := c.openSecrets(env.log)
 	if err != nil {
 		return err
 	}

@@ -122,13 +122,18 @@ func rawModel(m *llama.Model) cModel { return *(*cModel)(unsafe.Pointer(m)) }
 // initBackend routes llama.cpp's log and its last words to us. The environment is set before llama.cpp looks at it.
 var initBackend = sync.OnceFunc(func() {
 	os.Setenv("GGML_NO_BACKTRACE", "1") // setenv does not fail for a valid name
-	adoptLibraries()
+	untrusted = adoptLibraries()
 	C.set_log()
 	C.set_abort()
 	llama.BackendInit()
 	C.set_log() // loading backends from files may have reset it
-	notStarted = takeError()
+	if notStarted = takeError(); untrusted != nil {
+		notStarted = " (" + untrusted.Error() + ")"
+	}
 })
+
+// untrusted says which backends were not loaded because other users can change them; nil for none.
+var untrusted error
 
 // notStarted is the first error of a backend that does not start, in brackets; "" without one.
 var notStarted string

@@ -55,6 +55,9 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	}
 	setLogger(opts.Log)
 	initBackend()
+	if untrusted != nil {
+		return nil, fmt.Errorf("open model %q: %w", path, untrusted)
+	}
 	takeError() // what was said before explains no failure of this file
 	var devices []Device
 	if opts.GPULayers != 0 {

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 
 	"prunellm/internal/regularfile"
+	"prunellm/internal/trust"
 )
 
 // File is where one result lies. Another one's takes its place.
@@ -101,9 +102,12 @@ func (f File) Save(size int64, write func(w io.Writer) error) (err error) {
 	return err
 }
 
-// Load opens a result of size bytes, checked as a whole. The error wraps fs.ErrNotExist where there is no file, and is ErrOther where it is of
-// something else.
+// Load opens a result of size bytes, checked as a whole. The error wraps fs.ErrNotExist where there is no file, is ErrOther where it is of
+// something else, and a *trust.Error where another user could have written it.
 func (f File) Load(size int64) (*Content, error) {
+	if _, err := trust.Resolve(f.Path); err != nil {
+		return nil, err
+	}
 	file, found, err := regularfile.Open(f.Path, maxBytes)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ import (
 
 	"prunellm/convert/hffolder"
 	"prunellm/internal/regularfile"
+	"prunellm/internal/trust"
 	"prunellm/models"
 	"prunellm/models/hub"
 )
@@ -62,6 +63,9 @@ func fromHub(ctx context.Context, text string, options Options) (Source, error) 
 		return Source{}, err
 	}
 	options.Hub.Dir, options.Hub.Log = filepath.Join(options.CacheDir, "hub"), options.Log
+	if _, err := trust.MakeTree(options.Hub.Dir); err != nil {
+		return Source{}, fmt.Errorf("folder of downloads: %w", err)
+	}
 	client, err := hub.New(options.Hub)
 	if err != nil {
 		return Source{}, err
@@ -101,8 +105,8 @@ func fromFolder(ctx context.Context, dir string, options Options) (Source, error
 	// The file's name is the model's, which clients will see.
 	home := filepath.Join(options.CacheDir, "models", digest[:32])
 	found := Source{Path: filepath.Join(home, filepath.Base(absolute)+".gguf"), Folder: absolute}
-	if err := os.MkdirAll(home, 0o755); err != nil {
-		return Source{}, fmt.Errorf("model folder %q: %w", dir, err)
+	if _, err := trust.MakeTree(home); err != nil {
+		return Source{}, fmt.Errorf("folder of converted models: %w", err)
 	}
 	lock := flock.New(filepath.Join(home, ".lock"))
 	if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {

@@ -53,8 +53,7 @@ func cudaFlags(plugin, own string) string {
 	// small model, 18.4 s instead of 7.5 for 24,576 tokens on an H100, and won nothing.
 	flags := []string{"--xla_gpu_enable_triton_gemm=false"}
 	if !strings.Contains(own, "--xla_gpu_cuda_data_dir") {
-		site := filepath.Dir(filepath.Dir(filepath.Dir(plugin)))
-		for _, folder := range []string{filepath.Join(site, "nvidia", "cu13"), "/usr/local/cuda"} {
+		for _, folder := range []string{filepath.Join(sitePackages(plugin), "nvidia", "cu13"), "/usr/local/cuda"} {
 			if info, err := os.Stat(filepath.Join(folder, "nvvm", "libdevice")); err == nil && info.IsDir() {
 				flags = append(flags, "--xla_gpu_cuda_data_dir="+folder)
 				break
@@ -63,3 +62,6 @@ func cudaFlags(plugin, own string) string {
 	}
 	return strings.TrimSpace(strings.Join(append(flags, own), " "))
 }
+
+// sitePackages is the folder of the wheels that a plugin came with: of jax_plugins/xla_cuda13/xla_cuda_plugin.so.
+func sitePackages(plugin string) string { return filepath.Dir(filepath.Dir(filepath.Dir(plugin))) }

@@ -7,8 +7,7 @@
 // # Environment
 //
 // The plugin is opened by its absolute path, so none of the variables by which gomlx and go-xla search for one
-// (PJRT_PLUGIN_LIBRARY_PATH, GOMLX_BACKEND, GOMLX_NO_AUTO_INSTALL) matters here, and gomlx's installer never runs unless
-// Options.Install asks for it. Two things cannot be said but through the environment: XLA's CPU client takes the size of
+// (PJRT_PLUGIN_LIBRARY_PATH, GOMLX_BACKEND, GOMLX_NO_AUTO_INSTALL) matters here, and gomlx's installer never runs. Two things cannot be said but through the environment: XLA's CPU client takes the size of
 // its thread pool from NPROC and compiler flags from XLA_FLAGS. Open sets those while the client is made and puts them back, so
 // it belongs at the start of a process, before other goroutines read the environment.
 //
@@ -23,13 +22,14 @@
 //
 // # Errors
 //
-// A plugin that exists but cannot be used is an error that names its file. That no plugin exists is not: the pure-Go
+// A plugin that exists but cannot be used, or that another user can change, is an error that names its file. That no plugin exists is not: the pure-Go
 // backend answers, after a warning.
 package xla
 
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -42,6 +42,8 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"prunellm/internal/nvidia"
+	"prunellm/internal/trust"
+	_ "prunellm/internal/xla/noplugins"
 )
 
 // Device is the kind of processor that computes.
@@ -67,8 +69,14 @@ type Options struct {
 	Device Device
 	// Threads bounds XLA's CPU threads; 0 is one for each core this process may use.
 	Threads int
-	// Install lets gomlx's own installer download a plugin when none is found.
-	Install bool
+}
+
+// pluginFolder is where setup puts the plugin, in words where there is no home folder.
+func (o Options) pluginFolder() string {
+	if o.Home == "" {
+		return "a home folder, and none is known"
+	}
+	return filepath.Join(o.Home, "pjrt")
 }
 
 // ErrNoPlugin is wrapped when a device was asked for by name and its plugin is not there.
@@ -83,11 +91,7 @@ func Open(log *slog.Logger, opts Options) (backends.Backend, error) {
 	case "", Auto:
 		return openAuto(log, opts)
 	case CPU, CUDA:
-		backend, err := openDevice(log, opts, opts.Device)
-		if errors.Is(err, ErrNoPlugin) && opts.Install {
-			return install(log, opts.Device)
-		}
-		return backend, err
+		return openDevice(log, opts, opts.Device)
 	case Go:
 		return openGo()
 	}
@@ -109,16 +113,9 @@ func openAuto(log *slog.Logger, opts Options) (backends.Backend, error) {
 		}
 	}
 	backend, err := openDevice(log, opts, CPU)
-	if errors.Is(err, ErrNoPlugin) && opts.Install {
-		backend, err = install(log, CPU)
-		if err != nil {
-			log.Warn("plugin installation gave up", "error", err)
-			err = ErrNoPlugin
-		}
-	}
 	if errors.Is(err, ErrNoPlugin) {
 		log.Warn("no xla plugin found, computing in pure go: expect it to be 100 times slower (make setup fetches the plugin)",
-			"path", filepath.Join(opts.Home, "pjrt"))
+			"path", opts.pluginFolder())
 		return openGo()
 	}
 	return backend, err
@@ -133,10 +130,13 @@ func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend
 	path := findPlugin(opts, device)
 	if path == "" {
 		return nil, fmt.Errorf("open xla:%s: %w in %s (make setup fetches it)", device, ErrNoPlugin,
-			filepath.Join(opts.Home, "pjrt"))
+			opts.pluginFolder())
 	}
 	if strings.ContainsRune(path, ',') {
 		return nil, fmt.Errorf("open pjrt plugin %q: gomlx cannot take a path with a comma, move the plugin", path)
+	}
+	if err := checkPlugin(path, device); err != nil {
+		return nil, fmt.Errorf("open pjrt plugin: %w", err)
 	}
 	gomlxxla.EnableAutoInstall(false)
 	if device == CUDA {
@@ -168,21 +168,20 @@ func onCPU(backend backends.Backend) backends.Backend {
 	return backend
 }
 
-// install lets gomlx download its plugins to its own folder and opens one of them by name.
-func install(log *slog.Logger, device Device) (backends.Backend, error) {
-	log.Info("no xla plugin found, letting gomlx install one", "device", string(device))
-	if err := gomlxxla.AutoInstall(); err != nil {
-		return nil, fmt.Errorf("install pjrt plugin: %w", err)
+// checkPlugin fails where other users can change the code of a plugin: its file, and the libraries of CUDA that lie beside its
+// folder in wheels.
+func checkPlugin(path string, device Device) error {
+	if _, err := trust.Resolve(path); err != nil {
+		return err
 	}
-	gomlxxla.EnableAutoInstall(false)
-	backend, err := gomlxxla.New(string(device))
-	if err != nil {
-		return nil, fmt.Errorf("open installed pjrt plugin %q: %w", device, err)
+	if device != CUDA {
+		return nil
 	}
-	if device == CPU {
-		return onCPU(backend), nil
+	_, err := trust.Tree(filepath.Join(sitePackages(path), "nvidia"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return backend, nil
+	return err
 }
 
 // findPlugin is the absolute path of the first plugin of a device, or "".

@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"prunellm/internal/store"
+	"prunellm/internal/trust"
 )
 
 // makeDir creates cacheDir/v1/name, each new directory with mode 0700, and returns its absolute path. The version and
-// the name below it must be directories and no links; what cacheDir itself is made of is the user's choice.
+// the name below it must be directories and no links; cacheDir itself may be a link. Other users must not be able to change
+// any of it (package trust): values are computed with, and variants are loaded.
 func makeDir(cacheDir, name string) (string, error) {
 	if cacheDir == "" {
 		return "", errors.New("cache directory is not set")
@@ -38,6 +40,9 @@ func makeDir(cacheDir, name string) (string, error) {
 		if !info.IsDir() {
 			return "", fmt.Errorf("cache directory %s is not a directory", dir)
 		}
+	}
+	if _, err := trust.Tree(dir); err != nil {
+		return "", fmt.Errorf("cache directory: %w", err)
 	}
 	return dir, nil
 }

@@ -57,9 +57,9 @@ func TestLeaseSuite(t *testing.T) {
 
 // TestPermissions holds whatever the umask: nobody else may read what is cached.
 func TestPermissions(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache") // made by the umask of a user, as a folder that all may write is refused
 	old := syscall.Umask(0)
 	defer syscall.Umask(old)
-	dir := filepath.Join(t.TempDir(), "cache")
 	s := openTest(t, dir, Options{})
 	key := storetest.Key(store.KindPlan, "0.2")
 	if err := s.Put(t.Context(), key, []byte("x")); err != nil {

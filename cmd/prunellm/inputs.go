@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"prunellm/internal/trust"
+	"prunellm/models"
+	"prunellm/models/hub"
+)
+
+// sharedInputs are the flags that name what is computed with. A user may well choose a file that others can change, as in a
+// folder of a team's models, and is told so.
+var sharedInputs = map[string][]string{ // and the values that name no file
+	"model":       {models.DefaultRef, hub.Prefix},
+	"calibration": {calibrationSelf},
+}
+
+// calibrationSelf is the value of --calibration for text that the model writes itself.
+const calibrationSelf = "self"
+
+// warnOfSharedInputs says which of a command's inputs other users can change.
+func warnOfSharedInputs(command *kong.Context, log *slog.Logger) {
+	for _, flag := range command.Flags() {
+		names, ok := sharedInputs[flag.Name]
+		path, isText := flag.Target.Interface().(string)
+		if !ok || !isText || path == "" || isName(path, names) {
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			continue // whoever opens it says so
+		}
+		check := trust.Resolve
+		if info.IsDir() {
+			check = trust.Tree
+		}
+		if _, err := check(path); err != nil {
+			log.Warn("other users can change an input", "flag", "--"+flag.Name, "error", err)
+		}
+	}
+}
+
+func isName(value string, names []string) bool {
+	for _, name := range names {
+		if value == name || strings.HasSuffix(name, ":") && strings.HasPrefix(value, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkSecret refuses a file with a secret, or with what a secret is checked against, that other users can change. One that
+// they can read is worth a warning, where log is given.
+func checkSecret(flag, path string, log *slog.Logger) error {
+	if path == "" {
+		return nil
+	}
+	readable, err := trust.Readable(path)
+	if err != nil {
+		return fmt.Errorf("--%s: %w", flag, err)
+	}
+	if readable && log != nil {
+		log.Warn("other users can read a secret: run 'chmod o-r' on its file", "flag", "--"+flag, "path", path)
+	}
+	return nil
+}
