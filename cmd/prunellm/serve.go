@@ -151,37 +151,47 @@ func newChatTemplate(model *models.GGUF) (*chat.Template, error) {
 func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, files *disk.Files, counters *counters, pause *pauser) (*catalog.Catalog, func()) {
 	view := newProgressView(env.stderr, env.log)
 	variants := catalog.New(catalog.Options{
-		Name: model.ServedName(), Startup: c.Ratio, Largest: variant.LargestRatio(model.Config(), spec.Budget),
-		ServeDense: c.WhilePruning == "dense", MaxLoaded: c.MaxVariants, MaxWaiting: maxWaitingVariants, Log: env.log, Progress: view.show,
-		MaxMade: c.MaxMade, MemoryBudget: int64(c.MemoryBudget) << 20, IdleTimeout: time.Duration(c.IdleTimeout) * time.Minute,
-		Memory: c.memory,
-		Build: func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
-			built, err := c.build(ctx, builder, c.wanted(spec, ratio), progress)
-			var tooMuch *prune.RatioError
-			if errors.As(err, &tooMuch) {
-				return built, fmt.Errorf("%w", &server.RatioError{Ratio: ratio, Max: math.Floor(1000*tooMuch.Largest) / 1000})
-			}
-			if err == nil {
-				counters.builds.Inc()
-				view.close()
-			}
-			return built, err
+		Model: catalog.Model{
+			Name: model.ServedName(), Startup: c.Ratio, Largest: variant.LargestRatio(model.Config(), spec.Budget),
+			ServeDense: c.WhilePruning == "dense",
 		},
-		Remove: func(ctx context.Context, built variant.Built) error {
-			if built.Path == model.Path() { // the dense model as it came is not ours to delete
-				return nil
-			}
-			return files.Remove(ctx, built.Digest)
+		Limits: catalog.Limits{
+			MaxLoaded: c.MaxVariants, MaxWaiting: maxWaitingVariants, MaxMade: c.MaxMade,
+			MemoryBudget: int64(c.MemoryBudget) << 20, IdleTimeout: time.Duration(c.IdleTimeout) * time.Minute,
 		},
-		Load: func(ctx context.Context, built variant.Built) (catalog.Engine, error) {
-			return c.load(ctx, built, env.log)
+		Work: catalog.Work{
+			Memory: c.memory,
+			Build: func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
+				built, err := c.build(ctx, builder, c.wanted(spec, ratio), progress)
+				var tooMuch *prune.RatioError
+				if errors.As(err, &tooMuch) {
+					return built, fmt.Errorf("%w", &server.RatioError{Ratio: ratio, Max: math.Floor(1000*tooMuch.Largest) / 1000})
+				}
+				if err == nil {
+					counters.builds.Inc()
+					view.close()
+				}
+				return built, err
+			},
+			Remove: func(ctx context.Context, built variant.Built) error {
+				if built.Path == model.Path() { // the dense model as it came is not ours to delete
+					return nil
+				}
+				return files.Remove(ctx, built.Digest)
+			},
+			Load: func(ctx context.Context, built variant.Built) (catalog.Engine, error) {
+				return c.load(ctx, built, env.log)
+			},
 		},
-		Measure: func(ctx context.Context, built variant.Built) (variant.Card, error) {
-			return builder.Card(ctx, c.wanted(spec, built.Ratio), built, measuring(env, c.CacheDir, true))
+		Measure: catalog.Measure{
+			Cost: func(ctx context.Context, built variant.Built) (variant.Card, error) {
+				return builder.Card(ctx, c.wanted(spec, built.Ratio), built, measuring(env, c.CacheDir, true))
+			},
+			Speed: speedOf(builder, c.machine(), env.log),
 		},
-		Speed: speedOf(builder, c.machine(), env.log),
 		Auto:  c.auto(c.Ratio),
-		OnUse: pause.requests,
+		Hooks: catalog.Hooks{OnUse: pause.requests, Progress: view.show},
+		Log:   env.log,
 	})
 	return variants, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)

@@ -10,8 +10,8 @@ import (
 	"prunellm/server"
 )
 
-// state is what Variants says about each ratio.
-func state(c *Catalog) map[string]openapi.AdminVariant {
+// described is what Variants says about each ratio.
+func described(c *Catalog) map[string]openapi.AdminVariant {
 	out := map[string]openapi.AdminVariant{}
 	for _, v := range c.Variants() {
 		out[v.ID] = v
@@ -21,7 +21,7 @@ func state(c *Catalog) map[string]openapi.AdminVariant {
 
 func TestAdmin(t *testing.T) {
 	removed := make(chan string, 8)
-	b := newBench(t, func(o *Options) { o.Remove = removeInto(removed) })
+	b := newBench(t, func(o *Options) { o.Work.Remove = removeInto(removed) })
 	made, err := b.Make(0.3)
 	if err != nil || made.State != "making" || made.ID != "m@0.3" {
 		t.Fatalf("Make(0.3) = %+v, %v", made, err)
@@ -47,14 +47,14 @@ func TestAdmin(t *testing.T) {
 	for _, ratio := range []float64{0.4, 0.5, 0.4} {
 		b.acquireNow(t, at(ratio)).Release()
 	}
-	if got := state(b.Catalog); got["m@0.3"].State != "loaded" || got["m@0.5"].State == "loaded" {
+	if got := described(b.Catalog); got["m@0.3"].State != "loaded" || got["m@0.5"].State == "loaded" {
 		t.Errorf("variants = %+v, want the pinned one loaded", got)
 	}
 	held := b.acquireNow(t, at(0.4))
 	if err := b.Delete(at(0.4)); err != nil {
 		t.Fatal(err)
 	}
-	if _, there := state(b.Catalog)["m@0.4"]; there || <-removed != "0.400" {
+	if _, there := described(b.Catalog)["m@0.4"]; there || <-removed != "0.400" {
 		t.Error("a deleted variant is still there")
 	}
 	last := b.engines[len(b.engines)-1]
@@ -76,24 +76,24 @@ func TestAdminRemembersFailures(t *testing.T) {
 	if _, err := b.Acquire(t.Context(), at(0.3)); err == nil {
 		t.Fatal("a failing build gave a variant")
 	}
-	if got := state(b.Catalog)["m@0.3"]; got.State != "failed" || got.Error == "" {
+	if got := described(b.Catalog)["m@0.3"]; got.State != "failed" || got.Error == "" {
 		t.Errorf("variant = %+v, want it failed", got)
 	}
 	b.failing.Store(false)
 	b.acquireNow(t, at(0.3)).Release()
-	if got := state(b.Catalog)["m@0.3"]; got.State != "loaded" || got.Error != "" {
+	if got := described(b.Catalog)["m@0.3"]; got.State != "loaded" || got.Error != "" {
 		t.Errorf("variant = %+v, want it loaded", got)
 	}
 }
 
 // However many ratios fail, the list stays bounded and tells of the last one and of the server's own.
 func TestAdminForgetsFailures(t *testing.T) {
-	b := newBench(t, func(o *Options) { o.ServeDense = true })
+	b := newBench(t, func(o *Options) { o.Model.ServeDense = true })
 	b.failing.Store(true)
 	close(b.gate)
 	last := 0.0
 	for i := range 3 * maxFailures {
-		last = b.options.Startup + float64(i)/1000
+		last = b.options.Model.Startup + float64(i)/1000
 		if _, err := b.Acquire(t.Context(), at(last)); err == nil {
 			t.Fatalf("a failing build of %v gave a variant", last)
 		}
@@ -102,8 +102,8 @@ func TestAdminForgetsFailures(t *testing.T) {
 	if len(got) != maxFailures {
 		t.Errorf("%d variants are listed, want the %d that are remembered", len(got), maxFailures)
 	}
-	for _, ratio := range []float64{b.options.Startup, last} {
-		if v := state(b.Catalog)[variant.Name("m", ratio)]; v.State != openapi.StateFailed || v.Error == "" {
+	for _, ratio := range []float64{b.options.Model.Startup, last} {
+		if v := described(b.Catalog)[variant.Name("m", ratio)]; v.State != openapi.StateFailed || v.Error == "" {
 			t.Errorf("variant %v = %+v, want it failed", ratio, v)
 		}
 	}
@@ -111,14 +111,14 @@ func TestAdminForgetsFailures(t *testing.T) {
 
 // Ratios that keep the same neurons share an engine; deleting one leaves the other's.
 func TestAdminDeleteOfAShared(t *testing.T) {
-	b := newBench(t, func(o *Options) { o.MaxMade = 2 })
+	b := newBench(t, func(o *Options) { o.Limits.MaxMade = 2 })
 	close(b.gate)
 	b.acquireNow(t, at(0.3)).Release()
 	b.acquireNow(t, at(0.3001)).Release()
 	if err := b.Delete(at(0.3001)); err != nil {
 		t.Fatal(err)
 	}
-	if got := state(b.Catalog)["m@0.3"]; got.State != "loaded" || len(b.engines) != 1 {
+	if got := described(b.Catalog)["m@0.3"]; got.State != "loaded" || len(b.engines) != 1 {
 		t.Errorf("variant = %+v, %d engines", got, len(b.engines))
 	}
 	b.acquireNow(t, at(0.4)).Release()

@@ -22,8 +22,8 @@ func ladder(t *testing.T, auto Auto) *bench {
 	t.Helper()
 	auto.Ladder, auto.Policy = []float64{0, 0.2, 0.4}, slo.DefaultPolicy()
 	b := newBench(t, func(o *Options) {
-		o.Startup, o.MaxLoaded, o.Auto = 0, 3, auto
-		o.Speed = func(_ context.Context, built variant.Built, _ Engine, _ func() bool) (variant.Speed, error) {
+		o.Model.Startup, o.Limits.MaxLoaded, o.Auto = 0, 3, auto
+		o.Measure.Speed = func(_ context.Context, built variant.Built, _ Engine, _ func() bool) (variant.Speed, error) {
 			itl := map[float64]time.Duration{0: 40, 0.2: 20, 0.4: 10}[built.Ratio] * time.Millisecond
 			return variant.NewSpeed(10*itl, itl, 200), nil
 		}
@@ -33,14 +33,14 @@ func ladder(t *testing.T, auto Auto) *bench {
 	return b
 }
 
-// shedding is the ladder, measured, that sheds to keep a limit on the first token, with a time that the test moves.
-func shedding(t *testing.T, limit time.Duration) (*bench, *fakeClock) {
+// sheddingLadder is the ladder, measured, that sheds to keep a limit on the first token, with a time that the test moves.
+func sheddingLadder(t *testing.T, limit time.Duration) (*bench, *fakeClock) {
 	t.Helper()
 	b, clock := ladder(t, Auto{Limits: slo.Limits{TTFT: limit}, Shed: true}), &fakeClock{}
 	b.waitMeasured(t, 3)
-	b.Catalog.mu.Lock() // b.mu is the test's own
-	b.clock = clock.time
-	b.Catalog.mu.Unlock()
+	b.state.mu.Lock()
+	b.state.clock = clock.time
+	b.state.mu.Unlock()
 	return b, clock
 }
 
@@ -50,7 +50,10 @@ func (b *bench) waitMeasured(t *testing.T, n int) {
 	deadline := time.Now().Add(time.Minute)
 	for {
 		measured := 0
-		for _, c := range b.candidates() {
+		b.state.mu.Lock()
+		candidates := b.state.candidates(b.options.Auto.Ladder)
+		b.state.mu.Unlock()
+		for _, c := range candidates {
 			if c.Measured {
 				measured++
 			}
@@ -123,9 +126,9 @@ func (s *scripted) Next(context.Context) (infer.Chunk, error) {
 
 // A request that waits too long moves the next ones down the ladder, explicit ratios stay, and calm moves them back.
 func TestShedding(t *testing.T) {
-	b, clock := shedding(t, 500*time.Millisecond)
+	b, clock := sheddingLadder(t, 500*time.Millisecond)
 	name := func(n openapi.ModelName) string {
-		clock.advance(autoClock)
+		clock.advance(decisionInterval)
 		held := b.acquireNow(t, n)
 		defer held.Release()
 		return held.Name()
@@ -134,7 +137,7 @@ func TestShedding(t *testing.T) {
 	if got := name(bare); got != "m@0" {
 		t.Fatalf("without load: %s", got)
 	}
-	variant := &watched{watch: &b.watch, clock: clock.time}
+	variant := &watched{watch: b.watch, clock: clock.time}
 	variant.follow(t.Context(), &scripted{})
 	clock.advance(400 * time.Millisecond)
 	if got := name(bare); got != "m@0.2" {
@@ -171,15 +174,15 @@ func TestShedding(t *testing.T) {
 
 // A queue moves requests before one of them has waited for long: what it makes them wait is known from the answers so far.
 func TestSheddingLooksAtTheQueue(t *testing.T) {
-	b, clock := shedding(t, 3*time.Second)
+	b, clock := sheddingLadder(t, 3*time.Second)
 	name := func() string {
-		clock.advance(autoClock)
+		clock.advance(decisionInterval)
 		held := b.acquireNow(t, openapi.ModelName{Base: "m"})
 		defer held.Release()
 		return held.Name()
 	}
 	// An answer of two seconds, one of which it waited.
-	answer := (&watched{watch: &b.watch, clock: clock.time}).follow(t.Context(), &scripted{chunks: make(chan infer.Chunk, 2)})
+	answer := (&watched{watch: b.watch, clock: clock.time}).follow(t.Context(), &scripted{chunks: make(chan infer.Chunk, 2)})
 	chunks := answer.(*watchedAnswer).Generation.(*scripted).chunks
 	chunks <- infer.Chunk{Usage: infer.Usage{Completion: 1}}
 	chunks <- infer.Chunk{Usage: infer.Usage{Completion: 2}, Queued: 500 * time.Millisecond, Finish: infer.FinishLength}
@@ -212,9 +215,9 @@ func TestSheddingLooksAtTheQueue(t *testing.T) {
 // engineOf is the fake behind a ratio.
 func (b *bench) engineOf(t *testing.T, ratio float64) *fakeEngine {
 	t.Helper()
-	b.Catalog.mu.Lock()
-	defer b.Catalog.mu.Unlock()
-	return b.shelves[ratio].engine.Engine.(*fakeEngine)
+	b.state.mu.Lock()
+	defer b.state.mu.Unlock()
+	return b.state.shelves[ratio].engine.Engine.(*fakeEngine)
 }
 
 // An answer that its client left does not count as waiting.
@@ -227,7 +230,7 @@ func TestAnAbandonedAnswerIsForgotten(t *testing.T) {
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		w.mu.Lock()
-		n := len(w.waiting)
+		n := len(w.shedding.waiting)
 		w.mu.Unlock()
 		if n == 0 {
 			return
@@ -243,8 +246,8 @@ func TestAnAbandonedAnswerIsForgotten(t *testing.T) {
 func TestMeasuringIsUse(t *testing.T) {
 	uses := make(chan bool, 8)
 	b := newBench(t, func(o *Options) {
-		o.OnUse = func(inUse bool) { uses <- inUse }
-		o.Speed = func(context.Context, variant.Built, Engine, func() bool) (variant.Speed, error) {
+		o.Hooks.OnUse = func(inUse bool) { uses <- inUse }
+		o.Measure.Speed = func(context.Context, variant.Built, Engine, func() bool) (variant.Speed, error) {
 			return variant.NewSpeed(time.Second, time.Second, 1), nil
 		}
 	})
@@ -252,9 +255,9 @@ func TestMeasuringIsUse(t *testing.T) {
 	b.Start(t.Context())
 	b.waitReady(t)
 	ended := func() bool {
-		b.Catalog.mu.Lock() // b.mu is the test's own
-		defer b.Catalog.mu.Unlock()
-		return !b.busy()
+		b.state.mu.Lock()
+		defer b.state.mu.Unlock()
+		return !b.state.activity.inUse()
 	}
 	deadline := time.Now().Add(10 * time.Second)
 	for b.cardOf("m@0.2") == nil || b.cardOf("m@0.2").ITL == nil || !ended() {
@@ -284,7 +287,7 @@ func TestDisturbedMeasurementIsRepeated(t *testing.T) {
 	var b *bench
 	begun := make(chan struct{})
 	b = newBench(t, func(o *Options) {
-		o.Speed = func(ctx context.Context, built variant.Built, _ Engine, undisturbed func() bool) (variant.Speed, error) {
+		o.Measure.Speed = func(ctx context.Context, built variant.Built, _ Engine, undisturbed func() bool) (variant.Speed, error) {
 			tries.Add(1)
 			<-begun
 			once.Do(func() { b.acquireNow(t, at(0.2)).Release() })

@@ -72,7 +72,9 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 	t.Helper()
 	b := &bench{gate: make(chan struct{})}
 	options := Options{
-		Name: "m", Startup: 0.2, MaxLoaded: 2, MaxWaiting: 4, Log: slog.New(slog.DiscardHandler),
+		Model: Model{Name: "m", Startup: 0.2}, Limits: Limits{MaxLoaded: 2, MaxWaiting: 4}, Log: slog.New(slog.DiscardHandler),
+	}
+	options.Work = Work{
 		Build: func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
 			b.builds.Add(1)
 			progress(variant.Progress{Stage: variant.StageScoring1, Done: 1, Total: 2})
@@ -99,7 +101,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 		change(&options)
 	}
 	b.Catalog = New(options)
-	b.quiet = time.Millisecond
+	b.measurer.retry.next = time.Millisecond
 	t.Cleanup(func() {
 		if err := b.Close(context.Background()); err != nil {
 			t.Errorf("Close = %v", err)
@@ -163,9 +165,9 @@ func TestStartupVariant(t *testing.T) {
 
 func TestDenseAnswersMeanwhile(t *testing.T) {
 	b := newBench(t, func(o *Options) {
-		o.ServeDense = true
-		build := o.Build
-		o.Build = func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
+		o.Model.ServeDense = true
+		build := o.Work.Build
+		o.Work.Build = func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
 			if ratio == 0 {
 				return variant.Built{Model: "m", Digest: "dense"}, nil
 			}
@@ -321,7 +323,7 @@ func TestFailedStartupIsExplained(t *testing.T) {
 	b.waitReady(t)
 	b.failing.Store(true)
 	close(b.engines[0].done)
-	if _, err := b.acquire(t.Context(), 0.2); err == nil {
+	if _, err := b.wait(t.Context(), 0.2); err == nil {
 		t.Fatal("a failing build gave a variant")
 	}
 	if got := b.Status().Progress; !strings.Contains(got, "no gradients today") || strings.Contains(got, "the next one begins") {
@@ -330,7 +332,7 @@ func TestFailedStartupIsExplained(t *testing.T) {
 }
 
 func TestWaitersAreBoundedAndLeave(t *testing.T) {
-	b := newBench(t, func(o *Options) { o.MaxWaiting = 0 })
+	b := newBench(t, func(o *Options) { o.Limits.MaxWaiting = 0 })
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() {

@@ -24,7 +24,7 @@ func (b *bench) cardOf(id string) *openapi.Card {
 func TestCostIsLearnedInTheBackground(t *testing.T) {
 	gate := make(chan struct{})
 	b := newBench(t, func(o *Options) {
-		o.Measure = func(ctx context.Context, built variant.Built) (variant.Card, error) {
+		o.Measure.Cost = func(ctx context.Context, built variant.Built) (variant.Card, error) {
 			select {
 			case <-gate:
 			case <-ctx.Done():
@@ -64,7 +64,7 @@ func TestCostIsLearnedInTheBackground(t *testing.T) {
 func TestCloseEndsMeasuring(t *testing.T) {
 	begun := make(chan struct{}, 1)
 	b := newBench(t, func(o *Options) {
-		o.Measure = func(ctx context.Context, _ variant.Built) (variant.Card, error) {
+		o.Measure.Cost = func(ctx context.Context, _ variant.Built) (variant.Card, error) {
 			begun <- struct{}{}
 			<-ctx.Done()
 			return variant.Card{}, ctx.Err()

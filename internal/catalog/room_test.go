@@ -13,24 +13,24 @@ import (
 )
 
 func TestIdleEnginesAreUnloaded(t *testing.T) {
-	now := time.Now()
-	b := newBench(t, func(o *Options) { o.IdleTimeout = time.Hour })
-	b.clock = func() time.Time { return now }
+	clock := &fakeClock{}
+	b := newBench(t, func(o *Options) { o.Limits.IdleTimeout = time.Hour })
+	b.state.clock = clock.time
 	close(b.gate)
 	b.Start(t.Context())
 	b.waitReady(t)
 	held := b.acquireNow(t, at(0.3))
-	now = now.Add(2 * time.Hour)
-	if b.sweep(); b.engines[0].closed.Load() || b.engines[1].closed.Load() {
+	clock.advance(2 * time.Hour)
+	if b.evictor.sweep(); b.engines[0].closed.Load() || b.engines[1].closed.Load() {
 		t.Fatal("the startup variant and one in use stay, however long ago they were asked for")
 	}
 	held.Release()
-	now = now.Add(59 * time.Minute)
-	if b.sweep(); b.engines[1].closed.Load() {
+	clock.advance(59 * time.Minute)
+	if b.evictor.sweep(); b.engines[1].closed.Load() {
 		t.Error("unloaded before its time")
 	}
-	now = now.Add(time.Minute)
-	if b.sweep(); !b.engines[1].closed.Load() || b.engines[0].closed.Load() {
+	clock.advance(time.Minute)
+	if b.evictor.sweep(); !b.engines[1].closed.Load() || b.engines[0].closed.Load() {
 		t.Errorf("closed %t and %t, want the idle one alone unloaded", b.engines[0].closed.Load(), b.engines[1].closed.Load())
 	}
 	b.acquireNow(t, at(0.3)).Release()
@@ -39,8 +39,8 @@ func TestIdleEnginesAreUnloaded(t *testing.T) {
 // The budget in bytes makes room as the number of engines does; one alone is never too large.
 func TestMemoryBudget(t *testing.T) {
 	b := newBench(t, func(o *Options) {
-		o.MaxLoaded, o.MemoryBudget = 10, 100
-		o.Memory = func(built variant.Built) int64 { return int64(100 * (1 - built.Ratio)) }
+		o.Limits.MaxLoaded, o.Limits.MemoryBudget = 10, 100
+		o.Work.Memory = func(built variant.Built) int64 { return int64(100 * (1 - built.Ratio)) }
 	})
 	close(b.gate)
 	b.acquireNow(t, at(0.6)).Release() // 40
@@ -68,9 +68,9 @@ func TestMemoryBudget(t *testing.T) {
 func TestShortMemory(t *testing.T) {
 	room := 2
 	b := newBench(t, func(o *Options) {
-		o.MaxLoaded = 10
-		load := o.Load
-		o.Load = func(ctx context.Context, built variant.Built) (Engine, error) {
+		o.Limits.MaxLoaded = 10
+		load := o.Work.Load
+		o.Work.Load = func(ctx context.Context, built variant.Built) (Engine, error) {
 			if room == 0 {
 				return nil, shortError{}
 			}
@@ -110,7 +110,7 @@ func (r roomy) Close(ctx context.Context) error {
 }
 
 func TestVariantsAreCounted(t *testing.T) {
-	b := newBench(t, func(o *Options) { o.MaxMade = 2 })
+	b := newBench(t, func(o *Options) { o.Limits.MaxMade = 2 })
 	close(b.gate)
 	b.Start(t.Context())
 	b.waitReady(t)
@@ -130,9 +130,9 @@ func TestVariantsAreCounted(t *testing.T) {
 // With room for one engine the dense model answers until the very moment that the startup variant can.
 func TestMoveWithoutAGap(t *testing.T) {
 	b := newBench(t, func(o *Options) {
-		o.ServeDense, o.MaxLoaded = true, 1
-		build := o.Build
-		o.Build = func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
+		o.Model.ServeDense, o.Limits.MaxLoaded = true, 1
+		build := o.Work.Build
+		o.Work.Build = func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
 			if ratio == 0 {
 				return variant.Built{Model: "m", Digest: "dense"}, nil
 			}
@@ -171,9 +171,9 @@ func TestMoveWithoutAGap(t *testing.T) {
 // Who names the startup ratio waits for it and never gets the dense model.
 func TestNamedRatioWaits(t *testing.T) {
 	b := newBench(t, func(o *Options) {
-		o.ServeDense = true
-		build := o.Build
-		o.Build = func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
+		o.Model.ServeDense = true
+		build := o.Work.Build
+		o.Work.Build = func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
 			if ratio == 0 {
 				return variant.Built{Model: "m", Digest: "dense"}, nil
 			}

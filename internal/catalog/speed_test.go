@@ -15,7 +15,7 @@ import (
 func TestMeasuringHoldsNoPlace(t *testing.T) {
 	measuring := make(chan string, 8)
 	b := newBench(t, func(o *Options) {
-		o.Speed = func(ctx context.Context, built variant.Built, _ Engine, _ func() bool) (variant.Speed, error) {
+		o.Measure.Speed = func(ctx context.Context, built variant.Built, _ Engine, _ func() bool) (variant.Speed, error) {
 			if built.Ratio == 0.2 {
 				return variant.NewSpeed(time.Second, time.Second, 1), nil
 			}
@@ -35,7 +35,7 @@ func TestMeasuringHoldsNoPlace(t *testing.T) {
 			t.Fatalf("%g is not measured", ratio)
 		}
 	}
-	if got := state(b.Catalog); got["m@0.3"].State == "loaded" || got["m@0.5"].State != "loaded" {
+	if got := described(b.Catalog); got["m@0.3"].State == "loaded" || got["m@0.5"].State != "loaded" {
 		t.Errorf("variants = %+v, want the last one loaded", got)
 	}
 }
@@ -43,7 +43,7 @@ func TestMeasuringHoldsNoPlace(t *testing.T) {
 // The variant that takes the startup variant's place has its speed, and is measured itself.
 func TestSwappedVariantIsMeasured(t *testing.T) {
 	b := newBench(t, func(o *Options) {
-		o.Speed = func(_ context.Context, built variant.Built, _ Engine, _ func() bool) (variant.Speed, error) {
+		o.Measure.Speed = func(_ context.Context, built variant.Built, _ Engine, _ func() bool) (variant.Speed, error) {
 			if built.Digest == "trained" {
 				return variant.NewSpeed(time.Second, 2*time.Millisecond, 1), nil
 			}
@@ -75,7 +75,7 @@ func TestSwappedVariantIsMeasured(t *testing.T) {
 
 // A ratio that can never be loaded is refused before it is made.
 func TestNoPlaceForAnother(t *testing.T) {
-	b := newBench(t, func(o *Options) { o.MaxLoaded = 1 })
+	b := newBench(t, func(o *Options) { o.Limits.MaxLoaded = 1 })
 	close(b.gate)
 	b.Start(t.Context())
 	b.waitReady(t)
@@ -86,5 +86,29 @@ func TestNoPlaceForAnother(t *testing.T) {
 	}
 	if b.builds.Load() != before {
 		t.Error("a variant was made that nobody can load")
+	}
+}
+
+// A request on an engine that was replaced under it disturbs a measurement as any other does.
+func TestMeasuringWaitsForRequestsOnAReplacedEngine(t *testing.T) {
+	b := newBench(t, nil)
+	close(b.gate)
+	b.Start(t.Context())
+	b.waitReady(t)
+	held := b.acquireNow(t, at(0.2))
+	if err := b.Swap(variant.Built{Model: "m", Ratio: 0.2, Digest: "trained"}); err != nil {
+		t.Fatal(err)
+	}
+	next := b.acquireNow(t, at(0.2)).(*pinned)
+	next.Release()
+	b.measurer.measure.Speed = func(context.Context, variant.Built, Engine, func() bool) (variant.Speed, error) {
+		return variant.NewSpeed(time.Second, time.Second, 1), nil
+	}
+	if err := b.measurer.trySpeed(next.engine); !errors.Is(err, ErrDisturbed) {
+		t.Errorf("measuring while a request runs on the old engine = %v, want ErrDisturbed", err)
+	}
+	held.Release()
+	if err := b.measurer.trySpeed(next.engine); err != nil {
+		t.Errorf("measuring after it = %v", err)
 	}
 }

@@ -7,78 +7,52 @@ import (
 	"prunellm/internal/variant"
 )
 
-// ErrNotServed tells that the variant to be replaced is not loaded.
+// ErrNotServed is returned by Swap if the variant to replace is not loaded.
 var ErrNotServed = errors.New("the variant to replace is not loaded")
 
-// Swap loads another file of a ratio and lets it answer in the place of the one that does. Requests that run keep the
-// old one until they end; no request is refused meanwhile. It needs the memory of both for that time. A file that is loaded
-// already is left as it is.
-func (c *Catalog) Swap(built variant.Built) error {
-	select {
-	case c.builds <- struct{}{}:
-		defer func() { <-c.builds }()
-	case <-c.ctx.Done():
-		return c.ctx.Err()
+// swap loads another file of a ratio and lets it answer instead of the present one; see Catalog.Swap.
+func (m *maker) swap(built variant.Built) error {
+	release, err := m.turn.take(m.ctx)
+	if err != nil {
+		return err
 	}
-	c.mu.Lock()
-	_, there := c.loaded[built.Digest]
-	c.mu.Unlock()
-	if there {
+	defer release()
+	if m.has(built.Digest) {
 		return nil
 	}
-	loaded, err := c.options.Load(c.ctx, built)
+	loaded, err := m.work.Load(m.ctx, built)
 	if err != nil {
 		return fmt.Errorf("load %s: %w", built.Name(), err)
 	}
-	next := &engine{Engine: loaded, built: built, used: c.clock()}
-	old, idle, err := c.exchange(next)
+	old, idle, err := m.exchange(m.newEngine(loaded, built, m.memory(built)))
 	if err != nil {
-		return errors.Join(err, loaded.Close(c.ctx))
+		return errors.Join(err, loaded.Close(m.ctx))
 	}
-	c.options.Log.Info("variant replaced", "variant", built.Name(), "digest", built.Digest)
+	m.log.Info("variant replaced", "variant", built.Name(), "digest", built.Digest)
 	if idle {
-		c.close(old)
+		m.evictor.close(old)
 	}
 	return nil
 }
 
-// exchange puts an engine on the shelf of its ratio, and takes the one before out of the catalog. idle tells that nobody
-// uses that one any more; otherwise its last user closes it.
-func (c *Catalog) exchange(next *engine) (old *engine, idle bool, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, ok := c.shelves[next.built.Ratio]
-	if c.ctx.Err() != nil || !ok || !c.usable(s) {
-		return nil, false, fmt.Errorf("%w: %s", ErrNotServed, next.built.Name())
-	}
-	old = s.engine
-	s.engine = next
-	c.loaded[next.built.Digest] = next
-	c.learnCost(next)
-	next.speed = old.speed // training changes no shape, so it is the same but for noise, until it is measured
-	c.learnSpeed(next)
-	for _, other := range c.shelves {
-		if other.engine == old { // another ratio keeps the same neurons
-			return old, false, nil
-		}
-	}
-	c.take(old)
-	return old, old.users == 0, nil
+// has reports whether a file is loaded.
+func (m *maker) has(digest string) bool {
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	_, ok := m.state.loaded[digest]
+	return ok
 }
 
-// count notes that users of an engine, or a measurement, came or went. The caller holds mu.
-func (c *Catalog) count(change int) {
-	before := c.users > 0
-	c.users += change
-	if c.options.OnUse != nil && before != (c.users > 0) {
-		c.options.OnUse(c.users > 0)
+// exchange lets next answer for its ratio and has it measured; see stock.exchange.
+func (m *maker) exchange(next *engine) (old *engine, idle bool, err error) {
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	if m.state.closed {
+		return nil, false, errClosed
 	}
-}
-
-// Answers tells whether the variant of a ratio is loaded and well.
-func (c *Catalog) Answers(ratio float64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, ok := c.shelves[ratio]
-	return ok && c.usable(s)
+	old, idle, err = m.state.exchange(next)
+	if err == nil {
+		m.measurer.learn(next)
+	}
+	return old, idle, err
 }

@@ -11,7 +11,7 @@ import (
 // A swapped variant answers new requests, while those that run keep the old engine, which is closed when they end.
 func TestSwap(t *testing.T) {
 	var uses []bool
-	b := newBench(t, func(o *Options) { o.OnUse = func(inUse bool) { uses = append(uses, inUse) } })
+	b := newBench(t, func(o *Options) { o.Hooks.OnUse = func(inUse bool) { uses = append(uses, inUse) } })
 	trained := variant.Built{Model: "m", Ratio: 0.2, Digest: "trained", Recovery: &variant.RecoveryReport{}}
 	if err := b.Swap(trained); !errors.Is(err, ErrNotServed) {
 		t.Errorf("Swap before the variant is loaded = %v, want ErrNotServed", err)

@@ -2,137 +2,42 @@ package catalog
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
 	"prunellm/infer"
-	"prunellm/internal/slo"
 	"prunellm/server"
 )
 
-// watch observes answers and holds the state of shedding.
+// watch observes answers for shedding.
 //
 // # Concurrency
 //
-// Its mutex guards all fields; it is never held while another is taken.
+// Its mutex guards shedding. No other mutex is taken while it is held.
 type watch struct {
-	mu      sync.Mutex
-	state   slo.State
-	decided time.Time
-	epoch   int // changes of the level so far
-	// What follows is of the variant that answers at present: when the level changes it begins anew, and answers of the
-	// variant before, which may still wait in its queue, do not count any more.
-	waiting map[*watchedAnswer]time.Time // answers without a first token, by when they were submitted
-	ttft    []timed
-	itl     []timed
-	service []time.Duration // for which the last answers held their sequence
+	mu       sync.Mutex
+	shedding shedding
 }
 
-// timed is an observation.
-type timed struct {
-	at    time.Time
-	value time.Duration
-}
-
-// maxSeen bounds the observations that are kept, maxService those of how long a sequence is held.
-const (
-	maxSeen    = 4096
-	maxService = 16
-)
-
-// load is how busy an engine is.
-type load struct{ running, queued, sequences int }
-
-// level is how many steps down the ladder requests are now.
+// level is the present number of steps down the ladder.
 func (w *watch) level() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.state.Level
+	return w.shedding.level()
 }
 
-// decide takes the next decision, at most one each autoClock, and tells the level and whether it changed. busy is the load of
-// the variant that answers now.
+// decide makes the next decision; see shedding.decide.
 func (w *watch) decide(auto Auto, levels int, busy load, now time.Time) (level int, changed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before := w.state.Level
-	if now.Sub(w.decided) >= autoClock || before > levels {
-		w.decided = now
-		w.state = auto.Policy.Next(w.state, w.seen(busy, now), auto.Limits, levels, now)
-	}
-	if w.state.Level != before {
-		w.epoch++
-		w.waiting, w.ttft, w.itl, w.service = nil, nil, nil, nil
-	}
-	return w.state.Level, w.state.Level != before
+	return w.shedding.decide(auto, levels, busy, now)
 }
 
-// seen sums up the last slo.Window. The caller holds mu.
-func (w *watch) seen(busy load, now time.Time) (s slo.Seen) {
-	recent := func(all []timed) ([]timed, time.Duration) {
-		first := slices.IndexFunc(all, func(t timed) bool { return now.Sub(t.at) <= slo.Window })
-		if first < 0 {
-			return all[:0], 0
-		}
-		all = slices.Delete(all, 0, first)
-		values := make([]time.Duration, len(all))
-		for i, t := range all {
-			values[i] = t.value
-		}
-		slices.Sort(values)
-		return all, values[len(values)*9/10]
-	}
-	w.ttft, s.TTFT = recent(w.ttft)
-	w.itl, s.ITL = recent(w.itl)
-	s.Answers = len(w.ttft) + len(w.itl)
-	for _, since := range w.waiting {
-		s.Waiting = max(s.Waiting, now.Sub(since))
-	}
-	if n := len(w.service); n > 0 {
-		var sum time.Duration
-		for _, d := range w.service {
-			sum += d
-		}
-		s.Expected = slo.Wait(busy.running, busy.queued, busy.sequences, sum/time.Duration(n))
-	}
-	return s
-}
-
-// begin, first and end follow one answer.
-func (w *watch) begin(a *watchedAnswer, now time.Time) {
+// observe lets shedding see something.
+func (w *watch) observe(see func(*shedding)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.waiting == nil {
-		w.waiting = map[*watchedAnswer]time.Time{}
-	}
-	w.waiting[a], a.epoch = now, w.epoch
-}
-
-func (w *watch) first(a *watchedAnswer, now time.Time, took time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.waiting, a)
-	if a.epoch == w.epoch && len(w.ttft) < maxSeen {
-		w.ttft = append(w.ttft, timed{now, took})
-	}
-}
-
-// end hears of the time between tokens and the time for which the answer held its sequence; 0 is not known.
-func (w *watch) end(a *watchedAnswer, now time.Time, itl, service time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.waiting, a)
-	if a.epoch != w.epoch {
-		return
-	}
-	if itl > 0 && len(w.itl) < maxSeen {
-		w.itl = append(w.itl, timed{now, itl})
-	}
-	if service > 0 {
-		w.service = append(w.service, service)
-		w.service = w.service[max(0, len(w.service)-maxService):]
-	}
+	see(&w.shedding)
 }
 
 // watched is a variant whose answers are observed.
@@ -162,17 +67,17 @@ func (v *watched) SubmitN(ctx context.Context, request infer.Request, n int) ([]
 
 func (v *watched) follow(ctx context.Context, g infer.Generation) infer.Generation {
 	a := &watchedAnswer{Generation: g, variant: v, began: v.clock()}
-	v.watch.begin(a, a.began)
-	// An answer that nobody reads to its end must not seem to wait for ever.
-	context.AfterFunc(ctx, func() { v.watch.end(a, v.clock(), 0, 0) })
+	v.watch.observe(func(s *shedding) { a.ticket = s.begin(a.began) })
+	// An answer whose client has disconnected must not seem to wait for ever.
+	context.AfterFunc(ctx, func() { a.end(v.clock(), 0, 0) })
 	return a
 }
 
-// watchedAnswer is a generation that tells when its tokens come. One goroutine reads it.
+// watchedAnswer is a generation that reports when its tokens come. One goroutine reads it.
 type watchedAnswer struct {
 	infer.Generation
 	variant *watched
-	epoch   int // when it was submitted; the watch's mutex guards it
+	ticket  ticket
 	began   time.Time
 	first   time.Time // zero before the first token
 	tokens  int       // known when first came
@@ -184,14 +89,18 @@ func (a *watchedAnswer) Next(ctx context.Context) (infer.Chunk, error) {
 	now := a.variant.clock()
 	if err == nil && a.first.IsZero() && chunk.Usage.Completion > 0 {
 		a.first, a.tokens = now, chunk.Usage.Completion
-		a.variant.watch.first(a, now, now.Sub(a.began))
+		a.variant.watch.observe(func(s *shedding) { s.first(a.ticket, now, now.Sub(a.began)) })
 	}
 	if err != nil || chunk.Finish != "" {
 		var itl, service time.Duration
 		if more := chunk.Usage.Completion - a.tokens; err == nil && more > 0 {
 			itl, service = now.Sub(a.first)/time.Duration(more), now.Sub(a.began)-chunk.Queued
 		}
-		a.variant.watch.end(a, now, itl, service)
+		a.end(now, itl, service)
 	}
 	return chunk, err
+}
+
+func (a *watchedAnswer) end(now time.Time, itl, service time.Duration) {
+	a.variant.watch.observe(func(s *shedding) { s.end(a.ticket, now, itl, service) })
 }

@@ -1,0 +1,80 @@
+package catalog
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Limits bound what a catalog holds. Their methods decide what may be made and what must be unloaded; they are pure.
+type Limits struct {
+	MaxLoaded    int           // engines kept loaded; less than 1 means 1. Engines in use are never unloaded.
+	MaxWaiting   int           // variants that may wait to be made while one is
+	MaxMade      int           // variants made or found in all, besides the dense and the startup variant; 0: no limit
+	MemoryBudget int64         // bytes that all loaded engines may take together, as Work.Memory counts them; 0: no limit
+	IdleTimeout  time.Duration // an engine unused for this long is unloaded; 0: never
+}
+
+// resident is a loaded engine as residency sees it.
+type resident struct {
+	digest  string    // of the variant's file
+	bytes   int64     // of memory
+	users   int       // requests that hold it
+	used    time.Time // when a request last took or released it
+	fixed   bool      // the startup variant, or pinned: stays loaded
+	standIn bool      // the dense model while it answers for the startup variant: stays loaded and takes no place
+}
+
+// evictable reports whether the engine can be unloaded now.
+func (r resident) evictable() bool { return r.users == 0 && !r.fixed && !r.standIn }
+
+// places is the number of engines that may be loaded.
+func (l Limits) places() int { return max(1, l.MaxLoaded) }
+
+// fits reports whether an engine of that many bytes may be loaded beside the residents. An engine that would be the only
+// one always fits.
+func (l Limits) fits(residents []resident, bytes int64) bool {
+	count := 0
+	for _, r := range residents {
+		if !r.standIn {
+			count++
+			bytes += r.bytes
+		}
+	}
+	return count == 0 || count < l.places() && (l.MemoryBudget <= 0 || bytes <= l.MemoryBudget)
+}
+
+// leastRecent returns the digest of the evictable engine that was used longest ago; ok is false if there is none.
+func leastRecent(residents []resident) (digest string, ok bool) {
+	evictable := slices.DeleteFunc(slices.Clone(residents), func(r resident) bool { return !r.evictable() })
+	if len(evictable) == 0 {
+		return "", false
+	}
+	return slices.MinFunc(evictable, func(a, b resident) int {
+		return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.digest, b.digest))
+	}).digest, true
+}
+
+// expired returns the digests of the evictable engines whose idle timeout has passed, in order.
+func (l Limits) expired(residents []resident, now time.Time) (digests []string) {
+	for _, r := range residents {
+		if r.evictable() && now.Sub(r.used) >= l.IdleTimeout {
+			digests = append(digests, r.digest)
+		}
+	}
+	slices.Sort(digests)
+	return digests
+}
+
+// hasPlace reports whether a variant can ever be loaded: the variants that stay loaded leave a place, or it is one of
+// them. reserved may name a variant twice.
+func (l Limits) hasPlace(reserved []string, wanted string) bool {
+	if slices.Contains(reserved, wanted) {
+		return true
+	}
+	distinct := slices.Compact(slices.Sorted(slices.Values(reserved)))
+	return len(distinct) < l.places()
+}
+
+// mayMake reports whether one more variant may be made, when that many were made besides the dense and the startup variant.
+func (l Limits) mayMake(made int) bool { return l.MaxMade <= 0 || made < l.MaxMade }

@@ -1,0 +1,129 @@
+package catalog
+
+import (
+	"slices"
+	"time"
+
+	"prunellm/internal/slo"
+)
+
+// Bounds on what shedding remembers.
+const (
+	maxSeen    = 4096 // latencies of each kind
+	maxService = 16   // answers, for how long they held their sequence
+)
+
+// decisionInterval is the shortest time between two decisions.
+const decisionInterval = 50 * time.Millisecond
+
+// shedding decides how many steps down the ladder requests go. Observations and the time go in, a level comes out; it
+// has no lock and no clock. The zero value sheds nothing.
+type shedding struct {
+	state   slo.State
+	decided time.Time
+	epoch   int // changes of the level so far
+	tickets int // answers so far
+
+	// The rest describes the variant that answers at present. A new level starts it afresh: answers of the variant before,
+	// which may still be queued, count no more.
+	waiting map[int]time.Time // answers without a first token, by ticket: when they were submitted
+	ttft    []timed
+	itl     []timed
+	service []time.Duration // how long the last answers held their sequence
+}
+
+// timed is an observation.
+type timed struct {
+	at    time.Time
+	value time.Duration
+}
+
+// ticket identifies an answer and the level at which it was submitted.
+type ticket struct{ number, epoch int }
+
+// load is how busy an engine is.
+type load struct{ running, queued, sequences int }
+
+// level is the present number of steps down the ladder.
+func (s *shedding) level() int { return s.state.Level }
+
+// decide makes the next decision, at most one per decisionInterval. levels is the number of variants below the usual
+// one, busy the load of the variant that answers now. It returns the level and whether it changed.
+func (s *shedding) decide(auto Auto, levels int, busy load, now time.Time) (level int, changed bool) {
+	before := s.state.Level
+	if now.Sub(s.decided) >= decisionInterval || before > levels {
+		s.decided = now
+		s.state = auto.Policy.Next(s.state, s.seen(busy, now), auto.Limits, levels, now)
+	}
+	if s.state.Level != before {
+		s.epoch++
+		s.waiting, s.ttft, s.itl, s.service = nil, nil, nil, nil
+	}
+	return s.state.Level, s.state.Level != before
+}
+
+// seen summarizes the last slo.Window and drops older observations.
+func (s *shedding) seen(busy load, now time.Time) (seen slo.Seen) {
+	s.ttft, seen.TTFT = recent(s.ttft, now)
+	s.itl, seen.ITL = recent(s.itl, now)
+	seen.Answers = len(s.ttft) + len(s.itl)
+	for _, since := range s.waiting {
+		seen.Waiting = max(seen.Waiting, now.Sub(since))
+	}
+	if n := len(s.service); n > 0 {
+		var sum time.Duration
+		for _, d := range s.service {
+			sum += d
+		}
+		seen.Expected = slo.Wait(busy.running, busy.queued, busy.sequences, sum/time.Duration(n))
+	}
+	return seen
+}
+
+// recent returns the observations of the last slo.Window and their 90th percentile, 0 if there are none.
+func recent(all []timed, now time.Time) ([]timed, time.Duration) {
+	first := slices.IndexFunc(all, func(t timed) bool { return now.Sub(t.at) <= slo.Window })
+	if first < 0 {
+		return all[:0], 0
+	}
+	all = slices.Delete(all, 0, first)
+	values := make([]time.Duration, len(all))
+	for i, t := range all {
+		values[i] = t.value
+	}
+	slices.Sort(values)
+	return all, values[len(values)*9/10]
+}
+
+// begin notes a submitted answer.
+func (s *shedding) begin(now time.Time) ticket {
+	if s.waiting == nil {
+		s.waiting = map[int]time.Time{}
+	}
+	s.tickets++
+	s.waiting[s.tickets] = now
+	return ticket{s.tickets, s.epoch}
+}
+
+// first notes the first token of an answer and the time it took.
+func (s *shedding) first(t ticket, now time.Time, ttft time.Duration) {
+	delete(s.waiting, t.number)
+	if t.epoch == s.epoch && len(s.ttft) < maxSeen {
+		s.ttft = append(s.ttft, timed{now, ttft})
+	}
+}
+
+// end notes the end of an answer: its inter-token latency and how long it held its sequence; 0 means unknown.
+func (s *shedding) end(t ticket, now time.Time, itl, service time.Duration) {
+	delete(s.waiting, t.number)
+	if t.epoch != s.epoch {
+		return
+	}
+	if itl > 0 && len(s.itl) < maxSeen {
+		s.itl = append(s.itl, timed{now, itl})
+	}
+	if service > 0 {
+		s.service = append(s.service, service)
+		s.service = s.service[max(0, len(s.service)-maxService):]
+	}
+}

@@ -1,0 +1,166 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"prunellm/internal/slo"
+	"prunellm/internal/variant"
+)
+
+// shelf is the place of one ratio that was asked for. done is closed once engine or err is set.
+type shelf struct {
+	ratio    float64
+	done     chan struct{}
+	engine   *engine
+	err      error
+	progress variant.Progress
+}
+
+// filled reports whether the shelf's engine or error is set.
+func (s *shelf) filled() bool { return isClosed(s.done) }
+
+// engine is a loaded variant.
+type engine struct {
+	Engine
+	built   variant.Built
+	bytes   int64          // of memory
+	users   int            // requests that hold it
+	used    time.Time      // when a request last took or released it
+	evicted bool           // out of the catalog; its last user closes it
+	cost    *variant.Card  // what pruning cost; nil: unknown
+	speed   *variant.Speed // what pruning gained; nil: unknown
+
+	stopMeasuring context.CancelFunc // ends the measurement of speed that runs; nil: none runs
+}
+
+// stock is the variants that were asked for and the engines that are loaded. It is plain data: state's mutex guards it.
+type stock struct {
+	model   Model
+	shelves map[float64]*shelf // by the ratio asked for
+	loaded  map[string]*engine // by the digest of the variant
+	pinned  map[float64]bool   // by an administrator, or as part of the ladder
+}
+
+func newStock(model Model) stock {
+	return stock{model: model, shelves: map[float64]*shelf{}, loaded: map[string]*engine{}, pinned: map[float64]bool{}}
+}
+
+// engine returns the engine of a ratio if it is loaded and can answer, else nil.
+func (s *stock) engine(ratio float64) *engine {
+	shelf, ok := s.shelves[ratio]
+	if !ok || shelf.engine == nil || isClosed(shelf.engine.Done()) || s.loaded[shelf.engine.built.Digest] != shelf.engine {
+		return nil
+	}
+	return shelf.engine
+}
+
+// shared reports whether any ratio has the engine.
+func (s *stock) shared(e *engine) bool {
+	for _, shelf := range s.shelves {
+		if shelf.engine == e {
+			return true
+		}
+	}
+	return false
+}
+
+// standIn reports whether the engine is the dense model, answering for a startup variant that is not loaded.
+func (s *stock) standIn(e *engine) bool {
+	dense, ok := s.shelves[0]
+	return ok && dense.engine == e && s.denseStandsIn()
+}
+
+// denseStandsIn reports whether the dense model answers, or would, for a startup variant that is not loaded.
+func (s *stock) denseStandsIn() bool {
+	return s.model.ServeDense && s.model.Startup != 0 && s.engine(s.model.Startup) == nil
+}
+
+// residents describes the loaded engines.
+func (s *stock) residents() []resident {
+	fixed := map[*engine]bool{}
+	for ratio, shelf := range s.shelves {
+		if shelf.engine != nil && (ratio == s.model.Startup || s.pinned[ratio]) {
+			fixed[shelf.engine] = true
+		}
+	}
+	out := make([]resident, 0, len(s.loaded))
+	for digest, e := range s.loaded {
+		out = append(out, resident{
+			digest: digest, bytes: e.bytes, users: e.users, used: e.used, fixed: fixed[e], standIn: s.standIn(e),
+		})
+	}
+	return out
+}
+
+// evict takes an engine out of the catalog. idle reports that the caller must close it; otherwise its last user does.
+func (s *stock) evict(e *engine) (idle bool) {
+	e.evicted = true
+	if e.stopMeasuring != nil {
+		e.stopMeasuring()
+	}
+	delete(s.loaded, e.built.Digest)
+	return e.users == 0
+}
+
+// exchange puts an engine on the shelf of its ratio and evicts the one before, unless another ratio has that one too. idle
+// reports that the caller must close the old engine.
+func (s *stock) exchange(next *engine) (old *engine, idle bool, err error) {
+	old = s.engine(next.built.Ratio)
+	if old == nil {
+		return nil, false, fmt.Errorf("%w: %s", ErrNotServed, next.built.Name())
+	}
+	s.shelves[next.built.Ratio].engine = next
+	s.loaded[next.built.Digest] = next
+	next.speed = old.speed // training changes no shape: the same speed but for noise, until it is measured
+	if s.shared(old) {
+		return old, false, nil
+	}
+	return old, s.evict(old), nil
+}
+
+// drain empties the stock and returns the engines that were loaded.
+func (s *stock) drain() []*engine {
+	engines := slices.Collect(maps.Values(s.loaded))
+	clear(s.loaded)
+	clear(s.shelves)
+	return engines
+}
+
+// candidates are the loaded variants among some ratios, with their speed if it is known.
+func (s *stock) candidates(ratios []float64) (out []slo.Candidate) {
+	for _, ratio := range ratios {
+		e := s.engine(ratio)
+		if e == nil {
+			continue
+		}
+		candidate := slo.Candidate{Ratio: ratio}
+		if e.speed != nil {
+			candidate.TTFT, candidate.ITL, candidate.Measured = e.speed.TTFT(), e.speed.ITL(), true
+		}
+		out = append(out, candidate)
+	}
+	return out
+}
+
+// load is how busy a ratio's engine is; zero when it is not loaded.
+func (s *stock) load(ratio float64) load {
+	e := s.engine(ratio)
+	if e == nil {
+		return load{}
+	}
+	stats := e.Stats()
+	return load{running: stats.Running, queued: stats.Queued, sequences: e.Info().Sequences}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

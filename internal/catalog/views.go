@@ -1,0 +1,95 @@
+package catalog
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"prunellm/internal/variant"
+	"prunellm/openapi"
+	"prunellm/server"
+)
+
+// status is server.Models's.
+func (s *state) status() server.Status {
+	if s.engine(s.model.Startup) != nil {
+		return server.Status{Ready: true}
+	}
+	status := server.Status{Progress: cmp.Or(s.failures.status, "starting"), RetryAfter: server.DefaultRetryAfter}
+	status.Ready = s.model.ServeDense && s.engine(0) != nil
+	if shelf, ok := s.shelves[s.model.Startup]; ok && shelf.progress.Stage != "" {
+		status.Progress = shelf.progress.String()
+		status.RetryAfter = min(max(shelf.progress.Remaining().Round(time.Second), time.Second), time.Minute)
+	}
+	return status
+}
+
+// list is server.Models's: the server's own name first, then the dense model and the variants that are loaded or offered.
+func (s *state) list(created time.Time) []openapi.Model {
+	entry := func(id string, e *engine) openapi.Model {
+		m := openapi.Model{ID: id, Object: "model", Created: created.Unix(), OwnedBy: "prunellm"}
+		if e != nil {
+			m.Card = e.card()
+			m.Card.MaxRatio = s.model.Largest
+		}
+		return m
+	}
+	startup := s.engine(s.model.Startup)
+	models := []openapi.Model{entry(s.model.Name, startup)}
+	named := map[string]*engine{variant.Name(s.model.Name, s.model.Startup): startup, variant.Name(s.model.Name, 0): nil}
+	for ratio := range s.offered {
+		named[variant.Name(s.model.Name, ratio)] = nil
+	}
+	for _, e := range s.loaded {
+		named[e.built.Name()] = e
+	}
+	for _, id := range slices.Sorted(maps.Keys(named)) {
+		models = append(models, entry(id, named[id]))
+	}
+	return models
+}
+
+// describe is an administrator's view of a ratio.
+func (s *state) describe(ratio float64) openapi.AdminVariant {
+	v := openapi.AdminVariant{
+		ID: variant.Name(s.model.Name, ratio), Object: "variant", Ratio: ratio, State: openapi.StateUnloaded,
+		Pinned: s.pinned[ratio], Startup: ratio == s.model.Startup,
+	}
+	shelf, ok := s.shelves[ratio]
+	e, reason := s.engine(ratio), s.failures.reasons[ratio]
+	switch {
+	case e != nil:
+		v.State = openapi.StateLoaded
+		v.InUse, v.LastUsedAt, v.Card = e.users, e.used.Unix(), e.card()
+	case ok && !shelf.filled():
+		v.State, v.Progress = openapi.StateMaking, shelf.progress.String()
+	case reason != "":
+		v.State, v.Error = openapi.StateFailed, reason
+	}
+	return v
+}
+
+// card describes a loaded variant to clients.
+func (e *engine) card() *openapi.Card {
+	card := &openapi.Card{
+		Ratio: e.built.Ratio, RatioReached: e.built.Reached, KeptMLP: e.built.KeptMLP,
+		Parameters: e.built.Parameters, Bytes: e.built.Bytes, ContextTokens: e.ContextSize(), Digest: e.built.Digest,
+	}
+	if e.speed != nil {
+		speed := *e.speed
+		card.TTFT, card.ITL, card.OutputTokensPerSec = &speed.TTFTMillis, &speed.ITLMillis, &speed.OutputTokensPerSecond
+	}
+	if e.cost != nil {
+		cost, ratio := *e.cost, e.cost.Ratio()
+		card.Perplexity, card.PerplexityRatio = &cost.Perplexity, &ratio
+		card.KLToDense, card.Top1Agreement, card.EvalTokens = &cost.KLToDense, &cost.Top1Agreement, cost.Tokens
+	}
+	if r := e.built.Recovery; r != nil {
+		card.Recovery = &openapi.CardRecovery{
+			Tokens: r.Tokens, Seconds: r.Elapsed.Seconds(), KLBefore: r.Before.KL, KLAfter: r.After.KL,
+			PerplexityBefore: r.Before.Perplexity(), PerplexityAfter: r.After.Perplexity(),
+		}
+	}
+	return card
+}
