@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/VictoriaMetrics/metricsql"
+	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 
 	"prunellm/internal/tinymodel"
@@ -136,7 +137,28 @@ func TestDashboardsUseWhatIsExported(t *testing.T) {
 			}
 		}
 	}
+	checkMetricsPage(t, body)
 	s.stop()
+}
+
+// checkMetricsPage compares the metrics of docs/operate/metrics.md, by name and type, with those of a /metrics answer. Only a store that
+// replicas share has bytes to count.
+func checkMetricsPage(t *testing.T, body string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/operate/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented, exported := map[string]string{}, map[string]string{"prunellm_cache_bytes": "gauge"}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(prunellm_\\w+)` \\| (\\w+) \\|").FindAllStringSubmatch(string(page), -1) {
+		documented[row[1]] = row[2]
+	}
+	for _, line := range regexp.MustCompile(`(?m)^# TYPE (prunellm_\w+) (\w+)$`).FindAllStringSubmatch(body, -1) {
+		exported[line[1]] = line[2]
+	}
+	if diff := cmp.Diff(exported, documented); diff != "" {
+		t.Errorf("docs/operate/metrics.md (+) differs from /metrics (-):\n%s", diff)
+	}
 }
 
 // autoscalerQueries are the two of the rule for prometheus-adapter in hpa.yaml, as the adapter asks them of a replica.

@@ -197,3 +197,10 @@ func TestMentionedPagesExist(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchmarksAreShort keeps the page of results to results and commands: explanations and superseded tables belong elsewhere.
+func TestBenchmarksAreShort(t *testing.T) {
+	if lines := strings.Count(read(t, "docs/measured/benchmarks.md"), "\n"); lines > 150 {
+		t.Errorf("docs/measured/benchmarks.md has %d lines, want at most 150: move explanations to understand or history", lines)
+	}
+}
