@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
@@ -38,8 +39,8 @@ type Result struct {
 }
 
 // Slim writes the source with the kept neurons alone to path. The same source and options give the same bytes. Widths
-// that differ between layers turn a llama model into architecture deci, whose graph is the same and which takes a width
-// a layer; other architectures then fail.
+// that differ between layers change the architecture to the one that its row of package arch names in PerLayer; without
+// one, Slim returns an error that wraps models.ErrUnsupported.
 func Slim(ctx context.Context, source *models.GGUF, path string, options Options) (Result, error) {
 	s, err := newSlimmer(source, options)
 	if err != nil {
@@ -68,9 +69,11 @@ func RefuseSameFile(source, target string) error {
 	return nil
 }
 
-// TakesWidths tells whether Slim can give the layers of a model of that architecture widths of their own: llama.cpp has an
-// architecture with the same graph that takes them.
-func TakesWidths(architecture string) bool { return architecture == "llama" || architecture == "deci" }
+// TakesWidths reports whether Slim can give each layer of a model of that architecture its own MLP width.
+func TakesWidths(architecture string) bool {
+	row, _ := arch.Named(architecture)
+	return row.PerLayer != ""
+}
 
 type counter struct{ bytes int64 }
 
@@ -109,11 +112,12 @@ func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
 		}
 	}
 	if _, uniform := s.config.UniformWidth(); !uniform {
-		if !TakesWidths(s.dense.Architecture) {
+		row, _ := arch.Named(s.dense.Architecture)
+		if row.PerLayer == "" {
 			return nil, fmt.Errorf("%w: architecture %q takes one width for all layers: use the uniform budget", models.ErrUnsupported,
 				s.dense.Architecture)
 		}
-		s.config.Architecture = "deci"
+		s.config.Architecture = row.PerLayer
 	}
 	p := &s.options.Provenance
 	p.RatioReached = 1 - float64(s.config.Parameters(nil))/float64(s.dense.Parameters(nil))

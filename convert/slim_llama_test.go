@@ -19,6 +19,7 @@ import (
 	"prunellm/convert/ggmlquant"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
@@ -90,19 +91,26 @@ func worst(a, b []float32) float64 {
 const prompt = "<|im_start|>user\nthe bear and the sea<|im_end|>\n"
 
 func TestSlimModelsLoadInLlamaCpp(t *testing.T) {
-	tests := map[string]struct {
+	type test struct {
 		options tinymodel.Options
 		widths  []int
 		arch    string
-	}{
-		"llama uniform":   {tinymodel.Options{}, []int{64, 64}, "llama"},
-		"llama per layer": {tinymodel.Options{}, []int{64, 32}, "deci"},
-		"llama one dense": {tinymodel.Options{}, []int{96, 32}, "deci"},
-		"untied":          {tinymodel.Options{Untied: true, Type: gguf.F16}, []int{32, 64}, "deci"},
-		"deci uniform":    {tinymodel.Options{Architecture: "deci", FFN: []int{96, 64}}, []int{32, 32}, "deci"},
-		"qwen2":           {tinymodel.Options{Architecture: "qwen2"}, []int{32, 32}, "qwen2"},
-		"qwen3":           {tinymodel.Options{Architecture: "qwen3", HeadDim: 32}, []int{64, 64}, "qwen3"},
-		"factors":         {tinymodel.Options{RoPEFactors: []float32{1, 1, 1, 2, 4, 8, 8, 8}}, []int{64, 32}, "deci"},
+	}
+	tests := map[string]test{
+		"untied":  {tinymodel.Options{Untied: true, Type: gguf.F16}, []int{32, 64}, "deci"},
+		"factors": {tinymodel.Options{RoPEFactors: []float32{1, 1, 1, 2, 4, 8, 8, 8}}, []int{64, 32}, "deci"},
+	}
+	for name, options := range tinymodel.PerArchitecture() {
+		row, _ := arch.Named(options.Architecture)
+		tests[name+" uniform"] = test{options, []int{32, 32}, row.Name}
+		if row.PerLayer != "" {
+			options.FFN = []int{96, 64}
+			tests[name+" per layer"] = test{options, []int{64, 32}, row.PerLayer}
+			options.FFN = nil
+			tests[name+" one dense"] = test{options, []int{96, 32}, row.PerLayer}
+		} else {
+			tests[name+" wider"] = test{options, []int{64, 64}, row.Name}
+		}
 	}
 	for name, test := range tests {
 		for _, fileType := range []convert.FileType{convert.Keep, "q8_0", "q4_k"} {
@@ -135,18 +143,28 @@ func TestSlimModelsLoadInLlamaCpp(t *testing.T) {
 	}
 }
 
-// Architecture deci computes what llama does: the same weights give the same logits.
-func TestDeciIsLlama(t *testing.T) {
-	dir := t.TempDir()
-	llamaPath, deciPath := filepath.Join(dir, "llama.gguf"), filepath.Join(dir, "deci.gguf")
-	factors := []float32{1, 1, 1, 2, 4, 8, 8, 8}
-	for path, arch := range map[string]string{llamaPath: "llama", deciPath: "deci"} {
-		if err := tinymodel.Write(path, tinymodel.Options{Architecture: arch, RoPEFactors: factors}); err != nil {
-			t.Fatal(err)
+// The architecture that holds per-layer widths computes the same as the dense model's: the same weights give the same logits.
+func TestPerLayerArchitectureComputesTheSame(t *testing.T) {
+	for _, row := range arch.Rows() {
+		if row.PerLayer == "" || row.PerLayer == row.Name {
+			continue
 		}
-	}
-	if d := worst(decode(t, llamaPath, prompt), decode(t, deciPath, prompt)); d != 0 {
-		t.Errorf("logits differ by %g", d)
+		t.Run(row.Name, func(t *testing.T) {
+			dir := t.TempDir()
+			dense, perLayer := filepath.Join(dir, "dense.gguf"), filepath.Join(dir, "per-layer.gguf")
+			var factors []float32
+			if row.RoPEFactors {
+				factors = []float32{1, 1, 1, 2, 4, 8, 8, 8}
+			}
+			for path, name := range map[string]string{dense: row.Name, perLayer: row.PerLayer} {
+				if err := tinymodel.Write(path, tinymodel.Options{Architecture: name, RoPEFactors: factors}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if d := worst(decode(t, dense, prompt), decode(t, perLayer, prompt)); d != 0 {
+				t.Errorf("logits of %s and %s differ by %g", row.Name, row.PerLayer, d)
+			}
+		})
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"prunellm/convert"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
@@ -39,13 +40,10 @@ func slim(t testing.TB, source *models.GGUF, options convert.Options) (*models.G
 
 // Ratio zero changes no tensor and no key but for the provenance.
 func TestIdentity(t *testing.T) {
-	for name, options := range map[string]tinymodel.Options{
-		"f32":   {},
-		"f16":   {Type: gguf.F16, Untied: true},
-		"odd":   {FFN: []int{50, 50}}, // a width that Slim would not cut to, kept
-		"deci":  {Architecture: "deci", FFN: []int{96, 32}},
-		"qwen2": {Architecture: "qwen2"},
-	} {
+	tests := tinymodel.PerArchitecture()
+	tests["f16"] = tinymodel.Options{Type: gguf.F16, Untied: true}
+	tests["odd"] = tinymodel.Options{FFN: []int{50, 50}} // Slim cuts to no such width, but keeps it
+	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
 			source := open(t, tiny(t, options))
 			ffn := source.Config().FFN
@@ -72,10 +70,13 @@ func TestIdentity(t *testing.T) {
 // Every value of the slim model is the dense model's at the kept neuron.
 func TestGathers(t *testing.T) {
 	kept := [][]int{every(96, 3), append(upTo(48), every(96, 1)[80:]...)}
-	for _, architecture := range []string{"llama", "deci"} {
-		source := open(t, tiny(t, tinymodel.Options{Architecture: architecture}))
+	for _, row := range arch.Rows() {
+		if row.PerLayer == "" {
+			continue
+		}
+		source := open(t, tiny(t, tinymodel.Options{Architecture: row.Name}))
 		out, result := slim(t, source, convert.Options{Kept: kept})
-		if want := []int{32, 64}; !slices.Equal(out.Config().FFN, want) || out.Config().Architecture != "deci" {
+		if want := []int{32, 64}; !slices.Equal(out.Config().FFN, want) || out.Config().Architecture != row.PerLayer {
 			t.Fatalf("widths %v, architecture %q", out.Config().FFN, out.Config().Architecture)
 		}
 		hidden := source.Config().HiddenSize

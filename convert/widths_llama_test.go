@@ -10,18 +10,18 @@ import (
 
 	"prunellm/convert"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/arch"
 )
 
-// Loading decides which budgets an architecture can have: llama.cpp takes a model whose layers differ in width exactly
-// where TakesWidths says so, for llama under the name that Slim gives it.
+// llama.cpp loads a model whose layers differ in width exactly where TakesWidths says so, under the name that Slim gives it.
 func TestTakesWidthsIsWhatLoads(t *testing.T) {
 	llama.BackendInit()
-	for _, architecture := range []string{"llama", "deci", "qwen2", "qwen3"} {
-		written := architecture
-		if architecture == "llama" {
-			written = "deci"
+	for _, row := range arch.Rows() {
+		written := row.Name
+		if row.PerLayer != "" {
+			written = row.PerLayer
 		}
-		path := filepath.Join(t.TempDir(), architecture+".gguf")
+		path := filepath.Join(t.TempDir(), row.Name+".gguf")
 		if err := tinymodel.Write(path, tinymodel.Options{Architecture: written, FFN: []int{96, 64}}); err != nil {
 			t.Fatal(err)
 		}
@@ -29,8 +29,8 @@ func TestTakesWidthsIsWhatLoads(t *testing.T) {
 		if err == nil {
 			llama.FreeModel(model)
 		}
-		if loads := err == nil; loads != convert.TakesWidths(architecture) {
-			t.Errorf("TakesWidths(%s) = %v, but loading such a model gives %v", architecture, !loads, err)
+		if loads := err == nil; loads != convert.TakesWidths(row.Name) {
+			t.Errorf("TakesWidths(%s) = %v, but loading such a model gives %v", row.Name, !loads, err)
 		}
 	}
 }

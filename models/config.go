@@ -1,20 +1,14 @@
 package models
 
-import "fmt"
+import (
+	"fmt"
 
-// RoPEStyle tells which two elements of a head rotary position embedding turns together.
-type RoPEStyle int
-
-const (
-	// RoPEPairs rotates neighbours (2i, 2i+1): GGUF files of arch llama and deci, whose q and k rows are permuted for it.
-	RoPEPairs RoPEStyle = iota
-	// RoPEHalves rotates (i, i+dim/2): GGUF files of qwen2 and qwen3, and every safetensors folder.
-	RoPEHalves
+	"prunellm/models/arch"
 )
 
 // Config is the architecture of a decoder-only language model with gated MLPs, as read from its file and checked.
 type Config struct {
-	Architecture   string    // GGUF general.architecture: "llama", "deci", "qwen2", "qwen3"
+	Architecture   string    // GGUF general.architecture, the name of a row of package arch
 	Name           string    // general.name, or the file's stem
 	VocabSize      int       // tokens
 	HiddenSize     int       // width of the residual stream
@@ -28,10 +22,10 @@ type Config struct {
 	RoPEBase       float64   // theta of rotary position embedding
 	RoPEDim        int       // leading elements of a head that are rotated
 	RoPEFactors    []float32 // nil, or float32[RoPEDim/2] that divide the rotation frequencies (Llama 3.1 and later)
-	RoPEStyle      RoPEStyle
+	RoPELayout     arch.RoPELayout
 	TiedEmbeddings bool // the output matrix is the token embedding
-	AttentionBias  bool // q, k and v carry biases (qwen2)
-	QKNorm         bool // q and k are RMS-normalised per head before RoPE (qwen3)
+	AttentionBias  bool // q, k and v have biases
+	QKNorm         bool // q and k are RMS-normalized per head before RoPE
 }
 
 // Parameters is the number of weights of the model; tied embeddings count once. ffn gives the MLP width of each layer
@@ -65,6 +59,11 @@ func (c Config) MLPParameters() int64 {
 		total += 3 * int64(c.HiddenSize) * int64(width)
 	}
 	return total
+}
+
+func (c Config) hiddenHeads() bool {
+	row, _ := arch.Named(c.Architecture)
+	return row.HiddenHeads
 }
 
 // Named limits of Config.Validate. They bound what a hostile file can make us allocate.
@@ -102,6 +101,9 @@ func (c Config) Validate() error {
 	switch {
 	case c.Heads%c.KVHeads != 0:
 		return fmt.Errorf("%d heads are not a multiple of %d kv heads", c.Heads, c.KVHeads)
+	case c.hiddenHeads() && c.Heads*c.HeadDim != c.HiddenSize:
+		return fmt.Errorf("%w: %d heads of %d for a hidden size of %d; architecture %q needs heads that are as wide together",
+			ErrUnsupported, c.Heads, c.HeadDim, c.HiddenSize, c.Architecture)
 	case c.RoPEDim > c.HeadDim || c.RoPEDim%2 != 0:
 		return fmt.Errorf("rope dimension is %d, want an even number up to the head dimension %d", c.RoPEDim, c.HeadDim)
 	case !(c.RMSEpsilon > 0 && c.RMSEpsilon < 1):

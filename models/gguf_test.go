@@ -39,14 +39,10 @@ func open(t testing.TB, path string) *models.GGUF {
 }
 
 func TestConfigFromGGUF(t *testing.T) {
-	for name, options := range map[string]tinymodel.Options{
-		"llama":   {},
-		"untied":  {Untied: true},
-		"factors": {RoPEFactors: []float32{1, 1, 1, 2, 4, 8, 8, 8}},
-		"deci":    {Architecture: "deci", FFN: []int{96, 32}},
-		"qwen2":   {Architecture: "qwen2"},
-		"qwen3":   {Architecture: "qwen3", HeadDim: 32},
-	} {
+	tests := tinymodel.PerArchitecture()
+	tests["untied"] = tinymodel.Options{Untied: true}
+	tests["factors"] = tinymodel.Options{RoPEFactors: []float32{1, 1, 1, 2, 4, 8, 8, 8}}
+	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
 			model := open(t, tiny(t, options))
 			if diff := cmp.Diff(options.Config(), model.Config()); diff != "" {
@@ -118,6 +114,7 @@ func TestRefusesConfig(t *testing.T) {
 		"hidden":         {key("llama.embedding_length", uint32(128)), "want [297 128]", false},
 		"name type":      {key("general.name", true), "general.name", false},
 		"factors qwen":   {tinymodel.Options{Architecture: "qwen2", RoPEFactors: make([]float32, 8)}, "rope_freqs", true},
+		"wide heads":     {tinymodel.Options{Architecture: "qwen2", Keys: []gguf.KV{{Key: "qwen2.attention.key_length", Value: uint32(32)}, {Key: "qwen2.attention.value_length", Value: uint32(32)}, {Key: "qwen2.rope.dimension_count", Value: uint32(32)}}}, "4 heads of 32", true},
 		"factor 0":       {tinymodel.Options{RoPEFactors: make([]float32, 8)}, "factor 0 is 0", false},
 		"factors short":  {tinymodel.Options{RoPEFactors: []float32{1, 1, 1, 1, 1, 1, 1, 1}, Keys: []gguf.KV{{Key: "llama.attention.key_length", Value: uint32(32)}, {Key: "llama.attention.value_length", Value: uint32(32)}, {Key: "llama.rope.dimension_count", Value: uint32(32)}}}, "want f32[16]", false},
 	}

@@ -6,13 +6,9 @@ import (
 	"math"
 	"slices"
 
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
-
-// architectures that prunellm can prune, with the way they rotate.
-var ropeStyles = map[string]RoPEStyle{
-	"llama": RoPEPairs, "deci": RoPEPairs, "qwen2": RoPEHalves, "qwen3": RoPEHalves,
-}
 
 // ConfigFromGGUF reads the architecture from a file's metadata. What prunellm cannot compute gives an error that wraps
 // ErrUnsupported; a field that is missing or out of range gives an error that names its key.
@@ -22,11 +18,11 @@ func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	if r.err != nil {
 		return Config{}, r.err
 	}
-	style, ok := ropeStyles[c.Architecture]
+	row, ok := arch.Named(c.Architecture)
 	if !ok {
-		return Config{}, fmt.Errorf("%w: architecture %q; llama, deci, qwen2 and qwen3 can be pruned", ErrUnsupported, c.Architecture)
+		return Config{}, fmt.Errorf("%w: architecture %q; use a model of architecture %s", ErrUnsupported, c.Architecture, arch.Names())
 	}
-	c.RoPEStyle = style
+	c.RoPELayout, c.QKNorm = row.RoPE, row.QKNorm
 	r.arch = c.Architecture
 	c.Name = r.stringOr("general.name", "")
 	c.Layers = r.int("block_count")
@@ -43,7 +39,7 @@ func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	r.heads(&c)
 	r.rope(&c)
 	r.refuse()
-	r.tensors(&c)
+	r.tensors(&c, row)
 	if r.err != nil {
 		return Config{}, r.err
 	}
@@ -226,11 +222,10 @@ func (r *ggufReader) refuse() {
 }
 
 // tensors takes from the tensors what the keys do not say.
-func (r *ggufReader) tensors(c *Config) {
+func (r *ggufReader) tensors(c *Config, row arch.Architecture) {
 	has := func(role Role) bool { _, ok := r.file.Tensor(TensorName(role, 0)); return ok }
 	c.TiedEmbeddings = !has(Output)
 	c.AttentionBias = has(AttnQBias)
-	c.QKNorm = c.Architecture == "qwen3"
 	embedding, ok := r.file.Tensor(TensorName(TokenEmbedding, 0))
 	if !ok || len(embedding.Shape) != 2 {
 		r.fail(fmt.Errorf("tensor %q: %w", TensorName(TokenEmbedding, 0), ErrNoTensor))
@@ -238,15 +233,16 @@ func (r *ggufReader) tensors(c *Config) {
 	}
 	c.VocabSize = embedding.Shape[0]
 	if freqs, ok := r.file.Tensor(TensorName(RoPEFreqs, 0)); ok && r.err == nil {
+		if !row.RoPEFactors {
+			r.fail(fmt.Errorf("%w: tensor %q in architecture %q", ErrUnsupported, freqs.Name, row.Name))
+			return
+		}
 		c.RoPEFactors, r.err = r.factors(freqs, c)
 	}
 }
 
 func (r *ggufReader) factors(t gguf.TensorInfo, c *Config) ([]float32, error) {
 	want := c.RoPEDim / 2
-	if c.RoPEStyle != RoPEPairs {
-		return nil, fmt.Errorf("%w: tensor %q in architecture %q", ErrUnsupported, t.Name, c.Architecture)
-	}
 	if len(t.Shape) != 1 || t.Shape[0] != want || t.Type != gguf.F32 {
 		return nil, fmt.Errorf("tensor %q is %s%v, want f32[%d]", t.Name, t.Type, t.Shape, want)
 	}

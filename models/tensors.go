@@ -15,11 +15,11 @@ const (
 	AttnQ                      // [heads*headDim, hidden]
 	AttnK                      // [kvHeads*headDim, hidden]
 	AttnV                      // [kvHeads*headDim, hidden]
-	AttnQBias                  // [heads*headDim], qwen2
-	AttnKBias                  // [kvHeads*headDim], qwen2
-	AttnVBias                  // [kvHeads*headDim], qwen2
-	AttnQNorm                  // [headDim], qwen3
-	AttnKNorm                  // [headDim], qwen3
+	AttnQBias                  // [heads*headDim], with AttentionBias
+	AttnKBias                  // [kvHeads*headDim], with AttentionBias
+	AttnVBias                  // [kvHeads*headDim], with AttentionBias
+	AttnQNorm                  // [headDim], with QKNorm
+	AttnKNorm                  // [headDim], with QKNorm
 	AttnOutput                 // [hidden, heads*headDim]
 	FFNNorm                    // [hidden]
 	FFNGate                    // [ffn, hidden]

@@ -8,10 +8,16 @@ import (
 	"prunellm/models/gguf"
 )
 
+// Values of Tokenizer.Model, llama.cpp's names of the kinds of vocabulary.
+const (
+	ByteLevelBPE  = "gpt2"
+	SentencePiece = "llama"
+)
+
 // Tokenizer is what a GGUF file says about its vocabulary, checked so far that llama.cpp loads and uses it without
 // aborting the process. Tokenizing itself is the engine's.
 type Tokenizer struct {
-	Model        string // "gpt2" (byte-level BPE) or "llama" (SentencePiece)
+	Model        string // ByteLevelBPE or SentencePiece
 	Pre          string // name of the pre-tokenizer, "" when absent
 	Tokens       int    // size of the vocabulary
 	BOS, EOS     int    // token ids, -1 when the file names none
@@ -40,13 +46,13 @@ func TokenizerFromGGUF(f *gguf.File, vocab int) (Tokenizer, error) {
 		EOT:          r.tokenID("eot_token_id", vocab),
 		ChatTemplate: r.stringOr(chatTemplateKey, ""),
 	}
-	t.AddBOS = r.boolOr("add_bos_token", t.Model == "llama")
+	t.AddBOS = r.boolOr("add_bos_token", t.Model == SentencePiece)
 	r.boolOr("add_eos_token", false)
 	if r.err != nil {
 		return Tokenizer{}, r.err
 	}
-	if t.Model != "gpt2" && t.Model != "llama" {
-		return Tokenizer{}, fmt.Errorf("%w: tokenizer %q; gpt2 and llama can be used", ErrUnsupported, t.Model)
+	if t.Model != ByteLevelBPE && t.Model != SentencePiece {
+		return Tokenizer{}, fmt.Errorf("%w: tokenizer %q; use a model with tokenizer %s or %s", ErrUnsupported, t.Model, ByteLevelBPE, SentencePiece)
 	}
 	if len(t.ChatTemplate) > maxTemplateBytes {
 		return Tokenizer{}, fmt.Errorf("key %q has %d bytes, want at most %d", chatTemplateKey, len(t.ChatTemplate), maxTemplateBytes)
@@ -109,7 +115,7 @@ func checkTokens(model string, tokens []string, vocab int) error {
 			return fmt.Errorf("the tokens up to %d are too long", i)
 		}
 	}
-	if model != "llama" {
+	if model != SentencePiece {
 		return nil
 	}
 	for b := range 256 {
@@ -134,7 +140,7 @@ func checkTokenArrays(f *gguf.File, t Tokenizer) error {
 			return fmt.Errorf("key %q: want an array of %d int32", tokenizerPrefix+"token_type", t.Tokens)
 		}
 	}
-	if t.Model == "gpt2" {
+	if t.Model == ByteLevelBPE {
 		if _, err := f.Strings(tokenizerPrefix + "merges"); err != nil {
 			return err
 		}

@@ -133,7 +133,7 @@ func unknownPre(p preTokenizer) error {
 // vocabulary is the byte-level BPE model; added tokens are put in later. Ids must begin at 0 and leave out none but those
 // of added tokens.
 func (t *tokenizerJSON) vocabulary(size int) (*vocabulary, error) {
-	v := &vocabulary{model: "gpt2", begins: t.PostProcessor.begins()}
+	v := &vocabulary{model: models.ByteLevelBPE, begins: t.PostProcessor.begins()}
 	var err error
 	if v.pre, err = t.PreTokenizer.pre(); err != nil {
 		return nil, err

@@ -11,22 +11,11 @@ import (
 	"unicode/utf8"
 
 	"prunellm/models"
+	"prunellm/models/arch"
 )
 
-// architecture is what a name in config.json stands for.
-type architecture struct {
-	gguf      string // general.architecture
-	modelType string // model_type
-	bias      bool   // q, k and v carry biases
-	norm      bool   // q and k are normalised
-}
-
-var architectures = map[string]architecture{
-	"LlamaForCausalLM":   {gguf: "llama", modelType: "llama"},
-	"MistralForCausalLM": {gguf: "llama", modelType: "mistral"},
-	"Qwen2ForCausalLM":   {gguf: "qwen2", modelType: "qwen2", bias: true},
-	"Qwen3ForCausalLM":   {gguf: "qwen3", modelType: "qwen3", norm: true},
-}
+// activations are the values of "hidden_act"; a config without one means SiLU.
+var activations = map[string]arch.Activation{"": arch.SiLU, "silu": arch.SiLU, "swish": arch.SiLU}
 
 // rawConfig is config.json as far as it says what a model computes. Pointers tell what is absent.
 type rawConfig struct {
@@ -98,25 +87,25 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 	if len(raw.Architectures) != 1 {
 		return models.Config{}, nil, fmt.Errorf("architectures is %.100q, want one name", raw.Architectures)
 	}
-	arch, ok := architectures[raw.Architectures[0]]
+	row, folder, ok := arch.OfFolder(raw.Architectures[0])
 	if !ok {
-		return models.Config{}, nil, fmt.Errorf("%w: architecture %.80q; LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM can be used",
-			models.ErrUnsupported, raw.Architectures[0])
+		return models.Config{}, nil, fmt.Errorf("%w: architecture %.80q; use a model of architecture %s",
+			models.ErrUnsupported, raw.Architectures[0], arch.FolderNames())
 	}
-	if err := raw.refuse(arch); err != nil {
+	if err := raw.refuse(row); err != nil {
 		return models.Config{}, nil, err
 	}
 	c := models.Config{
-		Architecture: arch.gguf, Name: name, VocabSize: raw.VocabSize, HiddenSize: raw.HiddenSize, Layers: raw.Layers,
+		Architecture: row.Name, Name: name, VocabSize: raw.VocabSize, HiddenSize: raw.HiddenSize, Layers: raw.Layers,
 		Heads: raw.Heads, KVHeads: raw.Heads, ContextLength: raw.context(), RMSEpsilon: 1e-6, RoPEBase: 10000,
-		RoPEStyle: models.RoPEHalves, TiedEmbeddings: raw.TieEmbeddings, AttentionBias: arch.bias, QKNorm: arch.norm,
+		RoPELayout: row.RoPE, TiedEmbeddings: raw.TieEmbeddings, AttentionBias: row.AttentionBias, QKNorm: row.QKNorm,
 	}
 	if c.Layers < 1 || c.Layers > models.MaxLayers || c.Heads < 1 || c.HiddenSize < 1 {
 		return models.Config{}, nil, fmt.Errorf("num_hidden_layers is %d, num_attention_heads %d, hidden_size %d: out of range", c.Layers, c.Heads, c.HiddenSize)
 	}
 	if raw.KVHeads != nil {
 		c.KVHeads = *raw.KVHeads
-	} else if arch.modelType != "llama" {
+	} else if !folder.OptionalKVHeads {
 		return models.Config{}, nil, errors.New("num_key_value_heads is missing")
 	}
 	if c.KVHeads < 1 {
@@ -130,24 +119,21 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 		c.RMSEpsilon = float64(float32(*raw.RMSEpsilon))
 	}
 	c.FFN = slices.Repeat([]int{raw.FFN}, c.Layers)
-	if c.Architecture == "llama" {
-		c.RoPEStyle = models.RoPEPairs
-	}
-	if err := raw.rope(&c); err != nil {
+	if err := raw.rope(&c, row.RoPEFactors); err != nil {
 		return models.Config{}, nil, err
 	}
 	return c, &raw, c.Validate()
 }
 
 // refuse finds what changes the computation in a way that is not computed here.
-func (r *rawConfig) refuse(arch architecture) error {
+func (r *rawConfig) refuse(row arch.Architecture) error {
 	var what string
 	switch {
-	case r.Activation != "" && r.Activation != "silu" && r.Activation != "swish":
+	case activations[r.Activation] != row.Activation:
 		what = fmt.Sprintf("hidden_act %.40q", r.Activation)
 	case r.MLPBias:
 		what = "mlp_bias"
-	case r.AttentionBias && !arch.bias:
+	case r.AttentionBias && !row.AttentionBias:
 		what = "attention_bias"
 	case len(r.Quantization) > 0 && !bytes.Equal(r.Quantization, []byte("null")):
 		what = "quantized weights (quantization_config)"
@@ -168,8 +154,8 @@ func (r *rawConfig) context() int {
 	return r.ContextLength
 }
 
-// rope fills in base and factors.
-func (r *rawConfig) rope(c *models.Config) error {
+// rope fills in base and factors; stretchable reports whether the architecture can have factors.
+func (r *rawConfig) rope(c *models.Config, stretchable bool) error {
 	if r.RoPETheta != nil {
 		c.RoPEBase = *r.RoPETheta
 	}
@@ -197,13 +183,13 @@ func (r *rawConfig) rope(c *models.Config) error {
 		return fmt.Errorf("head_dim is %d and rope_theta %g: out of range", c.HeadDim, c.RoPEBase)
 	}
 	switch {
-	case kind == "llama3" && c.RoPEStyle == models.RoPEPairs:
+	case kind == "llama3" && stretchable:
 		l, err := scaling.llama3()
 		if err != nil {
 			return err
 		}
 		c.RoPEFactors = l.factors(c.RoPEDim, c.RoPEBase)
-	case kind == "linear" && c.RoPEStyle == models.RoPEPairs && scaling.Factor != nil && *scaling.Factor >= 1 && *scaling.Factor < 1e6:
+	case kind == "linear" && stretchable && scaling.Factor != nil && *scaling.Factor >= 1 && *scaling.Factor < 1e6:
 		c.RoPEFactors = slices.Repeat([]float32{float32(*scaling.Factor)}, c.RoPEDim/2)
 	default:
 		return fmt.Errorf("%w: rope_scaling %.40q in architecture %q", models.ErrUnsupported, kind, r.Architectures[0])

@@ -1,14 +1,13 @@
 // Package hffolder turns a safetensors folder (config.json, *.safetensors, tokenizer files) into a GGUF file, and a GGUF
 // file into such a folder, which transformers and vLLM load.
 //
-// It prunes nothing and runs nothing. The architectures are those that package models knows, by the names that
-// config.json gives them: LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.
+// It prunes nothing and runs nothing. The architectures are the Folders of package arch.
 //
 // # Data flow
 //
 // ToGGUF reads config.json into a models.Config, checks every tensor of every file against it, builds the vocabulary, and
-// streams the tensors. Matrices keep their dtype bit for bit; vectors become F32, as llama.cpp wants them. GGUF files of
-// arch llama rotate neighbours where safetensors rotate halves, so the rows of q and k change places.
+// streams the tensors. Matrices keep their dtype bit for bit; vectors become F32, as llama.cpp wants them. Where a GGUF
+// architecture rotates pairs and safetensors rotate halves, the rows of q and k change places.
 //
 // FromGGUF is the way back.
 //

@@ -14,6 +14,7 @@ import (
 	"prunellm/convert/hffolder"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
@@ -48,17 +49,14 @@ func toGGUF(t *testing.T, folder string) *models.GGUF {
 
 // A model survives the way to a folder and back, bit for bit.
 func TestRoundTrip(t *testing.T) {
-	for name, options := range map[string]tinymodel.Options{
-		"llama":     {},
-		"bf16":      {Type: gguf.BF16},
-		"untied":    {Untied: true, Type: gguf.F16},
-		"wide head": {HeadDim: 32},
-		"linear":    {RoPEFactors: []float32{4, 4, 4, 4, 4, 4, 4, 4}},
-		"deci":      {Architecture: "deci", FFN: []int{96, 96}},
-		"qwen2":     {Architecture: "qwen2"},
-		"qwen3":     {Architecture: "qwen3", HeadDim: 32, Untied: true},
-	} {
+	tests := tinymodel.PerArchitecture()
+	tests["bf16"] = tinymodel.Options{Type: gguf.BF16}
+	tests["untied"] = tinymodel.Options{Untied: true, Type: gguf.F16}
+	tests["wide head"] = tinymodel.Options{HeadDim: 32}
+	tests["linear"] = tinymodel.Options{RoPEFactors: []float32{4, 4, 4, 4, 4, 4, 4, 4}}
+	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
+			options.FFN = []int{96, 96} // config.json has one width
 			model := writeTiny(t, options)
 			folder := filepath.Join(t.TempDir(), "Tiny")
 			if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: options.Type}); err != nil {
@@ -66,9 +64,8 @@ func TestRoundTrip(t *testing.T) {
 			}
 			again := toGGUF(t, folder)
 			want, got := model.Config(), again.Config()
-			if want.Architecture == "deci" {
-				want.Architecture = "llama"
-			}
+			row, _ := arch.Named(want.Architecture)
+			want.Architecture = row.InFolder().Name
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("architecture (-before +after):\n%s", diff)
 			}
@@ -280,6 +277,22 @@ func TestEndsOfAnswers(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{tinymodel.ImEnd, 40, 50}, got.Ends); diff != "" {
 		t.Errorf("ends of answers (-want +got):\n%s", diff)
+	}
+}
+
+// Every name in config.json becomes the architecture of its row.
+func TestFolderNames(t *testing.T) {
+	for _, row := range arch.Rows() {
+		for _, folder := range row.Folders {
+			dir := filepath.Join(t.TempDir(), "m")
+			if err := hffolder.FromGGUF(t.Context(), writeTiny(t, tinymodel.Options{Architecture: row.Name}), dir, hffolder.Options{Type: gguf.BF16}); err != nil {
+				t.Fatal(err)
+			}
+			edit(t, dir, func(c map[string]any) { c["architectures"], c["model_type"] = []string{folder.Name}, folder.ModelType })
+			if got := toGGUF(t, dir).Config().Architecture; got != row.Name {
+				t.Errorf("%s becomes architecture %q, want %q", folder.Name, got, row.Name)
+			}
+		}
 	}
 }
 

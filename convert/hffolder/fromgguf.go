@@ -12,6 +12,7 @@ import (
 	"prunellm/convert"
 	"prunellm/internal/regularfile"
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 	"prunellm/models/safetensors"
 )
@@ -132,7 +133,7 @@ func writeWeights(ctx context.Context, model *models.GGUF, path string, options 
 		if !ok {
 			return fmt.Errorf("tensor %q: %w", slot.Name(), models.ErrNoTensor)
 		}
-		heads := c.RoPEStyle == models.RoPEPairs && (slot.Role == models.AttnQ || slot.Role == models.AttnK)
+		heads := c.RoPELayout == arch.RoPEPairs && (slot.Role == models.AttnQ || slot.Role == models.AttnK)
 		sources = append(sources, safetensors.Source{
 			Name: name, DType: dtypes[options.Type], Shape: info.Shape,
 			Write: func(ctx context.Context, w io.Writer) error {

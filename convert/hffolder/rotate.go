@@ -1,7 +1,6 @@
 package hffolder
 
-// pairRow is the row of a head in a GGUF file of arch llama, which rotates neighbours (2i, 2i+1), for a row of a
-// safetensors matrix, which rotates (i, i+dim/2).
+// pairRow returns the row of a GGUF matrix in layout RoPEPairs for a row of a safetensors matrix, which is in RoPEHalves.
 func pairRow(row, headDim int) int {
 	head, r := row/headDim*headDim, row%headDim
 	if half := headDim / 2; r < half {

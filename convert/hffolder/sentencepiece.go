@@ -24,7 +24,7 @@ func sentencePieceVocabulary(data []byte, size int) (*vocabulary, error) {
 		return nil, fmt.Errorf("%w: %s is of type %s; llama.cpp cuts texts as type BPE does, into other tokens", models.ErrUnsupported,
 			sentencePieceFile, *trainer.ModelType)
 	}
-	v := &vocabulary{model: "llama"}
+	v := &vocabulary{model: models.SentencePiece}
 	if normalizer := model.GetNormalizerSpec(); normalizer != nil && normalizer.AddDummyPrefix != nil {
 		v.addSpace = normalizer.AddDummyPrefix
 	}

@@ -8,6 +8,7 @@ import (
 
 	"prunellm/internal/regularfile"
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 	"prunellm/models/safetensors"
 )
@@ -76,7 +77,7 @@ func (s *shards) source(c models.Config, slot models.Slot) gguf.Source {
 		return out
 	}
 	out.Type = kind
-	permute := c.RoPEStyle == models.RoPEPairs && (slot.Role == models.AttnQ || slot.Role == models.AttnK)
+	permute := c.RoPELayout == arch.RoPEPairs && (slot.Role == models.AttnQ || slot.Role == models.AttnK)
 	out.Write = func(ctx context.Context, w io.Writer) error {
 		if !permute {
 			_, err := io.Copy(w, &contextReader{ctx, from.file.Data(from.info)})

@@ -23,14 +23,14 @@ const (
 
 // vocabulary is a tokenizer as GGUF holds it.
 type vocabulary struct {
-	model    string // "gpt2": byte-level BPE, "llama": SentencePiece
-	pre      string // name of the pre-tokenizer, of gpt2 alone
+	model    string // models.ByteLevelBPE or models.SentencePiece
+	pre      string // name of the pre-tokenizer, byte-level BPE only
 	tokens   []string
 	types    []int32
-	scores   []float32 // of llama alone
-	merges   []string  // of gpt2 alone
+	scores   []float32 // SentencePiece only
+	merges   []string  // byte-level BPE only
 	template string
-	begins   string // special token that tokenizer.json puts in front of a text, of gpt2 alone; "" for none
+	begins   string // special token that tokenizer.json puts in front of a text, byte-level BPE only; "" for none
 	addBOS   *bool
 	addSpace *bool // SentencePiece puts a space in front of a text
 	ids      []gguf.KV
@@ -226,7 +226,7 @@ func (v *vocabulary) add(added map[int]addedToken, size int) error {
 		case id < len(v.tokens) && v.tokens[id] != token.Content:
 			return fmt.Errorf("token %d is %.40q and %.40q", id, v.tokens[id], token.Content)
 		case id < len(v.tokens):
-			if v.model == "gpt2" || kind == tokenControl {
+			if v.model == models.ByteLevelBPE || kind == tokenControl {
 				v.types[id] = kind
 			}
 		default:
@@ -241,7 +241,7 @@ func (v *vocabulary) add(added map[int]addedToken, size int) error {
 // push appends a token.
 func (v *vocabulary) push(token string, kind int32) {
 	v.tokens, v.types = append(v.tokens, token), append(v.types, kind)
-	if v.model == "llama" {
+	if v.model == models.SentencePiece {
 		v.scores = append(v.scores, -1000)
 	}
 }
@@ -296,7 +296,7 @@ func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenize
 		if role.key == "eos_token_id" {
 			v.furtherEnds(id, generation.EOS, raw.EOS)
 		}
-		if role.key == "bos_token_id" && v.model == "gpt2" && v.addBOS == nil {
+		if role.key == "bos_token_id" && v.model == models.ByteLevelBPE && v.addBOS == nil {
 			begins := id >= 0 && v.tokens[id] == v.begins
 			v.addBOS = &begins
 		}
@@ -338,11 +338,11 @@ func pick(index map[string]int, size int, texts []tokenText, ids []tokenIDs) int
 func (v *vocabulary) keys() []gguf.KV {
 	const p = "tokenizer.ggml."
 	keys := []gguf.KV{{Key: p + "model", Value: v.model}}
-	if v.model == "gpt2" {
+	if v.model == models.ByteLevelBPE {
 		keys = append(keys, gguf.KV{Key: p + "pre", Value: v.pre})
 	}
 	keys = append(keys, gguf.KV{Key: p + "tokens", Value: v.tokens}, gguf.KV{Key: p + "token_type", Value: v.types})
-	if v.model == "gpt2" {
+	if v.model == models.ByteLevelBPE {
 		keys = append(keys, gguf.KV{Key: p + "merges", Value: v.merges})
 	} else {
 		keys = append(keys, gguf.KV{Key: p + "scores", Value: v.scores})
@@ -351,7 +351,7 @@ func (v *vocabulary) keys() []gguf.KV {
 	if v.addBOS != nil {
 		keys = append(keys, gguf.KV{Key: p + "add_bos_token", Value: *v.addBOS})
 	}
-	if v.addSpace != nil && v.model == "llama" {
+	if v.addSpace != nil && v.model == models.SentencePiece {
 		keys = append(keys, gguf.KV{Key: p + "add_space_prefix", Value: *v.addSpace})
 	}
 	if v.template != "" {

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
@@ -30,30 +32,19 @@ func changedConfig(data []byte, c models.Config, kind gguf.Type) ([]byte, error)
 
 // newConfig is config.json for a model of which only the GGUF file is known.
 func newConfig(c models.Config, tokenizer models.Tokenizer, kind gguf.Type) ([]byte, error) {
-	names := map[string][2]string{
-		"llama": {"LlamaForCausalLM", "llama"}, "deci": {"LlamaForCausalLM", "llama"},
-		"qwen2": {"Qwen2ForCausalLM", "qwen2"}, "qwen3": {"Qwen3ForCausalLM", "qwen3"},
-	}
-	name, ok := names[c.Architecture]
-	if !ok || c.AttentionBias != (c.Architecture == "qwen2") {
+	row, ok := arch.Named(c.Architecture)
+	if !ok || c.AttentionBias != row.AttentionBias {
 		return nil, fmt.Errorf("%w: architecture %q as a safetensors folder", models.ErrUnsupported, c.Architecture)
 	}
+	row = row.InFolder()
 	fields := map[string]any{
-		"architectures": []string{name[0]}, "model_type": name[1], "vocab_size": c.VocabSize, "hidden_size": c.HiddenSize,
+		"architectures": []string{row.Folders[0].Name}, "model_type": row.Folders[0].ModelType, "vocab_size": c.VocabSize, "hidden_size": c.HiddenSize,
 		"num_hidden_layers": c.Layers, "num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
 		"intermediate_size": c.FFN[0], "max_position_embeddings": c.ContextLength, "rms_norm_eps": exactFloat(c.RMSEpsilon),
-		"rope_theta": exactFloat(c.RoPEBase), "tie_word_embeddings": c.TiedEmbeddings, "hidden_act": "silu", "torch_dtype": torchNames[kind],
+		"rope_theta": exactFloat(c.RoPEBase), "tie_word_embeddings": c.TiedEmbeddings, "hidden_act": row.Activation, "torch_dtype": torchNames[kind],
 		"use_cache": true, "attention_dropout": 0.0, "initializer_range": 0.02,
 	}
-	if name[1] == "llama" {
-		fields["attention_bias"], fields["mlp_bias"], fields["pretraining_tp"] = false, false, 1
-	}
-	if name[1] != "llama" {
-		fields["use_sliding_window"], fields["sliding_window"] = false, nil
-	}
-	if name[1] == "qwen3" {
-		fields["attention_bias"] = false
-	}
+	maps.Copy(fields, row.ConfigFields)
 	for key, id := range map[string]int{"bos_token_id": tokenizer.BOS, "eos_token_id": tokenizer.EOS} {
 		if id >= 0 {
 			fields[key] = id

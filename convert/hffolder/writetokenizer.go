@@ -93,7 +93,7 @@ func (w *tokenizerWriter) body() ([]byte, error) {
 	out := object{"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": nil, "post_processor": w.postProcessor()}
 	model := object{"type": "BPE", "dropout": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil, "fuse_unk": false, "vocab": vocab}
 	var err error
-	if w.tokenizer.Model == "gpt2" {
+	if w.tokenizer.Model == models.ByteLevelBPE {
 		err = w.byteLevel(out, model)
 	} else {
 		err = w.sentencePiece(out, model)

@@ -8,6 +8,7 @@ import (
 
 	"prunellm/infer"
 	"prunellm/internal/tinymodel"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
@@ -36,7 +37,7 @@ func gpuTolerance(kind gguf.Type) float64 {
 // Three sequences, two of them told apart by their last token, give what the processor gives.
 func TestGPUAgreesWithProcessor(t *testing.T) {
 	needGPU(t)
-	for name, options := range map[string]tinymodel.Options{
+	tests := map[string]tinymodel.Options{
 		"llama f32":  {},
 		"llama f16":  {Type: gguf.F16},
 		"llama q8_0": {Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 512}},
@@ -44,10 +45,16 @@ func TestGPUAgreesWithProcessor(t *testing.T) {
 		"llama q4_1": {Type: gguf.Q4_1, Hidden: 256, FFN: []int{512, 512}},
 		"deci q8_0":  {Architecture: "deci", Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 224}},
 		"deci q4_0":  {Architecture: "deci", Type: gguf.Q4_0, Hidden: 256, FFN: []int{96, 32}},
-		"qwen2 f16":  {Architecture: "qwen2", Type: gguf.F16},
-		"qwen3 f16":  {Architecture: "qwen3", HeadDim: 64, Type: gguf.F16},
 		"head of 64": {Hidden: 256, Heads: 4, KVHeads: 2, Type: gguf.F16},
-	} {
+	}
+	for _, row := range arch.Rows() {
+		options := tinymodel.Options{Architecture: row.Name, Type: gguf.F16}
+		if !row.HiddenHeads {
+			options.HeadDim = 64
+		}
+		tests["architecture "+row.Name+" f16"] = options
+	}
+	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
 			path := tiny(t, options)
 			want := prefixLogits(t, path, 0)
@@ -72,15 +79,19 @@ const allOfThem = 3 // two layers and the head
 // give what the processor gives.
 func TestGPUAgreesInSmallSteps(t *testing.T) {
 	needGPU(t)
-	for name, options := range map[string]tinymodel.Options{
-		"llama q8_0": {Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 512}},
+	tests := map[string]tinymodel.Options{
 		"llama q4_0": {Type: gguf.Q4_0, Hidden: 256, FFN: []int{512, 512}},
 		"llama q4_1": {Type: gguf.Q4_1, Hidden: 256, FFN: []int{512, 512}},
 		"llama wide": {Type: gguf.Q8_0, Hidden: 1536, Heads: 24, KVHeads: 12, FFN: []int{96, 96}},
-		"deci q8_0":  {Architecture: "deci", Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 224}},
-		"qwen2 q8_0": {Architecture: "qwen2", Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 512}},
-		"qwen3 q8_0": {Architecture: "qwen3", HeadDim: 64, Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 512}},
-	} {
+	}
+	for _, row := range arch.Rows() {
+		options := tinymodel.Options{Architecture: row.Name, Type: gguf.Q8_0, Hidden: 256, FFN: []int{512, 512}}
+		if row.PerLayer == row.Name {
+			options.FFN = []int{512, 224}
+		}
+		tests[row.Name+" q8_0"] = options
+	}
+	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
 			path := tiny(t, options)
 			want, got := stepLogits(t, path, 0), stepLogits(t, path, allOfThem)

@@ -5,19 +5,24 @@ import (
 	"testing"
 
 	"prunellm/internal/tinymodel"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
 // Every architecture that can be pruned is, with the defaults, and the result answers.
 func TestArchitectures(t *testing.T) {
-	for kind, options := range map[string]tinymodel.Options{
-		"llama": {FFN: []int{128, 128}},
-		// As Llama 3 has it: rotation factors, an output matrix of its own; and heads wider than hidden size / heads.
+	tests := map[string]tinymodel.Options{
+		// Llama 3 has rotation factors and an output matrix of its own; here also heads wider than hidden size / heads.
 		"llama3": {FFN: []int{128, 128}, Untied: true, HeadDim: 32, RoPEFactors: []float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1.5, 2.5, 4, 8, 8, 8}},
-		"deci":   {Architecture: "deci", FFN: []int{128, 96}, Type: gguf.F16},
-		"qwen2":  {Architecture: "qwen2", FFN: []int{128, 128}},
-		"qwen3":  {Architecture: "qwen3", FFN: []int{128, 128}, Untied: true},
-	} {
+	}
+	for i, row := range arch.Rows() {
+		options := tinymodel.Options{Architecture: row.Name, FFN: []int{128, 128}, Untied: i%2 == 1} // tied and untied in turn
+		if row.PerLayer == row.Name {
+			options.FFN, options.Type, options.Untied = []int{128, 96}, gguf.F16, false
+		}
+		tests[row.Name] = options
+	}
+	for kind, options := range tests {
 		t.Run(kind, func(t *testing.T) {
 			dir := t.TempDir()
 			model := filepath.Join(dir, kind+".gguf")

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -139,15 +140,19 @@ const engineTolerance = 2e-2
 func TestFoldersLoadInTransformers(t *testing.T) {
 	transformersPython(t)
 	texts := []string{"the bear said hello in 1999", "  two  spaces\nand\n\na line; 3.14159 don't WON'T éß 你好 🙂", "<|im_start|>user\nhi<|im_end|>\n"}
-	for name, options := range map[string]tinymodel.Options{
-		"llama":     {},
+	tests := tinymodel.PerArchitecture()
+	maps.Copy(tests, map[string]tinymodel.Options{
+		"f32":       {},
 		"untied":    {Untied: true, Type: gguf.BF16},
 		"wide head": {HeadDim: 32},
 		"linear":    {RoPEFactors: []float32{4, 4, 4, 4, 4, 4, 4, 4}},
-		"qwen2":     {Architecture: "qwen2", Type: gguf.F16},
-		"qwen3":     {Architecture: "qwen3", HeadDim: 32, Untied: true},
-	} {
+	})
+	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
+			options.FFN = []int{96, 96} // config.json has one width
+			if options.Architecture != "" && !options.Untied {
+				options.Type = gguf.F16
+			}
 			dir := t.TempDir()
 			path, folder, back := filepath.Join(dir, "tiny.gguf"), filepath.Join(dir, "tiny"), filepath.Join(dir, "back.gguf")
 			if err := tinymodel.Write(path, options); err != nil {

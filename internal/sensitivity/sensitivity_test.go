@@ -14,13 +14,18 @@ import (
 	"prunellm/internal/sensitivity"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
 // Each part's removal shows, the copy ends as it began, and removing what weighs least costs less than what weighs most.
 func TestMeasure(t *testing.T) {
-	for name, options := range map[string]tinymodel.Options{"llama": {}, "qwen2 with biases": {Architecture: "qwen2", Type: gguf.F16}} {
-		t.Run(name, func(t *testing.T) { measure(t, options) })
+	for _, row := range arch.Rows() {
+		options := tinymodel.Options{Architecture: row.Name}
+		if row.AttentionBias {
+			options.Type = gguf.F16
+		}
+		t.Run(row.Name, func(t *testing.T) { measure(t, options) })
 	}
 }
 

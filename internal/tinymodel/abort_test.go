@@ -12,6 +12,7 @@ import (
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/arch"
 )
 
 // FuzzAcceptedFilesDoNotAbort changes a few bytes of a model's metadata. llama.cpp ends the process on some faults that
@@ -19,9 +20,11 @@ import (
 func FuzzAcceptedFilesDoNotAbort(f *testing.F) {
 	dir := f.TempDir()
 	var originals [][]byte
-	for _, options := range []tinymodel.Options{
-		{Layers: 1}, {Layers: 1, Architecture: "qwen2"}, {Layers: 1, Architecture: "qwen3"}, {Architecture: "deci", FFN: []int{96, 32}},
-	} {
+	for _, row := range arch.Rows() {
+		options := tinymodel.Options{Architecture: row.Name, Layers: 1}
+		if row.PerLayer == row.Name {
+			options.Layers, options.FFN = 2, []int{96, 32}
+		}
 		path := filepath.Join(dir, "original.gguf")
 		if err := tinymodel.Write(path, options); err != nil {
 			f.Fatal(err)

@@ -3,6 +3,7 @@
 package tinymodel_test
 
 import (
+	"maps"
 	"math"
 	"path/filepath"
 	"testing"
@@ -52,16 +53,13 @@ func decode(t *testing.T, path, text string) []float32 {
 
 func TestLoadsInLlamaCpp(t *testing.T) {
 	factors := []float32{1, 1, 1, 2, 4, 8, 8, 8}
-	tests := map[string]tinymodel.Options{
-		"llama":   {},
+	tests := tinymodel.PerArchitecture()
+	maps.Copy(tests, map[string]tinymodel.Options{
 		"untied":  {Untied: true, Type: gguf.F16},
 		"bf16":    {Type: gguf.BF16},
 		"q8_0":    {Type: gguf.Q8_0, Quantize: ggmlquant.Quantize},
 		"factors": {RoPEFactors: factors},
-		"deci":    {Architecture: "deci", FFN: []int{96, 32}},
-		"qwen2":   {Architecture: "qwen2"},
-		"qwen3":   {Architecture: "qwen3", HeadDim: 32, Untied: true},
-	}
+	})
 	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "tiny.gguf")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
@@ -124,13 +125,10 @@ func tokenizer(c models.Config) []gguf.KV {
 	for i, m := range merges {
 		lines[i] = m[0] + " " + m[1]
 	}
-	pre := "smollm"
-	if c.RoPEStyle == models.RoPEHalves { // the qwen architectures
-		pre = "qwen2"
-	}
+	row, _ := arch.Named(c.Architecture)
 	return []gguf.KV{
-		{Key: "tokenizer.ggml.model", Value: "gpt2"},
-		{Key: "tokenizer.ggml.pre", Value: pre},
+		{Key: "tokenizer.ggml.model", Value: models.ByteLevelBPE},
+		{Key: "tokenizer.ggml.pre", Value: row.PreTokenizer},
 		{Key: "tokenizer.ggml.tokens", Value: tokens},
 		{Key: "tokenizer.ggml.token_type", Value: types},
 		{Key: "tokenizer.ggml.merges", Value: lines},

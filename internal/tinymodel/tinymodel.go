@@ -15,12 +15,13 @@ import (
 	"math/rand/v2"
 
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
 // Options describe the model. The zero value is a tied two-layer llama in F32.
 type Options struct {
-	Architecture string    // "llama" (default), "deci", "qwen2" or "qwen3"
+	Architecture string    // a GGUF name of package arch, default "llama"
 	Untied       bool      // an output matrix of its own
 	Seed         uint64    // of the weights
 	Layers       int       // default 2
@@ -28,10 +29,10 @@ type Options struct {
 	Heads        int       // default 4
 	KVHeads      int       // default 2
 	HeadDim      int       // default Hidden/Heads
-	FFN          []int     // width of each layer, default 96; differing widths need "deci"
+	FFN          []int     // width of each layer, default 96; differing widths need an architecture that takes them
 	Context      int       // default 512
 	Vocab        int       // default as many as the tokenizer has; more are filled with tokens that no text gives
-	RoPEFactors  []float32 // float32[HeadDim/2], llama and deci
+	RoPEFactors  []float32 // float32[HeadDim/2], where the architecture has RoPEFactors
 	Name         string    // general.name, default "Tiny"
 	Type         gguf.Type // of the matrices, default F32
 	// Quantize encodes float32[rows, rowLen] of a matrix as Type; nil will do for F32, F16 and BF16.
@@ -66,17 +67,17 @@ func (o Options) Config() models.Config {
 			c.FFN = append(c.FFN, 96)
 		}
 	}
-	c.AttentionBias = c.Architecture == "qwen2"
-	c.QKNorm = c.Architecture == "qwen3"
-	if c.AttentionBias || c.QKNorm {
-		c.RoPEStyle = models.RoPEHalves
-	}
+	row, _ := arch.Named(c.Architecture)
+	c.AttentionBias, c.QKNorm, c.RoPELayout = row.AttentionBias, row.QKNorm, row.RoPE
 	return c
 }
 
 // Write writes the model to path.
 func Write(path string, o Options) error {
 	config := o.Config()
+	if _, ok := arch.Named(config.Architecture); !ok {
+		return fmt.Errorf("tiny model: architecture %q has no row in package arch", config.Architecture)
+	}
 	if err := config.Validate(); err != nil {
 		return fmt.Errorf("tiny model: %w", err)
 	}

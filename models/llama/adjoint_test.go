@@ -12,13 +12,14 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
 	"prunellm/models"
+	"prunellm/models/arch"
 )
 
 // testConfig is as small as a model can be that has every part: grouped heads, a rest of the head that is not rotated.
 func testConfig() models.Config {
 	return models.Config{
 		Architecture: "llama", Name: "test", VocabSize: 11, HiddenSize: 8, Layers: 1, Heads: 4, KVHeads: 2, HeadDim: 6,
-		FFN: []int{7}, ContextLength: 64, RMSEpsilon: 1e-5, RoPEBase: 100, RoPEDim: 4, RoPEStyle: models.RoPEHalves,
+		FFN: []int{7}, ContextLength: 64, RMSEpsilon: 1e-5, RoPEBase: 100, RoPEDim: 4, RoPELayout: arch.RoPEHalves,
 	}
 }
 
@@ -92,12 +93,12 @@ func checkGradients(t *testing.T, function func(args []*Node) []*Node, shapes []
 
 func TestLayerGradients(t *testing.T) {
 	tests := map[string]func(*models.Config){
-		"llama":         func(*models.Config) {},
-		"one kv head":   func(c *models.Config) { c.KVHeads = 1 },
-		"no groups":     func(c *models.Config) { c.KVHeads = 4 },
-		"whole head":    func(c *models.Config) { c.RoPEDim = 6 },
-		"biases, qwen2": func(c *models.Config) { c.AttentionBias = true },
-		"norms, qwen3":  func(c *models.Config) { c.QKNorm = true },
+		"llama":       func(*models.Config) {},
+		"one kv head": func(c *models.Config) { c.KVHeads = 1 },
+		"no groups":   func(c *models.Config) { c.KVHeads = 4 },
+		"whole head":  func(c *models.Config) { c.RoPEDim = 6 },
+		"biases":      func(c *models.Config) { c.AttentionBias = true },
+		"norms":       func(c *models.Config) { c.QKNorm = true },
 
 		"one block of queries": func(*models.Config) {},
 		"two sequences":        func(c *models.Config) { c.QKNorm, c.AttentionBias = true, true },
@@ -243,7 +244,7 @@ func TestHeadWeightGradients(t *testing.T) {
 // TestFileValues wants what was loaded back as it was.
 func TestFileValues(t *testing.T) {
 	c := testConfig()
-	c.RoPEStyle, c.AttentionBias, c.QKNorm = models.RoPEPairs, true, true
+	c.RoPELayout, c.AttentionBias, c.QKNorm = arch.RoPEPairs, true, true
 	m, err := New(goBackend(t), c)
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -123,18 +124,15 @@ func compareLogits(t *testing.T, got, want [][]float32) {
 
 func TestLogitsAgainstLlamaCpp(t *testing.T) {
 	backend := xlaBackend(t)
-	tests := map[string]tinymodel.Options{
-		"llama":     {},
+	tests := tinymodel.PerArchitecture()
+	maps.Copy(tests, map[string]tinymodel.Options{
 		"untied":    {Untied: true},
 		"factors":   {RoPEFactors: []float32{1, 1, 1, 2, 4, 8, 8, 8}},
 		"wide head": {HeadDim: 32},
 		"llama 3":   {HeadDim: 32, Untied: true, RoPEFactors: []float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1.5, 2.5, 4, 8, 8, 8}},
 		"one group": {KVHeads: 1}, // all query heads share keys and values
 		"no groups": {KVHeads: 4},
-		"deci":      {Architecture: "deci", FFN: []int{96, 32}},
-		"qwen2":     {Architecture: "qwen2"},
-		"qwen3":     {Architecture: "qwen3", HeadDim: 32, Untied: true},
-	}
+	})
 	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "tiny.gguf")

@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
 	"prunellm/models"
+	"prunellm/models/arch"
 )
 
 // Layer is one decoder layer's weights on the device. Its owner ends it with Release.
@@ -178,7 +179,7 @@ func (m *Model) FileValues(layer int, role models.Role, values []float32) []floa
 	case models.FFNDown:
 		return TransposeValues(values[:width*hidden], width, hidden)
 	}
-	if c.RoPEStyle != models.RoPEPairs {
+	if c.RoPELayout != arch.RoPEPairs {
 		return values
 	}
 	switch role {
@@ -196,7 +197,7 @@ func (m *Model) FileValues(layer int, role models.Role, values []float32) []floa
 func (m *Model) GraphValues(layer int, role models.Role, values []float32, opts LayerOptions) []float32 {
 	c := m.config
 	width, hidden := c.FFN[layer], c.HiddenSize
-	pairs := c.RoPEStyle == models.RoPEPairs
+	pairs := c.RoPELayout == arch.RoPEPairs
 	switch role {
 	case models.AttnQ, models.AttnQBias:
 		if pairs {
