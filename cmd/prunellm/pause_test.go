@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"prunellm/internal/polltest"
 )
 
 // A training waits while requests run, also when they ran before it began, and goes on after they have ended. Its clock
@@ -28,9 +31,12 @@ func TestPauser(t *testing.T) {
 	if !held() {
 		t.Error("training goes on at once after a request")
 	}
-	for held() {
-		time.Sleep(time.Millisecond)
-	}
+	polltest.Within(t, time.Minute, func() error {
+		if held() {
+			return errors.New("the training is held without a request")
+		}
+		return nil
+	})
 	if waited := time.Since(began); waited < idleBeforeTraining {
 		t.Errorf("training goes on after %s without a request, want %s", waited, idleBeforeTraining)
 	}
@@ -40,9 +46,12 @@ func TestPauser(t *testing.T) {
 		t.Error("a request does not hold the training up")
 	}
 	p.requests(false)
-	for held() {
-		time.Sleep(time.Millisecond)
-	}
+	polltest.Within(t, time.Minute, func() error {
+		if held() {
+			return errors.New("the training is held without a request")
+		}
+		return nil
+	})
 	// Both clocks are read while the training works, so what differs is the time in which it was held.
 	if stood := time.Since(began) - clock().Sub(worked); stood < 2*idleBeforeTraining {
 		t.Errorf("the clock stood still for %s, want %s or more", stood, 2*idleBeforeTraining)

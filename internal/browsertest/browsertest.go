@@ -2,7 +2,7 @@
 //
 // # Waiting
 //
-// Nothing here sleeps or measures time: every wait polls a condition until Patience has passed.
+// Nothing here measures time: every wait polls a condition until Patience has passed.
 //
 // # Errors
 //
@@ -252,7 +252,7 @@ func (p *Page) WaitFor(what, condition string) {
 		if time.Now().After(deadline) {
 			p.t.Fatalf("waited in vain: %s\nthe page shows:\n%s", what, Eval[string](p, "document.body.innerText"))
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 }
 

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"prunellm/infer"
+	"prunellm/internal/polltest"
 	"prunellm/internal/slo"
 	"prunellm/internal/variant"
 	"prunellm/openapi"
@@ -47,8 +49,7 @@ func sheddingLadder(t *testing.T, limit time.Duration) (*bench, *fakeClock) {
 // waitMeasured waits until the cards of all have a speed.
 func (b *bench) waitMeasured(t *testing.T, n int) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for {
+	polltest.Within(t, time.Minute, func() error {
 		measured := 0
 		b.state.mu.Lock()
 		candidates := b.state.candidates(b.options.Auto.Ladder)
@@ -58,14 +59,11 @@ func (b *bench) waitMeasured(t *testing.T, n int) {
 				measured++
 			}
 		}
-		if measured == n {
-			return
+		if measured != n {
+			return fmt.Errorf("%d measured, want %d", measured, n)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d measured, want %d", measured, n)
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	})
 }
 
 func TestAutoTakesTheLargestThatKeepsTheLimits(t *testing.T) {
@@ -227,19 +225,14 @@ func TestAnAbandonedAnswerIsForgotten(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	v.follow(ctx, &scripted{})
 	cancel()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
+	polltest.Within(t, 30*time.Second, func() error {
 		w.mu.Lock()
-		n := len(w.shedding.waiting)
-		w.mu.Unlock()
-		if n == 0 {
-			return
+		defer w.mu.Unlock()
+		if n := len(w.shedding.waiting); n != 0 {
+			return fmt.Errorf("%d are waiting", n)
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("still waiting after 30 s")
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	})
 }
 
 // Measuring a speed is use like a request's: it begins and ends, and requests that come later are heard of.
@@ -259,13 +252,12 @@ func TestMeasuringIsUse(t *testing.T) {
 		defer b.state.mu.Unlock()
 		return !b.state.activity.inUse()
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for b.cardOf("m@0.2") == nil || b.cardOf("m@0.2").ITL == nil || !ended() {
-		if time.Now().After(deadline) {
-			t.Fatal("not measured after ten seconds")
+	polltest.Within(t, 10*time.Second, func() error {
+		if c := b.cardOf("m@0.2"); c == nil || c.ITL == nil || !ended() {
+			return fmt.Errorf("not measured: the card is %+v", c)
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	})
 	for len(uses) > 0 {
 		<-uses
 	}
@@ -301,13 +293,12 @@ func TestDisturbedMeasurementIsRepeated(t *testing.T) {
 	b.Start(t.Context())
 	b.waitReady(t)
 	close(begun)
-	deadline := time.Now().Add(time.Minute)
-	for b.cardOf("m@0.2") == nil || b.cardOf("m@0.2").ITL == nil {
-		if time.Now().After(deadline) {
-			t.Fatal("not measured after a minute")
+	polltest.Within(t, time.Minute, func() error {
+		if c := b.cardOf("m@0.2"); c == nil || c.ITL == nil {
+			return fmt.Errorf("not measured: the card is %+v", c)
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	})
 	if tries.Load() < 2 {
 		t.Errorf("%d tries, want a second one", tries.Load())
 	}

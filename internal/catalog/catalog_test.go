@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"prunellm/infer"
+	"prunellm/internal/polltest"
 	"prunellm/internal/variant"
 	"prunellm/openapi"
 	"prunellm/server"
@@ -130,13 +131,12 @@ func (b *bench) acquireNow(t *testing.T, name openapi.ModelName) server.Variant 
 
 func (b *bench) waitReady(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !b.Status().Ready {
-		if time.Now().After(deadline) {
-			t.Fatalf("not ready: %+v", b.Status())
+	polltest.Within(t, 10*time.Second, func() error {
+		if status := b.Status(); !status.Ready {
+			return fmt.Errorf("not ready: %+v", status)
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	})
 }
 
 func TestStartupVariant(t *testing.T) {
@@ -181,12 +181,12 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 		t.Errorf("answer while pruning comes from %s, want m@0", held.Name())
 	}
 	held.Release()
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(b.Status().Progress, "scoring: 50 %"); {
-		if time.Now().After(deadline) {
-			t.Fatalf("Status = %+v, want ready with the progress of the pruned variant", b.Status())
+	polltest.Within(t, 30*time.Second, func() error {
+		if status := b.Status(); !strings.Contains(status.Progress, "scoring: 50 %") {
+			return fmt.Errorf("Status = %+v, want ready with the progress of the pruned variant", status)
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	})
 	if status := b.Status(); !status.Ready {
 		t.Errorf("Status = %+v, want ready", status)
 	}
@@ -308,13 +308,12 @@ func TestFailedStartupIsExplained(t *testing.T) {
 	close(b.gate)
 	b.failing.Store(true)
 	b.Start(t.Context())
-	deadline := time.Now().Add(10 * time.Second)
-	for !strings.Contains(b.Status().Progress, "no gradients today") {
-		if time.Now().After(deadline) {
-			t.Fatalf("Status = %+v, want the failure's reason", b.Status())
+	polltest.Within(t, 10*time.Second, func() error {
+		if status := b.Status(); !strings.Contains(status.Progress, "no gradients today") {
+			return fmt.Errorf("Status = %+v, want the failure's reason", status)
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	})
 	// Once it is there the old reason is none any more, also when the engine is lost and cannot be replaced.
 	b.failing.Store(false)
 	if _, err := b.Make(0.2); err != nil {
@@ -339,9 +338,12 @@ func TestWaitersAreBoundedAndLeave(t *testing.T) {
 		_, err := b.Acquire(ctx, at(0.3))
 		left <- err
 	}()
-	for b.builds.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	polltest.Within(t, 10*time.Second, func() error {
+		if b.builds.Load() == 0 {
+			return errors.New("no build has begun")
+		}
+		return nil
+	})
 	var notReady *server.NotReadyError
 	if _, err := b.Acquire(t.Context(), at(0.4)); !errors.As(err, &notReady) {
 		t.Errorf("Acquire beyond the queue = %v, want a NotReadyError", err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/polltest"
 	"prunellm/internal/variant"
 	"prunellm/openapi"
 )
@@ -44,13 +45,12 @@ func TestCostIsLearnedInTheBackground(t *testing.T) {
 		t.Errorf("card before measuring = %+v, want no cost", card)
 	}
 	close(gate)
-	deadline := time.Now().Add(30 * time.Second)
-	for b.cardOf("m@0.2").Perplexity == nil {
-		if time.Now().After(deadline) {
-			t.Fatal("no cost after 30 s")
+	polltest.Within(t, 30*time.Second, func() error {
+		if b.cardOf("m@0.2").Perplexity == nil {
+			return errors.New("no cost on the card")
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return nil
+	})
 	card := b.cardOf("m")
 	if *card.Perplexity != 12 || *card.PerplexityRatio != 1.2 || *card.KLToDense != 0.25 || *card.Top1Agreement != 0.75 || card.EvalTokens != 9 {
 		t.Errorf("card = %+v, want the measured cost", card)

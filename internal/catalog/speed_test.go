@@ -3,10 +3,12 @@ package catalog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"prunellm/internal/polltest"
 	"prunellm/internal/variant"
 	"prunellm/server"
 )
@@ -55,13 +57,12 @@ func TestSwappedVariantIsMeasured(t *testing.T) {
 	b.waitReady(t)
 	until := func(what string, itl float64) {
 		t.Helper()
-		deadline := time.Now().Add(30 * time.Second)
-		for c := b.cardOf("m@0.2"); c == nil || c.ITL == nil || *c.ITL != itl; c = b.cardOf("m@0.2") {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: the card is %+v", what, c)
+		polltest.Within(t, 30*time.Second, func() error {
+			if c := b.cardOf("m@0.2"); c == nil || c.ITL == nil || *c.ITL != itl {
+				return fmt.Errorf("%s: the card is %+v", what, c)
 			}
-			time.Sleep(time.Millisecond)
-		}
+			return nil
+		})
 	}
 	until("before", 1)
 	if err := b.Swap(variant.Built{Model: "m", Ratio: 0.2, Digest: "trained"}); err != nil {

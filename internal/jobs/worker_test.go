@@ -9,10 +9,11 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"prunellm/internal/polltest"
 )
 
 // The test binary is its own worker: with this variable set it serves one job instead of running tests.
@@ -58,9 +59,10 @@ func perform(_ context.Context, j job, progress func(int)) (int, error) {
 		progress(os.Getpid())
 		select {}
 	case "tick":
+		ticker := time.NewTicker(time.Millisecond)
 		for i := 0; ; i++ {
 			progress(i)
-			time.Sleep(time.Millisecond)
+			<-ticker.C
 		}
 	}
 	return 0, fmt.Errorf("unknown action %q", j.Action)
@@ -146,13 +148,12 @@ func testChildEndsWithItsParent(t *testing.T, held bool) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait()
-	deadline := time.Now().Add(10 * time.Second)
-	for alive(child) {
-		if time.Now().After(deadline) {
-			t.Fatalf("child %d still runs 10 s after its parent's death", child)
+	polltest.Within(t, 10*time.Second, func() error {
+		if alive(child) {
+			return fmt.Errorf("child %d outlives its parent", child)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return nil
+	})
 }
 
 // A child that is held does nothing until it may go on, and ends with its context as any other.
@@ -163,16 +164,28 @@ func TestHold(t *testing.T) {
 	hold.Stop() // before it starts
 	command := childCommand()
 	command.Hold = &hold
-	var ticks atomic.Int64
+	ticks := make(chan struct{}, 1) // full when the child has moved since the last look
 	ended := make(chan error, 1)
 	go func() {
-		_, err := Run[job, int, int](ctx, command, job{Action: "tick"}, func(int) { ticks.Add(1) })
+		_, err := Run[job, int, int](ctx, command, job{Action: "tick"}, func(int) {
+			select {
+			case ticks <- struct{}{}:
+			default:
+			}
+		})
 		ended <- err
 	}()
 	moves := func() bool { // within a tenth of a second
-		before := ticks.Load()
-		time.Sleep(100 * time.Millisecond)
-		return ticks.Load() > before
+		select {
+		case <-ticks: // of an earlier time
+		default:
+		}
+		select {
+		case <-ticks:
+			return true
+		case <-time.After(100 * time.Millisecond):
+			return false
+		}
 	}
 	until := func(want bool, what string) {
 		t.Helper()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/polltest"
 	"prunellm/internal/store"
 	"prunellm/internal/store/redis/redistest"
 	"prunellm/internal/store/storetest"
@@ -85,7 +86,7 @@ func TestClockSet(t *testing.T) {
 			lease := storetest.Acquire(t, a, key)
 			defer lease.Close()
 			set(difference)
-			for end := time.Now().Add(2 * ttl); time.Now().Before(end); time.Sleep(ttl / 20) {
+			for range polltest.During(2 * ttl) {
 				other, ok, err := b.Acquire(t.Context(), key)
 				if err != nil {
 					t.Fatal(err)

@@ -95,10 +95,11 @@ func commands(server *redistest.Server) int {
 	return info(server, "stats", "total_commands_processed:")
 }
 
-// info is a number of Redis's INFO.
+// info returns the number that follows field in a section of Redis's INFO, 0 when it is missing.
 func info(server *redistest.Server, section, field string) int {
 	_, rest, _ := strings.Cut(server.Do("INFO", section).(string), field)
 	digits, _, _ := strings.Cut(rest, "\r\n")
+	digits, _, _ = strings.Cut(digits, ",")
 	n, _ := strconv.Atoi(digits)
 	return n
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/polltest"
 	"prunellm/internal/store"
 	"prunellm/internal/store/redis/redistest"
 	"prunellm/internal/store/storetest"
@@ -106,7 +107,7 @@ func TestLeaderProcess(t *testing.T) {
 	}
 	t.Run("well", func(t *testing.T) {
 		l := startLeader(t, server.URL)
-		for end := time.Now().Add(leaderLeaseTTL * 3 / 2); time.Now().Before(end); time.Sleep(leaderLeaseTTL / 10) {
+		for range polltest.During(leaderLeaseTTL * 3 / 2) {
 			if _, ok, err := s.Acquire(t.Context(), key); err != nil || ok {
 				t.Fatalf("Acquire beside a living leader = %v, %v", ok, err)
 			}

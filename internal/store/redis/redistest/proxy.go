@@ -20,6 +20,7 @@ type Proxy struct {
 	delay    atomic.Int64 // nanoseconds before each answer is passed on
 	budget   atomic.Int64 // bytes of answers still passed on; below 0: no limit
 	wait     sync.WaitGroup
+	done     chan struct{} // closed by close
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
@@ -35,7 +36,7 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 	}
 	p := &Proxy{
 		URL: "redis://" + listener.Addr().String(), listener: listener,
-		target: fmt.Sprintf("127.0.0.1:%d", s.Port), conns: map[net.Conn]struct{}{},
+		target: fmt.Sprintf("127.0.0.1:%d", s.Port), conns: map[net.Conn]struct{}{}, done: make(chan struct{}),
 	}
 	p.budget.Store(-1)
 	p.wait.Go(p.accept)
@@ -77,7 +78,11 @@ func (p *Proxy) answers(client, server net.Conn) {
 		if err != nil {
 			return
 		}
-		time.Sleep(time.Duration(p.delay.Load())) // the delay is what is being tested
+		select {
+		case <-time.After(time.Duration(p.delay.Load())):
+		case <-p.done:
+			return
+		}
 		if left := p.budget.Load(); left >= 0 {
 			n = int(min(int64(n), left))
 			p.budget.Add(-int64(n))
@@ -106,6 +111,7 @@ func (p *Proxy) track(conns ...net.Conn) bool {
 
 func (p *Proxy) close() {
 	p.listener.Close()
+	close(p.done)
 	p.mu.Lock()
 	p.closed = true
 	for conn := range p.conns {

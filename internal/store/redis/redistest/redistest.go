@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"prunellm/internal/polltest"
 )
 
 // Server is a redis-server process that ends with the test.
@@ -241,15 +243,5 @@ func (s *Server) Do(args ...any) any {
 // Eventually calls probe until it returns nil, and fails the test with its last error after a generous time.
 func Eventually(t testing.TB, probe func() error) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		err := probe()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still not after 30 s: %v", err)
-		}
-		time.Sleep(5 * time.Millisecond) // between two looks; nothing depends on its length
-	}
+	polltest.Within(t, 30*time.Second, probe)
 }
