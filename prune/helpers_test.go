@@ -44,7 +44,7 @@ func somePlan(t *testing.T, model models.Weights) *Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := MakePlan(model.Config(), scores.Stage1, 0.15, Uniform)
+	plan, err := MakePlan(model.Config(), scores, 0.15, Uniform)
 	if err != nil {
 		t.Fatal(err)
 	}

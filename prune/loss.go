@@ -62,7 +62,7 @@ func (s *scorer) lossByChunks(ctx context.Context, program *llama.HeadProgram, g
 	in := lossInput{sequences: g.sequences, student: hidden}
 	if program == s.stage2 {
 		in.teacher, in.alpha = g.teacher, alpha
-	} else {
+	} else if s.criterion.stages > 1 {
 		g.teacher = hidden
 	}
 	var gradients [][]float32
@@ -101,7 +101,7 @@ func (s *scorer) lossBySequence(ctx context.Context, program *llama.HeadProgram,
 				return nil, err
 			}
 			defer llama.Release(x)
-		} else if s.recipe.Criterion.stages() > 1 {
+		} else if s.criterion.stages > 1 {
 			if g.teacher[i], err = llama.Download[float32](last[i]); err != nil {
 				return nil, err
 			}

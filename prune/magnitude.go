@@ -8,10 +8,9 @@ import (
 	"prunellm/models"
 )
 
-// magnitude scores each neuron by the mean absolute value of its weights.
-func magnitude(ctx context.Context, weights models.Weights) (*Scores, error) {
+// magnitude returns the mean absolute value of each neuron's weights, float32[layers][f].
+func magnitude(ctx context.Context, weights models.Weights) (scores [][]float32, err error) {
 	c := weights.Config()
-	scores := &Scores{}
 	for layer := range c.Layers {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -41,8 +40,7 @@ func magnitude(ctx context.Context, weights models.Weights) (*Scores, error) {
 		if !allFinite(row) {
 			return nil, fmt.Errorf("score: weights of layer %d: %w", layer, ErrNotFinite)
 		}
-		scores.Stage1 = append(scores.Stage1, row)
+		scores = append(scores, row)
 	}
-	scores.Stage2 = scores.Stage1
 	return scores, nil
 }

@@ -205,16 +205,9 @@ func (s *scorer) each(ctx context.Context, n int, work func(i int) (then func() 
 	return nil
 }
 
-// accumulate adds one sequence's importances to the layer's sums. Scores of whole neurons are of the loss summed over
-// tokens, so that a token counts the same in a short sequence and in a long one.
+// accumulate adds one sequence's importances to the layer's sums.
 func (s *scorer) accumulate(layer int, values []float32, length int) error {
-	scale := float64(importanceScale)
-	switch s.recipe.Criterion {
-	case Fisher, FisherSDM:
-		scale *= float64(length) * float64(length)
-	case Taylor:
-		scale *= float64(length)
-	}
+	scale := importanceScale * math.Pow(float64(length), float64(s.criterion.lengthPower))
 	for neuron := range s.sums[layer] {
 		value := float64(values[neuron])
 		if math.IsNaN(value) || math.IsInf(value, 0) {

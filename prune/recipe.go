@@ -13,28 +13,6 @@ import (
 	"prunellm/models/llama"
 )
 
-// Criterion names a way of scoring neurons.
-type Criterion string
-
-// The criteria. Each is a float32 per neuron, larger meaning more important.
-const (
-	// SDM is the published score: the absolute first-order change of the loss, element by element of the neuron's three
-	// weight vectors, averaged over the hidden size.
-	SDM Criterion = "sdm"
-	// Fisher is the sum over tokens of the squared first-order change of the cross entropy when the neuron's activation
-	// is removed: a diagonal Fisher score. It needs no weight gradients and one stage only.
-	Fisher Criterion = "fisher"
-	// Taylor is the sum over tokens of the absolute first-order change of the cross entropy when the neuron's activation is
-	// removed: Fisher without the square, so that a few surprising tokens do not outvote all others. It costs the same, and is
-	// better without reconstruction alone (see docs/understand/pruning.md).
-	Taylor Criterion = "taylor"
-	// FisherSDM is the Fisher score of the second stage's loss: the sliver-pruned student's distillation loss. It takes
-	// twice the work of Fisher and ranks a little worse (see docs/understand/pruning.md).
-	FisherSDM Criterion = "fisher-sdm"
-	// Magnitude is the mean absolute weight of the neuron. It needs no calibration tokens.
-	Magnitude Criterion = "magnitude"
-)
-
 // recipeVersion changes whenever the same recipe would give other scores.
 const recipeVersion = 1
 
@@ -67,10 +45,8 @@ func (r Recipe) Validate() error {
 			faults = append(faults, fmt.Errorf("recipe: "+format, args...))
 		}
 	}
-	switch r.Criterion {
-	case SDM, Fisher, Taylor, FisherSDM, Magnitude:
-	default:
-		fault(false, "criterion is %q, want sdm, fisher, taylor, fisher-sdm or magnitude", r.Criterion)
+	if err := r.Criterion.Validate(); err != nil {
+		fault(false, "%w", err)
 	}
 	fault(r.Alpha >= 0 && r.Alpha <= 1, "alpha is %g, want 0 to 1", r.Alpha)
 	fault(r.Temperature >= 0.01 && r.Temperature <= 100, "temperature is %g, want 0.01 to 100", r.Temperature)
@@ -102,21 +78,10 @@ func (r Recipe) Digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// stages is the number of passes over the calibration text, and of results that differ.
-func (c Criterion) stages() int {
-	switch c {
-	case Magnitude:
-		return 0
-	case Fisher, Taylor:
-		return 1
-	}
-	return 2
-}
-
-// PrecisionOn is what the products of this recipe are computed in on a backend. A second stage is sensitive: the neurons that the first
-// one takes away follow from its lowest scores, and all of the second's scores from those.
+// PrecisionOn returns the precision of this recipe's matmuls on a backend: the recipe's own, or for AutoPrecision the fastest that
+// leaves the criterion's ranking as it is.
 func (r Recipe) PrecisionOn(backend backends.Backend) llama.Precision {
-	return r.Precision.On(backend, r.Criterion.stages() > 1)
+	return r.Precision.On(backend, !r.Criterion.MixedPrecision())
 }
 
 // sliverWidth is the number of neurons of a layer that the student keeps: floor(width * SliverKeep), at least one.

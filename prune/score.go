@@ -28,9 +28,9 @@ const MaxSequence = 4096
 type Scores struct {
 	Stage1 [][]float32 // on the dense model, with cross entropy
 	// Stage2 is taken on the sliver-pruned student with the distillation loss, 0 where the sliver removed the neuron.
-	// Criteria that have no second stage, fisher, taylor and magnitude, repeat the first.
+	// Criteria without a second stage repeat the first.
 	Stage2 [][]float32
-	Loss1  []Loss // by sequence; none for magnitude
+	Loss1  []Loss // by sequence; none for criteria that need no tokens
 	Loss2  []Loss // by sequence, of the criteria with a second stage
 }
 
@@ -63,9 +63,12 @@ func score(ctx context.Context, backend backends.Backend, weights models.Weights
 		return nil, nil, err
 	}
 	config := weights.Config()
-	if recipe.Criterion == Magnitude {
-		scores, err = magnitude(ctx, weights)
-		return scores, nil, err
+	if row, _ := recipe.Criterion.row(); row.weights != nil {
+		stage, err := row.weights(ctx, weights)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &Scores{Stage1: stage, Stage2: stage}, nil, nil
 	}
 	if err := checkSequences(config, sequences); err != nil {
 		return nil, nil, err
@@ -87,7 +90,7 @@ func score(ctx context.Context, backend backends.Backend, weights models.Weights
 
 // score runs the stages.
 func (s *scorer) score(ctx context.Context, sequences [][]int32, progress func(Progress)) (*Scores, error) {
-	recipe, groups := s.recipe, groupSequences(s.model.Config(), s.budget.States, s.resident, sequences)
+	groups := groupSequences(s.model.Config(), s.budget.States, s.resident, sequences)
 	scores := &Scores{}
 	s.begin("stage1", sequences, nil, progress)
 	for i := range groups {
@@ -97,12 +100,12 @@ func (s *scorer) score(ctx context.Context, sequences [][]int32, progress func(P
 		scores.Loss1 = append(scores.Loss1, groups[i].losses...)
 	}
 	scores.Stage1 = s.scores()
-	if recipe.Criterion.stages() == 1 {
+	if s.criterion.stages == 1 {
 		scores.Stage2 = scores.Stage1
 		return scores, nil
 	}
 
-	removed := sliver(recipe, scores.Stage1)
+	removed := sliver(s.recipe, scores.Stage1)
 	s.begin("stage2", sequences, removed, progress)
 	for i := range groups {
 		if err := s.pass(ctx, &groups[i], removed); err != nil {
@@ -155,6 +158,7 @@ type scorer struct {
 	resident  bool          // weights stay on the device for a stage
 	layers    *llama.Layers // of the stage at hand
 	recipe    Recipe
+	criterion criterion
 	precision llama.Precision
 	forward   *llama.LayerProgram // x -> y, and llama.Saved where it is kept
 	backward  *llama.LayerProgram // x, dy, and llama.Saved where it is kept -> dx, importance float32[f]
@@ -167,8 +171,9 @@ type scorer struct {
 }
 
 func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, resident bool) (s *scorer, err error) {
+	row, _ := recipe.Criterion.row()
 	s = &scorer{
-		weights: weights, recipe: recipe, precision: recipe.PrecisionOn(backend), resident: resident, budget: llama.BudgetOf(backend),
+		weights: weights, recipe: recipe, criterion: row, precision: recipe.PrecisionOn(backend), resident: resident, budget: llama.BudgetOf(backend),
 	}
 	defer func() {
 		if err != nil {
@@ -199,7 +204,7 @@ func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, 
 		}
 		trace := llama.Resume(c, b, rope, args[0], saved)
 		grads := llama.Backward(c, b, rope, trace, args[1])
-		return []*Node{grads.X, importance(recipe.Criterion, b, trace, grads)}
+		return []*Node{grads.X, row.gradients(b, trace, grads)}
 	})
 	if err != nil {
 		return nil, err
@@ -225,22 +230,6 @@ func (s *scorer) close() {
 	if s.model != nil {
 		s.model.Close()
 	}
-}
-
-// importance is the score of one sequence, float32[f].
-//
-// SDM: mean over e of |down*d_down + up*d_up + gate*d_gate|. Fisher: sum over t of (activation * d_activation)^2. Taylor:
-// sum over t of |activation * d_activation|.
-func importance(criterion Criterion, b *llama.Block, trace *llama.Trace, grads *llama.Gradients) *Node {
-	switch criterion {
-	case Fisher, FisherSDM:
-		return ReduceSum(Square(Mul(trace.Activation, grads.Activation)), 0)
-	case Taylor:
-		return ReduceSum(Abs(Mul(trace.Activation, grads.Activation)), 0)
-	}
-	b = b.In(llama.Float32)
-	change := Add(Mul(b.Down, grads.Down), Add(Mul(b.Up, grads.Up), Mul(b.Gate, grads.Gate)))
-	return ReduceMean(Abs(change), -1)
 }
 
 // begin starts a stage: its layers, sums at zero, progress at zero.

@@ -49,14 +49,14 @@ type modelFlags struct {
 
 // recipeFlags decide the scores, and what is done with them.
 type recipeFlags struct {
-	Criterion         string  `help:"Importance of a neuron: ${enum} (sdm is the published method; fisher is better and quicker; only those with sdm in their name use alpha, temperature and sliver)." enum:"sdm,fisher,taylor,fisher-sdm,magnitude" default:"fisher"`
-	Alpha             float64 `help:"Share of the distillation loss against cross entropy, 0 to 1." default:"0.4"`
-	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss." default:"0.2"`
-	SliverKeep        float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1." default:"0.975"`
+	Criterion         string  `help:"How neurons are scored: ${criteria_help}." enum:"${criteria}" default:"fisher"`
+	Alpha             float64 `help:"Share of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
+	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss (${distilling})." default:"0.2"`
+	SliverKeep        float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1 (${distilling})." default:"0.975"`
 	Calibration       string  `help:"Text to compute importance on: 'self' (the dense model writes it) or a text or JSONL file." default:"self" type:"homepath" placeholder:"self|FILE"`
 	CalibrationTokens int     `help:"Tokens of calibration text." default:"8192"`
 	Quick             bool    `help:"At most 4096 calibration tokens: variants are there sooner, and a little worse."`
-	MixedPrecision    string  `help:"Matrix products of scores, refit and recovery in bfloat16: ${enum}. auto is where the processor has instructions for it and the criterion takes no harm (not those with sdm in their name)." enum:"auto,no,bf16" default:"auto"`
+	MixedPrecision    string  `help:"Matrix products of scores, refit and recovery in bfloat16: ${enum}. auto is where the processor has instructions for it and the criterion takes no harm (not ${float32_only})." enum:"auto,no,bf16" default:"auto"`
 	Seed              uint64  `help:"Seed of the calibration text that the dense model writes." default:"1"`
 	Budget            string  `help:"Widths: ${enum}. One for all layers, or ranked over all layers; auto is global where the architecture can take it." enum:"auto,uniform,global" default:"auto"`
 	Reconstruct       bool    `help:"Refit down_proj by least squares after the cut." default:"true" negatable:""`

@@ -104,7 +104,7 @@ func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kon
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(unitDuration)),
 		kong.NamedMapper("path", kong.MapperFunc(absolutePath)),
 		kong.NamedMapper("homepath", kong.MapperFunc(homePath)),
-		kong.Vars{"home": home, "cache": defaultCache(home), "version": "prunellm " + version},
+		kong.Vars{"home": home, "cache": defaultCache(home), "version": "prunellm " + version}, criterionVars(),
 	}, options...)...)
 }
 

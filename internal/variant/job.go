@@ -71,7 +71,7 @@ func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Out
 }
 
 func (j Job) sequences(ctx context.Context, tools Tools, progress func(Progress), out *Outputs) ([][]int32, error) {
-	needed := j.WantDown || (j.Scores == nil && j.Spec.Recipe.Criterion != prune.Magnitude)
+	needed := j.WantDown || (j.Scores == nil && j.Spec.Recipe.Criterion.NeedsTokens())
 	if !needed {
 		return nil, nil
 	}

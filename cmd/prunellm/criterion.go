@@ -1,0 +1,29 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"prunellm/prune"
+)
+
+// criterionVars are what the flags of a recipe say about criteria: their names and help, those that take the distillation loss,
+// and those whose ranking suffers in bfloat16.
+func criterionVars() kong.Vars {
+	var names, help, distilling, float32Only []string
+	for _, c := range prune.Criteria() {
+		names = append(names, string(c))
+		help = append(help, string(c)+" ("+c.Help()+")")
+		if c.Distills() {
+			distilling = append(distilling, string(c))
+		}
+		if !c.MixedPrecision() {
+			float32Only = append(float32Only, string(c))
+		}
+	}
+	return kong.Vars{
+		"criteria": strings.Join(names, ","), "criteria_help": strings.Join(help, ", "),
+		"distilling": strings.Join(distilling, ", "), "float32_only": strings.Join(float32Only, ", "),
+	}
+}

@@ -1,0 +1,110 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
+
+	"prunellm/models"
+	"prunellm/models/llama"
+)
+
+// Criterion names a way of scoring neurons: a row of the table in criteria.go.
+type Criterion string
+
+// criterion is a row of the table. Exactly one of gradients and weights is set.
+type criterion struct {
+	name Criterion
+	help string // what it measures and when to take it: one line for --help and the pages
+
+	// stages is the number of passes over the calibration text. 0 reads the weights alone. 2 scores the dense model first, then a
+	// student without a sliver of each layer, with the distillation loss: only then alpha, temperature and sliver_keep count.
+	stages int
+	// mixed says that bfloat16 matmuls leave the ranking as it is. They do not with a second stage: its scores all follow from the
+	// sliver, and the sliver from the lowest scores of the first stage.
+	mixed bool
+	// lengthPower is the power of a sequence's length that multiplies its score. The loss is a mean over tokens; 1 for a score that is
+	// linear in it, or 2 for a square, makes a token count the same in a short sequence and in a long one. 0 leaves the mean.
+	lengthPower int
+
+	gradients func(*llama.Block, *llama.Trace, *llama.Gradients) *Node               // the score of one sequence, float32[f]
+	weights   func(ctx context.Context, weights models.Weights) ([][]float32, error) // float32[layers][f]
+}
+
+// row returns a criterion's row of the table, and false with an empty row for an unknown one.
+func (c Criterion) row() (criterion, bool) {
+	for _, row := range criteria {
+		if row.name == c {
+			return row, true
+		}
+	}
+	return criterion{}, false
+}
+
+// Criteria returns the names of all criteria in the order of the table.
+func Criteria() []Criterion {
+	names := make([]Criterion, len(criteria))
+	for i, row := range criteria {
+		names[i] = row.name
+	}
+	return names
+}
+
+// Validate reports a criterion that is not in the table; the error lists those that are.
+func (c Criterion) Validate() error {
+	if _, ok := c.row(); ok {
+		return nil
+	}
+	var names []string
+	for _, name := range Criteria() {
+		names = append(names, string(name))
+	}
+	return fmt.Errorf("criterion %q is unknown, want %s", string(c), strings.Join(names, ", "))
+}
+
+// Help says in one line what the criterion measures and when to take it.
+func (c Criterion) Help() string {
+	row, _ := c.row()
+	return row.help
+}
+
+// NeedsTokens reports whether the criterion is computed on calibration text, and not on the weights alone.
+func (c Criterion) NeedsTokens() bool {
+	row, _ := c.row()
+	return row.stages > 0
+}
+
+// Distills reports whether the criterion takes the distillation loss, and so the settings alpha, temperature and sliver_keep.
+func (c Criterion) Distills() bool {
+	row, _ := c.row()
+	return row.stages > 1
+}
+
+// MixedPrecision reports whether bfloat16 matmuls leave the criterion's ranking as it is.
+func (c Criterion) MixedPrecision() bool {
+	row, _ := c.row()
+	return row.mixed
+}
+
+var criterionName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+
+// complete reports everything that a row lacks.
+func (row criterion) complete() error {
+	var faults []error
+	fault := func(ok bool, text string) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("criterion %q: %s", string(row.name), text))
+		}
+	}
+	fault(criterionName.MatchString(string(row.name)), "name must be lower-case letters, digits and hyphens")
+	fault(row.help != "" && !strings.ContainsAny(row.help, "\n|"), "help must be one line without |")
+	fault(row.stages >= 0 && row.stages <= 2, "stages must be 0, 1 or 2")
+	fault(row.lengthPower >= 0 && row.lengthPower <= 2, "lengthPower must be 0, 1 or 2")
+	fault((row.stages == 0) == (row.weights != nil), "weights must be set for 0 stages, and only for these")
+	fault((row.stages > 0) == (row.gradients != nil), "gradients must be set for 1 or 2 stages, and only for these")
+	return errors.Join(faults...)
+}
