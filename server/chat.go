@@ -35,7 +35,7 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
 			return &chatStream{
-				head: s.newHead("chatcmpl-", j.variant), out: out, logprobs: req.Logprobs, usage: req.IncludeUsage,
+				head: s.newHead("chatcmpl-", j.variant.Name), out: out, logprobs: req.Logprobs, usage: req.IncludeUsage,
 				parsers: parsers, begun: make([]bool, req.N), tokens: make([][]openapi.TokenLogprob, req.N),
 			}
 		})
@@ -51,7 +51,7 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 	if err := j.consume(events, answer, nil); err != nil {
 		return err
 	}
-	head := s.newHead("chatcmpl-", j.variant)
+	head := s.newHead("chatcmpl-", j.variant.Name)
 	return writeJSON(c, openapi.ChatResponse{
 		ID: head.id, Object: "chat.completion", Created: head.created, Model: head.model,
 		Choices: answer.choices(), Usage: j.tally.total(), SystemFingerprint: head.fingerprint,
@@ -62,7 +62,7 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 type turnFields struct{ messages, format string }
 
 // turnRequest makes the engine's request for a turn.
-func (s *Server) turnRequest(v Variant, turn *openapi.Turn, common *openapi.Common, fields turnFields) (infer.Request, error) {
+func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Common, fields turnFields) (infer.Request, error) {
 	prompt, err := s.turnPrompt(v, turn, fields.messages)
 	if err != nil {
 		return infer.Request{}, promptField(err, fields.messages)
@@ -76,7 +76,7 @@ func (s *Server) turnRequest(v Variant, turn *openapi.Turn, common *openapi.Comm
 }
 
 // turnPrompt turns messages into the tokens of a prompt that ends with the beginning of the model's turn.
-func (s *Server) turnPrompt(v Variant, turn *openapi.Turn, field string) ([]infer.Token, error) {
+func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]infer.Token, error) {
 	sizeBytes := 0
 	for _, m := range turn.Messages {
 		sizeBytes += len(m.Content)
@@ -100,8 +100,8 @@ func (s *Server) turnPrompt(v Variant, turn *openapi.Turn, field string) ([]infe
 
 // answerGrammar is the GBNF that the answer to a turn is held to; empty: none is needed. What cannot be held to is
 // refused with an *openapi.Error that names the field.
-func (s *Server) answerGrammar(v Variant, turn *openapi.Turn, formatField string) (string, error) {
-	grammar, err := s.options.Chat.Grammar(turn, v.SchemaGrammar, formatField)
+func (s *Server) answerGrammar(g Grammars, turn *openapi.Turn, formatField string) (string, error) {
+	grammar, err := s.options.Chat.Grammar(turn, g.SchemaGrammar, formatField)
 	var schema *chat.SchemaError
 	if errors.As(err, &schema) {
 		return "", refusedBy(schema.Err, schema.Field, openapi.CodeInvalidSchema)
@@ -109,7 +109,7 @@ func (s *Server) answerGrammar(v Variant, turn *openapi.Turn, formatField string
 	if err != nil || turn.ToolChoice.Mode == openapi.ToolsNone {
 		return grammar, err
 	}
-	if err := v.CheckGrammar(grammar); err != nil {
+	if err := g.CheckGrammar(grammar); err != nil {
 		return "", refusedBy(err, "tools", openapi.CodeInvalidSchema)
 	}
 	return grammar, nil
@@ -139,12 +139,12 @@ type head struct {
 	fingerprint string
 }
 
-func (s *Server) newHead(prefix string, v Variant) head {
+func (s *Server) newHead(prefix string, variant string) head {
 	return head{
 		id:          prefix + strings.ReplaceAll(uuid.NewString(), "-", ""),
 		created:     time.Now().Unix(),
-		model:       v.Name(),
-		fingerprint: s.fingerprint(v.Name()),
+		model:       variant,
+		fingerprint: s.fingerprint(variant),
 	}
 }
 

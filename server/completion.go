@@ -27,7 +27,7 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 	}
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
-			texts := newTextSink(s.newHead("cmpl-", j.variant), req, echo)
+			texts := newTextSink(s.newHead("cmpl-", j.variant.Name), req, echo)
 			texts.out = out
 			return texts
 		})
@@ -39,7 +39,7 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	texts := newTextSink(s.newHead("cmpl-", j.variant), req, echo)
+	texts := newTextSink(s.newHead("cmpl-", j.variant.Name), req, echo)
 	answer := newTextAnswer(texts)
 	if err := j.consume(events, answer, nil); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 }
 
 // completionRequests makes the engine's request for each prompt, and the text that each choice begins with.
-func completionRequests(v Variant, req *openapi.CompletionRequest) (submit []infer.Request, echo []string, err error) {
+func completionRequests(v *Variant, req *openapi.CompletionRequest) (submit []infer.Request, echo []string, err error) {
 	for i, prompt := range req.Prompts {
 		field := "prompt"
 		if len(req.Prompts) > 1 {
@@ -86,7 +86,7 @@ func completionRequests(v Variant, req *openapi.CompletionRequest) (submit []inf
 }
 
 // promptTokens are the tokens of a prompt in either form.
-func promptTokens(v Variant, field string, prompt openapi.Prompt) ([]infer.Token, error) {
+func promptTokens(v Vocabulary, field string, prompt openapi.Prompt) ([]infer.Token, error) {
 	if prompt.Tokens != nil {
 		return givenTokens(v, field, prompt.Tokens)
 	}

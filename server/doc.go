@@ -1,7 +1,7 @@
 // Package server answers OpenAI's HTTP API, and a few endpoints beside it, with fiber.
 //
-// It is not an engine and makes no variants: it knows models only through the small interfaces Models and Variant, which
-// the caller implements. It reads no environment and opens no port: it is given a listener.
+// It is not an engine and makes no variants: it knows models only through the small interfaces Models, Generator,
+// Grammars, Vocabulary and Embedder, which the caller implements. It reads no environment and opens no port: it is given a listener.
 //
 // # Data flow
 //

@@ -21,7 +21,7 @@ func (s *Server) embedding(c *fiber.Ctx, j *job) error {
 	if err := j.acquire(c, req.Model); err != nil {
 		return err
 	}
-	if own := j.variant.HiddenSize(); req.Dimensions != 0 && req.Dimensions != own {
+	if own := j.variant.HiddenSize; req.Dimensions != 0 && req.Dimensions != own {
 		return openapi.Invalid("dimensions", openapi.CodeUnsupported, "dimensions is %d, and this model's vectors have %d: they cannot be cut", req.Dimensions, own)
 	}
 	prompts := make([][]infer.Token, len(req.Inputs))
@@ -43,7 +43,7 @@ func (s *Server) embedding(c *fiber.Ctx, j *job) error {
 	}
 	s.metrics.promptTokens.Add(float64(usage.Prompt))
 	out := openapi.EmbeddingResponse{
-		Object: "list", Model: j.variant.Name(), Data: make([]openapi.Embedding, len(vectors)),
+		Object: "list", Model: j.variant.Name, Data: make([]openapi.Embedding, len(vectors)),
 		Usage: openapi.EmbeddingUsage{PromptTokens: usage.Prompt, TotalTokens: usage.Prompt},
 	}
 	for i, vector := range vectors {

@@ -44,7 +44,7 @@ func newFake() *fakeModels {
 	return &fakeModels{status: Status{Ready: true}, context: fakeContext, template: toolsUnknown}
 }
 
-func (m *fakeModels) Acquire(ctx context.Context, name openapi.ModelName) (Variant, error) {
+func (m *fakeModels) Acquire(ctx context.Context, name openapi.ModelName) (*Variant, error) {
 	if m.acquire != nil {
 		if err := m.acquire(ctx, name); err != nil {
 			return nil, err
@@ -61,7 +61,12 @@ func (m *fakeModels) Acquire(ctx context.Context, name openapi.ModelName) (Varia
 		return nil, &RatioError{Ratio: ratio, Max: 0.5}
 	}
 	m.acquired.Add(1)
-	return &fakeVariant{models: m, name: "tiny@" + openapi.FormatRatio(ratio)}, nil
+	v := &fakeVariant{models: m}
+	return &Variant{
+		Engine:  Engine{Generator: v, Grammars: v, Vocabulary: v, Embedder: v, HiddenSize: 2},
+		Name:    "tiny@" + openapi.FormatRatio(ratio),
+		Release: func() { m.released.Add(1) },
+	}, nil
 }
 
 func (m *fakeModels) List() []openapi.Model {
@@ -79,16 +84,11 @@ func (m *fakeModels) last() infer.Request {
 	return m.requests[len(m.requests)-1]
 }
 
-type fakeVariant struct {
-	models *fakeModels
-	name   string
-}
+// fakeVariant is all parts of an Engine.
+type fakeVariant struct{ models *fakeModels }
 
-func (v *fakeVariant) Name() string     { return v.name }
 func (v *fakeVariant) VocabSize() int   { return fakeVocab }
 func (v *fakeVariant) ContextSize() int { return v.models.context }
-func (v *fakeVariant) HiddenSize() int  { return 2 }
-func (v *fakeVariant) Release()         { v.models.released.Add(1) }
 
 func (v *fakeVariant) Tokenize(text string, bos, special bool) ([]infer.Token, error) {
 	var out []infer.Token

@@ -36,7 +36,7 @@ type job struct {
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	started   time.Time
-	variant   Variant // nil until acquired
+	variant   *Variant // nil until acquired
 	readers   sync.WaitGroup
 	streaming bool // the stream writer owns the job
 	generates bool // counted as a generation request
@@ -111,7 +111,7 @@ func (j *job) end() {
 	if j.tally != nil {
 		j.tally.record(j.server.metrics)
 		usage := j.tally.total()
-		j.server.log.Info("generation ended", "request_id", j.requestID, "variant", j.variant.Name(), "complete", j.tally.complete(),
+		j.server.log.Info("generation ended", "request_id", j.requestID, "variant", j.variant.Name, "complete", j.tally.complete(),
 			"prompt_tokens", usage.PromptTokens, "completion_tokens", usage.CompletionTokens,
 			"first_token", j.tally.first, "duration", time.Since(j.started))
 	}
@@ -129,7 +129,7 @@ func (j *job) acquire(c *fiber.Ctx, name openapi.ModelName) error {
 	if err := j.pin(name, waits(c)); err != nil {
 		return err
 	}
-	c.Set(headerVariant, j.variant.Name())
+	c.Set(headerVariant, j.variant.Name)
 	return nil
 }
 

@@ -6,23 +6,22 @@ import (
 	"fmt"
 	"time"
 
-	"prunellm/infer"
 	"prunellm/openapi"
 )
 
-// Models gives the variants that answer requests. The caller of New implements it.
+// Models holds the variants that answer requests. The caller of New implements it.
 //
 // # Concurrency
 //
 // All methods may be called from several goroutines, also before anything is ready; List and Status never block.
 type Models interface {
-	// Acquire gives the variant for a model name; a name without a base is the server's own model, a name without a
-	// ratio has the startup ratio. It may wait while a variant is made, until ctx ends. The caller must Release what it
-	// got. Errors: ErrModelNotFound, *NotReadyError, *RatioError, or the error of ctx; all may be wrapped.
-	Acquire(ctx context.Context, model openapi.ModelName) (Variant, error)
+	// Acquire returns the variant for a model name. A name without a base is the server's own model, a name without a
+	// ratio has the startup ratio. It may wait while a variant is made, until ctx ends. The caller must Release the
+	// variant. Errors: ErrModelNotFound, *NotReadyError, *RatioError, or the error of ctx; all may be wrapped.
+	Acquire(ctx context.Context, model openapi.ModelName) (*Variant, error)
 	// List describes the models that can be asked for, the startup variant first.
 	List() []openapi.Model
-	// Status tells whether a request for the startup variant would be answered now.
+	// Status reports whether a request for the startup variant would be answered now.
 	Status() Status
 }
 
@@ -53,42 +52,6 @@ type Status struct {
 	Ready      bool
 	Progress   string        // one line for people, such as "scoring: 40 %"; when ready, of the variant that another answers for
 	RetryAfter time.Duration // when to ask again; 0 means DefaultRetryAfter
-}
-
-// Variant is one loaded model, pinned until Release.
-//
-// # Concurrency
-//
-// All methods may be called from several goroutines.
-type Variant interface {
-	// Name is "name@ratio", also for a request that named no ratio.
-	Name() string
-	// Submit queues a request. When ctx ends, so does the generation. Errors: infer.ErrQueueFull, infer.ErrEngine,
-	// *infer.ContextError, *infer.ParameterError; all may be wrapped.
-	Submit(ctx context.Context, request infer.Request) (infer.Generation, error)
-	// SubmitN queues n answers to one prompt, which is read once; the seed of answer i is the request's plus i. Errors
-	// are those of Submit.
-	SubmitN(ctx context.Context, request infer.Request, n int) ([]infer.Generation, error)
-	// Embed gives each prompt's vector of length 1, in order. Errors are those of Submit.
-	Embed(ctx context.Context, prompts [][]infer.Token) ([][]float32, infer.Usage, error)
-	// HiddenSize is the length of Embed's vectors.
-	HiddenSize() int
-	// CheckGrammar refuses GBNF that generations cannot be held to, with a *infer.ParameterError.
-	CheckGrammar(gbnf string) error
-	// SchemaGrammar makes GBNF of a JSON schema, its first rule called root. What it cannot hold it refuses, with a
-	// *infer.ParameterError.
-	SchemaGrammar(schema []byte) (gbnf string, err error)
-	// Release gives the variant back. It is called once.
-	Release()
-	Vocabulary
-}
-
-// Vocabulary is the part of a Variant that turns text into tokens and back, as infer.Decoder has it.
-type Vocabulary interface {
-	Tokenize(text string, bos, special bool) ([]infer.Token, error)
-	Piece(t infer.Token, special bool) []byte
-	VocabSize() int
-	ContextSize() int
 }
 
 // DefaultRetryAfter is what clients are told to wait when nothing better is known.

@@ -13,7 +13,7 @@ import (
 const maxBytesPerToken = 256
 
 // tokenize turns a prompt's text into tokens; field names it in errors.
-func tokenize(v Variant, field, text string) ([]infer.Token, error) {
+func tokenize(v Vocabulary, field, text string) ([]infer.Token, error) {
 	if err := checkBytes(v, field, len(text)); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func text(v Vocabulary, tokens []infer.Token) string {
 }
 
 // request makes the engine's request for one prompt, without log probabilities.
-func request(v Variant, field string, prompt []infer.Token, c *openapi.Common) (infer.Request, error) {
+func request(v *Variant, field string, prompt []infer.Token, c *openapi.Common) (infer.Request, error) {
 	room := v.ContextSize() - len(prompt)
 	switch {
 	case len(prompt) == 0:

@@ -137,7 +137,7 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 			return err
 		}
 		pinned = nil
-		c.Set(headerVariant, j.variant.Name())
+		c.Set(headerVariant, j.variant.Name)
 	case <-patience.C:
 	}
 	c.Set(fiber.HeaderContentType, "text/event-stream; charset=utf-8")

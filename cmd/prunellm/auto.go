@@ -14,6 +14,7 @@ import (
 	"prunellm/internal/catalog"
 	"prunellm/internal/slo"
 	"prunellm/internal/variant"
+	"prunellm/server"
 )
 
 // autoFlags let the server choose the ratio.
@@ -72,8 +73,8 @@ const (
 )
 
 // speedOf finds a variant's stored speed, or measures and stores it.
-func speedOf(builder *variant.Builder, machine string, log *slog.Logger) func(context.Context, variant.Built, catalog.Engine, func() bool) (variant.Speed, error) {
-	return func(ctx context.Context, built variant.Built, engine catalog.Engine, undisturbed func() bool) (variant.Speed, error) {
+func speedOf(builder *variant.Builder, machine string, log *slog.Logger) func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
+	return func(ctx context.Context, built variant.Built, engine server.Engine, undisturbed func() bool) (variant.Speed, error) {
 		if stored, err := builder.Speed(ctx, built, machine); err == nil && stored.PromptTokens >= speedPromptOf(engine) {
 			return stored, nil
 		}
@@ -92,11 +93,11 @@ func speedOf(builder *variant.Builder, machine string, log *slog.Logger) func(co
 }
 
 // speedPromptOf is how many tokens an engine's prompts have when its speed is measured.
-func speedPromptOf(engine catalog.Engine) int { return min(speedPrompt, engine.ContextSize()/2) }
+func speedPromptOf(engine server.Engine) int { return min(speedPrompt, engine.ContextSize()/2) }
 
 // measureSpeed asks an engine for a few answers, one after the other, and takes medians. Each prompt is another one, also than those of an
 // attempt before: a prompt cache must not help.
-func measureSpeed(ctx context.Context, engine catalog.Engine) (variant.Speed, error) {
+func measureSpeed(ctx context.Context, engine server.Engine) (variant.Speed, error) {
 	length := speedPromptOf(engine)
 	chance := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // words of a prompt
 	var ttft, itl []time.Duration
@@ -118,7 +119,7 @@ func measureSpeed(ctx context.Context, engine catalog.Engine) (variant.Speed, er
 }
 
 // timeAnswer is the time to the first token of one answer, and the mean time between the others.
-func timeAnswer(ctx context.Context, engine catalog.Engine, prompt []infer.Token) (ttft, itl time.Duration, err error) {
+func timeAnswer(ctx context.Context, engine server.Engine, prompt []infer.Token) (ttft, itl time.Duration, err error) {
 	tokens := max(2, min(speedAnswer, engine.ContextSize()/4))
 	began := time.Now()
 	answer, err := engine.Submit(ctx, infer.Request{Prompt: prompt, MaxTokens: tokens, IgnoreEOS: true, Logprobs: -1})

@@ -11,6 +11,7 @@ import (
 	"prunellm/internal/catalog"
 	"prunellm/internal/variant"
 	"prunellm/models"
+	"prunellm/server"
 )
 
 // engineFlags decide how a model is run.
@@ -86,26 +87,6 @@ func (f *engineFlags) gpuLayers() (int, error) {
 	return n, nil
 }
 
-// runningModel is an engine with the vocabulary of its model.
-type runningModel struct {
-	*infer.Engine
-	model *llamacpp.Model
-}
-
-var _ catalog.Engine = runningModel{}
-
-// Piece implements catalog.Engine.
-func (r runningModel) Piece(t infer.Token, special bool) []byte { return r.model.Piece(t, special) }
-
-// VocabSize implements catalog.Engine.
-func (r runningModel) VocabSize() int { return r.model.VocabSize() }
-
-// HiddenSize implements catalog.Engine.
-func (r runningModel) HiddenSize() int { return r.model.HiddenSize() }
-
-// ContextSize implements catalog.Engine.
-func (r runningModel) ContextSize() int { return r.model.ContextSize() }
-
 // idleGPU lets the warning be said once.
 var idleGPU sync.Once
 
@@ -126,23 +107,24 @@ func (f *engineFlags) memory(built variant.Built) int64 {
 }
 
 // load opens a variant's file.
-func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.Logger) (catalog.Engine, error) {
+func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.Logger) (catalog.Loaded, error) {
 	layers, err := f.gpuLayers()
 	if err != nil {
-		return nil, err
+		return catalog.Loaded{}, err
 	}
 	options := f.options()
 	options.GPULayers, options.Log = layers, log
 	model, err := llamacpp.Open(ctx, built.Path, options)
 	if err != nil {
-		return nil, err
+		return catalog.Loaded{}, err
 	}
 	if n := model.GPULayers(); n > 0 {
 		log.Info("model loaded on a gpu", "file", built.Path, "gpu_layers", n)
 	} else if layers != 0 {
 		idleGPU.Do(func() { warnOfIdleGPU(ctx, log) })
 	}
-	return runningModel{Engine: infer.New(model, infer.Options{
-		MaxQueue: f.MaxQueue, PromptCacheBytes: int64(f.PromptCache) << 20,
-	}, log), model: model}, nil
+	engine := infer.New(model, infer.Options{MaxQueue: f.MaxQueue, PromptCacheBytes: int64(f.PromptCache) << 20}, log)
+	return catalog.Loaded{Engine: engine, Serving: server.Engine{
+		Generator: engine, Grammars: engine, Vocabulary: model, Embedder: engine, HiddenSize: model.HiddenSize(),
+	}}, nil
 }

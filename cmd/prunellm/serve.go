@@ -179,7 +179,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 				}
 				return files.Remove(ctx, built.Digest)
 			},
-			Load: func(ctx context.Context, built variant.Built) (catalog.Engine, error) {
+			Load: func(ctx context.Context, built variant.Built) (catalog.Loaded, error) {
 				return c.load(ctx, built, env.log)
 			},
 		},

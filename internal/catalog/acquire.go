@@ -9,33 +9,8 @@ import (
 	"prunellm/server"
 )
 
-// pinned is an engine in the hands of one request.
-type pinned struct {
-	*engine
-	catalog *Catalog
-	once    sync.Once
-}
-
-var _ server.Variant = (*pinned)(nil)
-
-// Name implements server.Variant.
-func (p *pinned) Name() string { return p.built.Name() }
-
-// Release implements server.Variant.
-func (p *pinned) Release() {
-	p.once.Do(func() {
-		s := p.catalog.state
-		s.mu.Lock()
-		last := s.release(p.engine)
-		s.mu.Unlock()
-		if last {
-			p.catalog.evictor.close(p.engine)
-		}
-	})
-}
-
 // Acquire implements server.Models.
-func (c *Catalog) Acquire(ctx context.Context, name openapi.ModelName) (server.Variant, error) {
+func (c *Catalog) Acquire(ctx context.Context, name openapi.ModelName) (*server.Variant, error) {
 	model := c.options.Model
 	if name.Base != "" && name.Base != model.Name && name.Base != openapi.AnyModel {
 		return nil, fmt.Errorf("model %q: %w; this server has %q", name.Base, server.ErrModelNotFound, model.Name)
@@ -72,7 +47,7 @@ func (m Model) ratioOf(name openapi.ModelName) float64 {
 }
 
 // hold returns the engine of a ratio for a request, nil if it is not loaded.
-func (c *Catalog) hold(ratio float64) server.Variant {
+func (c *Catalog) hold(ratio float64) *server.Variant {
 	s := c.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,11 +56,24 @@ func (c *Catalog) hold(ratio float64) server.Variant {
 		return nil
 	}
 	s.take(e)
-	return &pinned{engine: e, catalog: c}
+	return &server.Variant{
+		Engine: e.Serving, Name: e.built.Name(),
+		Release: sync.OnceFunc(func() { c.release(e) }),
+	}
+}
+
+// release ends the use of an engine by a request.
+func (c *Catalog) release(e *engine) {
+	c.state.mu.Lock()
+	last := c.state.release(e)
+	c.state.mu.Unlock()
+	if last {
+		c.evictor.close(e)
+	}
 }
 
 // wait waits for the engine of a ratio, which is made if need be.
-func (c *Catalog) wait(ctx context.Context, ratio float64) (server.Variant, error) {
+func (c *Catalog) wait(ctx context.Context, ratio float64) (*server.Variant, error) {
 	for {
 		shelf, err := c.maker.open(ratio)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 
 // choose returns the variant for a request that leaves the choice to the catalog. It returns nil if the request does not,
 // or if the chosen variant is not loaded: the request then goes the usual way.
-func (c *Catalog) choose(name openapi.ModelName) (server.Variant, error) {
+func (c *Catalog) choose(name openapi.ModelName) (*server.Variant, error) {
 	auto := c.options.Auto
 	if name.Auto && !auto.Limits.Set() {
 		return nil, fmt.Errorf("model %q: %w; this server has no latency limits to choose by (serve --slo-ttft, --slo-itl)", name, server.ErrModelNotFound)
@@ -32,10 +32,10 @@ func (c *Catalog) choose(name openapi.ModelName) (server.Variant, error) {
 		ratio = c.shed(stepsDown(ratio, candidates))
 	}
 	held := c.hold(ratio)
-	if held == nil {
-		return nil, nil
+	if held != nil {
+		held.Generator = &watched{Generator: held.Generator, watch: c.watch, clock: clock}
 	}
-	return &watched{Variant: held, watch: c.watch, clock: clock}, nil
+	return held, nil
 }
 
 // stepsDown returns the ladder from the usual ratio: that one, then the larger ratios among the loaded variants, in order.

@@ -25,7 +25,7 @@ func ladder(t *testing.T, auto Auto) *bench {
 	auto.Ladder, auto.Policy = []float64{0, 0.2, 0.4}, slo.DefaultPolicy()
 	b := newBench(t, func(o *Options) {
 		o.Model.Startup, o.Limits.MaxLoaded, o.Auto = 0, 3, auto
-		o.Measure.Speed = func(_ context.Context, built variant.Built, _ Engine, _ func() bool) (variant.Speed, error) {
+		o.Measure.Speed = func(_ context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
 			itl := map[float64]time.Duration{0: 40, 0.2: 20, 0.4: 10}[built.Ratio] * time.Millisecond
 			return variant.NewSpeed(10*itl, itl, 200), nil
 		}
@@ -81,13 +81,13 @@ func TestAutoTakesTheLargestThatKeepsTheLimits(t *testing.T) {
 			b.waitMeasured(t, 3)
 			held := b.acquireNow(t, openapi.ModelName{Base: "m", Auto: true})
 			defer held.Release()
-			if held.Name() != c.want {
-				t.Errorf("auto is %s, want %s", held.Name(), c.want)
+			if held.Name != c.want {
+				t.Errorf("auto is %s, want %s", held.Name, c.want)
 			}
 			usual := b.acquireNow(t, openapi.ModelName{Base: "m"})
 			defer usual.Release()
-			if usual.Name() != "m@0" {
-				t.Errorf("a name without a ratio is %s, want the startup variant", usual.Name())
+			if usual.Name != "m@0" {
+				t.Errorf("a name without a ratio is %s, want the startup variant", usual.Name)
 			}
 			if card := b.cardOf("m@0.2"); card == nil || card.ITL == nil || *card.ITL != 20 || *card.OutputTokensPerSec != 50 || *card.TTFT != 200 {
 				t.Errorf("card = %+v, want the measured speed", card)
@@ -129,7 +129,7 @@ func TestShedding(t *testing.T) {
 		clock.advance(decisionInterval)
 		held := b.acquireNow(t, n)
 		defer held.Release()
-		return held.Name()
+		return held.Name
 	}
 	bare := openapi.ModelName{Base: "m"}
 	if got := name(bare); got != "m@0" {
@@ -177,7 +177,7 @@ func TestSheddingLooksAtTheQueue(t *testing.T) {
 		clock.advance(decisionInterval)
 		held := b.acquireNow(t, openapi.ModelName{Base: "m"})
 		defer held.Release()
-		return held.Name()
+		return held.Name
 	}
 	// An answer of two seconds, one of which it waited.
 	answer := (&watched{watch: b.watch, clock: clock.time}).follow(t.Context(), &scripted{chunks: make(chan infer.Chunk, 2)})
@@ -215,7 +215,7 @@ func (b *bench) engineOf(t *testing.T, ratio float64) *fakeEngine {
 	t.Helper()
 	b.state.mu.Lock()
 	defer b.state.mu.Unlock()
-	return b.state.shelves[ratio].engine.Engine.(*fakeEngine)
+	return b.state.shelves[ratio].engine.Loaded.Engine.(*fakeEngine)
 }
 
 // An answer that its client left does not count as waiting.
@@ -240,7 +240,7 @@ func TestMeasuringIsUse(t *testing.T) {
 	uses := make(chan bool, 8)
 	b := newBench(t, func(o *Options) {
 		o.Hooks.OnUse = func(inUse bool) { uses <- inUse }
-		o.Measure.Speed = func(context.Context, variant.Built, Engine, func() bool) (variant.Speed, error) {
+		o.Measure.Speed = func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
 			return variant.NewSpeed(time.Second, time.Second, 1), nil
 		}
 	})
@@ -279,7 +279,7 @@ func TestDisturbedMeasurementIsRepeated(t *testing.T) {
 	var b *bench
 	begun := make(chan struct{})
 	b = newBench(t, func(o *Options) {
-		o.Measure.Speed = func(ctx context.Context, built variant.Built, _ Engine, undisturbed func() bool) (variant.Speed, error) {
+		o.Measure.Speed = func(ctx context.Context, built variant.Built, _ server.Engine, undisturbed func() bool) (variant.Speed, error) {
 			tries.Add(1)
 			<-begun
 			once.Do(func() { b.acquireNow(t, at(0.2)).Release() })

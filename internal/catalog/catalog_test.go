@@ -40,7 +40,6 @@ func (f *fakeEngine) SubmitN(context.Context, infer.Request, int) ([]infer.Gener
 func (f *fakeEngine) Embed(context.Context, [][]infer.Token) ([][]float32, infer.Usage, error) {
 	return nil, infer.Usage{}, infer.ErrEngine
 }
-func (f *fakeEngine) HiddenSize() int                                    { return 1 }
 func (f *fakeEngine) CheckGrammar(string) error                          { return nil }
 func (f *fakeEngine) SchemaGrammar([]byte) (string, error)               { return "", nil }
 func (f *fakeEngine) Tokenize(string, bool, bool) ([]infer.Token, error) { return nil, nil }
@@ -90,12 +89,12 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 			// Ratios that agree to three decimals keep the same neurons.
 			return variant.Built{Model: "m", Ratio: ratio, Digest: fmt.Sprintf("%.3f", ratio)}, nil
 		},
-		Load: func(_ context.Context, built variant.Built) (Engine, error) {
+		Load: func(_ context.Context, built variant.Built) (Loaded, error) {
 			e := &fakeEngine{digest: built.Digest, done: make(chan struct{})}
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.engines = append(b.engines, e)
-			return e, nil
+			return Loaded{Engine: e, Serving: server.Engine{Generator: e, Grammars: e, Vocabulary: e, Embedder: e, HiddenSize: 1}}, nil
 		},
 	}
 	if change != nil {
@@ -120,13 +119,20 @@ func at(ratio float64) openapi.ModelName {
 	return openapi.ModelName{Base: "m", Ratio: ratio, Explicit: true}
 }
 
-func (b *bench) acquireNow(t *testing.T, name openapi.ModelName) server.Variant {
+func (b *bench) acquireNow(t *testing.T, name openapi.ModelName) *server.Variant {
 	t.Helper()
 	held, err := b.Acquire(t.Context(), name)
 	if err != nil {
 		t.Fatalf("Acquire(%v) = %v", name, err)
 	}
 	return held
+}
+
+// loadedNow is the engine that answers for a ratio.
+func (b *bench) loadedNow(ratio float64) *engine {
+	b.state.mu.Lock()
+	defer b.state.mu.Unlock()
+	return b.state.engine(ratio)
 }
 
 func (b *bench) waitReady(t *testing.T) {
@@ -150,8 +156,8 @@ func TestStartupVariant(t *testing.T) {
 	b.waitReady(t)
 	for _, name := range []openapi.ModelName{{Base: "m"}, {Base: openapi.AnyModel}, {}, at(0.2)} {
 		held := b.acquireNow(t, name)
-		if held.Name() != "m@0.2" {
-			t.Errorf("Acquire(%v) = %s, want m@0.2", name, held.Name())
+		if held.Name != "m@0.2" {
+			t.Errorf("Acquire(%v) = %s, want m@0.2", name, held.Name)
 		}
 		held.Release()
 	}
@@ -177,8 +183,8 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 	b.Start(t.Context())
 	b.waitReady(t)
 	held := b.acquireNow(t, openapi.ModelName{Base: "m"})
-	if held.Name() != "m@0" {
-		t.Errorf("answer while pruning comes from %s, want m@0", held.Name())
+	if held.Name != "m@0" {
+		t.Errorf("answer while pruning comes from %s, want m@0", held.Name)
 	}
 	held.Release()
 	polltest.Within(t, 30*time.Second, func() error {
@@ -194,7 +200,7 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 	deadline := time.Now().Add(10 * time.Second)
 	for name := ""; name != "m@0.2"; {
 		held := b.acquireNow(t, openapi.ModelName{Base: "m"})
-		name = held.Name()
+		name = held.Name
 		held.Release()
 		if time.Now().After(deadline) {
 			t.Fatal("requests do not move over to the pruned variant")

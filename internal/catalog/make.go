@@ -141,7 +141,7 @@ func (m *maker) note(ratio float64, digest string) *engine {
 }
 
 // load opens a variant. While the machine lacks memory, it unloads one idle engine after another.
-func (m *maker) load(built variant.Built) (Engine, error) {
+func (m *maker) load(built variant.Built) (Loaded, error) {
 	for {
 		loaded, err := m.work.Load(m.ctx, built)
 		var short interface{ OutOfMemory() bool }
@@ -149,15 +149,15 @@ func (m *maker) load(built variant.Built) (Engine, error) {
 			return loaded, err
 		}
 		if !m.evictor.unloadOldest() {
-			return nil, err
+			return Loaded{}, err
 		}
 	}
 }
 
-func (m *maker) newEngine(loaded Engine, built variant.Built, bytes int64) *engine {
+func (m *maker) newEngine(loaded Loaded, built variant.Built, bytes int64) *engine {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
-	return &engine{Engine: loaded, built: built, bytes: bytes, used: m.state.clock()}
+	return &engine{Loaded: loaded, built: built, bytes: bytes, used: m.state.clock()}
 }
 
 // memory returns the bytes that a loaded variant takes, 0 if that is not counted.

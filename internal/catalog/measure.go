@@ -66,7 +66,7 @@ func (m *measurer) trySpeed(e *engine) error {
 		return err
 	}
 	defer m.end(e)
-	speed, err := m.measure.Speed(ctx, e.built, e, func() bool { return m.undisturbed(begun) })
+	speed, err := m.measure.Speed(ctx, e.built, e.Serving, func() bool { return m.undisturbed(begun) })
 	if err != nil {
 		return err
 	}

@@ -8,20 +8,17 @@ import (
 	"prunellm/infer"
 	"prunellm/internal/slo"
 	"prunellm/internal/variant"
+	"prunellm/server"
 )
 
-// Engine answers requests with one loaded model; *infer.Engine is one.
+// Loaded is a loaded model.
+type Loaded struct {
+	Engine                // what the catalog uses of it
+	Serving server.Engine // what requests use of it; the catalog passes it on
+}
+
+// Engine is the life and the load of a loaded model; *infer.Engine is one.
 type Engine interface {
-	Submit(ctx context.Context, request infer.Request) (infer.Generation, error)
-	SubmitN(ctx context.Context, request infer.Request, n int) ([]infer.Generation, error)
-	Embed(ctx context.Context, prompts [][]infer.Token) ([][]float32, infer.Usage, error)
-	HiddenSize() int
-	CheckGrammar(gbnf string) error
-	SchemaGrammar(schema []byte) (gbnf string, err error)
-	Tokenize(text string, bos, special bool) ([]infer.Token, error)
-	Piece(t infer.Token, special bool) []byte
-	VocabSize() int
-	ContextSize() int
 	Info() infer.Info
 	Stats() infer.Stats
 	// Done is closed when the engine can no longer answer.
@@ -56,7 +53,7 @@ type Work struct {
 	Build func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error)
 	// Load opens a variant's file. An error with a method OutOfMemory() bool that returns true has idle engines unloaded,
 	// and Load called again.
-	Load func(ctx context.Context, built variant.Built) (Engine, error)
+	Load func(ctx context.Context, built variant.Built) (Loaded, error)
 	// Memory returns the bytes that the loaded variant takes. nil: Limits.MemoryBudget has no effect.
 	Memory func(built variant.Built) int64
 	// Remove deletes the file of a variant that an administrator deleted. nil: files stay.
@@ -70,7 +67,7 @@ type Measure struct {
 	// Speed returns how fast a variant answers one stream, measuring it if need be. nil: cards show no speed. undisturbed
 	// reports, after the measurement, whether the engine had this machine to itself. If not, the measurement means nothing:
 	// Speed then returns an error that wraps ErrDisturbed, and is called again later.
-	Speed func(ctx context.Context, built variant.Built, engine Engine, undisturbed func() bool) (variant.Speed, error)
+	Speed func(ctx context.Context, built variant.Built, engine server.Engine, undisturbed func() bool) (variant.Speed, error)
 }
 
 // Auto says how the catalog chooses a ratio by itself.

@@ -70,13 +70,14 @@ func TestShortMemory(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Limits.MaxLoaded = 10
 		load := o.Work.Load
-		o.Work.Load = func(ctx context.Context, built variant.Built) (Engine, error) {
+		o.Work.Load = func(ctx context.Context, built variant.Built) (Loaded, error) {
 			if room == 0 {
-				return nil, shortError{}
+				return Loaded{}, shortError{}
 			}
 			room--
-			e, err := load(ctx, built)
-			return roomy{e, &room}, err
+			loaded, err := load(ctx, built)
+			loaded.Engine = roomy{loaded.Engine, &room}
+			return loaded, err
 		}
 	})
 	close(b.gate)
@@ -149,7 +150,7 @@ func TestMoveWithoutAGap(t *testing.T) {
 		if err != nil {
 			t.Fatalf("a request found nobody to answer: %v", err)
 		}
-		name = held.Name()
+		name = held.Name
 		held.Release()
 		if time.Now().After(deadline) {
 			t.Fatal("requests do not move over")
@@ -189,7 +190,7 @@ func TestNamedRatioWaits(t *testing.T) {
 			got <- err.Error()
 			return
 		}
-		got <- held.Name()
+		got <- held.Name
 		held.Release()
 	}()
 	close(b.gate)

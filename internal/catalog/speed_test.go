@@ -17,7 +17,7 @@ import (
 func TestMeasuringHoldsNoPlace(t *testing.T) {
 	measuring := make(chan string, 8)
 	b := newBench(t, func(o *Options) {
-		o.Measure.Speed = func(ctx context.Context, built variant.Built, _ Engine, _ func() bool) (variant.Speed, error) {
+		o.Measure.Speed = func(ctx context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
 			if built.Ratio == 0.2 {
 				return variant.NewSpeed(time.Second, time.Second, 1), nil
 			}
@@ -45,7 +45,7 @@ func TestMeasuringHoldsNoPlace(t *testing.T) {
 // The variant that takes the startup variant's place has its speed, and is measured itself.
 func TestSwappedVariantIsMeasured(t *testing.T) {
 	b := newBench(t, func(o *Options) {
-		o.Measure.Speed = func(_ context.Context, built variant.Built, _ Engine, _ func() bool) (variant.Speed, error) {
+		o.Measure.Speed = func(_ context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
 			if built.Digest == "trained" {
 				return variant.NewSpeed(time.Second, 2*time.Millisecond, 1), nil
 			}
@@ -100,16 +100,15 @@ func TestMeasuringWaitsForRequestsOnAReplacedEngine(t *testing.T) {
 	if err := b.Swap(variant.Built{Model: "m", Ratio: 0.2, Digest: "trained"}); err != nil {
 		t.Fatal(err)
 	}
-	next := b.acquireNow(t, at(0.2)).(*pinned)
-	next.Release()
-	b.measurer.measure.Speed = func(context.Context, variant.Built, Engine, func() bool) (variant.Speed, error) {
+	next := b.loadedNow(0.2)
+	b.measurer.measure.Speed = func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
 		return variant.NewSpeed(time.Second, time.Second, 1), nil
 	}
-	if err := b.measurer.trySpeed(next.engine); !errors.Is(err, ErrDisturbed) {
+	if err := b.measurer.trySpeed(next); !errors.Is(err, ErrDisturbed) {
 		t.Errorf("measuring while a request runs on the old engine = %v, want ErrDisturbed", err)
 	}
 	held.Release()
-	if err := b.measurer.trySpeed(next.engine); err != nil {
+	if err := b.measurer.trySpeed(next); err != nil {
 		t.Errorf("measuring after it = %v", err)
 	}
 }

@@ -25,7 +25,7 @@ func (s *shelf) filled() bool { return isClosed(s.done) }
 
 // engine is a loaded variant.
 type engine struct {
-	Engine
+	Loaded
 	built   variant.Built
 	bytes   int64          // of memory
 	users   int            // requests that hold it

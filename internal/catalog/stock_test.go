@@ -13,7 +13,7 @@ func stocked(model Model, ratios ...float64) *stock {
 	s := newStock(model)
 	for _, ratio := range ratios {
 		built := variant.Built{Model: model.Name, Ratio: ratio, Digest: variant.Name("", ratio)}
-		e := &engine{Engine: &fakeEngine{done: make(chan struct{})}, built: built}
+		e := &engine{Loaded: Loaded{Engine: &fakeEngine{done: make(chan struct{})}}, built: built}
 		s.shelves[ratio] = &shelf{ratio: ratio, done: make(chan struct{}), engine: e}
 		s.loaded[built.Digest] = e
 	}
@@ -23,7 +23,7 @@ func stocked(model Model, ratios ...float64) *stock {
 func TestStockEngine(t *testing.T) {
 	s := stocked(Model{Name: "m", Startup: 0.2}, 0.2, 0.3, 0.4)
 	s.shelves[0.5] = &shelf{ratio: 0.5, done: make(chan struct{})}
-	close(s.shelves[0.3].engine.Engine.(*fakeEngine).done)
+	close(s.shelves[0.3].engine.Loaded.Engine.(*fakeEngine).done)
 	s.evict(s.shelves[0.4].engine)
 	for ratio, want := range map[float64]bool{0.2: true, 0.3: false, 0.4: false, 0.5: false, 0.6: false} {
 		if got := s.engine(ratio) != nil; got != want {
@@ -72,11 +72,11 @@ func TestStockExchange(t *testing.T) {
 	old := s.shelves[0.2].engine
 	s.shelves[0.2001] = &shelf{ratio: 0.2001, done: make(chan struct{}), engine: old}
 	old.users = 1
-	next := &engine{Engine: &fakeEngine{done: make(chan struct{})}, built: variant.Built{Ratio: 0.2, Digest: "next"}}
+	next := &engine{Loaded: Loaded{Engine: &fakeEngine{done: make(chan struct{})}}, built: variant.Built{Ratio: 0.2, Digest: "next"}}
 	if got, idle, err := s.exchange(next); err != nil || got != old || idle || old.evicted || s.engine(0.2) != next {
 		t.Errorf("exchange of a shared engine: idle %t, evicted %t, %v", idle, old.evicted, err)
 	}
-	again := &engine{Engine: &fakeEngine{done: make(chan struct{})}, built: variant.Built{Ratio: 0.2001, Digest: "again"}}
+	again := &engine{Loaded: Loaded{Engine: &fakeEngine{done: make(chan struct{})}}, built: variant.Built{Ratio: 0.2001, Digest: "again"}}
 	if _, idle, err := s.exchange(again); err != nil || idle || !old.evicted || s.engine(0.2001) != again {
 		t.Errorf("exchange of an engine in use: idle %t, evicted %t, %v; want it evicted and left to its user", idle, old.evicted, err)
 	}

@@ -19,24 +19,27 @@ func TestSwap(t *testing.T) {
 	close(b.gate)
 	b.Start(t.Context())
 	b.waitReady(t)
-	old := b.acquireNow(t, openapi.ModelName{Base: "m"}).(*pinned)
+	old, oldEngine := b.acquireNow(t, openapi.ModelName{Base: "m"}), b.loadedNow(0.2)
 	if err := b.Swap(trained); err != nil {
 		t.Fatal(err)
 	}
-	fake := old.Engine.(*fakeEngine)
+	fake := oldEngine.Engine.(*fakeEngine)
 	if fake.closed.Load() {
 		t.Error("the old engine was closed under a request")
 	}
-	next := b.acquireNow(t, openapi.ModelName{Base: "m"}).(*pinned)
-	if next.built.Digest != "trained" || next.card().Recovery == nil {
-		t.Errorf("after the swap %q answers, want the trained variant with its gain on the card", next.built.Digest)
+	next, nextEngine := b.acquireNow(t, openapi.ModelName{Base: "m"}), b.loadedNow(0.2)
+	if next.Generator != nextEngine.Serving.Generator {
+		t.Error("after the swap a request holds another engine than the one that is loaded")
+	}
+	if nextEngine.built.Digest != "trained" || nextEngine.card().Recovery == nil {
+		t.Errorf("after the swap %q answers, want the trained variant with its gain on the card", nextEngine.built.Digest)
 	}
 	old.Release()
 	if !fake.closed.Load() {
 		t.Error("the old engine is open after its last request")
 	}
 	next.Release()
-	if err := b.Swap(trained); err != nil || b.acquireNow(t, at(0.2)).(*pinned).engine != next.engine {
+	if err := b.Swap(trained); err != nil || b.acquireNow(t, at(0.2)).Generator != next.Generator || b.loadedNow(0.2) != nextEngine {
 		t.Errorf("Swap of what is loaded already = %v, want nothing to change", err)
 	}
 	if n := len(uses); n < 2 || n%2 == 0 || !uses[n-1] || uses[n-2] {

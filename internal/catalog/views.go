@@ -74,7 +74,7 @@ func (s *state) describe(ratio float64) openapi.AdminVariant {
 func (e *engine) card() *openapi.Card {
 	card := &openapi.Card{
 		Ratio: e.built.Ratio, RatioReached: e.built.Reached, KeptMLP: e.built.KeptMLP,
-		Parameters: e.built.Parameters, Bytes: e.built.Bytes, ContextTokens: e.ContextSize(), Digest: e.built.Digest,
+		Parameters: e.built.Parameters, Bytes: e.built.Bytes, ContextTokens: e.Serving.ContextSize(), Digest: e.built.Digest,
 	}
 	if e.speed != nil {
 		speed := *e.speed

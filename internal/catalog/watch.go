@@ -40,25 +40,25 @@ func (w *watch) observe(see func(*shedding)) {
 	see(&w.shedding)
 }
 
-// watched is a variant whose answers are observed.
+// watched is a generator whose answers are observed.
 type watched struct {
-	server.Variant
+	server.Generator
 	watch *watch
 	clock func() time.Time
 }
 
-// Submit implements server.Variant.
+// Submit implements server.Generator.
 func (v *watched) Submit(ctx context.Context, request infer.Request) (infer.Generation, error) {
-	g, err := v.Variant.Submit(ctx, request)
+	g, err := v.Generator.Submit(ctx, request)
 	if err != nil {
 		return nil, err
 	}
 	return v.follow(ctx, g), nil
 }
 
-// SubmitN implements server.Variant.
+// SubmitN implements server.Generator.
 func (v *watched) SubmitN(ctx context.Context, request infer.Request, n int) ([]infer.Generation, error) {
-	generations, err := v.Variant.SubmitN(ctx, request, n)
+	generations, err := v.Generator.SubmitN(ctx, request, n)
 	for i := range generations {
 		generations[i] = v.follow(ctx, generations[i])
 	}
@@ -66,7 +66,7 @@ func (v *watched) SubmitN(ctx context.Context, request infer.Request, n int) ([]
 }
 
 func (v *watched) follow(ctx context.Context, g infer.Generation) infer.Generation {
-	a := &watchedAnswer{Generation: g, variant: v, began: v.clock()}
+	a := &watchedAnswer{Generation: g, watched: v, began: v.clock()}
 	v.watch.observe(func(s *shedding) { a.ticket = s.begin(a.began) })
 	// An answer whose client has disconnected must not seem to wait for ever.
 	context.AfterFunc(ctx, func() { a.end(v.clock(), 0, 0) })
@@ -76,7 +76,7 @@ func (v *watched) follow(ctx context.Context, g infer.Generation) infer.Generati
 // watchedAnswer is a generation that reports when its tokens come. One goroutine reads it.
 type watchedAnswer struct {
 	infer.Generation
-	variant *watched
+	watched *watched
 	ticket  ticket
 	began   time.Time
 	first   time.Time // zero before the first token
@@ -86,10 +86,10 @@ type watchedAnswer struct {
 // Next implements infer.Generation.
 func (a *watchedAnswer) Next(ctx context.Context) (infer.Chunk, error) {
 	chunk, err := a.Generation.Next(ctx)
-	now := a.variant.clock()
+	now := a.watched.clock()
 	if err == nil && a.first.IsZero() && chunk.Usage.Completion > 0 {
 		a.first, a.tokens = now, chunk.Usage.Completion
-		a.variant.watch.observe(func(s *shedding) { s.first(a.ticket, now, now.Sub(a.began)) })
+		a.watched.watch.observe(func(s *shedding) { s.first(a.ticket, now, now.Sub(a.began)) })
 	}
 	if err != nil || chunk.Finish != "" {
 		var itl, service time.Duration
@@ -102,5 +102,5 @@ func (a *watchedAnswer) Next(ctx context.Context) (infer.Chunk, error) {
 }
 
 func (a *watchedAnswer) end(now time.Time, itl, service time.Duration) {
-	a.variant.watch.observe(func(s *shedding) { s.end(a.ticket, now, itl, service) })
+	a.watched.watch.observe(func(s *shedding) { s.end(a.ticket, now, itl, service) })
 }
