@@ -6,7 +6,7 @@ import (
 	"prunellm/models/arch"
 )
 
-// Config is the architecture of a decoder-only language model with gated MLPs, as read from its file and checked.
+// Config is the architecture of a decoder-only language model with gated MLPs, read from its file and checked.
 type Config struct {
 	Architecture   string    // GGUF general.architecture, the name of a row of package arch
 	Name           string    // general.name, or the file's stem
@@ -20,7 +20,7 @@ type Config struct {
 	ContextLength  int       // tokens the model was trained for
 	RMSEpsilon     float64   // added to the mean square in RMSNorm
 	RoPEBase       float64   // theta of rotary position embedding
-	RoPEDim        int       // leading elements of a head that are rotated
+	RoPEDim        int       // leading elements of a head that RoPE rotates
 	RoPEFactors    []float32 // nil, or float32[RoPEDim/2] that divide the rotation frequencies (Llama 3.1 and later)
 	RoPELayout     arch.RoPELayout
 	TiedEmbeddings bool // the output matrix is the token embedding
@@ -28,8 +28,8 @@ type Config struct {
 	QKNorm         bool // q and k are RMS-normalized per head before RoPE
 }
 
-// Parameters is the number of weights of the model; tied embeddings count once. ffn gives the MLP width of each layer
-// (nil: Config.FFN), so that a pruned variant is counted with the same code as the dense model.
+// Parameters returns the number of weights of the model; tied embeddings count once. ffn is the MLP width of each layer,
+// nil for Config.FFN, so that the same code counts a pruned variant and the dense model.
 func (c Config) Parameters(ffn []int) int64 {
 	if ffn == nil {
 		ffn = c.FFN
@@ -52,7 +52,7 @@ func (c Config) Parameters(ffn []int) int64 {
 	return total
 }
 
-// MLPParameters is the number of weights in the MLPs alone: the part that pruning can remove.
+// MLPParameters returns the number of weights in the MLPs, the part that pruning can remove.
 func (c Config) MLPParameters() int64 {
 	var total int64
 	for _, width := range c.FFN {
@@ -66,7 +66,7 @@ func (c Config) hiddenHeads() bool {
 	return row.HiddenHeads
 }
 
-// Named limits of Config.Validate. They bound what a hostile file can make us allocate.
+// Limits of Config.Validate. They bound the memory that a hostile file can claim.
 const (
 	MaxLayers    = 1 << 10
 	MaxHidden    = 1 << 17
@@ -78,7 +78,7 @@ const (
 	maxNameBytes = 1 << 10
 )
 
-// Validate reports the first field that is out of range or inconsistent with another.
+// Validate returns an error for the first field that is out of range or inconsistent with another.
 func (c Config) Validate() error {
 	checks := []struct {
 		name       string

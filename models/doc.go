@@ -1,14 +1,13 @@
-// Package models knows what a language model is made of: its architecture, the roles and names of its tensors, where
-// its weights come from and how its chat template turns messages into a prompt.
+// Package models reads a language model: its architecture (Config), the roles, names and shapes of its tensors, its
+// weights as float32 and its vocabulary. Package arch below it is the table of architectures.
 //
-// It is not an engine: nothing here multiplies matrices (see models/llama and infer) and nothing here writes a model
-// (see convert).
+// It is not an engine: it multiplies no matrices (see models/llama and infer) and writes no model (see convert).
 package models
 
 import "errors"
 
-// ErrNoTensor is wrapped by Weights.Tensor when the model has no such tensor.
+// ErrNoTensor is the error that Weights.Tensor wraps for a tensor that the model lacks.
 var ErrNoTensor = errors.New("no such tensor")
 
-// ErrUnsupported is wrapped when a model's architecture or tensor type is one that prunellm cannot prune.
+// ErrUnsupported is the error that a model wraps whose architecture or tensor types prunellm cannot prune.
 var ErrUnsupported = errors.New("unsupported model")

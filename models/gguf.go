@@ -16,11 +16,11 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Dequantizer turns the bytes of n values of the given type into float32[n]. convert/ggmlquant has one; this package
-// stays free of cgo. It must be safe for concurrent use.
+// Dequantizer decodes the bytes of n values of the given type to float32[n]. It must be safe for concurrent use.
+// convert/ggmlquant has one, so that this package needs no cgo.
 type Dequantizer func(kind gguf.Type, raw []byte, n int) ([]float32, error)
 
-// GGUF is a model in a GGUF file whose architecture and tensors were checked. It implements Weights.
+// GGUF is a model in a GGUF file, with its architecture and tensors checked. It implements Weights.
 //
 // # Concurrency
 //
@@ -36,13 +36,13 @@ type GGUF struct {
 	digest   string
 
 	statMu sync.Mutex  // guards stat
-	stat   os.FileInfo // of the file as it was opened
+	stat   os.FileInfo // of the file when it was opened
 }
 
 var _ Weights = (*GGUF)(nil)
 
 // OpenGGUF opens a model for reading. A model that prunellm cannot compute gives an error that wraps ErrUnsupported.
-// dequantize may be nil when all tensors are plain floats. The caller closes the model.
+// dequantize may be nil if all tensors are plain floats. The caller closes the model.
 func OpenGGUF(path string, dequantize Dequantizer) (*GGUF, error) {
 	file, err := gguf.Open(path)
 	if err != nil {
@@ -73,8 +73,8 @@ func (g *GGUF) check() (err error) {
 	return err
 }
 
-// TensorFaults compares a file's tensors with those that the architecture has: missing, of another shape, of a type
-// that holds no weights, or unknown. Unknown ones wrap ErrUnsupported: the model computes something that we do not.
+// TensorFaults returns an error for each tensor that is missing, has another shape than the architecture's, has a type
+// that holds no weights, or is unknown. The last two wrap ErrUnsupported: the model computes something else.
 func TensorFaults(f *gguf.File, c Config) []error {
 	var faults []error
 	slots := c.Slots()
@@ -102,7 +102,7 @@ func TensorFaults(f *gguf.File, c Config) []error {
 	return faults
 }
 
-// weightType tells whether values of the type can be turned into float32.
+// weightType reports whether values of the type can be dequantized to float32.
 func weightType(t gguf.Type) bool {
 	switch t {
 	case gguf.F32, gguf.F16, gguf.BF16, gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1, gguf.Q8_0, gguf.MXFP4,
@@ -115,16 +115,16 @@ func weightType(t gguf.Type) bool {
 // Config implements Weights.
 func (g *GGUF) Config() Config { return g.config }
 
-// Path is the file's path as given to OpenGGUF.
+// Path returns the file's path as given to OpenGGUF.
 func (g *GGUF) Path() string { return g.path }
 
-// File is the parsed container.
+// File returns the parsed container.
 func (g *GGUF) File() *gguf.File { return g.file }
 
-// Tokenizer is what the file says about its vocabulary.
+// Tokenizer returns the file's description of its vocabulary.
 func (g *GGUF) Tokenizer() Tokenizer { return g.tokenizer }
 
-// ServedName is the name under which the model is offered to clients, made from the file's name.
+// ServedName returns the model's name for clients, derived from the file's name.
 func (g *GGUF) ServedName() string {
 	if name := ServedName(filepath.Base(g.path)); name != "" {
 		return name
@@ -156,7 +156,7 @@ func (g *GGUF) Tensor(role Role, layer int) ([]float32, []int, error) {
 	return values, slices.Clone(info.Shape), nil
 }
 
-// DequantizeWith decodes plain floats itself and leaves the other types to d, which may be nil.
+// DequantizeWith decodes plain floats itself and other types with d, which may be nil.
 func DequantizeWith(d Dequantizer, kind gguf.Type, raw []byte, n int) ([]float32, error) {
 	switch {
 	case kind == gguf.F32 || (d == nil && (kind == gguf.F16 || kind == gguf.BF16)):
@@ -167,14 +167,14 @@ func DequantizeWith(d Dequantizer, kind gguf.Type, raw []byte, n int) ([]float32
 	return d(kind, raw, n)
 }
 
-// Digest is the SHA-256 of the whole file in lower-case hexadecimal. It is computed once.
+// Digest returns the SHA-256 of the whole file in lower-case hexadecimal. It computes it once.
 func (g *GGUF) Digest(ctx context.Context) (string, error) {
 	g.digestMu.Lock()
 	defer g.digestMu.Unlock()
 	if g.digest != "" {
 		return g.digest, nil
 	}
-	// Of the file that was checked, whatever path names now.
+	// Hash the opened file: path may name another one by now.
 	digest, err := digestOf(ctx, io.NewSectionReader(g.file.Reader(), 0, g.file.Size))
 	if err != nil {
 		return "", fmt.Errorf("digest %q: %w", g.path, err)
@@ -183,7 +183,7 @@ func (g *GGUF) Digest(ctx context.Context) (string, error) {
 	return digest, nil
 }
 
-// digestOf is the SHA-256 of all that r gives, in lower-case hexadecimal.
+// digestOf returns the SHA-256 of the bytes of r in lower-case hexadecimal.
 func digestOf(ctx context.Context, r io.Reader) (string, error) {
 	hash := sha256.New()
 	buffer := make([]byte, 1<<20)
@@ -202,11 +202,11 @@ func digestOf(ctx context.Context, r io.Reader) (string, error) {
 	}
 }
 
-// ErrChanged is wrapped when a model's path leads to another file than the one that was opened.
+// ErrChanged is the error that Unchanged wraps when a model's path leads to other bytes than the opened ones.
 var ErrChanged = errors.New("was replaced or changed since it was opened: start again with the new file, or put the old one back")
 
-// Unchanged reports an error that wraps ErrChanged when Path leads to other bytes than those that were opened. Whoever has another process
-// or library open the path asks before and afterwards: what they compute would be another model's.
+// Unchanged returns an error that wraps ErrChanged when Path leads to other bytes than the opened ones. A caller whose
+// child process or library opens the path calls it before and after, so that results belong to this model.
 func (g *GGUF) Unchanged(ctx context.Context) error {
 	g.statMu.Lock()
 	defer g.statMu.Unlock()
@@ -217,7 +217,7 @@ func (g *GGUF) Unchanged(ctx context.Context) error {
 	if os.SameFile(now, g.stat) && now.Size() == g.stat.Size() && now.ModTime().Equal(g.stat.ModTime()) {
 		return nil
 	}
-	// A copy, or a new time, of the same bytes is no change.
+	// The same bytes in a copy or with a new time are no change.
 	digest, err := g.Digest(ctx)
 	if err != nil {
 		return err

@@ -61,7 +61,7 @@ func TestConfigFromGGUF(t *testing.T) {
 	}
 }
 
-// An array of equal numbers is as good as one number.
+// An array of equal numbers reads as one number.
 func TestConfigArrays(t *testing.T) {
 	model := open(t, tiny(t, tinymodel.Options{Architecture: "deci", Keys: []gguf.KV{
 		{Key: "deci.attention.head_count", Value: []int32{4, 4}},
@@ -194,7 +194,7 @@ func TestTensor(t *testing.T) {
 	}
 }
 
-// A quantized model needs a dequantizer, and gets what it is asked for.
+// A quantized model needs a dequantizer.
 func TestDequantizer(t *testing.T) {
 	path := tiny(t, tinymodel.Options{Type: gguf.Q8_0, Quantize: func(kind gguf.Type, values []float32, _ int) ([]byte, error) {
 		size, err := kind.Size(int64(len(values)))

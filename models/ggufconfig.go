@@ -10,8 +10,8 @@ import (
 	"prunellm/models/gguf"
 )
 
-// ConfigFromGGUF reads the architecture from a file's metadata. What prunellm cannot compute gives an error that wraps
-// ErrUnsupported; a field that is missing or out of range gives an error that names its key.
+// ConfigFromGGUF reads the architecture from a file's metadata. An architecture that prunellm cannot compute gives an
+// error that wraps ErrUnsupported; a field that is missing or out of range gives an error that names its key.
 func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	r := &ggufReader{file: f}
 	c := Config{Architecture: r.string("general.architecture")}
@@ -120,7 +120,7 @@ func (r *ggufReader) float(suffix string, fallback float64) float64 {
 	return float64(v)
 }
 
-// perLayer reads one number for all layers or an array with one a layer.
+// perLayer reads one number for all layers, or an array with one per layer.
 func (r *ggufReader) perLayer(suffix string, layers int) []int {
 	value, ok := r.file.Value(r.key(suffix))
 	if !ok {
@@ -151,7 +151,7 @@ func (r *ggufReader) perLayer(suffix string, layers int) []int {
 	return out
 }
 
-// uniform is perLayer for what must be the same in all layers.
+// uniform is perLayer for numbers that must be equal in all layers.
 func (r *ggufReader) uniform(suffix string, layers int) int {
 	numbers := r.perLayer(suffix, layers)
 	for _, n := range numbers {
@@ -175,12 +175,12 @@ func (r *ggufReader) heads(c *Config) {
 		return
 	}
 	if c.Heads < 1 || c.KVHeads < 1 {
-		r.fail(fmt.Errorf("%w: %d heads and %d kv heads; layers without attention cannot be computed", ErrUnsupported, c.Heads, c.KVHeads))
+		r.fail(fmt.Errorf("%w: %d heads and %d kv heads; layers without attention are not supported", ErrUnsupported, c.Heads, c.KVHeads))
 		return
 	}
 	c.HeadDim = r.intOr("attention.key_length", c.HiddenSize/c.Heads)
 	if v := r.intOr("attention.value_length", c.HiddenSize/c.Heads); v != c.HeadDim {
-		r.fail(fmt.Errorf("%w: keys of %d and values of %d a head", ErrUnsupported, c.HeadDim, v))
+		r.fail(fmt.Errorf("%w: heads with keys of %d and values of %d", ErrUnsupported, c.HeadDim, v))
 	}
 }
 
@@ -202,7 +202,7 @@ func (r *ggufReader) rope(c *Config) {
 	}
 }
 
-// refuse looks for keys that change what the model computes in a way that we do not compute.
+// refuse fails on keys that make the model compute something that models/llama does not.
 func (r *ggufReader) refuse() {
 	if n := r.intOr("expert_count", 0); n > 0 {
 		r.fail(fmt.Errorf("%w: a mixture of %d experts", ErrUnsupported, n))
@@ -221,7 +221,7 @@ func (r *ggufReader) refuse() {
 	}
 }
 
-// tensors takes from the tensors what the keys do not say.
+// tensors fills in the fields that follow from the tensors.
 func (r *ggufReader) tensors(c *Config, row arch.Architecture) {
 	has := func(role Role) bool { _, ok := r.file.Tensor(TensorName(role, 0)); return ok }
 	c.TiedEmbeddings = !has(Output)

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// DefaultRef is the reference of the model that setup fetches.
+// DefaultRef is the reference of the model that `make setup` fetches.
 const DefaultRef = "default"
 
 const defaultFile = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
-// Resolve turns a model reference into the path of a GGUF file: "default" is the model that setup put under
-// home/models, anything else a path. It says what to do when there is no such file.
+// Resolve returns the path of the GGUF file of a model reference: "default" is the model that setup put under home/models,
+// any other reference is a path.
 func Resolve(ctx context.Context, ref, home string) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -50,9 +50,9 @@ var (
 	unsafeRun  = regexp.MustCompile(`[^a-z0-9._-]+`)
 )
 
-// ServedName makes a model name for clients from a file name or title: lower case, the characters a-z 0-9 . _ - alone,
-// without the ending .gguf and a file type before it: "SmolLM2-135M-Instruct.Q4_1.gguf" gives "smollm2-135m-instruct".
-// It may be empty.
+// ServedName derives a model name for clients from a file name or title: lower case, only the characters a-z 0-9 . _ -,
+// without .gguf and a file type at the end. "SmolLM2-135M-Instruct.Q4_1.gguf" gives "smollm2-135m-instruct". The result
+// may be empty.
 func ServedName(name string) string {
 	name = strings.TrimSuffix(strings.ToLower(name), ".gguf")
 	name = typeSuffix.ReplaceAllString(name, "")

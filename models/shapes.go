@@ -1,16 +1,16 @@
 package models
 
-// Slot is one tensor of a model: a role, and the layer for those that exist once a layer.
+// Slot is one tensor of a model: a role, and the layer for the roles that exist once per layer.
 type Slot struct {
 	Role  Role
 	Layer int
 }
 
-// Name is the tensor's GGUF name.
+// Name returns the tensor's GGUF name.
 func (s Slot) Name() string { return TensorName(s.Role, s.Layer) }
 
-// Slots lists every tensor that a model of this architecture has, in a fixed order: those that exist once, then layer
-// by layer.
+// Slots lists every tensor of a model of this architecture in a fixed order: the tensors that exist once, then layer by
+// layer.
 func (c Config) Slots() []Slot {
 	slots := []Slot{{Role: TokenEmbedding}, {Role: OutputNorm}}
 	if !c.TiedEmbeddings {
@@ -39,7 +39,7 @@ func (c Config) has(role Role) bool {
 	return true
 }
 
-// TensorShape is the shape that the tensor has by the architecture, slowest axis first.
+// TensorShape returns the tensor's shape in this architecture, slowest axis first.
 func (c Config) TensorShape(role Role, layer int) []int {
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	switch role {
@@ -67,7 +67,7 @@ func (c Config) TensorShape(role Role, layer int) []int {
 	return []int{c.HiddenSize} // the norms
 }
 
-// UniformWidth is the MLP width that all layers share; false when they differ.
+// UniformWidth returns the MLP width that all layers share, or false if they differ.
 func (c Config) UniformWidth() (int, bool) {
 	for _, width := range c.FFN {
 		if width != c.FFN[0] {

@@ -2,10 +2,10 @@ package models
 
 import "fmt"
 
-// Role says what a tensor does in the model, whatever its file calls it. Shapes are [out, in], slowest axis first.
+// Role is a tensor's function in the model, whatever its name in the file. Shapes are [out, in], slowest axis first.
 type Role int
 
-// The tensors of a Llama-family decoder. Those from AttnNorm to FFNDown exist once a layer.
+// The tensors of a Llama-family decoder. The roles from AttnNorm to FFNDown exist once per layer.
 const (
 	TokenEmbedding Role = iota // [vocab, hidden]
 	RoPEFreqs                  // [ropeDim/2], optional
@@ -48,10 +48,10 @@ var roleNames = [...]string{
 	FFNDown:        "ffn_down.weight",
 }
 
-// PerLayer tells whether the tensor exists once in every decoder layer.
+// PerLayer reports whether the tensor exists once in every decoder layer.
 func (r Role) PerLayer() bool { return r >= AttnNorm }
 
-// TensorName is the GGUF name of a tensor; layer is ignored for those that exist once.
+// TensorName returns the GGUF name of a tensor. It ignores layer for a tensor that exists once.
 func TensorName(role Role, layer int) string {
 	if role.PerLayer() {
 		return fmt.Sprintf("blk.%d.%s", layer, roleNames[role])
@@ -59,13 +59,13 @@ func TensorName(role Role, layer int) string {
 	return roleNames[role]
 }
 
-// Weights gives a model's parameters as float32, one tensor at a time, so that no caller holds more than it needs.
+// Weights reads a model's parameters as float32, one tensor at a time, so that a caller holds only what it needs.
 //
 // # Concurrency
 //
 // Tensor may be called from several goroutines.
 type Weights interface {
-	// Config is the architecture, already validated.
+	// Config returns the validated architecture.
 	Config() Config
 	// Tensor returns the values of a tensor in row-major order, float32[shape...] with the slowest axis first. The
 	// slice belongs to the caller. A tensor that the model lacks gives an error that wraps ErrNoTensor.

@@ -14,8 +14,8 @@ const (
 	SentencePiece = "llama"
 )
 
-// Tokenizer is what a GGUF file says about its vocabulary, checked so far that llama.cpp loads and uses it without
-// aborting the process. Tokenizing itself is the engine's.
+// Tokenizer is a GGUF file's description of its vocabulary, checked so that llama.cpp loads and uses it without aborting
+// the process. The engine tokenizes.
 type Tokenizer struct {
 	Model        string // ByteLevelBPE or SentencePiece
 	Pre          string // name of the pre-tokenizer, "" when absent
@@ -29,7 +29,7 @@ type Tokenizer struct {
 const (
 	tokenizerPrefix   = "tokenizer.ggml."
 	chatTemplateKey   = "tokenizer.chat_template"
-	longToken         = 64      // bytes; llama.cpp's work on longer ones grows with the square of their length
+	longToken         = 64      // bytes; llama.cpp's work on a longer token grows with the square of its length
 	maxLongTokenWork  = 1 << 28 // sum of squares of the lengths of long tokens
 	maxTemplateBytes  = 1 << 20
 	minVocabularySize = 12 // llama.cpp's default ids of special tokens lie below it
@@ -102,7 +102,7 @@ func checkTokens(model string, tokens []string, vocab int) error {
 	for i, token := range tokens {
 		token, _, _ = strings.Cut(token, "\x00") // llama.cpp reads C strings
 		if token == "" {
-			token = fmt.Sprintf("[EMPTY_%d]", i) // what llama.cpp makes of it
+			token = fmt.Sprintf("[EMPTY_%d]", i) // llama.cpp's replacement
 		}
 		if first, twice := ids[token]; twice {
 			return fmt.Errorf("tokens %d and %d are both %.40q", first, i, token)
@@ -112,7 +112,7 @@ func checkTokens(model string, tokens []string, vocab int) error {
 			work += len(token) * len(token)
 		}
 		if work > maxLongTokenWork {
-			return fmt.Errorf("the tokens up to %d are too long", i)
+			return fmt.Errorf("the tokens up to %d are too long together; use a vocabulary without such long tokens", i)
 		}
 	}
 	if model != SentencePiece {
@@ -128,7 +128,7 @@ func checkTokens(model string, tokens []string, vocab int) error {
 	return nil
 }
 
-// checkTokenArrays checks the types and lengths of the arrays beside the tokens, which llama.cpp takes on trust.
+// checkTokenArrays checks the types and lengths of the arrays beside the tokens, which llama.cpp does not.
 func checkTokenArrays(f *gguf.File, t Tokenizer) error {
 	if value, ok := f.Value(tokenizerPrefix + "scores"); ok {
 		if scores, ok := value.([]float32); !ok || len(scores) != t.Tokens {

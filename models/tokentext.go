@@ -1,6 +1,6 @@
 package models
 
-// TokenText is a token as the vocabulary spells it, for the names of special tokens in chat templates; "" for an id
+// TokenText returns a token as the vocabulary spells it, for the special tokens of chat templates. It returns "" for an id
 // outside the vocabulary, such as the -1 of a token that the file does not name.
 func (g *GGUF) TokenText(id int) string {
 	tokens, err := g.file.Strings(tokenizerPrefix + "tokens")

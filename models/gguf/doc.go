@@ -10,8 +10,8 @@
 //
 // # Data flow
 //
-// Parse reads the part before the data section alone; a tensor's bytes are read when asked for, by File.Data or
-// File.ReadTensor. Write goes the other way: it asks for one tensor's bytes at a time.
+// Parse reads only the part before the data section; File.Data and File.ReadTensor read a tensor's bytes on demand. Write
+// asks for one tensor's bytes at a time.
 //
 // # Concurrency
 //
@@ -19,12 +19,12 @@
 //
 // # Errors
 //
-// A file from outside is hostile: every count, length, offset and product is checked against the file's size and the
-// named limits below before anything is allocated for it. Faults of the content are FormatErrors.
+// Files may be hostile: Parse checks every count, length, offset and product against the file's size and the limits below
+// before it allocates. A fault of the content is a FormatError.
 package gguf
 
-// Limits of what Parse accepts. They are far above what published models use and bound the memory that a hostile file
-// can claim before its size is known to back the claim.
+// Limits of what Parse accepts. They are far above what published models need and bound the memory that a hostile file
+// can claim.
 const (
 	MaxKeys          = 1 << 16  // key-value pairs
 	MaxTensors       = 1 << 16  // tensors
@@ -37,8 +37,8 @@ const (
 	maxFaults        = 16       // faults listed in one FormatError
 )
 
-// DefaultAlignment is the alignment of tensors in bytes when the key AlignmentKey is absent.
+// DefaultAlignment is the alignment of tensors in bytes without the key AlignmentKey.
 const DefaultAlignment = 32
 
-// AlignmentKey is the key that sets another alignment than DefaultAlignment.
+// AlignmentKey is the key of another alignment than DefaultAlignment.
 const AlignmentKey = "general.alignment"

@@ -10,7 +10,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// A file is written tensor by tensor and read back the same way.
+// Write and read a file tensor by tensor.
 func Example() {
 	dir, err := os.MkdirTemp("", "gguf")
 	if err != nil {

@@ -4,13 +4,13 @@ import (
 	"fmt"
 )
 
-// FormatError lists what is wrong with a file's content: one fault at least.
+// FormatError lists the faults of a file's content, at least one.
 type FormatError struct {
 	Faults []string // one line each
 	More   int      // faults beyond those listed
 }
 
-// Error is the first fault and the number of others.
+// Error returns the first fault and the number of others.
 func (e *FormatError) Error() string {
 	if others := len(e.Faults) - 1 + e.More; others > 0 {
 		return fmt.Sprintf("%s (and %d more faults)", e.Faults[0], others)

@@ -19,7 +19,7 @@ type TensorInfo struct {
 	Size   int64 // bytes
 }
 
-// Elements is the number of values in the tensor.
+// Elements returns the number of values in the tensor.
 func (t TensorInfo) Elements() int64 {
 	n := int64(1)
 	for _, d := range t.Shape {
@@ -28,7 +28,7 @@ func (t TensorInfo) Elements() int64 {
 	return n
 }
 
-// RowLength is the length of the fastest axis in values.
+// RowLength returns the length of the fastest axis in values.
 func (t TensorInfo) RowLength() int { return t.Shape[len(t.Shape)-1] }
 
 // File is a parsed GGUF file.
@@ -60,7 +60,7 @@ func Open(path string) (*File, error) {
 	return parsed, nil
 }
 
-// Stat describes the file that Open opened.
+// Stat returns the FileInfo of the file that Open opened.
 func (f *File) Stat() (os.FileInfo, error) {
 	file, ok := f.closer.(*os.File)
 	if !ok {
@@ -89,10 +89,10 @@ func (f *File) Tensor(name string) (TensorInfo, bool) {
 	return f.Tensors[i], true
 }
 
-// Reader gives the bytes of the whole file.
+// Reader returns a reader of the whole file.
 func (f *File) Reader() io.ReaderAt { return f.reader }
 
-// Data gives the bytes of a tensor of this file.
+// Data returns a reader of the bytes of a tensor of this file.
 func (f *File) Data(t TensorInfo) *io.SectionReader {
 	return io.NewSectionReader(f.reader, f.DataOffset+t.Offset, t.Size)
 }

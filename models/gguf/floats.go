@@ -10,8 +10,8 @@ import (
 	"prunellm/internal/bf16"
 )
 
-// DecodeFloats turns the bytes of n values of a plain floating-point type (F32, F16, BF16) into float32[n]. Other types
-// need ggml (see convert/ggmlquant) and fail.
+// DecodeFloats decodes the bytes of n values of a plain floating-point type (F32, F16, BF16) to float32[n]. Other types
+// give an error: they need ggml (see convert/ggmlquant).
 func DecodeFloats(kind Type, raw []byte, n int) ([]float32, error) {
 	if kind != F32 && kind != F16 && kind != BF16 {
 		return nil, fmt.Errorf("type %s is not a plain float", kind)

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// everyKind has a key of each of the 13 value types and an array of each that can be an element.
+// everyKind has a key of each of the 13 value types, and an array of each element type.
 func everyKind() []KV {
 	return []KV{
 		{"u8", uint8(200)}, {"i8", int8(-3)}, {"u16", uint16(60000)}, {"i16", int16(-300)}, {"u32", uint32(4e9)}, {"i32", int32(-4)},
@@ -77,7 +77,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Errorf("tensor %q = %q, %v", want.Name, got, err)
 			}
 		}
-		// What was read, written again, gives the same bytes.
+		// Writing the parsed file again gives the same bytes.
 		var copies []Source
 		for _, info := range f.Tensors {
 			copies = append(copies, Source{info.Name, info.Type, info.Shape, func(_ context.Context, w io.Writer) error {

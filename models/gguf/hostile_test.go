@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// builder writes GGUF by hand, also wrongly.
+// builder writes GGUF by hand, valid or not.
 type builder struct{ encoder }
 
 func begin(version uint32, tensors, keys uint64) *builder {
@@ -184,7 +184,7 @@ func FuzzParse(f *testing.F) {
 			}
 			tensors = append(tensors, Source{info.Name, info.Type, info.Shape, raw(content)})
 		}
-		// The writer takes what the parser takes, and the parser what the writer makes.
+		// The writer accepts every parsed file, and the parser every written one.
 		written := encode(t, file.KVs, tensors)
 		if _, err := Parse(bytes.NewReader(written), int64(len(written))); err != nil {
 			t.Fatalf("what was written cannot be parsed: %v", err)

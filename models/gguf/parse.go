@@ -16,7 +16,7 @@ import (
 const magic = "GGUF"
 
 // Parse reads the metadata of a GGUF file of the given size in bytes. The reader must stay valid while tensors are
-// read. What is wrong with the content is reported as a *FormatError.
+// read. A fault of the content gives a *FormatError.
 func Parse(r io.ReaderAt, size int64) (*File, error) {
 	limit := min(size, MaxMetadataBytes)
 	p := &parser{
@@ -38,8 +38,8 @@ func Parse(r io.ReaderAt, size int64) (*File, error) {
 	return p.file, nil
 }
 
-// parser reads the sequence of header, keys and tensor descriptions. Faults after which reading can go on are
-// collected; the others end it.
+// parser reads the header, the keys and the tensor descriptions. It collects the faults after which it can continue and
+// stops at any other.
 type parser struct {
 	r      *bufio.Reader
 	pos    int64
@@ -90,7 +90,7 @@ func (p *parser) header() (tensors, keys int, err error) {
 	}
 	if version != 2 && version != 3 {
 		if version&0xffff == 0 && version != 0 {
-			return 0, 0, errors.New("big-endian GGUF files are not supported")
+			return 0, 0, errors.New("the file is big-endian, which is not supported: convert it to little endian")
 		}
 		return 0, 0, fmt.Errorf("GGUF version %d is not supported, want 2 or 3", version)
 	}
@@ -270,7 +270,7 @@ func saturatingSum(values ...int64) int64 {
 	return sum
 }
 
-// checkName accepts what can be printed on one line.
+// checkName accepts names that print on one line.
 func checkName(name string) error {
 	switch {
 	case name == "":
@@ -281,7 +281,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// need fails when fewer than n bytes of metadata are left.
+// need returns an error when fewer than n bytes of metadata are left.
 func (p *parser) need(where string, n int64) error {
 	if n <= p.limit-p.pos {
 		return nil
@@ -319,7 +319,7 @@ func (p *parser) uint64(where string) (uint64, error) {
 	return binary.LittleEndian.Uint64(b), nil
 }
 
-// count reads a number of items that each take minSize bytes or more of what is left of the metadata.
+// count reads a number of items, each of which takes at least minSize bytes of the rest of the metadata.
 func (p *parser) count(where string, most, minSize int) (int, error) {
 	n, err := p.uint64(where)
 	if err != nil {

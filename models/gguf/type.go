@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Type is how a tensor's values are stored; the numbers are ggml's.
+// Type is the storage type of a tensor's values, by ggml's number.
 type Type uint32
 
 // The tensor types of ggml. Values of block types are stored in blocks of BlockSize values and TypeSize bytes.
@@ -63,10 +63,10 @@ var layouts = map[Type]layout{
 	IQ1S: {"iq1_s", 256, 50}, IQ1M: {"iq1_m", 256, 56}, TQ1_0: {"tq1_0", 256, 54}, TQ2_0: {"tq2_0", 256, 66},
 }
 
-// Known tells whether the type's layout is known here.
+// Known reports whether this package knows the type's layout.
 func (t Type) Known() bool { _, ok := layouts[t]; return ok }
 
-// String is ggml's name of the type in lower case, such as "q4_1".
+// String returns ggml's name of the type in lower case, such as "q4_1".
 func (t Type) String() string {
 	if l, ok := layouts[t]; ok {
 		return l.name
@@ -74,7 +74,7 @@ func (t Type) String() string {
 	return fmt.Sprintf("type(%d)", uint32(t))
 }
 
-// ParseType is the type of that name, in any case.
+// ParseType returns the type of that name, in any case.
 func ParseType(name string) (Type, error) {
 	for t, l := range layouts {
 		if l.name == strings.ToLower(name) {
@@ -84,17 +84,17 @@ func ParseType(name string) (Type, error) {
 	return 0, fmt.Errorf("unknown tensor type %q", name)
 }
 
-// BlockSize is the number of values in a block: 1 for plain types, 0 for an unknown type.
+// BlockSize returns the number of values in a block: 1 for plain types, 0 for an unknown type.
 func (t Type) BlockSize() int { return layouts[t].block }
 
-// TypeSize is the number of bytes of a block, 0 for an unknown type.
+// TypeSize returns the number of bytes of a block, 0 for an unknown type.
 func (t Type) TypeSize() int { return layouts[t].size }
 
-// Quantized tells whether values are stored in blocks that share a scale.
+// Quantized reports whether values are stored in blocks that share a scale.
 func (t Type) Quantized() bool { return layouts[t].block > 1 }
 
-// Size is the number of bytes that n values take. It fails for an unknown type, a negative or overflowing n, and an n
-// that does not fill whole blocks.
+// Size returns the number of bytes of n values. An unknown type, a negative or overflowing n and an n that does not fill
+// whole blocks give an error.
 func (t Type) Size(n int64) (int64, error) {
 	l, ok := layouts[t]
 	switch {

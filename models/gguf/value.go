@@ -35,7 +35,7 @@ const (
 	typeFloat64
 )
 
-// minimum bytes that one value of the type takes in a file
+// minSize returns the least bytes that one value of the type takes in a file.
 func (t valueType) minSize() int {
 	switch t {
 	case typeUint8, typeInt8, typeBool:
@@ -49,7 +49,7 @@ func (t valueType) minSize() int {
 	}
 }
 
-// Value finds a key's value.
+// Value returns a key's value.
 func (f *File) Value(key string) (any, bool) {
 	i, ok := f.keys[key]
 	if !ok {
@@ -66,7 +66,7 @@ func (f *File) lookup(key string) (any, error) {
 	return value, nil
 }
 
-// String is the value of a string key.
+// String returns the value of a string key.
 func (f *File) String(key string) (string, error) {
 	value, err := f.lookup(key)
 	if err != nil {
@@ -79,7 +79,7 @@ func (f *File) String(key string) (string, error) {
 	return s, nil
 }
 
-// Bool is the value of a boolean key.
+// Bool returns the value of a boolean key.
 func (f *File) Bool(key string) (bool, error) {
 	value, err := f.lookup(key)
 	if err != nil {
@@ -92,7 +92,7 @@ func (f *File) Bool(key string) (bool, error) {
 	return b, nil
 }
 
-// Float is the value of a floating-point key of either size.
+// Float returns the value of a floating-point key of either size.
 func (f *File) Float(key string) (float64, error) {
 	value, err := f.lookup(key)
 	if err != nil {
@@ -107,7 +107,7 @@ func (f *File) Float(key string) (float64, error) {
 	return 0, mismatch(key, value, "a float")
 }
 
-// Int is the value of an integer key of any size.
+// Int returns the value of an integer key of any size.
 func (f *File) Int(key string) (int64, error) {
 	value, err := f.lookup(key)
 	if err != nil {
@@ -120,7 +120,7 @@ func (f *File) Int(key string) (int64, error) {
 	return n, nil
 }
 
-// Ints is the value of an array of integers of any size. A scalar integer gives one element.
+// Ints returns the value of an array of integers of any size, or a scalar integer as one element.
 func (f *File) Ints(key string) ([]int64, error) {
 	value, err := f.lookup(key)
 	if err != nil {
@@ -155,7 +155,7 @@ func (f *File) Ints(key string) ([]int64, error) {
 	return nil, mismatch(key, value, "an array of integers")
 }
 
-// Strings is the value of an array of strings. The slice belongs to the file.
+// Strings returns the value of an array of strings. The slice belongs to the file.
 func (f *File) Strings(key string) ([]string, error) {
 	value, err := f.lookup(key)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/regularfile"
 )
 
-// Source is a tensor to be written.
+// Source is a tensor to write.
 type Source struct {
 	Name  string
 	Type  Type
@@ -22,9 +22,9 @@ type Source struct {
 	Write func(ctx context.Context, w io.Writer) error
 }
 
-// Write writes a GGUF version 3 file in the order given: the same arguments give the same bytes. It is atomic: path
-// holds either what it held before or the whole new file, which is on stable storage when Write returns nil. The same
-// bytes go to the other writers given, such as a hash; they may get a part of the file even when Write fails.
+// Write writes a GGUF version 3 file in the given order: the same arguments give the same bytes. It is atomic: path
+// holds either its old content or the whole new file, which is on stable storage when Write returns nil. Write also
+// sends the bytes to the other writers, such as a hash; on an error they may have received a part of the file.
 func Write(ctx context.Context, path string, keys []KV, tensors []Source, also ...io.Writer) error {
 	wrap := func(err error) error { return fmt.Errorf("write gguf %q: %w", path, err) }
 	plan, err := layOut(keys, tensors)
@@ -47,8 +47,8 @@ func Write(ctx context.Context, path string, keys []KV, tensors []Source, also .
 	return nil
 }
 
-// checkSpace fails when the file system of dir has visibly fewer than size bytes free, so that a full disk is told before minutes of work and
-// not after. A file system that does not tell is given the benefit of the doubt.
+// checkSpace returns an error when the file system of dir reports fewer than size bytes free, so that a full disk shows
+// before minutes of work. It accepts a file system that reports nothing.
 func checkSpace(dir string, size int64) error {
 	if free, known := regularfile.FreeSpace(dir); known && free < size {
 		return fmt.Errorf("%w: the file needs %d MiB in %s, %d MiB are free", syscall.ENOSPC, size>>20+1, dir, free>>20)
@@ -68,7 +68,7 @@ func Encode(ctx context.Context, w io.Writer, keys []KV, tensors []Source) error
 	return nil
 }
 
-// plan is a file whose layout is decided and whose metadata is encoded.
+// plan is the layout of a file, with its metadata encoded.
 type plan struct {
 	head    []byte // metadata, padded to the alignment
 	tensors []Source

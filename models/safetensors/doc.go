@@ -10,8 +10,8 @@
 //
 // # Errors
 //
-// A file from outside is hostile: every length, offset and product is checked against the file's size and the named
-// limits before anything is allocated for it.
+// Files may be hostile: Parse checks every length, offset and product against the file's size and the limits below before
+// it allocates.
 package safetensors
 
 // Limits of what Parse accepts.

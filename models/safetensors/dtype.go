@@ -10,10 +10,10 @@ import (
 	"prunellm/internal/bf16"
 )
 
-// DType names how a tensor's values are stored.
+// DType is the storage type of a tensor's values, by the format's name.
 type DType string
 
-// The types of the format that are known here. F32, F16 and BF16 convert to float32.
+// The types that this package knows. F32, F16 and BF16 convert to float32.
 const (
 	F64  DType = "F64"
 	F32  DType = "F32"
@@ -27,7 +27,7 @@ const (
 	Bool DType = "BOOL"
 )
 
-// Size is the number of bytes of one value, 0 for an unknown type.
+// Size returns the number of bytes of one value, 0 for an unknown type.
 func (d DType) Size() int {
 	switch d {
 	case F64, I64:
@@ -60,7 +60,7 @@ func decodeFloats(d DType, raw []byte) ([]float32, error) {
 	return out, nil
 }
 
-// appendFloats appends the values in the type, rounded to nearest, ties to even.
+// appendFloats appends the values in type d, rounded to nearest, ties to even.
 func appendFloats(out []byte, d DType, values []float32) []byte {
 	for _, v := range values {
 		switch d {

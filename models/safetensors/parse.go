@@ -19,7 +19,7 @@ import (
 
 const metadataKey = "__metadata__"
 
-// ErrNoTensor is wrapped when a file has no such tensor.
+// ErrNoTensor is the error that a missing tensor wraps.
 var ErrNoTensor = errors.New("no such tensor")
 
 // Info describes one tensor of a file.
@@ -200,13 +200,13 @@ func byteSize(d DType, shape []int) (int64, error) {
 	return size, nil
 }
 
-// extents sorts the tensors by place and checks that they cover the data without gap or overlap.
+// extents sorts the tensors by offset and checks that they cover the data without gap or overlap.
 func (f *File) extents(available int64) error {
 	slices.SortStableFunc(f.Infos, func(a, b Info) int {
 		if c := cmp.Compare(a.Offset, b.Offset); c != 0 {
 			return c
 		}
-		return cmp.Compare(a.Size, b.Size) // empty ones before the one that shares their place
+		return cmp.Compare(a.Size, b.Size) // an empty tensor before the one at the same offset
 	})
 	var next int64
 	for i, info := range f.Infos {
@@ -225,7 +225,7 @@ func (f *File) extents(available int64) error {
 	return nil
 }
 
-// Tensor finds a tensor by name.
+// Tensor returns the tensor of that name.
 func (f *File) Tensor(name string) (Info, error) {
 	i, ok := f.index[name]
 	if !ok {
@@ -234,7 +234,7 @@ func (f *File) Tensor(name string) (Info, error) {
 	return f.Infos[i], nil
 }
 
-// Data gives the bytes of a tensor of this file.
+// Data returns a reader of the bytes of a tensor of this file.
 func (f *File) Data(info Info) *io.SectionReader {
 	return io.NewSectionReader(f.reader, f.data+info.Offset, info.Size)
 }

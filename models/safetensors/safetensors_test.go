@@ -108,7 +108,7 @@ func TestRounding(t *testing.T) {
 	}
 }
 
-// file makes a safetensors file with that header.
+// file returns a safetensors file with that header.
 func file(header string, data int) []byte {
 	out := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
 	return append(append(out, header...), make([]byte, data)...)

@@ -23,7 +23,7 @@ type Tensor struct {
 	Values []float32
 }
 
-// Source is a tensor to be written, of any dtype.
+// Source is a tensor to write, of any dtype.
 type Source struct {
 	Name  string
 	DType DType
@@ -32,11 +32,10 @@ type Source struct {
 	Write func(ctx context.Context, w io.Writer) error
 }
 
-// maxInMemory bounds what is reserved for a file in memory.
+// maxInMemory is the largest file in bytes for which EncodeSources reserves memory up front.
 const maxInMemory = 1 << 32
 
-// Encode makes a file in memory. The order of the tensors does not matter: the same tensors and metadata give the same
-// bytes.
+// Encode writes a file to memory. The same tensors and metadata give the same bytes, in whatever order they come.
 func Encode(tensors []Tensor, metadata map[string]string) ([]byte, error) {
 	sources, err := toSources(tensors)
 	if err != nil {
@@ -45,7 +44,7 @@ func Encode(tensors []Tensor, metadata map[string]string) ([]byte, error) {
 	return EncodeSources(sources, metadata)
 }
 
-// EncodeSources is Encode for tensors of any type, which write their own bytes.
+// EncodeSources is Encode for tensors of any dtype, which write their own bytes.
 func EncodeSources(tensors []Source, metadata map[string]string) ([]byte, error) {
 	var out bytes.Buffer
 	grow := 0
@@ -54,14 +53,14 @@ func EncodeSources(tensors []Source, metadata map[string]string) ([]byte, error)
 			grow += int(size)
 		}
 	}
-	out.Grow(min(grow, maxInMemory)) // once: growing by doubling would take twice the memory
+	out.Grow(min(grow, maxInMemory)) // once: doubling would take twice the memory
 	if err := write(context.Background(), &out, tensors, metadata); err != nil {
 		return nil, fmt.Errorf("encode safetensors: %w", err)
 	}
 	return out.Bytes(), nil
 }
 
-// Decode reads a file in memory whose tensors all convert to float32.
+// Decode reads a file from memory. All its tensors must convert to float32.
 func Decode(data []byte) (tensors []Tensor, metadata map[string]string, err error) {
 	f, err := Parse(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -105,8 +104,8 @@ func WriteFile(ctx context.Context, path string, tensors []Tensor, metadata map[
 	return Write(ctx, path, sources, metadata)
 }
 
-// Write streams tensors to a file. It is atomic: path holds either what it held before or the whole new file, which is
-// on stable storage when Write returns nil.
+// Write streams tensors to a file. It is atomic: path holds either its old content or the whole new file, which is on
+// stable storage when Write returns nil.
 func Write(ctx context.Context, path string, tensors []Source, metadata map[string]string) error {
 	err := exact.File(path, func(w io.Writer) error { return write(ctx, w, tensors, metadata) })
 	if err != nil {
@@ -184,7 +183,7 @@ func encodeHeader(tensors []Source, metadata map[string]string) (header []byte, 
 		if err != nil {
 			return err
 		}
-		text, err := json.Marshal(value) // maps are written in the order of their keys
+		text, err := json.Marshal(value) // json writes maps in the order of their keys
 		b.Write(key)
 		b.WriteByte(':')
 		b.Write(text)
