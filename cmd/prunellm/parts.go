@@ -12,6 +12,7 @@ import (
 
 	"prunellm/convert"
 	"prunellm/internal/calibration"
+	"prunellm/internal/metric"
 	"prunellm/internal/store"
 	"prunellm/internal/store/disk"
 	redisstore "prunellm/internal/store/redis"
@@ -87,23 +88,14 @@ type counters struct {
 
 func newCounters(registry *prometheus.Registry) *counters {
 	c := &counters{
-		scorePasses: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "prunellm_score_passes_total", Help: "Score passes computed here; 0 when the scores were found in a store."}),
-		scoreTime: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "prunellm_score_seconds", Help: "Duration of score passes computed here, calibration text and refit included.",
-			Buckets: []float64{1, 2.5, 5, 10, 20, 40, 60, 120, 240, 480, 960, 1920, 3840}}),
-		corrupt: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "prunellm_cache_corrupt_total", Help: "Stored values that were damaged, and therefore deleted and computed again."}),
-		leases: &leaseGauge{gauge: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "prunellm_lease_held", Help: "1 while this replica computes for all that share its Redis."})},
-		builds: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "prunellm_variant_builds_total", Help: "Variants made or found."}),
-		cacheBytes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "prunellm_cache_bytes", Help: "Bytes that the model's values take in a store that replicas share, by store and kind."}, []string{"store", "kind"}),
-		hits: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "prunellm_cache_hits_total", Help: "Values found, by store and kind."}, []string{"store", "kind"}),
-		misses: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "prunellm_cache_misses_total", Help: "Values not found, by store and kind."}, []string{"store", "kind"}),
+		scorePasses: metric.NewCounter(metric.ScorePasses),
+		scoreTime:   metric.NewHistogram(metric.ScoreSeconds),
+		corrupt:     metric.NewCounter(metric.CacheCorrupt),
+		leases:      &leaseGauge{gauge: metric.NewGauge(metric.LeaseHeld)},
+		builds:      metric.NewCounter(metric.VariantBuilds),
+		cacheBytes:  metric.NewGaugeVec(metric.CacheBytes),
+		hits:        metric.NewCounterVec(metric.CacheHits),
+		misses:      metric.NewCounterVec(metric.CacheMisses),
 	}
 	registry.MustRegister(c.scorePasses, c.scoreTime, c.corrupt, c.leases.gauge, c.builds, c.cacheBytes, c.hits, c.misses)
 	return c

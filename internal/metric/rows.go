@@ -1,0 +1,93 @@
+package metric
+
+import "slices"
+
+// Names of the metrics.
+const (
+	InFlight         = "prunellm_requests_in_flight"
+	HTTPRequests     = "prunellm_http_requests_total"
+	RequestSuccess   = "prunellm_request_success_total"
+	FirstToken       = "prunellm_time_to_first_token_seconds"
+	InterToken       = "prunellm_inter_token_latency_seconds"
+	EndToEnd         = "prunellm_e2e_request_latency_seconds"
+	QueueTime        = "prunellm_request_queue_time_seconds"
+	PromptTokens     = "prunellm_prompt_tokens_total"
+	GenerationTokens = "prunellm_generation_tokens_total"
+
+	VariantBuilds = "prunellm_variant_builds_total"
+	ScorePasses   = "prunellm_score_passes_total"
+	ScoreSeconds  = "prunellm_score_seconds"
+	LeaseHeld     = "prunellm_lease_held"
+	CacheHits     = "prunellm_cache_hits_total"
+	CacheMisses   = "prunellm_cache_misses_total"
+	CacheCorrupt  = "prunellm_cache_corrupt_total"
+	CacheBytes    = "prunellm_cache_bytes"
+)
+
+// Type is a kind of metric.
+type Type string
+
+// The types.
+const (
+	Counter   Type = "counter"
+	Gauge     Type = "gauge"
+	Histogram Type = "histogram"
+)
+
+// Group is a section of docs/operate/metrics.md.
+type Group string
+
+// The groups.
+const (
+	Requests Group = "requests" // counted by package server
+	Variants Group = "variants" // counted by the command
+)
+
+// Row describes one metric.
+type Row struct {
+	Name    string
+	Type    Type
+	Group   Group
+	Labels  []string
+	Buckets []float64 // of a histogram: upper bounds in seconds
+	Help    string    // without a final period
+}
+
+// Rows returns all metrics in the order of the page.
+func Rows() []Row {
+	return []Row{
+		{Name: InFlight, Type: Gauge, Group: Requests, Help: "Generation requests in progress, waiting ones included"},
+		{Name: HTTPRequests, Type: Counter, Group: Requests, Labels: []string{"method", "route", "status"}, Help: "HTTP requests"},
+		{Name: RequestSuccess, Type: Counter, Group: Requests, Labels: []string{"finished_reason"}, Help: "Finished answers"},
+		{Name: FirstToken, Type: Histogram, Group: Requests, Help: "Time from arrival to the first token (TTFT)",
+			Buckets: []float64{.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80}},
+		{Name: InterToken, Type: Histogram, Group: Requests, Help: "Time between a token and the next one of the same answer (ITL)",
+			Buckets: []float64{.001, .0025, .005, .0075, .01, .015, .02, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5}},
+		{Name: EndToEnd, Type: Histogram, Group: Requests, Help: "Time from arrival to the last token",
+			Buckets: []float64{.05, .1, .2, .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480}},
+		{Name: QueueTime, Type: Histogram, Group: Requests, Help: "Time from submission to a place in the batch",
+			Buckets: []float64{.0001, .001, .005, .01, .05, .1, .3, .5, 1, 2, 5, 10, 20, 40, 60, 120}},
+		{Name: PromptTokens, Type: Counter, Group: Requests, Help: "Prompt tokens"},
+		{Name: GenerationTokens, Type: Counter, Group: Requests, Help: "Generated tokens, those of abandoned answers included"},
+
+		{Name: VariantBuilds, Type: Counter, Group: Variants, Help: "Variants made or found"},
+		{Name: ScorePasses, Type: Counter, Group: Variants, Help: "Score passes computed here; 0 if a store had the scores"},
+		{Name: ScoreSeconds, Type: Histogram, Group: Variants, Help: "Duration of score passes, calibration text and refit included",
+			Buckets: []float64{1, 2.5, 5, 10, 20, 40, 60, 120, 240, 480, 960, 1920, 3840}},
+		{Name: LeaseHeld, Type: Gauge, Group: Variants, Help: "1 while this replica computes for all that share its Redis"},
+		{Name: CacheHits, Type: Counter, Group: Variants, Labels: []string{"store", "kind"}, Help: "Values found"},
+		{Name: CacheMisses, Type: Counter, Group: Variants, Labels: []string{"store", "kind"}, Help: "Values not found"},
+		{Name: CacheCorrupt, Type: Counter, Group: Variants, Help: "Damaged values, deleted and computed again"},
+		{Name: CacheBytes, Type: Gauge, Group: Variants, Labels: []string{"store", "kind"}, Help: "Bytes of the model's values in a shared store"},
+	}
+}
+
+// row returns the row of a name, which must have the type.
+func row(name string, kind Type) Row {
+	rows := Rows()
+	i := slices.IndexFunc(rows, func(r Row) bool { return r.Name == name && r.Type == kind })
+	if i < 0 {
+		panic("metric " + name + " has no row of type " + string(kind))
+	}
+	return rows[i]
+}
