@@ -41,7 +41,7 @@ func peak(work func()) (bytes uint64) {
 	return bytes
 }
 
-// sparse writes the metadata of a model and leaves its tensors as a hole in the file, which takes no room on disk.
+// sparse writes the metadata of a model and leaves its tensors as a hole in the file, which takes no space on disk.
 func sparse(t *testing.T, keys []gguf.KV, tensors []gguf.Source) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sparse.gguf")
@@ -80,7 +80,7 @@ func sparse(t *testing.T, keys []gguf.KV, tensors []gguf.Source) string {
 	return path
 }
 
-// Hostile files take bounded time and memory: 20 seconds and 1 GiB are the promise, with some room to it here.
+// Hostile files take bounded time and memory: at most 20 seconds and 1 GiB; the limits here are lower.
 func TestInspectIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

@@ -9,16 +9,15 @@ import (
 	"prunellm/models/gguf"
 )
 
-// maxCheckTime bounds how long Check searches weights: a start must not wait for all of a very large model.
+// maxCheckTime bounds how long Check searches weights, so that a start does not wait for all of a very large model.
 const maxCheckTime = 3 * time.Second
 
-// loadAlignment is what ggml asks of the address of a tensor, and so of its place in a file that is mapped into memory.
+// loadAlignment is ggml's alignment of a tensor's address, and so of its offset in a file that is mapped into memory.
 const loadAlignment = 32
 
-// Check looks for what would make llama.cpp stop or a model compute nonsense although its keys and tensors fit together:
-// tensors that do not follow each other, and weights that are NaN or infinite. The error is the first fault of those
-// that Inspect would report. Searching weights ends after a few seconds: what it missed in a very large model shows
-// when its logits are not finite.
+// Check finds faults that make llama.cpp stop or a model compute nonsense although its keys and tensors are consistent: gaps
+// between tensors, and weights that are NaN or infinite. It returns the first of the faults that Inspect reports. The
+// search of weights ends after a few seconds; a fault in the rest of a very large model shows as logits that are not finite.
 func Check(ctx context.Context, f *gguf.File, dequantize models.Dequantizer) error {
 	i := &inspection{report: &Report{}}
 	i.contiguous(f)

@@ -14,7 +14,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// checked is what Check says about a file.
+// checked returns the error of Check for a file.
 func checked(t *testing.T, path string) error {
 	t.Helper()
 	file, err := gguf.Open(path)
@@ -39,7 +39,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A scale that is not finite is found in every kind of block, and at the value that dequantizing finds.
+// Check finds a scale that is not finite in every kind of block, at the same value as dequantizing does.
 func TestCheckScales(t *testing.T) {
 	const name = "blk.1.ffn_gate.weight"
 	for kind, halves := range map[gguf.Type]int{gguf.Q4_0: 1, gguf.Q4_1: 2, gguf.Q5_0: 1, gguf.Q5_1: 2, gguf.Q8_0: 1} {
@@ -61,7 +61,7 @@ func TestCheckScales(t *testing.T) {
 	}
 }
 
-// pokeScale overwrites a half float of a block and returns where it is.
+// pokeScale overwrites a half float of a block and returns its offset.
 func pokeScale(t *testing.T, path, tensor string, block, half int, bits uint16) int64 {
 	t.Helper()
 	file, err := gguf.Open(path)

@@ -7,12 +7,12 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Codec holds the functions that know ggml's block formats; those of convert/ggmlquant fit. With nil functions plain
-// floats alone can be converted. Both must be safe for concurrent use.
+// Codec is the two functions that know ggml's block formats, such as those of convert/ggmlquant. With nil functions only
+// plain floats convert. Both must be safe for concurrent use.
 type Codec struct {
-	// Dequantize turns the bytes of n values into float32[n].
+	// Dequantize decodes the bytes of n values to float32[n].
 	Dequantize models.Dequantizer
-	// Quantize turns float32[rows, rowLen] into bytes of the given type.
+	// Quantize encodes float32[rows, rowLen] as bytes of the given type.
 	Quantize func(kind gguf.Type, values []float32, rowLen int) ([]byte, error)
 }
 

@@ -11,7 +11,7 @@ import (
 	"prunellm/models"
 )
 
-// A third of the neurons is kept, as float16.
+// Keep a third of the neurons, as float16.
 func ExampleSlim() {
 	dir, err := os.MkdirTemp("", "slim")
 	if err != nil {

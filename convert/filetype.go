@@ -9,10 +9,10 @@ import (
 	"prunellm/models/gguf"
 )
 
-// FileType names how the matrices of a file are stored.
+// FileType is the name of the type in which the matrices of a file are stored.
 type FileType string
 
-// Keep leaves every tensor in the type it has.
+// Keep leaves every tensor in its type.
 const Keep FileType = "keep"
 
 type fileType struct {
@@ -27,7 +27,7 @@ var fileTypes = []fileType{
 	{"q4_k", gguf.Q4_K, 14}, {"q5_k", gguf.Q5_K, 16}, {"q6_k", gguf.Q6_K, 18},
 }
 
-// FileTypes lists the names that ParseFileType takes.
+// FileTypes lists the names that ParseFileType accepts.
 func FileTypes() []string {
 	names := []string{string(Keep)}
 	for _, f := range fileTypes {
@@ -36,7 +36,7 @@ func FileTypes() []string {
 	return names
 }
 
-// ParseFileType checks a file type's name, in any case; "" is Keep.
+// ParseFileType returns the file type of that name, in any case; "" is Keep.
 func ParseFileType(name string) (FileType, error) {
 	lower := strings.ToLower(name)
 	if lower == "" {
@@ -57,7 +57,7 @@ func (f FileType) lookup() (fileType, bool) {
 	return fileType{}, false
 }
 
-// FileTypeName is the name of a general.file_type number, or its digits when it is none of ours.
+// FileTypeName returns the name of a general.file_type number, or its digits when this package does not know it.
 func FileTypeName(number uint32) string {
 	for _, t := range fileTypes {
 		if t.number == number {
@@ -67,11 +67,11 @@ func FileTypeName(number uint32) string {
 	return fmt.Sprintf("file type %d", number)
 }
 
-// typeFor is the type in which a tensor of the given source type and row length is written.
+// typeFor returns the written type of a tensor of the given source type and row length.
 //
-// Vectors stay as they are. Matrices take the type of the file, but the output matrix (the embedding, when tied) takes
-// q6_k in files of fewer bits, as llama.cpp does: errors there go straight into the logits. A row that does not fill the
-// type's blocks falls back, see fallback.
+// Vectors keep their type. Matrices take the type of the file, but the output matrix (the embedding, when tied) takes q6_k
+// in files of fewer bits, as in llama.cpp, because its errors go straight into the logits. A row that does not fill the
+// type's blocks takes the type of fallback.
 func (f FileType) typeFor(config models.Config, slot models.Slot, source gguf.Type, rowLen int) gguf.Type {
 	target, known := f.lookup()
 	kind := source
@@ -85,9 +85,9 @@ func (f FileType) typeFor(config models.Config, slot models.Slot, source gguf.Ty
 	return fallback(kind, rowLen)
 }
 
-// fallback is the type itself when rows of that length fill its blocks, otherwise the next type with smaller blocks
-// and at least its precision: q2_k and q3_k give q4_0, q4_k q5_0, q5_k q5_1, q6_k q8_0, and what does not fill blocks
-// of 32 gives f16.
+// fallback returns the type itself when rows of that length fill its blocks, otherwise the next type with smaller blocks
+// and at least its precision: q4_0 for q2_k and q3_k, q5_0 for q4_k, q5_1 for q5_k, q8_0 for q6_k, and f16 for rows that
+// do not fill blocks of 32.
 func fallback(kind gguf.Type, rowLen int) gguf.Type {
 	for kind.BlockSize() > 0 && rowLen%kind.BlockSize() != 0 {
 		switch kind {
@@ -106,14 +106,14 @@ func fallback(kind gguf.Type, rowLen int) gguf.Type {
 	return kind
 }
 
-// DownType is the type in which the down matrix of a layer is written when it has width columns and the source's has the
-// given type: the precision in which a refitted one is worth keeping.
+// DownType returns the type in which Slim writes the down matrix of a layer with width columns whose source has the given
+// type. A refitted matrix needs no more precision.
 func (f FileType) DownType(config models.Config, layer, width int, source gguf.Type) gguf.Type {
 	return f.typeFor(config, models.Slot{Role: models.FFNDown, Layer: layer}, source, width)
 }
 
-// TensorType is the type in which any tensor of a slim model is written when the source's has the given type: the precision
-// in which a trained one is worth keeping.
+// TensorType returns the type in which Slim writes a tensor of a slim model whose source has the given type. A trained
+// tensor needs no more precision.
 func (f FileType) TensorType(config models.Config, slot models.Slot, source gguf.Type) gguf.Type {
 	shape := config.TensorShape(slot.Role, slot.Layer)
 	return f.typeFor(config, slot, source, shape[len(shape)-1])

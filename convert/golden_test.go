@@ -17,9 +17,9 @@ import (
 	"prunellm/models/gguf"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// The bytes of a slim file are a contract: caches on other machines know it by its digest.
+// The bytes of a slim file are a contract: caches on other machines identify it by its digest.
 func TestGolden(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the random model's weights differ in the last bit where Go fuses multiply and add")

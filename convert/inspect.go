@@ -13,28 +13,28 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Limits of Inspect: a report stays readable and a hostile file costs a bounded time.
+// Limits of Inspect, for a readable report and a bounded time on a hostile file.
 const (
 	maxInspectFaults = 100
 	maxScanTime      = 12 * time.Second
 )
 
-// Fault is one thing wrong with a file, on one line.
+// Fault is one fault of a file, on one line.
 type Fault string
 
-// Report is what a file holds, as far as it can be read.
+// Report describes a file, as far as it can be read.
 type Report struct {
 	Path         string
 	SizeBytes    int64
-	Version      uint32 // of the GGUF format; 0 when the file could not be read as one
+	Version      uint32 // of the GGUF format; 0 when the file is not readable as GGUF
 	Architecture string
 	Name         string
 	FileType     string
 	Tensors      int
 	Types        []TypeCount    // most values first
-	Config       *models.Config // nil when the architecture cannot be read
+	Config       *models.Config // nil when the architecture is not readable
 	Parameters   int64
-	Provenance   *Provenance // nil when the file was not made by Slim
+	Provenance   *Provenance // nil when Slim did not write the file
 	ScannedBytes int64       // bytes of weights searched for NaN and infinity
 	WeightBytes  int64       // bytes of weights
 }
@@ -47,9 +47,9 @@ type TypeCount struct {
 	Bytes   int64
 }
 
-// Inspect reads the file at path and checks it: the container, keys and tensors against the architecture, the
-// vocabulary, and every weight for NaN and infinity. The report is never nil. Searching weights ends after some
-// seconds, as the report's ScannedBytes tell. Faults beyond a hundred are counted in the last one.
+// Inspect reads the file at path and checks the container, keys and tensors against the architecture, the vocabulary, and
+// every weight for NaN and infinity. The report is never nil. The search of weights ends after some seconds, see
+// Report.ScannedBytes. The last fault counts those beyond a hundred.
 func Inspect(ctx context.Context, path string, dequantize models.Dequantizer) (*Report, []Fault) {
 	i := &inspection{report: &Report{Path: path}}
 	file, err := gguf.Open(path)
@@ -57,7 +57,7 @@ func Inspect(ctx context.Context, path string, dequantize models.Dequantizer) (*
 		i.container(err)
 		return i.report, i.list()
 	}
-	defer func() { _ = file.Close() }() // it was only read
+	defer func() { _ = file.Close() }() // opened for reading
 	i.describe(file)
 	i.contiguous(file)
 	i.model(file)
@@ -78,7 +78,7 @@ func (i *inspection) add(format string, args ...any) {
 		i.more++
 		return
 	}
-	line := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ") // one line, whatever an error holds
+	line := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ") // one line, whatever the error contains
 	i.faults = append(i.faults, Fault(line))
 }
 
@@ -139,18 +139,18 @@ func (i *inspection) describe(f *gguf.File) {
 	})
 }
 
-// contiguous checks what llama.cpp asks of a file beyond the format: tensors follow each other in the order of their
-// descriptions, with no gap but the padding, at addresses that ggml can take.
+// contiguous checks llama.cpp's requirements beyond the format: tensors follow each other in the order of their
+// descriptions, with no gap but the padding, at addresses with ggml's alignment.
 func (i *inspection) contiguous(f *gguf.File) {
 	var next int64
 	align := int64(f.Alignment)
 	for _, t := range f.Tensors {
 		if t.Offset != next {
-			i.add("tensor %q has offset %d, want %d: llama.cpp loads no file with gaps or another order", t.Name, t.Offset, next)
+			i.add("tensor %q has offset %d, want %d: llama.cpp does not load a file with gaps or another order", t.Name, t.Offset, next)
 			return
 		}
 		if at := f.DataOffset + t.Offset; at%loadAlignment != 0 {
-			i.add("tensor %q begins at byte %d, want a multiple of %d: llama.cpp loads no file with another alignment", t.Name, at, loadAlignment)
+			i.add("tensor %q begins at byte %d, want a multiple of %d: llama.cpp does not load a file with another alignment", t.Name, at, loadAlignment)
 			return
 		}
 		next += (t.Size + align - 1) / align * align
@@ -193,7 +193,7 @@ func (i *inspection) provenance() {
 	}
 }
 
-// Lines describes the report for people, one "name: value" a line; there is nothing to say of a file that could not be read.
+// Lines formats the report as lines of "name: value", or returns nil for a file that is not readable.
 func (r *Report) Lines() []string {
 	if r.Version == 0 {
 		return nil

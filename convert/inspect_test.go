@@ -14,7 +14,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// mutated writes a tiny model whose bytes were changed.
+// mutated writes a tiny model with changed bytes.
 func mutated(t *testing.T, change func(f *gguf.File, data []byte) []byte) string {
 	t.Helper()
 	path := tiny(t, tinymodel.Options{})
@@ -95,7 +95,7 @@ func TestInspectFaults(t *testing.T) {
 	}
 }
 
-// Tensors in another order than their bytes load nowhere, though nothing overlaps.
+// No loader accepts tensors in another order than their bytes, although nothing overlaps.
 func TestInspectOrder(t *testing.T) {
 	path := mutated(t, func(f *gguf.File, data []byte) []byte {
 		a, _ := f.Tensor("blk.0.attn_k.weight") // of the same size
@@ -138,7 +138,7 @@ func TestInspectReport(t *testing.T) {
 	}
 }
 
-// What Slim refuses to read, Inspect reports; no change of one byte may crash either.
+// Inspect reports every file that Slim refuses; no change of one byte crashes either.
 func FuzzInspect(f *testing.F) {
 	dir := f.TempDir()
 	base := filepath.Join(dir, "base.gguf")

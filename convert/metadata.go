@@ -14,8 +14,8 @@ const (
 	widthKey               = "feed_forward_length"
 )
 
-// keys is the source's metadata in the source's order, with the widths, the architecture and the file type changed and
-// the provenance at the end.
+// keys returns the source's metadata in the source's order, with new widths, architecture and file type, and the
+// provenance at the end.
 func (s *slimmer) keys() []gguf.KV {
 	oldPrefix, newPrefix := s.dense.Architecture+".", s.config.Architecture+"."
 	out := make([]gguf.KV, 0, len(s.file.KVs)+16)
@@ -41,7 +41,7 @@ func (s *slimmer) keys() []gguf.KV {
 	return append(out, s.options.Provenance.keys()...)
 }
 
-// widths is one number where that is enough and the source had one, otherwise a number a layer.
+// widths returns one number if the layers agree and the source has one number, otherwise a number per layer.
 func (s *slimmer) widths(source any) any {
 	if width, uniform := s.config.UniformWidth(); uniform {
 		if _, scalar := source.(uint32); scalar {
@@ -72,8 +72,8 @@ func setKey(keys []gguf.KV, key string, value any) []gguf.KV {
 	return append(keys, gguf.KV{Key: key, Value: value})
 }
 
-// fileTypeNumber is the number of the file type written. A file that keeps its types keeps its number; without one, the
-// type that holds most values decides.
+// fileTypeNumber returns the number of the written file type. A file that keeps its types keeps its number; without one,
+// the type of most values decides.
 func (s *slimmer) fileTypeNumber() any {
 	if t, ok := s.options.FileType.lookup(); ok {
 		return t.number
@@ -86,7 +86,7 @@ func (s *slimmer) fileTypeNumber() any {
 		values[t.Type] += t.Elements()
 	}
 	best, most := uint32(0), int64(0)
-	for _, t := range fileTypes { // in a fixed order, so that a tie is decided the same way every time
+	for _, t := range fileTypes { // in a fixed order, so that ties break the same way every time
 		if n := values[t.kind]; n > most {
 			best, most = t.number, n
 		}

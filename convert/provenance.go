@@ -6,18 +6,18 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Provenance says where a slim file comes from. It is written as keys that begin with "prunellm.".
+// Provenance describes the origin of a slim file. Its keys in the file begin with "prunellm.".
 type Provenance struct {
-	Ratio         float64 // share of all parameters asked to be removed, in [0,1)
-	RatioReached  float64 // share removed, as far as the widths allow; Slim fills it in
-	KeptMLP       float64 // share of the MLP parameters kept; Slim fills it in
-	SourceName    string  // name under which the dense model is served
+	Ratio         float64 // requested share of all parameters to remove, in [0,1)
+	RatioReached  float64 // removed share, as near as the widths allow; Slim fills it in
+	KeptMLP       float64 // kept share of the MLP parameters; Slim fills it in
+	SourceName    string  // the dense model's name for clients
 	SourceDigest  string  // SHA-256 of the dense file in hexadecimal
-	Recipe        string  // what decided the scores
+	Recipe        string  // of the scores
 	Criterion     string  // name of the importance
 	Budget        string  // "uniform" or "global"
-	Reconstructed bool    // some down matrices were refitted; Slim fills it in
-	Recovered     string  // how the weights were trained after the cut; "": not at all
+	Reconstructed bool    // some down matrices are refitted; Slim fills it in
+	Recovered     string  // the training after pruning; "" for none
 	Tool          string  // name and version of the program
 }
 
@@ -58,8 +58,8 @@ func (p Provenance) keys() []gguf.KV {
 	return out
 }
 
-// ReadProvenance reads what Slim wrote; false when the file does not come from Slim. Fields of another type are left
-// zero.
+// ReadProvenance reads the provenance that Slim wrote, or returns false when Slim did not write the file. Fields of another
+// type stay zero.
 func ReadProvenance(f *gguf.File) (Provenance, bool) {
 	var p Provenance
 	if _, err := f.Int(provenancePrefix + "version"); err != nil {

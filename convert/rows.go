@@ -8,17 +8,17 @@ import (
 	"prunellm/models/gguf"
 )
 
-// chunkValues is the number of values converted at a time: large enough to keep a core busy, small enough that the
-// chunks in flight take a few MiB.
+// chunkValues is the number of values in a chunk: large enough to keep a core busy, small enough that the chunks in flight
+// take a few MiB.
 const chunkValues = 1 << 17
 
-// rowPlan says how the rows of one written tensor come from the source.
+// rowPlan maps the rows of one written tensor to the source.
 type rowPlan struct {
 	file   *gguf.File
 	source gguf.TensorInfo
 	codec  Codec
-	kind   gguf.Type // to be written
-	shape  []int     // to be written, slowest axis first
+	kind   gguf.Type // of the written tensor
+	shape  []int     // of the written tensor, slowest axis first
 	rows   []int     // source rows, ascending; nil: all
 	cols   []int     // source columns, ascending; nil: all
 	values []float32 // float32[shape...] instead of the source's values; nil: the source's
@@ -46,7 +46,7 @@ func (p *rowPlan) write(ctx context.Context, w io.Writer) error {
 	})
 }
 
-// chunk makes the bytes of the written rows [from, to).
+// chunk returns the bytes of the written rows [from, to).
 func (p *rowPlan) chunk(from, to int) ([]byte, error) {
 	if p.values != nil {
 		return p.codec.encode(p.kind, p.values[from*p.rowLen():to*p.rowLen()], p.rowLen())
@@ -77,7 +77,7 @@ func (p *rowPlan) chunk(from, to int) ([]byte, error) {
 	return p.codec.encode(p.kind, values, p.rowLen())
 }
 
-// gather moves the rows wanted to the front of raw, which begins with row first.
+// gather moves the kept rows to the front of raw, which begins with row first.
 func gather(raw []byte, rowBytes int, rows []int, first int) []byte {
 	for i, row := range rows {
 		copy(raw[i*rowBytes:(i+1)*rowBytes], raw[(row-first)*rowBytes:])
@@ -95,8 +95,8 @@ func gatherColumns(values []float32, rowLen int, cols []int) []float32 {
 	return out
 }
 
-// inOrder calls produce(0) to produce(n-1) on all cores and hands their results to write in order. A few results at most wait
-// for their turn. It returns when all calls have ended.
+// inOrder calls produce(0) to produce(n-1) on all cores and passes their results to write in order. At most GOMAXPROCS
+// results wait for their turn. It returns when all calls have ended.
 func inOrder(ctx context.Context, n int, produce func(i int) ([]byte, error), write func([]byte) error) error {
 	type result struct {
 		data []byte
@@ -131,7 +131,7 @@ func inOrder(ctx context.Context, n int, produce func(i int) ([]byte, error), wr
 	for done := range pending {
 		r := <-done
 		if failure != nil {
-			continue // wait for the calls that already run
+			continue // wait for the running calls
 		}
 		if failure = r.err; failure == nil {
 			failure = write(r.data)

@@ -15,11 +15,11 @@ import (
 	"prunellm/models/gguf"
 )
 
-// weights looks for NaN and infinity in every tensor, chunk by chunk on all cores, for so long at most.
+// weights searches every tensor for NaN and infinity, chunk by chunk on all cores, for at most limit.
 func (i *inspection) weights(ctx context.Context, f *gguf.File, dequantize models.Dequantizer, limit time.Duration) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	found := make([]error, len(f.Tensors)) // each written by the one goroutine that scans the tensor
+	found := make([]error, len(f.Tensors)) // each element is written only by the goroutine that scans the tensor
 	var next, scanned atomic.Int64
 	var group sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -62,8 +62,8 @@ func scanTensor(ctx context.Context, f *gguf.File, t gguf.TensorInfo, dequantize
 	return nil
 }
 
-// firstNonFinite is the index of the first NaN or infinity among the values, or -1. Plain floats are not decoded: they
-// are finite unless all bits of the exponent are set, and blocks of 32 are finite when the half floats before them are.
+// firstNonFinite returns the index of the first NaN or infinity among the values, or -1. It decodes no plain floats, which
+// are finite unless all bits of the exponent are set; blocks of 32 are finite when their leading half floats are.
 func firstNonFinite(kind gguf.Type, raw []byte, dequantize models.Dequantizer) (int, error) {
 	switch kind {
 	case gguf.F32:
@@ -100,7 +100,7 @@ func firstNonFinite(kind gguf.Type, raw []byte, dequantize models.Dequantizer) (
 	return -1, nil
 }
 
-// scaleHalves is how many half floats begin a block, when they alone decide whether its values are finite; 0 otherwise.
+// scaleHalves returns the number of half floats that begin a block and alone decide whether its values are finite, or 0.
 func scaleHalves(kind gguf.Type) int {
 	switch kind {
 	case gguf.Q4_0, gguf.Q5_0, gguf.Q8_0: // a scale

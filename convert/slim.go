@@ -14,20 +14,20 @@ import (
 	"prunellm/models/gguf"
 )
 
-// WidthMultiple divides every width that Slim cuts an MLP to: the block of the quantized types.
+// WidthMultiple divides every width that Slim cuts an MLP to. It is the block size of the quantized types.
 const WidthMultiple = 32
 
-// Options say what Slim writes.
+// Options are the content of the file that Slim writes.
 type Options struct {
 	Kept     [][]int                            // neurons kept in each layer, ascending; nil, or nil for a layer: all
-	Down     [][]float32                        // refitted down of each layer, float32[hidden, width]; nil, or nil for a layer: the source's
-	LoadDown func(layer int) ([]float32, error) // instead of Down: gives one layer's when it is written, nil: the source's; may be nil
-	// Weights are values of tensors in the slim shape, float32[shape...], in place of the source's and of Down.
+	Down     [][]float32                        // refitted down of each layer, float32[hidden, width]; nil, or nil for a layer: from the source
+	LoadDown func(layer int) ([]float32, error) // used instead of Down unless nil: returns one layer's when Slim writes it, nil for the source's
+	// Weights are values of tensors in the slim shape, float32[shape...]. They replace the source's and Down.
 	Weights    map[models.Slot][]float32
 	FileType   FileType // "" is Keep
 	Provenance Provenance
 	Codec      Codec
-	Progress   func(doneBytes, totalBytes int64) // called after every tensor; may be nil
+	Progress   func(doneBytes, totalBytes int64) // Slim calls it after every tensor; may be nil
 }
 
 // Result describes the file that Slim wrote.
@@ -38,7 +38,7 @@ type Result struct {
 	Digest     string // SHA-256 of the file in hexadecimal
 }
 
-// Slim writes the source with the kept neurons alone to path. The same source and options give the same bytes. Widths
+// Slim writes the source with only the kept neurons to path. The same source and options give the same bytes. Widths
 // that differ between layers change the architecture to the one that its row of package arch names in PerLayer; without
 // one, Slim returns an error that wraps models.ErrUnsupported.
 func Slim(ctx context.Context, source *models.GGUF, path string, options Options) (Result, error) {
@@ -59,7 +59,7 @@ func Slim(ctx context.Context, source *models.GGUF, path string, options Options
 	}, nil
 }
 
-// RefuseSameFile tells whether writing target would overwrite the model that it is made from.
+// RefuseSameFile returns an error if target is the source file itself.
 func RefuseSameFile(source, target string) error {
 	a, errA := os.Stat(source)
 	b, errB := os.Stat(target)
@@ -82,7 +82,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// slimmer holds what one call of Slim decided before writing.
+// slimmer is the state of one call of Slim, complete before it writes.
 type slimmer struct {
 	file    *gguf.File
 	dense   models.Config
@@ -126,14 +126,14 @@ func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
 	return s, nil
 }
 
-// keptWidths checks the neurons kept and returns how many there are in each layer.
+// keptWidths checks the kept neurons and returns their number in each layer.
 func keptWidths(config models.Config, kept [][]int) ([]int, error) {
 	widths := slices.Clone(config.FFN)
 	if kept == nil {
 		return widths, nil
 	}
 	if len(kept) != config.Layers {
-		return nil, fmt.Errorf("neurons kept for %d layers, the model has %d", len(kept), config.Layers)
+		return nil, fmt.Errorf("kept neurons for %d layers, the model has %d", len(kept), config.Layers)
 	}
 	for layer, neurons := range kept {
 		if neurons == nil {
@@ -182,7 +182,7 @@ func (s *slimmer) sources() []gguf.Source {
 	var done, total int64
 	for _, info := range s.file.Tensors {
 		plan := s.plan(info)
-		size, _ := plan.kind.Size(int64(plan.rowCount()) * int64(plan.rowLen())) // gguf.Write reports what is wrong with it
+		size, _ := plan.kind.Size(int64(plan.rowCount()) * int64(plan.rowLen())) // gguf.Write reports the error
 		total += size
 		out = append(out, gguf.Source{Name: info.Name, Type: plan.kind, Shape: plan.shape, Write: func(ctx context.Context, w io.Writer) error {
 			if err := s.fill(plan, info); err != nil {
@@ -202,7 +202,7 @@ func (s *slimmer) sources() []gguf.Source {
 	return out
 }
 
-// fill gives a plan the refitted values that are brought only now.
+// fill loads the refitted values of a plan just before it is written.
 func (s *slimmer) fill(plan *rowPlan, info gguf.TensorInfo) (err error) {
 	slot := s.slots[info.Name]
 	if slot.Role != models.FFNDown || s.options.LoadDown == nil || plan.values != nil {
@@ -218,7 +218,7 @@ func (s *slimmer) fill(plan *rowPlan, info gguf.TensorInfo) (err error) {
 }
 
 func (s *slimmer) plan(info gguf.TensorInfo) *rowPlan {
-	slot := s.slots[info.Name] // OpenGGUF has refused tensors without one
+	slot := s.slots[info.Name] // OpenGGUF refuses tensors without one
 	shape := s.config.TensorShape(slot.Role, slot.Layer)
 	p := &rowPlan{file: s.file, source: info, codec: s.options.Codec, shape: shape}
 	p.kind = s.options.FileType.typeFor(s.config, slot, info.Type, p.rowLen())

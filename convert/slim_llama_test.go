@@ -25,7 +25,7 @@ import (
 
 var codec = convert.Codec{Dequantize: ggmlquant.Dequantize, Quantize: ggmlquant.Quantize}
 
-// defaultModel is the path of the model that setup fetches.
+// defaultModel returns the path of the model that `make setup` fetches.
 func defaultModel(t testing.TB) string {
 	t.Helper()
 	path, err := models.Resolve(context.Background(), models.DefaultRef, os.Getenv("PRUNELLM_HOME"))
@@ -38,7 +38,7 @@ func defaultModel(t testing.TB) string {
 	return path
 }
 
-// random keeps width neurons of each layer.
+// random selects width neurons of each layer.
 func random(seed uint64, ffn, widths []int) [][]int {
 	source := rand.New(rand.NewPCG(seed, 2))
 	kept := make([][]int, len(widths))
@@ -213,7 +213,7 @@ func TestSlimDefaultModel(t *testing.T) {
 	}
 }
 
-// A scale that is not finite makes values that are not: found through the block format.
+// A block scale that is not finite gives values that are not.
 func TestInspectFindsNaNInBlocks(t *testing.T) {
 	path := tiny(t, tinymodel.Options{Type: gguf.Q8_0, Quantize: func(kind gguf.Type, values []float32, rowLen int) ([]byte, error) {
 		raw, err := ggmlquant.Quantize(kind, values, rowLen)

@@ -38,7 +38,7 @@ func slim(t testing.TB, source *models.GGUF, options convert.Options) (*models.G
 	return open(t, path), result
 }
 
-// Ratio zero changes no tensor and no key but for the provenance.
+// Ratio zero changes no tensor, and of the keys only the provenance.
 func TestIdentity(t *testing.T) {
 	tests := tinymodel.PerArchitecture()
 	tests["f16"] = tinymodel.Options{Type: gguf.F16, Untied: true}
@@ -67,7 +67,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// Every value of the slim model is the dense model's at the kept neuron.
+// Every value of the slim model equals the dense model's at the kept neuron.
 func TestGathers(t *testing.T) {
 	kept := [][]int{every(96, 3), append(upTo(48), every(96, 1)[80:]...)}
 	for _, row := range arch.Rows() {
@@ -281,7 +281,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// Cancelling in the middle ends the work and leaves nothing.
+// Canceling in the middle ends the work and leaves no file.
 func TestCancel(t *testing.T) {
 	source := open(t, tiny(t, tinymodel.Options{}))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,9 +1,8 @@
-// Package ggmlquant turns float32 values into ggml's block formats and back, with ggml's own code, so that the bytes
-// are those that llama.cpp makes and understands.
+// Package ggmlquant quantizes float32 values to ggml's block formats and dequantizes them, with ggml's own code, so that
+// the bytes equal llama.cpp's.
 //
-// ggml checks little and aborts the process where it does: everything it takes on trust (type, block size, buffer
-// length, finite values) is checked here first. It needs cgo; the layout of the formats, which needs none, is
-// models/gguf's.
+// ggml checks little, and a failed check aborts the process. The package therefore checks type, block size, buffer length
+// and finite values first. It needs cgo; models/gguf has the layout of the formats without it.
 //
 // # Concurrency
 //

@@ -12,14 +12,14 @@ import (
 	"prunellm/models/gguf"
 )
 
-// maxMagnitude bounds what is quantized: block scales are float16.
+// maxMagnitude bounds the values that Quantize accepts: block scales are float16.
 const maxMagnitude = 65504
 
-// chunkValues is the number of values a thread takes at a time; below it a second thread does not pay.
+// chunkValues is the number of values per call of a thread; below it a second thread does not pay.
 const chunkValues = 1 << 18
 
-// Dequantize turns the bytes of n values of the given type into float32[n]. It knows F32, F16, BF16, the Q4, Q5 and
-// Q8_0 types, the K types and MXFP4.
+// Dequantize decodes the bytes of n values of the given type to float32[n]. It accepts F32, F16, BF16, the Q4, Q5 and Q8_0
+// types, the K types and MXFP4.
 func Dequantize(kind gguf.Type, raw []byte, n int) ([]float32, error) {
 	size, err := kind.Size(int64(n))
 	switch {
@@ -48,7 +48,7 @@ func Dequantize(kind gguf.Type, raw []byte, n int) ([]float32, error) {
 	return out, nil
 }
 
-// convertible tells whether ggml's ConvertToF32 knows the type; it panics on others.
+// convertible reports whether ggml's ConvertToF32 knows the type; it panics on others.
 func convertible(kind gguf.Type) bool {
 	switch kind {
 	case gguf.F16, gguf.BF16, gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1, gguf.Q8_0, gguf.MXFP4,
@@ -58,7 +58,7 @@ func convertible(kind gguf.Type) bool {
 	return false
 }
 
-// Quantize turns float32[rows, rowLen] into bytes of the given type. Blocks do not cross rows, so rowLen must be a
+// Quantize encodes float32[rows, rowLen] as bytes of the given type. Blocks do not cross rows, so rowLen must be a
 // multiple of the type's block size. Values must be finite, and below 65504 in magnitude for all types but F32 and
 // BF16.
 func Quantize(kind gguf.Type, values []float32, rowLen int) ([]byte, error) {
@@ -123,14 +123,14 @@ func (o *onceError) set(err error) {
 	}
 }
 
-// parallel calls work(0) to work(n-1), on several threads when there are several calls.
+// parallel calls work(0) to work(n-1), on several threads if n > 1.
 func parallel(n int, work func(i int)) {
 	if n == 1 {
 		work(0)
 		return
 	}
 	var group sync.WaitGroup
-	next := make(chan int) // unbuffered: a thread takes a call when it is free
+	next := make(chan int) // unbuffered: a free thread takes the next call
 	for range min(n, runtime.GOMAXPROCS(0)) {
 		group.Go(func() {
 			for i := range next {

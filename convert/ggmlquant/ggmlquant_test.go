@@ -23,7 +23,7 @@ func normal(seed uint64, n int) []float32 {
 	return values
 }
 
-// relative is the L2 norm of the error over that of the values.
+// relative returns the L2 norm of the error divided by that of the values.
 func relative(got, want []float32) float64 {
 	var difference, norm float64
 	for i := range want {
@@ -34,8 +34,8 @@ func relative(got, want []float32) float64 {
 	return math.Sqrt(difference / norm)
 }
 
-// Bounds of the relative error on normal values: about 1.5 times what ggml reaches, so that a wrong block, scale or
-// order (an error near 1 or above) cannot pass.
+// Bounds of the relative error on normal values, about 1.5 times ggml's, so that a wrong block, scale or order (an error
+// near 1 or above) does not pass.
 func TestRoundTripError(t *testing.T) {
 	bounds := map[gguf.Type]float64{
 		gguf.F32: 0, gguf.F16: 4e-4, gguf.BF16: 3e-3, gguf.Q8_0: 0.01, gguf.Q6_K: 0.03, gguf.Q5_1: 0.06, gguf.Q5_0: 0.06,
@@ -63,7 +63,7 @@ func TestRoundTripError(t *testing.T) {
 	}
 }
 
-// Large inputs are cut among threads: each row must come out as it does alone.
+// Threads share large inputs: each row gives the same bytes as alone.
 func TestThreadsDoNotShow(t *testing.T) {
 	const rowLen = 768
 	rows := 5*chunkValues/rowLen + 1
@@ -97,8 +97,7 @@ func TestThreadsDoNotShow(t *testing.T) {
 	}
 }
 
-// Quantizing what was dequantized gives the same bytes, in all but the K types: what passed through a file of that type
-// once does not lose more on the way through another.
+// Quantizing dequantized values gives the same bytes in all but the K types: a second file of the type loses nothing more.
 func TestRequantizingIsIdempotent(t *testing.T) {
 	values := normal(7, 1<<16)
 	for _, kind := range []gguf.Type{gguf.F32, gguf.F16, gguf.BF16, gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1, gguf.Q8_0, gguf.MXFP4} {
@@ -176,7 +175,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// Extreme values that are accepted give finite values back.
+// Accepted extreme values come back finite.
 func TestExtremes(t *testing.T) {
 	for _, kind := range convertibles {
 		for _, v := range []float32{65504, -65504, 1e-8, -1e-38, math.SmallestNonzeroFloat32, 0} {
@@ -199,7 +198,7 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
-// Any bytes can be dequantized: a hostile tensor cannot crash ggml.
+// Dequantize accepts any bytes: a hostile tensor cannot crash ggml.
 func FuzzDequantize(f *testing.F) {
 	for _, kind := range convertibles {
 		f.Add(uint32(kind), []byte{0xff, 0x7f, 0x80, 1})
