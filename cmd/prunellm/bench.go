@@ -10,19 +10,14 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-	"github.com/prometheus/client_golang/prometheus"
-
 	"prunellm/internal/bench"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
-	"prunellm/models"
 )
 
 // benchCommand measures what a client sees.
@@ -149,7 +144,12 @@ func (c *benchCommand) Run(env *environment) error {
 	}
 	runtime.LockOSThread() // servers end with the thread that started them
 	defer runtime.UnlockOSThread()
-	servers, err := c.serveRatios(env)
+	shop, closeShop, err := c.openWorkshop(env)
+	if err != nil {
+		return err
+	}
+	defer closeShop()
+	servers, err := c.serveRatios(env, shop)
 	defer closeServers(servers)
 	if err != nil {
 		return err
@@ -172,10 +172,8 @@ func (c *benchCommand) Run(env *environment) error {
 	for _, s := range servers {
 		s.target.About.MemoryBytes = peakMemory(s.cmd.Process.Pid)
 	}
-	if len(servers) > 0 {
-		if err := c.keepSpeeds(env, servers, report); err != nil {
-			env.log.Warn("speeds not stored", "error", err)
-		}
+	if err := c.keepSpeeds(env, shop, servers, report); err != nil {
+		env.log.Warn("speeds not stored", "error", err)
 	}
 	report.Hardware, report.Version, report.Command = hardware(), version, "prunellm "+strings.Join(os.Args[1:], " ")
 	return c.write(env, report)
@@ -199,47 +197,40 @@ func (c *benchCommand) write(env *environment, report *bench.Report) error {
 	return report.Table(env.stdout)
 }
 
-// writeFile writes a file, whole or not at all.
-func writeFile(path string, write func(io.Writer) error) error {
-	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
-	if err != nil {
-		return fmt.Errorf("write %q: %w", path, err)
-	}
-	if err := write(file); err != nil {
-		return errors.Join(fmt.Errorf("write %q: %w", path, err), file.Cleanup())
-	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("write %q: %w", path, err)
-	}
-	return nil
-}
-
-// serveRatios makes the variants, learns what pruning cost them, and starts a server for each.
-func (c *benchCommand) serveRatios(env *environment) ([]*benchServer, error) {
+// openWorkshop opens the model and its workshop, for the targets that --ratios names.
+func (c *benchCommand) openWorkshop(env *environment) (shop *workshop, closeShop func(), err error) {
 	if len(c.Ratios) == 0 {
-		return nil, nil
+		return nil, func() {}, nil
 	}
 	model, err := c.open(env, c.CacheDir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer model.Close()
-	counters := newCounters(prometheus.NewRegistry())
-	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	shop, err = openWorkshop(env, model, c.cacheFlags, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, errors.Join(err, model.Close())
 	}
-	defer places.closeLogged(env.log)
-	builder := newBuilder(env, model, places, counters, c.CacheDir)
+	return shop, func() {
+		shop.close()
+		_ = model.Close() // nothing was written
+	}, nil
+}
+
+// serveRatios makes the variants, measures what pruning cost them, and starts a server for each.
+func (c *benchCommand) serveRatios(env *environment, shop *workshop) ([]*benchServer, error) {
 	variants := make([]variant.Built, len(c.Ratios))
 	for i, ratio := range c.Ratios {
-		if variants[i], err = c.build(env, model, builder, ratio); err != nil {
+		spec, err := c.spec(shop.builder.Model.Config(), ratio, c.FileType)
+		if err != nil {
+			return nil, err
+		}
+		if variants[i], err = shop.build(env, spec); err != nil {
 			return nil, err
 		}
 	}
 	var servers []*benchServer
 	for _, built := range variants {
-		about, err := c.about(env, model, builder, built) // after all builds: a pruned one leaves the text to measure on
+		about, err := c.about(env, shop, built) // after all builds: a pruned one leaves the text to measure on
 		if err != nil {
 			return servers, err
 		}
@@ -258,55 +249,27 @@ func (c *benchCommand) serveRatios(env *environment) ([]*benchServer, error) {
 	return servers, nil
 }
 
-// build makes a variant, or finds it.
-func (c *benchCommand) build(env *environment, model *models.GGUF, builder *variant.Builder, ratio float64) (variant.Built, error) {
-	spec, err := c.spec(model.Config(), ratio, c.FileType)
-	if err != nil {
-		return variant.Built{}, err
-	}
-	view := newProgressView(env.stderr, env.log)
-	defer view.close()
-	return builder.Build(env.ctx, spec, view.show)
-}
-
-// about says what is known of a variant, and measures what pruning cost if nobody has.
-func (c *benchCommand) about(env *environment, model *models.GGUF, builder *variant.Builder, built variant.Built) (*bench.About, error) {
-	spec, err := c.spec(model.Config(), built.Ratio, c.FileType)
+// about describes a variant, with what pruning cost.
+func (c *benchCommand) about(env *environment, shop *workshop, built variant.Built) (*bench.About, error) {
+	spec, err := c.spec(shop.builder.Model.Config(), built.Ratio, c.FileType)
 	if err != nil {
 		return nil, err
 	}
 	about := &bench.About{Ratio: built.Ratio, RatioReached: built.Reached, Parameters: built.Parameters, Bytes: built.Bytes}
-	card, err := builder.Card(env.ctx, spec, built, measuring(env, c.CacheDir, false))
-	switch {
-	case err == nil:
+	card, err := shop.card(env.ctx, spec, built)
+	if card != nil {
 		over := card.Ratio()
 		about.Perplexity, about.PerplexityRatio = &card.Perplexity, &over
 		about.KLToDense, about.Top1Agreement = &card.KLToDense, &card.Top1Agreement
-	case env.ctx.Err() != nil:
-		return nil, env.ctx.Err()
-	case !errors.Is(err, variant.ErrNoHeldOut):
-		env.log.Warn("cost of pruning not measured", "variant", built.Name(), "error", err)
 	}
-	return about, nil
+	return about, err
 }
 
 // keepSpeeds stores what was measured with one stream on prompts of the usual length, for the variants' cards.
-func (c *benchCommand) keepSpeeds(env *environment, servers []*benchServer, report *bench.Report) error {
+func (c *benchCommand) keepSpeeds(env *environment, shop *workshop, servers []*benchServer, report *bench.Report) error {
 	if report.Plan.Prompt != bench.Exactly(speedPrompt) {
 		return nil
 	}
-	model, err := c.open(env, c.CacheDir)
-	if err != nil {
-		return err
-	}
-	defer model.Close()
-	counters := newCounters(prometheus.NewRegistry())
-	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
-	if err != nil {
-		return err
-	}
-	defer places.closeLogged(env.log)
-	builder := newBuilder(env, model, places, counters, c.CacheDir)
 	for _, s := range servers {
 		for _, r := range report.Results {
 			if r.Target.Name != s.target.Name || r.Load.Streams != 1 || r.TPOT.P50() <= 0 {
@@ -314,7 +277,7 @@ func (c *benchCommand) keepSpeeds(env *environment, servers []*benchServer, repo
 			}
 			ms := float64(time.Millisecond)
 			speed := variant.NewSpeed(time.Duration(r.TTFT.P50()*ms), time.Duration(r.TPOT.P50()*ms), speedPrompt)
-			if err := builder.KeepSpeed(env.ctx, s.built, c.machine(), speed); err != nil {
+			if err := shop.builder.KeepSpeed(env.ctx, s.built, c.machine(), speed); err != nil {
 				return err
 			}
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/google/renameio/v2"
 
@@ -38,7 +37,7 @@ func (c *calibrateCommand) Run(env *environment) error {
 	if c.CacheDir == "" {
 		return errNoHome
 	}
-	scratch, release, err := newExchange(filepath.Join(c.CacheDir, jobsFolder)) // what a killed run leaves, the next one removes
+	scratch, release, err := work.NewExchange(c.CacheDir)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 // What is written meanwhile lies in the cache folder alone, and what a killed run left there goes.
 func TestCalibrateLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	model, jobs := filepath.Join(dir, "tiny.gguf"), filepath.Join(dir, "cache", jobsFolder)
+	model, jobs := filepath.Join(dir, "tiny.gguf"), filepath.Join(dir, "cache", "jobs")
 	if err := tinymodel.Write(model, tinymodel.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +21,7 @@ func TestCalibrateLeavesNothing(t *testing.T) {
 	if err := os.MkdirAll(left, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{left + lockSuffix, filepath.Join(left, "writer.gguf")} {
+	for _, path := range []string{left + ".lock", filepath.Join(left, "writer.gguf")} {
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

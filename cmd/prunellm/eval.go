@@ -8,8 +8,6 @@ import (
 	"text/tabwriter"
 	"unicode/utf8"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"prunellm/convert"
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
@@ -131,15 +129,11 @@ func (c *evalCommand) Run(env *environment) error {
 
 // build makes the variants of all ratios.
 func (c *evalCommand) build(env *environment, model *models.GGUF) ([]variant.Built, error) {
-	counters := newCounters(prometheus.NewRegistry())
-	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	shop, err := openWorkshop(env, model, c.cacheFlags, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer places.closeLogged(env.log)
-	builder := newBuilder(env, model, places, counters, c.CacheDir)
-	view := newProgressView(env.stderr, env.log)
-	defer view.close()
+	defer shop.close()
 	built := make([]variant.Built, len(c.Ratios))
 	for i, ratio := range c.Ratios {
 		fileType := c.FileType
@@ -150,7 +144,7 @@ func (c *evalCommand) build(env *environment, model *models.GGUF) ([]variant.Bui
 		if err != nil {
 			return nil, err
 		}
-		if built[i], err = builder.Build(env.ctx, spec, view.show); err != nil {
+		if built[i], err = shop.build(env, spec); err != nil {
 			return nil, err
 		}
 	}

@@ -40,6 +40,16 @@ type commandLine struct {
 	Calibrate calibrateCommand `cmd:"" help:"Write the tokens that importance would be computed on: text that the model writes, or a file's."`
 }
 
+// childFlags are the flags of child processes of the same binary. Children inherit the devices that were chosen, so that
+// PRUNELLM_DEVICE must not choose among them again. They read no configuration: it may have changed since.
+func (c *commandLine) childFlags() []string {
+	flags := []string{"--log-level", c.LogLevel, "--log-format", c.LogFormat, "--device", "auto", "--config="}
+	if c.Home != "" {
+		flags = append(flags, "--home", c.Home)
+	}
+	return flags
+}
+
 // modelFlags choose the dense model.
 type modelFlags struct {
 	Model    string   `help:"Dense model: a GGUF file, a safetensors folder, 'hf:owner/name' with '@revision' and ':file' or ':type' behind it if wanted, or 'default' (SmolLM2-135M-Instruct, which setup fetched)." default:"default" type:"homepath" placeholder:"REF"`
@@ -157,6 +167,17 @@ func isLoopback(host string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
+}
+
+// nonNil returns the errors that are not nil.
+func nonNil(errs ...error) []error {
+	var kept []error
+	for _, err := range errs {
+		if err != nil {
+			kept = append(kept, err)
+		}
+	}
+	return kept
 }
 
 // joinFaults makes one line of several faults.

@@ -17,22 +17,23 @@ const fleetInterval = time.Minute
 
 // watchFleet learns in the background which ratios other replicas have published, and what the model's values cost in
 // Redis. Without Redis it does nothing. The function that it returns ends it.
-func watchFleet(env *environment, model *models.GGUF, spec variant.Spec, remote *redisstore.Store, variants *catalog.Catalog, counters *counters) (stop func()) {
-	if remote == nil {
+func watchFleet(env *environment, shop *workshop, spec variant.Spec, variants *catalog.Catalog) (stop func()) {
+	model := shop.builder.Model
+	if shop.remote == nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(env.ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := watchModel(ctx, model, remote, redisstore.Watching{
+		err := watchModel(ctx, model, shop.remote, redisstore.Watching{
 			Interval: fleetInterval,
 			Announce: func(key store.Key) {
 				if ratio, ok := spec.PlanRatio(key); ok && variants.Offer(ratio) {
 					env.log.Info("variant made by another replica", "variant", variant.Name(model.ServedName(), ratio))
 				}
 			},
-			Sizes: counters.sharedSizes,
+			Sizes: shop.counters.sharedSizes,
 		})
 		if err != nil && !errors.Is(err, context.Canceled) {
 			env.log.Warn("other replicas are not watched", "error", err)
@@ -50,11 +51,4 @@ func watchModel(ctx context.Context, model *models.GGUF, remote *redisstore.Stor
 		return err
 	}
 	return remote.Watch(ctx, digest, watching)
-}
-
-// sharedSizes shows what a model's values take in Redis; a kind that has gone takes nothing.
-func (c *counters) sharedSizes(sizes map[store.Kind]int64) {
-	for _, kind := range store.Kinds() {
-		c.cacheBytes.WithLabelValues("redis", string(kind)).Set(float64(sizes[kind]))
-	}
 }

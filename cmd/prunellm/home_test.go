@@ -10,8 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"prunellm/internal/jobs"
 	"prunellm/internal/tinymodel"
 	"prunellm/internal/trust"
+	"prunellm/internal/variant"
 )
 
 // withoutHome is a process of which no home folder is known, as a service has it that starts without a login.
@@ -97,8 +101,9 @@ func TestFilesOfAnotherUser(t *testing.T) {
 		"config": func(path string) error { _, err := readConfig(path); return err },
 		"keys":   func(path string) error { _, err := (&frontFlags{APIKeyFile: path}).openSecrets(log); return err },
 		"redis ca": func(path string) error {
-			_, err := openStores(t.Context(), cacheFlags{CacheDir: t.TempDir(), RedisCA: path}, log, (&counters{}).hooks())
-			return err
+			w := &workshop{builder: &variant.Builder{}, counters: newCounters(prometheus.NewRegistry()), log: log}
+			defer w.close()
+			return w.openStores(t.Context(), cacheFlags{CacheDir: t.TempDir(), RedisCA: path})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -119,8 +124,8 @@ func TestFilesOfAnotherUser(t *testing.T) {
 			t.Fatal(err)
 		}
 		var fault *trust.Error
-		if _, _, err := newExchange(scratch); !errors.As(err, &fault) {
-			t.Errorf("newExchange = %v, want an error about %q", err, scratch)
+		if _, _, err := jobs.NewExchange(scratch); !errors.As(err, &fault) {
+			t.Errorf("NewExchange = %v, want an error about %q", err, scratch)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"prunellm/internal/calibration"
 	"prunellm/internal/trust"
 	"prunellm/models"
 	"prunellm/models/hub"
@@ -17,11 +18,8 @@ import (
 // folder of a team's models, and is told so.
 var sharedInputs = map[string][]string{ // and the values that name no file
 	"model":       {models.DefaultRef, hub.Prefix},
-	"calibration": {calibrationSelf},
+	"calibration": {calibration.SelfName},
 }
-
-// calibrationSelf is the value of --calibration for text that the model writes itself.
-const calibrationSelf = "self"
 
 // warnOfSharedInputs says which of a command's inputs other users can change.
 func warnOfSharedInputs(command *kong.Context, log *slog.Logger) {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"prunellm/internal/jobs"
 )
 
 // version is set by the linker (see Makefile).
@@ -42,7 +44,12 @@ type environment struct {
 	stderr io.Writer
 	log    *slog.Logger
 	home   string
-	flags  []string // that child processes of the same binary take as well
+	flags  []string // of child processes of the same binary
+}
+
+// child is the command that starts a child process for a job.
+func (e *environment) child() jobs.Command {
+	return jobs.Command{Args: append([]string{"worker"}, e.flags...), Log: e.stderr}
 }
 
 // run executes one command and returns the exit status. Errors are one line on stderr.
@@ -68,9 +75,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	putCacheInHome(command, cli.Home)
 	env := &environment{
 		ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, home: cli.Home,
-		// The devices as well: children inherit those that were chosen, and PRUNELLM_DEVICE would choose among them again.
-		// And no configuration: this process has read it, and it may be another one by now.
-		flags: []string{"--log-level", cli.LogLevel, "--log-format", cli.LogFormat, "--device", "auto", "--config="},
+		flags: cli.childFlags(),
 	}
 	if cli.Home != "" {
 		env.flags = append(env.flags, "--home", cli.Home)

@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/google/renameio/v2"
 )
 
 // checkOutput refuses, before anything is computed, a path where no result can be put: files are written beside their
@@ -41,6 +44,34 @@ func checkOutputFolder(path string) error {
 	folder := filepath.Dir(path)
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 		return usageError{fmt.Errorf("output %q: there is no folder %q", path, folder)}
+	}
+	return nil
+}
+
+// copyFile copies source to target atomically.
+func copyFile(source, target string) error {
+	from, err := os.Open(source)
+	if err != nil {
+		return fmt.Errorf("read variant: %w", err)
+	}
+	defer from.Close()
+	return writeFile(target, func(to io.Writer) error {
+		_, err := io.Copy(to, from)
+		return err
+	})
+}
+
+// writeFile writes a file atomically.
+func writeFile(path string, write func(io.Writer) error) error {
+	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+	if err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	if err := write(file); err != nil {
+		return errors.Join(fmt.Errorf("write %q: %w", path, err), file.Cleanup())
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
 	}
 	return nil
 }

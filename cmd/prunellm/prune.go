@@ -1,20 +1,8 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-
-	"github.com/google/renameio/v2"
-	"github.com/prometheus/client_golang/prometheus"
-
 	"prunellm/convert"
-	"prunellm/internal/jobs/work"
-	"prunellm/internal/store"
 	"prunellm/internal/variant"
-	"prunellm/models"
 )
 
 // pruneCommand writes a pruned model to a file.
@@ -57,16 +45,12 @@ func (c *pruneCommand) Run(env *environment) error {
 	if err := convert.RefuseSameFile(model.Path(), c.Output); err != nil {
 		return usageError{err}
 	}
-	counters := newCounters(prometheus.NewRegistry())
-	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	shop, err := openWorkshop(env, model, c.cacheFlags, nil)
 	if err != nil {
 		return err
 	}
-	defer places.closeLogged(env.log)
-	builder := newBuilder(env, model, places, counters, c.CacheDir)
-	view := newProgressView(env.stderr, env.log)
-	built, err := builder.Build(env.ctx, spec, view.show)
-	view.close()
+	defer shop.close()
+	built, err := shop.build(env, spec)
 	if err != nil {
 		return named(model, err)
 	}
@@ -78,65 +62,21 @@ func (c *pruneCommand) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	return c.summarize(env, builder, spec, built)
+	return c.summarize(env, shop, spec, built)
 }
 
-// summarize says what was written and what pruning cost.
-func (c *pruneCommand) summarize(env *environment, builder *variant.Builder, spec variant.Spec, built variant.Built) error {
+// summarize logs what was written and what pruning cost.
+func (c *pruneCommand) summarize(env *environment, shop *workshop, spec variant.Spec, built variant.Built) error {
 	summary := []any{"path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
 		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes}
-	card, err := builder.Card(env.ctx, spec, built, measuring(env, c.CacheDir, false))
-	switch {
-	case err == nil:
+	card, err := shop.card(env.ctx, spec, built)
+	if err != nil {
+		return err
+	}
+	if card != nil {
 		summary = append(summary, "perplexity", card.Perplexity, "perplexity_ratio", card.Ratio(),
 			"kl_to_dense", card.KLToDense, "top1_agreement", card.Top1Agreement, "eval_tokens", card.Tokens)
-	case env.ctx.Err() != nil:
-		return env.ctx.Err()
-	case !errors.Is(err, variant.ErrNoHeldOut):
-		env.log.Warn("cost of pruning not measured", "error", err)
 	}
 	env.log.Info("wrote variant", summary...)
 	return nil
-}
-
-// newBuilder connects the parts that make variants of a model.
-func newBuilder(env *environment, model *models.GGUF, places *stores, counters *counters, cacheDir string) *variant.Builder {
-	return &variant.Builder{
-		Model: model, Name: model.ServedName(), Store: places.store, Leaser: places.leaser, Files: places.files,
-		Runner: newProcessRunner(env, cacheDir, false),
-		Codec:  work.Codec(), Tool: "prunellm " + version, Log: env.log,
-		Scored:  counters.scored,
-		Corrupt: func(store.Kind) { counters.corrupt.Inc() },
-	}
-}
-
-// copyFile puts a copy of source at target, whole or not at all.
-func copyFile(source, target string) (err error) {
-	from, err := os.Open(source)
-	if err != nil {
-		return fmt.Errorf("read variant: %w", err)
-	}
-	defer from.Close()
-	to, err := renameio.NewPendingFile(target, renameio.WithTempDir(filepath.Dir(target)), renameio.WithPermissions(0o644))
-	if err != nil {
-		return fmt.Errorf("write %q: %w", target, err)
-	}
-	if _, err := io.Copy(to, from); err != nil {
-		return errors.Join(fmt.Errorf("write %q: %w", target, err), to.Cleanup())
-	}
-	if err := to.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("write %q: %w", target, err)
-	}
-	return nil
-}
-
-// nonNil drops the nil ones of some errors.
-func nonNil(errs ...error) []error {
-	var kept []error
-	for _, err := range errs {
-		if err != nil {
-			kept = append(kept, err)
-		}
-	}
-	return kept
 }

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"prunellm/convert"
 	"prunellm/internal/variant"
 	"prunellm/prune/recover"
@@ -114,16 +112,13 @@ func (c *recoverCommand) Run(env *environment) error {
 		minutes = defaultRecoverMinutes
 	}
 	recovery := c.recovery(spec, minutes, c.Tokens, model.Config().ContextLength)
-	counters := newCounters(prometheus.NewRegistry())
-	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	shop, err := openWorkshop(env, model, c.cacheFlags, nil)
 	if err != nil {
 		return err
 	}
-	defer places.closeLogged(env.log)
-	builder := newBuilder(env, model, places, counters, c.CacheDir)
+	defer shop.close()
 	view := newProgressView(env.stderr, env.log)
-	trainer := newProcessTrainer(env, c.CacheDir, false)
-	built, report, err := builder.Recover(env.ctx, spec, recovery, trainer, view.show)
+	built, report, err := shop.builder.Recover(env.ctx, spec, recovery, shop.orders, view.show)
 	view.close()
 	if errors.Is(err, variant.ErrNotRecovered) {
 		return usageError{fmt.Errorf("--ratio: %w", err)}

@@ -42,13 +42,16 @@ func (c *scoreCommand) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	tools, closeTools := newTools(model, env.home, order{}, env.log)
-	defer closeTools()
+	backend, err := openXLA(env.ctx, env.home, env.log)
+	if err != nil {
+		return fmt.Errorf("score %q: %w", model.Path(), err)
+	}
+	defer backend.Finalize()
 	recipe := prune.DefaultRecipe()
 	recipe.Criterion, recipe.Alpha, recipe.Temperature = prune.Criterion(c.Criterion), c.Alpha, c.Temperature
 	recipe.SliverKeep, recipe.Precision = c.SliverKeep, precisions[c.MixedPrecision]
 	view := newProgressView(env.stderr, env.log)
-	scores, err := tools.Score(env.ctx, sequences, recipe, variant.Clocked(view.show))
+	scores, err := prune.Score(env.ctx, backend, model, sequences, recipe, variant.Clocked(view.show))
 	view.close()
 	if err != nil {
 		return fmt.Errorf("score %q: %w", model.Path(), err)

@@ -15,7 +15,6 @@ import (
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
 	"github.com/google/renameio/v2"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
@@ -76,24 +75,22 @@ func (c *evalCommand) sensitivity(env *environment, model *models.GGUF, text str
 
 // scored obtains the neurons' importance and the path of the whole model in the file type asked for.
 func (c *evalCommand) scored(env *environment, model *models.GGUF) ([][]float32, string, error) {
-	counters := newCounters(prometheus.NewRegistry())
-	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	shop, err := openWorkshop(env, model, c.cacheFlags, nil)
 	if err != nil {
 		return nil, "", err
 	}
-	defer places.closeLogged(env.log)
-	view := newProgressView(env.stderr, env.log)
-	defer view.close()
-	builder := newBuilder(env, model, places, counters, c.CacheDir)
+	defer shop.close()
 	spec, err := c.spec(model.Config(), 0, c.FileType)
 	if err != nil {
 		return nil, "", err
 	}
-	built, err := builder.Build(env.ctx, spec, view.show)
+	built, err := shop.build(env, spec)
 	if err != nil {
 		return nil, "", err
 	}
-	scores, err := builder.Scores(env.ctx, spec, view.show)
+	view := newProgressView(env.stderr, env.log)
+	defer view.close()
+	scores, err := shop.builder.Scores(env.ctx, spec, view.show)
 	if err != nil {
 		return nil, "", err
 	}

@@ -16,7 +16,7 @@ import (
 	"prunellm/convert"
 	"prunellm/internal/catalog"
 	"prunellm/internal/chat"
-	"prunellm/internal/store/disk"
+	"prunellm/internal/jobs"
 	"prunellm/internal/variant"
 	"prunellm/models"
 	"prunellm/openapi"
@@ -111,15 +111,13 @@ func (c *serveCommand) Run(env *environment) error {
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}))
-	counters := newCounters(registry)
-	places, err := openStores(env.ctx, c.cacheFlags, env.log, counters.hooks())
+	pauser := jobs.NewPauser(env.log)
+	shop, err := openWorkshop(env, model, c.cacheFlags, &serving{registry: registry, pauser: pauser})
 	if err != nil {
 		return err
 	}
-	defer places.closeLogged(env.log)
-	builder, pause := newBuilder(env, model, places, counters, c.CacheDir), &pauser{log: env.log}
-	builder.Runner = newProcessRunner(env, c.CacheDir, true)
-	variants, closeCatalog := c.newCatalog(env, model, spec, builder, places.files, counters, pause)
+	defer shop.close()
+	variants, closeCatalog := c.newCatalog(env, spec, shop, pauser)
 	defer closeCatalog()
 	front, err := server.New(server.Options{
 		Models: variants, Admin: variants, Chat: template, Log: env.log, Registry: registry, Version: version,
@@ -131,9 +129,8 @@ func (c *serveCommand) Run(env *environment) error {
 	}
 	env.log.Info("listening", "addr", c.scheme()+"://"+listener.Addr().String(), "model", variant.Name(model.ServedName(), c.Ratio))
 	variants.Start(env.ctx)
-	defer c.startRecovery(env, builder, spec, variants, pause)()
-	stopWatching := watchFleet(env, model, spec, places.remote, variants, counters)
-	defer stopWatching()
+	defer c.startRecovery(env, shop, spec, variants)()
+	defer watchFleet(env, shop, spec, variants)()
 	return front.Serve(env.ctx, listener)
 }
 
@@ -148,7 +145,8 @@ func newChatTemplate(model *models.GGUF) (*chat.Template, error) {
 }
 
 // newCatalog connects building and loading.
-func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec variant.Spec, builder *variant.Builder, files *disk.Files, counters *counters, pause *pauser) (*catalog.Catalog, func()) {
+func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *workshop, pauser *jobs.Pauser) (*catalog.Catalog, func()) {
+	model, builder := shop.builder.Model, shop.builder
 	view := newProgressView(env.stderr, env.log)
 	variants := catalog.New(catalog.Options{
 		Model: catalog.Model{
@@ -168,7 +166,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 					return built, fmt.Errorf("%w", &server.RatioError{Ratio: ratio, Max: math.Floor(1000*tooMuch.Largest) / 1000})
 				}
 				if err == nil {
-					counters.builds.Inc()
+					shop.counters.builds.Inc()
 					view.close()
 				}
 				return built, err
@@ -177,7 +175,7 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 				if built.Path == model.Path() { // the dense model as it came is not ours to delete
 					return nil
 				}
-				return files.Remove(ctx, built.Digest)
+				return shop.files.Remove(ctx, built.Digest)
 			},
 			Load: func(ctx context.Context, built variant.Built) (catalog.Loaded, error) {
 				return c.load(ctx, built, env.log)
@@ -185,12 +183,12 @@ func (c *serveCommand) newCatalog(env *environment, model *models.GGUF, spec var
 		},
 		Measure: catalog.Measure{
 			Cost: func(ctx context.Context, built variant.Built) (variant.Card, error) {
-				return builder.Card(ctx, c.wanted(spec, built.Ratio), built, measuring(env, c.CacheDir, true))
+				return builder.Card(ctx, c.wanted(spec, built.Ratio), built, shop.orders.Measure)
 			},
 			Speed: speedOf(builder, c.machine(), env.log),
 		},
 		Auto:  c.auto(c.Ratio),
-		Hooks: catalog.Hooks{OnUse: pause.requests, Progress: view.show},
+		Hooks: catalog.Hooks{OnUse: pauser.Requests, Progress: view.show},
 		Log:   env.log,
 	})
 	return variants, func() {

@@ -45,7 +45,7 @@ func (c *serveCommand) recovery(builder *variant.Builder, spec variant.Spec) var
 
 // startRecovery trains the startup variant in the background once it answers, if that is asked for. The function that is
 // returned ends it.
-func (c *serveCommand) startRecovery(env *environment, builder *variant.Builder, spec variant.Spec, variants *catalog.Catalog, pause *pauser) (stop func()) {
+func (c *serveCommand) startRecovery(env *environment, shop *workshop, spec variant.Spec, variants *catalog.Catalog) (stop func()) {
 	if c.Recover.Minutes == 0 || c.Ratio == 0 {
 		return func() {}
 	}
@@ -53,7 +53,7 @@ func (c *serveCommand) startRecovery(env *environment, builder *variant.Builder,
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := c.recoverVariant(ctx, env, builder, c.wanted(spec, c.Ratio), variants, pause)
+		err := c.recoverVariant(ctx, env, shop, c.wanted(spec, c.Ratio), variants)
 		if err != nil && ctx.Err() == nil {
 			env.log.Warn("variant not recovered, it answers as it was pruned", "error", err)
 		}
@@ -62,16 +62,14 @@ func (c *serveCommand) startRecovery(env *environment, builder *variant.Builder,
 }
 
 // recoverVariant waits for the startup variant, trains it, and lets it answer when it has become better.
-func (c *serveCommand) recoverVariant(ctx context.Context, env *environment, builder *variant.Builder, spec variant.Spec, variants *catalog.Catalog, pause *pauser) error {
+func (c *serveCommand) recoverVariant(ctx context.Context, env *environment, shop *workshop, spec variant.Spec, variants *catalog.Catalog) error {
 	for !variants.Answers(c.Ratio) {
 		if err := sleep(ctx, swapPause); err != nil {
 			return err
 		}
 	}
-	trainer := newProcessTrainer(env, c.CacheDir, true)
-	trainer.pause = pause
 	view := newProgressView(env.stderr, env.log)
-	built, report, err := builder.Recover(ctx, spec, c.recovery(builder, spec), trainer, view.show)
+	built, report, err := shop.builder.Recover(ctx, spec, c.recovery(shop.builder, spec), shop.orders, view.show)
 	view.close()
 	if err != nil {
 		return err

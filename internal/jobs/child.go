@@ -7,42 +7,62 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"sync"
+	"time"
 )
 
-// Serve is the child's side: it reads one job from in, runs it, and reports on out. The context given to run ends when in
-// ends, which tells that the parent is gone; exit is then called after run had no chance to go on, so pass os.Exit.
-// Errors of the job are reported to the parent and returned.
-func Serve[J, P, R any](ctx context.Context, in io.Reader, out io.Writer, exit func(int),
-	run func(ctx context.Context, job J, progress func(P)) (R, error)) error {
+// Call is an order as its handler gets it.
+type Call struct {
+	Payload    json.RawMessage
+	Values     Values
+	Folder     string // for files that the job needs meanwhile; it is removed afterwards
+	Background bool   // requests are answered meanwhile; this process has the lowest priority already
+}
+
+// Now returns a clock that stands still while the job is stopped (see Pauser).
+func (c *Call) Now() func() time.Time { return workingClock(filepath.Join(c.Folder, heldFile)) }
+
+// Handler does the jobs of one kind. The payload that it returns and the reports that it makes are encoded as JSON.
+type Handler func(ctx context.Context, call *Call, progress func(report any)) (payload any, values Values, err error)
+
+// Serve is the child's side: it reads one order from in, does it, and reports on out. When in ends, the parent is gone and
+// exit is called: native code in a handler cannot be interrupted, so pass os.Exit. Errors of the job are reported to the
+// parent and returned.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, exit func(int), handlers map[Kind]Handler) error {
 	reader := bufio.NewReaderSize(in, maxLine)
 	line, err := reader.ReadSlice('\n')
 	if err != nil {
-		return fmt.Errorf("read job: %w", err)
+		return fmt.Errorf("read order: %w", err)
 	}
-	var job J
-	if err := json.Unmarshal(line, &job); err != nil {
-		return fmt.Errorf("parse job: %w", err)
+	var order Order
+	if err := json.Unmarshal(line, &order); err != nil {
+		return fmt.Errorf("parse order: %w", err)
 	}
-	// The parent holds its end open for as long as it wants the answer. Native code in run cannot be interrupted, so
-	// the process leaves from here. The goroutine ends with the process.
+	// The parent holds its end open for as long as it wants the result. The goroutine ends with the process.
 	go func() {
 		_, _ = io.Copy(io.Discard, reader)
 		exit(1)
 	}()
-
+	if order.Background {
+		giveWay()
+	}
 	sender := &sender{encoder: json.NewEncoder(out)}
-	result, err := guarded(ctx, job, func(p P) { _ = sender.send("progress", p) }, run)
+	result, err := order.do(ctx, handlers, func(report any) {
+		if encoded, err := encode("progress", report); err == nil {
+			_ = sender.send(message{Progress: encoded}) // a parent that does not read is gone
+		}
+	})
 	if err != nil {
-		_ = sender.send("error", err.Error()) // a parent that cannot be told is gone
+		_ = sender.send(message{Error: err.Error()})
 		return err
 	}
-	return sender.send("result", result)
+	return sender.send(message{Result: result})
 }
 
-// guarded turns a panic of the job into an error, so that the parent hears a sentence and not a stack trace.
-func guarded[J, P, R any](ctx context.Context, job J, progress func(P),
-	run func(context.Context, J, func(P)) (R, error)) (result R, err error) {
+// do calls the handler and leaves its values in the folder. A panic of the handler becomes an error, so that the parent
+// gets a sentence and not a stack trace.
+func (o Order) do(ctx context.Context, handlers map[Kind]Handler, progress func(report any)) (result *Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("internal error: %v", p)
@@ -51,7 +71,24 @@ func guarded[J, P, R any](ctx context.Context, job J, progress func(P),
 			}
 		}
 	}()
-	return run(ctx, job, progress)
+	handler, ok := handlers[o.Kind]
+	if !ok {
+		return nil, fmt.Errorf("%q is not a kind of job", o.Kind)
+	}
+	given, err := readValues(o.Folder, o.Values)
+	if err != nil {
+		return nil, err
+	}
+	payload, values, err := handler(ctx, &Call{Payload: o.Payload, Values: given, Folder: o.Folder, Background: o.Background}, progress)
+	if err != nil {
+		return nil, err
+	}
+	result = &Result{}
+	if result.Payload, err = encode("result", payload); err != nil {
+		return nil, err
+	}
+	result.Values, err = values.write(o.Folder)
+	return result, err
 }
 
 // sender writes messages one at a time.
@@ -60,8 +97,8 @@ type sender struct {
 	encoder *json.Encoder
 }
 
-func (s *sender) send(kind string, value any) error {
+func (s *sender) send(m message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.encoder.Encode(map[string]any{kind: value})
+	return s.encoder.Encode(m)
 }

@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// Hold stops a child in the middle of what it does and lets it go on, as often as wanted. The zero value is ready and lets
-// it work. It serves one child at a time, and its methods may be called from any goroutine.
-type Hold struct {
+// hold stops a child wherever it is and lets it continue, as often as wanted. The zero value is ready and lets it work. It
+// serves one child at a time, and its methods may be called from any goroutine.
+type hold struct {
 	mu      sync.Mutex
 	stopped bool
 	child   *os.Process // nil: none runs
 }
 
-// Stop stops the child, or the one that starts next, wherever it is. Only on Linux: elsewhere a child that is stopped would
-// outlive a parent that is killed, so there it goes on.
-func (h *Hold) Stop() {
+// stop stops the child, or the one that starts next. Only on Linux: elsewhere a stopped child would outlive a parent that
+// is killed, so there it continues.
+func (h *hold) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stopped = true
@@ -24,8 +24,8 @@ func (h *Hold) Stop() {
 	}
 }
 
-// Continue lets the child go on.
-func (h *Hold) Continue() {
+// resume lets the child continue.
+func (h *hold) resume() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.stopped = false
@@ -34,8 +34,8 @@ func (h *Hold) Continue() {
 	}
 }
 
-// attach names the child that was just started; the function that is returned takes that back.
-func (h *Hold) attach(child *os.Process) (detach func()) {
+// attach sets the child, which has just started; detach takes it back.
+func (h *hold) attach(child *os.Process) (detach func()) {
 	if h == nil {
 		return func() {}
 	}

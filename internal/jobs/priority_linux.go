@@ -9,9 +9,9 @@ import (
 // lowestPriority is the nicest there is.
 const lowestPriority = 19
 
-// GiveWay lets everything else on the machine go first. Linux keeps a priority for each thread and new threads inherit
-// it, so it belongs before native code starts its own; threads that cannot be changed stay as they are.
-func GiveWay() {
+// giveWay gives this process the lowest priority. Linux keeps a priority per thread and new threads inherit it, so call it
+// before native code starts its own; threads that cannot be changed stay as they are.
+func giveWay() {
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return

@@ -2,5 +2,5 @@
 
 package jobs
 
-// GiveWay does nothing here.
-func GiveWay() {}
+// giveWay does nothing here.
+func giveWay() {}

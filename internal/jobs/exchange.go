@@ -1,4 +1,4 @@
-package main
+package jobs
 
 import (
 	"errors"
@@ -15,10 +15,10 @@ import (
 // lockSuffix ends the name of the lock beside an exchange folder.
 const lockSuffix = ".lock"
 
-// newExchange makes a folder through which a parent and its worker exchange large values, and removes those that killed
-// processes left: a folder is in use for as long as the lock beside it is held, which no death outlives. release removes
-// the folder.
-func newExchange(scratch string) (folder string, release func(), err error) {
+// NewExchange makes a folder below scratch, through which a parent and its child exchange large values, and removes the
+// folders that killed processes left: a folder is in use for as long as the lock beside it is held, and no lock outlives
+// its process. release removes the folder.
+func NewExchange(scratch string) (folder string, release func(), err error) {
 	if _, err := trust.MakeTree(scratch); err != nil {
 		return "", nil, fmt.Errorf("make exchange folder: %w", err)
 	}
@@ -31,7 +31,7 @@ func newExchange(scratch string) (folder string, release func(), err error) {
 	return folder, release, err
 }
 
-// errSwept tells that another process's sweep came between making a lock and taking it.
+// errSwept reports that another process swept between making a lock and taking it.
 var errSwept = errors.New("its lock was taken")
 
 // exchangeAttempts bounds how often that may happen in a row.
@@ -48,7 +48,7 @@ func lockedExchange(scratch string) (folder string, release func(), err error) {
 	held, lockErr := lock.TryLock()
 	folder = strings.TrimSuffix(file.Name(), lockSuffix)
 	release = func() {
-		_ = os.RemoveAll(folder) // what stays is swept up by the next job
+		_ = os.RemoveAll(folder) // the next job sweeps up leftovers
 		_ = os.Remove(lock.Path())
 		_ = lock.Close()
 	}
@@ -62,9 +62,9 @@ func lockedExchange(scratch string) (folder string, release func(), err error) {
 	return folder, release, nil
 }
 
-// sweepExchanges removes the folders whose processes are gone.
+// sweepExchanges removes the folders whose processes have ended.
 func sweepExchanges(scratch string) {
-	locks, _ := filepath.Glob(filepath.Join(scratch, "job-*"+lockSuffix)) // the pattern is good
+	locks, _ := filepath.Glob(filepath.Join(scratch, "job-*"+lockSuffix)) // the pattern is valid
 	for _, path := range locks {
 		lock := flock.New(path)
 		if held, err := lock.TryLock(); err == nil && held {

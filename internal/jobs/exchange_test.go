@@ -1,4 +1,4 @@
-package main
+package jobs
 
 import (
 	"os"
@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-// A folder in use stays when others come; one whose owner is gone is swept up.
+// A folder in use stays when others come; one whose owner has ended is swept up.
 func TestExchangeFolders(t *testing.T) {
 	scratch := filepath.Join(t.TempDir(), "jobs")
-	first, release, err := newExchange(scratch)
+	first, release, err := NewExchange(scratch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func TestExchangeFolders(t *testing.T) {
 	if err := os.WriteFile(left+lockSuffix, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	second, releaseSecond, err := newExchange(scratch)
+	second, releaseSecond, err := NewExchange(scratch)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,11 +6,11 @@ import (
 	"syscall"
 )
 
-// Self is a path by which this very binary can be started, also after its file was replaced or removed.
+// Self returns a path that starts this binary, even after its file was replaced or removed.
 func Self() (string, error) { return "/proc/self/exe", nil }
 
-// DieWithParent asks the kernel to kill the child when the thread that starts it ends: lock the goroutine to its thread for
-// as long as the child is to live.
+// DieWithParent has the kernel kill the child when the thread that starts it ends: lock the goroutine to its thread for as
+// long as the child must live.
 func DieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -1,4 +1,4 @@
-package main
+package jobs
 
 import (
 	"encoding/binary"
@@ -7,28 +7,29 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"prunellm/internal/jobs"
 )
 
-// idleBeforeTraining is how long no request has to run before a training goes on.
-const idleBeforeTraining = time.Second
+// idleBeforeResume is how long no request runs before a stopped job continues.
+const idleBeforeResume = time.Second
 
-// pauser holds a training up while requests need the cores: its process is stopped where it is. A training's file tells how
-// long it was held up in all, for its clock (see workingClock).
-type pauser struct {
+// Pauser stops a job while requests need the cores: its process stops wherever it is. It writes the time for which the job
+// was stopped to a file, for the job's clock (see Call.Now). Its methods may be called from any goroutine.
+type Pauser struct {
 	mu      sync.Mutex
-	hold    jobs.Hold
-	path    string // the file of the training that runs; "" when none does
+	hold    hold
+	path    string // the file of the job that runs; "" when none does
 	busy    bool
-	stopped time.Time // when the hold began; zero: the training works
+	stopped time.Time // when the stop began; zero: the job works
 	held    time.Duration
 	timer   *time.Timer
 	log     *slog.Logger
 }
 
-// requests tells whether any request is running. It returns at once.
-func (p *pauser) requests(running bool) {
+// NewPauser returns a pauser that lets jobs work.
+func NewPauser(log *slog.Logger) *Pauser { return &Pauser{log: log} }
+
+// Requests reports to the pauser whether any request is running. It returns at once.
+func (p *Pauser) Requests(running bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy = running
@@ -41,12 +42,12 @@ func (p *pauser) requests(running bool) {
 	case running:
 		p.stop()
 	default:
-		p.timer = time.AfterFunc(idleBeforeTraining, p.goOn)
+		p.timer = time.AfterFunc(idleBeforeResume, p.resume)
 	}
 }
 
-// use names the file for the training that begins; the function that is returned ends that.
-func (p *pauser) use(path string) (release func()) {
+// use sets the file for the job that begins; release ends its use.
+func (p *Pauser) use(path string) (release func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.path, p.held = path, 0
@@ -57,20 +58,20 @@ func (p *pauser) use(path string) (release func()) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.path, p.stopped = "", time.Time{}
-		p.hold.Continue()
+		p.hold.resume()
 	}
 }
 
-// stop holds the training up unless it is. The caller holds mu.
-func (p *pauser) stop() {
+// stop stops the job unless it is stopped. The caller holds mu.
+func (p *Pauser) stop() {
 	if p.stopped.IsZero() {
-		p.hold.Stop()
+		p.hold.stop()
 		p.stopped = time.Now()
 	}
 }
 
-// goOn lets the training go on, which reads the file only while it works.
-func (p *pauser) goOn() {
+// resume lets the job continue. The job reads the file only while it works.
+func (p *Pauser) resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.busy || p.path == "" || p.stopped.IsZero() {
@@ -79,12 +80,12 @@ func (p *pauser) goOn() {
 	p.held += time.Since(p.stopped)
 	p.stopped = time.Time{}
 	if err := noteHeld(p.path, p.held); err != nil {
-		p.log.Warn("time in which a training was held up counts as training", "error", err)
+		p.log.Warn("time for which a job was stopped counts as working time", "error", err)
 	}
-	p.hold.Continue()
+	p.hold.resume()
 }
 
-// noteHeld writes in place, so that a disk without room keeps the value before.
+// noteHeld writes in place, so that a full disk keeps the last value.
 func noteHeld(path string, held time.Duration) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -94,12 +95,12 @@ func noteHeld(path string, held time.Duration) error {
 	return errors.Join(err, file.Close())
 }
 
-// workingClock is a clock for a training that stands still while a pauser holds it up. path is the pauser's file.
+// workingClock returns a clock that stands still while a pauser stops the job. path is the pauser's file.
 func workingClock(path string) func() time.Time {
 	held := func() time.Duration {
 		value, err := os.ReadFile(path)
 		if err != nil || len(value) != 8 {
-			return 0 // not held up so far
+			return 0 // not stopped so far
 		}
 		return time.Duration(binary.LittleEndian.Uint64(value))
 	}

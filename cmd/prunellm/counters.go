@@ -1,0 +1,78 @@
+package main
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"prunellm/internal/metric"
+	"prunellm/internal/store"
+)
+
+// counters are the metrics of making variants.
+type counters struct {
+	scorePasses prometheus.Counter
+	scoreTime   prometheus.Histogram
+	corrupt     prometheus.Counter
+	leases      *leaseGauge
+	builds      prometheus.Counter
+	cacheBytes  *prometheus.GaugeVec
+	hits        *prometheus.CounterVec
+	misses      *prometheus.CounterVec
+}
+
+func newCounters(registry *prometheus.Registry) *counters {
+	c := &counters{
+		scorePasses: metric.NewCounter(metric.ScorePasses),
+		scoreTime:   metric.NewHistogram(metric.ScoreSeconds),
+		corrupt:     metric.NewCounter(metric.CacheCorrupt),
+		leases:      &leaseGauge{gauge: metric.NewGauge(metric.LeaseHeld)},
+		builds:      metric.NewCounter(metric.VariantBuilds),
+		cacheBytes:  metric.NewGaugeVec(metric.CacheBytes),
+		hits:        metric.NewCounterVec(metric.CacheHits),
+		misses:      metric.NewCounterVec(metric.CacheMisses),
+	}
+	registry.MustRegister(c.scorePasses, c.scoreTime, c.corrupt, c.leases.gauge, c.builds, c.cacheBytes, c.hits, c.misses)
+	return c
+}
+
+// scored counts a score pass.
+func (c *counters) scored(took time.Duration) {
+	c.scorePasses.Inc()
+	c.scoreTime.Observe(took.Seconds())
+}
+
+// leaseGauge is 1 while any lease is held.
+type leaseGauge struct {
+	mu    sync.Mutex
+	held  int
+	gauge prometheus.Gauge
+}
+
+func (l *leaseGauge) changed(held bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if held {
+		l.held++
+	} else {
+		l.held--
+	}
+	l.gauge.Set(float64(min(l.held, 1)))
+}
+
+func (c *counters) hooks() store.Hooks {
+	return store.Hooks{
+		OnHit:     func(store string, kind store.Kind) { c.hits.WithLabelValues(store, string(kind)).Inc() },
+		OnMiss:    func(store string, kind store.Kind) { c.misses.WithLabelValues(store, string(kind)).Inc() },
+		OnCorrupt: func(string, store.Kind) { c.corrupt.Inc() },
+		OnLease:   c.leases.changed,
+	}
+}
+
+// sharedSizes shows what a model's values take in Redis; a kind that is gone takes nothing.
+func (c *counters) sharedSizes(sizes map[store.Kind]int64) {
+	for _, kind := range store.Kinds() {
+		c.cacheBytes.WithLabelValues("redis", string(kind)).Set(float64(sizes[kind]))
+	}
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+
+	"prunellm/convert"
+	"prunellm/internal/calibration"
+	"prunellm/internal/variant"
+	"prunellm/models"
+	"prunellm/models/llama"
+	"prunellm/prune"
+)
+
+// sequenceLength is the length of a calibration sequence in tokens.
+const sequenceLength = 256
+
+// precisions are the values of --mixed-precision.
+var precisions = map[string]llama.Precision{"auto": llama.AutoPrecision, "no": llama.Float32, "bf16": llama.BFloat16}
+
+// recipe turns flags into a recipe and the source of its calibration tokens. A calibration file is identified by its
+// content, so that a changed file gives new scores.
+func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
+	r := prune.DefaultRecipe()
+	r.Criterion = prune.Criterion(f.Criterion)
+	r.Alpha, r.Temperature, r.SliverKeep = f.Alpha, f.Temperature, f.SliverKeep
+	r.Tokens, r.Seed, r.Precision = f.CalibrationTokens, f.Seed, precisions[f.MixedPrecision]
+	if f.Quick {
+		r.Tokens = min(r.Tokens, quickTokens)
+	}
+	ref, err := calibration.Find(f.Calibration)
+	if err != nil {
+		return r, variant.Calibration{}, fmt.Errorf("--calibration: %w", err)
+	}
+	r.Calibration = ref.Identity
+	return r, variant.Calibration{Length: sequenceLength, File: ref.File}, r.Validate()
+}
+
+// spec says which variant of a model the flags ask for. The budget 'auto' is global where the architecture can have a
+// width for each layer.
+func (f *recipeFlags) spec(config models.Config, ratio float64, fileType string) (variant.Spec, error) {
+	recipe, text, err := f.recipe()
+	if err != nil {
+		return variant.Spec{}, usageError{err}
+	}
+	kind, err := convert.ParseFileType(fileType)
+	if err != nil {
+		return variant.Spec{}, usageError{fmt.Errorf("--file-type: %w", err)}
+	}
+	text.Length = min(text.Length, config.ContextLength)
+	budget := prune.Budget(f.Budget)
+	if f.Budget == autoBudget {
+		if budget = prune.Uniform; convert.TakesWidths(config.Architecture) {
+			budget = prune.Global
+		}
+	}
+	if budget == prune.Global && !convert.TakesWidths(config.Architecture) {
+		return variant.Spec{}, usageError{fmt.Errorf("--budget is global, but architecture %q takes one width for all layers: use uniform, or auto",
+			config.Architecture)}
+	}
+	return variant.Spec{
+		Ratio: ratio, Recipe: recipe, Calibration: text, Budget: budget,
+		Reconstruct: f.Reconstruct, FileType: kind,
+	}, nil
+}

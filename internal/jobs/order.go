@@ -1,0 +1,94 @@
+package jobs
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"prunellm/internal/regularfile"
+	"prunellm/internal/store"
+)
+
+// Kind names what a job does.
+type Kind string
+
+// Values are the large parts of an order or a result by name, in the form in which they are stored. Names are file names;
+// a nil value is none.
+type Values map[string][]byte
+
+// Order asks a child for a job. Its values lie in the folder.
+type Order struct {
+	Kind       Kind            `json:"kind"`
+	Payload    json.RawMessage `json:"payload"`          // of the kind
+	Values     []string        `json:"values,omitempty"` // names
+	Folder     string          `json:"folder"`           // exchange folder, an absolute path
+	Background bool            `json:"background"`       // run at the lowest priority
+}
+
+// Result is what a child answers. Its values lie in the order's folder.
+type Result struct {
+	Payload json.RawMessage `json:"payload"` // of the kind
+	Values  []string        `json:"values,omitempty"`
+}
+
+// message is one line from the child. Exactly one field is set.
+type message struct {
+	Progress json.RawMessage `json:"progress,omitempty"`
+	Result   *Result         `json:"result,omitempty"`
+	Error    string          `json:"error,omitempty"`
+}
+
+// maxLine bounds a line of the protocol in either direction, in bytes.
+const maxLine = 1 << 20
+
+// JobError is the failure that a child reported itself.
+type JobError struct {
+	Message string
+}
+
+// Error implements error.
+func (e *JobError) Error() string { return e.Message }
+
+// write puts the values into the folder and returns their names.
+func (v Values) write(folder string) ([]string, error) {
+	var names []string
+	for name, value := range v {
+		if value == nil {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), value, 0o600); err != nil {
+			return nil, fmt.Errorf("write %s: %w", name, err)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// readValues reads the named values from the folder.
+func readValues(folder string, names []string) (Values, error) {
+	values := Values{}
+	for _, name := range names {
+		if name == "." || !filepath.IsLocal(name) || filepath.Base(name) != name {
+			return nil, fmt.Errorf("value %q: not a file name", name)
+		}
+		value, err := regularfile.Read(filepath.Join(folder, name), store.MaxValueBytes)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		values[name] = value
+	}
+	return values, nil
+}
+
+// encode makes the one line of an order or a result.
+func encode(what string, value any) ([]byte, error) {
+	line, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", what, err)
+	}
+	if len(line) >= maxLine {
+		return nil, fmt.Errorf("encode %s: %d bytes, want below %d", what, len(line), maxLine)
+	}
+	return line, nil
+}

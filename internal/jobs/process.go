@@ -1,0 +1,153 @@
+package jobs
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Command says how to start a child.
+type Command struct {
+	Path string    // of the binary; "": this one
+	Args []string  // of the binary: they have it call Serve
+	Env  []string  // nil: the parent's
+	Log  io.Writer // of the child's standard error; nil discards it
+	hold *hold     // stops the child and lets it continue; nil: never
+}
+
+// run starts a child, gives it the order and waits for its result. progress is called for each report, from one
+// goroutine. When ctx ends the child is killed and ctx's error returned.
+func (c Command) run(ctx context.Context, order Order, progress func(json.RawMessage)) (*Result, error) {
+	line, err := encode("order", order)
+	if err != nil {
+		return nil, err
+	}
+	path := c.Path
+	if path == "" {
+		if path, err = Self(); err != nil {
+			return nil, fmt.Errorf("find own binary: %w", err)
+		}
+	}
+	// The kernel's parent-death signal follows the thread that started the child, so that thread must outlive it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	cmd := exec.CommandContext(ctx, path, c.Args...)
+	cmd.Args[0] = os.Args[0] // the name that people see in a list of processes
+	cmd.Env = c.Env
+	DieWithParent(cmd)
+	cmd.WaitDelay = 5 * time.Second
+	tail := &tailWriter{next: c.Log}
+	cmd.Stderr = tail
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start child process: %w", err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start child process: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start child process %q: %w", path, err)
+	}
+	defer c.hold.attach(cmd.Process)()
+	_, writeErr := stdin.Write(append(line, '\n'))
+	result, readErr := receive(stdout, progress)
+	_ = stdin.Close()
+	waitErr := cmd.Wait()
+
+	var failed *JobError
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case readErr == nil:
+		return result, nil
+	case errors.As(readErr, &failed):
+		return nil, failed
+	case waitErr != nil:
+		return nil, fmt.Errorf("child process ended without a result (%w)%s", waitErr, tail.cause())
+	default:
+		return nil, fmt.Errorf("talk to child process: %w", errors.Join(writeErr, readErr))
+	}
+}
+
+// receive reads the child's messages up to its result or error.
+func receive(stdout io.Reader, progress func(json.RawMessage)) (*Result, error) {
+	scanner := bufio.NewScanner(stdout)
+	scanner.Buffer(make([]byte, 0, 1<<16), maxLine)
+	for scanner.Scan() {
+		var m message
+		if err := json.Unmarshal(scanner.Bytes(), &m); err != nil {
+			return nil, fmt.Errorf("message of child process: %w", err)
+		}
+		switch {
+		case m.Error != "":
+			return nil, &JobError{Message: m.Error}
+		case m.Result != nil:
+			return m.Result, nil
+		case m.Progress != nil && progress != nil:
+			progress(m.Progress)
+		}
+	}
+	if err := scanner.Err(); err != nil {
+		return nil, err
+	}
+	return nil, io.ErrUnexpectedEOF
+}
+
+// tailWriter passes the child's log on and keeps its end, which explains a death without a message.
+type tailWriter struct {
+	mu   sync.Mutex
+	next io.Writer
+	end  []byte
+}
+
+// tailBytes holds a Go crash report of some goroutines, which comes after the line that explains it.
+const tailBytes = 1 << 16
+
+// Write implements io.Writer.
+func (t *tailWriter) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end = append(t.end, p...)
+	if len(t.end) > tailBytes {
+		t.end = append(t.end[:0], t.end[len(t.end)-tailBytes:]...)
+	}
+	if t.next == nil {
+		return len(p), nil
+	}
+	return t.next.Write(p)
+}
+
+// cause returns the line of the log that explains a death best, after a colon: the line before a crash report of Go's
+// runtime (the last words of native code), the runtime's own reason, or the last line.
+func (t *tailWriter) cause() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text := strings.TrimSpace(string(bytes.ToValidUTF8(t.end, nil)))
+	if text == "" {
+		return ""
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		switch {
+		case strings.HasPrefix(line, "panic: "), strings.HasPrefix(line, "fatal error: "):
+			return ": " + line
+		case strings.HasPrefix(line, "SIG") && i > 0:
+			return ": " + lines[i-1]
+		case strings.HasPrefix(line, "SIG"):
+			return ": " + line
+		}
+	}
+	return ": " + lines[len(lines)-1]
+}

@@ -1,0 +1,74 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/gomlx/backends"
+
+	"prunellm/internal/jobs"
+	"prunellm/internal/variant"
+)
+
+// The test binary is its own child: with this variable set it does one order instead of running tests.
+const roleVariable = "WORK_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(roleVariable) == "" {
+		os.Exit(m.Run())
+	}
+	child := Child{
+		OpenBackend: func(context.Context) (backends.Backend, error) { return nil, errors.New("no backend in this test") },
+		Log:         slog.New(slog.DiscardHandler),
+	}
+	if err := child.Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// Every kind of job has a parent's side whose order reaches the child's handler: here each of them fails on a model that is
+// not there, and leaves nothing behind.
+func TestEveryKindReachesItsHandler(t *testing.T) {
+	cache := t.TempDir()
+	command := jobs.Command{Env: append(os.Environ(), roleVariable+"=child"), Log: io.Discard}
+	orders, err := NewOrders(command, cache, true, jobs.NewPauser(slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(cache, "missing.gguf")
+	calls := map[jobs.Kind]func() error{
+		build: func() error {
+			_, err := orders.Run(t.Context(), variant.Job{ModelPath: missing, Scores: []byte("1")}, nil)
+			return err
+		},
+		card: func() error {
+			_, err := orders.Measure(t.Context(), variant.Comparison{Variant: missing})
+			return err
+		},
+		training: func() error {
+			_, err := orders.Recover(t.Context(), variant.RecoveryJob{ModelPath: missing, Plan: []byte("1")}, nil)
+			return err
+		},
+	}
+	for kind := range (Child{}).kinds() {
+		call, ok := calls[kind]
+		if !ok {
+			t.Errorf("%s: no call of its parent's side in this test", kind)
+			continue
+		}
+		var failed *jobs.JobError
+		if err := call(); !errors.As(err, &failed) || !strings.Contains(err.Error(), missing) {
+			t.Errorf("%s: error %v, want the child's about %q", kind, err, missing)
+		}
+	}
+	if rest, err := os.ReadDir(filepath.Join(cache, exchangeFolder)); err != nil || len(rest) != 0 {
+		t.Errorf("%v, %v are left in the exchange folder, want nothing", rest, err)
+	}
+}
