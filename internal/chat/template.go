@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"prunellm/internal/chat/jinja"
 	"prunellm/openapi"
@@ -11,6 +12,10 @@ import (
 
 // ErrMessages is wrapped by Prompt when the template refuses the messages; the rest of the error tells why.
 var ErrMessages = errors.New("chat template")
+
+// ChatML is the template of models that have none.
+const ChatML = `{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}` +
+	`{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`
 
 // Template is the chat format of one model.
 type Template struct {
@@ -22,7 +27,10 @@ type Template struct {
 // New parses a model's chat template; an empty source means ChatML. bos and eos are the texts of the tokens that begin
 // and end a sequence, empty where the model has none.
 func New(source, bos, eos string) (*Template, error) {
-	parsed, err := jinja.New(source, bos, eos)
+	if source == "" {
+		source = ChatML
+	}
+	parsed, err := jinja.New(source)
 	if err != nil {
 		return nil, err
 	}
@@ -55,24 +63,58 @@ func (t *Template) Prompt(messages []openapi.Message, tools []openapi.Tool, addG
 	return prompt, err
 }
 
-// render gives the template the wire's messages and tools.
+// render gives the template the wire's messages and tools, as transformers does.
 func (t *Template) render(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
-	turns := make([]jinja.Message, len(messages))
+	turns := make([]any, len(messages))
 	for i, m := range messages {
-		turns[i] = jinja.Message{Role: m.Role, Content: m.Content, Name: m.Name, ToolCallID: m.ToolCallID}
-		for _, call := range m.ToolCalls {
-			turns[i].ToolCalls = append(turns[i].ToolCalls, jinja.ToolCall{
-				ID: call.ID, Name: call.Function.Name, Arguments: call.Function.Arguments,
-			})
+		turns[i] = messageValue(m)
+	}
+	variables := map[string]any{
+		"messages": turns, "tools": nil, "documents": nil, "add_generation_prompt": addGenerationPrompt,
+		"bos_token": t.bos, "eos_token": t.eos,
+	}
+	if len(tools) > 0 {
+		definitions := make([]any, len(tools))
+		for i, tool := range tools {
+			definitions[i] = tool.Definition()
 		}
+		variables["tools"] = definitions
 	}
-	definitions := make([]json.RawMessage, len(tools))
-	for i, tool := range tools {
-		definitions[i] = tool.Definition()
-	}
-	prompt, err := t.jinja.Render(turns, addGenerationPrompt, definitions...)
+	prompt, err := t.jinja.Render(variables)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrMessages, err)
 	}
 	return prompt, nil
+}
+
+// messageValue is a message as templates know it; what is empty is left out, the content aside.
+func messageValue(m openapi.Message) jinja.Object {
+	value := jinja.Object{{Name: "role", Value: m.Role}, {Name: "content", Value: m.Content}}
+	for _, member := range []jinja.Member{{Name: "name", Value: m.Name}, {Name: "tool_call_id", Value: m.ToolCallID}} {
+		if member.Value != "" {
+			value = append(value, member)
+		}
+	}
+	if len(m.ToolCalls) == 0 {
+		return value
+	}
+	calls := make([]any, len(m.ToolCalls))
+	for i, call := range m.ToolCalls {
+		calls[i] = jinja.Object{
+			{Name: "id", Value: call.ID}, {Name: "type", Value: "function"},
+			{Name: "function", Value: jinja.Object{
+				{Name: "name", Value: call.Function.Name}, {Name: "arguments", Value: argumentsValue(call.Function.Arguments)},
+			}},
+		}
+	}
+	return append(value, jinja.Member{Name: "tool_calls", Value: calls})
+}
+
+// argumentsValue is a JSON object as one, and anything else as a text.
+func argumentsValue(arguments string) any {
+	raw := json.RawMessage(arguments)
+	if strings.HasPrefix(strings.TrimSpace(arguments), "{") && json.Valid(raw) {
+		return raw
+	}
+	return arguments
 }

@@ -1,14 +1,15 @@
-// Package jinja turns the messages of a chat into a prompt by a model's own Jinja template, as transformers does.
+// Package jinja renders chat templates as Python's Jinja2 does, set up as the transformers library sets it up.
 //
-// It is not a Jinja engine: gonja is, and this package gives it the settings, functions and filters that templates of
-// language models expect, and takes away what they have no use for. Templates come with model files, which may be
-// hostile, so a template gets no files, no other templates, and bounded steps, depth, time and memory.
+// It evaluates the language in full but for templates that load others, and knows the filters, tests and methods that
+// make sense for text. Values have Python's types, and what Jinja2 or Python refuse is an error here too. Templates come
+// with model files, which may be hostile: a template reaches no file and no other template, and the steps, depth, time
+// and memory of a rendering are bounded (budget.go).
 //
 // # Data flow
 //
-// New checks the source (size, nesting, operators, chains of methods), lets gonja parse it, and puts a step of a budget
-// into every loop, condition, macro, assignment and filter on the way (guard.go). Render gives the template messages, tools and special tokens as plain maps, lists and
-// strings, and collects the output up to a limit.
+//	source -- lexer --> tokens -- parser --> statements and expressions -- renderer, scope --> text
+//
+// Every statement and expression costs a step of the budget, and every text that is made or searched its bytes.
 //
 // # Concurrency
 //
@@ -17,5 +18,5 @@
 // # Errors
 //
 // *RaisedError when the template itself refused the messages (raise_exception), *LimitError when it went beyond its
-// budget, otherwise an error that tells line and reason. A panic in gonja becomes an error.
+// budget, *UndefinedError when it used what is not there; otherwise an error that tells line and reason.
 package jinja

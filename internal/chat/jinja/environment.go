@@ -3,187 +3,176 @@ package jinja
 import (
 	"errors"
 	"fmt"
-	"strings"
-
-	"github.com/nikolalohinski/gonja/v2/builtins"
-	"github.com/nikolalohinski/gonja/v2/exec"
+	"slices"
 )
 
-// newEnvironment has what templates of language models use. Left out are functions that pad, repeat or format to any
-// length, that change their argument in place, or that are random.
-func newEnvironment() *exec.Environment {
-	namespace, _ := builtins.GlobalFunctions.Get("namespace")
-	dict, _ := builtins.GlobalFunctions.Get("dict")
-	return &exec.Environment{
-		Context: exec.NewContext(map[string]any{
-			"namespace": namespace,
-			"dict":      dict,
-			"range":     boundedRange,
-		}),
-		Filters:           filters(),
-		Tests:             builtins.Tests,
-		ControlStructures: guardedStructures(),
-		Methods:           methods(),
+// environment is what templates may use: the filters, tests, methods and functions of transformers' sandboxed Jinja2,
+// but for those that are random or make web pages.
+type environment struct {
+	filters map[string]filterFunction
+	tests   map[string]testFunction
+	strings map[string]stringFunction
+	dicts   map[string]dictFunction
+	lists   map[string]listFunction
+	globals map[string]value
+}
+
+func newEnvironment() *environment {
+	return &environment{
+		filters: newFilters(), tests: newTests(),
+		strings: newStringMethods(), dicts: newDictMethods(), lists: newListMethods(),
+		globals: newGlobals(),
 	}
 }
 
-func filters() *exec.FilterSet {
-	set := map[string]exec.FilterFunction{"tojson": toJSON}
-	for _, name := range []string{
-		"abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "int", "items", "last", "length",
-		"list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "safe", "select", "selectattr",
-		"sort", "string", "sum", "title", "trim", "unique", "upper",
+func newGlobals() map[string]value {
+	out := map[string]value{}
+	for name, call := range map[string]func(r *renderer, args arguments) (value, error){
+		"range": rangeOf, "dict": dictOf, "namespace": namespaceOf, "joiner": joiner, "cycler": cycler,
+		"raise_exception": raise, "strftime_now": strftimeNow,
 	} {
-		set[name], _ = builtins.Filters.Get(name)
-	}
-	for _, name := range []string{"join", "replace"} {
-		filter, _ := builtins.Filters.Get(name)
-		set[name] = func(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-			if err := checkGrowth(in, params); err != nil {
-				return exec.AsValue(err)
-			}
-			return filter(e, in, params)
-		}
-	}
-	for name, filter := range set {
-		set[name] = boundedFilter(filter)
-	}
-	return exec.NewFilterSet(set)
-}
-
-// boundedFilter counts a filter as a step, and gives it no more than may be kept in a variable.
-func boundedFilter(filter exec.FilterFunction) exec.FilterFunction {
-	return func(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-		b, err := stepOf(e.Environment.Context)
-		if err == nil {
-			err = b.measure(operands(in, params)...)
-		}
-		if err != nil {
-			return exec.AsValue(err)
-		}
-		return filter(e, in, params)
-	}
-}
-
-// operands are all values that a filter or method works on.
-func operands(in *exec.Value, params *exec.VarArgs) []*exec.Value {
-	values := append([]*exec.Value{in}, params.Args...)
-	for _, value := range params.KwArgs {
-		values = append(values, value)
-	}
-	return values
-}
-
-// boundedMethod gives a method no more than may be kept in a variable.
-func boundedMethod[I any](method exec.Method[I]) exec.Method[I] {
-	return func(self I, value *exec.Value, params *exec.VarArgs) (any, error) {
-		if err := measureAll(operands(value, params)...); err != nil {
-			return nil, err
-		}
-		return method(self, value, params)
-	}
-}
-
-func methods() exec.Methods {
-	strs := keep(builtins.Methods.Str,
-		"capitalize", "count", "endswith", "find", "isalnum", "isalpha", "isdigit", "islower", "isspace", "isupper", "lower",
-		"lstrip", "removeprefix", "removesuffix", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "title", "upper")
-	join, _ := builtins.Methods.Str.Get("join")
-	strs["join"] = boundedMethod(func(self string, value *exec.Value, params *exec.VarArgs) (any, error) {
-		if err := checkGrowth(value, params); err != nil {
-			return nil, err
-		}
-		return join(self, value, params)
-	})
-	strs["replace"] = boundedMethod(replace)
-	return exec.Methods{
-		Bool:  exec.NewMethodSet(map[string]exec.Method[bool]{}),
-		Int:   exec.NewMethodSet(map[string]exec.Method[int]{}),
-		Float: exec.NewMethodSet(map[string]exec.Method[float64]{}),
-		Str:   exec.NewMethodSet(strs),
-		Dict:  exec.NewMethodSet(keep(builtins.Methods.Dict, "get", "items", "keys", "values")),
-		List:  exec.NewMethodSet(map[string]exec.Method[[]any]{}),
-	}
-}
-
-func keep[I any](from *exec.MethodSet[I], names ...string) map[string]exec.Method[I] {
-	out := map[string]exec.Method[I]{}
-	for _, name := range names {
-		method, _ := from.Get(name)
-		out[name] = boundedMethod(method)
+		out[name] = &function{name: name, call: call}
 	}
 	return out
 }
 
-// checkGrowth bounds what join and replace can make: no more than every character of the longest operand replaced by,
-// or joined with, the next.
-func checkGrowth(in *exec.Value, params *exec.VarArgs) error {
-	size := len(in.String())
-	for _, arg := range params.Args {
-		length := len(arg.String())
-		if length > 1 && size > maxOutput/length {
-			return &LimitError{What: "size of a value", Limit: maxOutput}
+// rangeOf is Python's range, of at most maxElements numbers as in the sandbox.
+func rangeOf(r *renderer, args arguments) (value, error) {
+	numbers := make([]int64, len(args.positional))
+	for i, v := range args.positional {
+		if u, ok := v.(*undefined); ok {
+			return nil, u.fail()
 		}
+		n, ok := asInteger(v)
+		if !ok {
+			return nil, fmt.Errorf("'%s' object cannot be interpreted as an integer", typeName(v))
+		}
+		numbers[i] = n
 	}
-	return nil
-}
-
-// replace is Python's str.replace; gonja's asks for a count.
-func replace(self string, value *exec.Value, params *exec.VarArgs) (any, error) {
-	if err := checkGrowth(value, params); err != nil {
-		return nil, err
-	}
-	count := -1
-	switch len(params.Args) {
-	case 2:
-	case 3:
-		count = params.Args[2].Integer()
-	default:
-		return nil, fmt.Errorf("replace takes 2 or 3 arguments, not %d", len(params.Args))
-	}
-	return strings.Replace(self, params.Args[0].String(), params.Args[1].String(), count), nil
-}
-
-// boundedRange is Jinja's range for at most maxElements numbers. gonja's own hangs on to a goroutine when a loop breaks.
-func boundedRange(args ...int) ([]int, error) {
-	start, stop, step := 0, 0, 1
-	switch len(args) {
+	start, stop, step := int64(0), int64(0), int64(1)
+	switch len(numbers) {
 	case 1:
-		stop = args[0]
+		stop = numbers[0]
 	case 2:
-		start, stop = args[0], args[1]
+		start, stop = numbers[0], numbers[1]
 	case 3:
-		start, stop, step = args[0], args[1], args[2]
-	default:
-		return nil, fmt.Errorf("range takes 1 to 3 numbers, not %d", len(args))
+		start, stop, step = numbers[0], numbers[1], numbers[2]
+	}
+	if len(numbers) == 0 || len(numbers) > 3 || len(args.names) > 0 {
+		return nil, errors.New("range expected 1 to 3 numbers")
 	}
 	if step == 0 {
-		return nil, errors.New("range by steps of 0")
+		return nil, errors.New("range() arg 3 must not be zero")
 	}
-	var out []int
-	for i := start; (step > 0 && i < stop) || (step < 0 && i > stop); i += step {
-		if len(out) == maxElements {
+	out := &list{kind: isRange}
+	for i := start; step > 0 && i < stop || step < 0 && i > stop; i += step {
+		if len(out.items) == maxElements {
 			return nil, &LimitError{What: "range", Limit: maxElements}
 		}
-		out = append(out, i)
+		out.items = append(out.items, i)
+	}
+	return out, r.step(len(out.items))
+}
+
+// dictOf is Python's dict: a mapping or pairs, and named members.
+func dictOf(r *renderer, args arguments) (value, error) {
+	out := newDict()
+	if len(args.positional) > 1 {
+		return nil, errors.New("dict expected at most 1 argument")
+	}
+	for _, from := range args.positional {
+		pairs := []value(nil)
+		if d, ok := from.(*dict); ok {
+			pairs = d.pairs()
+		} else {
+			var err error
+			if pairs, err = r.elements(from); err != nil {
+				return nil, err
+			}
+		}
+		for _, pair := range pairs {
+			both, err := r.elements(pair)
+			if err != nil {
+				return nil, err
+			}
+			if len(both) != 2 {
+				return nil, errors.New("dictionary update sequence element must have length 2")
+			}
+			if err := out.set(both[0], both[1]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, name := range args.names {
+		if err := out.set(name, args.named[name]); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
 
-// toJSON is tojson as transformers has it: Python's spacing, order kept, nothing escaped for HTML.
-func toJSON(_ *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-	if in.IsError() {
-		return in
+func namespaceOf(r *renderer, args arguments) (value, error) {
+	members, err := dictOf(r, args)
+	if err != nil {
+		return nil, err
 	}
-	indent := -1
-	if value, ok := params.KwArgs["indent"]; ok && value.IsInteger() {
-		indent = min(max(value.Integer(), 0), 16)
-	} else if len(params.Args) > 0 && params.Args[0].IsInteger() {
-		indent = min(max(params.Args[0].Integer(), 0), 16)
+	return &namespace{members.(*dict)}, nil
+}
+
+// joiner gives a separator at every call but the first.
+func joiner(_ *renderer, args arguments) (value, error) {
+	bound, err := args.bind("joiner", 0, "sep")
+	used := false
+	return &function{name: "joiner", call: func(*renderer, arguments) (value, error) {
+		if !used {
+			used = true
+			return "", nil
+		}
+		return valueOr(bound[0], ", "), nil
+	}}, err
+}
+
+// cycler gives one of its values after the other, by the method next.
+func cycler(_ *renderer, args arguments) (value, error) {
+	items := slices.Clone(args.positional)
+	if len(items) == 0 {
+		return nil, errors.New("at least one item has to be provided")
 	}
-	var out strings.Builder
-	if err := writePython(&out, in, indent, 0); err != nil {
-		return exec.AsValue(err)
+	at := 0
+	members := newDict()
+	next := &function{name: "next", call: func(*renderer, arguments) (value, error) {
+		v := items[at]
+		at = (at + 1) % len(items)
+		return v, members.set("current", items[at])
+	}}
+	reset := &function{name: "reset", call: func(*renderer, arguments) (value, error) {
+		at = 0
+		return nil, members.set("current", items[0])
+	}}
+	for name, v := range map[string]value{"next": next, "reset": reset, "current": items[0]} {
+		if err := members.set(name, v); err != nil {
+			return nil, err
+		}
 	}
-	return exec.AsSafeValue(out.String())
+	return &namespace{members}, nil
+}
+
+func raise(_ *renderer, args arguments) (value, error) {
+	bound, err := args.bind("raise_exception", 1, "message")
+	if err != nil {
+		return nil, err
+	}
+	message, err := strOf(bound[0])
+	if err != nil {
+		return nil, err
+	}
+	return nil, &RaisedError{Message: message}
+}
+
+func strftimeNow(r *renderer, args arguments) (value, error) {
+	format, _, err := textArguments(args, "strftime_now", 1, "format")
+	if err != nil {
+		return nil, err
+	}
+	return strftime(r.now, format)
 }

@@ -5,31 +5,29 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
-	"sort"
+	"math"
+	"math/big"
 	"strconv"
 	"strings"
-
-	"github.com/nikolalohinski/gonja/v2/exec"
 )
 
-// decodeOrdered reads JSON into values for a template; objects keep the order of their members.
-func decodeOrdered(raw json.RawMessage) (any, error) {
+// decode reads JSON into a template's value; objects keep the order of their members.
+func decode(raw []byte) (value, error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
-	value, err := decodeValue(decoder, 0)
+	v, err := decodeValue(decoder, 0)
 	if err != nil {
 		return nil, err
 	}
 	if decoder.More() {
 		return nil, errors.New("bytes after the JSON")
 	}
-	return value, nil
+	return v, nil
 }
 
-func decodeValue(decoder *json.Decoder, depth int) (any, error) {
-	if depth > 2*maxDepth {
-		return nil, &LimitError{What: "nesting of JSON", Limit: 2 * maxDepth}
+func decodeValue(decoder *json.Decoder, depth int) (value, error) {
+	if depth > maxDepth {
+		return nil, &LimitError{What: "nesting of JSON", Limit: maxDepth}
 	}
 	token, err := decoder.Token()
 	if err != nil {
@@ -40,156 +38,245 @@ func decodeValue(decoder *json.Decoder, depth int) (any, error) {
 		if t == '{' {
 			return decodeObject(decoder, depth)
 		}
-		list := []any{}
+		out := &list{}
 		for decoder.More() {
-			value, err := decodeValue(decoder, depth+1)
+			v, err := decodeValue(decoder, depth+1)
 			if err != nil {
 				return nil, err
 			}
-			list = append(list, value)
+			out.items = append(out.items, v)
 		}
 		_, err := decoder.Token()
-		return list, err
+		return out, err
 	case json.Number:
-		if n, err := strconv.Atoi(t.String()); err == nil {
-			return n, nil
-		}
-		return t.Float64()
+		return decodeNumber(t.String())
 	}
 	return token, nil
 }
 
-func decodeObject(decoder *json.Decoder, depth int) (any, error) {
-	dict := exec.NewDict()
+// decodeNumber reads a number without a point or an exponent as an integer, as Python does.
+func decodeNumber(text string) (value, error) {
+	if strings.ContainsAny(text, ".eE") {
+		f, err := strconv.ParseFloat(text, 64)
+		if math.IsInf(f, 0) {
+			err = nil
+		}
+		return f, err
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, nil
+	}
+	if len(text) > maxWidth {
+		return nil, &LimitError{What: "digits of a number", Limit: maxWidth}
+	}
+	n, ok := new(big.Int).SetString(text, 10)
+	if !ok {
+		return nil, fmt.Errorf("%q is not a valid number", text)
+	}
+	return n, nil
+}
+
+func decodeObject(decoder *json.Decoder, depth int) (value, error) {
+	out := newDict()
 	for decoder.More() {
 		key, err := decoder.Token()
 		if err != nil {
 			return nil, err
 		}
-		value, err := decodeValue(decoder, depth+1)
+		v, err := decodeValue(decoder, depth+1)
 		if err != nil {
 			return nil, err
 		}
-		dict.Pairs = append(dict.Pairs, &exec.Pair{Key: exec.AsValue(key), Value: exec.AsValue(value)})
+		if err := out.set(key, v); err != nil {
+			return nil, err
+		}
 	}
 	_, err := decoder.Token()
-	return dict, err
+	return out, err
 }
 
-// writePython writes a value as Python's json.dumps(ensure_ascii=False) does; indent < 0 means on one line.
-func writePython(out *strings.Builder, value *exec.Value, indent, depth int) error {
-	if depth > 2*maxDepth || out.Len() > maxOutput {
+// toJSON is tojson as transformers has it: Python's spacing, order kept, nothing escaped for HTML.
+func toJSON(r *renderer, v value, args arguments) (value, error) {
+	bound, err := args.bind("tojson", 0, "ensure_ascii", "indent", "separators", "sort_keys")
+	if err != nil {
+		return nil, err
+	}
+	w := &jsonWriter{r: r, comma: ", ", colon: ": ", ascii: truth(valueOr(bound[0], false)), sorted: truth(valueOr(bound[3], false))}
+	switch by := valueOr(bound[1], nil).(type) {
+	case nil:
+	case string:
+		w.indent, w.pretty = by, true
+	default:
+		w.indent, w.pretty = strings.Repeat(" ", int(min(max(integer(by), 0), 16))), true
+	}
+	if w.pretty {
+		w.comma = ","
+	}
+	if separators, ok := valueOr(bound[2], nil).(*list); ok && len(separators.items) == 2 {
+		w.comma, _ = text(separators.items[0])
+		w.colon, _ = text(separators.items[1])
+	}
+	if err := w.write(v, 0); err != nil {
+		return nil, err
+	}
+	return w.out.String(), nil
+}
+
+// jsonWriter writes values as Python's json.dumps does.
+type jsonWriter struct {
+	r            *renderer
+	out          strings.Builder
+	comma, colon string
+	indent       string
+	pretty       bool // each element on a line of its own
+	ascii        bool
+	sorted       bool
+}
+
+func (w *jsonWriter) write(v value, depth int) error {
+	if depth > maxDepth {
+		return &LimitError{What: "nesting of JSON", Limit: maxDepth}
+	}
+	if err := w.r.step(1); err != nil {
+		return err
+	}
+	if w.out.Len() > maxOutput {
 		return &LimitError{What: "size of JSON", Limit: maxOutput}
 	}
-	switch {
-	case value == nil || value.IsNil():
-		out.WriteString("null")
-	case value.IsString():
-		return writeString(out, value.String())
-	case value.IsBool():
-		out.WriteString(strconv.FormatBool(value.Bool()))
-	case value.IsInteger():
-		out.WriteString(strconv.Itoa(value.Integer()))
-	case value.IsFloat():
-		out.WriteString(pythonFloat(value.Float()))
-	case value.IsDict():
-		return writeDict(out, value, indent, depth)
-	case value.IsList():
-		items := listOf(value)
-		return writeSequence(out, '[', ']', len(items), indent, depth, func(i int) error {
-			return writePython(out, items[i], indent, depth+1)
-		})
+	switch v := v.(type) {
+	case nil:
+		w.out.WriteString("null")
+	case bool:
+		w.out.WriteString(strconv.FormatBool(v))
+	case int64, *big.Int:
+		fmt.Fprint(&w.out, v)
+	case float64:
+		w.out.WriteString(jsonFloat(v))
+	case string:
+		return w.text(v)
+	case markup:
+		return w.text(string(v))
+	case *dict:
+		return w.dict(v, depth)
+	case *list:
+		if v.kind > isTuple {
+			return fmt.Errorf("Object of type %s is not JSON serializable", typeName(v))
+		}
+		return w.sequence('[', ']', len(v.items), depth, func(i int) error { return w.write(v.items[i], depth+1) })
 	default:
-		return fmt.Errorf("a value of type %T is not JSON serializable", value.Interface())
+		return fmt.Errorf("Object of type %s is not JSON serializable", typeName(v))
 	}
 	return nil
 }
 
-func writeDict(out *strings.Builder, value *exec.Value, indent, depth int) error {
-	keys, values := membersOf(value)
-	return writeSequence(out, '{', '}', len(keys), indent, depth, func(i int) error {
-		if err := writeString(out, keys[i]); err != nil {
+func jsonFloat(f float64) string {
+	switch {
+	case math.IsInf(f, 1):
+		return "Infinity"
+	case math.IsInf(f, -1):
+		return "-Infinity"
+	case math.IsNaN(f):
+		return "NaN"
+	}
+	return reprFloat(f)
+}
+
+func (w *jsonWriter) dict(d *dict, depth int) error {
+	keys := d.keys
+	if w.sorted {
+		var err error
+		if keys, err = w.sortedKeys(d); err != nil {
 			return err
 		}
-		out.WriteString(": ")
-		return writePython(out, values[i], indent, depth+1)
+	}
+	return w.sequence('{', '}', len(keys), depth, func(i int) error {
+		if err := w.key(keys[i]); err != nil {
+			return err
+		}
+		w.out.WriteString(w.colon)
+		return w.write(d.at(keys[i]), depth+1)
 	})
 }
 
-func writeSequence(out *strings.Builder, open, closing byte, n, indent, depth int, element func(int) error) error {
-	out.WriteByte(open)
+func (w *jsonWriter) sortedKeys(d *dict) ([]value, error) {
+	keys, err := w.r.keys(d.keys, nil, true)
+	if err != nil {
+		return nil, err
+	}
+	err = w.r.sort(keys, false)
+	return values(keys), err
+}
+
+// key writes a dict's key, which JSON has as a string.
+func (w *jsonWriter) key(key value) error {
+	switch k := key.(type) {
+	case string:
+		return w.text(k)
+	case markup:
+		return w.text(string(k))
+	case nil:
+		return w.text("null")
+	case bool:
+		return w.text(strconv.FormatBool(k))
+	case int64:
+		return w.text(strconv.FormatInt(k, 10))
+	case float64:
+		return w.text(jsonFloat(k))
+	}
+	return fmt.Errorf("keys must be str, int, float, bool or None, not %s", typeName(key))
+}
+
+func (w *jsonWriter) sequence(open, closing byte, n, depth int, element func(int) error) error {
+	w.out.WriteByte(open)
+	newline := "\n" + strings.Repeat(w.indent, depth)
 	for i := range n {
 		if i > 0 {
-			out.WriteByte(',')
+			w.out.WriteString(w.comma)
 		}
-		if indent >= 0 {
-			out.WriteString("\n" + strings.Repeat(" ", indent*(depth+1)))
-		} else if i > 0 {
-			out.WriteByte(' ')
+		if w.pretty {
+			w.out.WriteString(newline + w.indent)
 		}
 		if err := element(i); err != nil {
 			return err
 		}
 	}
-	if indent >= 0 && n > 0 {
-		out.WriteString("\n" + strings.Repeat(" ", indent*depth))
+	if w.pretty && n > 0 {
+		w.out.WriteString(newline)
 	}
-	out.WriteByte(closing)
+	w.out.WriteByte(closing)
 	return nil
 }
 
-func writeString(out *strings.Builder, text string) error {
-	var buf bytes.Buffer
-	encoder := json.NewEncoder(&buf)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(text); err != nil {
+// text writes a string, in which only quotes, backslashes and control characters are escaped.
+func (w *jsonWriter) text(s string) error {
+	if err := w.r.spend(len(s)); err != nil {
 		return err
 	}
-	// Python leaves these two as they are.
-	line := strings.NewReplacer(`\u2028`, "\u2028", `\u2029`, "\u2029").Replace(strings.TrimSuffix(buf.String(), "\n"))
-	out.WriteString(line)
-	return nil
-}
-
-func pythonFloat(f float64) string {
-	text := strconv.FormatFloat(f, 'g', -1, 64)
-	if !strings.ContainsAny(text, ".eIN") {
-		text += ".0"
-	}
-	return text
-}
-
-func listOf(value *exec.Value) []*exec.Value {
-	var out []*exec.Value
-	value.Iterate(func(_, _ int, item, _ *exec.Value) bool {
-		out = append(out, item)
-		return true
-	}, func() {})
-	return out
-}
-
-// membersOf gives a dict's members in their order; Go's maps, which have none, by key.
-func membersOf(value *exec.Value) (keys []string, values []*exec.Value) {
-	if dict, ok := value.Interface().(*exec.Dict); ok {
-		for _, pair := range dict.Pairs {
-			keys = append(keys, pair.Key.String())
-			values = append(values, pair.Value)
+	w.out.WriteByte('"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			w.out.WriteByte('\\')
+			w.out.WriteRune(c)
+		case c == '\n':
+			w.out.WriteString(`\n`)
+		case c == '\r':
+			w.out.WriteString(`\r`)
+		case c == '\t':
+			w.out.WriteString(`\t`)
+		case c == '\b':
+			w.out.WriteString(`\b`)
+		case c == '\f':
+			w.out.WriteString(`\f`)
+		case c < ' ' || w.ascii && c >= 0x7f && c < 0x10000 && c != 0x7f:
+			fmt.Fprintf(&w.out, `\u%04x`, c)
+		case w.ascii && c >= 0x10000:
+			c -= 0x10000
+			fmt.Fprintf(&w.out, `\u%04x\u%04x`, 0xd800+c>>10, 0xdc00+c&0x3ff)
+		default:
+			w.out.WriteRune(c)
 		}
-		return keys, values
 	}
-	members := reflect.ValueOf(value.Interface())
-	if members.Kind() != reflect.Map {
-		return nil, nil
-	}
-	found := map[string]*exec.Value{}
-	for entries := members.MapRange(); entries.Next(); {
-		key := fmt.Sprint(entries.Key().Interface())
-		keys = append(keys, key)
-		found[key] = exec.ToValue(entries.Value().Interface())
-	}
-	sort.Strings(keys)
-	for _, key := range keys {
-		values = append(values, found[key])
-	}
-	return keys, values
+	w.out.WriteByte('"')
+	return nil
 }
