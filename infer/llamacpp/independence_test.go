@@ -45,12 +45,18 @@ func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 	models := map[string]func() string{
 		"default": func() string { return defaultModel(t) },
 	}
-	for _, kind := range []gguf.Type{gguf.F32, gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0, gguf.Q4_1} {
+	for _, kind := range []gguf.Type{gguf.F32, gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1} {
 		models[kind.String()] = func() string {
 			return tiny(t, tinymodel.Options{Type: kind, Hidden: 256, FFN: []int{320, 320}})
 		}
 		models[kind.String()+" odd rows"] = func() string { // not a multiple of a panel
 			return tiny(t, tinymodel.Options{Type: kind, Hidden: 160, Heads: 5, KVHeads: 1, FFN: []int{352, 352}, Vocab: 411})
+		}
+	}
+	for _, kind := range []gguf.Type{gguf.Q4_K, gguf.Q5_K, gguf.Q6_K} {
+		for name, shape := range superBlocks {
+			shape.Type = kind
+			models[kind.String()+" "+name] = func() string { return tiny(t, shape) }
 		}
 	}
 	for name, path := range models {

@@ -1,4 +1,4 @@
-// The vectors of products.c with AVX-512 and its products of bytes: 16 rows, and unsigned weights.
+// The vectors of matmul.c with AVX-512 and its dot products of bytes: 16 rows, and unsigned weights.
 
 enum { ROWS = 16, TILE = 8, ZERO = 128 };
 
@@ -13,21 +13,33 @@ typedef __m512i ints;
 #include "panel.h"
 
 ALWAYS ints   setInts(int32_t x) { return _mm512_set1_epi32(x); }
+ALWAYS ints   setBytes(int x) { return _mm512_set1_epi8((char) x); }
 ALWAYS floats toFloats(ints x) { return _mm512_cvtepi32_ps(x); }
+ALWAYS ints   and(ints a, ints b) { return _mm512_and_si512(a, b); }
+ALWAYS ints   or(ints a, ints b) { return _mm512_or_si512(a, b); }
+ALWAYS ints   xor(ints a, ints b) { return _mm512_xor_si512(a, b); }
+// Shifts of whole lanes: the bits that come from a neighbouring byte are for the caller to mask.
+ALWAYS ints   right(ints a, int bits) { return _mm512_srli_epi32(a, bits); }
+ALWAYS ints   left(ints a, int bits) { return _mm512_slli_epi32(a, bits); }
+ALWAYS ints   rightSigned(ints a, int bits) { return _mm512_srai_epi32(a, bits); }
 
-// scales reads the float16 that begins a block.
-ALWAYS floats scales(const struct rows * rows) { return _mm512_cvtph_ps(_mm256_set_m128i(halves(rows, 8), halves(rows, 0))); }
-
-// scalesAndLeast reads the two float16 that begin a block of Q4_1.
-ALWAYS void scalesAndLeast(struct unpacked * u, const struct rows * rows) {
-	ints both = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set_m128i(words(rows, 4), words(rows, 0))),
-		_mm256_set_m128i(words(rows, 12), words(rows, 8)), 1);
-	u->scale = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(both));
-	u->least = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(both, 16)));
+// words reads 32 bits of each row.
+ALWAYS ints words(const struct rows * rows, int offset) {
+	return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set_m128i(words4(rows, 4, offset), words4(rows, 0, offset))),
+		_mm256_set_m128i(words4(rows, 12, offset), words4(rows, 8, offset)), 1);
 }
 
-// turn makes 4 x 4 transpositions of 32-bit values within lanes of 128 bits.
-ALWAYS void turn(ints r[4]) {
+// half reads a float16 of each row.
+ALWAYS floats half(const struct rows * rows, int offset) {
+	return _mm512_cvtph_ps(_mm256_set_m128i(halves8(rows, 8, offset), halves8(rows, 0, offset)));
+}
+
+// lowHalf and highHalf are the float16 in each lane.
+ALWAYS floats lowHalf(ints x) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x)); }
+ALWAYS floats highHalf(ints x) { return lowHalf(right(x, 16)); }
+
+// transpose4 transposes 4 x 4 values of 32 bits within lanes of 128 bits.
+ALWAYS void transpose4(ints r[4]) {
 	ints a = _mm512_unpacklo_epi32(r[0], r[1]), b = _mm512_unpackhi_epi32(r[0], r[1]);
 	ints c = _mm512_unpacklo_epi32(r[2], r[3]), d = _mm512_unpackhi_epi32(r[2], r[3]);
 	r[0] = _mm512_unpacklo_epi64(a, c);
@@ -36,74 +48,80 @@ ALWAYS void turn(ints r[4]) {
 	r[3] = _mm512_unpackhi_epi64(b, d);
 }
 
-// unpackBytes reads the values of a block of Q8_0, plus 128.
-ALWAYS void unpackBytes(struct unpacked * u, const struct rows * rows) {
-	ints half[2][4]; // rows 0-3 and 4-7, rows 8-11 and 12-15
+// bytes32 reads 32 bytes of each row: bytes 4q to 4q+3 into out[q].
+ALWAYS void bytes32(ints out[8], const struct rows * rows, int offset) {
+	ints part[2][4]; // rows 0-3 and 4-7, rows 8-11 and 12-15
 	UNROLL
 	for (int i = 0; i < 8; i++) {
 		int row = i / 4 * 8 + i % 4;
-		half[i / 4][i % 4] = _mm512_inserti64x4(
-			_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *) (rowAt(rows, row) + 2))),
-			_mm256_loadu_si256((const __m256i *) (rowAt(rows, row + 4) + 2)), 1);
+		part[i / 4][i % 4] = _mm512_inserti64x4(
+			_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *) (rowAt(rows, row) + offset))),
+			_mm256_loadu_si256((const __m256i *) (rowAt(rows, row + 4) + offset)), 1);
 	}
-	turn(half[0]);
-	turn(half[1]);
+	transpose4(part[0]);
+	transpose4(part[1]);
 	UNROLL
 	for (int q = 0; q < 4; q++) {
-		ints sign = _mm512_set1_epi8((char) 0x80);
-		u->quads[q]     = _mm512_xor_si512(_mm512_shuffle_i64x2(half[0][q], half[1][q], 0x88), sign);
-		u->quads[q + 4] = _mm512_xor_si512(_mm512_shuffle_i64x2(half[0][q], half[1][q], 0xdd), sign);
+		out[q]     = _mm512_shuffle_i64x2(part[0][q], part[1][q], 0x88);
+		out[q + 4] = _mm512_shuffle_i64x2(part[0][q], part[1][q], 0xdd);
 	}
 }
 
-// splitNibbles makes the low nibbles of four vectors the first four, and the high ones the last.
-ALWAYS void splitNibbles(struct unpacked * u, const ints r[4]) {
-	ints nibble = _mm512_set1_epi8(0x0f);
-	UNROLL
-	for (int q = 0; q < 4; q++) {
-		u->quads[q]     = _mm512_and_si512(r[q], nibble);
-		u->quads[q + 4] = _mm512_and_si512(_mm512_srli_epi16(r[q], 4), nibble);
-	}
-}
-
-// unpackNibbles reads the values of a block of Q4_0 or Q4_1, which begin at an offset.
-ALWAYS void unpackNibbles(struct unpacked * u, const struct rows * rows, int offset) {
-	ints r[4];
+// bytes16 reads 16 bytes of each row.
+ALWAYS void bytes16(ints out[4], const struct rows * rows, int offset) {
 	UNROLL
 	for (int i = 0; i < 4; i++) { // rows i, i+4, i+8, i+12
-		r[i] = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *) (rowAt(rows, i) + offset)));
-		r[i] = _mm512_inserti32x4(r[i], _mm_loadu_si128((const __m128i *) (rowAt(rows, i + 4) + offset)), 1);
-		r[i] = _mm512_inserti32x4(r[i], _mm_loadu_si128((const __m128i *) (rowAt(rows, i + 8) + offset)), 2);
-		r[i] = _mm512_inserti32x4(r[i], _mm_loadu_si128((const __m128i *) (rowAt(rows, i + 12) + offset)), 3);
+		out[i] = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *) (rowAt(rows, i) + offset)));
+		out[i] = _mm512_inserti32x4(out[i], _mm_loadu_si128((const __m128i *) (rowAt(rows, i + 4) + offset)), 1);
+		out[i] = _mm512_inserti32x4(out[i], _mm_loadu_si128((const __m128i *) (rowAt(rows, i + 8) + offset)), 2);
+		out[i] = _mm512_inserti32x4(out[i], _mm_loadu_si128((const __m128i *) (rowAt(rows, i + 12) + offset)), 3);
 	}
-	turn(r);
-	splitNibbles(u, r);
+	transpose4(out);
 }
 
-// unpackGrouped reads a block of two groups of Q4_0X8.
-ALWAYS void unpackGrouped(struct unpacked * u, const struct rows * rows) {
-	const char *low = rows->at[0], *high = rows->at[2];
-	u->scale = _mm512_cvtph_ps(_mm256_set_m128i(_mm_loadu_si128((const __m128i *) high), _mm_loadu_si128((const __m128i *) low)));
+// The two groups of eight rows of a panel in ggml's grouped layouts.
+ALWAYS const char * group(const struct rows * rows, int i) { return rows->at[2 * i]; }
+
+// loadGroup and storeGroup move the results of one group alone.
+ALWAYS floats loadGroup(const float * at) { return _mm512_castps256_ps512(_mm256_loadu_ps(at)); }
+ALWAYS void   storeGroup(float * at, floats sum) { _mm256_storeu_ps(at, _mm512_castps512_ps256(sum)); }
+
+// groupHalves reads eight float16 of each group.
+ALWAYS floats groupHalves(const struct rows * rows, int offset) {
+	return _mm512_cvtph_ps(_mm256_set_m128i(_mm_loadu_si128((const __m128i *) (group(rows, 1) + offset)),
+		_mm_loadu_si128((const __m128i *) (group(rows, 0) + offset))));
+}
+
+// groupBytes reads 64 bytes of each group, eight of each row: the first four of each into out[0], the others into out[1].
+ALWAYS void groupBytes(ints out[2], const struct rows * rows, int offset) {
 	ints even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-	ints odd = _mm512_add_epi32(even, _mm512_set1_epi32(1)), r[4];
-	UNROLL
-	for (int q = 0; q < 4; q++) {
-		ints l = _mm512_loadu_si512(low + 16 + q / 2 * 64), h = _mm512_loadu_si512(high + 16 + q / 2 * 64);
-		r[q] = _mm512_xor_si512(_mm512_permutex2var_epi32(l, q % 2 ? odd : even, h), _mm512_set1_epi8((char) 0x88));
-	}
-	splitNibbles(u, r);
+	ints l = _mm512_loadu_si512(group(rows, 0) + offset), h = _mm512_loadu_si512(group(rows, 1) + offset);
+	out[0] = _mm512_permutex2var_epi32(l, even, h);
+	out[1] = _mm512_permutex2var_epi32(l, _mm512_add_epi32(even, _mm512_set1_epi32(1)), h);
 }
 
-// multiplyBlock adds the products of a block's values with some columns.
-ALWAYS void multiplyBlock(int type, int columns, ints * product, const ints * quads, const struct cell * cell) {
-	(void) type;
+// fromGroups gives each lane its row's byte: eight bytes of each group.
+ALWAYS ints fromGroups(const uint64_t bytes[2]) {
+	return _mm512_cvtepu8_epi32(_mm_set_epi64x((int64_t) bytes[1], (int64_t) bytes[0]));
+}
+
+// fifthBits makes bit 4 of each byte of a lane from four bits of the lane, those from bit 4q on.
+ALWAYS ints fifthBits(ints bits, int q) {
+	ints spread = _mm512_setr_epi32(0x00000000, 0x00000010, 0x00001000, 0x00001010, 0x00100000, 0x00100010, 0x00101000, 0x00101010,
+		0x10000000, 0x10000010, 0x10001000, 0x10001010, 0x10100000, 0x10100010, 0x10101000, 0x10101010);
+	return _mm512_permutexvar_epi32(right(bits, 4 * q), spread); // which looks at the lowest four bits alone
+}
+
+// dot adds the dot products of some quads of a block with some columns. bits is of no account: bytes are exact here.
+ALWAYS void dot(int bits, int from, int to, int columns, ints * sum, const ints * quads, const struct cell * cell) {
+	(void) bits;
 	UNROLL
-	for (int q = 0; q < QUADS; q++) {
+	for (int q = from; q < to; q++) {
 		UNROLL
 		for (int i = 0; i < columns; i++) {
 			int32_t four;
 			memcpy(&four, cell[i].values + 4 * q, sizeof four);
-			product[i] = _mm512_dpbusd_epi32(product[i], quads[q], _mm512_set1_epi32(four));
+			sum[i] = _mm512_dpbusd_epi32(sum[i], quads[q], _mm512_set1_epi32(four));
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// The vectors of products.c with AVX2 alone: 8 rows. Products of bytes add two of them up in 16 bits, which those of four-bit
-// weights fit and those of Q8_0 do with one factor's sign on the other; so its weights stay signed.
+// The vectors of matmul.c with AVX2 alone: 8 rows. Products of bytes are added up in 16 bits, which those of weights of four to
+// six bits fit for a while, and those of Q8_0 with one factor's sign on the other; so its weights stay signed.
 
 enum { ROWS = 8, TILE = 4, ZERO = 0 };
 
@@ -14,20 +14,31 @@ typedef __m256i ints;
 #include "panel.h"
 
 ALWAYS ints   setInts(int32_t x) { return _mm256_set1_epi32(x); }
+ALWAYS ints   setBytes(int x) { return _mm256_set1_epi8((char) x); }
 ALWAYS floats toFloats(ints x) { return _mm256_cvtepi32_ps(x); }
+ALWAYS ints   and(ints a, ints b) { return _mm256_and_si256(a, b); }
+ALWAYS ints   or(ints a, ints b) { return _mm256_or_si256(a, b); }
+ALWAYS ints   xor(ints a, ints b) { return _mm256_xor_si256(a, b); }
+// Shifts of whole lanes: the bits that come from a neighbouring byte are for the caller to mask.
+ALWAYS ints   right(ints a, int bits) { return _mm256_srli_epi32(a, bits); }
+ALWAYS ints   left(ints a, int bits) { return _mm256_slli_epi32(a, bits); }
+ALWAYS ints   rightSigned(ints a, int bits) { return _mm256_srai_epi32(a, bits); }
 
-// scales reads the float16 that begins a block.
-ALWAYS floats scales(const struct rows * rows) { return _mm256_cvtph_ps(halves(rows, 0)); }
+// words reads 32 bits of each row.
+ALWAYS ints words(const struct rows * rows, int offset) { return _mm256_set_m128i(words4(rows, 4, offset), words4(rows, 0, offset)); }
 
-// scalesAndLeast reads the two float16 that begin a block of Q4_1.
-ALWAYS void scalesAndLeast(struct unpacked * u, const struct rows * rows) {
-	__m128i low = words(rows, 0), high = words(rows, 4), mask = _mm_set1_epi32(0xffff);
-	u->scale = _mm256_cvtph_ps(_mm_packus_epi32(_mm_and_si128(low, mask), _mm_and_si128(high, mask)));
-	u->least = _mm256_cvtph_ps(_mm_packus_epi32(_mm_srli_epi32(low, 16), _mm_srli_epi32(high, 16)));
+// half reads a float16 of each row.
+ALWAYS floats half(const struct rows * rows, int offset) { return _mm256_cvtph_ps(halves8(rows, 0, offset)); }
+
+// lowHalf and highHalf are the float16 in each lane.
+ALWAYS floats lowHalf(ints x) {
+	x = and(x, setInts(0xffff));
+	return _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)));
 }
+ALWAYS floats highHalf(ints x) { return lowHalf(right(x, 16)); }
 
-// turn makes 4 x 4 transpositions of 32-bit values within lanes of 128 bits.
-ALWAYS void turn(ints r[4]) {
+// transpose4 transposes 4 x 4 values of 32 bits within lanes of 128 bits.
+ALWAYS void transpose4(ints r[4]) {
 	ints a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]);
 	ints c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
 	r[0] = _mm256_unpacklo_epi64(a, c);
@@ -36,83 +47,88 @@ ALWAYS void turn(ints r[4]) {
 	r[3] = _mm256_unpackhi_epi64(b, d);
 }
 
-ALWAYS ints two(const char * low, const char * high) {
-	return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *) low)), _mm_loadu_si128((const __m128i *) high), 1);
-}
-
-// unpackBytes reads the values of a block of Q8_0.
-ALWAYS void unpackBytes(struct unpacked * u, const struct rows * rows) {
+// bytes16 reads 16 bytes of each row: bytes 4q to 4q+3 into out[q].
+ALWAYS void bytes16(ints out[4], const struct rows * rows, int offset) {
 	UNROLL
-	for (int half = 0; half < 2; half++) {
-		UNROLL
-		for (int i = 0; i < 4; i++) { // rows i and i+4
-			u->quads[4 * half + i] = two(rowAt(rows, i) + 2 + 16 * half, rowAt(rows, i + 4) + 2 + 16 * half);
-		}
-		turn(u->quads + 4 * half);
+	for (int i = 0; i < 4; i++) { // rows i and i+4
+		out[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *) (rowAt(rows, i) + offset))),
+			_mm_loadu_si128((const __m128i *) (rowAt(rows, i + 4) + offset)), 1);
 	}
+	transpose4(out);
 }
 
-// splitNibbles makes the low nibbles of four vectors the first four, and the high ones the last.
-ALWAYS void splitNibbles(struct unpacked * u, const ints r[4]) {
-	ints nibble = _mm256_set1_epi8(0x0f);
-	UNROLL
-	for (int q = 0; q < 4; q++) {
-		u->quads[q]     = _mm256_and_si256(r[q], nibble);
-		u->quads[q + 4] = _mm256_and_si256(_mm256_srli_epi16(r[q], 4), nibble);
-	}
+// bytes32 reads 32 bytes of each row.
+ALWAYS void bytes32(ints out[8], const struct rows * rows, int offset) {
+	bytes16(out, rows, offset);
+	bytes16(out + 4, rows, offset + 16);
 }
 
-// unpackNibbles reads the values of a block of Q4_0 or Q4_1, which begin at an offset.
-ALWAYS void unpackNibbles(struct unpacked * u, const struct rows * rows, int offset) {
-	ints r[4];
-	UNROLL
-	for (int i = 0; i < 4; i++) {
-		r[i] = two(rowAt(rows, i) + offset, rowAt(rows, i + 4) + offset);
-	}
-	turn(r);
-	splitNibbles(u, r);
+// A panel is one group of eight rows in ggml's grouped layouts.
+ALWAYS const char * group(const struct rows * rows, int i) { (void) i; return rows->at[0]; }
+
+ALWAYS floats loadGroup(const float * at) { return LOAD(at); }
+ALWAYS void   storeGroup(float * at, floats sum) { STORE(at, sum); }
+
+// groupHalves reads eight float16.
+ALWAYS floats groupHalves(const struct rows * rows, int offset) {
+	return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (group(rows, 0) + offset)));
 }
 
-// unpackGrouped reads a block of a group of Q4_0X8.
-ALWAYS void unpackGrouped(struct unpacked * u, const struct rows * rows) {
-	const char * at = rows->at[0];
-	u->scale = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) at));
-	ints r[4];
-	UNROLL
-	for (int i = 0; i < 2; i++) {
-		__m256 low = _mm256_loadu_ps((const float *) (at + 16 + 64 * i)), high = _mm256_loadu_ps((const float *) (at + 48 + 64 * i));
-		ints   sign = _mm256_set1_epi8((char) 0x88);
-		r[2 * i]     = _mm256_xor_si256(_mm256_permute4x64_epi64(_mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88)), 0xd8), sign);
-		r[2 * i + 1] = _mm256_xor_si256(_mm256_permute4x64_epi64(_mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xdd)), 0xd8), sign);
-	}
-	splitNibbles(u, r);
+// groupBytes reads 64 bytes, eight of each row: the first four of each into out[0], the others into out[1].
+ALWAYS void groupBytes(ints out[2], const struct rows * rows, int offset) {
+	const char * at = group(rows, 0) + offset;
+	__m256 low = _mm256_loadu_ps((const float *) at), high = _mm256_loadu_ps((const float *) (at + 32));
+	out[0] = _mm256_permute4x64_epi64(_mm256_castps_si256(_mm256_shuffle_ps(low, high, 0x88)), 0xd8);
+	out[1] = _mm256_permute4x64_epi64(_mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xdd)), 0xd8);
 }
 
-// multiplyBlock adds the products of a block's values with some columns.
-ALWAYS void multiplyBlock(int type, int columns, ints * product, const ints * quads, const struct cell * cell) {
+// fromGroups gives each lane its row's byte.
+ALWAYS ints fromGroups(const uint64_t bytes[1]) { return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t) bytes[0])); }
+
+// fifthBits makes bit 4 of each byte of a lane from four bits of the lane, those from bit 4q on.
+ALWAYS ints fifthBits(ints bits, int q) {
+	// Each byte of the lane becomes a copy of the byte that holds the four bits, then one of them alone is looked at.
+	ints copies = _mm256_shuffle_epi8(bits, _mm256_add_epi8(_mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0, 0x04040404, 0x08080808, 0x0c0c0c0c),
+		setBytes(q / 2)));
+	ints one = setInts(q % 2 ? (int32_t) 0x80402010 : 0x08040201);
+	return and(_mm256_cmpeq_epi8(and(copies, one), one), setBytes(0x10));
+}
+
+// dot adds the dot products of some quads of a block with some columns; bits is the width of the weights.
+ALWAYS void dot(int bits, int from, int to, int columns, ints * sum, const ints * quads, const struct cell * cell) {
 	ints ones = _mm256_set1_epi16(1);
-	ints pairs[TILE]; // of four-bit weights: sums of 16 products of at most 15 x 127
-	UNROLL
-	for (int i = 0; i < columns; i++) {
-		pairs[i] = _mm256_setzero_si256();
-	}
-	UNROLL
-	for (int q = 0; q < QUADS; q++) {
-		ints w = quads[q], size = _mm256_abs_epi8(w);
+	if (bits == 8) {
 		UNROLL
-		for (int i = 0; i < columns; i++) {
-			int32_t four;
-			memcpy(&four, cell[i].values + 4 * q, sizeof four);
-			ints x = _mm256_set1_epi32(four);
-			if (type == TYPE_Q8_0) {
-				product[i] = _mm256_add_epi32(product[i], _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(x, w)), ones));
-			} else {
-				pairs[i] = _mm256_add_epi16(pairs[i], _mm256_maddubs_epi16(w, x));
+		for (int q = from; q < to; q++) {
+			ints w = quads[q], size = _mm256_abs_epi8(w);
+			UNROLL
+			for (int i = 0; i < columns; i++) {
+				int32_t four;
+				memcpy(&four, cell[i].values + 4 * q, sizeof four);
+				sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(setInts(four), w)), ones));
 			}
 		}
+		return;
 	}
+	int fit = bits == 4 ? 8 : bits == 5 ? 4 : 2; // quads whose products of at most (2^bits - 1) x 127 add up in 16 bits; divides to - from
 	UNROLL
-	for (int i = 0; type != TYPE_Q8_0 && i < columns; i++) {
-		product[i] = _mm256_add_epi32(product[i], _mm256_madd_epi16(pairs[i], ones));
+	for (int first = from; first < to; first += fit) {
+		ints pairs[TILE];
+		for (int i = 0; i < columns; i++) {
+			pairs[i] = _mm256_setzero_si256();
+		}
+		UNROLL
+		for (int q = first; q < first + fit; q++) {
+			UNROLL
+			for (int i = 0; i < columns; i++) {
+				int32_t four;
+				memcpy(&four, cell[i].values + 4 * q, sizeof four);
+				pairs[i] = _mm256_add_epi16(pairs[i], _mm256_maddubs_epi16(quads[q], setInts(four)));
+			}
+		}
+		UNROLL
+		for (int i = 0; i < columns; i++) {
+			sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(pairs[i], ones));
+		}
 	}
 }

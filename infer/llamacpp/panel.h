@@ -1,9 +1,13 @@
-// What products.c knows of a panel whatever the vectors are: included by lanes16.h and lanes8.h, after ROWS, floats and ints.
+// What matmul.c knows of a panel whatever the vectors are: included by lanes16.h and lanes8.h, after ROWS, floats and ints.
 
 // unpacked is one block of each row of a panel; lanes are rows: values 4q to 4q+3 of the block in quads[q].
 struct unpacked {
 	ints   quads[QUADS];
-	floats scale, least; // least: Q4_1 only
+	floats scale;
+	union {
+		floats least;  // affine types: added to each value
+		floats second; // Q6_K: the scale of the block's second half
+	};
 };
 
 // rows are a panel's rows of weights: a pointer for every four, and steps to the three after it. Left alone, the compiler keeps a
@@ -34,10 +38,10 @@ ALWAYS void advance(struct rows * r, size_t bytes) {
 	}
 }
 
-#define INSERT(insert, v, type, row, lane) v = insert(v, *(const type *) rowAt(rows, row), lane)
+#define INSERT(insert, v, type, row, lane) v = insert(v, *(const type *) (rowAt(rows, row) + offset), lane)
 
-// halves reads the float16 that begins a block of each of eight rows.
-ALWAYS __m128i halves(const struct rows * rows, int first) {
+// halves8 reads the float16 at an offset of each of eight rows.
+ALWAYS __m128i halves8(const struct rows * rows, int first, int offset) {
 	__m128i v = _mm_setzero_si128();
 	INSERT(_mm_insert_epi16, v, uint16_t, first, 0);
 	INSERT(_mm_insert_epi16, v, uint16_t, first + 1, 1);
@@ -50,9 +54,9 @@ ALWAYS __m128i halves(const struct rows * rows, int first) {
 	return v;
 }
 
-// words reads the 32 bits that begin a block of each of four rows.
-ALWAYS __m128i words(const struct rows * rows, int first) {
-	__m128i v = _mm_cvtsi32_si128(*(const int32_t *) rowAt(rows, first));
+// words4 reads the 32 bits at an offset of each of four rows.
+ALWAYS __m128i words4(const struct rows * rows, int first, int offset) {
+	__m128i v = _mm_cvtsi32_si128(*(const int32_t *) (rowAt(rows, first) + offset));
 	INSERT(_mm_insert_epi32, v, int32_t, first + 1, 1);
 	INSERT(_mm_insert_epi32, v, int32_t, first + 2, 2);
 	INSERT(_mm_insert_epi32, v, int32_t, first + 3, 3);

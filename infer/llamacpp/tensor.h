@@ -1,4 +1,4 @@
-// Declarations of ggml's structures and calls that attention.c and products.c need, at the version in go.mod; its headers are
+// Declarations of ggml's structures and calls that attention.c and matmul.c need, at the version in go.mod; its headers are
 // not on our include path. prunellm_same_layout checks them against the library, and nothing of it is replaced if they differ.
 #ifndef PRUNELLM_TENSOR_H
 #define PRUNELLM_TENSOR_H
@@ -35,7 +35,10 @@ struct ggml_compute_params {
 	void * wdata;    // scratch memory that all threads share
 	void * threadpool;
 };
-enum { TYPE_F32 = 0, TYPE_F16 = 1, TYPE_Q4_0 = 2, TYPE_Q4_1 = 3, TYPE_Q8_0 = 8 };
+enum {
+	TYPE_F32 = 0, TYPE_F16 = 1, TYPE_Q4_0 = 2, TYPE_Q4_1 = 3, TYPE_Q5_0 = 6, TYPE_Q5_1 = 7, TYPE_Q8_0 = 8,
+	TYPE_Q4_K = 12, TYPE_Q5_K = 13, TYPE_Q6_K = 14,
+};
 enum { OP_MUL_MAT = 29 };
 
 extern size_t       ggml_tensor_overhead(void);
