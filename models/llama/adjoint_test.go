@@ -15,7 +15,7 @@ import (
 	"prunellm/models/arch"
 )
 
-// testConfig is as small as a model can be that has every part: grouped heads, a rest of the head that is not rotated.
+// testConfig is the smallest model with every part: grouped heads, and elements of a head that RoPE does not rotate.
 func testConfig() models.Config {
 	return models.Config{
 		Architecture: "llama", Name: "test", VocabSize: 11, HiddenSize: 8, Layers: 1, Heads: 4, KVHeads: 2, HeadDim: 6,
@@ -25,7 +25,7 @@ func testConfig() models.Config {
 
 func goBackend(t testing.TB) backends.Backend {
 	t.Helper()
-	backend, err := simplego.New("ops_sequential") // the default hangs with few cores
+	backend, err := simplego.New("ops_sequential") // the default hangs on few cores
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,8 +33,8 @@ func goBackend(t testing.TB) backends.Backend {
 	return backend
 }
 
-// checkGradients compares gradients with central differences in float64. function's first result is a scalar and the
-// others are its gradients with respect to the first arguments.
+// checkGradients compares gradients with central differences in float64. function returns a scalar and its gradients with
+// respect to the first arguments.
 func checkGradients(t *testing.T, function func(args []*Node) []*Node, shapes [][]int) {
 	t.Helper()
 	exec, err := NewExec(goBackend(t), function)
@@ -117,7 +117,7 @@ func TestLayerGradients(t *testing.T) {
 				rows = 2 * tokens
 			}
 			fields := blockFields(c)
-			// x, gate, up and down come first: their gradients are checked.
+			// x, gate, up and down come first, for checkGradients.
 			shapes := [][]int{{rows, c.HiddenSize}, {7, c.HiddenSize}, {7, c.HiddenSize}, {7, c.HiddenSize},
 				{rows, c.HiddenSize}, {tokens, c.RoPEDim / 2}}
 			for _, field := range fields {
@@ -138,7 +138,7 @@ func TestLayerGradients(t *testing.T) {
 	}
 }
 
-// TestSequencesTogether compares sequences that run through a layer together with each of them alone.
+// TestSequencesTogether compares sequences in one batch with each sequence alone.
 func TestSequencesTogether(t *testing.T) {
 	defer func(size int) { queryBlock = size }(queryBlock)
 	queryBlock = 2
@@ -241,7 +241,7 @@ func TestHeadWeightGradients(t *testing.T) {
 	}, shapes)
 }
 
-// TestFileValues wants what was loaded back as it was.
+// TestFileValues checks that FileValues inverts loading.
 func TestFileValues(t *testing.T) {
 	c := testConfig()
 	c.RoPELayout, c.AttentionBias, c.QKNorm = arch.RoPEPairs, true, true
@@ -291,7 +291,7 @@ func TestHeadGradient(t *testing.T) {
 	}, shapes)
 }
 
-// TestPadding wants the same results for the tokens of a sequence whatever follows them.
+// TestPadding checks that the results for the tokens of a sequence do not depend on what follows them.
 func TestPadding(t *testing.T) {
 	c := testConfig()
 	random := rand.New(rand.NewPCG(3, 4))
@@ -344,7 +344,7 @@ func TestPadding(t *testing.T) {
 	}
 	a, b := run(short), run(long)
 	for i := range a {
-		// float32 rounding: another length sums in another order.
+		// float32 rounding: sums of another length have another order.
 		if math.Abs(float64(a[i]-b[i])) > 1e-4*(1+math.Abs(float64(a[i]))) {
 			t.Fatalf("value %d is %g alone and %g with padding", i, a[i], b[i])
 		}

@@ -9,20 +9,20 @@ import (
 	"prunellm/models"
 )
 
-// attentionTrace is what the adjoint of attention needs.
+// attentionTrace is the values of the forward pass that the adjoint of attention needs.
 type attentionTrace struct {
-	input                 *Node   // float32[s*t, e]: normalised
+	input                 *Node   // float32[s*t, e]: normalized
 	queries, keys, values *Node   // float32[s*k, g, t, d], float32[s*k, t, d], float32[s*k, t, d], rotated
 	weights               []*Node // by block of queries: float32[s*k, g*block, u], softmax over the u tokens up to its end
 	context               *Node   // float32[s*k, g, t, d]
 	queryNorm, keyNorm    normTrace
 }
 
-// queryBlock is the least number of positions in a block of queries. A token sees none after it, so a block's products leave
-// out the keys past its end: of the whole square of weights little more than half is computed. Tests make it smaller.
+// queryBlock is the least number of positions in a block of queries. Attention is causal, so a block's matmuls omit the keys
+// past its end: they compute little more than half of the square of weights. Tests make it smaller.
 var queryBlock = 128
 
-// queryBlocks cuts positions [0, tokens) into at most eight blocks, given by their ends.
+// queryBlocks splits positions [0, tokens) into at most eight blocks and returns their ends.
 func queryBlocks(tokens int) []int {
 	size := max(queryBlock, (tokens+7)/8)
 	var ends []int
@@ -32,9 +32,9 @@ func queryBlocks(tokens int) []int {
 	return append(ends, tokens)
 }
 
-// attention is causal grouped-query attention of a normalised input x, float32[s*t, e], with the output projection:
-// softmax(q k^T / sqrt(d)) v, projected back to float32[s*t, e]. Tokens see those of their own sequence. Of what saved holds nothing is
-// computed again, and what it lacks is added to it. With saved.Mid the result is nil.
+// attention is causal grouped-query attention of a normalized input x, float32[s*t, e], with the output projection:
+// softmax(q k^T / sqrt(d)) v, projected back to float32[s*t, e]. A token attends to its own sequence only. attention reuses
+// the values in saved and adds the missing ones to it. With saved.Mid the result is nil.
 func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *Node, trace attentionTrace) {
 	trace.input = x
 	if saved.Query == nil {
@@ -73,7 +73,7 @@ func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *
 	return product("tj,ej->te", saved.Context, b.O), trace
 }
 
-// attentionWeights is the softmax of the queries at positions [begin, end) over the tokens up to each of them,
+// attentionWeights returns the softmax of the queries at positions [begin, end) over the tokens up to each of them,
 // float32[s*k, g*(end-begin), end].
 func attentionWeights(c models.Config, trace *attentionTrace, begin, end int) *Node {
 	queries := queriesOf(trace.queries, begin, end)
@@ -85,26 +85,26 @@ func attentionWeights(c models.Config, trace *attentionTrace, begin, end int) *N
 	return Reshape(Softmax(grouped, -1), scores.Shape().Dimensions...)
 }
 
-// queriesOf is positions [begin, end) of all query heads: float32[s*k, g, t, d] to float32[s*k, g*(end-begin), d].
+// queriesOf returns positions [begin, end) of all query heads: float32[s*k, g, t, d] to float32[s*k, g*(end-begin), d].
 func queriesOf(x *Node, begin, end int) *Node {
 	return Reshape(SliceAxis(x, 2, AxisRange(begin, end)), x.Shape().Dim(0), -1, x.Shape().Dim(-1))
 }
 
-// splitQueries takes the query heads apart again: float32[s*k, g*positions, d] to float32[s*k, g, positions, d].
+// splitQueries separates the query heads again: float32[s*k, g*positions, d] to float32[s*k, g, positions, d].
 func splitQueries(x *Node, positions int) *Node {
 	return Reshape(x, x.Shape().Dim(0), -1, positions, x.Shape().Dim(-1))
 }
 
-// firstTokens is the first tokens of keys or values, float32[s*k, count, d].
+// firstTokens returns the first tokens of keys or values, float32[s*k, count, d].
 func firstTokens(x *Node, count int) *Node { return SliceAxis(x, 1, AxisRange(0, count)) }
 
-// attentionAdjoint turns the gradient of attention's result, float32[s*t, e], into that of its input, float32[s*t, e], and
-// notes those of its weights.
+// attentionAdjoint returns the gradient of attention's input, float32[s*t, e], from that of its result, float32[s*t, e], and
+// records the gradients of its weights in grads.
 func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace, dy *Node, grads *Gradients) (dx *Node) {
 	rows, tokens := dy.Shape().Dim(0), rope.tokens()
 	grads.Products[models.AttnOutput] = Product{In: flattenHeads(c, trace.context), Out: dy, narrow: isNarrow(b.O)}
 	dContext := groupHeads(c, Reshape(product("te,ej->tj", dy, b.O), rows, c.Heads, c.HeadDim), tokens)
-	// Softmax: ds = p * (dp - sum_u(dp*p)), and that sum is the product of the context with its own gradient.
+	// Softmax: ds = p * (dp - sum_u(dp*p)), and that sum is the dot product of the context with its own gradient.
 	along := ReduceAndKeep(Mul(dContext, trace.context), ReduceSum, -1)
 	var blocks []*Node
 	var dKeys, dValues *Node
@@ -115,7 +115,7 @@ func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace
 		dScores := MulScalar(Mul(weights, Sub(dWeights, queriesOf(along, begin, end))), attentionScale(c))
 		dQueries := Einsum("kqu,kud->kqd", dScores, firstTokens(trace.keys, end))
 		blocks = append(blocks, splitQueries(dQueries, end-begin))
-		// The narrow factor first: XLA's CPU backend runs these twice as fast as the transposed products.
+		// The narrow factor first: XLA's CPU backend runs these twice as fast as the transposed matmuls.
 		dKeys = addFirst(dKeys, Einsum("kqd,kqu->kdu", queriesOf(trace.queries, begin, end), dScores), tokens)
 		dValues = addFirst(dValues, Einsum("kqd,kqu->kdu", gradient, weights), tokens)
 		begin = end
@@ -144,7 +144,7 @@ func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace
 	return Add(dx, product("ti,ie->te", dv, b.V))
 }
 
-// addFirst adds a part that holds the first tokens alone to a sum over all of them, float32[s*k, d, tokens]; nil is zero.
+// addFirst adds a part with only the first tokens to a sum over all tokens, float32[s*k, d, tokens]; nil is zero.
 func addFirst(sum, part *Node, tokens int) *Node {
 	if missing := tokens - part.Shape().Dim(2); missing > 0 {
 		rest := shapes.Make(part.DType(), part.Shape().Dim(0), part.Shape().Dim(1), missing)
@@ -158,7 +158,7 @@ func addFirst(sum, part *Node, tokens int) *Node {
 
 func attentionScale(c models.Config) float64 { return 1 / math.Sqrt(float64(c.HeadDim)) }
 
-// project is x W^T + bias as float32[s*t, n, d]; bias may be nil.
+// project returns x W^T + bias as float32[s*t, n, d]; bias may be nil.
 func project(x, weight, bias *Node, heads, headDim int) *Node {
 	y := product("te,je->tj", x, weight)
 	if bias != nil {
@@ -167,7 +167,7 @@ func project(x, weight, bias *Node, heads, headDim int) *Node {
 	return Reshape(y, x.Shape().Dim(0), heads, headDim)
 }
 
-// groupHeads puts the g query heads beside the key-value head they share, in sequences of t tokens: float32[s*t, n, d] to
+// groupHeads groups the g query heads of each key-value head, in sequences of t tokens: float32[s*t, n, d] to
 // float32[s*k, g, t, d].
 func groupHeads(c models.Config, x *Node, tokens int) *Node {
 	x.AssertDims(x.Shape().Dim(0), c.Heads, c.HeadDim)
@@ -175,25 +175,25 @@ func groupHeads(c models.Config, x *Node, tokens int) *Node {
 	return Reshape(TransposeAllAxes(apart, 0, 2, 3, 1, 4), -1, c.Heads/c.KVHeads, tokens, c.HeadDim)
 }
 
-// flattenHeads is the way back to rows: float32[s*k, g, t, d] to float32[s*t, j].
+// flattenHeads is the inverse of groupHeads, with heads flattened: float32[s*k, g, t, d] to float32[s*t, j].
 func flattenHeads(c models.Config, x *Node) *Node {
 	apart := Reshape(x, -1, c.KVHeads, x.Shape().Dim(1), x.Shape().Dim(2), c.HeadDim)
 	return Reshape(TransposeAllAxes(apart, 0, 3, 1, 2, 4), -1, c.Heads*c.HeadDim)
 }
 
-// headsFirst is keys or values, float32[s*t, k, d], in sequences of t tokens: float32[s*k, t, d].
+// headsFirst transposes keys or values, float32[s*t, k, d], in sequences of t tokens, to float32[s*k, t, d].
 func headsFirst(x *Node, tokens int) *Node {
 	heads, dim := x.Shape().Dim(1), x.Shape().Dim(2)
 	return Reshape(TransposeAllAxes(Reshape(x, -1, tokens, heads, dim), 0, 2, 1, 3), -1, tokens, dim)
 }
 
-// tokensFirst turns gradients of keys or values, float32[s*k, d, t], into float32[s*t, k, d].
+// tokensFirst transposes gradients of keys or values, float32[s*k, d, t], to float32[s*t, k, d].
 func tokensFirst(c models.Config, x *Node) *Node {
 	apart := Reshape(x, -1, c.KVHeads, c.HeadDim, x.Shape().Dim(2))
 	return Reshape(TransposeAllAxes(apart, 0, 3, 1, 2), -1, c.KVHeads, c.HeadDim)
 }
 
-// assertShape panics with an error when a node has another shape than its weights imply.
+// assertShape panics with an error if a node has another shape than its weights imply.
 func assertShape(x *Node, dimensions ...int) {
 	if !x.Shape().Equal(shapes.Make(x.DType(), dimensions...)) {
 		panic(errShape(x.Shape().Dimensions, dimensions))

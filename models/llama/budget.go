@@ -6,45 +6,45 @@ import (
 	"prunellm/models"
 )
 
-// Budget is how much memory work on a backend plans with.
+// Budget is the memory that work on a backend plans with.
 type Budget struct {
-	// Weights is the size up to which the weights of all layers, as float32, may stay on the device, in bytes. Larger models are
-	// loaded layer by layer for each visit, so that memory does not grow with depth.
+	// Weights is the largest size in bytes, as float32, at which the weights of all layers stay on the device. The layers of a
+	// larger model are loaded for each visit, so that memory does not grow with depth.
 	Weights int64
-	// States bounds what one group of sequences leaves of its forward pass for the backward pass, in bytes.
+	// States bounds the bytes that the forward pass of one group of sequences saves for the backward pass.
 	States int64
-	// Kept bounds the dense model's hidden states that stay from the scores to a refit, in bytes.
+	// Kept bounds the bytes of the dense model's hidden states that stay from the scores to a refit.
 	Kept int64
-	// Rows and Logits bound the tokens whose logits are held at once, and the values that these are.
+	// Rows and Logits bound the tokens whose logits are in memory at once, and the number of these logits.
 	Rows, Logits int
-	// Together bounds the tokens of several sequences that run through a layer at once in a forward pass. Longer sequences run alone.
+	// Together bounds the tokens of a batch of sequences in a forward pass. Longer sequences run alone.
 	Together int
-	// Doubles says that products of float32 are rounded on the way in, as the tensor cores of a GPU do, so that sums which must be
-	// exact are taken in float64, which such a device is fast in.
+	// Doubles reports whether the device rounds the factors of float32 matmuls, as the tensor cores of a GPU do. Exact sums
+	// then use float64, in which such a device is fast.
 	Doubles bool
-	// Workers is how many programs are under way at a time: with more than one the device computes while results of others are fetched.
+	// Workers is the number of programs in flight: with more than one, the device computes while others fetch their results.
 	Workers int
 }
 
-// hostBudget is for backends that compute in the machine's own memory, beside a server.
+// hostBudget is the budget of backends that compute in the machine's memory, beside a server.
 var hostBudget = Budget{Weights: 512 << 20, States: 256 << 20, Kept: 640 << 20, Together: 1024, Rows: 256, Logits: 16 << 20, Workers: 1}
 
-// Shares of a device's free memory. What programs hold while they run, their results and the allocator's waste take the rest.
+// Divisors of a device's free memory. Buffers of running programs, results and the allocator's waste take the rest.
 const (
 	weightsShare  = 3
 	statesShare   = 4
-	logitsShare   = 64 // some six arrays of this size are alive in the loss
+	logitsShare   = 64 // the loss has about six arrays of this size
 	deviceRows    = 2048
 	deviceWorkers = 3
 )
 
-// ownMemory is implemented by backends of devices with memory of their own.
+// ownMemory is a backend of a device with its own memory.
 type ownMemory interface {
-	// FreeMemory is what was free when the backend was opened, in bytes.
+	// FreeMemory returns the bytes that were free when the backend was opened.
 	FreeMemory() int64
 }
 
-// BudgetOf is what a backend's memory allows.
+// BudgetOf returns the budget that a backend's memory allows.
 func BudgetOf(backend backends.Backend) Budget {
 	device, ok := backend.(ownMemory)
 	if !ok {
@@ -59,7 +59,7 @@ func BudgetOf(backend backends.Backend) Budget {
 	}
 }
 
-// Resident tells whether a model's layers are small enough to stay on the device between visits.
+// Resident reports whether a model's layers are small enough to stay on the device between visits.
 func (b Budget) Resident(c models.Config) bool {
 	values := int64(0)
 	for layer := range c.Layers {
@@ -74,7 +74,7 @@ func (b Budget) Resident(c models.Config) bool {
 	return 4*values <= b.Weights
 }
 
-// HeadChunk is the number of tokens whose logits are held at once.
+// HeadChunk returns the number of tokens whose logits are in memory at once.
 func (b Budget) HeadChunk(c models.Config) int {
 	chunk := b.Rows
 	for chunk > 16 && chunk*c.VocabSize > b.Logits {

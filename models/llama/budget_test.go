@@ -8,7 +8,7 @@ import (
 	"prunellm/models"
 )
 
-// gpu is a backend of a device with its own memory.
+// gpu is the backend of a device with its own memory.
 type gpu struct {
 	backends.Backend
 	free int64

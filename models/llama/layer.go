@@ -8,8 +8,8 @@ import (
 	"prunellm/models"
 )
 
-// Block is the weights of one decoder layer as graph nodes: norms and biases float32, matrices float32 or bfloat16, by which what is
-// multiplied with them is rounded too. Those that the architecture lacks are nil.
+// Block is the weights of one decoder layer as graph nodes: norms and biases float32, matrices float32 or bfloat16. A matmul
+// with a bfloat16 matrix rounds its other factor too. Weights that the architecture lacks are nil.
 type Block struct {
 	AttnNorm            *Node // [e]
 	Q                   *Node // [j, e]
@@ -22,32 +22,31 @@ type Block struct {
 	Down                *Node // [f, e]: the transpose of the file's, so that a neuron is a row in all three
 }
 
-// Saved is what the matrix products of a layer's forward pass came to. A backward pass that comes later takes it instead of
-// computing them once more.
+// Saved is the results of the matmuls of a layer's forward pass, so that a later backward pass does not compute them again.
 type Saved struct {
-	Query      *Node // float32[s*t, n, d]: as projected, before its norm and rotation
-	Key, Value *Node // float32[s*t, k, d]: as projected
+	Query      *Node // float32[s*t, n, d]: projected, before norm and rotation
+	Key, Value *Node // float32[s*t, k, d]: projected
 	Context    *Node // float32[s*t, j]: the heads' results, before the output projection
 	Mid        *Node // float32[s*t, e]: the residual stream between attention and MLP
 	Gate, Up   *Node // float32[s*t, f]: before the activation function
 }
 
-// Nodes lists all, in the order that SavedNodes takes.
+// Nodes lists the nodes in the order of SavedNodes.
 func (s Saved) Nodes() []*Node {
 	return []*Node{s.Query, s.Key, s.Value, s.Context, s.Mid, s.Gate, s.Up}
 }
 
-// SavedNodes is the way back from Nodes.
+// SavedNodes is the inverse of Nodes.
 func SavedNodes(nodes []*Node) Saved {
 	return Saved{Query: nodes[0], Key: nodes[1], Value: nodes[2], Context: nodes[3], Mid: nodes[4], Gate: nodes[5], Up: nodes[6]}
 }
 
-// SavedValues is the number of values that Saved holds for each token of a layer with this many neurons.
+// SavedValues returns the number of values per token in Saved of a layer with that many neurons.
 func SavedValues(c models.Config, neurons int) int {
 	return 2*c.Heads*c.HeadDim + 2*c.KVHeads*c.HeadDim + c.HiddenSize + 2*neurons
 }
 
-// Trace is a layer's forward pass: its result and what the backward pass needs.
+// Trace is a layer's forward pass: its result and the values that the backward pass needs.
 type Trace struct {
 	Saved
 	MLPInput   *Node // float32[s*t, e]: Mid after its RMSNorm
@@ -65,19 +64,19 @@ type Gradients struct {
 	Down       *Node // float32[f, e]
 	Activation *Node // float32[s*t, f]: the input of Down
 
-	// The gradients of all weights, by role. Matrices are given as the two factors of their gradient.
+	// The gradients of all weights, by role. A matrix has the two factors of its gradient.
 	Products map[models.Role]Product
 	Vectors  map[models.Role]*Node // norms and biases
 }
 
-// Product is what the gradient of a matrix W needs, with W as it is in a Block, float32[out, in].
+// Product is the two factors of the gradient of a matrix W of a Block, float32[out, in].
 type Product struct {
 	In     *Node // float32[s*t, in]
 	Out    *Node // float32[s*t, out]
-	narrow bool  // to be rounded to bfloat16, as W was
+	narrow bool  // round to bfloat16, as W was
 }
 
-// Gradient is that of the matrix, float32[out, in].
+// Gradient returns the matrix's gradient, float32[out, in].
 func (p Product) Gradient() *Node {
 	if p.narrow {
 		return product("ot,ti->oi", narrowTranspose(p.Out), p.In)
@@ -85,14 +84,14 @@ func (p Product) Gradient() *Node {
 	return Einsum("to,ti->oi", p.Out, p.In)
 }
 
-// Forward is one decoder layer on the residual streams of s sequences of as many tokens as the table has, x float32[s*t, e]:
+// Forward computes one decoder layer on the residual streams x, float32[s*t, e], of s sequences as long as the RoPE table:
 // mid = x + attention(rmsnorm(x)), out = mid + (silu(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid).
 func Forward(c models.Config, b *Block, rope RoPE, x *Node) *Trace {
 	return Resume(c, b, rope, x, Saved{})
 }
 
-// Resume is Forward for a backward pass that comes later, on the same input x, with what the first time saved. A zero Saved
-// has everything computed.
+// Resume is Forward for a later backward pass on the same input x, with the values that the first pass saved. With a zero
+// Saved it computes everything.
 func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 	assertShape(x, x.Shape().Dim(0), c.HiddenSize)
 	trace := &Trace{Saved: saved}
@@ -114,8 +113,8 @@ func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 	return trace
 }
 
-// Backward turns the gradient of Forward's result, dy float32[s*t, e], into the gradients of the layer's parts. What the
-// caller does not use costs nothing: XLA drops it.
+// Backward returns the gradients of the layer's parts from that of Forward's result, dy float32[s*t, e]. Gradients that the
+// caller does not use cost nothing: XLA drops them.
 func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gradients {
 	assertShape(dy, trace.Out.Shape().Dimensions...)
 	grads := &Gradients{Products: map[models.Role]Product{}, Vectors: map[models.Role]*Node{}}
@@ -153,7 +152,7 @@ type HeadTrace struct {
 	norm   normTrace
 }
 
-// HeadForward is the logits of hidden states x, float32[t, e].
+// HeadForward returns the logits of hidden states x, float32[t, e].
 func HeadForward(c models.Config, h *HeadBlock, x *Node) *HeadTrace {
 	assertShape(x, x.Shape().Dim(0), c.HiddenSize)
 	trace := &HeadTrace{}
@@ -162,8 +161,8 @@ func HeadForward(c models.Config, h *HeadBlock, x *Node) *HeadTrace {
 	return trace
 }
 
-// HeadBackward turns the gradient of the logits, float32[t, v], into that of the hidden states, float32[t, e]. More that the loss
-// owes to HeadTrace.Normed, float32[t, e], is added on the way (Target.Gradient); nil is none.
+// HeadBackward returns the gradient of the hidden states, float32[t, e], from that of the logits, float32[t, v]. It adds a
+// further gradient of HeadTrace.Normed, float32[t, e] (see Target.Gradient); nil is none.
 func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits, more *Node) (dx *Node) {
 	dNormed := product("tv,ve->te", dLogits, h.Output)
 	if more != nil {
@@ -172,8 +171,8 @@ func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits, more *Node) (dx *Node
 	return rmsNormAdjoint(trace.norm, h.Norm, dNormed)
 }
 
-// HeadWeightGradients turns the gradient of the logits, float32[t, v], into those of the head's weights: float32[e] and
-// float32[v, e].
+// HeadWeightGradients returns the gradients of the head's weights, float32[e] and float32[v, e], from that of the logits,
+// float32[t, v].
 func HeadWeightGradients(h *HeadBlock, trace *HeadTrace, dLogits *Node) (norm, output *Node) {
 	dNormed := product("tv,ve->te", dLogits, h.Output)
 	return normWeightGradient(trace.norm, dNormed), Product{In: trace.Normed, Out: dLogits, narrow: isNarrow(h.Output)}.Gradient()

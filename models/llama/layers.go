@@ -6,7 +6,7 @@ import (
 	"prunellm/models"
 )
 
-// Layers gives the layers of one model, loaded in one way, again and again. Its owner ends it with Release.
+// Layers loads the layers of one model with the same options for repeated visits. Its owner calls Release.
 //
 // # Concurrency
 //
@@ -19,13 +19,12 @@ type Layers struct {
 	kept    map[int]*Layer
 }
 
-// Layers prepares visits of layers; options may be nil. With keep, what is loaded stays until Release. Nothing is loaded
-// yet.
+// Layers prepares visits of layers and loads nothing yet; options may be nil. With keep, loaded layers stay until Release.
 func (m *Model) Layers(w models.Weights, options func(layer int) LayerOptions, keep bool) *Layers {
 	return &Layers{model: m, weights: w, options: options, keep: keep, kept: map[int]*Layer{}}
 }
 
-// Each visits layers in the order given, as EachLayer does.
+// Each visits layers in the given order, as EachLayer does.
 func (l *Layers) Each(ctx context.Context, order []int, visit func(*Layer) error) error {
 	if !l.keep {
 		return l.model.EachLayer(ctx, l.weights, order, l.options, visit)
@@ -68,8 +67,8 @@ func (l *Layers) Release() {
 	clear(l.kept)
 }
 
-// EachLayer visits layers in the order given, each with its weights on the device, while the next one's are being
-// loaded. options may be nil. It stops at the first error and when ctx ends.
+// EachLayer visits layers in the given order, each with its weights on the device, and loads the next one meanwhile. options
+// may be nil. It stops at the first error and when ctx ends.
 func (m *Model) EachLayer(ctx context.Context, w models.Weights, order []int, options func(layer int) LayerOptions,
 	visit func(*Layer) error) error {
 	return m.loadEach(ctx, w, order, options, func(layer *Layer) error {
@@ -78,7 +77,7 @@ func (m *Model) EachLayer(ctx context.Context, w models.Weights, order []int, op
 	})
 }
 
-// loadEach is EachLayer whose visit owns the layer.
+// loadEach is EachLayer, but visit owns the layer.
 func (m *Model) loadEach(ctx context.Context, w models.Weights, order []int, options func(layer int) LayerOptions,
 	visit func(*Layer) error) error {
 	type loaded struct {
@@ -86,7 +85,7 @@ func (m *Model) loadEach(ctx context.Context, w models.Weights, order []int, opt
 		err   error
 	}
 	ctx, stop := context.WithCancel(ctx)
-	results := make(chan loaded) // no buffer: one layer waits while one is in use
+	results := make(chan loaded) // unbuffered: one layer waits while another is in use
 	go func() {
 		defer close(results)
 		for _, index := range order {

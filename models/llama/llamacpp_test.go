@@ -26,7 +26,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// needResource fails in CI and skips elsewhere.
+// needResource fails the test in CI and skips it elsewhere.
 func needResource(t testing.TB, err error) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -45,7 +45,7 @@ func xlaBackend(t testing.TB) backends.Backend {
 	return backend
 }
 
-// llamacppLogits are the logits of every token from llama.cpp without flash attention, which also sums in float16.
+// llamacppLogits returns llama.cpp's logits of every token, without flash attention, which also sums in float16.
 func llamacppLogits(t *testing.T, path string, tokens []int32) [][]float32 {
 	t.Helper()
 	cpp.BackendInit()
@@ -77,13 +77,12 @@ func llamacppLogits(t *testing.T, path string, tokens []int32) [][]float32 {
 	return logits
 }
 
-// compareLogits wants the root mean square of the difference below a share of the logits' own deviation, and the same
-// likeliest token wherever the lead is larger than the tolerance.
+// compareLogits checks that the root mean square of the difference is below a share of the logits' standard deviation, and
+// that the most likely token is the same wherever its lead is larger than the tolerance.
 //
-// The tolerance is llama.cpp's, not this graph's: its products in attention take queries, keys, values and softmax
-// weights in float16, whatever the weights' type. With the same four roundings put into the graph the tiny models differ
-// by 4e-4 to 7e-4 instead of 1e-3 to 3e-3; thirty layers amplify them further. A wrong name, permutation or rotation
-// gives 0.1 and more.
+// llama.cpp needs the tolerance, not this graph: its attention rounds queries, keys, values and softmax weights to float16,
+// whatever the weights' type. With the same four roundings in the graph the tiny models differ by 4e-4 to 7e-4 instead of
+// 1e-3 to 3e-3; thirty layers amplify the difference. A wrong name, permutation or rotation gives at least 0.1.
 func compareLogits(t *testing.T, got, want [][]float32) {
 	t.Helper()
 	const tolerance = 2e-2
@@ -118,7 +117,7 @@ func compareLogits(t *testing.T, got, want [][]float32) {
 		t.Errorf("logits differ by %g of their deviation, want less than %g", worst, tolerance)
 	}
 	if agree != len(want) {
-		t.Errorf("%d of %d tokens have another likeliest successor", len(want)-agree, len(want))
+		t.Errorf("%d of %d tokens have another most likely successor", len(want)-agree, len(want))
 	}
 }
 
@@ -157,7 +156,7 @@ func TestLogitsAgainstLlamaCpp(t *testing.T) {
 	}
 }
 
-// TestRealLogitsAgainstLlamaCpp runs the default model from a copy in float32, so that both sides have the same weights.
+// TestRealLogitsAgainstLlamaCpp runs a float32 copy of the default model, so that both sides have the same weights.
 func TestRealLogitsAgainstLlamaCpp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes a float32 copy of the default model")
@@ -180,7 +179,7 @@ func TestRealLogitsAgainstLlamaCpp(t *testing.T) {
 	compareLogits(t, got, llamacppLogits(t, path, tokens))
 }
 
-// realTokens is some text of the scores' oracle.
+// realTokens returns tokens of the scores' oracle.
 func realTokens(t *testing.T) []int32 {
 	t.Helper()
 	data, err := os.ReadFile("../../prune/testdata/sdm_oracle.json")

@@ -15,8 +15,8 @@ import (
 	"prunellm/models"
 )
 
-// Model runs programs for one architecture on one backend. It holds compiled programs and position tables, no weights.
-// Its owner ends it with Close.
+// Model runs programs for one architecture on one backend. It holds compiled programs and RoPE tables, no weights. Its owner
+// calls Close.
 type Model struct {
 	backend backends.Backend
 	config  models.Config
@@ -24,10 +24,10 @@ type Model struct {
 
 	mu    sync.Mutex
 	ropes map[int][2]*tensors.Tensor // by padded length; guarded by mu
-	execs []interface{ Finalize() }  // all that Close ends; guarded by mu
+	execs []interface{ Finalize() }  // for Close; guarded by mu
 }
 
-// New prepares an architecture for a backend.
+// New returns a model of an architecture on a backend.
 func New(backend backends.Backend, config models.Config) (m *Model, err error) {
 	defer Guard(&err)
 	if err := config.Validate(); err != nil {
@@ -40,10 +40,10 @@ func New(backend backends.Backend, config models.Config) (m *Model, err error) {
 	return m, err
 }
 
-// Config is the architecture.
+// Config returns the architecture.
 func (m *Model) Config() models.Config { return m.config }
 
-// Backend is where programs run.
+// Backend returns the backend on which programs run.
 func (m *Model) Backend() backends.Backend { return m.backend }
 
 // Close frees the compiled programs and tables. It is idempotent; no program may be running.
@@ -60,8 +60,7 @@ func (m *Model) Close() {
 	m.ropes = map[int][2]*tensors.Tensor{}
 }
 
-// Compile makes an executable of a graph function; it is compiled anew for each set of argument shapes and freed by
-// Close.
+// Compile returns an executable of a graph function, which compiles once for each set of argument shapes. Close frees it.
 func (m *Model) Compile(name string, build func(args []*graph.Node) []*graph.Node) (*graph.Exec, error) {
 	exec, err := graph.NewExec(m.backend, build)
 	if err != nil {
@@ -79,7 +78,7 @@ func (m *Model) Upload(values []float32, dimensions ...int) (*tensors.Tensor, er
 	return upload(m.backend, values, dtypes.Float32, dimensions...)
 }
 
-// UploadIn is Upload in a precision.
+// UploadIn is Upload with rounding to a precision.
 func (m *Model) UploadIn(p Precision, values []float32, dimensions ...int) (*tensors.Tensor, error) {
 	if p == BFloat16 {
 		return upload(m.backend, roundNarrow(values), dtypes.BFloat16, dimensions...)
@@ -120,7 +119,7 @@ func Download[T float32 | float64 | int32](t *tensors.Tensor) (values []T, err e
 	return values, err
 }
 
-// Release frees tensors at once rather than when the garbage collector comes by. Nil ones are skipped.
+// Release frees tensors at once, without the garbage collector. It skips nil.
 func Release(all ...*tensors.Tensor) { release(all...) }
 
 func release(all ...*tensors.Tensor) {
@@ -131,7 +130,7 @@ func release(all ...*tensors.Tensor) {
 	}
 }
 
-// Guard, deferred, turns a panic out of gomlx into an error.
+// Guard, deferred, returns a panic of gomlx as an error.
 func Guard(err *error) {
 	switch cause := recover().(type) {
 	case nil:
@@ -142,7 +141,7 @@ func Guard(err *error) {
 	}
 }
 
-// rope is the position table for a length, kept for later programs.
+// rope returns the RoPE table for a length and keeps it for later programs.
 func (m *Model) rope(tokens int) ([2]*tensors.Tensor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -162,15 +161,15 @@ func (m *Model) rope(tokens int) ([2]*tensors.Tensor, error) {
 	return tables, nil
 }
 
-// LayerProgram is a graph function over one layer's weights, compiled once for each shape of its arguments.
+// LayerProgram is a graph function over one layer's weights, compiled once for each set of argument shapes.
 type LayerProgram struct {
 	model *Model
 	name  string
 	exec  *graph.Exec
 }
 
-// LayerProgram makes a program of a graph function. The first argument of the program must be float32[t, e]: it sets
-// the length of the position table.
+// LayerProgram makes a program of a graph function. The first argument of the program must be float32[t, e]; it sets the
+// length of the RoPE table.
 func (m *Model) LayerProgram(name string, build func(b *Block, rope RoPE, args []*graph.Node) []*graph.Node) (
 	*LayerProgram, error) {
 	weights := len(blockFields(m.config))
@@ -189,7 +188,7 @@ func (p *LayerProgram) Run(layer *Layer, args ...*tensors.Tensor) (results []*te
 	return p.RunTogether(1, layer, args...)
 }
 
-// RunTogether is Run where the first argument's rows are several sequences of equal length, one after the other.
+// RunTogether is Run for several sequences of equal length, one after the other in the first argument's rows.
 func (p *LayerProgram) RunTogether(sequences int, layer *Layer, args ...*tensors.Tensor) (results []*tensors.Tensor, err error) {
 	defer Guard(&err)
 	tables, err := p.model.rope(args[0].Shape().Dim(0) / sequences)
@@ -209,10 +208,10 @@ func (p *LayerProgram) RunTogether(sequences int, layer *Layer, args ...*tensors
 	return results, nil
 }
 
-// Head is the embedding and output matrices and the last norm on the device. Its owner ends it with Release.
+// Head is the embedding and output matrices and the last norm on the device. Its owner calls Release.
 type Head struct{ embedding, norm, output *tensors.Tensor }
 
-// LoadHead brings the weights outside the layers to the device, the output matrix in a precision.
+// LoadHead uploads the weights outside the layers, the output matrix in a precision.
 func (m *Model) LoadHead(w models.Weights, p Precision) (head *Head, err error) {
 	defer Guard(&err)
 	c := m.config
@@ -252,10 +251,10 @@ func (h *Head) Release() {
 	*h = Head{}
 }
 
-// ErrTokens is wrapped when a sequence cannot be run: a token outside the vocabulary, or no tokens.
+// ErrTokens is the error that CheckTokens wraps.
 var ErrTokens = errors.New("bad token sequence")
 
-// Embed looks up a sequence's embeddings and pads it: float32[PadLength(len(tokens)), e].
+// Embed looks up a sequence's embeddings and pads them: float32[PadLength(len(tokens)), e].
 func (m *Model) Embed(h *Head, tokens []int32) (x *tensors.Tensor, err error) {
 	defer Guard(&err)
 	if err := CheckTokens(m.config, tokens); err != nil {
@@ -271,7 +270,7 @@ func (m *Model) Embed(h *Head, tokens []int32) (x *tensors.Tensor, err error) {
 	return m.embed.Exec1(h.embedding, ids)
 }
 
-// CheckTokens reports a sequence that is empty, longer than the model's context, or outside its vocabulary.
+// CheckTokens returns an error for a sequence that is empty, longer than the model's context, or outside its vocabulary.
 func CheckTokens(c models.Config, tokens []int32) error {
 	if len(tokens) == 0 || len(tokens) > c.ContextLength {
 		return fmt.Errorf("%w: %d tokens, want 1 to %d", ErrTokens, len(tokens), c.ContextLength)
@@ -285,8 +284,8 @@ func CheckTokens(c models.Config, tokens []int32) error {
 	return nil
 }
 
-// PadLength is the length a sequence is run at. There are at most four lengths between powers of two, so that few
-// shapes are compiled, and padding stays below a quarter.
+// PadLength returns the padded length of a sequence. There are at most four lengths between powers of two, so that few shapes
+// compile and padding stays below a quarter.
 func PadLength(tokens int) int {
 	step := 8
 	for step*8 < tokens {

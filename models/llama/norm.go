@@ -2,13 +2,13 @@ package llama
 
 import . "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
 
-// normTrace is what the adjoint of an RMSNorm needs.
+// normTrace is the values that the adjoint of an RMSNorm needs.
 type normTrace struct {
 	unit    *Node // x / rms(x), the shape of x
 	inverse *Node // 1 / rms(x), last axis 1
 }
 
-// rmsNorm is x / sqrt(mean(x^2) + epsilon) * weight over the last axis (Zhang and Sennrich 2019). weight: float32[last].
+// rmsNorm returns x / sqrt(mean(x^2) + epsilon) * weight over the last axis (Zhang and Sennrich 2019). weight: float32[last].
 func rmsNorm(x, weight *Node, epsilon float64) (y *Node, trace normTrace) {
 	mean := ReduceAndKeep(Square(x), ReduceMean, -1)
 	trace.inverse = Inverse(Sqrt(AddScalar(mean, epsilon)))
@@ -16,7 +16,7 @@ func rmsNorm(x, weight *Node, epsilon float64) (y *Node, trace normTrace) {
 	return Mul(trace.unit, ExpandLeftToRank(weight, x.Rank())), trace
 }
 
-// rmsNormAdjoint turns the gradient of rmsNorm's result into that of x:
+// rmsNormAdjoint returns the gradient of x from that of rmsNorm's result:
 // with u = x/rms and du = dy*weight, dx = (du - u * mean(du*u)) / rms.
 func rmsNormAdjoint(trace normTrace, weight, dy *Node) (dx *Node) {
 	du := Mul(dy, ExpandLeftToRank(weight, dy.Rank()))
@@ -24,7 +24,7 @@ func rmsNormAdjoint(trace normTrace, weight, dy *Node) (dx *Node) {
 	return Mul(Sub(du, Mul(trace.unit, along)), trace.inverse)
 }
 
-// normWeightGradient turns the gradient of rmsNorm's result into that of its weight, float32[last]: the sum of dy*u over
+// normWeightGradient returns the gradient of the weight, float32[last], from that of rmsNorm's result: the sum of dy*u over
 // all axes but the last.
 func normWeightGradient(trace normTrace, dy *Node) *Node {
 	axes := make([]int, dy.Rank()-1)

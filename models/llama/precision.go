@@ -12,36 +12,35 @@ import (
 	"prunellm/models"
 )
 
-// Precision is how finely the factors of matrix products with weights are taken. Sums are float32 in any case, and so is all else:
-// norms, attention between tokens, losses, sums over tokens.
+// Precision is the type of the factors of matmuls with weights. Sums are always float32, and so are norms, attention between
+// tokens, losses and sums over tokens.
 type Precision string
 
 // The precisions.
 const (
-	// AutoPrecision is bfloat16 on backends that multiply it faster than float32, if the work at hand takes no harm from it.
+	// AutoPrecision is bfloat16 on backends that multiply it faster than float32, unless the work is sensitive to it.
 	AutoPrecision Precision = ""
 	Float32       Precision = "f32"
-	// BFloat16 rounds factors and results to 8 bits of mantissa: mixed precision, in the words of those who train.
+	// BFloat16 rounds factors and results to 8 bits of mantissa (mixed precision).
 	BFloat16 Precision = "bf16"
 )
 
-// Validate reports a word that is none of the precisions.
+// Validate returns an error for a value that is not a precision.
 func (p Precision) Validate() error {
 	switch p {
 	case AutoPrecision, Float32, BFloat16:
 		return nil
 	}
-	return fmt.Errorf("precision is %q, want f32, bf16 or nothing", string(p))
+	return fmt.Errorf("%q is not a valid precision; use f32, bf16, or nothing for the default", string(p))
 }
 
-// fastBFloat16 is implemented by backends that may have units for bfloat16.
+// fastBFloat16 is a backend that may have units for bfloat16.
 type fastBFloat16 interface {
-	// FastBFloat16 tells whether products of bfloat16 are faster than those of float32.
+	// FastBFloat16 reports whether matmuls of bfloat16 are faster than those of float32.
 	FastBFloat16() bool
 }
 
-// On is what the products of some work on a backend are computed in: Float32 or BFloat16. For sensitive work it is the latter only
-// where it was asked for by name.
+// On returns Float32 or BFloat16 for work on a backend. For sensitive work it returns BFloat16 only if p is BFloat16.
 func (p Precision) On(backend backends.Backend, sensitive bool) Precision {
 	if p != AutoPrecision {
 		return p
@@ -52,7 +51,7 @@ func (p Precision) On(backend backends.Backend, sensitive bool) Precision {
 	return Float32
 }
 
-// Narrow are the roles of a layer's matrices if they are to be bfloat16. Nobody changes the list.
+// Narrow returns the roles of a layer's matrices that are bfloat16 in this precision. The caller must not change the slice.
 func (p Precision) Narrow() []models.Role {
 	if p != BFloat16 {
 		return nil
@@ -60,12 +59,12 @@ func (p Precision) Narrow() []models.Role {
 	return matrices
 }
 
-// matrices are the weights of a layer that are multiplied with: all but norms and biases.
+// matrices are the roles of a layer's matrices: all weights but norms and biases.
 var matrices = []models.Role{
 	models.AttnQ, models.AttnK, models.AttnV, models.AttnOutput, models.FFNGate, models.FFNUp, models.FFNDown,
 }
 
-// In is the block with its matrices in a precision.
+// In returns the block with its matrices in a precision.
 func (b *Block) In(p Precision) *Block {
 	c, to := *b, widen
 	if p == BFloat16 {
@@ -78,8 +77,8 @@ func (b *Block) In(p Precision) *Block {
 	return &c
 }
 
-// product is an Einsum of a matrix of activations or gradients with a matrix of weights, or of two of the former. Where a factor is
-// bfloat16 the other is rounded to it as well, and the result is float32 again.
+// product is an Einsum of activations or gradients with weights, or of two of the former. If one factor is bfloat16, product
+// rounds the other too. The result is float32.
 func product(equation string, a, b *Node) *Node {
 	if !isNarrow(a) && !isNarrow(b) {
 		return Einsum(equation, a, b)
@@ -87,8 +86,8 @@ func product(equation string, a, b *Node) *Node {
 	return widen(Einsum(equation, narrow(a), narrow(b)))
 }
 
-// narrowTranspose turns float32[t, o] into bfloat16[o, t]. XLA's CPU backend has fast products of bfloat16 only where the first factor's
-// rows are summed over, and would merge a plain transposition into the product again: half of the speed. So it is one of three axes.
+// narrowTranspose transposes float32[t, o] to bfloat16[o, t]. XLA's CPU backend has fast matmuls of bfloat16 only if they sum
+// over the first factor's rows. It would merge a plain transpose into the matmul, at half the speed, so this one has three axes.
 func narrowTranspose(x *Node) *Node {
 	tokens, out := x.Shape().Dim(0), x.Shape().Dim(1)
 	if tokens%2 != 0 {
@@ -108,7 +107,7 @@ func narrow(x *Node) *Node {
 	return ConvertDType(x, dtypes.BFloat16)
 }
 
-// roundNarrow is narrow on the host. gomlx's own conversion there cuts bits off instead.
+// roundNarrow is narrow on the host, where gomlx's own conversion truncates.
 func roundNarrow(values []float32) []bfloat16.BFloat16 {
 	out := make([]bfloat16.BFloat16, len(values))
 	for i, value := range values {
@@ -117,7 +116,7 @@ func roundNarrow(values []float32) []bfloat16.BFloat16 {
 	return out
 }
 
-// widen makes float32 of bfloat16.
+// widen converts bfloat16 to float32.
 func widen(x *Node) *Node {
 	if !isNarrow(x) {
 		return x

@@ -16,9 +16,9 @@ import (
 	"prunellm/internal/xla/xlatest"
 )
 
-// TestMixedPrecision compares a layer's forward and backward pass with matrices of bfloat16 to those of float32. Each product's error is
-// that of rounding to 8 bits, 2^-9 a factor at most; a few follow on each other, and the softmax of scores as large as these enlarges
-// theirs. Where the processor lacks the instructions XLA may round less.
+// TestMixedPrecision compares a layer's forward and backward pass with bfloat16 matrices to float32. Each matmul rounds to 8
+// bits, at most 2^-9 per factor; a few follow each other, and the softmax of large scores amplifies their errors. XLA may
+// round less on a CPU without the instructions.
 func TestMixedPrecision(t *testing.T) {
 	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
 	if err != nil {
@@ -27,7 +27,7 @@ func TestMixedPrecision(t *testing.T) {
 	defer backend.Finalize()
 	c := testConfig()
 	c.QKNorm, c.AttentionBias = true, true
-	for _, tokens := range []int{8, 7} { // an odd length takes another way to the gradients of weights
+	for _, tokens := range []int{8, 7} { // an odd length takes another path to the gradients of weights
 		shapes := [][]int{{tokens, c.HiddenSize}, {tokens, c.HiddenSize}, {tokens, c.RoPEDim / 2}, {tokens, c.RoPEDim / 2}}
 		for _, field := range blockFields(c) {
 			shapes = append(shapes, field.shape(c, 7))
@@ -107,7 +107,7 @@ func TestPrecision(t *testing.T) {
 	}
 }
 
-// TestRoundNarrow compares rounding on the host with the device's, at the edges of what there is to round.
+// TestRoundNarrow compares rounding on the host with the device's, at edge cases.
 func TestRoundNarrow(t *testing.T) {
 	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
 	if err != nil {

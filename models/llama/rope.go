@@ -8,14 +8,14 @@ import (
 	"prunellm/models"
 )
 
-// RoPE is a table of rotary position embedding as graph nodes, float32[t, r/2] with r = Config.RoPEDim.
+// RoPE is the table of rotary position embedding as graph nodes, float32[t, r/2] with r = Config.RoPEDim.
 type RoPE struct{ Cos, Sin *Node }
 
-// tokens is the length of the sequences that the table is for.
+// tokens returns the length of the table's sequences.
 func (r RoPE) tokens() int { return r.Cos.Shape().Dim(0) }
 
-// ropeTables computes cos and sin of position * base^(-2i/r) / factor[i], in float64: float32 loses a long context's
-// phases. Both are float32[tokens, r/2].
+// ropeTables returns cos and sin of position * base^(-2i/r) / factor[i], both float32[tokens, r/2]. It computes in float64,
+// because float32 loses the phases of a long context.
 func ropeTables(config models.Config, tokens int) (cos, sin []float32) {
 	half := config.RoPEDim / 2
 	cos, sin = make([]float32, tokens*half), make([]float32, tokens*half)
@@ -32,8 +32,8 @@ func ropeTables(config models.Config, tokens int) (cos, sin []float32) {
 	return cos, sin
 }
 
-// rotate turns the elements (i, i+r/2) of each head by its position's angle; elements from r on pass. all is float32[s*t, n, d]: s
-// sequences of as many tokens as the table has. Files that turn neighbours instead have their rows reordered when loaded
+// rotate rotates the elements (i, i+r/2) of each head by its position's angle and passes elements from r on. all is
+// float32[s*t, n, d]: s sequences as long as the table. Loading reorders the rows of files in layout RoPEPairs
 // (halvesFromPairs).
 func rotate(all *Node, rope RoPE) *Node {
 	half := rope.Cos.Shape().Dim(-1)
@@ -51,23 +51,23 @@ func rotate(all *Node, rope RoPE) *Node {
 	return Reshape(Concatenate(parts, -1), all.Shape().Dimensions...)
 }
 
-// rotateAdjoint is the adjoint of rotate: the rotation back.
+// rotateAdjoint is the adjoint of rotate: the inverse rotation.
 func rotateAdjoint(dy *Node, rope RoPE) *Node {
 	return rotate(dy, RoPE{Cos: rope.Cos, Sin: Neg(rope.Sin)})
 }
 
 // halvesFromPairs reorders the rows of each head from RoPEPairs to RoPEHalves: row 2i goes to i, row 2i+1 to i+r/2.
-// Queries and keys are reordered alike, so their products stay the same. values is float32[heads*headDim, columns].
+// It reorders queries and keys alike, so their dot products stay the same. values is float32[heads*headDim, columns].
 func halvesFromPairs(values []float32, heads, headDim, ropeDim int) []float32 {
 	return reorderRows(values, heads, headDim, func(r int) (from, to int) { return r, halfOfPair(r, ropeDim) })
 }
 
-// pairsFromHalves is the way back.
+// pairsFromHalves is the inverse of halvesFromPairs.
 func pairsFromHalves(values []float32, heads, headDim, ropeDim int) []float32 {
 	return reorderRows(values, heads, headDim, func(r int) (from, to int) { return halfOfPair(r, ropeDim), r })
 }
 
-// halfOfPair is the row in RoPEHalves of row r in RoPEPairs.
+// halfOfPair returns the row in RoPEHalves of row r in RoPEPairs.
 func halfOfPair(r, ropeDim int) int {
 	if r < ropeDim {
 		return r/2 + r%2*(ropeDim/2)

@@ -14,22 +14,22 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 )
 
-// stableHLOBackend is implemented by backends that take programs in XLA's own language.
+// stableHLOBackend is a backend that accepts programs in XLA's own language.
 type stableHLOBackend interface {
 	CompileStableHLO(program []byte) (run func(inputs []backends.Buffer) ([]backends.Buffer, error), free func(), err error)
 }
 
-// TakesStableHLO tells whether CompileStableHLO is of use: on XLA for the CPU.
+// TakesStableHLO reports whether the backend supports CompileStableHLO: XLA on the CPU.
 func (m *Model) TakesStableHLO() bool {
 	_, ok := m.backend.(stableHLOBackend)
 	return ok
 }
 
-// errNoStableHLO says that a backend takes gomlx's graphs alone.
-var errNoStableHLO = errors.New("backend takes no stablehlo")
+// errNoStableHLO is the error of a backend that accepts only gomlx's graphs.
+var errNoStableHLO = errors.New("the backend does not support StableHLO")
 
-// StableHLOExec is what graph.Exec is, of a function on StableHLO's values, for what gomlx's graphs have no word for: they give a product the
-// type of its factors, so one of bfloat16 would be rounded to it again. It is compiled anew for each set of argument shapes.
+// StableHLOExec is the graph.Exec of a function on StableHLO's values. gomlx's graphs give a matmul the type of its factors,
+// which would round the result of a bfloat16 matmul. It compiles once for each set of argument shapes.
 type StableHLOExec struct {
 	model   *Model
 	backend stableHLOBackend
@@ -45,8 +45,8 @@ type stableHLOProgram struct {
 	free func()
 }
 
-// CompileStableHLO makes an executable that Close frees. Like graph functions, build panics with an error on wrong shapes. It fails
-// unless TakesStableHLO.
+// CompileStableHLO returns an executable, which Close frees. Like graph functions, build panics with an error on wrong shapes.
+// Without TakesStableHLO it returns an error.
 func (m *Model) CompileStableHLO(name string, build func(args []*stablehlo.Value) []*stablehlo.Value) (*StableHLOExec, error) {
 	backend, ok := m.backend.(stableHLOBackend)
 	if !ok {
@@ -93,7 +93,7 @@ func (e *StableHLOExec) Exec(args ...any) (results []*tensors.Tensor, err error)
 	return results, nil
 }
 
-// programFor is the program for arguments of these shapes.
+// programFor returns the program for arguments of these shapes.
 func (e *StableHLOExec) programFor(args []*tensors.Tensor) (stableHLOProgram, error) {
 	var shapes strings.Builder
 	for _, arg := range args {
@@ -117,7 +117,7 @@ func (e *StableHLOExec) programFor(args []*tensors.Tensor) (stableHLOProgram, er
 	return program, nil
 }
 
-// write is the program's text for arguments of these shapes.
+// write returns the program's text for arguments of these shapes.
 func (e *StableHLOExec) write(args []*tensors.Tensor) ([]byte, error) {
 	builder := stablehlo.New(stablehlo.ConvertToValidName(e.name))
 	main := builder.Main()

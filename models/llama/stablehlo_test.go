@@ -17,7 +17,7 @@ import (
 	"prunellm/internal/xla/xlatest"
 )
 
-// graphsOnly is a backend that takes gomlx's graphs alone.
+// graphsOnly is a backend that accepts only gomlx's graphs.
 type graphsOnly struct{ backends.Backend }
 
 func TestStableHLO(t *testing.T) {

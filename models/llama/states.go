@@ -8,10 +8,10 @@ import (
 	"prunellm/models"
 )
 
-// States are the hidden states of several sequences on the device, float32[padded length, e] each.
+// States is the hidden states of several sequences on the device, float32[padded length, e] each.
 type States []*tensors.Tensor
 
-// NewStates embeds sequences.
+// NewStates returns the embeddings of sequences.
 func NewStates(m *Model, head *Head, sequences [][]int32) (States, error) {
 	states := make(States, 0, len(sequences))
 	for i, tokens := range sequences {
@@ -25,20 +25,20 @@ func NewStates(m *Model, head *Head, sequences [][]int32) (States, error) {
 	return states, nil
 }
 
-// Replace puts another tensor in a sequence's place and frees the one before.
+// Replace sets a sequence's tensor and frees the old one.
 func (s States) Replace(i int, x *tensors.Tensor) {
 	release(s[i])
 	s[i] = x
 }
 
-// Release frees all. It is idempotent.
+// Release frees all tensors. It is idempotent.
 func (s States) Release() {
 	for i := range s {
 		s.Replace(i, nil)
 	}
 }
 
-// Download copies all to the host without their padding: float32[tokens, e] for each sequence.
+// Download copies the states to the host without their padding: float32[tokens, e] for each sequence.
 func (s States) Download(c models.Config, sequences [][]int32) ([][]float32, error) {
 	hidden := make([][]float32, len(s))
 	for i, x := range s {
@@ -51,7 +51,7 @@ func (s States) Download(c models.Config, sequences [][]int32) ([][]float32, err
 	return hidden, nil
 }
 
-// Ascending is the layers from the first to the last.
+// Ascending returns the layers from the first to the last.
 func Ascending(layers int) []int {
 	order := make([]int, layers)
 	for i := range order {
@@ -60,7 +60,7 @@ func Ascending(layers int) []int {
 	return order
 }
 
-// Descending is the layers from the last to the first.
+// Descending returns the layers from the last to the first.
 func Descending(layers int) []int {
 	order := Ascending(layers)
 	for i := range order {

@@ -11,36 +11,36 @@ import (
 	"prunellm/models/arch"
 )
 
-// Layer is one decoder layer's weights on the device. Its owner ends it with Release.
+// Layer is one decoder layer's weights on the device. Its owner calls Release.
 type Layer struct {
 	Index int // layer of the model
-	Width int // MLP neurons on the device: those of the model, padded
+	Width int // MLP neurons on the device, with padding
 	args  []*tensors.Tensor
 }
 
-// LayerOptions says how a layer is loaded.
+// LayerOptions are the options of LoadLayer.
 type LayerOptions struct {
-	// Removed, when not nil, marks neurons to switch off: bool[width]. Their column of down becomes zero, which is the
-	// same as removing them, gradients included, and keeps the shape that is compiled already.
+	// Removed, unless nil, marks neurons to switch off: bool[width]. Their column of down becomes zero, which equals removing
+	// them, gradients included, and keeps the compiled shape.
 	Removed []bool
-	// PadFFN rounds the width up to a multiple of it with neurons that are zero everywhere, so that layers of many
-	// widths share few compiled shapes. 0 leaves the width alone.
+	// PadFFN rounds the width up to its multiple with neurons that are zero everywhere, so that layers of many widths share
+	// few compiled shapes. 0 keeps the width.
 	PadFFN int
-	// Narrow are the matrices that are rounded to bfloat16, which takes half the memory.
+	// Narrow are the matrices to round to bfloat16, which halves their memory.
 	Narrow []models.Role
 }
 
-// blockField couples a weight's role with its place in a Block.
+// blockField pairs a weight's role with its field of a Block.
 type blockField struct {
 	role  models.Role
 	node  func(*Block) **graph.Node
 	shape func(c models.Config, width int) []int
 }
 
-// downField is the place of FFNDown in blockFields.
+// downField is the index of FFNDown in blockFields.
 const downField = 8
 
-// blockFields are the weights that a layer of this architecture has, in the order of a program's arguments.
+// blockFields returns the weights of a layer of this architecture, in the order of a program's arguments.
 func blockFields(c models.Config) []blockField {
 	queries, keys := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	shape := func(dimensions ...int) func(models.Config, int) []int {
@@ -72,7 +72,7 @@ func blockFields(c models.Config) []blockField {
 	return fields
 }
 
-// blockFromNodes names a program's leading arguments.
+// blockFromNodes returns a program's leading arguments as a Block.
 func blockFromNodes(c models.Config, nodes []*graph.Node) *Block {
 	b := &Block{}
 	for i, field := range blockFields(c) {
@@ -81,7 +81,7 @@ func blockFromNodes(c models.Config, nodes []*graph.Node) *Block {
 	return b
 }
 
-// LoadLayer brings one layer's weights to the device.
+// LoadLayer uploads one layer's weights.
 func (m *Model) LoadLayer(w models.Weights, layer int, opts LayerOptions) (*Layer, error) {
 	c := m.config
 	width := c.FFN[layer]
@@ -110,7 +110,7 @@ func (m *Model) LoadLayer(w models.Weights, layer int, opts LayerOptions) (*Laye
 	return loaded, nil
 }
 
-// Down is the transposed down projection on the device, [Width, e]. It belongs to the layer.
+// Down returns the transposed down projection on the device, [Width, e]. It belongs to the layer.
 func (l *Layer) Down() *tensors.Tensor { return l.args[downField] }
 
 // Release frees the device memory. It is idempotent.
@@ -119,7 +119,7 @@ func (l *Layer) Release() {
 	l.args = nil
 }
 
-// Roles are the weights that a layer of an architecture has.
+// Roles returns the weights of a layer of an architecture.
 func Roles(c models.Config) []models.Role {
 	var roles []models.Role
 	for _, field := range blockFields(c) {
@@ -128,7 +128,7 @@ func Roles(c models.Config) []models.Role {
 	return roles
 }
 
-// Weight is one of a block's weights.
+// Weight returns one of a block's weights.
 func (b *Block) Weight(role models.Role) **graph.Node {
 	for _, field := range blockFields(models.Config{AttentionBias: true, QKNorm: true}) {
 		if field.role == role {
@@ -138,29 +138,29 @@ func (b *Block) Weight(role models.Role) **graph.Node {
 	panic(fmt.Errorf("a layer has no %s", models.TensorName(role, 0)))
 }
 
-// place is where a role's tensor is among a layer's.
+// place returns the index of a role's tensor among a layer's.
 func (m *Model) place(role models.Role) int {
 	return slices.IndexFunc(blockFields(m.config), func(f blockField) bool { return f.role == role })
 }
 
-// Weight is a layer's tensor on the device, in the form that the graph wants: down transposed, the MLP padded, rows of q
-// and k in the graph's order. It belongs to the layer.
+// Weight returns a layer's tensor on the device, in the graph's form: down transposed, the MLP padded, rows of q and k in
+// RoPEHalves. It belongs to the layer.
 func (m *Model) Weight(layer *Layer, role models.Role) *tensors.Tensor {
 	return layer.args[m.place(role)]
 }
 
-// SetWeight puts another tensor of the same shape in a layer, which takes it over and frees the one before.
+// SetWeight sets a layer's tensor to another of the same shape. The layer owns it and frees the old one.
 func (m *Model) SetWeight(layer *Layer, role models.Role, t *tensors.Tensor) {
 	release(m.Weight(layer, role))
 	m.TakeWeight(layer, role, t)
 }
 
-// TakeWeight is SetWeight where the tensor before is freed already.
+// TakeWeight is SetWeight for a layer whose old tensor is already freed.
 func (m *Model) TakeWeight(layer *Layer, role models.Role, t *tensors.Tensor) {
 	layer.args[m.place(role)] = t
 }
 
-// With is a layer with some weights exchanged. It borrows all its tensors: nobody releases it.
+// With returns a layer with some weights replaced. It borrows all its tensors: do not release it.
 func (m *Model) With(layer *Layer, weights map[models.Role]*tensors.Tensor) *Layer {
 	other := &Layer{Index: layer.Index, Width: layer.Width, args: slices.Clone(layer.args)}
 	for role, t := range weights {
@@ -169,7 +169,7 @@ func (m *Model) With(layer *Layer, weights map[models.Role]*tensors.Tensor) *Lay
 	return other
 }
 
-// FileValues brings values from the form of Weight into that of models.Weights: the inverse of loading.
+// FileValues converts values from the form of Weight to that of models.Weights: the inverse of loading.
 func (m *Model) FileValues(layer int, role models.Role, values []float32) []float32 {
 	c := m.config
 	width, hidden := c.FFN[layer], c.HiddenSize
@@ -193,7 +193,7 @@ func (m *Model) FileValues(layer int, role models.Role, values []float32) []floa
 	return values
 }
 
-// GraphValues brings values from the form of models.Weights into that of Weight, for a layer loaded with opts.
+// GraphValues converts values from the form of models.Weights to that of Weight, for a layer loaded with opts.
 func (m *Model) GraphValues(layer int, role models.Role, values []float32, opts LayerOptions) []float32 {
 	c := m.config
 	width, hidden := c.FFN[layer], c.HiddenSize
@@ -227,7 +227,7 @@ func (m *Model) GraphValues(layer int, role models.Role, values []float32, opts 
 	return values
 }
 
-// loadBlockTensor reads one tensor of a layer and brings it into the form that the graph wants.
+// loadBlockTensor reads one tensor of a layer and converts it to the graph's form.
 func (m *Model) loadBlockTensor(w models.Weights, role models.Role, layer int, opts LayerOptions) ([]float32, error) {
 	values, err := readTensor(w, role, layer, m.fileShape(role, layer))
 	if err != nil {
@@ -236,7 +236,7 @@ func (m *Model) loadBlockTensor(w models.Weights, role models.Role, layer int, o
 	return m.GraphValues(layer, role, values, opts), nil
 }
 
-// fileShape is the shape of a layer's tensor as models.Weights gives it.
+// fileShape returns the shape of a layer's tensor in models.Weights.
 func (m *Model) fileShape(role models.Role, layer int) []int {
 	if role == models.FFNDown {
 		return []int{m.config.HiddenSize, m.config.FFN[layer]}
@@ -266,7 +266,7 @@ func readTensor(w models.Weights, role models.Role, layer int, want []int) ([]fl
 	return values, nil
 }
 
-// TransposeValues turns float32[rows, columns] into float32[columns, rows], in blocks that stay in cache.
+// TransposeValues transposes float32[rows, columns] to float32[columns, rows], in blocks that stay in cache.
 func TransposeValues(values []float32, rows, columns int) []float32 {
 	const block = 32
 	out := make([]float32, len(values))

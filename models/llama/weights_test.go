@@ -14,7 +14,7 @@ import (
 
 func shapeOf(dimensions []int) shapes.Shape { return shapes.Make(dtypes.Float32, dimensions...) }
 
-// countingWeights gives every tensor the values 0, 1, 2, ... and may fail at a layer.
+// countingWeights has the values 0, 1, 2, ... in every tensor and may fail at a layer.
 type countingWeights struct {
 	config models.Config
 	fail   int // layer whose tensors are missing; -1: none
