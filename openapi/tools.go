@@ -23,23 +23,6 @@ type Tool struct {
 	Strict      bool            // asked for; arguments are held to the schema in any case
 }
 
-// Definition is the tool as chats' templates know it: {"type": "function", "function": {...}}.
-func (t Tool) Definition() json.RawMessage {
-	type function struct {
-		Name        string          `json:"name"`
-		Description string          `json:"description,omitempty"`
-		Parameters  json.RawMessage `json:"parameters,omitempty"`
-	}
-	raw, err := json.Marshal(struct {
-		Type     string   `json:"type"`
-		Function function `json:"function"`
-	}{"function", function{t.Name, t.Description, t.Parameters}})
-	if err != nil { // Parameters was decoded from JSON
-		panic(err)
-	}
-	return raw
-}
-
 // Modes of a ToolChoice.
 const (
 	ToolsAuto     = "auto"

@@ -180,6 +180,19 @@ func TestAnswerGrammar(t *testing.T) {
 	}
 }
 
+// TestToolDescriptionsHaveNoHTMLEscapes reads a tool's description as a model does.
+func TestToolDescriptionsHaveNoHTMLEscapes(t *testing.T) {
+	fake := newFake()
+	fake.context = 4096
+	var out openapi.ApplyTemplateResponse
+	serve(t, fake).post("/apply-template", `{"messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","description":"a <b> & c","parameters":{"type":"object","description":"\u003ci>"}}}]}`).decode(t, &out)
+	for _, want := range []string{`"description":"a <b> & c"`, `"description":"<i>"`} {
+		if !strings.Contains(out.Prompt, want) {
+			t.Errorf("the prompt lacks %s: %q", want, out.Prompt)
+		}
+	}
+}
+
 // TestToolPrompt sees what a model gets to read, with a template that knows tools and with one that does not.
 func TestToolPrompt(t *testing.T) {
 	const history = `"messages":[{"role":"user","content":"Hi"},{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"time","arguments":"{}"}}]},

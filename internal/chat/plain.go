@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"encoding/json"
 	"strings"
 
 	"prunellm/openapi"
@@ -22,7 +21,7 @@ func describeTools(tools []openapi.Tool) string {
 	var out strings.Builder
 	out.WriteString("# Tools\n\nYou can call these functions when they help to answer. Each line describes one:\n<tools>\n")
 	for _, tool := range tools {
-		out.Write(tool.Definition())
+		out.Write(definition(tool))
 		out.WriteByte('\n')
 	}
 	out.WriteString("</tools>\n\nTo call a function, write its name and arguments as a JSON object between tags, like this:\n" +
@@ -43,7 +42,7 @@ func plainMessages(messages []openapi.Message) []openapi.Message {
 				parts = append(parts, m.Content)
 			}
 			for _, call := range m.ToolCalls {
-				parts = append(parts, "<tool_call>\n{\"name\": "+quoted(call.Function.Name)+", \"arguments\": "+arguments(call)+"}\n</tool_call>")
+				parts = append(parts, "<tool_call>\n{\"name\": "+string(encode(call.Function.Name))+", \"arguments\": "+arguments(call)+"}\n</tool_call>")
 			}
 			out = append(out, openapi.Message{Role: m.Role, Name: m.Name, Content: strings.Join(parts, "\n")})
 		case m.Role == "tool":
@@ -58,22 +57,4 @@ func plainMessages(messages []openapi.Message) []openapi.Message {
 		}
 	}
 	return out
-}
-
-func quoted(text string) string {
-	var out strings.Builder
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(text); err != nil { // strings are always JSON
-		panic(err)
-	}
-	return strings.TrimSuffix(out.String(), "\n")
-}
-
-// arguments are JSON in any case: what is not becomes a string.
-func arguments(call openapi.ToolCall) string {
-	if json.Valid([]byte(call.Function.Arguments)) {
-		return call.Function.Arguments
-	}
-	return quoted(call.Function.Arguments)
 }

@@ -76,7 +76,7 @@ func (t *Template) render(messages []openapi.Message, tools []openapi.Tool, addG
 	if len(tools) > 0 {
 		definitions := make([]any, len(tools))
 		for i, tool := range tools {
-			definitions[i] = tool.Definition()
+			definitions[i] = definition(tool)
 		}
 		variables["tools"] = definitions
 	}
