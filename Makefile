@@ -1,4 +1,4 @@
-# The two commands of a newcomer are `make serve` and `make test`; both do all set-up first. `make help` lists the rest.
+# Start with `make serve` and `make test`; both do all set-up first. `make help` lists the rest.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -20,7 +20,7 @@ LINTER  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
-setup: ## fetch what is missing: headers, default model, XLA plugin
+setup: ## fetch missing headers, default model and XLA plugin
 	@scripts/setup/install
 
 setup-tests:
@@ -29,7 +29,7 @@ setup-tests:
 build: setup ## bin/prunellm, for this machine's vector instructions (first time: about 4 minutes on 2 cores)
 	@$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/prunellm ./cmd/prunellm
 
-cuda: setup ## what computes on NVIDIA GPUs: ggml's CUDA backend and XLA's plugin (first time: 2 minutes on 16 cores)
+cuda: setup ## build ggml's CUDA backend and fetch XLA's plugin, for NVIDIA GPUs (first time: 2 minutes on 16 cores)
 	@command -v cmake >/dev/null && command -v ninja >/dev/null && command -v patch >/dev/null || scripts/setup/install --cuda
 	@scripts/build/cuda --xla $(if $(UNPROVEN),--unproven)
 
@@ -48,8 +48,8 @@ check-deploy: setup ## lint the image, compose file, Kubernetes manifests and ba
 fuzz: setup ## a short fuzz of each parser (FUZZTIME=20s)
 	@scripts/fuzz
 
-bench: build ## measure beside llama-server and PyTorch, rewrite docs/measured/benchmarks.md (SECTIONS="ratios" for a part)
+bench: build ## measure beside llama-server and PyTorch, update docs/measured (SECTIONS="ratios" for a part)
 	@scripts/measure/bench $(SECTIONS)
 
-clean: ## remove build outputs (what setup fetched stays)
+clean: ## remove build outputs (the files that setup fetched stay)
 	@rm -rf bin dist
