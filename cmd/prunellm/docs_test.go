@@ -26,11 +26,11 @@ func flagsDocument(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("# Commands and flags\n\nWritten by `go test ./cmd/prunellm -run FlagsDocument -update`; a test fails when it is stale.\n\n" +
-		"Every flag can also be given by the variable named beside it, or as a key of the YAML file that `--config` names\n" +
-		"([configuration.md](configuration.md)). The command line wins over the variable, the variable over the file.\n\n" +
-		"A command ends with status 0, with 1 when it failed or was interrupted, and with 2 when its flags must be written differently;\n" +
-		"`serve` ends with 0 when it is told to stop.\n\n## All commands\n\n")
+	b.WriteString("# Commands and flags\n\n`go test ./cmd/prunellm -run FlagsDocument -update` writes this page; a test fails when it is stale.\n\n" +
+		"Every flag has a variable, named beside it, and a key in the YAML file that `--config` names ([configuration](configuration.md)).\n" +
+		"The command line overrides the variable, the variable the file.\n\n" +
+		"A command exits with status 0 on success, 1 if it failed or was interrupted, and 2 if its flags are invalid. `serve` exits with 0\n" +
+		"when it is told to stop.\n\n## All commands\n\n")
 	table(&b, parser.Model.Flags, parser.Model.Node)
 	for _, node := range parser.Model.Children {
 		if node.Hidden {
