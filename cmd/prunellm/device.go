@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/backends"
 
 	"prunellm/infer/llamacpp"
+	"prunellm/internal/machine"
 	"prunellm/internal/nvidia"
 	"prunellm/internal/xla"
 )
@@ -102,6 +104,9 @@ func openXLA(ctx context.Context, home string, log *slog.Logger) (backends.Backe
 // openXLAOn is openXLA where the GPUs are known.
 func openXLAOn(gpus []nvidia.GPU, home string, log *slog.Logger) (backends.Backend, error) {
 	options := xla.Options{Home: home, PluginPath: os.Getenv(pluginVariable)}
+	if cores := machine.Cores(); cores < runtime.NumCPU() && os.Getenv("NPROC") == "" {
+		options.Threads = cores // XLA sees neither quotas nor GOMAXPROCS
+	}
 	if len(gpus) > 0 {
 		options.GPU = gpus[0]
 	}

@@ -89,6 +89,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	// Libraries log through the default logger; what is below a warning there is of no use to a user.
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	limitHeap()
 	warnOfSharedInputs(command, env.log)
 	if err := command.Run(env, &cli); err != nil {
 		return report(err, stderr)

@@ -1,13 +1,8 @@
 package llamacpp
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"math"
-	"os"
-	"strconv"
-	"strings"
 )
 
 // MemoryError says that a model with its context, less what lies on GPUs, does not fit the memory of the machine or of its control group.
@@ -102,66 +97,4 @@ func sum(terms ...int64) int64 {
 		total += t
 	}
 	return total
-}
-
-// availableMemory is the number of bytes that can still be taken: what Linux calls available, or what the process's
-// control group leaves when that is less. It is negative where neither is known.
-func availableMemory() int64 {
-	available := int64(-1)
-	if data, err := os.ReadFile("/proc/meminfo"); err == nil {
-		available = meminfoAvailable(data)
-	}
-	for _, group := range []struct{ limit, used, stat string }{
-		{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"},
-		{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes", "/sys/fs/cgroup/memory/memory.stat"},
-	} {
-		limit, ok := readBytes(group.limit)
-		used, usedOK := readBytes(group.used)
-		if !ok || !usedOK || limit > 1<<60 {
-			continue // no limit: "max", or a number near 2^63
-		}
-		// Cached file pages count as used and are given back when needed.
-		if stat, err := os.ReadFile(group.stat); err == nil {
-			used -= min(used, statValue(stat, "inactive_file"))
-		}
-		if left := max(limit-used, 0); available < 0 || left < available {
-			available = left
-		}
-	}
-	return available
-}
-
-func meminfoAvailable(data []byte) int64 {
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) >= 2 && fields[0] == "MemAvailable:" {
-			if kib, err := strconv.ParseInt(fields[1], 10, 64); err == nil && kib >= 0 && kib < math.MaxInt64>>10 {
-				return kib << 10
-			}
-		}
-	}
-	return -1
-}
-
-func statValue(data []byte, name string) int64 {
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) == 2 && fields[0] == name {
-			if n, err := strconv.ParseInt(fields[1], 10, 64); err == nil && n > 0 {
-				return n
-			}
-		}
-	}
-	return 0
-}
-
-func readBytes(path string) (int64, bool) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
-	return n, err == nil && n >= 0
 }

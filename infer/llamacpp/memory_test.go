@@ -39,26 +39,6 @@ func TestCheckMemory(t *testing.T) {
 	}
 }
 
-func TestMeminfo(t *testing.T) {
-	for text, want := range map[string]int64{
-		"MemTotal: 8 kB\nMemAvailable:    1024 kB\n": 1 << 20,
-		"MemTotal: 8 kB\n":                           -1,
-		"MemAvailable: x kB\n":                       -1,
-		"MemAvailable: 99999999999999999999 kB\n":    -1,
-		"": -1,
-	} {
-		if got := meminfoAvailable([]byte(text)); got != want {
-			t.Errorf("meminfoAvailable(%q) = %d, want %d", text, got, want)
-		}
-	}
-	if got := statValue([]byte("anon 5\ninactive_file 77\n"), "inactive_file"); got != 77 {
-		t.Errorf("inactive_file is %d, want 77", got)
-	}
-	if runtime.GOOS == "linux" && availableMemory() <= 0 {
-		t.Errorf("available memory is %d", availableMemory())
-	}
-}
-
 // Loading and closing again and again leaves nothing behind.
 func TestMemoryIsFlat(t *testing.T) {
 	path := tiny(t, tinymodel.Options{Layers: 8, Hidden: 256})

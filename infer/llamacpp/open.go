@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 
 	"github.com/ollama/ollama/llama"
 	"github.com/ollama/ollama/ml"
 
 	"prunellm/infer"
+	"prunellm/internal/machine"
 )
 
 // Limits of Options.
@@ -74,7 +74,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 			opts = shape.allOnDevice(asked, anyBatch, devices)
 		}
 		opts.GPULayers = layers
-		if err := checkMemory(shape, opts, availableMemory); err != nil {
+		if err := checkMemory(shape, opts, machine.AvailableMemory); err != nil {
 			return nil, fmt.Errorf("open model %q: %w", path, err)
 		}
 		m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize, decoded: make(chan error, 1), gpuLayers: layers, onDevice: layers == all}
@@ -165,7 +165,7 @@ func (o Options) withDefaults() (Options, error) {
 	}{
 		{"sequences", &o.Sequences, 1, maxSequences},
 		{"batch_size", &o.BatchSize, defaultBatch, maxBatch},
-		{"threads", &o.Threads, min(runtime.GOMAXPROCS(0), maxThreads), maxThreads},
+		{"threads", &o.Threads, min(machine.Cores(), maxThreads), maxThreads},
 	} {
 		if *field.value == 0 {
 			*field.value = field.fallback

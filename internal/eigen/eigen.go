@@ -10,7 +10,8 @@ import "C"
 import (
 	"errors"
 	"fmt"
-	"runtime"
+
+	"prunellm/internal/machine"
 )
 
 // ErrNotDefinite says that a matrix is not positive definite.
@@ -62,4 +63,4 @@ func fault(code C.int) error {
 
 func pointer(values []float64) *C.double { return (*C.double)(&values[0]) }
 
-func threads() C.int { return C.int(runtime.GOMAXPROCS(0)) }
+func threads() C.int { return C.int(machine.Cores()) }

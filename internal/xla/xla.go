@@ -67,7 +67,7 @@ type Options struct {
 	PluginPath string
 	// Device is what to open; "" is Auto.
 	Device Device
-	// Threads bounds XLA's CPU threads; 0 is one for each core this process may use.
+	// Threads bounds XLA's CPU threads; 0 is NPROC, or one for each core of the affinity mask: XLA sees no CPU quota.
 	Threads int
 }
 

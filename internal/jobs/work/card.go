@@ -14,6 +14,7 @@ import (
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/jobs"
+	"prunellm/internal/machine"
 	"prunellm/internal/quality"
 	"prunellm/internal/reuse"
 	"prunellm/internal/variant"
@@ -41,7 +42,7 @@ func (o *Orders) Measure(ctx context.Context, comparison variant.Comparison) (fi
 
 // card measures a variant against the dense model: in the background on one thread.
 func (c Child) card(ctx context.Context, call *jobs.Call, p cardPayload, _ func(variant.Progress)) (any, jobs.Values, error) {
-	threads := runtime.GOMAXPROCS(0)
+	threads := machine.Cores()
 	if call.Background {
 		threads = 1
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -87,6 +88,9 @@ const childBallast = 320 << 20
 func (c Child) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	debug.SetGCPercent(childGCPercent)
 	ballast := make([]byte, childBallast)
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64-childBallast {
+		debug.SetMemoryLimit(limit + childBallast) // the ballast takes none of it
+	}
 	defer runtime.KeepAlive(ballast)
 	return jobs.Serve(ctx, in, out, os.Exit, c.kinds())
 }

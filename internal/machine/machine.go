@@ -1,0 +1,47 @@
+// Package machine tells how much memory and how many processor cores this process may use: what the machine has, less what
+// the control groups of the process (cgroups, as containers and systemd's MemoryMax and CPUQuota set them) do not allow.
+//
+// It reads Linux's files and sets nothing. Elsewhere memory is not known, and cores are Go's.
+//
+// # Control groups
+//
+// A limit holds for a group and all groups below it, so that of the process is the least along its path: from its own
+// group, which /proc/self/cgroup names, up to the point where the hierarchy is mounted. Version 1, version 2 and both at
+// once are read. A container sees its own group as the mount's root.
+package machine
+
+import (
+	"io/fs"
+	"math"
+	"os"
+	"runtime"
+)
+
+// Unknown stands for a number of bytes that is not known, or has no bound.
+const Unknown int64 = -1
+
+// AvailableMemory is the number of bytes that this process can still take before the machine, or one of its groups, runs
+// out of memory. Cached file pages count as free.
+func AvailableMemory() int64 { return here().availableMemory() }
+
+// MemoryLimit is the least number of bytes that a group of this process may take; Unknown without a limit.
+func MemoryLimit() int64 { return here().memoryLimit() }
+
+// Cores is the number of threads that may compute at once, at least 1: Go's number, which follows the affinity mask and
+// GOMAXPROCS, or the CPU quota of the groups to the nearest core. Go never takes less than two for a quota, and rounds
+// up: threads that meet at barriers would then wait for the one whose time is used up.
+func Cores() int { return here().cores(runtime.GOMAXPROCS(0)) }
+
+// system is a machine as its files describe it.
+type system struct{ files fs.FS }
+
+func here() system { return system{files: os.DirFS("/")} }
+
+// cores is at most n, and what the quotas leave.
+func (s system) cores(n int) int {
+	quota := s.cpuQuota()
+	if quota <= 0 || quota >= float64(n) {
+		return max(n, 1)
+	}
+	return max(int(math.Round(quota)), 1)
+}
