@@ -9,19 +9,19 @@ import (
 	"prunellm/models"
 )
 
-// The pre-tokenizers that llama.cpp cuts texts as.
+// The pre-tokenizers with which llama.cpp splits texts.
 const (
 	splitLlama3 = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 	splitQwen2  = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 
 	preLlama3 = "llama-bpe"
-	preSmaug  = "smaug-bpe" // cuts as preLlama3, but a word that is a token is made of merges as any other
+	preSmaug  = "smaug-bpe" // splits as preLlama3, but merges build a word even if it is a token
 	preQwen2  = "qwen2"
 	preSmol   = "smollm"
 	preGPT2   = "gpt-2"
 )
 
-// preTokenizer is one step of cutting a text, or a sequence of them.
+// preTokenizer is one step that splits a text, or a sequence of steps.
 type preTokenizer struct {
 	Type             string         `json:"type"`
 	PreTokenizers    []preTokenizer `json:"pretokenizers,omitempty"`
@@ -49,7 +49,7 @@ func (p preTokenizer) steps() []preTokenizer {
 	return []preTokenizer{p}
 }
 
-// byteLevel tells whether the tokens are pieces of bytes, spelled with a character for each.
+// byteLevel reports whether the tokens are sequences of bytes, spelled with a character per byte.
 func (t *tokenizerJSON) byteLevel() bool {
 	if t.Model.Type != "BPE" || t.Model.ByteFallback {
 		return false
@@ -62,7 +62,7 @@ func (t *tokenizerJSON) byteLevel() bool {
 	return false
 }
 
-// postProcessor is a step after a text became tokens, of which TemplateProcessing puts special tokens around them, or a sequence of steps.
+// postProcessor is a step on the tokens of a text, or a sequence of steps. TemplateProcessing adds special tokens.
 type postProcessor struct {
 	Type       string          `json:"type"`
 	Processors []postProcessor `json:"processors"`
@@ -73,7 +73,7 @@ type postProcessor struct {
 	} `json:"single"`
 }
 
-// begins is the special token that is put in front of every text, "" for none.
+// begins returns the special token at the start of every text, "" for none.
 func (p postProcessor) begins() string {
 	if p.Type == "TemplateProcessing" && len(p.Single) > 0 && p.Single[0].Special != nil {
 		return p.Single[0].Special.ID
@@ -86,8 +86,8 @@ func (p postProcessor) begins() string {
 	return ""
 }
 
-// pre is llama.cpp's name of a pre-tokenizer. An unknown one is refused: another cut would give other tokens, and a model
-// that answers a little worse for no visible reason.
+// pre returns llama.cpp's name of a pre-tokenizer. An unknown one is an error, because another split gives other tokens and
+// a model that answers a little worse for no visible reason.
 func (p preTokenizer) pre() (string, error) {
 	kind := ""
 	for _, step := range p.steps() {
@@ -126,12 +126,12 @@ func (p preTokenizer) pre() (string, error) {
 }
 
 func unknownPre(p preTokenizer) error {
-	return fmt.Errorf("%w: the pre-tokenizer of %s (%.40q) is not one of %s, %s, %s and %s; make a GGUF file with llama.cpp's convert_hf_to_gguf.py",
+	return fmt.Errorf("%w: the pre-tokenizer of %s (%.40q) is not one of %s, %s, %s or %s; make a GGUF file with llama.cpp's convert_hf_to_gguf.py",
 		models.ErrUnsupported, tokenizerFile, p.Type, preGPT2, preSmol, preLlama3, preQwen2)
 }
 
-// vocabulary is the byte-level BPE model; added tokens are put in later. Ids must begin at 0 and leave out none but those
-// of added tokens.
+// vocabulary returns the vocabulary of a byte-level BPE model without the added tokens of other files. size is the number of
+// rows of the embedding.
 func (t *tokenizerJSON) vocabulary(size int) (*vocabulary, error) {
 	v := &vocabulary{model: models.ByteLevelBPE, begins: t.PostProcessor.begins()}
 	var err error
@@ -150,10 +150,10 @@ func (t *tokenizerJSON) vocabulary(size int) (*vocabulary, error) {
 	v.tokens, v.types = make([]string, size), make([]int32, size)
 	place := func(id int, token string, kind int32) error {
 		if id < 0 || id >= size {
-			return fmt.Errorf("%s: token %.40q has id %d, the embedding has %d rows", tokenizerFile, token, id, size)
+			return fmt.Errorf("%s: token %.40q has id %d, but the embedding has %d rows", tokenizerFile, token, id, size)
 		}
 		if present[id] && v.tokens[id] != token {
-			return fmt.Errorf("%s: token %d is %.40q and %.40q", tokenizerFile, id, v.tokens[id], token)
+			return fmt.Errorf("%s: token %d is both %.40q and %.40q", tokenizerFile, id, v.tokens[id], token)
 		}
 		present[id], v.tokens[id], v.types[id] = true, token, kind
 		highest = max(highest, id)

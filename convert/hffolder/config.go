@@ -17,7 +17,7 @@ import (
 // activations are the values of "hidden_act"; a config without one means SiLU.
 var activations = map[string]arch.Activation{"": arch.SiLU, "silu": arch.SiLU, "swish": arch.SiLU}
 
-// rawConfig is config.json as far as it says what a model computes. Pointers tell what is absent.
+// rawConfig is the part of config.json that defines the computation. A nil pointer is an absent field.
 type rawConfig struct {
 	Architectures    []string        `json:"architectures"`
 	VocabSize        int             `json:"vocab_size"`
@@ -31,7 +31,7 @@ type rawConfig struct {
 	RMSEpsilon       *float64        `json:"rms_norm_eps"`
 	RoPETheta        *float64        `json:"rope_theta"`
 	RoPEScaling      *ropeScaling    `json:"rope_scaling"`
-	RoPEParameters   *ropeScaling    `json:"rope_parameters"` // newer files have theta and scaling in one object
+	RoPEParameters   *ropeScaling    `json:"rope_parameters"` // theta and scaling in one object, in newer files
 	TieEmbeddings    bool            `json:"tie_word_embeddings"`
 	Activation       string          `json:"hidden_act"`
 	AttentionBias    bool            `json:"attention_bias"`
@@ -44,7 +44,7 @@ type rawConfig struct {
 	EOS              tokenIDs        `json:"eos_token_id"`
 }
 
-// ropeScaling stretches rotary position embedding.
+// ropeScaling is "rope_scaling": it stretches rotary position embedding.
 type ropeScaling struct {
 	Kind          string   `json:"rope_type"`
 	OldKind       string   `json:"type"`
@@ -70,7 +70,7 @@ func (t *tokenIDs) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]int)(t))
 }
 
-// first is the id that is meant when one is needed, -1 when there is none.
+// first returns the first id, -1 if there is none.
 func (t tokenIDs) first() int {
 	if len(t) == 0 {
 		return -1
@@ -109,7 +109,7 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 		return models.Config{}, nil, errors.New("num_key_value_heads is missing")
 	}
 	if c.KVHeads < 1 {
-		return models.Config{}, nil, fmt.Errorf("num_key_value_heads is %d", c.KVHeads)
+		return models.Config{}, nil, fmt.Errorf("num_key_value_heads is %d, want at least 1", c.KVHeads)
 	}
 	if c.HeadDim = c.HiddenSize / c.Heads; raw.HeadDim != nil {
 		c.HeadDim = *raw.HeadDim
@@ -125,7 +125,7 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 	return c, &raw, c.Validate()
 }
 
-// refuse finds what changes the computation in a way that is not computed here.
+// refuse returns an error for a field that makes the model compute something that models/llama does not.
 func (r *rawConfig) refuse(row arch.Architecture) error {
 	var what string
 	switch {
@@ -145,8 +145,8 @@ func (r *rawConfig) refuse(row arch.Architecture) error {
 	return fmt.Errorf("%w: %s", models.ErrUnsupported, what)
 }
 
-// context is the number of tokens for which the model is computed exactly: attention that sees a window of the past alone
-// is the same as full attention up to the window.
+// context returns the number of tokens up to which full attention is exact: attention over a sliding window equals full
+// attention up to the length of the window.
 func (r *rawConfig) context() int {
 	if r.SlidingWindow != nil && *r.SlidingWindow > 0 && (r.UseSlidingWindow == nil || *r.UseSlidingWindow) {
 		return min(r.ContextLength, *r.SlidingWindow)
@@ -154,7 +154,7 @@ func (r *rawConfig) context() int {
 	return r.ContextLength
 }
 
-// rope fills in base and factors; stretchable reports whether the architecture can have factors.
+// rope fills in base and factors; stretchable is Architecture.RoPEFactors.
 func (r *rawConfig) rope(c *models.Config, stretchable bool) error {
 	if r.RoPETheta != nil {
 		c.RoPEBase = *r.RoPETheta
@@ -197,8 +197,8 @@ func (r *rawConfig) rope(c *models.Config, stretchable bool) error {
 	return nil
 }
 
-// llama3 are the parameters of the scaling of that name: low frequencies are divided by the factor, high ones left, those
-// between interpolated. A frequency is low when fewer than low turns fit the original context, high when more than high.
+// llama3 are the parameters of the scaling of that name: it divides low frequencies by the factor, keeps high ones and
+// interpolates between. A frequency is low if fewer than low turns fit the original context, high if more than high do.
 type llama3 struct{ factor, low, high, original float64 }
 
 func (s *ropeScaling) llama3() (llama3, error) {
@@ -214,7 +214,7 @@ func (s *ropeScaling) llama3() (llama3, error) {
 	return l, nil
 }
 
-// factors is float32[dim/2]: what the rotation frequencies are divided by.
+// factors returns the divisors of the RoPE frequencies, float32[dim/2].
 func (l llama3) factors(dim int, base float64) []float32 {
 	factors := make([]float32, dim/2)
 	for i := range factors {
@@ -233,17 +233,17 @@ func (l llama3) factors(dim int, base float64) []float32 {
 	return factors
 }
 
-// decodeJSON reads one JSON value of any object type and nothing after it.
+// decodeJSON decodes one JSON value with nothing after it.
 func decodeJSON(data []byte, into any) error {
 	if !utf8.Valid(data) {
 		return errors.New("not UTF-8")
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("not the JSON expected: %w", err)
+		return fmt.Errorf("unexpected JSON: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("bytes after the JSON value")
+		return errors.New("more than one JSON value")
 	}
 	return nil
 }

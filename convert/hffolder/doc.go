@@ -1,20 +1,20 @@
-// Package hffolder turns a safetensors folder (config.json, *.safetensors, tokenizer files) into a GGUF file, and a GGUF
-// file into such a folder, which transformers and vLLM load.
+// Package hffolder converts a safetensors folder (config.json, *.safetensors, tokenizer files) to a GGUF file, and a GGUF
+// file to such a folder, which transformers and vLLM load.
 //
-// It prunes nothing and runs nothing. The architectures are the Folders of package arch.
+// It neither prunes nor runs a model. The architectures are the Folders of package arch.
 //
 // # Data flow
 //
-// ToGGUF reads config.json into a models.Config, checks every tensor of every file against it, builds the vocabulary, and
-// streams the tensors. Matrices keep their dtype bit for bit; vectors become F32, as llama.cpp wants them. Where a GGUF
-// architecture rotates pairs and safetensors rotate halves, the rows of q and k change places.
+// ToGGUF reads config.json into a models.Config, checks every tensor of every file against it, builds the vocabulary and
+// streams the tensors. Matrices keep their dtype bit for bit; vectors become F32, which llama.cpp requires. For a GGUF
+// architecture in layout RoPEPairs it reorders the rows of q and k.
 //
-// FromGGUF is the way back.
+// FromGGUF is the inverse.
 //
 // # Errors
 //
-// A folder comes from outside and is hostile: sizes and counts are checked against named limits before anything is
-// allocated, and what the folder asks for that we do not compute gives an error that wraps models.ErrUnsupported.
+// A folder may be hostile: the package checks sizes and counts against limits before it allocates. A model that prunellm does
+// not compute gives an error that wraps models.ErrUnsupported.
 package hffolder
 
 // The files of a folder, and limits of their sizes in bytes.

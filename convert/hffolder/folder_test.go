@@ -32,7 +32,7 @@ func writeTiny(t *testing.T, options tinymodel.Options) *models.GGUF {
 	return model
 }
 
-// toGGUF is the model that a folder becomes.
+// toGGUF converts a folder and opens the result.
 func toGGUF(t *testing.T, folder string) *models.GGUF {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "m.gguf")
@@ -47,7 +47,7 @@ func toGGUF(t *testing.T, folder string) *models.GGUF {
 	return model
 }
 
-// A model survives the way to a folder and back, bit for bit.
+// A model survives conversion to a folder and back, bit for bit.
 func TestRoundTrip(t *testing.T) {
 	tests := tinymodel.PerArchitecture()
 	tests["bf16"] = tinymodel.Options{Type: gguf.BF16}
@@ -112,7 +112,7 @@ func sameVocabulary(t *testing.T, a, b *models.GGUF) {
 	}
 }
 
-// The factors of Llama 3.2 are found in the file and come back from config.json.
+// FromGGUF finds the parameters of Llama 3.2's factors, and ToGGUF computes the factors from config.json.
 func TestLlama3Scaling(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{HeadDim: 64, Heads: 1, KVHeads: 1, Hidden: 64})
 	folder := filepath.Join(t.TempDir(), "m")
@@ -171,7 +171,7 @@ func edit(t *testing.T, folder string, change func(config map[string]any)) {
 	}
 }
 
-// What config.json asks for and is not computed is refused, and what is out of range.
+// ToGGUF refuses a config.json that is not supported or out of range.
 func TestConfigRefused(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})
 	for name, test := range map[string]struct {
@@ -216,7 +216,7 @@ func TestConfigRefused(t *testing.T) {
 	}
 }
 
-// With the source folder at hand its own files are kept, but for the width.
+// With a source folder FromGGUF copies its files and changes only the width.
 func TestSourceFolderIsKept(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})
 	source, target := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "n")
@@ -245,7 +245,7 @@ func TestSourceFolderIsKept(t *testing.T) {
 	}
 }
 
-// All tokens that end an answer come along, of which config.json and llama.cpp's own list of texts know but some.
+// All tokens that end an answer survive, including those that config.json and llama.cpp's list of texts lack.
 func TestEndsOfAnswers(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})
 	folder, back := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "again")
@@ -296,7 +296,7 @@ func TestFolderNames(t *testing.T) {
 	}
 }
 
-// Mistral is computed as Llama is, up to the window of its attention.
+// Mistral is Llama up to the window of its attention.
 func TestMistral(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})
 	folder := filepath.Join(t.TempDir(), "m")

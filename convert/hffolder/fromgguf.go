@@ -17,14 +17,14 @@ import (
 	"prunellm/models/safetensors"
 )
 
-// Options say what FromGGUF writes.
+// Options are the options of FromGGUF.
 type Options struct {
-	// Source is the safetensors folder that the model came from: its config.json is kept but for what changed, and its
-	// tokenizer files are copied. "" rebuilds both from the GGUF file's metadata.
+	// Source is the safetensors folder of the dense model: FromGGUF copies its tokenizer files and its config.json with the new
+	// width and type. "" rebuilds both from the GGUF file's metadata.
 	Source string
 	// Codec decodes quantized tensors.
 	Codec convert.Codec
-	// Type is F32, F16 or BF16; every tensor is written in it.
+	// Type is the type of every written tensor: F32, F16 or BF16.
 	Type gguf.Type
 }
 
@@ -33,16 +33,15 @@ var dtypes = map[gguf.Type]safetensors.DType{gguf.F32: safetensors.F32, gguf.F16
 // torchNames are PyTorch's names of the types.
 var torchNames = map[gguf.Type]string{gguf.F32: "float32", gguf.F16: "float16", gguf.BF16: "bfloat16"}
 
-// FromGGUF writes a model as a safetensors folder that transformers and vLLM load. The folder appears whole or not at
-// all; one that is there already must be empty. All layers must have one MLP width, because config.json has one number
-// for them.
+// FromGGUF writes a model as a safetensors folder that transformers and vLLM load. The folder appears whole or not at all; an
+// existing one must be empty. All layers must have one MLP width, because config.json has one number for them.
 func FromGGUF(ctx context.Context, model *models.GGUF, dir string, options Options) (err error) {
 	wrap := func(err error) error { return fmt.Errorf("write folder %q: %w", dir, err) }
 	if _, ok := dtypes[options.Type]; !ok {
-		return wrap(fmt.Errorf("%w: type %s; f32, f16 and bf16 can be written", models.ErrUnsupported, options.Type))
+		return wrap(fmt.Errorf("%w: cannot write type %s; use f32, f16 or bf16", models.ErrUnsupported, options.Type))
 	}
 	if _, uniform := model.Config().UniformWidth(); !uniform {
-		return wrap(fmt.Errorf("%w: the layers have different MLP widths, which config.json cannot say: use --budget uniform", models.ErrUnsupported))
+		return wrap(fmt.Errorf("%w: the layers have different MLP widths, but config.json has one for all: use --budget uniform", models.ErrUnsupported))
 	}
 	if err := CheckTarget(dir); err != nil {
 		return err
@@ -76,7 +75,7 @@ func FromGGUF(ctx context.Context, model *models.GGUF, dir string, options Optio
 	return nil
 }
 
-// CheckTarget tells whether a folder can be written at dir: nothing is there, or an empty folder.
+// CheckTarget returns an error unless dir does not exist or is an empty folder.
 func CheckTarget(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
@@ -85,17 +84,17 @@ func CheckTarget(dir string) error {
 	case err != nil:
 		return fmt.Errorf("output folder: %w", err)
 	case len(entries) > 0:
-		return fmt.Errorf("output folder %q is not empty: name another", dir)
+		return fmt.Errorf("output folder %q is not empty: name another folder", dir)
 	}
 	return nil
 }
 
-// copied are the files that a source folder may have beside config.json and the weights.
+// copied are the files that FromGGUF copies from a source folder, where they exist.
 var copied = []string{
 	tokenizerFile, sentencePieceFile, tokenizerConfigFile, specialTokensFile, addedTokensFile, generationFile, templateFile, "vocab.json", "merges.txt",
 }
 
-// textFiles are all files but the weights, by name.
+// textFiles returns all files but the weights, by name.
 func textFiles(model *models.GGUF, options Options) (map[string][]byte, error) {
 	if options.Source == "" {
 		return rebuilt(model, options.Type)
@@ -144,11 +143,11 @@ func writeWeights(ctx context.Context, model *models.GGUF, path string, options 
 	return safetensors.Write(ctx, path, sources, map[string]string{"format": "pt"})
 }
 
-// copyValues is about how many values are converted at a time.
+// copyValues is the approximate number of values that copyTensor converts at a time.
 const copyValues = 1 << 20
 
-// copyTensor writes a tensor in another type, by runs of whole rows; with heads, rows are put into the order of
-// safetensors, head by head.
+// copyTensor writes a tensor in another type, in runs of whole rows. With heads it reorders the rows of each head to
+// RoPEHalves.
 func copyTensor(ctx context.Context, w io.Writer, file *gguf.File, info gguf.TensorInfo, options Options, heads bool, headDim int) error {
 	rowLen := info.RowLength()
 	rows := int(info.Elements() / int64(rowLen))

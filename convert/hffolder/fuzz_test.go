@@ -41,7 +41,7 @@ func FuzzIndexedFiles(f *testing.F) {
 	})
 }
 
-// FuzzVocabulary gives hostile tokenizer files: what is accepted has as many tokens as the embedding has rows.
+// FuzzVocabulary reads hostile tokenizer files: an accepted vocabulary has as many tokens as the embedding has rows.
 func FuzzVocabulary(f *testing.F) {
 	model := []byte(`{"added_tokens":[{"id":3,"content":"<s>","special":true}],"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},` +
 		`"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}}`)
@@ -113,7 +113,7 @@ func TestSentencePiece(t *testing.T) {
 	}
 }
 
-// A SentencePiece model says itself how it is meant: by merges or not, with a space in front or not, and with pieces that stand for spaces.
+// A SentencePiece model defines its type, whether a space precedes a text, and the pieces that stand for spaces.
 func TestSentencePieceSaysHow(t *testing.T) {
 	encode := func(change func(m *sentencepiece.ModelProto)) []byte {
 		var model sentencepiece.ModelProto
@@ -159,7 +159,7 @@ func TestSentencePieceSaysHow(t *testing.T) {
 	}
 }
 
-// A text begins with BOS where tokenizer.json or tokenizer_config.json says so, whatever llama.cpp takes for granted by a pre-tokenizer's name.
+// tokenizer.json and tokenizer_config.json decide whether a text begins with BOS, not llama.cpp's default for a pre-tokenizer.
 func TestBeginningOfText(t *testing.T) {
 	words := `{"type":"ByteLevel","add_prefix_space":false}`
 	llama3 := `{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":` + strconv.Quote(splitLlama3) + `}},` +
@@ -198,7 +198,7 @@ func TestBeginningOfText(t *testing.T) {
 	}
 }
 
-// A pre-tokenizer that llama.cpp has no name for is refused rather than replaced.
+// A pre-tokenizer without a name in llama.cpp is an error.
 func TestPreTokenizers(t *testing.T) {
 	digits := `{"type":"Digits","individual_digits":true}`
 	words := `{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}`
@@ -230,7 +230,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// The context ends where attention would begin to forget.
+// The context ends at the window of attention.
 func TestSlidingWindow(t *testing.T) {
 	window, on, off := 4096, true, false
 	for _, test := range []struct {

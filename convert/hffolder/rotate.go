@@ -10,7 +10,7 @@ func pairRow(row, headDim int) int {
 	}
 }
 
-// toPairs moves rows of rowBytes from the order of safetensors to that of GGUF; toHalves is the way back.
+// toPairs reorders rows of rowBytes from RoPEHalves to RoPEPairs; toHalves is the inverse.
 func toPairs(raw []byte, rowBytes, headDim int) []byte {
 	out := make([]byte, len(raw))
 	for row := range len(raw) / rowBytes {

@@ -10,7 +10,7 @@ import (
 	"prunellm/models"
 )
 
-// sentencePieceVocabulary reads tokenizer.model. The numbers of SentencePiece's token types are ggml's.
+// sentencePieceVocabulary reads tokenizer.model. SentencePiece and ggml number the token types alike.
 func sentencePieceVocabulary(data []byte, size int) (*vocabulary, error) {
 	var model sentencepiece.ModelProto
 	if err := proto.Unmarshal(data, &model); err != nil {
@@ -18,10 +18,10 @@ func sentencePieceVocabulary(data []byte, size int) (*vocabulary, error) {
 	}
 	pieces := model.GetPieces()
 	if len(pieces) == 0 || len(pieces) > size {
-		return nil, fmt.Errorf("%s has %d pieces, the embedding has %d rows", sentencePieceFile, len(pieces), size)
+		return nil, fmt.Errorf("%s has %d pieces, but the embedding has %d rows", sentencePieceFile, len(pieces), size)
 	}
 	if trainer := model.GetTrainerSpec(); trainer != nil && trainer.ModelType != nil && *trainer.ModelType != sentencepiece.TrainerSpec_BPE {
-		return nil, fmt.Errorf("%w: %s is of type %s; llama.cpp cuts texts as type BPE does, into other tokens", models.ErrUnsupported,
+		return nil, fmt.Errorf("%w: %s is of type %s; llama.cpp splits texts only as type BPE does", models.ErrUnsupported,
 			sentencePieceFile, *trainer.ModelType)
 	}
 	v := &vocabulary{model: models.SentencePiece}
@@ -34,7 +34,7 @@ func sentencePieceVocabulary(data []byte, size int) (*vocabulary, error) {
 			return nil, fmt.Errorf("%s: piece %.40q is of unknown type %d", sentencePieceFile, piece.GetPiece(), kind)
 		}
 		if kind == tokenUserDefined && strings.Contains(piece.GetPiece(), "▁") {
-			kind = tokenNormal // llama.cpp spells user-defined tokens out as they are, and these mean spaces
+			kind = tokenNormal // llama.cpp writes user-defined tokens verbatim, but here ▁ means a space
 		}
 		v.tokens = append(v.tokens, piece.GetPiece())
 		v.scores = append(v.scores, piece.GetScore())

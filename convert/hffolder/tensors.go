@@ -24,7 +24,7 @@ var layerNames = map[models.Role]string{
 	models.FFNGate:    "mlp.gate_proj.weight", models.FFNUp: "mlp.up_proj.weight", models.FFNDown: "mlp.down_proj.weight",
 }
 
-// tensorName is what safetensors folders call a tensor; "" for the rotation factors, which are in config.json.
+// tensorName returns the tensor's name in safetensors folders, "" for RoPE factors, which are in config.json.
 func tensorName(slot models.Slot) string {
 	switch slot.Role {
 	case models.TokenEmbedding:
@@ -83,7 +83,7 @@ func openShards(dir string) (*shards, error) {
 
 var shardName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$`)
 
-// weightFiles lists the files that hold the weights: the one file, those that the index names, or all there are.
+// weightFiles lists the weight files: the single file, the files of the index, or else all *.safetensors files.
 func weightFiles(dir string) ([]string, error) {
 	if _, err := os.Stat(filepath.Join(dir, weightsFile)); err == nil {
 		return []string{weightsFile}, nil
@@ -111,7 +111,7 @@ func weightFiles(dir string) ([]string, error) {
 	return names, nil
 }
 
-// indexedFiles lists the files that an index names, sorted.
+// indexedFiles returns the file names of an index, sorted.
 func indexedFiles(data []byte) ([]string, error) {
 	var index struct {
 		WeightMap map[string]string `json:"weight_map"`
@@ -122,7 +122,7 @@ func indexedFiles(data []byte) ([]string, error) {
 	var names []string
 	for _, name := range index.WeightMap {
 		if !shardName.MatchString(name) {
-			return nil, fmt.Errorf("%s names the file %.80q", indexFile, name)
+			return nil, fmt.Errorf("%s names the file %.80q, which is not a plain .safetensors name", indexFile, name)
 		}
 		names = append(names, name)
 	}
@@ -151,7 +151,7 @@ func (s *shards) check(c models.Config) error {
 			return fmt.Errorf("tensor %q has shape %v, want %v", name, found.info.Shape, want)
 		}
 		if _, ok := ggufTypes[found.info.DType]; !ok {
-			return fmt.Errorf("%w: tensor %q is of dtype %s; F32, F16 and BF16 can be used", models.ErrUnsupported, name, found.info.DType)
+			return fmt.Errorf("%w: tensor %q is of dtype %s; use F32, F16 or BF16", models.ErrUnsupported, name, found.info.DType)
 		}
 	}
 	for name := range s.tensors {
@@ -162,8 +162,8 @@ func (s *shards) check(c models.Config) error {
 	return nil
 }
 
-// ignored tells whether a tensor repeats what is known otherwise: a table of rotation frequencies in old files, and an
-// output matrix beside tied embeddings.
+// ignored reports whether a tensor is redundant: a table of RoPE frequencies in old files, or an output matrix beside tied
+// embeddings.
 func ignored(c models.Config, name string) bool {
 	return strings.HasSuffix(name, ".rotary_emb.inv_freq") || (c.TiedEmbeddings && name == "lm_head.weight")
 }

@@ -15,11 +15,11 @@ import (
 
 var ggufTypes = map[safetensors.DType]gguf.Type{safetensors.F32: gguf.F32, safetensors.F16: gguf.F16, safetensors.BF16: gguf.BF16}
 
-// general.file_type of a file whose matrices are of that type.
+// fileTypeNumbers are the values of general.file_type for files whose matrices are of that type.
 var fileTypeNumbers = map[gguf.Type]uint32{gguf.F32: 0, gguf.F16: 1, gguf.BF16: 32}
 
-// ToGGUF writes the model in a safetensors folder to a GGUF file at path. The same folder gives the same bytes. It is
-// atomic: path holds the whole file or what it held before.
+// ToGGUF writes the model in a safetensors folder to a GGUF file at path. The same folder gives the same bytes. It is atomic:
+// path holds the whole file or its old content.
 func ToGGUF(ctx context.Context, dir, path string) error {
 	wrap := func(err error) error { return fmt.Errorf("convert folder %q: %w", dir, err) }
 	data, err := regularfile.Read(filepath.Join(dir, configFile), maxConfigBytes)
@@ -51,7 +51,7 @@ func ToGGUF(ctx context.Context, dir, path string) error {
 	return gguf.Write(ctx, path, keys, tensors)
 }
 
-// fileType is the number for the type of the embedding.
+// fileType returns the file type number of the embedding's type.
 func (s *shards) fileType(c models.Config) uint32 {
 	return fileTypeNumbers[ggufTypes[s.tensors[tensorName(models.Slot{Role: models.TokenEmbedding})].info.DType]]
 }
@@ -93,7 +93,7 @@ func (s *shards) source(c models.Config, slot models.Slot) gguf.Source {
 	return out
 }
 
-// contextReader ends with its context.
+// contextReader is a reader that fails when its context ends.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader
@@ -115,7 +115,7 @@ func writeFloats(w io.Writer, values []float32) error {
 	return err
 }
 
-// configKeys is the architecture as GGUF metadata.
+// configKeys returns the architecture as GGUF metadata.
 func configKeys(c models.Config) []gguf.KV {
 	p := c.Architecture + "."
 	return []gguf.KV{

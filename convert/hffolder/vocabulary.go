@@ -21,7 +21,7 @@ const (
 	tokenUnused      = 5
 )
 
-// vocabulary is a tokenizer as GGUF holds it.
+// vocabulary is a tokenizer in GGUF's form.
 type vocabulary struct {
 	model    string // models.ByteLevelBPE or models.SentencePiece
 	pre      string // name of the pre-tokenizer, byte-level BPE only
@@ -30,13 +30,13 @@ type vocabulary struct {
 	scores   []float32 // SentencePiece only
 	merges   []string  // byte-level BPE only
 	template string
-	begins   string // special token that tokenizer.json puts in front of a text, byte-level BPE only; "" for none
+	begins   string // special token at the start of a text by tokenizer.json, byte-level BPE only; "" for none
 	addBOS   *bool
-	addSpace *bool // SentencePiece puts a space in front of a text
+	addSpace *bool // SentencePiece: a space precedes a text
 	ids      []gguf.KV
 }
 
-// tokenizerFiles are the contents of a folder's tokenizer files, nil for those that are missing.
+// tokenizerFiles is the contents of a folder's tokenizer files, nil for a missing one.
 type tokenizerFiles struct {
 	tokenizer, sentencePiece, config, special, added, generation, template []byte
 }
@@ -57,14 +57,14 @@ func readVocabulary(dir string, raw *rawConfig, size int) (*vocabulary, error) {
 	return files.vocabulary(raw, size)
 }
 
-// addedToken is a token beside those of the model.
+// addedToken is a token outside the model's own vocabulary.
 type addedToken struct {
 	ID      int    `json:"id"`
 	Content string `json:"content"`
 	Special bool   `json:"special"`
 }
 
-// tokenizerJSON is tokenizer.json as far as it is used.
+// tokenizerJSON is the part of tokenizer.json that the package reads.
 type tokenizerJSON struct {
 	Added         []addedToken  `json:"added_tokens"`
 	PreTokenizer  preTokenizer  `json:"pre_tokenizer"`
@@ -74,11 +74,11 @@ type tokenizerJSON struct {
 		Vocab        json.RawMessage `json:"vocab"`
 		Merges       json.RawMessage `json:"merges"`
 		ByteFallback bool            `json:"byte_fallback"`
-		IgnoreMerges bool            `json:"ignore_merges"` // a word that is a token is that token, whatever the merges make of it
+		IgnoreMerges bool            `json:"ignore_merges"` // a word that is a token gives that token, whatever the merges
 	} `json:"model"`
 }
 
-// tokenizerConfig is tokenizer_config.json as far as it is used.
+// tokenizerConfig is the part of tokenizer_config.json that the package reads.
 type tokenizerConfig struct {
 	BOS      tokenText             `json:"bos_token"`
 	EOS      tokenText             `json:"eos_token"`
@@ -90,7 +90,7 @@ type tokenizerConfig struct {
 	Added    map[string]addedToken `json:"added_tokens_decoder"` // by id
 }
 
-// tokenText is a token's text, given as such or in an object; "" for anything else.
+// tokenText is a token's text, from a string or an object; "" for anything else.
 type tokenText string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -108,7 +108,7 @@ func (t *tokenText) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// chatTemplate is a template, or a list of named ones of which "default" counts.
+// chatTemplate is a template, from a string or from "default" of a list of named ones.
 type chatTemplate string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -133,7 +133,7 @@ func (c *chatTemplate) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// vocabulary reads the files.
+// vocabulary builds the vocabulary of an embedding of size rows.
 func (f *tokenizerFiles) vocabulary(raw *rawConfig, size int) (*vocabulary, error) {
 	if size < 1 || size > models.MaxVocab {
 		return nil, fmt.Errorf("a vocabulary of %d tokens, want 1 to %d", size, models.MaxVocab)
@@ -161,7 +161,7 @@ func (f *tokenizerFiles) vocabulary(raw *rawConfig, size int) (*vocabulary, erro
 	case f.sentencePiece != nil:
 		v, err = sentencePieceVocabulary(f.sentencePiece, size)
 	case f.tokenizer != nil:
-		err = fmt.Errorf("%w: %s holds a model of type %.40q that is not byte-level; %s is needed", models.ErrUnsupported, tokenizerFile,
+		err = fmt.Errorf("%w: %s has a model of type %.40q that is not byte-level; add %s", models.ErrUnsupported, tokenizerFile,
 			tokenizer.Model.Type, sentencePieceFile)
 	default:
 		err = fmt.Errorf("there is neither %s nor %s", tokenizerFile, sentencePieceFile)
@@ -182,7 +182,7 @@ func (f *tokenizerFiles) vocabulary(raw *rawConfig, size int) (*vocabulary, erro
 	return v, v.special(f, raw, &config)
 }
 
-// addedTokens collects what three files say, by id.
+// addedTokens collects the added tokens of three files by id; tokenizer.json wins.
 func (f *tokenizerFiles) addedTokens(tokenizer *tokenizerJSON, config *tokenizerConfig) (map[int]addedToken, error) {
 	added := map[int]addedToken{}
 	if f.added != nil {
@@ -207,7 +207,7 @@ func (f *tokenizerFiles) addedTokens(tokenizer *tokenizerJSON, config *tokenizer
 	return added, nil
 }
 
-// add puts added tokens into their places, and fills the vocabulary up to the size of the embedding.
+// add sets added tokens at their ids, and fills the vocabulary up to the size of the embedding.
 func (v *vocabulary) add(added map[int]addedToken, size int) error {
 	ids := make([]int, 0, len(added))
 	for id := range added {
@@ -222,9 +222,9 @@ func (v *vocabulary) add(added map[int]addedToken, size int) error {
 		}
 		switch {
 		case id < 0 || id >= size:
-			return fmt.Errorf("added token %.40q has id %d, the embedding has %d rows", token.Content, id, size)
+			return fmt.Errorf("added token %.40q has id %d, but the embedding has %d rows", token.Content, id, size)
 		case id < len(v.tokens) && v.tokens[id] != token.Content:
-			return fmt.Errorf("token %d is %.40q and %.40q", id, v.tokens[id], token.Content)
+			return fmt.Errorf("token %d is both %.40q and %.40q", id, v.tokens[id], token.Content)
 		case id < len(v.tokens):
 			if v.model == models.ByteLevelBPE || kind == tokenControl {
 				v.types[id] = kind
@@ -246,16 +246,16 @@ func (v *vocabulary) push(token string, kind int32) {
 	}
 }
 
-// fill appends tokens that no text gives until there are n.
+// fill appends unused tokens until there are n.
 func (v *vocabulary) fill(n int) {
 	for i := len(v.tokens); i < n; i++ {
 		v.push(fmt.Sprintf("[PAD%d]", i), tokenUnused)
 	}
 }
 
-// special finds the ids of special tokens: by the text that tokenizer_config.json, special_tokens_map.json or the post-processor of
-// tokenizer.json gives, or by the ids in config.json and generation_config.json. Where no flag says whether a text begins with BOS, the
-// post-processor does: what llama.cpp does without a key depends on the pre-tokenizer's name alone.
+// special finds the ids of special tokens by their text in tokenizer_config.json, special_tokens_map.json or the post-processor of
+// tokenizer.json, or by their ids in config.json and generation_config.json. Without a flag the post-processor decides whether a
+// text begins with BOS, because llama.cpp's default depends only on the pre-tokenizer's name.
 func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenizerConfig) error {
 	var named struct {
 		BOS tokenText `json:"bos_token"`
@@ -304,7 +304,8 @@ func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenize
 	return nil
 }
 
-// furtherEnds notes up to two tokens beside EOS that end an answer: llama.cpp knows many by their texts, others only by these keys.
+// furtherEnds adds keys for up to two more tokens than EOS that end an answer. llama.cpp knows many by their texts, others only
+// by these keys.
 func (v *vocabulary) furtherEnds(eos int, lists ...tokenIDs) {
 	keys, noted := []string{"eot_token_id", "eom_token_id"}, []int{eos}
 	for _, id := range slices.Concat(lists...) {
@@ -319,7 +320,7 @@ func (v *vocabulary) furtherEnds(eos int, lists ...tokenIDs) {
 	}
 }
 
-// pick is the first token that exists, -1 when none does.
+// pick returns the first token that exists, -1 if none does.
 func pick(index map[string]int, size int, texts []tokenText, ids []tokenIDs) int {
 	for _, text := range texts {
 		if id, ok := index[string(text)]; ok && text != "" {
@@ -334,7 +335,7 @@ func pick(index map[string]int, size int, texts []tokenText, ids []tokenIDs) int
 	return -1
 }
 
-// keys is the vocabulary as GGUF metadata.
+// keys returns the vocabulary as GGUF metadata.
 func (v *vocabulary) keys() []gguf.KV {
 	const p = "tokenizer.ggml."
 	keys := []gguf.KV{{Key: p + "model", Value: v.model}}

@@ -13,11 +13,11 @@ import (
 	"prunellm/models/gguf"
 )
 
-// changedConfig is a source's config.json with the width and the type of the written model.
+// changedConfig returns a source's config.json with the width and the type of the written model.
 func changedConfig(data []byte, c models.Config, kind gguf.Type) ([]byte, error) {
 	var fields map[string]any
 	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber() // numbers stay as they are written
+	d.UseNumber() // numbers keep their spelling
 	if err := d.Decode(&fields); err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func changedConfig(data []byte, c models.Config, kind gguf.Type) ([]byte, error)
 	return json.MarshalIndent(fields, "", "  ")
 }
 
-// newConfig is config.json for a model of which only the GGUF file is known.
+// newConfig returns config.json for a model without a source folder.
 func newConfig(c models.Config, tokenizer models.Tokenizer, kind gguf.Type) ([]byte, error) {
 	row, ok := arch.Named(c.Architecture)
 	if !ok || c.AttentionBias != row.AttentionBias {
@@ -60,14 +60,14 @@ func newConfig(c models.Config, tokenizer models.Tokenizer, kind gguf.Type) ([]b
 	return json.MarshalIndent(fields, "", "  ")
 }
 
-// exactFloat is the shortest decimal that gives the same float32.
+// exactFloat returns the shortest decimal of the same float32.
 func exactFloat(v float64) json.Number {
 	data, _ := json.Marshal(float32(v)) // a finite number
 	return json.Number(data)
 }
 
-// scalingOf finds the parameters that give a model's rotation factors; nil for a model without. GGUF files keep the
-// factors alone.
+// scalingOf finds the parameters of "rope_scaling" for a model's RoPE factors, nil for a model without. GGUF files have only
+// the factors.
 func scalingOf(c models.Config) (map[string]any, error) {
 	if c.RoPEFactors == nil {
 		return nil, nil
@@ -89,10 +89,10 @@ func scalingOf(c models.Config) (map[string]any, error) {
 			}, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: rotation factors that no rope_scaling of type llama3 with frequencies 1 to 4 gives; name the folder the model came from", models.ErrUnsupported)
+	return nil, fmt.Errorf("%w: RoPE factors that no rope_scaling of type llama3 with frequencies 1 to 4 gives; name the model's source folder", models.ErrUnsupported)
 }
 
-// same compares factors up to float32 rounding in whatever computed them.
+// same compares factors up to the float32 rounding of another implementation.
 func same(factors []float32, want func(i int) float64) bool {
 	for i, factor := range factors {
 		if w := want(i); math.Abs(float64(factor)-w) > 1e-4*w {

@@ -11,7 +11,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// rebuilt makes a folder's text files from the metadata of a GGUF file.
+// rebuilt makes a folder's text files from a GGUF file's metadata.
 func rebuilt(model *models.GGUF, kind gguf.Type) (map[string][]byte, error) {
 	tokenizer := model.Tokenizer()
 	config, err := newConfig(model.Config(), tokenizer, kind)
@@ -33,7 +33,7 @@ func rebuilt(model *models.GGUF, kind gguf.Type) (map[string][]byte, error) {
 		return nil, err
 	}
 	files := map[string][]byte{configFile: config, tokenizerFile: body, tokenizerConfigFile: settings}
-	if ends := w.ends(); len(ends) > 1 { // config.json names one
+	if ends := w.ends(); len(ends) > 1 { // config.json has only one
 		if files[generationFile], err = json.MarshalIndent(object{"eos_token_id": ends}, "", "  "); err != nil {
 			return nil, err
 		}
@@ -41,7 +41,7 @@ func rebuilt(model *models.GGUF, kind gguf.Type) (map[string][]byte, error) {
 	return files, nil
 }
 
-// ends are the tokens that end an answer, by the file's keys.
+// ends returns the tokens that end an answer, by the file's keys.
 func (w *tokenizerWriter) ends() (ids []int) {
 	for _, name := range []string{"eos", "eot", "eom"} {
 		id, err := w.file.Int("tokenizer.ggml." + name + "_token_id")
@@ -58,7 +58,7 @@ func value[T any](f *gguf.File, key string) (T, bool) {
 	return typed, ok
 }
 
-// tokenizerWriter makes tokenizer.json and tokenizer_config.json.
+// tokenizerWriter writes tokenizer.json and tokenizer_config.json.
 type tokenizerWriter struct {
 	file      *gguf.File
 	tokenizer models.Tokenizer
@@ -73,10 +73,10 @@ func (w *tokenizerWriter) kind(id int) int32 {
 	return w.types[id]
 }
 
-// object keeps the code of JSON trees short.
+// object is a JSON object.
 type object = map[string]any
 
-// body is tokenizer.json.
+// body returns tokenizer.json.
 func (w *tokenizerWriter) body() ([]byte, error) {
 	vocab := make(map[string]int, len(w.tokens))
 	var added []object
@@ -88,7 +88,7 @@ func (w *tokenizerWriter) body() ([]byte, error) {
 				"special": w.kind(id) == tokenControl,
 			})
 		}
-		vocab[token] = id // added ones too: tokenizers would number them anew after the others
+		vocab[token] = id // added tokens too: tokenizers would renumber them after the others
 	}
 	out := object{"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": nil, "post_processor": w.postProcessor()}
 	model := object{"type": "BPE", "dropout": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil, "fuse_unk": false, "vocab": vocab}
@@ -105,7 +105,7 @@ func (w *tokenizerWriter) body() ([]byte, error) {
 	return json.MarshalIndent(out, "", " ")
 }
 
-// byteLevel fills in what a byte-level BPE has.
+// byteLevel fills in the fields of a byte-level BPE.
 func (w *tokenizerWriter) byteLevel(out, model object) error {
 	merges, err := w.file.Strings("tokenizer.ggml.merges")
 	if err != nil {
@@ -129,15 +129,15 @@ func (w *tokenizerWriter) byteLevel(out, model object) error {
 		out["normalizer"] = object{"type": "NFC"}
 		out["pre_tokenizer"] = sequence(split(splitQwen2), bytesOnly)
 	default:
-		return fmt.Errorf("%w: pre-tokenizer %.40q cannot be written as %s; name the folder the model came from", models.ErrUnsupported, w.tokenizer.Pre, tokenizerFile)
+		return fmt.Errorf("%w: pre-tokenizer %.40q cannot be written as %s; name the model's source folder", models.ErrUnsupported, w.tokenizer.Pre, tokenizerFile)
 	}
 	model["unk_token"], model["byte_fallback"], model["merges"] = nil, false, merges
 	out["decoder"] = object{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}
 	return nil
 }
 
-// sentencePiece fills in what a SentencePiece vocabulary becomes: a BPE over characters whose merges follow from the
-// scores, with tokens for bytes as the last resort.
+// sentencePiece fills in the fields of a SentencePiece vocabulary: a BPE over characters whose merges follow from the scores,
+// with byte tokens as the fallback.
 func (w *tokenizerWriter) sentencePiece(out, model object) error {
 	scores, ok := value[[]float32](w.file, "tokenizer.ggml.scores")
 	if !ok {
@@ -165,7 +165,7 @@ func (w *tokenizerWriter) sentencePiece(out, model object) error {
 	return nil
 }
 
-// mergesOf lists the merges that build each piece from two others, the likeliest piece first.
+// mergesOf lists the merges that build each piece from two others, by falling score of the piece.
 func mergesOf(tokens []string, scores []float32, normal func(id int) bool) []string {
 	ids := make(map[string]int, len(tokens))
 	for id, token := range tokens {
@@ -200,12 +200,12 @@ func mergesOf(tokens []string, scores []float32, normal func(id int) bool) []str
 	return lines
 }
 
-// addsBOS tells whether a text begins with BOS.
+// addsBOS reports whether a text begins with BOS.
 func (w *tokenizerWriter) addsBOS() bool {
 	if explicit, ok := value[bool](w.file, "tokenizer.ggml.add_bos_token"); ok {
 		return explicit
 	}
-	return w.tokenizer.AddBOS || w.tokenizer.Pre == preLlama3 // what llama.cpp does without the key
+	return w.tokenizer.AddBOS || w.tokenizer.Pre == preLlama3 // llama.cpp's default without the key
 }
 
 func (w *tokenizerWriter) text(id int) string {
@@ -215,7 +215,7 @@ func (w *tokenizerWriter) text(id int) string {
 	return w.tokens[id]
 }
 
-// postProcessor puts BOS in front of a text where the model wants one.
+// postProcessor returns the step that adds BOS to a text, nil for a model without.
 func (w *tokenizerWriter) postProcessor() any {
 	bos := w.text(w.tokenizer.BOS)
 	if !w.addsBOS() || bos == "" {
@@ -230,7 +230,7 @@ func (w *tokenizerWriter) postProcessor() any {
 	}
 }
 
-// settings is tokenizer_config.json.
+// settings returns tokenizer_config.json.
 func (w *tokenizerWriter) settings(c models.Config) ([]byte, error) {
 	out := object{
 		"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": c.ContextLength, "clean_up_tokenization_spaces": false,

@@ -1,8 +1,8 @@
-// Package source turns a model reference into a GGUF file on this machine: "default", the path of a GGUF file, the path
-// of a safetensors folder, or hf:owner/name.
+// Package source resolves a model reference to a GGUF file on this machine. A reference is "default", the path of a GGUF
+// file, the path of a safetensors folder, or hf:owner/name.
 //
-// A folder is converted once and kept under CacheDir/models by the digest of its files, so that a changed folder is
-// converted anew. What a hub sends is kept under CacheDir/hub.
+// It converts a folder once and keeps the result under CacheDir/models by the digest of the folder's files, so that it
+// converts a changed folder again. It keeps downloads under CacheDir/hub.
 package source
 
 import (
@@ -28,21 +28,21 @@ import (
 	"prunellm/models/hub"
 )
 
-// Options say where things are.
+// Options are the options of Resolve.
 type Options struct {
-	Home     string      // what setup fetched: the default model
-	CacheDir string      // converted and downloaded models
-	Hub      hub.Options // Dir is filled in
+	Home     string      // folder of the default model
+	CacheDir string      // folder of converted and downloaded models
+	Hub      hub.Options // Resolve fills in Dir and Log
 	Log      *slog.Logger
 }
 
 // Source is a model on this machine.
 type Source struct {
 	Path   string // of the GGUF file
-	Folder string // the safetensors folder that it was made from, "" for none
+	Folder string // the safetensors folder of its conversion, "" for none
 }
 
-// Resolve brings what a reference means.
+// Resolve returns the model of a reference. It downloads and converts it if necessary.
 func Resolve(ctx context.Context, ref string, options Options) (Source, error) {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
@@ -64,7 +64,7 @@ func fromHub(ctx context.Context, text string, options Options) (Source, error) 
 	}
 	options.Hub.Dir, options.Hub.Log = filepath.Join(options.CacheDir, "hub"), options.Log
 	if _, err := trust.MakeTree(options.Hub.Dir); err != nil {
-		return Source{}, fmt.Errorf("folder of downloads: %w", err)
+		return Source{}, fmt.Errorf("download folder: %w", err)
 	}
 	client, err := hub.New(options.Hub)
 	if err != nil {
@@ -80,17 +80,17 @@ func fromHub(ctx context.Context, text string, options Options) (Source, error) 
 	return Source{Path: path}, nil
 }
 
-// Limits of a folder's files that go into its digest.
+// Limits of the files of a folder's digest.
 const (
 	maxFiles     = 4096
 	maxFileBytes = 1 << 42
 	lockPoll     = 200 * time.Millisecond
 )
 
-// digested are the endings of files that decide what a folder's model is.
+// digested are the extensions of the files that define a folder's model.
 var digested = []string{".safetensors", ".json", ".model", ".jinja"}
 
-// converterVersion changes whenever the same folder would be converted to other bytes.
+// converterVersion changes whenever the same folder converts to other bytes.
 const converterVersion = "2"
 
 func fromFolder(ctx context.Context, dir string, options Options) (Source, error) {
@@ -102,7 +102,7 @@ func fromFolder(ctx context.Context, dir string, options Options) (Source, error
 	if err != nil {
 		return Source{}, fmt.Errorf("model folder %q: %w", dir, err)
 	}
-	// The file's name is the model's, which clients will see.
+	// The file's name becomes the model's name for clients.
 	home := filepath.Join(options.CacheDir, "models", digest[:32])
 	found := Source{Path: filepath.Join(home, filepath.Base(absolute)+".gguf"), Folder: absolute}
 	if _, err := trust.MakeTree(home); err != nil {
@@ -112,7 +112,7 @@ func fromFolder(ctx context.Context, dir string, options Options) (Source, error
 	if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
 		return Source{}, fmt.Errorf("model folder %q: %w", dir, err)
 	}
-	defer lock.Unlock() //nolint:errcheck // the process's end gives it up too
+	defer lock.Unlock() //nolint:errcheck // the process's end releases it too
 	if info, err := os.Stat(found.Path); err == nil && info.Mode().IsRegular() {
 		return found, nil
 	}
@@ -120,7 +120,7 @@ func fromFolder(ctx context.Context, dir string, options Options) (Source, error
 	return found, hffolder.ToGGUF(ctx, absolute, found.Path)
 }
 
-// folderDigest is the SHA-256 over names and contents of the files that make the model.
+// folderDigest returns the SHA-256 of the names and contents of the files that define the model.
 func folderDigest(ctx context.Context, dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

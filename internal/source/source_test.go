@@ -49,7 +49,7 @@ func served(t *testing.T, path string) string {
 	return model.ServedName()
 }
 
-// A folder is converted once, and again when a file of it changes.
+// Resolve converts a folder once, and again when a file of it changes.
 func TestFolder(t *testing.T) {
 	folder, options := tinyFolder(t, 1), source.Options{CacheDir: t.TempDir()}
 	first, err := source.Resolve(t.Context(), folder, options)
@@ -96,7 +96,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A repository with a safetensors folder comes from the hub and is converted.
+// Resolve downloads a repository with a safetensors folder and converts it.
 func TestHub(t *testing.T) {
 	folder := tinyFolder(t, 2)
 	entries, err := os.ReadDir(folder)

@@ -15,8 +15,8 @@ import (
 	"prunellm/models/arch"
 )
 
-// FuzzAcceptedFilesDoNotAbort changes a few bytes of a model's metadata. llama.cpp ends the process on some faults that
-// only C++ sees; a file that models.OpenGGUF accepts must not have one. A fault shows as the death of the test.
+// FuzzAcceptedFilesDoNotAbort changes a few bytes of a model's metadata. llama.cpp aborts the process on some faults. A file
+// that models.OpenGGUF accepts must not have one: it would crash the test.
 func FuzzAcceptedFilesDoNotAbort(f *testing.F) {
 	dir := f.TempDir()
 	var originals [][]byte
@@ -59,7 +59,7 @@ func FuzzAcceptedFilesDoNotAbort(f *testing.F) {
 	})
 }
 
-// change sets one byte, most often of the keys before the vocabulary.
+// change changes one byte, most often of the keys before the vocabulary.
 func change(random *rand.Rand, data []byte) {
 	at := 24 + random.IntN(900)
 	if random.IntN(3) == 0 {
@@ -77,7 +77,7 @@ func change(random *rand.Rand, data []byte) {
 	}
 }
 
-// use does with a model what the server does. Errors are as good as answers.
+// use runs a model as the server does. Errors are fine.
 func use(t *testing.T, path string) {
 	model, err := llamacpp.Open(t.Context(), path, llamacpp.Options{ContextSize: 64, BatchSize: 64, Threads: 1})
 	if err != nil {

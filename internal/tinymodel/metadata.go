@@ -21,7 +21,7 @@ const (
 
 var specials = [...]string{EndOfText: "<|endoftext|>", ImStart: "<|im_start|>", ImEnd: "<|im_end|>"}
 
-// merges of the byte pair encoding, most wanted first; "Ġ" stands for a space.
+// merges of the byte pair encoding, by priority; "Ġ" stands for a space.
 var merges = [...][2]string{
 	{"Ġ", "t"}, {"Ġ", "a"}, {"i", "n"}, {"h", "e"}, {"r", "e"}, {"o", "n"}, {"Ġt", "he"}, {"e", "r"}, {"Ġ", "s"}, {"a", "t"},
 	{"Ġ", "w"}, {"Ġ", "o"}, {"e", "n"}, {"Ġ", "c"}, {"i", "t"}, {"i", "s"}, {"a", "n"}, {"o", "r"}, {"e", "s"}, {"Ġ", "b"},
@@ -29,7 +29,7 @@ var merges = [...][2]string{
 	{"Ġo", "f"}, {"Ġ", "in"}, {"Ġ", "d"}, {"Ġ", "h"}, {"Ġan", "d"}, {"u", "s"}, {"a", "s"}, {"s", "er"},
 }
 
-// byteRunes is the alphabet of byte-level BPE: a printable character for every byte.
+// byteRunes returns the alphabet of byte-level BPE: a printable character for every byte.
 func byteRunes() [256]rune {
 	var runes [256]rune
 	next := rune(256)
@@ -44,7 +44,7 @@ func byteRunes() [256]rune {
 	return runes
 }
 
-// filled is the vocabulary with as many tokens as asked for; those added are numbers with a space before them.
+// filled returns the vocabulary with at least size tokens. The added ones are numbers after a space.
 func filled(size int) []string {
 	tokens := vocabulary()
 	for i := len(tokens); i < size; i++ {

@@ -1,9 +1,9 @@
-// Package tinymodel writes a small random language model as a GGUF file that llama.cpp loads, for tests: all shapes and
-// names of a real one, a working byte-level tokenizer and a chat template, in a few hundred kilobytes.
+// Package tinymodel writes a small random language model as a GGUF file that llama.cpp loads, for tests. It has all shapes
+// and names of a real one, a working byte-level tokenizer and a chat template, in a few hundred kilobytes.
 //
-// Its text is noise, but its logits are spread (a standard deviation of one or two) and depend on every weight, so
-// comparing them with another implementation finds a wrong name, permutation or rotation. Some MLP neurons matter much
-// more than others, so rankings have something to rank. The same options give the same bytes.
+// Its text is noise, but its logits are spread (a standard deviation of one or two) and depend on every weight, so a
+// comparison with another implementation finds a wrong name, permutation or rotation. Some MLP neurons matter much more
+// than others, for tests of rankings. The same options give the same bytes.
 package tinymodel
 
 import (
@@ -31,16 +31,16 @@ type Options struct {
 	HeadDim      int       // default Hidden/Heads
 	FFN          []int     // width of each layer, default 96; differing widths need an architecture that takes them
 	Context      int       // default 512
-	Vocab        int       // default as many as the tokenizer has; more are filled with tokens that no text gives
+	Vocab        int       // default and minimum: the tokenizer's tokens; the rest is tokens that no text gives
 	RoPEFactors  []float32 // float32[HeadDim/2], where the architecture has RoPEFactors
 	Name         string    // general.name, default "Tiny"
 	Type         gguf.Type // of the matrices, default F32
-	// Quantize encodes float32[rows, rowLen] of a matrix as Type; nil will do for F32, F16 and BF16.
+	// Quantize encodes float32[rows, rowLen] of a matrix as Type; may be nil for F32, F16 and BF16.
 	Quantize func(kind gguf.Type, values []float32, rowLen int) ([]byte, error)
-	Keys     []gguf.KV // set or added after all others
+	Keys     []gguf.KV // replace keys of the same name, or follow the others
 }
 
-// Config is the architecture that Write gives the model, with all defaults filled in.
+// Config returns the model's architecture, with all defaults filled in.
 func (o Options) Config() models.Config {
 	pick := func(value, fallback int) int {
 		if value == 0 {
@@ -110,11 +110,11 @@ func (o Options) tensor(config models.Config, slot models.Slot) gguf.Source {
 	}}
 }
 
-// chunkValues is about how many values are drawn and written at a time, so that a large model does not sit in memory.
+// chunkValues is the approximate number of values in memory at a time, so that memory does not grow with the model.
 const chunkValues = 1 << 20
 
-// weights draws float32[shape...] and hands it on in runs of whole rows. Every tensor has a stream of its own, so that
-// one does not depend on the others.
+// weights draws float32[shape...] and passes it to emit in runs of whole rows. Every tensor has its own random stream, so that
+// it does not depend on the others.
 func (o Options) weights(config models.Config, slot models.Slot, shape []int, emit func([]float32) error) error {
 	if slot.Role == models.RoPEFreqs {
 		return emit(config.RoPEFactors)
@@ -137,7 +137,7 @@ func (o Options) weights(config models.Config, slot models.Slot, shape []int, em
 		rows = shape[0]
 	}
 	var scales *rand.Rand
-	if slot.Role == models.FFNUp { // neurons of differing weight, drawn after all values
+	if slot.Role == models.FFNUp { // scales of neurons, drawn after all values
 		scales = rand.New(rand.NewPCG(o.Seed, hash.Sum64()))
 		for range rows * rowLen {
 			scales.NormFloat64()

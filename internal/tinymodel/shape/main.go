@@ -1,5 +1,5 @@
-// Command shape writes a random model in the shape of a real one as a GGUF file, to measure what pruning a model of that
-// size takes where no real one is at hand. Its text is noise; its time and memory are the real ones.
+// Command shape writes a random model in the shape of a real one as a GGUF file, to measure the time and memory of pruning a
+// model of that size without the model. Its text is noise.
 //
 //	go run ./internal/tinymodel/shape -shape llama-3.2-1b -o /tmp/shape.gguf
 package main
@@ -24,7 +24,7 @@ var shapes = map[string]tinymodel.Options{
 
 func main() {
 	name := flag.String("shape", "llama-3.2-1b", "smollm2-135m, llama-3.2-1b or llama-2-7b")
-	layers := flag.Int("layers", 0, "layers, when not as many as the real one has: shows what grows with depth")
+	layers := flag.Int("layers", 0, "number of layers, 0 for the real model's")
 	kind := flag.String("type", "q8_0", "type of the matrices")
 	output := flag.String("o", "", "GGUF file to write")
 	flag.Parse()
