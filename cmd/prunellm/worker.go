@@ -9,7 +9,9 @@ import (
 )
 
 // workerCommand does one job of a parent process, which writes the order to standard input.
-type workerCommand struct{}
+type workerCommand struct {
+	Kind string `arg:"" help:"Kind of job, as the order has it: it shows in lists of processes."`
+}
 
 // Run serves the order.
 func (w *workerCommand) Run(env *environment) error {

@@ -129,7 +129,7 @@ func TestServeRecovers(t *testing.T) {
 	s := start(t, args...)
 	s.waitReady(recoverLimit)
 	training := 0
-	s.waitFor("a training runs", recoverLimit, func() bool { training = childWith(s.cmd.Process.Pid, "recover"); return training != 0 })
+	s.waitFor("a training runs", recoverLimit, func() bool { training = childWith(s.cmd.Process.Pid, "training"); return training != 0 })
 	api := client(s.base)
 	s.waitFor("the training is stopped beside a request", time.Minute, func() bool {
 		if _, err := api.Chat.Completions.New(t.Context(), question("default")); err != nil {

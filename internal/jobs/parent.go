@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 )
 
 // heldFile tells a job how long it has been stopped (see Pauser); it lies in the exchange folder.
@@ -39,6 +40,7 @@ func (p Parent) Do(ctx context.Context, kind Kind, payload any, values Values, p
 		return nil, nil, fmt.Errorf("order a %s job: %w", kind, err)
 	}
 	command := p.Command
+	command.Args = append(slices.Clone(p.Args), string(kind)) // for whoever lists processes
 	if p.Pauser != nil {
 		defer p.Pauser.use(filepath.Join(folder, heldFile))()
 		command.hold = &p.Pauser.hold

@@ -19,7 +19,7 @@ import (
 // Command says how to start a child.
 type Command struct {
 	Path string    // of the binary; "": this one
-	Args []string  // of the binary: they have it call Serve
+	Args []string  // of the binary: they have it call Serve; the kind of job is added
 	Env  []string  // nil: the parent's
 	Log  io.Writer // of the child's standard error; nil discards it
 	hold *hold     // stops the child and lets it continue; nil: never
