@@ -9,6 +9,7 @@ import (
 // The criteria. Each is a float32 per neuron, larger meaning more important.
 const (
 	SDM       Criterion = "sdm"
+	SDM2      Criterion = "sdm2"
 	Fisher    Criterion = "fisher"
 	Taylor    Criterion = "taylor"
 	FisherSDM Criterion = "fisher-sdm"
@@ -22,6 +23,11 @@ var criteria = []criterion{
 		name: SDM, stages: 2,
 		help:      "the published score: first-order change of the self-distillation loss",
 		gradients: weightChange,
+	},
+	{
+		name: SDM2, stages: 1, drawn: true, mixed: true, lengthPower: 2,
+		help:      "second-order self-distillation: fisher with labels drawn from the dense model's predictions",
+		gradients: squaredChange,
 	},
 	{
 		name: Fisher, stages: 1, mixed: true, lengthPower: 2,

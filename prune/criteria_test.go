@@ -18,6 +18,7 @@ var update = flag.Bool("update", false, "write the table of criteria in docs/und
 // digests are those of the default recipe with each criterion. Stored scores are found by them, so none ever changes.
 var digests = map[Criterion]string{
 	SDM:       "d9f24993877d25a9975c3f112ac77f3796e85a0b7527a9b4e675f7af0d9f2c16",
+	SDM2:      "4b2792816e42219ef732b1a6ce690bd348f5faeeef69785b2aa5c1b8575ded12",
 	Fisher:    "4c7878649c238914c053bac418cc03ad644ebbdbff0d9c1668b6d08949905d14",
 	Taylor:    "7573e8768e4062b6ef82b21b2cdb837b4dd01bedeb13eeeb3c4b6069fd8383b1",
 	FisherSDM: "702505aabf9a5870c43f5d18eba1baad157d506456de63c10e130cfc2956f01b",
@@ -49,11 +50,10 @@ func TestCriteriaAreComplete(t *testing.T) {
 func TestIncompleteCriterion(t *testing.T) {
 	for _, row := range criteria {
 		for name, spoil := range map[string]func(){
-			"name": func() { row.name = "Not a name" },
-			"help": func() { row.help = "two\nlines" },
-			"stages": func() {
-				row.stages = 3
-			},
+			"name":        func() { row.name = "Not a name" },
+			"help":        func() { row.help = "two\nlines" },
+			"stages":      func() { row.stages = 3 },
+			"drawn":       func() { row.drawn, row.stages = true, 2 },
 			"lengthPower": func() { row.lengthPower = -1 },
 			"gradients":   func() { row.gradients, row.weights = nil, nil },
 		} {
@@ -82,7 +82,7 @@ func TestUnknownCriterion(t *testing.T) {
 			}
 		}
 	}
-	if c := recipe.Criterion; c.NeedsTokens() || c.Distills() || c.MixedPrecision() || c.Help() != "" {
+	if c := recipe.Criterion; c.NeedsTokens() || c.Distills() || c.DrawsLabels() || c.MixedPrecision() || c.Help() != "" {
 		t.Errorf("%q has properties", c)
 	}
 }
@@ -148,10 +148,17 @@ const (
 
 func criteriaPage() string {
 	var b strings.Builder
-	b.WriteString("| criterion | score of a neuron | passes over the text | alpha, temperature, sliver | bfloat16 |\n|---|---|---|---|---|\n")
+	b.WriteString("| criterion | score of a neuron | passes over the text | labels | alpha, temperature, sliver | bfloat16 |\n|---|---|---|---|---|---|\n")
 	mark := map[bool]string{true: "yes", false: "no"}
 	for _, row := range criteria {
-		fmt.Fprintf(&b, "| `%s` | %s | %d | %s | %s |\n", row.name, row.help, row.stages, mark[row.name.Distills()], mark[row.mixed])
+		labels := "the text's"
+		switch {
+		case !row.name.NeedsTokens():
+			labels = "none"
+		case row.name.DrawsLabels():
+			labels = "drawn"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %d | %s | %s | %s |\n", row.name, row.help, row.stages, labels, mark[row.name.Distills()], mark[row.mixed])
 	}
 	return b.String()
 }

@@ -24,6 +24,9 @@ type criterion struct {
 	// stages is the number of passes over the calibration text. 0 reads the weights alone. 2 scores the dense model first, then a
 	// student without a sliver of each layer, with the distillation loss: only then alpha, temperature and sliver_keep count.
 	stages int
+	// drawn says that the cross entropy is that of labels drawn from the dense model's own predictions, one for each token, by the
+	// recipe's seed. Otherwise the label is the text's next token. Only a criterion with one stage draws.
+	drawn bool
 	// mixed says that bfloat16 matmuls leave the ranking as it is. They do not with a second stage: its scores all follow from the
 	// sliver, and the sliver from the lowest scores of the first stage.
 	mixed bool
@@ -84,6 +87,12 @@ func (c Criterion) Distills() bool {
 	return row.stages > 1
 }
 
+// DrawsLabels reports whether labels are drawn from the dense model's own predictions, so that the recipe's seed counts.
+func (c Criterion) DrawsLabels() bool {
+	row, _ := c.row()
+	return row.drawn
+}
+
 // MixedPrecision reports whether bfloat16 matmuls leave the criterion's ranking as it is.
 func (c Criterion) MixedPrecision() bool {
 	row, _ := c.row()
@@ -103,6 +112,7 @@ func (row criterion) complete() error {
 	fault(criterionName.MatchString(string(row.name)), "name must be lower-case letters, digits and hyphens")
 	fault(row.help != "" && !strings.ContainsAny(row.help, "\n|"), "help must be one line without |")
 	fault(row.stages >= 0 && row.stages <= 2, "stages must be 0, 1 or 2")
+	fault(!row.drawn || row.stages == 1, "drawn needs 1 stage")
 	fault(row.lengthPower >= 0 && row.lengthPower <= 2, "lengthPower must be 0, 1 or 2")
 	fault((row.stages == 0) == (row.weights != nil), "weights must be set for 0 stages, and only for these")
 	fault((row.stages > 0) == (row.gradients != nil), "gradients must be set for 1 or 2 stages, and only for these")

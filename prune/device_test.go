@@ -39,7 +39,7 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 			t.Errorf("%s: %g, want %g", what, got, want)
 		}
 	}
-	for _, criterion := range []Criterion{SDM, Fisher} {
+	for _, criterion := range []Criterion{SDM, SDM2, Fisher} {
 		recipe := DefaultRecipe()
 		recipe.Criterion, recipe.Precision = criterion, llama.Float32
 		want, err := Score(t.Context(), backend, model, sequences, recipe, nil)

@@ -30,7 +30,7 @@ func TestLossGradient(t *testing.T) {
 				if withTeacher {
 					in = args[:5]
 				}
-				results := lossGraph(c, h, in, withTeacher, 0.2)
+				results := lossGraph(c, h, in, lossKind{teacher: withTeacher, temperature: 0.2})
 				loss := ReduceAllSum(Mul(ExpandAxes(results[1], -1), args[3]))
 				if withTeacher {
 					loss = Add(loss, ReduceAllSum(Mul(ExpandAxes(results[2], -1), args[4])))

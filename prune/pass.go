@@ -17,6 +17,7 @@ import (
 
 // group is sequences whose hidden states between layers fit the budget together.
 type group struct {
+	first     int // the first sequence's place in the calibration text
 	sequences [][]int32
 	teacher   [][]float32 // the dense model's last hidden states, kept from stage 1, on the host
 	losses    []Loss
@@ -38,10 +39,10 @@ func groupSequences(config models.Config, bytes int64, products bool, sequences 
 	budget := groupTokens(config, bytes, products)
 	var groups []group
 	used := 0
-	for _, tokens := range sequences {
+	for i, tokens := range sequences {
 		length := llama.PadLength(len(tokens))
 		if len(groups) == 0 || used+length > budget {
-			groups = append(groups, group{})
+			groups = append(groups, group{first: i})
 			used = 0
 		}
 		last := &groups[len(groups)-1]

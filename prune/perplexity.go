@@ -27,7 +27,7 @@ func CrossEntropy(ctx context.Context, backend backends.Backend, weights models.
 		return nil, err
 	}
 	defer head.Release()
-	program, err := lossProgram(m, false, 1)
+	program, err := lossProgram(m, lossKind{})
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ func TestPrecisionOfRecipes(t *testing.T) {
 		want      llama.Precision
 	}{
 		{prune.Fisher, llama.AutoPrecision, fastBackend{}, llama.BFloat16},
+		{prune.SDM2, llama.AutoPrecision, fastBackend{}, llama.BFloat16},
 		{prune.Taylor, llama.AutoPrecision, fastBackend{}, llama.BFloat16},
 		{prune.Magnitude, llama.AutoPrecision, fastBackend{}, llama.BFloat16},
 		{prune.SDM, llama.AutoPrecision, fastBackend{}, llama.Float32},

@@ -27,7 +27,7 @@ type Recipe struct {
 	SliverKeep  float64   `json:"sliver_keep"` // share of neurons that the student of stage 2 keeps, in (0,1)
 	Calibration string    `json:"calibration"` // digest of where the tokens come from
 	Tokens      int       `json:"tokens"`      // calibration tokens in all
-	Seed        uint64    `json:"seed"`        // of self-calibration
+	Seed        uint64    `json:"seed"`        // of self-calibration, and of labels that a criterion draws
 	// Precision is that of matrix products, in the refit as well. Two machines may take AutoPrecision for different ones.
 	Precision llama.Precision `json:"precision,omitempty"`
 }

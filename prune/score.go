@@ -209,10 +209,10 @@ func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, 
 	if err != nil {
 		return nil, err
 	}
-	if s.stage1, err = lossProgram(s.model, false, 1); err != nil {
+	if s.stage1, err = lossProgram(s.model, lossKind{drawn: row.drawn}); err != nil {
 		return nil, err
 	}
-	s.stage2, err = lossProgram(s.model, true, recipe.Temperature)
+	s.stage2, err = lossProgram(s.model, lossKind{teacher: true, temperature: recipe.Temperature})
 	return s, err
 }
 

@@ -8,15 +8,18 @@ import (
 	"prunellm/prune"
 )
 
-// criterionVars are what the flags of a recipe say about criteria: their names and help, those that take the distillation loss,
-// and those whose ranking suffers in bfloat16.
+// criterionVars are what the flags of a recipe say about criteria: their names and help, those that take the distillation loss
+// or draw labels, and those whose ranking suffers in bfloat16.
 func criterionVars() kong.Vars {
-	var names, help, distilling, float32Only []string
+	var names, help, distilling, drawing, float32Only []string
 	for _, c := range prune.Criteria() {
 		names = append(names, string(c))
 		help = append(help, string(c)+" ("+c.Help()+")")
 		if c.Distills() {
 			distilling = append(distilling, string(c))
+		}
+		if c.DrawsLabels() {
+			drawing = append(drawing, string(c))
 		}
 		if !c.MixedPrecision() {
 			float32Only = append(float32Only, string(c))
@@ -24,6 +27,7 @@ func criterionVars() kong.Vars {
 	}
 	return kong.Vars{
 		"criteria": strings.Join(names, ","), "criteria_help": strings.Join(help, ", "),
-		"distilling": strings.Join(distilling, ", "), "float32_only": strings.Join(float32Only, ", "),
+		"distilling": strings.Join(distilling, ", "), "drawing": strings.Join(drawing, ", "),
+		"float32_only": strings.Join(float32Only, ", "),
 	}
 }

@@ -67,7 +67,7 @@ type recipeFlags struct {
 	CalibrationTokens int     `help:"Tokens of calibration text." default:"8192"`
 	Quick             bool    `help:"At most 4096 calibration tokens: variants are there sooner, and a little worse."`
 	MixedPrecision    string  `help:"Matrix products of scores, refit and recovery in bfloat16: ${enum}. auto is where the processor has instructions for it and the criterion takes no harm (not ${float32_only})." enum:"auto,no,bf16" default:"auto"`
-	Seed              uint64  `help:"Seed of the calibration text that the dense model writes." default:"1"`
+	Seed              uint64  `help:"Seed of the calibration text that the dense model writes, and of the labels that ${drawing} draws." default:"1"`
 	Budget            string  `help:"Widths: ${enum}. One for all layers, or ranked over all layers; auto is global where the architecture can take it." enum:"auto,uniform,global" default:"auto"`
 	Reconstruct       bool    `help:"Refit down_proj by least squares after the cut." default:"true" negatable:""`
 }
