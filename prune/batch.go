@@ -2,12 +2,12 @@ package prune
 
 import "prunellm/models/llama"
 
-// batch is sequences, by index, that one run of a layer's program takes together: fewer programs are started, and each piece of the
-// weights that is brought does more (BenchmarkSequencesTogether). Their states lie one after the other in one tensor.
+// batch lists sequences, by index, that run through a layer's program together. Fewer programs start, and each load of a weight is used more
+// often (BenchmarkSequencesTogether). The sequences' states are concatenated in one tensor.
 type batch []int
 
-// batchSequences deals sequences of equal padded length out to batches of at most rows tokens, so that each has some of the whole text; longer
-// sequences run alone. There are heldOutEvery batches at least, if there are so many sequences.
+// batchSequences distributes sequences of equal padded length over batches of at most rows tokens, so that each batch samples the whole text.
+// Longer sequences run alone. There are at least heldOutEvery batches if there are that many sequences.
 func batchSequences(sequences [][]int32, rows int) (batches []batch) {
 	var lengths []int // in order of appearance
 	ofLength, padded := map[int][]int{}, 0
@@ -31,7 +31,7 @@ func batchSequences(sequences [][]int32, rows int) (batches []batch) {
 	return batches
 }
 
-// pick is the batch's sequences of all.
+// pick returns the batch's sequences.
 func (b batch) pick(sequences [][]int32) [][]int32 {
 	picked := make([][]int32, len(b))
 	for k, i := range b {
@@ -40,7 +40,7 @@ func (b batch) pick(sequences [][]int32) [][]int32 {
 	return picked
 }
 
-// tokensOf is how many tokens there are in sequences.
+// tokensOf returns the number of tokens in all sequences.
 func tokensOf(sequences [][]int32) (sum int) {
 	for _, tokens := range sequences {
 		sum += len(tokens)

@@ -12,13 +12,13 @@ import (
 // Budget says how the neurons to keep are shared out among the layers.
 type Budget string
 
-// The budgets. Uniform gives all layers one width; Global keeps what ranks highest over all layers, so widths differ.
+// The budgets. Uniform gives all layers one width; Global ranks neurons over all layers, so widths differ.
 const (
 	Uniform Budget = "uniform"
 	Global  Budget = "global"
 )
 
-// widthStep is what kept widths are multiples of: the block size of 4- and 8-bit quantization.
+// widthStep divides every kept width. It is the block size of 4- and 8-bit quantization.
 const widthStep = 32
 
 // globalFloorShare is the share of its neurons that a layer keeps at least under the global budget (128 of 1536): what
@@ -41,7 +41,7 @@ func (e *RatioError) Error() string {
 		e.Ratio, e.Budget, math.Floor(e.Largest*1000)/1000)
 }
 
-// MakePlan chooses the neurons that stay when a ratio of all parameters goes. scores is float32[layers][neurons]. It is
+// MakePlan chooses the neurons to keep when a ratio of all parameters is removed. scores is float32[layers][neurons]. It is
 // pure: the same arguments give the same plan.
 func MakePlan(config models.Config, scores [][]float32, ratio float64, budget Budget) (*Plan, error) {
 	if !(ratio >= 0 && ratio < 1) {

@@ -1,4 +1,4 @@
-// Package prune decides which MLP neurons of a language model can go and repairs what their going breaks.
+// Package prune chooses which MLP neurons of a language model to remove, and refits the layers that lose some.
 //
 // It is not a converter: it knows neither GGUF nor Redis, nor where text comes from. It reads a model through models.Weights and returns scores,
 // plans and refitted matrices; package convert writes the slim model.

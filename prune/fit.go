@@ -10,7 +10,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// LinearAlgebra is what a refit needs of it on the host, in float64. Matrices lie row by row.
+// LinearAlgebra solves a refit's systems on the host, in float64. Matrices are row-major.
 type LinearAlgebra interface {
 	// Solve overwrites b [n, columns] with the solution of a x = b. a [n, n] is symmetric, and is overwritten. It fails where a is not
 	// positive definite.
@@ -27,14 +27,14 @@ type fitter interface {
 	// heldOutError is the squared error over a layer's held-out batches of what fit makes of the others, but for a constant. It may look
 	// at a part of the outputs.
 	heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error)
-	// padding is what padding costs with it.
+	// padding is the cost of padding with this fitter.
 	padding() paddingCost
 }
 
-// tinyRidge keeps a system of zeros definite; beside any real sum it vanishes.
+// tinyRidge keeps a system of zeros definite; it is negligible beside any real sum.
 const tinyRidge = 1e-100
 
-// hostFitter brings the sums to the host. It belongs to one goroutine.
+// hostFitter solves on the host. It belongs to one goroutine.
 type hostFitter struct {
 	model   *llama.Model
 	algebra LinearAlgebra

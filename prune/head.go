@@ -11,7 +11,7 @@ import (
 
 // The head's part of a pass: from the last hidden states of a group to their gradients.
 
-// lossByChunks runs the head over the tokens of all sequences of a group in chunks, so that logits never exist for all of them. It notes
+// lossByChunks runs the head over the tokens of all sequences of a group in chunks, so that logits never exist for all of them. It records
 // each sequence's loss and returns the gradients of their last hidden states. In stage 1 the states are kept as the teacher's. What
 // it returns belongs to the caller, also with an error.
 func (s *scorer) lossByChunks(ctx context.Context, program *llama.HeadProgram, g *group, last llama.States, alpha float64) (llama.States, error) {

@@ -7,8 +7,8 @@ import (
 	"prunellm/models/llama"
 )
 
-// Hidden is what the dense model's layers made of calibration sequences: kept on the device from the scores to a refit, or read from a
-// StateFile. Without it a refit computes that once more: a third of its time. Its owner ends it with Release.
+// Hidden holds the dense model's hidden states after each layer for calibration sequences. Scores leave it on the device for a refit, or it is
+// read from a StateFile. Without it a refit recomputes the states, a third of its time. Its owner calls Release.
 //
 // # Concurrency
 //
@@ -16,10 +16,10 @@ import (
 type Hidden struct {
 	sequences [][]int32
 	layers    []llama.States // [layers][sequences]: results of each layer, float32[padded tokens, e]
-	stored    *storedStates  // where they come from instead; nil: layers holds them
+	stored    *storedStates  // the open file to read them from; nil: layers holds them
 }
 
-// newHidden makes room for the states of all layers, nil where they exceed a budget in bytes.
+// newHidden allocates the lists for the states of all layers. It returns nil if the states exceed a budget in bytes.
 func newHidden(c models.Config, sequences [][]int32, budget int64) *Hidden {
 	tokens := int64(0)
 	for _, s := range sequences {
@@ -35,19 +35,19 @@ func newHidden(c models.Config, sequences [][]int32, budget int64) *Hidden {
 	return h
 }
 
-// take moves what a layer made of the next sequences here.
+// take moves a layer's results for the next sequences here.
 func (h *Hidden) take(layer int, results llama.States) {
 	h.layers[layer] = append(h.layers[layer], results...)
 	clear(results)
 }
 
-// of tells whether these are the states of all these sequences.
+// of reports whether these are the states of exactly these sequences.
 func (h *Hidden) of(sequences [][]int32) bool {
 	return h != nil && slices.EqualFunc(h.sequences, sequences, slices.Equal[[]int32]) &&
 		(h.stored != nil || !slices.ContainsFunc(h.layers, func(s llama.States) bool { return len(s) != len(sequences) }))
 }
 
-// layer gives away what one layer made of all sequences, for the model that runs on them.
+// layer hands over one layer's states of all sequences.
 func (h *Hidden) layer(m *llama.Model, layer int) (llama.States, error) {
 	if h.stored != nil {
 		return h.stored.layer(m, layer, h.sequences)

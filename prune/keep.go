@@ -10,8 +10,8 @@ import (
 
 // Where a refit's dense hidden states come from, and how they are kept for the next one.
 
-// takeStates finds the dense model's hidden states, or room for those that will be computed. A device with memory of its own computes them
-// faster than a disk gives them.
+// takeStates finds the dense model's hidden states, or prepares to collect them. A device with its own memory computes them faster than a disk
+// reads them, so it neither loads nor saves them.
 func (r *reconstructor) takeStates(ctx context.Context) {
 	keep, config := r.opts.States, r.dense.Config()
 	if r.budget.Workers > 1 {
@@ -36,7 +36,7 @@ func (r *reconstructor) takeStates(ctx context.Context) {
 	}
 }
 
-// keepGiven begins to write the states that were given: while the first programs are compiled, which takes one core.
+// keepGiven starts writing the given states to the file while the first programs compile, which takes one core.
 func (r *reconstructor) keepGiven(ctx context.Context) {
 	ctx, r.stopKeeping = context.WithCancel(ctx)
 	r.kept = make([]chan struct{}, r.dense.Config().Layers)
@@ -52,7 +52,7 @@ func (r *reconstructor) keepGiven(ctx context.Context) {
 	})
 }
 
-// saveStates keeps states for later refits. A disk that takes none is no failure of this one.
+// saveStates stores states for later refits. A write error is logged and does not fail this refit.
 func (r *reconstructor) saveStates(ctx context.Context, h *Hidden, written func()) {
 	if err := r.opts.States.save(ctx, r.dense.Config(), h, written); err != nil && ctx.Err() == nil {
 		r.warn("hidden states not kept, a further ratio will take longer", err)

@@ -1,6 +1,6 @@
 package prune
 
-// meter turns pieces of work into Progress. It belongs to one goroutine.
+// meter reports completed work as Progress. It belongs to one goroutine.
 type meter struct {
 	progress Progress
 	units    int // work of one token in the whole stage

@@ -2,7 +2,7 @@ package prune
 
 import "slices"
 
-// rank is the neurons from the most to the least important; ties go to the lower index.
+// rank returns the neurons from the most to the least important; ties go to the lower index.
 func rank(scores []float32) []int {
 	order := make([]int, len(scores))
 	for i := range order {
@@ -20,7 +20,7 @@ func rank(scores []float32) []int {
 	return order
 }
 
-// Select is the k most important neurons in ascending order of index; ties go to the lower index.
+// Select returns the k most important neurons in ascending order of index; ties go to the lower index.
 func Select(scores []float32, k int) []int {
 	kept := slices.Clone(rank(scores)[:min(max(k, 0), len(scores))])
 	slices.Sort(kept)

@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// Each width of a pruned layer is a shape of its own to XLA, which takes about as long to compile a refit's programs for it as to run
-// them: so layers are padded to few widths, as many as pay.
+// XLA compiles a refit's programs anew for each layer width, which takes about as long as running them. So layers are padded to a few common
+// widths.
 
-// paddingCost is what padding costs on two cores, where a whole refit takes some fifteen seconds. A choice that is not the best costs a
-// second or two.
+// paddingCost estimates the cost of padding on two cores, where a whole refit takes about fifteen seconds. A suboptimal choice costs a second
+// or two.
 type paddingCost struct {
-	step           int     // what padded widths are multiples of
-	compileSeconds float64 // a refit's programs, for one more width
-	flopSeconds    float64 // a multiplication or addition of its products
+	step           int     // divides every padded width
+	compileSeconds float64 // compiling a refit's programs for one more width
+	flopSeconds    float64 // one multiplication or addition of its matmuls
 	solutions      float64 // of each layer's padded system, on average: some try several ridges
 }
 
@@ -28,7 +28,7 @@ const (
 	secondsOfSolveFlop = 1 / 60e9  // in float64
 )
 
-// refitSeconds estimates what the part of a layer's refit that grows with its width takes.
+// refitSeconds estimates the time of the part of a layer's refit that grows with its width.
 func (c paddingCost) refitSeconds(width, hidden, tokens int) float64 {
 	w, e := float64(width), float64(hidden)
 	// A token: gate, up and the new down, the sums of h h^T and h y^T.
@@ -36,8 +36,8 @@ func (c paddingCost) refitSeconds(width, hidden, tokens int) float64 {
 	return flops*c.flopSeconds + c.solutions*2*w*w*(w/3+e)*secondsOfSolveFlop
 }
 
-// padWidths gives each layer the width that it is padded to for a refit on so many tokens: multiples of a step, chosen so that what is
-// computed on zeros and what is compiled takes the least time together.
+// padWidths returns the width that each layer is padded to for a refit on that many tokens. It minimizes the total time of computing on zeros
+// and of compiling programs.
 func padWidths(widths []int, hidden, tokens int, cost paddingCost) []int {
 	roundUp := func(width int) int { return (width + cost.step - 1) / cost.step * cost.step }
 	layers := map[int]int{} // by width, rounded up

@@ -23,7 +23,7 @@ type group struct {
 	losses    []Loss
 }
 
-// groupTokens is how many tokens fit a budget of bytes: each layer's input and, with products, the results of its matrix products.
+// groupTokens returns how many tokens fit a budget of bytes: each layer's input and, with products, the results of its matmuls.
 func groupTokens(config models.Config, budget int64, products bool) int {
 	values := config.HiddenSize * (config.Layers + 1)
 	if products {
@@ -89,11 +89,11 @@ func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
 	return s.runBackward(ctx, g, kept, dy)
 }
 
-// kept is what a forward pass leaves on the device for the backward pass.
+// kept holds what the backward pass needs from the forward pass, on the device.
 type kept struct {
 	inputs []llama.States        // [layers+1][sequences]: of each layer, and the last layer's results
-	saved  [][][]*tensors.Tensor // [layers][sequences]: as llama.Saved lists them; nothing where it is computed once more
-	hidden *Hidden               // takes the inputs of all but the first layer when they are done with; nil: they are freed
+	saved  [][][]*tensors.Tensor // [layers][sequences]: as llama.Saved lists them; empty where the backward pass recomputes it
+	hidden *Hidden               // takes the inputs of all but the first layer after use; nil: they are freed
 }
 
 // release frees everything. It is idempotent.
@@ -164,8 +164,8 @@ func (s *scorer) runBackward(ctx context.Context, g *group, left *kept, dy llama
 	})
 }
 
-// each runs work for 0 to n-1, some of it side by side where the device has a memory of its own, and what the work returns one after
-// the other in that order, so that sums do not depend on who was first.
+// each calls work for 0 to n-1, in parallel where the device has its own memory. It calls the functions that work returns one after the other,
+// in order, so that sums do not depend on scheduling.
 func (s *scorer) each(ctx context.Context, n int, work func(i int) (then func() error, err error)) error {
 	if s.budget.Workers <= 1 {
 		for i := range n {

@@ -15,7 +15,7 @@ type Plan struct {
 	Kept         [][]int // by layer, indices into the dense model's neurons, ascending; at least one a layer
 	Dense        []int   // neurons of each layer before
 	RatioAsked   float64 // share of all parameters that was to go, in [0,1)
-	RatioReached float64 // share that goes
+	RatioReached float64 // share of all parameters removed
 }
 
 // Widths is the number of neurons kept in each layer.
@@ -37,7 +37,7 @@ func (p *Plan) KeptShare() float64 {
 	return float64(kept) / float64(dense)
 }
 
-// Identity tells whether the plan keeps everything.
+// Identity reports whether the plan keeps everything.
 func (p *Plan) Identity() bool { return p.KeptShare() == 1 }
 
 // Untouched is how many layers keep all neurons before the first that does not.

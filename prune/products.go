@@ -11,21 +11,21 @@ import (
 	"prunellm/models/llama"
 )
 
-// The products of a refit: the least-squares sums of activations, and the refitted projection. Each is there twice: as gomlx's graph with
-// factors of float32, and in StableHLO with factors of bfloat16. There the results are float32 too, which gomlx cannot ask for; rounded to
-// bfloat16 the sums would be off by more than the ridge.
+// The matmuls of a refit: the Gram matrices of activations, and the refitted projection. Each has two versions: a gomlx graph with float32
+// operands, and StableHLO with bfloat16 operands and float32 results, which gomlx cannot express. Sums rounded to bfloat16 would be off by more
+// than the ridge.
 
 // program runs with arguments that are tensors.
 type program interface {
 	Exec(args ...any) ([]*tensors.Tensor, error)
 }
 
-// mixed tells whether the activations and the refitted projection are multiplied in bfloat16.
+// mixed reports whether the activations and the refitted projection are multiplied in bfloat16.
 func (r *reconstructor) mixed() bool {
 	return r.precision == llama.BFloat16 && r.pruned.TakesStableHLO()
 }
 
-// products makes the programs gram and apply.
+// products compiles the programs gram and apply.
 func (r *reconstructor) products() (gram, apply program, err error) {
 	if r.mixed() {
 		if gram, err = r.pruned.CompileStableHLO("gram", mixedSums); err == nil {
@@ -69,7 +69,7 @@ func eachBatch[T any](args []T, rows func(T) int, batch func(h, mid T, outs []T)
 	}
 }
 
-// must turns an error into the panic that functions on a program's values make of it.
+// must panics with an error, as gomlx's graph functions do; an entry point turns it into a returned error.
 func must(v *stablehlo.Value, err error) *stablehlo.Value {
 	if err != nil {
 		panic(err)
@@ -98,12 +98,12 @@ func mixedApply(args []*stablehlo.Value) []*stablehlo.Value {
 	return []*stablehlo.Value{must(stablehlo.Add(args[0], mixedProduct(args[1], args[2])))}
 }
 
-// mixedProduct is a b, float32[n, m], of bfloat16[n, k] and bfloat16[k, m].
+// mixedProduct returns a b, float32[n, m], of bfloat16[n, k] and bfloat16[k, m].
 func mixedProduct(a, b *stablehlo.Value) *stablehlo.Value {
 	return must(stablehlo.DotGeneral(a, []int{1}, nil, b, []int{0}, nil).OutputDType(xladtypes.Float32).Done())
 }
 
-// transposed is h[t, f] as [f, t]. As one of three axes, since XLA would merge a plain transposition into the product, which then takes twice as
+// transposed is h[t, f] as [f, t]. As one of three axes, since XLA would merge a plain transpose into the matmul, which then takes twice as
 // long (see llama's narrowTranspose).
 func transposed(h *stablehlo.Value) *stablehlo.Value {
 	t, f, dtype := h.Shape().Dim(0), h.Shape().Dim(1), h.Shape().DType

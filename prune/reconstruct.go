@@ -26,7 +26,7 @@ type ReconstructOptions struct {
 	// Emit, when set, is given each layer's result as soon as it is there, from the first to the last; Reconstruct then
 	// keeps none and returns nil, so that the memory it takes does not grow with the model's depth.
 	Emit func(layer int, down []float32) error
-	// Precision is that of products in the forward passes, the recipe's; the sums of the fit are not rounded.
+	// Precision is that of matmuls in the forward passes, the recipe's; the sums of the fit are not rounded.
 	Precision llama.Precision
 	// Hidden, when it is of the same sequences, saves the dense model's forward pass. Its states are freed as they are used.
 	Hidden *Hidden
@@ -51,7 +51,7 @@ func (o ReconstructOptions) Validate() error {
 // models.FFNDown has them.
 //
 // Layers are refitted from the first that loses neurons to the last, each on the activations h of the pruned model as it then
-// is, so later layers also mend what earlier ones lost. With y what the layer should add to the residual stream,
+// is, so later layers also correct the loss of earlier ones. With y what the layer should add to the residual stream,
 // W' = (sum y h^T + mu W) (sum h h^T + mu I)^-1.
 func Reconstruct(ctx context.Context, backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions, progress func(Progress)) (down [][]float32, err error) {
@@ -103,7 +103,7 @@ type reconstructor struct {
 
 	hidden    *Hidden // the dense model's results of each layer; nil: they are computed
 	stored    *Hidden // the same, if they were read here
-	collected *Hidden // takes what is computed, to be kept for later; nil: it is not wanted
+	collected *Hidden // collects computed states for the file; nil: none are saved
 
 	// While the states that were given are being written to a file, beside the first layers.
 	keeping     sync.WaitGroup
@@ -118,7 +118,7 @@ type reconstructor struct {
 	denseStates llama.States      // by sequence
 	slimStates  llama.States      // by batch
 	lengths     []*tensors.Tensor // by batch: its sequences' tokens, int32[s]
-	zeros       []float64         // what sums begin with, up to maxScratch
+	zeros       []float64         // initial value of sums, up to maxScratch
 }
 
 func newReconstructor(backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
@@ -254,10 +254,10 @@ func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 		cost.flopSeconds = secondsOfMixedFlop
 	}
 	padded := padWidths(widths, r.dense.Config().HiddenSize, r.tokens, cost)
-	if r.budget.Workers > 1 { // products are cheap there, and compiling is dear
+	if r.budget.Workers > 1 { // matmuls are cheap there, and compiling is expensive
 		padded = slices.Repeat([]int{slices.Max(append(padded, 0))}, len(widths))
 	}
-	// The down projection itself is what is fitted, and its products are not computed before.
+	// The down projection itself is fitted, so its matmuls are not computed before.
 	narrow := slices.DeleteFunc(slices.Clone(r.precision.Narrow()), func(role models.Role) bool { return role == models.FFNDown })
 	return func(layer int) llama.LayerOptions {
 		return llama.LayerOptions{PadFFN: padded[layer-r.first], Narrow: narrow}

@@ -30,14 +30,14 @@ func DefaultRidge(tokens int) float64 {
 	return min(1, tokensAtOne/float64(tokens))
 }
 
-// chooses tells whether a layer chooses a ridge of its own.
+// chooses reports whether a layer chooses a ridge of its own.
 func (r *reconstructor) chooses(layer int) bool {
 	every := (r.dense.Config().Layers - r.first + choosingLayers - 1) / choosingLayers
 	return r.opts.Ridge == 0 && len(r.batches) >= heldOutEvery && (layer-r.first)%every == 0 &&
 		len(r.plan.Kept[layer]) <= maxChoosingWidth
 }
 
-// heldOut tells whether a batch of sequences is one of those that choose the ridge.
+// heldOut reports whether a batch of sequences is one of those that choose the ridge.
 func heldOut(batch int) bool { return batch%heldOutEvery == heldOutEvery-1 }
 
 // chooseRidge fits with candidates on the sums of the other sequences, and keeps the one that errs least on the held-out ones. The ridge is

@@ -34,7 +34,7 @@ type Scores struct {
 	Loss2  []Loss // by sequence, of the criteria with a second stage
 }
 
-// Progress tells how far long work has come.
+// Progress reports how far a long computation is.
 type Progress struct {
 	Stage string // "stage1", "stage2", "reconstruct", "evaluate"
 	Done  int    // calibration tokens' worth of work done in this stage
@@ -49,8 +49,8 @@ func Score(ctx context.Context, backend backends.Backend, weights models.Weights
 	return scores, err
 }
 
-// ScoreKeeping is Score for a refit that follows on the same sequences: it also returns the dense model's hidden states, nil where they
-// take more memory than the backend has for them. The caller releases them.
+// ScoreKeeping is Score for a refit that follows on the same sequences: it also returns the dense model's hidden states, or nil if
+// they exceed the backend's memory budget. The caller releases them.
 func ScoreKeeping(ctx context.Context, backend backends.Backend, weights models.Weights, sequences [][]int32, recipe Recipe,
 	progress func(Progress)) (*Scores, *Hidden, error) {
 	return score(ctx, backend, weights, sequences, recipe, true, progress)
@@ -148,9 +148,9 @@ func sliver(recipe Recipe, stage1 [][]float32) [][]bool {
 
 // scorer holds the programs and the running sums of one Score. It belongs to one goroutine.
 //
-// With resident weights the forward pass keeps what its matrix products came to for the backward pass, a quarter of the
-// whole work. That leaves room for few sequences in a group. Where each group has to bring the weights to the device anew,
-// small groups would cost more than computing all of it twice.
+// With resident weights the forward pass keeps the results of its matmuls for the backward pass, which saves a quarter of
+// the work but leaves room for few sequences in a group. Where each group loads the weights again, small groups would cost
+// more than recomputing these results.
 type scorer struct {
 	model     *llama.Model
 	head      *llama.Head
@@ -167,7 +167,7 @@ type scorer struct {
 	sums      [][]float64 // importance so far, [layers][neurons]
 	meter     *meter
 	budget    llama.Budget
-	hidden    *Hidden // the dense model's states; nil: they are not wanted
+	hidden    *Hidden // collects the dense model's states; nil: the caller wants none
 }
 
 func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, resident bool) (s *scorer, err error) {

@@ -23,7 +23,7 @@ const solveBlock = 128
 // It inverts the first half of A and the Schur complement of the second, which takes half the operations of inverting A, on matrices that
 // are more likely to lie in a cache. A half is swept block by block (Goodnight 1979): with C the block's columns and D the inverse of
 // its diagonal block, A - C D C^T everywhere, C D in the block's rows and columns, -D in the block itself. After all blocks A has become
-// -A^-1. No pivoting is needed, as A is positive definite; the ridge bounds its condition. Matrix products do nearly all
+// -A^-1. No pivoting is needed, as A is positive definite; the ridge bounds its condition. Matmuls do nearly all
 // of the work, which XLA computes ten times as fast as gonum's Cholesky; the diagonal blocks are inverted by gonum on the host.
 type solver struct {
 	model  *llama.Model
@@ -37,7 +37,7 @@ type solver struct {
 // errNotDefinite says that a matrix is not positive definite.
 var errNotDefinite = errors.New("matrix is not positive definite")
 
-// solvesOn tells whether a backend has what the solver needs.
+// solvesOn reports whether a backend supports the solver.
 func solvesOn(backend backends.Backend) bool {
 	operations := backend.Capabilities().Operations
 	return operations[backends.OpTypeDynamicSlice] && operations[backends.OpTypeDynamicUpdateSlice]

@@ -15,22 +15,22 @@ import (
 	"prunellm/models/llama"
 )
 
-// StateFile is where the dense model's hidden states of one calibration text lie between refits, so that a further ratio needs no pass
-// through the dense model. It holds one text's, float32[layers][sequences][tokens, e]. Whatever is wrong with the file, the states are computed.
+// StateFile stores the dense model's hidden states of one calibration text between refits, so that a further ratio needs no pass through the
+// dense model: float32[layers][sequences][tokens, e]. If the file is unusable, the refit computes the states.
 type StateFile struct {
-	// File's Identity is of all that decides the states but the sequences: the model, and how finely it was computed.
+	// File's Identity names what decides the states besides the sequences: the model and the precision.
 	reuse.File
 }
 
-// of is the file of some sequences' states.
+// of returns the file for the states of these sequences.
 func (f *StateFile) of(c models.Config, sequences [][]int32) (reuse.File, error) {
 	var identity strings.Builder
 	err := json.NewEncoder(&identity).Encode([]any{"hidden states", f.Identity, c.Layers, c.HiddenSize, sequences})
 	return reuse.File{Path: f.Path, Folder: f.Folder, Identity: identity.String()}, err
 }
 
-// save writes states that are on the device, and leaves them there. written is called after each layer, whose states are not looked at from
-// then on; it may be nil.
+// save writes states from the device, and leaves them there. It calls written, if not nil, after each layer, and does not read that layer's
+// states again.
 func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, written func()) error {
 	file, err := f.of(c, h.sequences)
 	if err != nil {
@@ -54,7 +54,7 @@ func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, writte
 	})
 }
 
-// writeRows writes the first values of a tensor as they lie in memory.
+// writeRows writes the first values of a tensor in the machine's byte order.
 func writeRows(w io.Writer, x *tensors.Tensor, values int) (err error) {
 	defer llama.Guard(&err)
 	var failed error
@@ -65,12 +65,12 @@ func writeRows(w io.Writer, x *tensors.Tensor, values int) (err error) {
 	return err
 }
 
-// bytesOf is the memory of some numbers.
+// bytesOf views numbers as bytes.
 func bytesOf(values []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), 4*len(values))
 }
 
-// load finds the states of sequences. The error is as of reuse.File's Load.
+// load opens the states of these sequences. Errors are those of reuse.File's Load.
 func (f *StateFile) load(c models.Config, sequences [][]int32) (*Hidden, error) {
 	file, err := f.of(c, sequences)
 	if err != nil {
@@ -83,7 +83,7 @@ func (f *StateFile) load(c models.Config, sequences [][]int32) (*Hidden, error) 
 	return &Hidden{sequences: sequences, stored: s}, nil
 }
 
-// layerBytes is what one layer's states take in a file.
+// layerBytes returns the size of one layer's states in a file.
 func layerBytes(c models.Config, sequences [][]int32) (size int64) {
 	for _, tokens := range sequences {
 		size += 4 * int64(len(tokens)) * int64(c.HiddenSize)
@@ -99,7 +99,7 @@ type storedStates struct {
 	values     []float32 // of the sequence at hand
 }
 
-// layer brings what one layer made of the sequences to the device.
+// layer uploads one layer's states of the sequences.
 func (s *storedStates) layer(m *llama.Model, layer int, sequences [][]int32) (states llama.States, err error) {
 	defer func() {
 		if err != nil {

@@ -10,10 +10,10 @@ import (
 	"prunellm/models/llama"
 )
 
-// How the dense model's hidden states and the pruned model's move through the layers of a refit.
+// The two streams of a refit: the hidden states of the dense model and of the pruned model, from layer to layer.
 
-// begin embeds the sequences and moves both streams past the layers before the first that loses neurons: there they are one. It gives these
-// layers' projections as they are.
+// begin embeds the sequences and runs both streams, which are still equal, to the first layer that loses neurons. It gives the projections of
+// the layers before it unchanged.
 func (r *reconstructor) begin(ctx context.Context, give func(layer int, down []float32) error) (err error) {
 	if r.hidden == nil || r.first == 0 {
 		if err := r.embed(); err != nil {
@@ -56,7 +56,7 @@ func (r *reconstructor) begin(ctx context.Context, give func(layer int, down []f
 	return r.branch()
 }
 
-// embed begins the dense stream.
+// embed starts the dense stream.
 func (r *reconstructor) embed() error {
 	head, err := r.dense.LoadHead(r.weights, llama.Float32)
 	if err != nil {
@@ -67,7 +67,7 @@ func (r *reconstructor) embed() error {
 	return err
 }
 
-// branch begins the slim stream where the dense one is.
+// branch starts the slim stream with a copy of the dense one.
 func (r *reconstructor) branch() error {
 	for _, of := range r.batches {
 		var joined []float32
@@ -88,12 +88,12 @@ func (r *reconstructor) branch() error {
 	return nil
 }
 
-// denseOptions says how a layer of the dense model is loaded.
+// denseOptions returns how to load a layer of the dense model.
 func (r *reconstructor) denseOptions(int) llama.LayerOptions {
 	return llama.LayerOptions{Narrow: r.precision.Narrow()}
 }
 
-// statesOf is what the dense model's layer made of the sequences, for the caller to release.
+// statesOf returns the dense model's states after a layer; the caller releases them.
 func (r *reconstructor) statesOf(layer int) (llama.States, error) {
 	if r.kept != nil {
 		<-r.kept[layer]
@@ -101,7 +101,7 @@ func (r *reconstructor) statesOf(layer int) (llama.States, error) {
 	return r.hidden.layer(r.dense, layer)
 }
 
-// moveDense moves the dense stream through a layer, nil where what it makes is known.
+// moveDense moves the dense stream through a layer, which may be nil if its results are known.
 func (r *reconstructor) moveDense(ctx context.Context, dense *llama.Layer, layer int) (err error) {
 	if r.hidden != nil {
 		r.denseStates.Release()

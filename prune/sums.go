@@ -74,7 +74,7 @@ func (s layerSums) release() {
 	}
 }
 
-// replace frees the old sums and takes new ones, as a program returns them.
+// replace frees the old sums and takes the new ones that a program returned.
 func (s *sums) replace(results []*tensors.Tensor) {
 	s.release()
 	s.gram, s.cross = results[0], results[1]

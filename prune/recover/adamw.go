@@ -30,7 +30,7 @@ func rates(learningRate float64, step int) []float32 {
 type parameter struct{ value, gradient, first, second *Node }
 
 // update is one step of AdamW on a layer's parameters. rates is float32[3], norm the running mean of the norm of the
-// layer's gradient, 0 before the first step. It returns the parameters with their values and moments moved on, and the
+// layer's gradient, 0 before the first step. It returns the parameters with updated values and moments, and the
 // running mean.
 func update(parameters []parameter, rates, norm *Node, clip, weightDecay float64) ([]parameter, *Node) {
 	number := func(i int) *Node { return Squeeze(SliceAxis(rates, 0, AxisElem(i))) }

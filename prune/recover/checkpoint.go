@@ -28,10 +28,10 @@ const (
 	stateKey  = "recovery"
 )
 
-// checkpointVersion changes whenever an old checkpoint cannot be gone on from.
+// checkpointVersion changes whenever old checkpoints cannot be resumed.
 const checkpointVersion = 1
 
-// identify tells trainings apart by all that decides their course.
+// identify returns a digest of everything that decides a training's course.
 func identify(o Options, slim models.Config, sequences [][]int32) (string, error) {
 	hash := sha256.New()
 	err := json.NewEncoder(hash).Encode([]any{
@@ -41,7 +41,7 @@ func identify(o Options, slim models.Config, sequences [][]int32) (string, error
 	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
-// checkpoint saves the training if that is due. A disk that takes none is a warning: the training goes on.
+// checkpoint saves the training if a checkpoint is due. A write error is logged, and the training continues.
 func (t *trainer) checkpoint(ctx context.Context) error {
 	now := t.options.Now()
 	if t.options.Folder == "" || now.Sub(t.checkpointed) < t.options.Checkpoint {
@@ -98,7 +98,7 @@ func writeTensor(w io.Writer, tensor *tensors.Tensor) error {
 	return binary.Write(w, binary.LittleEndian, values)
 }
 
-// resume goes on from the folder's checkpoint if there is one of this training. A damaged one is a warning.
+// resume continues from the folder's checkpoint if it belongs to this training. A damaged one is logged and ignored.
 func (t *trainer) resume() error {
 	if t.options.Folder == "" {
 		return nil
@@ -129,7 +129,7 @@ type partialError struct{ error }
 
 func (e *partialError) Unwrap() error { return e.error }
 
-// errOther tells that a checkpoint is of another training.
+// errOther says that a checkpoint belongs to another training.
 var errOther = errors.New("it is of another training")
 
 // load reads a checkpoint. Everything is checked before anything of the student is changed.

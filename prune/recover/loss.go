@@ -9,7 +9,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// Figures are what sequences lose.
+// Figures are the losses of sequences.
 type Figures struct {
 	KL           float64 `json:"kl"`            // KL(dense || pruned), nats a token
 	CrossEntropy float64 `json:"cross_entropy"` // nats a token; its exponential is the perplexity
@@ -99,7 +99,7 @@ func (l *lossHead) run(tokens []int32, student, teacher []float32, wantGradient 
 	return f, gradient, nil
 }
 
-// chunk runs the tokens [from, to) in rows of a fixed number and brings the results to the host.
+// chunk runs the tokens [from, to) in chunks of a fixed number of rows and downloads the results.
 func (l *lossHead) chunk(program *llama.HeadProgram, tokens []int32, student, teacher []float32, from, to, rows int) (
 	values [][]float32, err error) {
 	size := l.model.Config().HiddenSize

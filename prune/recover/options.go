@@ -24,7 +24,7 @@ const (
 type Options struct {
 	Train    Train         // default MLP
 	Tokens   int           // tokens to train on, counted again when a sequence comes round again; 0: Duration decides
-	Duration time.Duration // working time; 0: Tokens decides. With both, what comes first ends the training
+	Duration time.Duration // working time; 0: Tokens decides. With both, the first limit reached ends the training
 
 	LearningRate float64         // peak of the schedule; default DefaultLearningRate
 	Warmup       float64         // share of the training in which the rate rises; default 0.05
@@ -34,7 +34,7 @@ type Options struct {
 	CrossEntropy float64         // share of cross entropy in the loss, the rest is KL; in [0,1], default 0
 	Rank         int             // of LoRA; default 8
 	Alpha        float64         // of LoRA: updates are scaled by Alpha/Rank; default 16
-	Precision    llama.Precision // of matrix products; weights and moments are float32 in any case
+	Precision    llama.Precision // of matmuls; weights and moments are float32 in any case
 	Seed         uint64          // of the order of sequences and LoRA's start
 
 	HeldOut     int // sequences held out; default a tenth of them, 1 to 8
@@ -49,15 +49,15 @@ type Options struct {
 	// Round, when set, brings values to what the file type will keep of them, float32[rows*rowLen]. What is held out is
 	// evaluated on rounded weights, so that a gain that quantization eats is none.
 	Round func(role models.Role, layer int, values []float32, rowLen int) ([]float32, error)
-	// ReturnMemory gives memory that is free back to the system. It is called every returnEvery steps and after evaluations.
+	// ReturnMemory returns free memory to the system. It is called every returnEvery steps and after evaluations.
 	ReturnMemory func()
 	// Now is the clock of working time: it may stand still while the training is held up. Default time.Now.
 	Now func() time.Time
 	Log *slog.Logger // default: none
 }
 
-// DefaultLearningRate is the peak learning rate for what is trained and the ratio of parameters that went: the more
-// is gone, the larger the steps that pay (see docs/understand/recovery.md).
+// DefaultLearningRate is the peak learning rate for the trained parameters and the ratio of removed ones: the more
+// are removed, the larger the best step (see docs/understand/recovery.md).
 func DefaultLearningRate(train Train, ratio float64) float64 {
 	rate := 1e-4
 	switch {
@@ -67,7 +67,7 @@ func DefaultLearningRate(train Train, ratio float64) float64 {
 		rate = 2e-4
 	}
 	if train == LoRA {
-		rate *= 10 // the factors start at zero and move less than what they update
+		rate *= 10 // the factors start at zero and move less than the weights they update
 	}
 	return rate
 }

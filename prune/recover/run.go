@@ -18,13 +18,13 @@ import (
 // ErrTooLittle is wrapped when there are too few sequences to train on some and hold others out.
 var ErrTooLittle = errors.New("too little text to train on")
 
-// returnEvery is after how many steps free memory goes back to the system.
+// returnEvery is the number of steps after which free memory is returned to the system.
 const returnEvery = 4
 
 // divergence is how many times the first held-out KL ends a training.
 const divergence = 2
 
-// Progress tells how far a training has come.
+// Progress reports how far a training is.
 type Progress struct {
 	Done    float64       // share of the training, in [0,1]
 	Step    int           // sequences trained on
@@ -34,7 +34,7 @@ type Progress struct {
 	HeldOut Figures       // of the last evaluation
 }
 
-// Result is what a training came to.
+// Result is the outcome of a training.
 type Result struct {
 	Before  Figures       `json:"before"` // held out, of the pruned model as it came
 	After   Figures       `json:"after"`  // held out, of Weights
@@ -55,7 +55,7 @@ type Point struct {
 	Figures
 }
 
-// Better tells whether training has gained anything.
+// Better reports whether training improved the model.
 func (r *Result) Better() bool { return r.Weights != nil }
 
 // Run trains slim, a pruned form of dense, on sequences of tokens. progress may be nil.
@@ -126,7 +126,7 @@ type trainer struct {
 	full                bool // the last checkpoint could not be written
 }
 
-// saved is what a checkpoint says besides weights and moments.
+// saved is a checkpoint's content besides weights and moments.
 type saved struct {
 	Result
 	Identity    string        `json:"identity"`
