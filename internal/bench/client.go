@@ -21,26 +21,25 @@ type Target struct {
 	URL   string // base of the API, ending in "/v1"
 	Model string // the request's "model"
 	Key   string // bearer token; "" sends none
-	// About holds what is known of the model behind the target; nil when nothing is.
+	// About describes the model behind the target; nil when it is unknown.
 	About *About
 }
 
-// About is what a report shows beside a target's speed. What is unknown is 0 or nil.
+// About describes a model in a report. An unknown field is 0 or nil.
 type About struct {
-	Ratio        float64 // share of all parameters removed, as asked for
+	Ratio        float64 // requested share of all parameters removed
 	RatioReached float64
 	Parameters   int64
 	Bytes        int64 // of the model's file
-	// MemoryBytes is the largest resident size of the process that served; 0 when it is not known.
+	// MemoryBytes is the largest resident size of the server process; 0 when it is unknown.
 	MemoryBytes     int64
 	Perplexity      *float64 // on held-out calibration text
 	PerplexityRatio *float64 // over the dense model's
-	KLToDense       *float64 // nats a token
+	KLToDense       *float64 // nats per token
 	Top1Agreement   *float64 // in [0,1]
 }
 
-// Sample is how one request went. Times count from Begin, which is the arrival in an open loop and the sending in a
-// closed one.
+// Sample is the outcome of one request. Times count from Begin: the arrival in an open loop, the sending in a closed one.
 type Sample struct {
 	Begin        time.Time
 	First        time.Duration   // to the first text
@@ -49,10 +48,10 @@ type Sample struct {
 	End          time.Duration   // to the end of the stream
 	PromptTokens int
 	OutputTokens int
-	Err          error // nil when the answer came whole
+	Err          error // nil when the answer was complete
 }
 
-// TPOT is the mean time of an output token after the first; 0 for answers of one token.
+// TPOT returns the mean time per output token after the first; 0 for answers of one token.
 func (s Sample) TPOT() time.Duration {
 	if s.OutputTokens < 2 {
 		return 0
@@ -63,10 +62,10 @@ func (s Sample) TPOT() time.Duration {
 // maxEventBytes bounds a line of a stream.
 const maxEventBytes = 1 << 20
 
-// maxErrorBytes is how much of an error's body is shown.
+// maxErrorBytes bounds the part of an error's body in a message.
 const maxErrorBytes = 300
 
-// newClient returns a client that keeps connections for reuse, and asks for no compression, which would be measured too.
+// newClient returns a client that keeps connections for reuse, and asks for no compression, whose cost would be measured too.
 func newClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
@@ -79,8 +78,8 @@ type chatMessage struct {
 	Content string `json:"content"`
 }
 
-// chatBody asks for an answer of exactly max_tokens where a server knows ignore_eos; others may end sooner, and their
-// usage says when.
+// chatBody asks for an answer of exactly max_tokens, by ignore_eos. Servers that ignore that field may stop sooner, and
+// their usage counts the tokens.
 type chatBody struct {
 	Model         string         `json:"model"`
 	Messages      []chatMessage  `json:"messages"`
@@ -92,7 +91,7 @@ type chatBody struct {
 	IgnoreEOS     bool           `json:"ignore_eos"`
 }
 
-// ask streams one answer. Faults are in the sample.
+// ask streams one answer. Errors are in the sample.
 func ask(ctx context.Context, client *http.Client, target Target, r request, begin time.Time) Sample {
 	s := Sample{Begin: begin}
 	s.Err = s.stream(ctx, client, target, r)
@@ -123,7 +122,7 @@ func (s *Sample) stream(ctx context.Context, client *http.Client, target Target,
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes+1)) // a cut text is better than none
+		text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes+1)) // a truncated text is better than none
 		return fmt.Errorf("%s: %s: %s", call.URL, response.Status, oneLine(string(text)))
 	}
 	err = s.read(response.Body, r.tokens)
@@ -140,7 +139,7 @@ var (
 	errLong    = fmt.Errorf("a line of the stream has more than %d bytes", maxEventBytes)
 )
 
-// read stamps the events of a stream.
+// read records the times of the events of a stream.
 func (s *Sample) read(body io.Reader, tokens int) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 4<<10), maxEventBytes)
@@ -180,7 +179,7 @@ func (s *Sample) read(body io.Reader, tokens int) error {
 		return errNoText
 	}
 	if s.OutputTokens == 0 {
-		s.OutputTokens = events // a server that reports no usage: an event is taken for a token
+		s.OutputTokens = events // a server without usage: each event counts as a token
 	}
 	return nil
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// event is what one line of a stream tells.
+// event is one parsed line of a stream.
 type event struct {
-	text  bool // it brought text
+	text  bool // the line has text
 	done  bool // the stream's last line
 	usage *usage
 }
@@ -32,15 +32,15 @@ var (
 	doneMark  = []byte("[DONE]")
 	usageKey  = []byte(`"usage"`)
 	errorKey  = []byte(`"error"`)
-	// textKeys are what servers call the text of a delta: reasoning_content in llama-server, reasoning in vLLM and Ollama.
+	// textKeys are the names of a delta's text: reasoning_content in llama-server, reasoning in vLLM and Ollama.
 	textKeys = [][]byte{[]byte(`"content"`), []byte(`"reasoning_content"`), []byte(`"reasoning"`)}
 )
 
-// maxUsageTokens bounds what a server may claim.
+// maxUsageTokens bounds the token counts that a server reports.
 const maxUsageTokens = 1 << 24
 
-// parseEvent reads one line of a stream. A key inside of text has a backslash before its quotes, so searching for keys
-// with their quotes cannot be misled by what the model writes.
+// parseEvent reads one line of a stream. A key inside text has a backslash before its quotes, so a search for
+// quoted keys cannot match text of the model.
 func parseEvent(line []byte) (event, error) {
 	data, ok := bytes.CutPrefix(line, dataField)
 	if !ok {
@@ -73,7 +73,7 @@ func parseEvent(line []byte) (event, error) {
 	return found, nil
 }
 
-// serverError is an error as OpenAI has it, or, as some servers have it, its text alone.
+// serverError is OpenAI's error object, or the bare text that some servers send.
 type serverError struct{ message string }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -89,7 +89,7 @@ func (e *serverError) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// oneLine is the beginning of what a server said, without its line breaks.
+// oneLine returns the beginning of a server's message without line breaks.
 func oneLine(text string) string {
 	if len(text) > maxErrorBytes {
 		text = strings.ToValidUTF8(text[:maxErrorBytes], "") + "…"
@@ -97,7 +97,7 @@ func oneLine(text string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// value is what follows a key and its colon, nil when the key is not there.
+// value returns the bytes after a key and its colon, nil without the key.
 func value(data, key []byte) []byte {
 	at := bytes.Index(data, key)
 	if at < 0 {
@@ -110,7 +110,7 @@ func value(data, key []byte) []byte {
 	return bytes.TrimLeft(rest[1:], " ")
 }
 
-// holdsText tells whether a key has a string that is not empty.
+// holdsText reports whether the value of a key is a string that is not empty.
 func holdsText(data, key []byte) bool {
 	v := value(data, key)
 	return len(v) > 1 && v[0] == '"' && v[1] != '"'

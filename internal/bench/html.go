@@ -13,7 +13,7 @@ import (
 var (
 	//go:embed report.html
 	pageText string
-	// chartLibrary is Apache ECharts 5.6.0 as its npm package has it (dist/echarts.common.min.js); see echarts/LICENSE.
+	// chartLibrary is Apache ECharts 5.6.0 (dist/echarts.common.min.js of its npm package) with an SPDX header; see echarts/LICENSE.
 	//go:embed echarts/echarts.common.min.js
 	chartLibrary string
 )
@@ -22,11 +22,11 @@ var (
 type chart struct {
 	ID     string
 	Title  string
-	Says   string         // what is drawn, in a sentence
+	Says   string         // a description in one sentence
 	Option map[string]any // for ECharts
 }
 
-// HTML writes the report as one page that loads nothing from elsewhere: the chart library is inside of it.
+// HTML writes the report as one page that loads nothing from elsewhere: it contains the chart library.
 func (r *Report) HTML(w io.Writer) error {
 	page, err := template.New("report").Funcs(template.FuncMap{
 		"mib": mebibytes, "known": known64, "date": func() string { return r.Date.UTC().Format("2006-01-02 15:04 MST") },
@@ -45,7 +45,7 @@ func (r *Report) HTML(w io.Writer) error {
 	})
 }
 
-// known are the results of targets that something is known of.
+// known returns the results of targets with an About.
 func (r *Report) known() []Result {
 	var known []Result
 	for _, x := range r.firstLoad() {
@@ -56,7 +56,7 @@ func (r *Report) known() []Result {
 	return known
 }
 
-// charts draws what there is: quality against speed and sizes only where the models are known.
+// charts returns the charts of the report. Quality against speed, and sizes, need known models.
 func (r *Report) charts() []chart {
 	var out []chart
 	if c, ok := r.qualityChart(); ok {
@@ -104,7 +104,7 @@ type figure struct {
 	of   func(Result) float64
 }
 
-// rounded keeps what a reader can use.
+// rounded drops digits that a reader does not need.
 func rounded(v float64) float64 { return float64(int64(v*100+0.5)) / 100 }
 
 func axes(x, y string) []charts.GlobalOpts {
@@ -138,7 +138,7 @@ func (r *Report) qualityChart() (chart, bool) {
 	return chart{Title: "Quality against speed", Says: "Right is faster, down is closer to the dense model. Perplexity is on calibration text that had no part in pruning.", Option: scatter.JSON()}, points > 0
 }
 
-// sizeChart shows what each variant takes.
+// sizeChart shows the file size and memory of each variant.
 func (r *Report) sizeChart() (chart, bool) {
 	bar := charts.NewBar()
 	bar.SetGlobalOptions(axes("", "MiB")...)
@@ -159,13 +159,13 @@ func (r *Report) sizeChart() (chart, bool) {
 	return chart{Title: "Size and memory", Says: "The model's file, and the most memory that its server held while it was measured.", Option: bar.JSON()}, len(names) > 0
 }
 
-// bar is one line of the picture that needs no script.
+// bar is one bar of the chart that needs no script.
 type bar struct {
 	Name  string
-	Value float64 // output tokens a second
+	Value float64 // output tokens per second
 	Y     int     // pixels
 	Width float64 // of at most barWidth pixels
-	End   float64 // where the number is written
+	End   float64 // position of the number
 }
 
 const (
@@ -174,7 +174,7 @@ const (
 	barWidth  = 420.0
 )
 
-// bars is output at the lightest load, for readers without scripts and for print.
+// bars returns the output throughput at the lightest load, for print and for readers without scripts.
 func (r *Report) bars() []bar {
 	most := 0.0
 	for _, x := range r.firstLoad() {
@@ -192,5 +192,5 @@ func (r *Report) bars() []bar {
 	return out
 }
 
-// ChartLibrary is the script that draws charts, for other pages of this program.
+// ChartLibrary returns the script that draws charts, for other pages of this program.
 func ChartLibrary() string { return chartLibrary }

@@ -13,18 +13,18 @@ const MaxLength = 1 << 17
 
 // Lengths is a distribution of lengths, in words of a prompt or tokens of an answer: one of "200" (always),
 // "50-400" (uniform, both ends included), "normal:200,50" (mean and standard deviation) and "lognormal:200,0.8" (median,
-// and standard deviation of the logarithm). What is drawn is at least 1 and at most MaxLength.
+// and standard deviation of the logarithm). A drawn length is at least 1 and at most MaxLength.
 type Lengths struct {
 	kind string
 	a, b float64
 }
 
-// Exactly is the distribution that always gives n.
+// Exactly returns the distribution that always draws n.
 func Exactly(n int) Lengths { return Lengths{kind: "fixed", a: float64(n)} }
 
-// ParseLengths reads the forms that Lengths names.
+// ParseLengths parses the forms that Lengths lists.
 func ParseLengths(text string) (Lengths, error) {
-	fault := fmt.Errorf("%q is no distribution of lengths: want N, MIN-MAX, normal:MEAN,SD or lognormal:MEDIAN,SIGMA, with lengths from 1 to %d", text, MaxLength)
+	fault := fmt.Errorf("%q is not a distribution of lengths: want N, MIN-MAX, normal:MEAN,SD or lognormal:MEDIAN,SIGMA, with lengths from 1 to %d", text, MaxLength)
 	kind, numbers, named := strings.Cut(text, ":")
 	separator := ","
 	if !named {
@@ -58,7 +58,7 @@ func ParseLengths(text string) (Lengths, error) {
 	return Lengths{kind: kind, a: a, b: b}, nil
 }
 
-// String is the form that ParseLengths reads.
+// String returns the form that ParseLengths parses.
 func (l Lengths) String() string {
 	switch l.kind {
 	case "fixed":
@@ -70,7 +70,7 @@ func (l Lengths) String() string {
 	}
 }
 
-// Draw gives a length.
+// Draw returns a random length.
 func (l Lengths) Draw(chance *rand.Rand) int {
 	n := l.a
 	switch l.kind {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// Load is how hard a round presses: Streams requests at any time (closed loop), or arrivals at Rate a second that wait
-// for nobody (open loop). One of them is 0.
+// Load is the load of a round: Streams concurrent requests (closed loop), or Rate arrivals per second whatever the server
+// does (open loop). One of them is 0.
 type Load struct {
 	Streams int
-	Rate    float64 // requests a second, Poisson
+	Rate    float64 // requests per second, Poisson
 }
 
 // String is "4 streams" or "2.5 requests/s".
@@ -26,12 +26,12 @@ func (l Load) String() string {
 	}
 }
 
-// Plan says what is sent. The same plan sends the same requests, to every target.
+// Plan describes the requests of a run. The same plan sends the same requests to every target.
 type Plan struct {
 	Loads    []Load
-	Rounds   int // each target gets this many, in turns
-	Requests int // of a round; a round has at least one for each stream
-	Warmup   int // requests to each target that are not counted
+	Rounds   int // per target; the targets take turns
+	Requests int // per round; at least one for each stream
+	Warmup   int // uncounted requests to each target
 	Prompt   Lengths
 	Answer   Lengths
 	Seed     uint64
@@ -43,10 +43,10 @@ type Plan struct {
 type request struct {
 	prompt string
 	tokens int
-	at     time.Duration // after the round's beginning; open loop only
+	at     time.Duration // since the start of the round; open loop only
 }
 
-// words are what prompts are made of: common ones, which tokenizers know whole.
+// words are the words of prompts: common ones, which are single tokens.
 var words = strings.Fields("amber bridge candle desert engine forest garden harbor island journey kitchen lamp market needle ocean paper river signal thunder village window winter copper letter")
 
 // round draws the requests of a round of a load.
@@ -63,7 +63,7 @@ func (p Plan) round(load, number int) []request {
 	return requests
 }
 
-// Prompt draws a text of so many words.
+// Prompt returns a random text of the given number of words.
 func Prompt(chance *rand.Rand, length int) string {
 	var b strings.Builder
 	for i := range length {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Report is what Run found.
+// Report holds the results of Run.
 type Report struct {
 	Date     time.Time
-	Hardware string // one line; "" when not known
+	Hardware string // one line; "" when unknown
 	Version  string // of the program that measured
 	Command  string // how to repeat it
 	Plan     Plan
@@ -20,7 +20,7 @@ type Report struct {
 	ClientCPU, Took time.Duration
 }
 
-// ClientShare is the share of one core that this process used for each 100 output tokens a second that it read.
+// ClientShare is the share of one core that this process used per 100 output tokens/s that it read.
 func (r *Report) ClientShare() float64 {
 	tokens := 0
 	for _, result := range r.Results {
@@ -45,7 +45,7 @@ func (r *Report) JSON(w io.Writer) error {
 	})
 }
 
-// Table writes the report for people.
+// Table writes the report as text.
 func (r *Report) Table(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	goodput := ""
@@ -72,7 +72,7 @@ func (r *Report) Table(out io.Writer) error {
 	return err
 }
 
-// over is the output throughput over the baseline's, with its range over rounds.
+// over returns the ratio of the output throughput to the baseline's, with its range over rounds.
 func (r Result) over() string {
 	ratio, ok := r.Ratios[ratioOutput]
 	if !ok {
@@ -81,7 +81,7 @@ func (r Result) over() string {
 	return fmt.Sprintf("%.2f (%.2f to %.2f)", ratio.Median, ratio.Low, ratio.High)
 }
 
-// models adds what is known of the models behind the targets.
+// models adds the descriptions of the models behind the targets.
 func (r *Report) models(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	known := false
@@ -100,7 +100,7 @@ func (r *Report) models(out io.Writer) error {
 	return w.Flush()
 }
 
-// firstLoad are the results of the first load: one for each target.
+// firstLoad returns the results of the first load: one for each target.
 func (r *Report) firstLoad() []Result {
 	n := 0
 	for n < len(r.Results) && r.Results[n].Load == r.Results[0].Load {

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// SLO is what a request must keep to count as good; a limit of 0 does not apply.
+// SLO holds the limits of a good request; a limit of 0 does not apply.
 type SLO struct {
 	TTFT time.Duration // time to the first token
-	ITL  time.Duration // mean time of an output token after the first
+	ITL  time.Duration // mean time per output token after the first
 	E2E  time.Duration // time to the end of the answer
 }
 
-// Set tells whether any limit applies.
+// Set reports whether any limit applies.
 func (s SLO) Set() bool { return s != SLO{} }
 
-// keeps tells whether a request kept all limits.
+// keeps reports whether a request kept all limits.
 func (s SLO) keeps(x Sample) bool {
 	within := func(v, limit time.Duration) bool { return limit == 0 || v <= limit }
 	return x.Err == nil && within(x.First, s.TTFT) && within(x.TPOT(), s.ITL) && within(x.End, s.E2E)
@@ -35,10 +35,10 @@ type Stats struct {
 // P50, P95 and P99 name some of the percentiles.
 func (s Stats) P50() float64 { return s.Percentiles[0] }
 
-// P95 is the 95th percentile.
+// P95 returns the 95th percentile.
 func (s Stats) P95() float64 { return s.Percentiles[2] }
 
-// P99 is the 99th percentile.
+// P99 returns the 99th percentile.
 func (s Stats) P99() float64 { return s.Percentiles[3] }
 
 // newStats sorts its argument. The percentile q of n values is the one at index floor(q*n), as in
@@ -65,7 +65,7 @@ func newStats(times []time.Duration) (s Stats) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// Result is what a target did at a load, over all rounds.
+// Result sums up a target at a load, over all rounds.
 type Result struct {
 	Target Target
 	Load   Load
@@ -74,11 +74,11 @@ type Result struct {
 	Completed, Failed          int
 	PromptTokens, OutputTokens int
 	Took                       time.Duration // of all rounds
-	RequestThroughput          float64       // completed requests a second, median of rounds
-	Goodput                    float64       // requests a second that kept the SLO, median of rounds
-	OutputThroughput           float64       // tokens a second, median of rounds
+	RequestThroughput          float64       // completed requests per second, median of rounds
+	Goodput                    float64       // good requests per second, median of rounds
+	OutputThroughput           float64       // tokens/s, median of rounds
 	TotalThroughput            float64       // the same with prompts
-	OutputSpread               [2]float64    // least and most OutputThroughput of a round
+	OutputSpread               [2]float64    // lowest and highest OutputThroughput of a round
 
 	TTFT Stats // to the first text of a request
 	ITL  Stats // between two events with text
@@ -87,7 +87,7 @@ type Result struct {
 
 	Baseline string           // the target that Ratios compare with
 	Ratios   map[string]Ratio // this target over the baseline, round by round; nil for the baseline itself
-	// FirstError is one of the failures' reasons.
+	// FirstError is the error of one failed request.
 	FirstError string
 }
 
@@ -133,7 +133,7 @@ func newResult(target Target, plan Plan, load Load, rounds []round) Result {
 	return r
 }
 
-// throughput gives requests, good requests, output tokens and all tokens, a second.
+// throughput returns requests, good requests, output tokens and all tokens per second.
 func (r round) throughput(slo SLO) [4]float64 {
 	var v [4]float64
 	for _, s := range r.samples {
@@ -190,7 +190,7 @@ func ratios(mine, theirs []round, slo SLO) map[string]Ratio {
 	return out
 }
 
-// median sorts a copy; the mean of the two middle values where there are two.
+// median sorts a copy; an even number of values has the mean of the middle two.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -203,7 +203,7 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// MarshalJSON writes the keys of `vllm bench serve`, with percentiles 50, 90, 95 and 99, and what is known of the model.
+// MarshalJSON writes the keys of `vllm bench serve`, with percentiles 50, 90, 95 and 99, and the description of the model.
 func (r Result) MarshalJSON() ([]byte, error) {
 	out := map[string]any{
 		"label": r.Target.Name, "model_id": r.Target.Model, "num_prompts": r.Completed + r.Failed,

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// round is what one round of a target at a load gave.
+// round holds the samples of one round of a target at a load.
 type round struct {
 	samples []Sample
 	took    time.Duration
 }
 
-// Run goes through all loads and rounds, the targets taking turns, and reports. told, if not nil, hears of each round
-// before it begins. A target that fails every request of a round ends the run with its first error; single failures are
+// Run goes through all loads and rounds, the targets taking turns, and reports. told, if not nil, is called before
+// each round. A target that fails every request of a round ends the run with its first error; single failures are
 // counted.
 func Run(ctx context.Context, targets []Target, plan Plan, told func(load Load, round int, target string)) (*Report, error) {
 	if len(targets) == 0 || len(plan.Loads) == 0 || plan.Rounds < 1 {
@@ -58,7 +58,7 @@ func Run(ctx context.Context, targets []Target, plan Plan, told func(load Load, 
 	return report, nil
 }
 
-// turn is the order of the targets in a round: every second round runs backwards, so that none always follows another.
+// turn returns the order of the targets in a round. Every second round is reversed, so that no target always follows the same one.
 func turn(number, targets int) []int {
 	order := make([]int, targets)
 	for i := range order {
@@ -70,7 +70,7 @@ func turn(number, targets int) []int {
 	return order
 }
 
-// warmUp loads caches and connections: the first requests of a server are slower than all later ones.
+// warmUp fills caches and opens connections: the first requests of a server are slower than later ones.
 func warmUp(ctx context.Context, client *http.Client, targets []Target, plan Plan) error {
 	for _, target := range targets {
 		chance := rand.New(rand.NewPCG(plan.Seed, 1<<63)) //nolint:gosec // reproducible on purpose
@@ -93,7 +93,7 @@ func timed(ctx context.Context, client *http.Client, target Target, plan Plan, r
 	return ask(ctx, client, target, r, begin)
 }
 
-// runRound sends all requests and waits for their ends.
+// runRound sends all requests and waits for all answers.
 func runRound(ctx context.Context, client *http.Client, target Target, plan Plan, load Load, requests []request) (round, error) {
 	r := round{samples: make([]Sample, len(requests))}
 	began := time.Now()
@@ -124,10 +124,10 @@ func runRound(ctx context.Context, client *http.Client, target Target, plan Plan
 			return r, nil
 		}
 	}
-	return r, fmt.Errorf("no request of a round succeeded, the first one said: %w", r.samples[0].Err)
+	return r, fmt.Errorf("no request of a round succeeded, first error: %w", r.samples[0].Err)
 }
 
-// openLoop starts each request at its time of arrival, however many are still running. A late start counts as waiting.
+// openLoop starts each request at its time of arrival, however many are running. A late start counts as latency.
 func openLoop(ctx context.Context, running *sync.WaitGroup, began time.Time, requests []request, send func(i int, at time.Time)) {
 	for i := range requests {
 		at := began.Add(requests[i].at)

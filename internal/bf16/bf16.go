@@ -1,4 +1,4 @@
-// Package bf16 rounds to bfloat16, the upper half of a float32. It computes with none.
+// Package bf16 rounds to bfloat16, the upper half of a float32. It does no arithmetic.
 package bf16
 
 import "math"

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// axeScript is the accessibility checker axe-core, as `make setup-tests` fetches it.
+// axeScript returns the accessibility checker axe-core, which `make setup-tests` fetches.
 func axeScript(t testing.TB) string {
 	t.Helper()
 	home := os.Getenv("PRUNELLM_HOME")
@@ -24,7 +24,7 @@ func axeScript(t testing.TB) string {
 	return string(script)
 }
 
-// CheckAccessibility runs axe-core over the page as it is now, and fails the test for each rule that is broken.
+// CheckAccessibility runs axe-core over the page as it is now, and fails the test for each violated rule.
 func (p *Page) CheckAccessibility(what string) {
 	p.t.Helper()
 	if !Eval[bool](p, axeScript(p.t)+"; typeof axe === 'object'") {

@@ -6,8 +6,8 @@
 //
 // # Errors
 //
-// What a page's console, its content security policy or its network complains of is collected, and Close (which the
-// test's cleanup calls) fails the test for each: a test that expects a complaint takes it first, with Complaints.
+// Page collects errors of the console, the content security policy and the network. Close (which the test's cleanup calls)
+// fails the test for each; a test that expects one takes it first, with Complaints.
 package browsertest
 
 import (
@@ -32,10 +32,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Patience is how long a condition may take; a page that works needs a small part of it even on a busy machine.
+// Patience is the timeout of a condition; a working page needs a small part of it even on a busy machine.
 const Patience = 2 * time.Minute
 
-// programs are the names that Chromium has on various systems; the first is all a test needs.
+// programs are the names of Chromium on various systems; the smallest sufficient one comes first.
 var programs = []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
 
 // Page is a browser with one page open.
@@ -48,7 +48,7 @@ type Page struct {
 	close   func()
 
 	mu         sync.Mutex
-	requests   []string // URLs asked for
+	requests   []string // requested URLs
 	complaints []string
 }
 
@@ -78,7 +78,7 @@ func Open(t testing.TB, base, path string, width, height int) *Page {
 		p.checkRequests()
 	}
 	t.Cleanup(p.Close)
-	if err := chromedp.Do(ctx); err != nil { // without a limit, which would be the browser's own
+	if err := chromedp.Do(ctx); err != nil { // without a timeout, which would end the browser
 		t.Fatalf("start the browser: %v", err)
 	}
 	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
@@ -91,8 +91,8 @@ func Open(t testing.TB, base, path string, width, height int) *Page {
 	return p
 }
 
-// Close ends the browser and reports what the page complained of and asked of others. It is idempotent and comes by itself
-// when the test ends; a test that stops the server closes the page first, which would miss it.
+// Close ends the browser and fails the test for errors of the page and for requests to other servers. It is idempotent and
+// runs when the test ends; a test that stops the server closes the page first, which would report the missing server.
 func (p *Page) Close() { p.closing.Do(p.close) }
 
 func find(t testing.TB) string {
@@ -137,7 +137,7 @@ func (p *Page) listen(event any) {
 	}
 }
 
-// Complaints takes what the page complained of so far.
+// Complaints returns and clears the errors that the page has reported so far.
 func (p *Page) Complaints() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,7 +146,7 @@ func (p *Page) Complaints() []string {
 	return taken
 }
 
-// checkRequests fails the test for each request to anybody but the server under test.
+// checkRequests fails the test for each request to a server other than the one under test.
 func (p *Page) checkRequests() {
 	p.t.Helper()
 	p.mu.Lock()
@@ -157,7 +157,7 @@ func (p *Page) checkRequests() {
 		return
 	}
 	if len(p.requests) == 0 {
-		p.t.Error("no request was seen at all")
+		p.t.Error("no request was recorded")
 	}
 	for _, request := range p.requests {
 		if strings.HasPrefix(request, "data:") { // part of a file that was loaded
@@ -165,7 +165,7 @@ func (p *Page) checkRequests() {
 		}
 		to, err := url.Parse(request)
 		if err != nil || to.Host != own.Host || to.Scheme != own.Scheme {
-			p.t.Errorf("the page asked for %s, which is not its own server's", request)
+			p.t.Errorf("the page asked for %s, which is on another server", request)
 		}
 	}
 }
@@ -199,7 +199,7 @@ func (p *Page) Focus(selector string) {
 	p.do(chromedp.Focus(chromedp.CSS(selector)))
 }
 
-// Press types keys into whatever has the focus; package kb names those that are no characters.
+// Press types keys into the focused element; package kb names keys that are not characters.
 func (p *Page) Press(keys string) {
 	p.t.Helper()
 	p.do(chromedp.KeyEvent(keys))
@@ -218,10 +218,10 @@ func (p *Page) Phone() {
 	p.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 }
 
-// PreferDark has the page's system ask for dark colours.
+// PreferDark emulates a system with a dark color scheme.
 func (p *Page) PreferDark() { p.t.Helper(); p.emulate("prefers-color-scheme", "dark") }
 
-// ForceColors has the page's system choose all colours itself.
+// ForceColors emulates a system that chooses all colors (forced-colors).
 func (p *Page) ForceColors() { p.t.Helper(); p.emulate("forced-colors", "active") }
 
 func (p *Page) emulate(feature, value string) {
@@ -232,7 +232,7 @@ func (p *Page) emulate(feature, value string) {
 	}
 }
 
-// Eval evaluates a JavaScript expression and decodes its value into T; a promise is waited for.
+// Eval evaluates a JavaScript expression and decodes its value into T; it awaits a promise.
 func Eval[T any](p *Page, expression string) T {
 	p.t.Helper()
 	ctx, stop := context.WithTimeout(p.ctx, Patience)
@@ -256,13 +256,13 @@ func (p *Page) WaitFor(what, condition string) {
 	}
 }
 
-// Text is what an element shows; "" when there is none.
+// Text returns the visible text of an element; "" when there is no such element.
 func (p *Page) Text(selector string) string {
 	p.t.Helper()
 	return Eval[string](p, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
 }
 
-// Screenshot writes what the page shows to name.png in the folder that PRUNELLM_SCREENSHOTS names, if it is set.
+// Screenshot writes a picture of the page to name.png in the folder that PRUNELLM_SCREENSHOTS names, if it is set.
 func (p *Page) Screenshot(name string) {
 	p.t.Helper()
 	folder := os.Getenv("PRUNELLM_SCREENSHOTS")

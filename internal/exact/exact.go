@@ -1,5 +1,5 @@
-// Package exact holds what the writers of both formats share: a tensor is as many bytes as its shape says, and a file
-// appears whole or not at all.
+// Package exact holds the shared parts of both formats' writers: a tensor has exactly the bytes of its shape, and a file
+// appears complete or not at all.
 package exact
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Tensor has write write exactly size bytes to w; more or fewer are an error.
+// Tensor calls write and returns an error unless it writes exactly size bytes to w.
 func Tensor(ctx context.Context, w io.Writer, size int64, write func(ctx context.Context, w io.Writer) error) error {
 	limited := &writer{w: w, left: size}
 	if err := write(ctx, limited); err != nil {
@@ -25,7 +25,7 @@ func Tensor(ctx context.Context, w io.Writer, size int64, write func(ctx context
 	return nil
 }
 
-// writer refuses bytes beyond those of its tensor.
+// writer returns an error for bytes beyond those of its tensor.
 type writer struct {
 	w    io.Writer
 	left int64
@@ -40,8 +40,8 @@ func (e *writer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// File writes a file atomically: path holds either what it held before or all that write wrote, which is on stable storage
-// when File returns nil.
+// File writes a file atomically: path holds either its earlier content or everything that write wrote, which is on stable
+// storage when File returns nil.
 func File(path string, write func(w io.Writer) error) error {
 	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
 	if err != nil {

@@ -1,11 +1,11 @@
-// Package nvidia tells what NVIDIA GPUs a machine has, from nvidia-smi, which comes with the driver.
+// Package nvidia lists the NVIDIA GPUs of a machine with nvidia-smi, which comes with the driver.
 //
-// It asks the driver's own program rather than its libraries: nothing is linked, and a driver that hangs or crashes takes a child
-// process with it and not this one. What is computed on a GPU is the business of internal/xla and infer/llamacpp.
+// It asks the driver's own program rather than its libraries: nothing is linked, and a driver that hangs or crashes takes down a
+// child process and not this one. internal/xla and infer/llamacpp compute on GPUs.
 //
 // # Errors
 //
-// A machine without a GPU or without nvidia-smi has no GPUs, which is no error. A driver that answers with nonsense is one.
+// A machine without a GPU or without nvidia-smi gives an empty list and no error. An invalid answer of the driver is an error.
 package nvidia
 
 import (
@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// GPU is one card as the driver sees it.
+// GPU is one card, as the driver reports it.
 type GPU struct {
 	Index      int    // the driver's own number
 	UUID       string // "GPU-..."
@@ -32,14 +32,14 @@ type GPU struct {
 	Free       int64  // bytes
 }
 
-// timeout bounds a call of nvidia-smi. Without its daemon the driver takes seconds to wake a card.
+// timeout bounds a call of nvidia-smi. Without its persistence daemon the driver takes seconds to wake a card.
 const timeout = 20 * time.Second
 
-// deviceFiles are what the driver makes for each card; without one nvidia-smi is not worth starting.
+// deviceFiles match the driver's file of each card; without one there is no need to start nvidia-smi.
 const deviceFiles = "/dev/nvidia[0-9]*"
 
-// Visible lists the GPUs that a process whose CUDA_VISIBLE_DEVICES has this value may use, in the order that it sees them. set
-// tells whether the variable is there at all: an empty one hides all.
+// Visible lists the GPUs that a process with this CUDA_VISIBLE_DEVICES may use, in its order. set reports whether the
+// variable is set: an empty one hides all.
 func Visible(ctx context.Context, value string, set bool) ([]GPU, error) {
 	if files, _ := filepath.Glob(deviceFiles); len(files) == 0 {
 		return nil, nil
@@ -79,10 +79,10 @@ func parse(out []byte) ([]GPU, error) {
 	for _, row := range rows {
 		index, err := strconv.Atoi(row[0])
 		if err != nil || index < 0 {
-			return nil, fmt.Errorf("nvidia-smi: index of a gpu is %q", row[0])
+			return nil, fmt.Errorf("nvidia-smi: gpu index %q is not a number", row[0])
 		}
 		gpu := GPU{Index: index, UUID: row[1], Name: row[2], Capability: row[3], Driver: row[4]}
-		// A card that shares the machine's memory says "[N/A]": 0 is unknown.
+		// A card that shares the machine's memory reports "[N/A]": 0 is unknown.
 		gpu.Total, gpu.Free = mebibytes(row[5]), mebibytes(row[6])
 		gpus = append(gpus, gpu)
 	}
@@ -97,8 +97,8 @@ func mebibytes(text string) int64 {
 	return n << 20
 }
 
-// choose picks what CUDA_VISIBLE_DEVICES names, by number or by the beginning of a UUID. As CUDA does, it stops at the first that
-// is not there.
+// choose returns the GPUs that CUDA_VISIBLE_DEVICES names, by index or by prefix of a UUID. Like CUDA, it stops at the first
+// unknown one.
 func choose(all []GPU, value string) []GPU {
 	var chosen []GPU
 	for name := range strings.SplitSeq(value, ",") {
@@ -120,7 +120,7 @@ func choose(all []GPU, value string) []GPU {
 // MinDriver is the first major version of the driver that runs CUDA 13, for which scripts/build/cuda builds.
 const MinDriver = 580
 
-// TooOld explains a driver that is too old, "" for one that is not.
+// TooOld explains why the driver is too old; "" when it is not.
 func (g GPU) TooOld() string {
 	major, _, _ := strings.Cut(g.Driver, ".")
 	if n, err := strconv.Atoi(major); err != nil || n >= MinDriver {

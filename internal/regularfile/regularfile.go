@@ -1,7 +1,7 @@
-// Package regularfile opens files that somebody else named: only regular ones, of bounded size. It also tells how much room there is for one.
+// Package regularfile opens files whose paths come from outside: only regular ones, of bounded size. It also reports free disk space.
 //
-// A named pipe would block whoever opens it, a device may never end, and a file that is too large is refused before any of
-// it is read.
+// Opening a named pipe would block, and a device may never end. A file that is too large is an error before any of it is
+// read.
 package regularfile
 
 import (
@@ -22,7 +22,7 @@ func Open(path string, maxBytes int64) (file *os.File, sizeBytes int64, err erro
 	if file, err = os.Open(path); err != nil {
 		return nil, 0, err
 	}
-	if info, err = file.Stat(); err == nil { // what was opened may be another file by now
+	if info, err = file.Stat(); err == nil { // the path may name another file by now
 		err = check(path, info, maxBytes)
 	}
 	if err != nil {
@@ -42,7 +42,7 @@ func check(path string, info os.FileInfo, maxBytes int64) error {
 	return nil
 }
 
-// Read reads the whole of a regular file of at most maxBytes.
+// Read returns the content of a regular file of at most maxBytes.
 func Read(path string, maxBytes int64) ([]byte, error) {
 	file, size, err := Open(path, maxBytes)
 	if err != nil {

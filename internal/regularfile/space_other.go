@@ -2,5 +2,5 @@
 
 package regularfile
 
-// FreeSpace cannot be asked of this system.
+// FreeSpace is unknown on this system.
 func FreeSpace(string) (bytes int64, known bool) { return 0, false }

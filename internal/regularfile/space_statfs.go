@@ -4,7 +4,7 @@ package regularfile
 
 import "syscall"
 
-// FreeSpace is how many bytes the file system of dir has free. One that does not tell, or tells nonsense, is not known.
+// FreeSpace returns the free bytes of the file system of dir, and false when it does not report a valid number.
 func FreeSpace(dir string) (bytes int64, known bool) {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(dir, &fs); err != nil || fs.Blocks == 0 || fs.Bsize <= 0 {

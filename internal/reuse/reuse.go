@@ -1,11 +1,11 @@
-// Package reuse keeps a large result in a file, so that the next run need not compute it. Such a file only saves time: one that is damaged,
-// cut short or of something else is as good as none, and is never used.
+// Package reuse keeps a large result in a file, so that the next run need not compute it. Such a file only saves time: a damaged,
+// truncated or foreign one is never used.
 //
-// It knows neither what a result means nor when one is worth its room.
+// It knows neither the meaning of a result nor whether it is worth its disk space.
 //
 // # Concurrency
 //
-// Several processes may save and load the same file: each load sees one whole result.
+// Several processes may save and load the same file: each load returns one complete result.
 package reuse
 
 import (
@@ -24,48 +24,48 @@ import (
 	"prunellm/internal/trust"
 )
 
-// File is where one result lies. Another one's takes its place.
+// File is the place of one result. A newer result replaces it.
 //
-// It is a line, magic; 32 bytes that tell whose result it is; the result; and the CRC-32C of all of it. Numbers are the machine's own, which is
-// a part of those 32 bytes.
+// It is a line, magic; the 32 bytes of the identity; the result; and the CRC-32C of all of it. Numbers have the machine's byte order, which is
+// part of the identity.
 type File struct {
 	Path string
-	// Folder is for the file while it is written, on the same file system. Its owner removes what a process that dies leaves in it.
+	// Folder holds the temporary file, on the same file system. Its owner removes the files of processes that died.
 	Folder string
-	// Identity is of all that decides the result.
+	// Identity covers everything that determines the result.
 	Identity string
 }
 
 const (
 	magic    = "prunellm kept result 1\n"
-	maxBytes = 64 << 30 // of a file that is looked at
+	maxBytes = 64 << 30 // of a file that is read
 )
 
-// spareFactor is how many times its size must be free for a file that only saves time: models and their variants need the disk more.
+// spareFactor is how many times its size must be free before a file is kept: models and variants need the disk more.
 const spareFactor = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// ErrOther says that a file is of something else.
-var ErrOther = errors.New("it is of something else")
+// ErrOther is returned for a file with another identity.
+var ErrOther = errors.New("the file holds another result")
 
-// head is what the file begins with.
+// head returns the first bytes of the file.
 func (f File) head() []byte {
 	hash := sha256.New()
-	hash.Write(binary.NativeEndian.AppendUint32(nil, 1)) // a hash takes everything
+	hash.Write(binary.NativeEndian.AppendUint32(nil, 1)) // a hash never fails
 	hash.Write([]byte(f.Identity))
 	return hash.Sum([]byte(magic))
 }
 
-// checkRoom fails where the result would take up a good part of what is free.
+// checkRoom returns an error when the result would take a large part of the free space.
 func (f File) checkRoom(size int64) error {
 	if free, known := regularfile.FreeSpace(f.Folder); known && free/spareFactor < size {
-		return fmt.Errorf("it takes %d MiB and %d MiB are free, want %d times as much", size>>20+1, free>>20, spareFactor)
+		return fmt.Errorf("the result takes %d MiB and %d MiB are free, want %d times its size", size>>20+1, free>>20, spareFactor)
 	}
 	return nil
 }
 
-// Save keeps a result of size bytes, whole or not at all. It is not synced: a file that a crash tore is told by its checksum.
+// Save keeps a result of size bytes, completely or not at all. It does not sync: the checksum detects a file that a crash tore.
 func (f File) Save(size int64, write func(w io.Writer) error) (err error) {
 	if err := f.checkRoom(size); err != nil {
 		return err
@@ -79,12 +79,12 @@ func (f File) Save(size int64, write func(w io.Writer) error) (err error) {
 			err = os.Rename(file.Name(), f.Path)
 		}
 		if err != nil {
-			_ = os.Remove(file.Name()) // Folder's owner does otherwise
+			_ = os.Remove(file.Name()) // or Folder's owner does
 		}
 	}()
 	sum, head := crc32.New(castagnoli), f.head()
 	out := bufio.NewWriterSize(io.MultiWriter(file, sum), 1<<20)
-	_, _ = out.Write(head) // what fails once fails at Flush
+	_, _ = out.Write(head) // an error stays until Flush
 	if err := write(out); err != nil {
 		return err
 	}
@@ -102,8 +102,8 @@ func (f File) Save(size int64, write func(w io.Writer) error) (err error) {
 	return err
 }
 
-// Load opens a result of size bytes, checked as a whole. The error wraps fs.ErrNotExist where there is no file, is ErrOther where it is of
-// something else, and a *trust.Error where another user could have written it.
+// Load opens a result of size bytes, after checking all of it. The error wraps fs.ErrNotExist when there is no file, is ErrOther when it
+// has another identity, and a *trust.Error when another user could have written it.
 func (f File) Load(size int64) (*Content, error) {
 	if _, err := trust.Resolve(f.Path); err != nil {
 		return nil, err
@@ -120,13 +120,13 @@ func (f File) Load(size int64) (*Content, error) {
 	return c, nil
 }
 
-// Content is a result in an open file. Its owner ends it with Close. Several goroutines may read it.
+// Content is a result in an open file. Close frees it. Several goroutines may read it.
 type Content struct {
 	file        *os.File
 	begin, size int64
 }
 
-// check reads all of a file of found bytes.
+// check verifies a file of found bytes.
 func (c *Content) check(head []byte, found int64) error {
 	start := make([]byte, len(head))
 	if _, err := io.ReadFull(c.file, start); err != nil || !bytes.Equal(start, head) {
@@ -137,7 +137,7 @@ func (c *Content) check(head []byte, found int64) error {
 		return fmt.Errorf("the file has %d bytes, want %d", found, want)
 	}
 	sum := crc32.New(castagnoli)
-	_, _ = sum.Write(head) // a hash takes everything
+	_, _ = sum.Write(head) // a hash never fails
 	if _, err := io.CopyBuffer(sum, io.LimitReader(c.file, c.size), make([]byte, 1<<20)); err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (c *Content) ReadAt(p []byte, offset int64) (int, error) {
 	return n, err
 }
 
-// Close ends the use of a result. It is idempotent, also for nil.
+// Close closes the file. It is idempotent, and nil is allowed.
 func (c *Content) Close() {
 	if c != nil {
 		_ = c.file.Close() // it was read only

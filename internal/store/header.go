@@ -18,15 +18,15 @@ const MaxHeaderBytes = 1 << 10
 // maxChunks bounds the number of pieces that one value may be cut into.
 const maxChunks = 1 << 12
 
-// Header describes a stored value. It is written in front of the value, or, when the value is kept in chunks elsewhere,
-// alone and last, so that a header that can be read means that all of the value was written.
+// Header describes a stored value. It is written in front of the value. When the value is kept in chunks
+// elsewhere, the header is written alone and last: a readable header means a complete value.
 //
-// Encoded it is one line of JSON with exactly these fields in this order, without spaces, ending in a newline. Any other
-// spelling is refused: what is read must be, byte for byte, what Encode writes.
+// Encoded it is one line of JSON with exactly these fields in this order, without spaces, ending in a newline. DecodeHeader
+// refuses any other spelling.
 type Header struct {
 	Version    int    `json:"version"`     // FormatVersion
-	Key        string `json:"key"`         // canonical key, so that an entry copied to another key is noticed
-	ID         string `json:"id"`          // 32 hex digits, drawn anew for each write
+	Key        string `json:"key"`         // canonical key, which detects an entry copied to another key
+	ID         string `json:"id"`          // 32 random hex digits, new for each write
 	Size       int64  `json:"size"`        // bytes of the value
 	SHA256     string `json:"sha256"`      // of the value, 64 hex digits
 	ChunkBytes int64  `json:"chunk_bytes"` // bytes of each chunk but the last; 0 when the value follows the header
@@ -61,8 +61,8 @@ func (h Header) Encode() ([]byte, error) {
 	return append(line, '\n'), nil
 }
 
-// DecodeHeader reads the header at the start of data and checks every field of it: what follows may rely on Size being
-// at most maxBytes and on Chunks and ChunkBytes being consistent with it. It returns the header and its length in data.
+// DecodeHeader reads the header at the start of data and checks every field: Size is at
+// most maxBytes, and Chunks and ChunkBytes are consistent with it. It returns the header and its length in data.
 func DecodeHeader(data []byte, key Key, maxBytes int64) (header Header, length int, err error) {
 	end := bytes.IndexByte(data[:min(len(data), MaxHeaderBytes)], '\n')
 	if end < 0 {
@@ -117,7 +117,7 @@ func (h Header) ChunkSize(i int) int64 {
 	return min(h.ChunkBytes, h.Size-int64(i)*h.ChunkBytes)
 }
 
-// Verify reports whether value is the one that the header describes.
+// Verify returns an error unless value has the size and the checksum of the header.
 func (h Header) Verify(value []byte) error {
 	if int64(len(value)) != h.Size {
 		return fmt.Errorf("value has %d bytes, want %d", len(value), h.Size)

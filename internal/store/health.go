@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// maxPending bounds the keys that wait to be published; later ones are published when they are next read or computed.
+// maxPending bounds the keys that wait to be published. Keys beyond it are published when they are next read or computed.
 const maxPending = 1 << 10
 
-// maxDefer bounds the pause after which a large value that the shared store refused is offered again. Each offer to a store that evicts costs
-// it everything else that it has, and a store that is too small for the value will not grow soon.
+// maxDefer bounds the backoff of a large value that the shared store refused. Each attempt makes a store with eviction drop everything else,
+// and a store that is too small for the value will not grow soon.
 const maxDefer = time.Hour
 
-// health is what a Layered store knows of its shared store, and the goroutine that asks after it and publishes what it
-// lacks. There are two states, each logged when it changes: down (nothing is tried) and full (only reading is tried:
-// the store answers, but refuses to write).
+// health holds the state of a Layered store's shared store, and the goroutine that probes it and publishes the values it
+// lacks. There are two faulty states, and each change is logged. Down: the shared store is not used. Full: it is read
+// only, since it answers and refuses writes.
 type health struct {
 	store           *Layered
 	retry, retryMax time.Duration
-	wake            chan struct{} // capacity 1: a wake-up that waits is enough
+	wake            chan struct{} // capacity 1: one pending wake-up is enough
 	cancel          context.CancelFunc
 	done            chan struct{}
 
@@ -31,18 +31,18 @@ type health struct {
 	down     bool
 	full     bool
 	pending  map[Key]*wish     // to be published
-	known    map[Key]time.Time // when it was seen in the shared store, which is not asked for it again until retryMax later
-	refused  map[Key]refusal   // large values that are pending and were refused
-	unleased *Key              // the latest lease that was refused since writes were last taken
+	known    map[Key]time.Time // when the shared store last had the key; it is not asked again for retryMax
+	refused  map[Key]refusal   // pending large values that the shared store refused
+	unleased *Key              // the last lease that was refused, nil once writes succeed again
 }
 
-// wish is that the local value of a key gets into the shared store. A value that is put later has a wish of its own, so that whoever publishes an
-// older one meanwhile does not take it for done.
+// wish asks for the local value of a key to be published. A later Put makes a new wish, so that publishing the older value
+// does not fulfill it.
 type wish struct {
-	replace bool // also when the shared store has an entry, which is older
+	replace bool // publish even when the shared store has an entry, since that is older
 }
 
-// refusal is when a value that was refused is offered again.
+// refusal is the backoff of a refused value.
 type refusal struct {
 	pause time.Duration
 	until time.Time
@@ -76,7 +76,7 @@ func (h *health) writable() bool {
 	return !h.down && !h.full
 }
 
-// failed notes an error of reading: the store is not to be used until it answers again.
+// failed records a read error: the store is not used until it answers again.
 func (h *health) failed(err error) {
 	h.mu.Lock()
 	changed := !h.down
@@ -89,7 +89,7 @@ func (h *health) failed(err error) {
 	h.signal()
 }
 
-// putFailed notes an error of writing. A store that answered and refused can still be read.
+// putFailed records a write error. A store that refuses a write can still be read.
 func (h *health) putFailed(err error) {
 	if errors.Is(err, ErrUnavailable) {
 		h.failed(err)
@@ -105,7 +105,7 @@ func (h *health) putFailed(err error) {
 	h.signal()
 }
 
-// leaseFailed notes an error of taking a lease. One that was refused is what tells whether writes are taken again, since nothing may be pending.
+// leaseFailed records an error of Acquire. Trying that lease again shows whether writes succeed when no value is pending.
 func (h *health) leaseFailed(key Key, err error) {
 	if !errors.Is(err, ErrUnavailable) {
 		h.mu.Lock()
@@ -115,12 +115,11 @@ func (h *health) leaseFailed(key Key, err error) {
 	h.putFailed(err)
 }
 
-// publish asks for the local value of key to be in the shared store, sooner or later. With replace it is newer than what
-// the shared store may have.
+// publish schedules the local value of key for the shared store. With replace it is newer than any entry there.
 func (h *health) publish(key Key, replace bool) {
 	h.mu.Lock()
 	seen, known := h.known[key]
-	known = known && time.Since(seen) < h.retryMax // the store may have lost it since, and nothing told
+	known = known && time.Since(seen) < h.retryMax // the store may have lost it since, unnoticed
 	_, waits := h.pending[key]
 	add := (replace || !known) && (waits || len(h.pending) < maxPending)
 	if add {
@@ -135,14 +134,14 @@ func (h *health) publish(key Key, replace bool) {
 	}
 }
 
-// published notes that the shared store has, or must no longer get, the key.
+// published records that the shared store has the key, or must not get it any more.
 func (h *health) published(key Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.forget(key)
 }
 
-// granted notes that a wish was fulfilled, unless a newer one has come.
+// granted records that a wish was fulfilled, unless a newer one replaced it.
 func (h *health) granted(key Key, done *wish) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -151,7 +150,7 @@ func (h *health) granted(key Key, done *wish) {
 	}
 }
 
-// forget takes a key off what is to be published. The caller holds mu.
+// forget removes a key from pending. The caller holds mu.
 func (h *health) forget(key Key) {
 	delete(h.pending, key)
 	delete(h.refused, key)
@@ -168,7 +167,7 @@ func (h *health) signal() {
 	}
 }
 
-// run is the background goroutine: idle while all is well and published.
+// run is the background goroutine. It is idle while the store works and nothing is pending.
 func (h *health) run(ctx context.Context) {
 	defer close(h.done)
 	pause := h.retry
@@ -204,7 +203,7 @@ func (h *health) troubled() bool {
 	return h.down || h.full
 }
 
-// putOff has a large value that was refused wait.
+// putOff starts or doubles the backoff of a refused large value.
 func (h *health) putOff(key Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -212,7 +211,7 @@ func (h *health) putOff(key Key) {
 	h.refused[key] = refusal{pause: pause, until: time.Now().Add(pause)}
 }
 
-// untilNextOffer is the time until the first of the values that were refused is to be offered again.
+// untilNextOffer returns the time until the first refused value is due again.
 func (h *health) untilNextOffer() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -223,7 +222,7 @@ func (h *health) untilNextOffer() time.Duration {
 	return max(wait, 0)
 }
 
-// revive asks the store whether it answers and whether it takes what is pending.
+// revive probes the store: it reports whether the store answers and takes the pending values.
 func (h *health) revive(ctx context.Context) bool {
 	if h.store.remote.Ping(ctx) != nil {
 		return false
@@ -249,8 +248,8 @@ func (h *health) revive(ctx context.Context) bool {
 	return true
 }
 
-// publishAll copies pending values from the local store, the small ones first, and reports whether the shared one takes writes. Large values may
-// be too large for a store that takes others.
+// publishAll copies pending values from the local store, small ones first, and reports whether the shared one takes writes. A store
+// that refuses a large value may take others.
 func (h *health) publishAll(ctx context.Context) bool {
 	keys, pending, waiting := h.due()
 	for _, key := range keys {
@@ -268,13 +267,13 @@ func (h *health) publishAll(ctx context.Context) bool {
 		default:
 			waiting = true
 			h.putOff(key)
-			h.store.log.Warn("shared cache refuses a large value, it stays local and is offered again later", "key", key.String(), "error", err)
+			h.store.log.Warn("shared cache refuses a large value, retrying later", "key", key.String(), "error", err)
 		}
 	}
 	return !waiting || h.takesLeases(ctx, pending)
 }
 
-// takesLeases tries a small write: the lease of a value that is pending, or one that was refused.
+// takesLeases tries a small write: the lease of a pending value, or the refused one.
 func (h *health) takesLeases(ctx context.Context, pending map[Key]*wish) bool {
 	for key := range pending {
 		lease, ok, err := h.store.remote.Acquire(ctx, key)
@@ -292,8 +291,8 @@ func (h *health) takesLeases(ctx context.Context, pending map[Key]*wish) bool {
 	return true
 }
 
-// due is all that is pending, with the value whose lease was refused, and of what is pending the keys whose time has come, the large ones last.
-// waiting tells that publishing these does not show whether other writes are taken.
+// due returns all pending wishes, with the key whose lease was refused, and the pending keys that are due, large ones last. waiting
+// reports that publishing these keys does not show whether other writes succeed.
 func (h *health) due() (keys []Key, pending map[Key]*wish, waiting bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -318,7 +317,7 @@ func (h *health) due() (keys []Key, pending map[Key]*wish, waiting bool) {
 	return keys, pending, h.unleased != nil || len(keys) < len(pending)
 }
 
-// publishOne returns only errors of the shared store: a value that is no longer held locally need not be published.
+// publishOne returns only errors of the shared store: a value that the local store has lost need not be published.
 func (h *health) publishOne(ctx context.Context, key Key, replace bool) error {
 	if !replace {
 		if has, err := h.store.remote.Has(ctx, key); err != nil || has {

@@ -20,17 +20,17 @@ type Local interface {
 type Remote interface {
 	Store
 	Leaser
-	// Has tells whether there is an entry, without reading or verifying it.
+	// Has reports whether there is an entry, without reading or verifying it.
 	Has(ctx context.Context, key Key) (bool, error)
-	// Ping tells whether the store answers.
+	// Ping reports whether the store answers.
 	Ping(ctx context.Context) error
 }
 
 // Layered is a local store in front of a shared one. Reading fills the local store; writing goes to both.
 //
-// The shared store is a help and never a condition. When it fails, that is logged once, it is left alone while a
-// goroutine asks it now and then whether it is back, and what was put meanwhile is published afterwards. Only errors of
-// the local store are returned. An operation loses at most the bounded time of one attempt, and only the first one does.
+// The shared store is optional. When it fails, Layered logs one warning, stops using it, probes it with a growing pause, and
+// publishes the values of the meantime once it answers. Only errors of the local store are returned. The first operation
+// that fails waits for one timeout; later ones do not wait.
 //
 // # Concurrency
 //
@@ -47,7 +47,7 @@ type LayeredOptions struct {
 	Local  Local
 	Remote Remote
 	Log    *slog.Logger
-	// Retry is the pause before a failed shared store is first asked again; it doubles up to RetryMax. 0 means 1 s and 30 s.
+	// Retry is the pause before the first probe of a failed shared store; it doubles up to RetryMax. 0 means 1 s and 30 s.
 	Retry, RetryMax time.Duration
 }
 
@@ -71,7 +71,7 @@ func (l *Layered) Close() error {
 	return nil
 }
 
-// RemoteUp tells whether the shared store is in use at the moment.
+// RemoteUp reports whether the shared store is in use at the moment.
 func (l *Layered) RemoteUp() bool { return l.health.up() }
 
 // Get reads from the local store, else from the shared one.
@@ -79,12 +79,12 @@ func (l *Layered) Get(ctx context.Context, key Key) ([]byte, error) {
 	value, err := l.local.Get(ctx, key)
 	switch {
 	case err == nil:
-		l.health.publish(key, false) // it may have been computed while the shared store was away, or that one lost it
+		l.health.publish(key, false) // the value may date from an outage of the shared store, or that store lost it
 		return value, nil
 	case key.Validate() != nil || ctx.Err() != nil:
 		return nil, err
 	case !errors.Is(err, ErrNotFound):
-		l.log.Warn("local cache not readable, asking the shared one", "key", key.String(), "error", err)
+		l.log.Warn("local cache not readable, using the shared one", "key", key.String(), "error", err)
 	}
 	if !l.health.up() {
 		return nil, notFound(key)
@@ -113,8 +113,8 @@ func (l *Layered) Put(ctx context.Context, key Key, value []byte) error {
 	return l.put(ctx, key, value, l.remote.Put)
 }
 
-// put writes locally and, when the shared store is up, through remotePut. Of the shared store's errors only
-// ErrStaleLease is returned.
+// put writes locally and, when the shared store is up, through remotePut. It returns errors of the local store and, of the
+// shared one, only ErrStaleLease.
 func (l *Layered) put(ctx context.Context, key Key, value []byte, remotePut func(context.Context, Key, []byte) error) error {
 	if err := key.Validate(); err != nil {
 		return err
@@ -158,7 +158,7 @@ func (l *Layered) Delete(ctx context.Context, key Key) error {
 	return ctx.Err()
 }
 
-// List merges what both stores have.
+// List merges the keys of both stores.
 func (l *Layered) List(ctx context.Context, model string, kind Kind) ([]Key, error) {
 	keys, err := l.local.List(ctx, model, kind)
 	if err != nil {
@@ -175,8 +175,8 @@ func (l *Layered) List(ctx context.Context, model string, kind Kind) ([]Key, err
 	return slices.Compact(keys), ctx.Err()
 }
 
-// Acquire takes the lease on this machine first and then the shared one. While the shared store is away or refuses to write,
-// the local lease is enough: several machines may then compute the same value, which is work lost and nothing else.
+// Acquire takes the lease on this machine first and then the shared one. While the shared store is down or full, the
+// local lease is enough: several machines may then compute the same value, which only costs time.
 func (l *Layered) Acquire(ctx context.Context, key Key) (Lease, bool, error) {
 	local, ok, err := l.local.Acquire(ctx, key)
 	if err != nil || !ok {
@@ -196,7 +196,7 @@ func (l *Layered) Acquire(ctx context.Context, key Key) (Lease, bool, error) {
 	return &layeredLease{store: l, model: key.Model, local: local, remote: remote}, true, nil
 }
 
-// Progress is that of the replica holding the shared lease, or of a process on this machine.
+// Progress returns the progress of the replica that holds the shared lease, or of a process on this machine.
 func (l *Layered) Progress(ctx context.Context, key Key) ([]byte, error) {
 	if l.health.up() {
 		progress, err := l.remote.Progress(ctx, key)
@@ -210,7 +210,7 @@ func (l *Layered) Progress(ctx context.Context, key Key) ([]byte, error) {
 	return l.local.Progress(ctx, key)
 }
 
-// layeredLease is a lease on this machine and, unless the shared store was away, on the shared store.
+// layeredLease is a lease on this machine and, unless that was down, on the shared store.
 type layeredLease struct {
 	store  *Layered
 	model  string
@@ -226,7 +226,7 @@ func (l *layeredLease) Lost() <-chan struct{} {
 	return l.remote.Lost()
 }
 
-// SetProgress publishes to both; the shared store's failure is not the caller's.
+// SetProgress publishes to both stores; it hides errors of the shared one.
 func (l *layeredLease) SetProgress(ctx context.Context, progress []byte) error {
 	err := l.local.SetProgress(ctx, progress)
 	if l.remote != nil && l.store.health.writable() {
@@ -237,7 +237,7 @@ func (l *layeredLease) SetProgress(ctx context.Context, progress []byte) error {
 	return err
 }
 
-// Put writes to both, to the shared store only while the lease was not taken over.
+// Put writes to both stores, and to the shared one unless the lease was taken over.
 func (l *layeredLease) Put(ctx context.Context, key Key, value []byte) error {
 	if key.Model != l.model {
 		return fmt.Errorf("put %s: the lease is for model %s", key, l.model)
@@ -248,11 +248,11 @@ func (l *layeredLease) Put(ctx context.Context, key Key, value []byte) error {
 	return l.store.put(ctx, key, value, l.remote.Put)
 }
 
-// Close gives both back. A shared lease that cannot be given back expires by itself.
+// Close releases both leases. A shared lease that cannot be released expires.
 func (l *layeredLease) Close() error {
 	if l.remote != nil {
 		if err := l.remote.Close(); err != nil {
-			l.store.log.Debug("shared lease not given back, it will expire", "error", err)
+			l.store.log.Debug("shared lease not released, it will expire", "error", err)
 		}
 	}
 	return l.local.Close()

@@ -9,42 +9,42 @@ import (
 	"time"
 )
 
-// Leaser elects the one replica that computes a key. No request ever waits for a lease: only the work behind a variant does.
+// Leaser elects the one replica that computes a key. Requests never wait for a lease; only building a variant does.
 type Leaser interface {
-	// Acquire tries once, without waiting. ok is false while another holds the lease. An error means that the holder
-	// cannot be known; the caller then computes without a lease, which costs work and never correctness.
+	// Acquire tries once, without waiting. ok is false while another holds the lease. After an error the
+	// holder is unknown; the caller then computes without a lease, which can only duplicate work.
 	Acquire(ctx context.Context, key Key) (lease Lease, ok bool, err error)
-	// Progress is what the holder last published, at most MaxProgressBytes of JSON, or nil. It comes from another
-	// process and is to be treated so.
+	// Progress returns the JSON that the holder last published, at most MaxProgressBytes, or nil. It is input from another
+	// process: do not trust it.
 	Progress(ctx context.Context, key Key) ([]byte, error)
 }
 
 // Lease is held by the replica that computes.
 type Lease interface {
-	// Lost is closed once another replica may have taken over. Work may go on, but a Put may then be refused.
+	// Lost is closed once another replica may have taken over. Work may continue, but Put may return ErrStaleLease.
 	Lost() <-chan struct{}
-	// SetProgress publishes at most MaxProgressBytes of JSON for those who wait.
+	// SetProgress publishes at most MaxProgressBytes of JSON for the replicas that wait.
 	SetProgress(ctx context.Context, progress []byte) error
-	// Put stores a value of the lease's model unless the lease was taken over, which is an ErrStaleLease.
+	// Put stores a value of the lease's model unless the lease was taken over; then it returns ErrStaleLease.
 	Put(ctx context.Context, key Key, value []byte) error
-	// Close gives the lease back. It is idempotent.
+	// Close releases the lease. It is idempotent.
 	Close() error
 }
 
-// Sharing computes values at most once among all who share a store.
+// Sharing computes values at most once among all replicas that share a store.
 type Sharing struct {
 	Store  Store
 	Leaser Leaser
 	Log    *slog.Logger
 	// Poll is the pause between looks at the store while another computes; 0 means half a second.
 	Poll time.Duration
-	// OnProgress, if set, is called while another computes, with what that one published (nil when nothing).
+	// OnProgress, if set, is called while another computes, with the published progress (nil when there is none).
 	OnProgress func(progress []byte)
 }
 
-// Value returns the stored value of key, or has compute make it, or waits for the replica that is making it. compute may
-// put further values of the same model and publish progress through the lease it is given. Its result is returned even
-// when it cannot be stored, which is only logged.
+// Value returns the stored value of key. Without one it calls compute, or waits for the replica that computes it. compute may
+// put further values of the same model and publish progress through its lease. A result that cannot be stored is logged and
+// returned.
 func (s Sharing) Value(ctx context.Context, key Key, compute func(context.Context, Lease) ([]byte, error)) ([]byte, error) {
 	if err := key.Validate(); err != nil {
 		return nil, err
@@ -80,11 +80,11 @@ func (s Sharing) acquire(ctx context.Context, key Key) (Lease, bool) {
 	return lease, ok
 }
 
-// lead computes under the lease, after a second look: the value may have been stored between the first and the lease.
+// lead computes under the lease, after reading again: the value may have been stored since the first read.
 func (s Sharing) lead(ctx context.Context, key Key, lease Lease, compute func(context.Context, Lease) ([]byte, error)) ([]byte, error) {
 	defer func() {
 		if err := lease.Close(); err != nil {
-			s.Log.Warn("lease not given back, it will expire", "key", key.String(), "error", err)
+			s.Log.Warn("lease not released, it will expire", "key", key.String(), "error", err)
 		}
 	}()
 	if value, err := s.Store.Get(ctx, key); err == nil {
@@ -100,7 +100,7 @@ func (s Sharing) lead(ctx context.Context, key Key, lease Lease, compute func(co
 	return value, nil
 }
 
-// wait lets a poll interval pass, a little spread so that many replicas do not ask at once.
+// wait waits for a randomized poll interval, so that many replicas do not ask at once.
 func (s Sharing) wait(ctx context.Context, key Key) error {
 	if s.OnProgress != nil {
 		progress, err := s.Leaser.Progress(ctx, key)
@@ -123,13 +123,13 @@ func (s Sharing) wait(ctx context.Context, key Key) error {
 	}
 }
 
-// NoLease is a Lease that protects nothing: it puts straight into its store. It stands in where none can be had.
+// NoLease is a Lease that protects nothing: it puts straight into its store. It replaces a lease that is not available.
 type NoLease struct{ Store Store }
 
 // Lost is never closed.
 func (NoLease) Lost() <-chan struct{} { return nil }
 
-// SetProgress drops the note.
+// SetProgress does nothing.
 func (NoLease) SetProgress(context.Context, []byte) error { return nil }
 
 // Put stores the value.

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// FormatVersion is part of every stored key: a change of what the bytes mean gets a new number, and old entries are
-// then simply not found.
+// FormatVersion is part of every stored key: a change of the format gets a new number, and old entries are
+// then not found.
 const FormatVersion = 1
 
-// Named limits of what is stored. They bound what a hostile or damaged store can make us allocate.
+// Limits of stored values. They bound the memory that a hostile or damaged store can make us allocate.
 const (
 	MaxValueBytes    = 4 << 30 // largest value of any store, bytes
 	MaxProgressBytes = 4 << 10 // largest progress note of a lease, bytes
@@ -24,17 +24,17 @@ const (
 // ErrNotFound is returned by Get when the store has no usable entry for the key.
 var ErrNotFound = errors.New("no such entry")
 
-// ErrCorrupt is wrapped by Get when an entry was there but is not what was stored. The store has deleted and counted
-// it, so for whoever only wants to know whether to compute, it is also an ErrNotFound.
+// ErrCorrupt is wrapped by Get when an entry does not match its checksum or header. The store has deleted and counted
+// it. It wraps ErrNotFound, for callers that only ask whether to compute.
 var ErrCorrupt = fmt.Errorf("entry is corrupt: %w", ErrNotFound)
 
-// ErrUnavailable is wrapped when a store cannot be reached or does not answer in time; a later attempt may succeed.
+// ErrUnavailable is wrapped when a store is unreachable or does not answer in time; a retry may succeed.
 var ErrUnavailable = errors.New("store unavailable")
 
 // ErrStaleLease is wrapped by Lease.Put when another replica has taken the lease over since.
 var ErrStaleLease = errors.New("lease was taken over by another replica")
 
-// Kind says what a stored value is.
+// Kind is the type of a stored value.
 type Kind string
 
 // The kinds of values that replicas share. All but KindDown and KindRecovered are small.
@@ -47,10 +47,10 @@ const (
 	KindCard        Kind = "card"        // quality figures, JSON
 )
 
-// large tells whether a value of the kind may take most of a store.
+// large reports whether a value of the kind may take most of a store.
 func (k Kind) large() bool { return k == KindDown || k == KindRecovered }
 
-// Kinds are all kinds of values, in the order in which they are made.
+// Kinds returns all kinds of values, in the order in which they are computed.
 func Kinds() []Kind {
 	return []Kind{KindCalibration, KindScores, KindPlan, KindDown, KindRecovered, KindCard}
 }
@@ -60,11 +60,11 @@ func Kinds() []Kind {
 type Key struct {
 	Model  string // sha256 of the dense file, 64 lower-case hex digits
 	Kind   Kind
-	Recipe string // digest of all that decides the scores
-	Detail string // what else decides the value, for instance "0.2-global-q8_0"; may be empty
+	Recipe string // digest of everything that determines the scores
+	Detail string // further settings of the value, for instance "0.2-global-q8_0"; may be empty
 }
 
-// emptyDetail stands for an empty Detail in String. It is no valid detail itself, since those begin with a letter or digit.
+// emptyDetail stands for an empty Detail in String. It is not a valid detail itself, since details begin with a letter or digit.
 const emptyDetail = "-"
 
 // Validate reports the first field that is not made of [a-z0-9._-] with a letter or digit in front, or is too long.
@@ -129,7 +129,7 @@ func KeyFromSegments(model string, segments []string) (Key, error) {
 	return key, key.Validate()
 }
 
-// ParseKey reads what String wrote.
+// ParseKey is the inverse of String.
 func ParseKey(s string) (Key, error) {
 	parts := strings.Split(s, "/")
 	if len(parts) != 5 || parts[0] != fmt.Sprintf("v%d", FormatVersion) {
@@ -142,19 +142,19 @@ func ParseKey(s string) (Key, error) {
 //
 // # Concurrency
 //
-// All methods may be called from several goroutines and several processes at once. A reader sees a whole value that some
-// writer put, never a mixture.
+// All methods may be called from several goroutines and several processes at once. A reader sees one complete
+// value, never a mixture.
 //
 // # Errors
 //
-// An invalid key is an error of its own and touches nothing. When ctx ends, its error is returned (possibly wrapped).
+// An invalid key is an error, and nothing is changed. When ctx ends, its error is returned (possibly wrapped).
 type Store interface {
 	// Get returns the value, which then belongs to the caller. It returns ErrNotFound, or an error that wraps
 	// ErrCorrupt after the damaged entry was deleted and counted.
 	Get(ctx context.Context, key Key) ([]byte, error)
-	// Put stores the value in place of any earlier one. The store does not keep the slice.
+	// Put stores the value and replaces any earlier one. The store does not keep the slice.
 	Put(ctx context.Context, key Key, value []byte) error
-	// Delete removes the entry; one that is not there is no error.
+	// Delete removes the entry; a missing one is not an error.
 	Delete(ctx context.Context, key Key) error
 	// List returns the keys of a model's entries of one kind, sorted by their canonical form.
 	List(ctx context.Context, model string, kind Kind) ([]Key, error)
@@ -166,7 +166,7 @@ type Hooks struct {
 	OnHit     func(store string, kind Kind)
 	OnMiss    func(store string, kind Kind)
 	OnCorrupt func(store string, kind Kind)
-	OnLease   func(held bool) // a lease shared with other hosts was gained, or given back or lost
+	OnLease   func(held bool) // true: a lease shared with other hosts was acquired; false: released or lost
 }
 
 // Hit reports that store had a usable value.
@@ -190,7 +190,7 @@ func (h Hooks) Corrupt(store string, kind Kind) {
 	}
 }
 
-// Lease reports that a lease was gained (true), or given back or lost (false).
+// Lease reports that a lease was acquired (true), or released or lost (false).
 func (h Hooks) Lease(held bool) {
 	if h.OnLease != nil {
 		h.OnLease(held)

@@ -60,19 +60,19 @@ func syncDir(root *os.Root, name string) error {
 	return nil
 }
 
-// removeStaleTemps deletes temporary files of processes that died, which lie at the top with a dot in front. Younger
-// ones may belong to a live process.
+// removeStaleTemps deletes temporary files of processes that died: top-level names that begin with a dot. Younger files
+// may belong to a live process.
 func removeStaleTemps(root *os.Root) {
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
-		return // nothing depends on it
+		return // only disk space depends on it
 	}
 	for _, entry := range entries {
 		if !strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
 		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > staleTemp {
-			_ = root.RemoveAll(entry.Name()) // one that stays is tried again at the next start
+			_ = root.RemoveAll(entry.Name()) // the next start tries again
 		}
 	}
 }
@@ -98,7 +98,7 @@ func openRegular(root *os.Root, name string) (*os.File, os.FileInfo, error) {
 	return file, info, nil
 }
 
-// unreadable tells errors of the system, which say nothing about what a file holds, from what we found wrong with one.
+// unreadable reports whether an error comes from the system; any other error means that the content of the file is wrong.
 func unreadable(err error) bool {
 	var system *fs.PathError
 	return errors.As(err, &system)

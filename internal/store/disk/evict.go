@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// usedFile is a file with what decides whether it is evicted.
+// usedFile is a file with its size and last use, which decide on eviction.
 type usedFile struct {
 	name      string
 	sizeBytes int64
 	used      time.Time
 }
 
-// enforceLimit removes the least recently used entries until the limit holds; keep stays in any case.
+// enforceLimit removes the least recently used entries until the limit holds. It never removes keep.
 func (s *Store) enforceLimit(keep string) {
 	s.evict.Lock()
 	defer s.evict.Unlock()
@@ -29,8 +29,8 @@ func (s *Store) enforceLimit(keep string) {
 	}
 }
 
-// usedFiles lists the regular files below root whose slash-separated names are accepted. Those that vanish or cannot be
-// read meanwhile are left out.
+// usedFiles lists the regular files below root whose slash-separated names are accepted. It leaves out files that
+// vanish or cannot be read.
 func usedFiles(root *os.Root, accept func(name string) bool) []usedFile {
 	var files []usedFile
 	// The walk function returns no error but SkipDir, so neither does WalkDir.

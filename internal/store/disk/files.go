@@ -30,24 +30,24 @@ const (
 	// maxSidecarBytes bounds a sidecar, which has some 130 bytes.
 	maxSidecarBytes = 1 << 10
 	lockPoll        = 100 * time.Millisecond
-	hashBlockBytes  = 1 << 20 // between two looks at the context
+	hashBlockBytes  = 1 << 20 // between two checks of the context
 )
 
-// Files caches assembled model files by the digest of what they are assembled from. A file is there only when its
-// sidecar is, which is written last and holds the size and sha256 that the file must have.
+// Files caches assembled model files by the digest of their inputs. A file exists only with its sidecar, which is
+// written last and holds the size and sha256 of the file.
 type Files struct {
 	dir     string   // v1/files, absolute
 	root    *os.Root // the same directory
 	options Options
 
 	mu       sync.Mutex
-	verified map[string]os.FileInfo // by digest, the file whose checksum was found right
+	verified map[string]os.FileInfo // by digest, the file whose checksum was verified
 }
 
 // sidecar is the JSON object in DIGEST.json.
 type sidecar struct {
-	Version int    `json:"version"` // variant.FormatVersion
-	Digest  string `json:"digest"`  // the name it is kept under
+	Version int    `json:"version"` // store.FormatVersion
+	Digest  string `json:"digest"`  // its name in the cache
 	Size    int64  `json:"size"`    // bytes of the model file
 	SHA256  string `json:"sha256"`  // of the model file, 64 hex digits
 }
@@ -69,7 +69,7 @@ func OpenFiles(cacheDir string, o Options) (*Files, error) {
 // Close frees the handle on the directory; paths that were returned stay valid.
 func (f *Files) Close() error { return f.root.Close() }
 
-// checkDigest keeps names from outside to what is one harmless file name.
+// checkDigest returns an error unless digest is safe as a file name.
 func checkDigest(digest string) error {
 	if len(digest) < 16 || len(digest) > 128 || strings.Trim(digest, "0123456789abcdef") != "" {
 		return fmt.Errorf("file digest %.140q is not 16 to 128 lower-case hex digits", digest)
@@ -78,7 +78,7 @@ func checkDigest(digest string) error {
 }
 
 // Path returns the absolute path of the file assembled for digest, after checking its size and, once per process and
-// change of the file, its sha256. ok is false when there is none; a damaged one is deleted and counted first.
+// change of the file, its sha256. ok is false when there is no valid file; a damaged one is deleted and counted.
 func (f *Files) Path(ctx context.Context, digest string) (path string, ok bool, err error) {
 	if err := errors.Join(checkDigest(digest), ctx.Err()); err != nil {
 		return "", false, err
@@ -180,9 +180,9 @@ func decodeSidecar(data []byte, digest string) (sidecar, error) {
 	return s, nil
 }
 
-// Create returns the path of the file for digest, made by write if there is none yet. write gets the path of an empty
-// file to fill or replace; only after it returned nil is the file given its name. Processes that want the same digest
-// wait for the one that is writing it and then use its file.
+// Create returns the path of the file for digest, and calls write if there is none yet. write gets the path of an empty
+// file to fill or replace; the file gets its name after write returns nil. Processes that need the same digest wait for
+// the writer and then use its file.
 func (f *Files) Create(ctx context.Context, digest string, write func(tempPath string) error) (string, error) {
 	if err := errors.Join(checkDigest(digest), ctx.Err()); err != nil {
 		return "", err
@@ -195,12 +195,12 @@ func (f *Files) Create(ctx context.Context, digest string, write func(tempPath s
 	if path, ok, err := f.Path(ctx, digest); ok || err != nil {
 		return path, err
 	}
-	// What a process that died left behind is not in use: we hold the lock.
+	// A temporary file of a dead process is not in use: we hold the lock.
 	temp := "." + digest + tempExt
 	if err := f.root.RemoveAll(temp); err != nil {
 		return "", fmt.Errorf("assemble model %s: %w", digest, err)
 	}
-	defer func() { _ = f.root.RemoveAll(temp) }() // after success it is gone already
+	defer func() { _ = f.root.RemoveAll(temp) }() // after success there is none
 	if err := f.fill(ctx, digest, temp, write); err != nil {
 		return "", fmt.Errorf("assemble model %s: %w", digest, err)
 	}
@@ -251,7 +251,7 @@ func (f *Files) fill(ctx context.Context, digest, temp string, write func(tempPa
 	return syncDir(f.root, ".")
 }
 
-// Remove deletes the file for digest; one that is not there is no error. Whoever has it open keeps it until closing.
+// Remove deletes the file for digest; a missing one is not an error. Processes that have it open keep it until they close it.
 func (f *Files) Remove(ctx context.Context, digest string) error {
 	if err := errors.Join(checkDigest(digest), ctx.Err()); err != nil {
 		return err
@@ -259,7 +259,7 @@ func (f *Files) Remove(ctx context.Context, digest string) error {
 	return f.remove(digest)
 }
 
-// remove deletes the sidecar first, so that no model file is left that looks whole.
+// remove deletes the sidecar first, so that no incomplete file looks valid.
 func (f *Files) remove(digest string) error {
 	f.mu.Lock()
 	delete(f.verified, digest)
@@ -272,7 +272,7 @@ func (f *Files) remove(digest string) error {
 	return nil
 }
 
-// enforceLimit removes the least recently used models, told by their sidecars' times, until the limit holds.
+// enforceLimit evicts the least recently used models, by the times of their sidecars, until the limit holds.
 func (f *Files) enforceLimit(keep string) {
 	files := usedFiles(f.root, func(name string) bool { return strings.HasSuffix(name, sidecarExt) })
 	models := files[:0]

@@ -50,7 +50,7 @@ func (s *Store) Acquire(ctx context.Context, key store.Key) (store.Lease, bool, 
 	return &lease{store: s, model: key.Model, lock: lock, progress: name + ".progress"}, true, nil
 }
 
-// Progress implements store.Leaser. It reads what a process left even if that one has died since.
+// Progress implements store.Leaser. It also returns the progress of a process that died.
 func (s *Store) Progress(ctx context.Context, key store.Key) ([]byte, error) {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (s *Store) Progress(ctx context.Context, key store.Key) ([]byte, error) {
 	return progress, nil
 }
 
-// lease is a variant.Lease that rests on an flock.
+// lease is a store.Lease that rests on an flock.
 type lease struct {
 	store    *Store
 	model    string
@@ -87,7 +87,7 @@ type lease struct {
 // Lost is never closed: the lock is held until Close or the end of the process.
 func (l *lease) Lost() <-chan struct{} { return nil }
 
-// SetProgress implements variant.Lease. Progress is not synced to disk: it means nothing after a crash.
+// SetProgress implements store.Lease. Progress is not synced to disk: it means nothing after a crash.
 func (l *lease) SetProgress(ctx context.Context, progress []byte) error {
 	if len(progress) > store.MaxProgressBytes || !json.Valid(progress) {
 		return fmt.Errorf("progress of %d bytes is not JSON of at most %d", len(progress), store.MaxProgressBytes)
@@ -103,7 +103,7 @@ func (l *lease) SetProgress(ctx context.Context, progress []byte) error {
 	return nil
 }
 
-// Put implements variant.Lease.
+// Put implements store.Lease.
 func (l *lease) Put(ctx context.Context, key store.Key, value []byte) error {
 	if key.Model != l.model {
 		return fmt.Errorf("put %s: the lease is for model %s", key, l.model)
@@ -111,7 +111,7 @@ func (l *lease) Put(ctx context.Context, key store.Key, value []byte) error {
 	return l.store.Put(ctx, key, value)
 }
 
-// Close implements variant.Lease. The lock file stays: removing it would let two processes lock different files.
+// Close implements store.Lease. The lock file stays: removing it would let two processes lock different files.
 func (l *lease) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -23,7 +23,7 @@ const (
 	fileMode = 0o600
 	// storeName labels this store in hooks.
 	storeName = "disk"
-	// staleTemp is the age from which a temporary file is taken for one that a dead process left behind.
+	// staleTemp is the age from which a temporary file counts as left by a dead process.
 	staleTemp = time.Hour
 )
 
@@ -38,7 +38,7 @@ type Options struct {
 // Store is a store.Store and store.Leaser in a directory.
 type Store struct {
 	dir     string   // v1/values, absolute
-	root    *os.Root // the same directory: names below it cannot lead out of it
+	root    *os.Root // the same directory; names cannot lead out of it
 	locks   string   // v1/locks, absolute
 	options Options
 
@@ -64,7 +64,7 @@ func Open(cacheDir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close frees the handle on the directory. Leases that are held stay valid.
+// Close frees the handle on the directory. Held leases stay valid.
 func (s *Store) Close() error { return s.root.Close() }
 
 // entryName is the name of the key's file below the root.
@@ -114,7 +114,7 @@ func (s *Store) read(key store.Key) ([]byte, error) {
 }
 
 // checkParents refuses directories on the way to an entry that are links: os.Root keeps them inside the store, but they
-// could still present one entry as another.
+// could still make one entry appear as another.
 func (s *Store) checkParents(key store.Key) error {
 	dir := key.Model
 	for _, segment := range key.Segments() {
@@ -196,7 +196,7 @@ func (s *Store) Delete(ctx context.Context, key store.Key) error {
 	return nil
 }
 
-// List implements store.Store. Names that are no keys are passed over.
+// List implements store.Store. It skips names that are not keys.
 func (s *Store) List(ctx context.Context, model string, kind store.Kind) ([]store.Key, error) {
 	probe := store.Key{Model: model, Kind: kind, Recipe: "0"}
 	if err := errors.Join(probe.Validate(), ctx.Err()); err != nil {

@@ -11,7 +11,7 @@ import (
 	"prunellm/internal/store"
 )
 
-// maxIndex bounds the entries that are looked at, whatever an index holds.
+// maxIndex bounds the entries that are read of an index of any size.
 const maxIndex = 1 << 14
 
 // indexed is an entry as the index knows it.
@@ -20,7 +20,7 @@ type indexed struct {
 	usage
 }
 
-// index reads a model's index. What cannot be read in it is passed over.
+// index reads a model's index. It skips invalid fields.
 func (s *Store) index(ctx context.Context, model string) ([]indexed, error) {
 	ctx, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
@@ -48,7 +48,7 @@ func (s *Store) index(ctx context.Context, model string) ([]indexed, error) {
 	return slices.CompactFunc(entries, func(a, b indexed) bool { return a.key == b.key }), nil
 }
 
-// present keeps the entries that are still there and takes the others, which expired or were evicted, out of the index.
+// present returns the entries that exist and removes the others, which expired or were evicted, from the index.
 func (s *Store) present(ctx context.Context, model string, entries []indexed) ([]indexed, error) {
 	if len(entries) == 0 {
 		return nil, nil
@@ -76,13 +76,13 @@ func (s *Store) present(ctx context.Context, model string, entries []indexed) ([
 	}
 	if len(gone) > 0 {
 		if err := s.client.HDel(ctx, indexKey(model), gone...).Err(); err != nil {
-			s.options.Log.Debug("index not tidied", "store", storeName, "error", err)
+			s.options.Log.Debug("stale index fields not removed", "store", storeName, "error", err)
 		}
 	}
 	return there, nil
 }
 
-// entries are those of a model that exist, sorted by key.
+// entries returns the existing entries of a model, sorted by key.
 func (s *Store) entries(ctx context.Context, model string) ([]indexed, error) {
 	entries, err := s.index(ctx, model)
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *Store) List(ctx context.Context, model string, kind store.Kind) ([]stor
 	return keys, nil
 }
 
-// Sizes are the bytes of a model's values in Redis by kind, without headers and names.
+// Sizes returns the bytes of a model's values in Redis by kind, without headers and names.
 func (s *Store) Sizes(ctx context.Context, model string) (map[store.Kind]int64, error) {
 	probe := store.Key{Model: model, Kind: store.KindPlan, Recipe: "0"}
 	if err := errors.Join(probe.Validate(), ctx.Err()); err != nil {
@@ -131,8 +131,8 @@ func sizesOf(entries []indexed) map[store.Kind]int64 {
 	return sizes
 }
 
-// enforceLimit deletes a model's least recently used entries until its limit holds; keep stays in any case. Two replicas
-// that do so at once delete the same ones.
+// enforceLimit deletes a model's least recently used entries until its limit holds. It never deletes keep. Two replicas
+// that do so at once delete the same entries.
 func (s *Store) enforceLimit(ctx context.Context, keep store.Key) {
 	entries, err := s.entries(ctx, keep.Model)
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"prunellm/internal/store"
 )
 
-// modelKey is the common beginning of a model's keys, "prunellm:v1:{MODEL}". The braces make Cluster keep all of them in
+// modelKey returns the common prefix of a model's keys, "prunellm:v1:{MODEL}". The braces make Cluster keep all of them in
 // one slot, so that scripts may touch several.
 func modelKey(model string) string {
 	return fmt.Sprintf("prunellm:v%d:{%s}", store.FormatVersion, model)
 }
 
-// indexKey is the hash of a model's entries: what each weighs and when it was used.
+// indexKey is the hash of a model's entries: the size and last use of each.
 func indexKey(model string) string { return modelKey(model) + ":index" }
 
 // channel is where a model's new entries are announced, by their fields.
@@ -43,7 +43,7 @@ func chunkKeys(key store.Key, header store.Header) []string {
 	return names
 }
 
-// usage is what the index says of an entry: "BYTES MILLISECONDS ID CHUNKS", the last two naming its chunks.
+// usage is the index value of an entry: "BYTES MILLISECONDS ID CHUNKS", the last two naming its chunks.
 type usage struct {
 	sizeBytes int64
 	usedMilli int64 // Unix time by Redis's clock
@@ -65,5 +65,5 @@ func parseUsage(s string) (usage, bool) {
 	return usage{sizeBytes: size, usedMilli: used, header: store.Header{ID: parts[2], Chunks: chunks}}, true
 }
 
-// maxIndexedChunks bounds what an index value can make us delete; it is the most that a header can name.
+// maxIndexedChunks bounds the chunks that an index value can make us delete; a header names at most as many.
 const maxIndexedChunks = 1 << 12

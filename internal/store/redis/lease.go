@@ -12,11 +12,11 @@ import (
 	"prunellm/internal/store"
 )
 
-// Lease is a variant.Lease that lives in Redis. A goroutine renews it until Close or until it is lost.
+// Lease is a store.Lease that lives in Redis. A goroutine renews it until Close or until it is lost.
 type Lease struct {
 	store *Store
 	key   store.Key
-	owner string // random, tells this holder from all others
+	owner string // random, unique to this holder
 	token string // fencing token, decimal
 
 	lost   chan struct{} // closed once
@@ -49,7 +49,7 @@ func (s *Store) acquire(ctx context.Context, key store.Key) (*Lease, bool, error
 	return lease, true, nil
 }
 
-// take asks Redis for the lease and starts nothing.
+// take asks Redis for the lease. It starts no renewal.
 func (s *Store) take(ctx context.Context, key store.Key) (*Lease, bool, error) {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return nil, false, err
@@ -85,8 +85,8 @@ func (s *Store) Progress(ctx context.Context, key store.Key) ([]byte, error) {
 	return progress, nil
 }
 
-// renew prolongs the lease four times in its lifetime. It is lost when Redis says so, or when it was not prolonged for a
-// whole lifetime, told by our own clock from before the last success: Redis counts from a little later.
+// renew extends the lease four times in its lifetime. The lease is lost when Redis says so, or when no renewal succeeded for
+// a whole lifetime. Our own clock counts from before the last success; Redis counts from a little later.
 func (l *Lease) renew(ctx context.Context, last time.Time) {
 	defer close(l.done)
 	defer l.store.options.Hooks.Lease(false)
@@ -125,13 +125,13 @@ func (l *Lease) prolong(ctx context.Context) (held bool, err error) {
 	return n == 1, s.wrap(ctx, "renew lease", err)
 }
 
-// Lost implements variant.Lease.
+// Lost implements store.Lease.
 func (l *Lease) Lost() <-chan struct{} { return l.lost }
 
-// Token is the fencing token: each holder's is above that of every holder before.
+// Token returns the fencing token, which is larger than those of all earlier holders.
 func (l *Lease) Token() string { return l.token }
 
-// SetProgress implements variant.Lease. It returns an ErrStaleLease when the lease is not ours any more.
+// SetProgress implements store.Lease. It returns ErrStaleLease when the lease was taken over.
 func (l *Lease) SetProgress(ctx context.Context, progress []byte) error {
 	if len(progress) > store.MaxProgressBytes || !json.Valid(progress) {
 		return fmt.Errorf("progress of %d bytes is not JSON of at most %d", len(progress), store.MaxProgressBytes)
@@ -150,7 +150,7 @@ func (l *Lease) SetProgress(ctx context.Context, progress []byte) error {
 	return nil
 }
 
-// Put implements variant.Lease: Redis compares the fencing token in the same step that makes the value valid.
+// Put implements store.Lease: Redis compares the fencing token in the same step that makes the value valid.
 func (l *Lease) Put(ctx context.Context, key store.Key, value []byte) error {
 	if key.Model != l.key.Model {
 		return fmt.Errorf("put %s: the lease is for model %s", key, l.key.Model)
@@ -158,7 +158,7 @@ func (l *Lease) Put(ctx context.Context, key store.Key, value []byte) error {
 	return l.store.putFenced(ctx, key, value, l.key, l.token)
 }
 
-// Close implements variant.Lease. If Redis cannot be told, the lease expires.
+// Close implements store.Lease. If Redis is unreachable, the lease expires.
 func (l *Lease) Close() (err error) {
 	l.closed.Do(func() {
 		l.stop()

@@ -8,8 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// LogClient sends what the client library says of its connections to log, at debug level: by itself it writes to
-// standard error. The setting is the library's and global, so it belongs at the start of a program, before Open.
+// LogClient sends the client library's messages about connections to log, at debug level. By default the library writes
+// them to standard error. The setting is the library's and global, so it belongs at the start of a program, before Open.
 func LogClient(log *slog.Logger) { redis.SetLogger(clientLog{log}) }
 
 type clientLog struct{ log *slog.Logger }

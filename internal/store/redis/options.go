@@ -25,13 +25,13 @@ const (
 	DefaultTTL         = 30 * 24 * time.Hour
 	DefaultLeaseTTL    = 8 * time.Second
 
-	// inlineBytes is the largest value that is kept behind its header instead of in chunks.
+	// inlineBytes is the largest value that follows its header instead of being cut into chunks.
 	inlineBytes = 64 << 10
-	// bytesPerSecond is the slowest transfer of a large value that is still waited for.
+	// bytesPerSecond is the slowest transfer of a large value that does not time out.
 	bytesPerSecond = 4 << 20
 	// poolSize bounds the connections of one replica.
 	poolSize = 8
-	// probeKey is never written. It is read to see whether we may.
+	// probeKey is never written. Ping reads it to check the permission.
 	probeKey = "prunellm:probe"
 )
 
@@ -42,16 +42,16 @@ type Options struct {
 	// rediss-cluster:// HOST:PORT,HOST:PORT.
 	URL string
 
-	// CAFile is a PEM file with the certificates that TLS servers are checked against; "" means the system's.
+	// CAFile is a PEM file with the authorities that sign certificates of TLS servers; "" means the system's.
 	CAFile string
 
 	DialTimeout time.Duration // of one connection
 	Timeout     time.Duration // of one small operation, connecting included; large values get more by their size
-	TTL         time.Duration // after which an entry that nobody reads goes; below 0: never
-	LeaseTTL    time.Duration // after which a dead replica's lease goes; it is renewed four times in that time
+	TTL         time.Duration // after which an entry that is not read expires; below 0: never
+	LeaseTTL    time.Duration // after which a dead replica's lease expires; it is renewed four times in that time
 
-	MaxValueBytes int64 // largest value written or read; default and most is variant.MaxValueBytes
-	MaxModelBytes int64 // from which a model's least recently used entries are deleted; 0: no limit
+	MaxValueBytes int64 // largest value written or read; at most store.MaxValueBytes, which is the default
+	MaxModelBytes int64 // above which a model's least recently used entries are evicted; 0: no limit
 	ChunkBytes    int64 // length of the pieces of a large value
 
 	Log   *slog.Logger
@@ -91,7 +91,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// newClient makes the client that the URL asks for. It connects when it is first used. Errors never quote the URL, which
+// newClient returns the client for the URL. It connects on first use. Errors never quote the URL, which
 // may hold a password, nor wrap errors that do.
 func newClient(o Options) (redis.UniversalClient, error) {
 	client, err := parseURL(o.URL)
@@ -103,7 +103,7 @@ func newClient(o Options) (redis.UniversalClient, error) {
 	}
 	client.DialTimeout = o.DialTimeout
 	client.DialerRetries = 1
-	client.MaxRetries = 1 // a connection that broke while idle; the deadline bounds both attempts together
+	client.MaxRetries = 1 // for a connection that broke while idle; the deadline bounds both attempts together
 	client.ContextTimeoutEnabled = true
 	client.ReadTimeout, client.WriteTimeout = -1, -1 // each operation's context has the deadline
 	client.PoolTimeout = o.Timeout
@@ -118,13 +118,13 @@ func newClient(o Options) (redis.UniversalClient, error) {
 	return made, nil
 }
 
-// trust makes the file's certificates those that servers are checked against.
+// trust makes the client check servers against the certificates in the file.
 func trust(client *redis.UniversalOptions, caFile string) error {
 	if caFile == "" {
 		return nil
 	}
 	if client.TLSConfig == nil {
-		return errors.New("redis ca file is of use only with a rediss url")
+		return errors.New("redis ca file needs a rediss url")
 	}
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
@@ -137,9 +137,9 @@ func trust(client *redis.UniversalOptions, caFile string) error {
 	return nil
 }
 
-// parseURL turns the URL into options of the kind of client it asks for.
+// parseURL returns client options for the URL.
 func parseURL(raw string) (*redis.UniversalOptions, error) {
-	raw = strings.TrimSpace(raw) // a variable that was filled from a file often ends with a line end
+	raw = strings.TrimSpace(raw) // a variable filled from a file often ends in a newline
 	scheme, rest, _ := strings.Cut(raw, "://")
 	base, kind, _ := strings.Cut(scheme, "-")
 	switch {
@@ -194,7 +194,7 @@ func parseMany(base, kind, rest string) (*redis.UniversalOptions, error) {
 				MasterName: master, IsClusterMode: kind == "cluster",
 			}
 			if client.TLSConfig != nil {
-				client.TLSConfig.ServerName = "" // each host's own
+				client.TLSConfig.ServerName = "" // set for each host
 			}
 		}
 		client.Addrs = append(client.Addrs, o.Addr)
@@ -202,20 +202,20 @@ func parseMany(base, kind, rest string) (*redis.UniversalOptions, error) {
 	return client, nil
 }
 
-// Ping tells whether the server answers within the timeout, takes our credentials and lets us read.
+// Ping reports whether the server answers within the timeout, accepts our credentials and permits reading.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
 	if err := s.client.Ping(ctx).Err(); err != nil {
 		return s.wrap(ctx, "ping redis", err)
 	}
-	// Other errors than of rights say nothing: in a Cluster the key may belong to another node than the values.
+	// Only permission errors count: in a Cluster the key may belong to another node than the values.
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.GetRange(ctx, probeKey, 0, 0)
 		p.StrLen(ctx, probeKey)
 		p.Exists(ctx, probeKey)
 		p.HScan(ctx, probeKey, 0, "", 1)
-		p.Get(ctx, probeKey) // the last: that there is nothing is an error as well
+		p.Get(ctx, probeKey) // the last, since a missing key is an error too
 		return nil
 	})
 	if redis.HasErrorPrefix(err, "NOPERM") {

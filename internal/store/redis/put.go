@@ -16,7 +16,7 @@ func (s *Store) Put(ctx context.Context, key store.Key, value []byte) error {
 	return s.putFenced(ctx, key, value, key, "")
 }
 
-// putFenced stores the value unless token is set and the lease on leased has been taken by another since.
+// putFenced stores the value unless token is set and another replica has taken the lease on leased since.
 func (s *Store) putFenced(ctx context.Context, key store.Key, value []byte, leased store.Key, token string) error {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (s *Store) putFenced(ctx context.Context, key store.Key, value []byte, leas
 	return nil
 }
 
-// writeChunks writes each chunk with a lifetime that ends soon unless commit prolongs it.
+// writeChunks writes each chunk with a short lifetime, which commit extends.
 func (s *Store) writeChunks(ctx context.Context, names []string, header store.Header, value []byte) error {
 	for i, name := range names {
 		start := int64(i) * header.ChunkBytes
@@ -67,24 +67,24 @@ func (s *Store) writeChunks(ctx context.Context, names []string, header store.He
 	return nil
 }
 
-// discardChunks deletes what a failed write left, also when the caller's context has ended.
+// discardChunks deletes the chunks of a failed write, even after the caller's context has ended.
 func (s *Store) discardChunks(ctx context.Context, names []string) {
 	ctx, cancel := s.withTimeout(context.WithoutCancel(ctx), 0)
 	defer cancel()
 	s.deleteChunks(ctx, names)
 }
 
-// commitRequest is what the commit script needs to know.
+// commitRequest holds the arguments of the commit script.
 type commitRequest struct {
 	key    store.Key
 	header store.Header
 	entry  []byte // header line and inline value
 	chunks []string
-	leased store.Key // whose fence is looked at
+	leased store.Key // whose fence is checked
 	token  string    // "" for none
 }
 
-// commit makes the value valid and deletes the chunks of the one that it replaces.
+// commit makes the value valid and retires the chunks of the value that it replaces.
 func (s *Store) commit(ctx context.Context, r commitRequest) error {
 	ctx, cancel := s.withTimeout(ctx, int64(len(r.entry)))
 	defer cancel()
@@ -104,7 +104,7 @@ func (s *Store) commit(ctx context.Context, r commitRequest) error {
 	return errors.New("chunks were evicted while the value was written: redis is full")
 }
 
-// retireChunks lets the chunks of a replaced value expire soon instead of deleting them under a reader's hands.
+// retireChunks lets the chunks of a replaced value expire soon instead of deleting them while a reader may need them.
 func (s *Store) retireChunks(ctx context.Context, names []string) {
 	if len(names) == 0 {
 		return

@@ -2,8 +2,8 @@ package redis
 
 import "github.com/redis/go-redis/v9"
 
-// The scripts below are all that replicas decide with; each runs as one step inside Redis. Types are looked at before
-// they are relied on, because a script that fails half way is not undone. They name only keys of one model, so one slot.
+// The scripts below take all decisions between replicas; each runs atomically inside Redis. They check types before
+// commands that need them, because Redis does not roll back a failed script. Each names keys of one model only, in one slot.
 
 // scripts are compiled once per Store; go-redis sends a script's text only when the server does not know it yet.
 type scripts struct{ commit, drop, touch, acquire, renew, release, progress *redis.Script }
@@ -56,7 +56,7 @@ end
 redis.call('DEL', KEYS[1])
 return {'dropped', head, used}`
 
-// touchScript notes that an entry was used, which is what its TTL and its place in eviction count from.
+// touchScript records the use of an entry, from which its TTL and its place in eviction count.
 // KEYS: entry, index, chunks... ARGV: ttl ms (0: none), field, usage size, id
 const touchScript = `
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
@@ -72,11 +72,11 @@ redis.call('HSET', KEYS[2], ARGV[2], string.format('%s %d%03d %s %d', ARGV[3], n
 return 1`
 
 // acquireScript takes a free lease and draws its fencing token, which is above every earlier one: it counts up from the
-// clock in microseconds, so even a lost fence key (eviction, restart) does not bring an old token back. What is no number
-// that can be counted up from (2^53 and above, infinity, NaN) is none of ours.
-// KEYS: lease, fence. ARGV: owner, ttl ms. Returns the token, or "" when the lease is held. A lease without an end is none
-// of ours and goes. One that would stay for longer than a lifetime does so because the clock of Redis was set back: it is cut
-// to one, in which a holder that lives renews it.
+// clock in microseconds, so even a lost fence key (eviction, restart) does not bring an old token back. A value that is not
+// a number below 2^53 is not ours and counts as 0.
+// KEYS: lease, fence. ARGV: owner, ttl ms. Returns the token, or "" when the lease is held. A lease without a TTL is not
+// ours and is deleted. A TTL longer than a lifetime means that the clock of Redis was set back: it is cut to one lifetime, in
+// which a live holder renews it.
 const acquireScript = `
 local left = redis.call('PTTL', KEYS[1])
 if left == -1 then redis.call('DEL', KEYS[1]) elseif left > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
@@ -88,7 +88,7 @@ local token = string.format('%.0f', math.max(last + 1, now[1] * 1000000 + now[2]
 redis.call('SET', KEYS[2], token, 'PX', 86400000)
 return token`
 
-// renewScript prolongs a lease; one that ran out without anybody taking it over is taken up again.
+// renewScript extends a lease; an expired lease that no replica took over is acquired again.
 // KEYS: lease, fence. ARGV: owner, ttl ms, token. Returns 1, or 0 when it was taken over.
 const renewScript = `
 if redis.call('TYPE', KEYS[2]).ok ~= 'string' or redis.call('GET', KEYS[2]) ~= ARGV[3] then return 0 end
@@ -103,7 +103,7 @@ end
 redis.call('PEXPIRE', KEYS[2], 86400000)
 return 1`
 
-// releaseScript gives a lease back. KEYS: lease, progress. ARGV: owner. Returns 1, or 0 when it was not ours any more.
+// releaseScript releases a lease. KEYS: lease, progress. ARGV: owner. Returns 1, or 0 when it was not ours any more.
 const releaseScript = `
 if redis.call('TYPE', KEYS[1]).ok ~= 'string' or redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2])

@@ -8,9 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// impatience is a hook that bounds how long a Sentinel is asked for the master when a connection is made. The client
-// gives up on a Sentinel that hangs, and asks the others, only when reading fails before the context of the whole attempt
-// ends; otherwise it would ask the same one for ever.
+// impatience is a hook that bounds how long the client waits for a Sentinel's answer when it connects. The client tries the
+// other Sentinels only when reading fails before the context of the whole attempt ends; otherwise it would ask the
+// hanging one for ever.
 type impatience struct{ limit time.Duration }
 
 // DialHook implements redis.Hook.
@@ -28,7 +28,7 @@ func (impatience) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	return next
 }
 
-// hasty is a context whose deadline, which connections take theirs from, is before its end.
+// hasty is a context whose deadline is before its end. Connections take their deadline from it.
 type hasty struct {
 	context.Context
 	deadline time.Time

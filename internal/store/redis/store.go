@@ -14,22 +14,22 @@ import (
 const (
 	// storeName labels this store in hooks.
 	storeName = "redis"
-	// orphanTTL is how long chunks live that were written but never made valid.
+	// orphanTTL is the lifetime of chunks that no header made valid.
 	orphanTTL = time.Hour
-	// retiredTTL is how long the chunks of a replaced value stay for those who are reading it.
+	// retiredTTL is how long the chunks of a replaced value stay for its readers.
 	retiredTTL = 30 * time.Second
-	// readAttempts bounds reading anew when a value is replaced while it is read.
+	// readAttempts bounds the retries when a value is replaced while it is read.
 	readAttempts = 4
 )
 
-// Store is a variant.Remote in Redis.
+// Store is a store.Remote in Redis.
 type Store struct {
 	client  redis.UniversalClient
 	scripts scripts
 	options Options
 }
 
-// Open prepares a store. It does not connect: a server that is away now may be there later. Close frees the connections.
+// Open prepares a store. It does not connect: a server may start later. Close frees the connections.
 func Open(o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -73,12 +73,12 @@ func (s *Store) Get(ctx context.Context, key store.Key) ([]byte, error) {
 		if s.dropDamaged(ctx, key, head, damage) {
 			return nil, fmt.Errorf("%s: %w: %w", what, store.ErrCorrupt, damage)
 		}
-		// It was replaced or deleted since we looked: whoever did that knows better.
+		// The entry was replaced or deleted since: the newer state counts.
 	}
-	return nil, fmt.Errorf("%s: %w: it is replaced all the time", what, store.ErrUnavailable)
+	return nil, fmt.Errorf("%s: %w: the value is replaced faster than it is read", what, store.ErrUnavailable)
 }
 
-// damageError says what is wrong with an entry.
+// damageError is the reason why an entry is corrupt.
 type damageError struct{ reason error }
 
 func (d *damageError) Error() string { return d.reason.Error() }
@@ -86,11 +86,11 @@ func (d *damageError) Unwrap() error { return d.reason }
 
 func damaged(reason error) error { return &damageError{reason} }
 
-// read returns the verified value, and the start of the entry as it was found for dropDamaged.
+// read returns the verified value, and the start of the entry, for dropDamaged.
 func (s *Store) read(ctx context.Context, key store.Key) (value []byte, head string, err error) {
 	small, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
-	// One byte more than any entry has: what is longer shows, and what is huge is not transferred.
+	// One byte more than any valid entry: it detects a longer one without transferring all of it.
 	entry, err := s.client.GetRange(small, entryKey(key), 0, store.MaxHeaderBytes+inlineBytes).Result()
 	if wrongType(err) {
 		return nil, "", damaged(errors.New("entry is not a string"))
@@ -149,7 +149,7 @@ func (s *Store) checkChunks(ctx context.Context, names []string, header store.He
 	small, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
 	lengths := make([]*redis.IntCmd, len(names))
-	// The pipeline's error is that of its first failing command, and each command is looked at below.
+	// The pipeline's error is that of its first failing command, and each command is checked below.
 	_, err := s.client.Pipelined(small, func(p redis.Pipeliner) error {
 		for i, name := range names {
 			lengths[i] = p.StrLen(small, name)
@@ -169,8 +169,8 @@ func (s *Store) checkChunks(ctx context.Context, names []string, header store.He
 	return s.wrap(small, "read chunk lengths", err)
 }
 
-// readChunk reads sizeBytes into buffer, which is at least that long. The read writes in place and is therefore not
-// repeated by the client; one repetition here covers a connection that broke while idle.
+// readChunk reads sizeBytes into buffer, which is at least that long. The read writes in place and the client therefore does
+// not retry it; one retry here covers a connection that broke while idle.
 func (s *Store) readChunk(ctx context.Context, name string, buffer []byte, sizeBytes int64) error {
 	limited, cancel := s.withTimeout(ctx, sizeBytes)
 	defer cancel()
@@ -190,20 +190,20 @@ func (s *Store) readChunk(ctx context.Context, name string, buffer []byte, sizeB
 	return nil
 }
 
-// touch notes the use of an entry. Nothing depends on it but when the entry goes.
+// touch records the use of an entry. Only its expiry and eviction depend on it.
 func (s *Store) touch(ctx context.Context, key store.Key, header store.Header) {
 	ctx, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
 	keys := append([]string{entryKey(key), indexKey(key.Model)}, chunkKeys(key, header)...)
 	err := s.scripts.touch.Run(ctx, s.client, keys, s.ttlMilli(), field(key), header.Size, header.ID).Err()
 	if err != nil {
-		s.options.Log.Debug("use of an entry not noted", "store", storeName, "key", key.String(), "error", err)
+		s.options.Log.Debug("use of an entry not recorded", "store", storeName, "key", key.String(), "error", err)
 	}
 }
 
 func (s *Store) ttlMilli() int64 { return max(0, s.options.TTL.Milliseconds()) }
 
-// dropDamaged deletes and counts a damaged entry. It is false when the entry is not there any more as it was read.
+// dropDamaged deletes and counts a damaged entry. It returns false when the entry has changed since it was read.
 func (s *Store) dropDamaged(ctx context.Context, key store.Key, head string, reason error) bool {
 	result, err := s.drop(ctx, key, head)
 	if err == nil && result != "dropped" {
@@ -235,7 +235,7 @@ func (s *Store) drop(ctx context.Context, key store.Key, head string) (result st
 	return answer[0], nil
 }
 
-// deleteChunks frees chunks that nothing names any more; those that stay expire.
+// deleteChunks deletes chunks that no header names; those that stay expire.
 func (s *Store) deleteChunks(ctx context.Context, names []string) {
 	if len(names) == 0 {
 		return
@@ -263,7 +263,7 @@ func (s *Store) Delete(ctx context.Context, key store.Key) error {
 	return err
 }
 
-// Has implements variant.Remote.
+// Has implements store.Remote.
 func (s *Store) Has(ctx context.Context, key store.Key) (bool, error) {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return false, err

@@ -12,29 +12,29 @@ import (
 	"prunellm/internal/store"
 )
 
-// subscriptionCheck is how long a subscription is silent before the client asks whether it is still there. The client's own
-// three seconds are a load of their own when there are very many replicas.
+// subscriptionCheck is how long a subscription is silent before the client checks it. The client's default of three seconds
+// would load Redis when there are very many replicas.
 const subscriptionCheck = 30 * time.Second
 
-// Watching says what Watch looks for. Its functions are called from Watch's goroutine.
+// Watching holds the settings of Watch. Its functions are called from Watch's goroutine.
 type Watching struct {
-	// Interval is the time between two looks at the index, which replicas spread by a quarter up and down.
+	// Interval is the time between two reads of the index; each replica varies it by up to a quarter.
 	Interval time.Duration
-	// Announce hears of each entry: those that are there at first, and then new and replaced ones. An announced entry may
-	// be gone or damaged: Get decides.
+	// Announce is called for each entry: existing ones first, then new and replaced ones. An announced entry may be gone or
+	// damaged: Get decides.
 	Announce func(store.Key)
-	// Sizes, if set, hears of the bytes that the model takes, by kind, after each look.
+	// Sizes, if set, is called after each read of the index with the model's bytes by kind.
 	Sizes func(map[store.Kind]int64)
 }
 
-// Watch observes the entries of a model until ctx ends, whose error it returns. A new entry is announced by its
-// publication at once and, should that be lost, by the next look at the index. It goes on through outages.
+// Watch observes the entries of a model until ctx ends, whose error it returns. A message announces a new entry at
+// once; if the message is lost, the next read of the index does. Watch survives outages.
 func (s *Store) Watch(ctx context.Context, model string, w Watching) error {
 	probe := store.Key{Model: model, Kind: store.KindPlan, Recipe: "0"}
 	if err := errors.Join(probe.Validate(), ctx.Err()); err != nil {
 		return err
 	}
-	subscription := s.client.Subscribe(ctx, channel(model)) // connects, and connects again, in the background
+	subscription := s.client.Subscribe(ctx, channel(model)) // connects and reconnects in the background
 	defer subscription.Close()
 	messages := subscription.Channel(redis.WithChannelHealthCheckInterval(subscriptionCheck))
 	seen := announced{}
@@ -49,7 +49,7 @@ func (s *Store) Watch(ctx context.Context, model string, w Watching) error {
 			next = time.Now().Add(spread(w.Interval))
 		case message := <-messages:
 			seen.publication(model, message, w.Announce)
-			// The sizes have changed. Replicas hear this at the same time, so they do not look at the same time.
+			// The sizes have changed. All replicas get the message at once, so each waits for a random time before it reads.
 			if soon := time.Now().Add(rand.N(w.Interval/4 + 1)); soon.Before(next) {
 				next = soon
 			}
@@ -63,12 +63,11 @@ func spread(interval time.Duration) time.Duration {
 	return interval - interval/4 + rand.N(interval/2+1)
 }
 
-// announced holds by key the id of the write that was announced last, "" for one that was announced by a publication,
-// which does not tell its id.
+// announced holds by key the id of the write that was announced last, "" after a message, which has no id.
 type announced map[store.Key]string
 
-// publication announces what a message names. Anybody may publish anything, so a name that is none is passed over, and
-// no more names are remembered than an index may hold.
+// publication announces the entry that a message names. Any client may publish anything, so invalid names are skipped, and
+// at most as many names are remembered as an index may hold.
 func (a announced) publication(model string, message *redis.Message, announce func(store.Key)) {
 	if message == nil || len(message.Payload) > store.MaxHeaderBytes {
 		return
@@ -81,7 +80,7 @@ func (a announced) publication(model string, message *redis.Message, announce fu
 	announce(key)
 }
 
-// look reads the index and announces what was not announced yet.
+// look reads the index and announces entries that were not announced yet.
 func (s *Store) look(ctx context.Context, model string, seen announced, w Watching) {
 	entries, err := s.entries(ctx, model)
 	if err != nil {
@@ -99,7 +98,7 @@ func (s *Store) look(ctx context.Context, model string, seen announced, w Watchi
 			w.Announce(entry.key)
 		}
 	}
-	for key := range seen { // what is gone is announced again when it comes back
+	for key := range seen { // a missing entry is announced again when it returns
 		if !there[key] {
 			delete(seen, key)
 		}
