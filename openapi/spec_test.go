@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-var update = flag.Bool("update", false, "write openapi.json from openapi.yaml")
+var update = flag.Bool("update", false, "write openapi.json and docs/use/errors.md anew")
 
 // TestJSONIsTheYAML keeps the two embedded documents the same; go test ./openapi -run JSON -update rewrites the JSON.
 func TestJSONIsTheYAML(t *testing.T) {

@@ -48,6 +48,7 @@ func operation(method, path string) *openapi3.Operation {
 // checkContract compares a request that was answered, and its response, with the document.
 func checkContract(t *testing.T, req *http.Request, body []byte, got reply) {
 	t.Helper()
+	checkCode(t, got)
 	op := operation(req.Method, req.URL.Path)
 	if op == nil {
 		if got.status < 400 {

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -48,7 +47,7 @@ func classify(err error, requestID string) failure {
 	case errors.As(err, &refused):
 		return refused.failure
 	case errors.Is(err, errClientGone): // nobody reads this answer; the status is for log and metrics
-		return invalid(statusClientGone, "", "client_closed_request")
+		return invalid(statusClientGone, "", openapi.CodeClientClosed)
 	case errors.Is(err, ErrModelNotFound):
 		return invalid(fiber.StatusNotFound, "model", openapi.CodeModelNotFound)
 	case errors.As(err, &notReady):
@@ -78,7 +77,12 @@ func classify(err error, requestID string) failure {
 	case errors.As(err, &http):
 		return fromFiber(http)
 	}
-	message := fmt.Sprintf("internal error; the log knows more under request id %s", requestID)
+	return internalFailure(requestID)
+}
+
+// internalFailure hides its cause, which belongs in the log under the same request id.
+func internalFailure(requestID string) failure {
+	message := "internal error; see the server log for request id " + requestID
 	return failure{
 		status: fiber.StatusInternalServerError,
 		body:   openapi.NewError(openapi.TypeServer, "", openapi.CodeInternal, message),
@@ -111,20 +115,20 @@ func fromFiber(err *fiber.Error) failure {
 	var code, message string
 	switch err.Code {
 	case fiber.StatusNotFound:
-		code, message = "unknown_url", "no such URL; /openapi.yaml lists those there are"
+		code, message = openapi.CodeUnknownURL, "no such URL; /openapi.yaml lists those there are"
 	case fiber.StatusMethodNotAllowed:
-		code, message = "method_not_allowed", "this URL does not take this method; see the Allow header"
+		code, message = openapi.CodeMethodNotAllowed, "this URL does not take this method; see the Allow header"
 	case fiber.StatusRequestEntityTooLarge:
-		code, message = "request_too_large", "the request body is too large"
+		code, message = openapi.CodeRequestTooLarge, "the request body is too large"
 	case fiber.StatusRequestHeaderFieldsTooLarge:
-		code, message = "headers_too_large", "the request's headers are too large"
+		code, message = openapi.CodeHeadersTooLarge, "the request's headers are too large"
 	case fiber.StatusRequestTimeout:
-		code, message = "request_timeout", "the request took too long to arrive"
+		code, message = openapi.CodeRequestTimeout, "the request took too long to arrive"
 	default:
 		if f.status < 400 || f.status >= 500 {
 			f.status = fiber.StatusBadRequest
 		}
-		code, message = "bad_request", "the request is not valid HTTP"
+		code, message = openapi.CodeBadRequest, "the request is not valid HTTP"
 	}
 	f.body = openapi.NewError(openapi.TypeInvalidRequest, "", code, message)
 	return f

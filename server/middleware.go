@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"mime"
@@ -23,29 +24,26 @@ const (
 	localRequestID  = "request_id"
 )
 
-// requestID is the id of the current request, made by identify.
+func newRequestID() string { return "req_" + strings.ReplaceAll(uuid.NewString(), "-", "") }
+
+// requestID returns the id of the current request, and gives it one at the first call.
 func requestID(c *fiber.Ctx) string {
 	if id, ok := c.Locals(localRequestID).(string); ok {
 		return id
 	}
-	id := "req_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	id := newRequestID()
 	c.Locals(localRequestID, id)
 	c.Set(headerRequestID, id)
 	return id
 }
 
-// outermost wraps fiber itself: a panic there would end the process, fiber answers unknown methods in plain text, and it does
-// not know of requests whose length is in doubt.
+// outermost wraps fiber itself: a panic there would end the process, fiber answers unknown methods in plain text, and it
+// does not refuse requests whose length is ambiguous.
 func (s *Server) outermost(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer func() {
 			if reason := recover(); reason != nil {
-				s.log.Error("panic outside the handlers", "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
-				ctx.Response.Reset()
-				ctx.SetContentType(fiber.MIMEApplicationJSON)
-				ctx.SetStatusCode(fiber.StatusInternalServerError)
-				body, _ := marshal(openapi.ErrorBody{Error: openapi.NewError(openapi.TypeServer, "", openapi.CodeInternal, "internal error")})
-				ctx.SetBody(body)
+				s.answerPanic(ctx, reason)
 			}
 		}()
 		misframed := misframed(&ctx.Request.Header)
@@ -62,6 +60,19 @@ func (s *Server) outermost(next fasthttp.RequestHandler) fasthttp.RequestHandler
 		requestID(c)
 		_ = writeFailure(c, fromFiber(fiber.ErrMethodNotAllowed))
 	}
+}
+
+// answerPanic logs a panic outside the handlers, and answers 500.
+func (s *Server) answerPanic(ctx *fasthttp.RequestCtx, reason any) {
+	id := cmp.Or(string(ctx.Response.Header.Peek(headerRequestID)), newRequestID())
+	s.log.Error("panic outside the handlers", "request_id", id, "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
+	failure := internalFailure(id)
+	body, _ := marshal(openapi.ErrorBody{Error: failure.body}) // strings alone: it cannot fail
+	ctx.Response.Reset()
+	ctx.Response.Header.Set(headerRequestID, id)
+	ctx.SetContentType(fiber.MIMEApplicationJSON)
+	ctx.SetStatusCode(failure.status)
+	ctx.SetBody(body)
 }
 
 func knownMethod(method string) bool {
