@@ -65,6 +65,7 @@ func readMaxCompletionTokens(f *fields, c *Common) {
 	if _, ok := f.get("max_completion_tokens"); !ok {
 		return
 	}
+	f.dropNoLimit("max_completion_tokens")
 	older := c.MaxTokens
 	f.count("max_completion_tokens", 1, MaxTokensAsked, &c.MaxTokens)
 	if older != 0 && older != c.MaxTokens {
@@ -80,10 +81,8 @@ func refuseUnsupportedChat(f *fields) {
 	f.only("audio", "answers are text")
 	f.only("prediction", "answers are not predicted")
 	f.only("web_search_options", "this server searches nothing")
-	f.only("reasoning_effort", "the model's reasoning cannot be set", `"none"`)
-	f.only("verbosity", "the model's verbosity cannot be set", `"medium"`)
-	f.only("service_tier", "there is one tier", `"auto"`, `"default"`)
-	f.only("store", "answers are not stored", "false")
+	f.hints("reasoning_effort", "verbosity", "service_tier")
+	f.readStore()
 	if metadata, ok := f.object("metadata"); ok && len(metadata.members) > 16 {
 		f.refuse("metadata", CodeInvalidValue, "metadata has %d entries, want at most 16", len(metadata.members))
 	}

@@ -54,6 +54,7 @@ func (c *Common) read(f *fields) {
 	f.count("n", 1, MaxN, &c.N)
 	f.boolean("stream", &c.Stream)
 	c.readStreamOptions(f)
+	f.dropNoLimit("max_tokens")
 	f.count("max_tokens", 1, MaxTokensAsked, &c.MaxTokens)
 	c.readSampling(f)
 }
@@ -121,8 +122,11 @@ func (c *Common) readStop(f *fields) {
 		return
 	}
 	if kindOf(raw) == "a string" {
-		c.Stop = []string{""}
-		f.text("stop", &c.Stop[0])
+		var stop string
+		if f.text("stop", &stop); stop == "" { // some clients write no stop string like this
+			return
+		}
+		c.Stop = []string{stop}
 	} else {
 		for i, element := range f.array("stop", 0, MaxStops) {
 			var stop string
@@ -139,6 +143,28 @@ func (c *Common) readStop(f *fields) {
 		}
 		f.checkText("stop", stop)
 	}
+}
+
+// dropNoLimit removes a limit of -1, by which some clients mean none.
+func (f *fields) dropNoLimit(name string) {
+	raw, ok := f.get(name)
+	if value, isInteger := parseInteger(raw); ok && isInteger && value == -1 {
+		delete(f.members, name)
+	}
+}
+
+// hints checks the types of fields that ask for something that need not be done: the server accepts and ignores them.
+func (f *fields) hints(names ...string) {
+	for _, name := range names {
+		var ignored string
+		f.str(name, maxIdentifierSize, &ignored)
+	}
+}
+
+// readStore accepts store: answers are not stored either way, and responses say so.
+func (f *fields) readStore() {
+	var ignored bool
+	f.boolean("store", &ignored)
 }
 
 func (c *Common) readLogitBias(f *fields) {

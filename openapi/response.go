@@ -33,12 +33,13 @@ func DecodeResponse(body []byte) (*ResponseRequest, error) {
 	req.readModel(f)
 	f.boolean("stream", &req.Stream)
 	req.readSampling(f)
+	f.dropNoLimit("max_output_tokens")
 	f.count("max_output_tokens", 1, MaxTokensAsked, &req.MaxTokens)
 	req.Messages = readInput(f)
 	req.readTools(f, false)
 	if text, ok := f.object("text"); ok {
 		req.Format = readFormat(text, "format", false)
-		text.only("verbosity", "the model's verbosity cannot be set", `"medium"`)
+		text.hints("verbosity")
 		f.err = text.err
 	}
 	if req.Grammar != "" && (req.Format.Type != FormatText || req.ToolChoice.Mode != ToolsNone) {
@@ -61,20 +62,18 @@ func DecodeResponse(body []byte) (*ResponseRequest, error) {
 func refuseUnsupportedResponse(f *fields) {
 	f.only("previous_response_id", "responses are not stored: send the whole conversation as input")
 	f.only("conversation", "responses are not stored: send the whole conversation as input")
-	f.only("store", "responses are not stored", "false")
+	f.readStore()
 	f.only("background", "responses are not stored", "false")
 	f.only("include", "there is nothing more to include", "[]", `["reasoning.encrypted_content"]`)
 	f.only("prompt", "there are no stored prompts")
 	if reasoning, ok := f.object("reasoning"); ok {
-		reasoning.only("effort", "the model's reasoning cannot be set", `"none"`)
-		reasoning.only("summary", "the model's reasoning is not told apart")
-		reasoning.only("generate_summary", "the model's reasoning is not told apart")
+		reasoning.hints("effort", "summary", "generate_summary")
 		f.err = reasoning.err
 	}
-	f.only("truncation", "input that does not fit is refused", `"disabled"`)
+	f.only("truncation", "input that does not fit is refused", `"disabled"`, `"auto"`)
 	f.only("top_logprobs", "responses have no log probabilities; chat completions do", "0")
 	f.only("max_tool_calls", "this server calls no tools itself")
-	f.only("service_tier", "there is one tier", `"auto"`, `"default"`)
+	f.hints("service_tier")
 	f.only("n", "a response has one answer", "1")
 	if options, ok := f.object("stream_options"); ok {
 		options.only("include_obfuscation", "events are not padded", "false")

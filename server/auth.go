@@ -68,7 +68,7 @@ func (s *Server) checkHost(c *fiber.Ctx) error {
 		return c.Next()
 	}
 	return refuse(fiber.StatusForbidden, openapi.TypeInvalidRequest, openapi.CodeHostNotAllowed,
-		"this Host is not served here; the server can be told to allow it")
+		"this Host is not allowed; start the server with --allowed-hosts NAME to allow it")
 }
 
 func (s *Server) hostAllowed(hostPort string, local net.Addr) bool {

@@ -57,7 +57,7 @@ func classify(err error, requestID string) failure {
 	case errors.As(err, &ratio):
 		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid("model", openapi.CodeInvalidRatio, "%s", ratio)}
 	case errors.As(err, &tooLong):
-		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid("messages", openapi.CodeContextLength, "%s", tooLong)}
+		return failure{status: fiber.StatusBadRequest, body: contextError("messages", tooLong)}
 	case errors.As(err, &param):
 		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid(wireField(param.Field), openapi.CodeInvalidValue, "%s", param)}
 	case errors.Is(err, chat.ErrMessages):
@@ -88,6 +88,12 @@ func internalFailure(requestID string) failure {
 		body:   openapi.NewError(openapi.TypeServer, "", openapi.CodeInternal, message),
 		hidden: true,
 	}
+}
+
+// contextError refuses a prompt in the words that clients look for.
+func contextError(field string, tooLong *infer.ContextError) *openapi.Error {
+	return openapi.Invalid(field, openapi.CodeContextLength,
+		"prompt is too long: %d tokens. This model's maximum context length is %d tokens, the answer included (serve --ctx)", tooLong.Prompt, tooLong.Context)
 }
 
 func unavailable(message, code string, retryAfter time.Duration) failure {
@@ -172,7 +178,7 @@ func promptField(err error, field string) error {
 	)
 	switch {
 	case errors.As(err, &tooLong):
-		return openapi.Invalid(field, openapi.CodeContextLength, "%s", tooLong)
+		return contextError(field, tooLong)
 	case errors.As(err, &param) && param.Field == "prompt":
 		return openapi.Invalid(field, openapi.CodeInvalidValue, "%s", strings.Replace(param.Error(), "prompt", field, 1))
 	}

@@ -10,8 +10,8 @@ import (
 	"prunellm/openapi"
 )
 
-// TestKnownFields: a field of OpenAI's API that cannot be honoured is described by the contract. What asks for nothing is
-// taken and fits the contract; anything else breaks it and is refused by name.
+// TestKnownFields checks fields of OpenAI's API that the server cannot honour. It accepts a hint, and a value that asks for
+// nothing, and both fit the contract. Any other value breaks the contract, and the server refuses it by name.
 func TestKnownFields(t *testing.T) {
 	const chat, completion, response, embedding = "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"
 	tests := []struct{ path, field, taken, refused string }{
@@ -19,10 +19,15 @@ func TestKnownFields(t *testing.T) {
 		{chat, "audio", `null`, `{"voice":"a","format":"wav"}`},
 		{chat, "prediction", `null`, `{"type":"content","content":"a"}`},
 		{chat, "web_search_options", `null`, `{}`},
-		{chat, "reasoning_effort", `"none"`, `"low"`},
-		{chat, "verbosity", `"medium"`, `"low"`},
-		{chat, "service_tier", `"auto"`, `"flex"`},
-		{chat, "store", `false`, `true`},
+		{chat, "reasoning_effort", `"low"`, `3`},
+		{chat, "verbosity", `"low"`, `{}`},
+		{chat, "service_tier", `"flex"`, `1`},
+		{chat, "store", `true`, `"yes"`},
+		{chat, "max_tokens", `-1`, `-2`},
+		{chat, "max_completion_tokens", `-1`, `-2`},
+		{completion, "max_tokens", `-1`, `-2`},
+		{completion, "stop", `""`, `[""]`},
+		{response, "max_output_tokens", `-1`, `-2`},
 		{chat, "functions", `[]`, `[{"name":"f"}]`},
 		{chat, "function_call", `"none"`, `{"name":"f"}`},
 		{completion, "suffix", `""`, `"a"`},
@@ -31,12 +36,14 @@ func TestKnownFields(t *testing.T) {
 		{response, "conversation", `null`, `"conv_1"`},
 		{response, "prompt", `null`, `{"id":"p"}`},
 		{response, "background", `false`, `true`},
-		{response, "store", `false`, `true`},
+		{response, "store", `true`, `"yes"`},
+		{response, "text", `{"verbosity":"low"}`, `{"verbosity":3}`},
+		{response, "reasoning", `{"effort":"high","summary":"auto"}`, `{"effort":3}`},
 		{response, "include", `["reasoning.encrypted_content"]`, `["file_search_call.results"]`},
-		{response, "truncation", `"disabled"`, `"auto"`},
+		{response, "truncation", `"auto"`, `"middle"`},
 		{response, "top_logprobs", `0`, `3`},
 		{response, "max_tool_calls", `null`, `1`},
-		{response, "service_tier", `"default"`, `"priority"`},
+		{response, "service_tier", `"priority"`, `1`},
 	}
 	bodies := map[string]string{chat: hi, completion: `"prompt":"a"`, response: `"input":"a"`, embedding: `"input":"a"`}
 	s := serve(t, newFake())

@@ -104,7 +104,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	}
 	route := c.Route().Path // the pattern: paths themselves may hold anything
 	if route == "/" && c.Path() != "/" {
-		route = "other"
+		route = unknownRoute
 	}
 	status := c.Response().StatusCode()
 	method := strings.Clone(c.Method()) // fiber's strings lie in a buffer that the next request overwrites
@@ -113,13 +113,17 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	if quietRoute(route) {
 		level = slog.LevelDebug
 	}
-	s.log.Log(s.base, level, "request", "request_id", id, "method", method, "route", route, "status", status, "duration", time.Since(start))
+	attributes := []any{"request_id", id, "method", method, "route", route, "status", status, "duration", time.Since(start)}
+	if route == unknownRoute {
+		attributes = append(attributes, "path", unknownPath(c.Path()))
+	}
+	s.log.Log(s.base, level, "request", attributes...)
 	return nil
 }
 
 // quietRoute tells whether machines ask for a route so often that the log should not show it.
 func quietRoute(route string) bool {
-	return route == "/healthz" || route == "/readyz" || route == "/metrics" || route == pageFileRoute
+	return route == "/healthz" || route == "/health" || route == "/readyz" || route == "/metrics" || route == pageFileRoute
 }
 
 func (s *Server) protected(c *fiber.Ctx) (err error) {

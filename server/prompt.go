@@ -30,7 +30,7 @@ func checkBytes(v Vocabulary, field string, sizeBytes int) error {
 		return nil
 	}
 	return openapi.Invalid(field, openapi.CodeContextLength,
-		"the prompt has %d bytes, far more than the context of %d tokens can hold", sizeBytes, v.ContextSize())
+		"prompt is too long: %d bytes. This model's maximum context length is %d tokens, the answer included (serve --ctx)", sizeBytes, v.ContextSize())
 }
 
 // dropSecondBOS undoes what happens when a chat template writes the beginning-of-sequence token that the tokenizer adds

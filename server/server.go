@@ -99,6 +99,7 @@ func (s *Server) route() error {
 	s.routeDocs(app)
 	s.routeAdmin(app)
 	app.Get("/healthz", s.healthz)
+	app.Get("/health", s.healthz)
 	app.Get("/readyz", s.readyz)
 	app.Get("/metrics", s.metricsHandler())
 	app.Get("/openapi.yaml", s.openapiYAML)

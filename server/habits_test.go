@@ -1,0 +1,94 @@
+package server
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"prunellm/infer"
+	"prunellm/openapi"
+)
+
+// Clients look for the words of this error to cut a conversation.
+func TestContextErrorWords(t *testing.T) {
+	fake := newFake()
+	s := serve(t, fake)
+	for name, c := range map[string]struct{ path, body, want string }{
+		"tokens": {"/v1/completions", `{"prompt":"` + strings.Repeat("a", 300) + `"}`,
+			"prompt is too long: 301 tokens. This model's maximum context length is 256 tokens"},
+		"bytes": {"/v1/chat/completions", `{"messages":[{"role":"user","content":"` + strings.Repeat("a", 70000) + `"}]}`,
+			"prompt is too long: 70000 bytes. This model's maximum context length is 256 tokens"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got openapi.ErrorBody
+			if reply := s.post(c.path, c.body); reply.status != 400 {
+				t.Fatalf("status = %d, want 400", reply.status)
+			} else {
+				reply.decode(t, &got)
+			}
+			if *got.Error.Code != openapi.CodeContextLength || !strings.HasPrefix(got.Error.Message, c.want) || !strings.Contains(got.Error.Message, "--ctx") {
+				t.Errorf("error = %q %q, want %q and the flag", *got.Error.Code, got.Error.Message, c.want)
+			}
+		})
+	}
+}
+
+func TestHealthAlias(t *testing.T) {
+	if got := serve(t, newFake()).do("GET", "/health", ""); got.status != 200 || !strings.Contains(string(got.body), `"ok"`) {
+		t.Errorf("GET /health = %d %s", got.status, got.body)
+	}
+}
+
+// A limit of -1 and an empty stop string ask for nothing.
+func TestEmptyLimits(t *testing.T) {
+	fake := newFake()
+	s := serve(t, fake)
+	s.post("/v1/completions", `{"prompt":"a","max_tokens":-1,"stop":""}`)
+	want := fake.last()
+	s.post("/v1/completions", `{"prompt":"a"}`)
+	if got := fake.last(); got.MaxTokens != want.MaxTokens || !slices.Equal(got.Stop, want.Stop) || want.MaxTokens != fakeContext-2 {
+		t.Errorf("request = %+v, want as without the fields: %+v", want, got)
+	}
+}
+
+// The log names a path that the server does not know, by the words of known APIs alone.
+func TestUnknownPathsAreLogged(t *testing.T) {
+	s := serve(t, newFake())
+	s.do("GET", "/v1/audio/secret?key=secret", "")
+	s.do("GET", "/v1/models/tiny", "")
+	log := s.log.String()
+	if !strings.Contains(log, "route=other") || !strings.Contains(log, "path=/v1/audio/*") {
+		t.Errorf("the log does not name the unknown path:\n%s", log)
+	}
+	if strings.Contains(log, "secret") || strings.Contains(log, "models/tiny") {
+		t.Errorf("the log has a raw path:\n%s", log)
+	}
+}
+
+func TestUnknownPath(t *testing.T) {
+	for path, want := range map[string]string{
+		"/v1/messages/count_tokens": "/v1/messages/count_tokens", "/api/tags/": "/api/tags", "/sk-123": "/*", "/": "/*", "": "/*",
+		"/v1/CHAT/\x00": "/v1/*/*", strings.Repeat("/v1", 20): strings.Repeat("/v1", 8),
+	} {
+		if got := unknownPath(path); got != want {
+			t.Errorf("unknownPath(%q) = %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestHostRefusalNamesTheFlag(t *testing.T) {
+	got := serve(t, newFake()).do("GET", "/healthz", "", "Host", "elsewhere.example")
+	if got.status != 403 || !strings.Contains(string(got.body), "--allowed-hosts") {
+		t.Errorf("response = %d %s, want 403 that names --allowed-hosts", got.status, got.body)
+	}
+}
+
+// The error of the engine is worded like that of the server's own check.
+func TestEngineContextErrorWords(t *testing.T) {
+	fake := newFake()
+	fake.submit = func(infer.Request) error { return &infer.ContextError{Prompt: 9, Context: 8} }
+	got := serve(t, fake).post("/v1/completions", `{"prompt":"a"}`)
+	if got.status != 400 || !strings.Contains(string(got.body), "prompt is too long: 9 tokens. This model's maximum context length is 8 tokens") {
+		t.Errorf("response = %d %s", got.status, got.body)
+	}
+}

@@ -1,0 +1,37 @@
+package server
+
+import (
+	"slices"
+	"strings"
+)
+
+// unknownRoute is what log and metrics call all paths that the server does not know.
+const unknownRoute = "other"
+
+// apiWords returns the words that paths of the APIs of other servers are made of.
+func apiWords() []string {
+	return strings.Fields(`v1 v1beta v2 v3 api openai engines deployments organization
+		chat completions completion messages count_tokens responses input_tokens input_items cancel conversations items
+		models model embeddings embedding embed rerank score classify pooling moderations
+		audio speech transcriptions translations images generations edits variations files content uploads parts batches
+		fine_tuning jobs assistants threads runs steps vector_stores realtime sessions evals containers
+		generate generate_stream tags show ps pull push create copy delete version blobs
+		info health ready live ping status props slots infill lora-adapters load unload server_info version_info
+		favicon.ico robots.txt .well-known docs swagger redoc`)
+}
+
+// unknownPath names a path that the server does not know, for the log. It shows only words of known APIs: a path may
+// hold anything, also what must not be logged. Every other segment becomes "*".
+func unknownPath(path string) string {
+	const most = 8 // segments
+	segments := strings.SplitN(strings.Trim(path, "/"), "/", most+1)
+	segments = segments[:min(len(segments), most)]
+	words := apiWords()
+	for i, segment := range segments {
+		segments[i] = "*"
+		if at := slices.Index(words, segment); at >= 0 {
+			segments[i] = words[at]
+		}
+	}
+	return "/" + strings.Join(segments, "/")
+}
