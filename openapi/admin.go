@@ -1,6 +1,6 @@
 package openapi
 
-// AdminVariant describes a variant to those who run the server.
+// AdminVariant describes a variant to administrators.
 type AdminVariant struct {
 	ID         string  `json:"id"`     // "name@ratio"
 	Object     string  `json:"object"` // "variant"

@@ -312,7 +312,7 @@ type Usage struct {
 	PromptTokensDetails PromptsDetails `json:"prompt_tokens_details"`
 }
 
-// PromptsDetails tells how many prompt tokens came from the prompt cache.
+// PromptsDetails has the number of prompt tokens that came from the prompt cache.
 type PromptsDetails struct {
 	CachedTokens int `json:"cached_tokens"`
 }

@@ -10,7 +10,7 @@ type Model struct {
 	Card *Card `json:"prunellm,omitempty"`
 }
 
-// Card is what prunellm adds to a model's entry. What was not measured (yet) is absent.
+// Card is what prunellm adds to a model's entry. Values that are not measured yet are absent.
 type Card struct {
 	Ratio         float64 `json:"ratio"`               // asked for
 	RatioReached  float64 `json:"ratio_reached"`       // share of all parameters removed
@@ -21,23 +21,23 @@ type Card struct {
 	MaxRatio      float64 `json:"max_ratio,omitempty"` // the largest that the model can be asked for
 	Digest        string  `json:"digest,omitempty"`    // of the variant: the same for the same tensors
 
-	// What pruning cost, on calibration text that had no part in making the variant. They are there together or not at all.
+	// The cost of pruning, measured on held-out calibration text. All fields are present or none.
 	Perplexity      *float64 `json:"perplexity,omitempty"`       // of the variant as it is served
 	PerplexityRatio *float64 `json:"perplexity_ratio,omitempty"` // over the dense model's on the same tokens
-	KLToDense       *float64 `json:"kl_to_dense,omitempty"`      // nats a token, Kullback-Leibler divergence from dense
+	KLToDense       *float64 `json:"kl_to_dense,omitempty"`      // nats per token, Kullback-Leibler divergence from dense
 	Top1Agreement   *float64 `json:"top1_agreement,omitempty"`   // share of positions with dense's likeliest token, in [0,1]
 	EvalTokens      int      `json:"eval_tokens,omitempty"`      // positions measured
 
-	// What training after the cut has gained, on text that was held out from it; nil when it was not trained.
+	// The gain of recovery training on held-out text; nil without training.
 	Recovery *CardRecovery `json:"recovery,omitempty"`
 
-	// What it won, for one stream on this host.
+	// The speed of one stream on this host.
 	OutputTokensPerSec *float64 `json:"output_tokens_per_second,omitempty"` // generated
 	ITL                *float64 `json:"itl_ms,omitempty"`                   // median time between two tokens, milliseconds
 	TTFT               *float64 `json:"ttft_ms,omitempty"`                  // median time to the first token, milliseconds
 }
 
-// CardRecovery is what training after the cut has gained.
+// CardRecovery is the gain of recovery training.
 type CardRecovery struct {
 	Tokens           int     `json:"tokens"`    // trained on
 	Seconds          float64 `json:"seconds"`   // of working time

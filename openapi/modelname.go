@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// MaxRatio is the largest ratio that a model name can ask for. What a model can really lose is less: only its MLPs
-	// are narrowed, and the server says how much when it is asked for more.
+	// MaxRatio is the largest ratio that a model name can ask for. A model's own limit is lower, because only its MLPs are
+	// pruned; the error for a larger ratio names that limit.
 	MaxRatio = 0.95
 	// MaxRatioDecimals is the most digits after the point of a ratio.
 	MaxRatioDecimals = 9

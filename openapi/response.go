@@ -214,7 +214,7 @@ type Response struct {
 	ResponseEcho
 }
 
-// ResponseReasoning is always empty: the model's reasoning is not told apart.
+// ResponseReasoning is always empty: the server does not separate reasoning from text.
 type ResponseReasoning struct {
 	Effort  *string `json:"effort"`
 	Summary *string `json:"summary"`

@@ -66,7 +66,7 @@ func newTurn() Turn {
 
 var toolName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
-// readTools reads tools, tool_choice and parallel_tool_calls. nested tells the two forms apart: chats put a tool's name
+// readTools reads tools, tool_choice and parallel_tool_calls. nested selects one of two forms: chats put a tool's name
 // under "function", responses beside "type".
 func (t *Turn) readTools(f *fields, nested bool) {
 	elements := f.array("tools", 0, MaxTools)
@@ -176,7 +176,7 @@ func (t *Turn) readToolChoice(f *fields, known map[string]bool, nested bool) {
 	t.ToolChoice = ToolChoice{Mode: ToolsRequired, Name: name}
 }
 
-// readFormat reads a response format; nested tells where a schema's name stands: chats put it under "json_schema",
+// readFormat reads a response format; nested selects where a schema's name is: chats put it under "json_schema",
 // responses beside "type".
 func readFormat(f *fields, name string, nested bool) ResponseFormat {
 	format := ResponseFormat{Type: FormatText}

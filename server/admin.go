@@ -9,7 +9,7 @@ import (
 	"prunellm/openapi"
 )
 
-// routeAdmin adds the endpoints for those who run the server.
+// routeAdmin adds the endpoints for administrators.
 func (s *Server) routeAdmin(app *fiber.App) {
 	app.Get("/admin/variants", s.requireKey, s.listVariants)
 	app.Post("/admin/variants", s.requireKey, requireJSON, s.makeVariant)
@@ -28,7 +28,7 @@ func (s *Server) sameOrigin(c *fiber.Ctx) error {
 	if err == nil && strings.EqualFold(parsed.Host, string(c.Request().Header.Host())) {
 		return c.Next()
 	}
-	return refuse(fiber.StatusForbidden, openapi.TypeInvalidRequest, openapi.CodeOriginNotAllowed, "requests from other web pages are not taken")
+	return refuse(fiber.StatusForbidden, openapi.TypeInvalidRequest, openapi.CodeOriginNotAllowed, "requests from pages of another origin are refused")
 }
 
 func (s *Server) admin() (Admin, error) {

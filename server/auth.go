@@ -44,7 +44,7 @@ func (s *Server) bodyLimit(header *fasthttp.RequestHeader) fasthttp.RequestConfi
 	return fasthttp.RequestConfig{MaxRequestBodySize: limit}
 }
 
-// anyEqual compares with every key, in a time that tells neither which one came close nor how long it is.
+// anyEqual compares with every key, in a time that reveals neither which one came close nor how long it is.
 func anyEqual(given string, keys []string) bool {
 	sum := sha256.Sum256([]byte(given))
 	found := 0

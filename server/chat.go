@@ -98,8 +98,8 @@ func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]i
 	return tokenize(v, field, rendered)
 }
 
-// answerGrammar is the GBNF that the answer to a turn is held to; empty: none is needed. What cannot be held to is
-// refused with an *openapi.Error that names the field.
+// answerGrammar returns the GBNF that constrains the answer to a turn; "" if it is free. It refuses a format or a tool that
+// a grammar cannot express, with an *openapi.Error that names the field.
 func (s *Server) answerGrammar(g Grammars, turn *openapi.Turn, formatField string) (string, error) {
 	grammar, err := s.options.Chat.Grammar(turn, g.SchemaGrammar, formatField)
 	var schema *chat.SchemaError
@@ -157,8 +157,8 @@ func partsOf(p *chat.Parser, chunk infer.Chunk) []chat.Part {
 	return out
 }
 
-// finishReason is the reason as clients know it. A call that was cut off, by a stop string as well, does not count as one:
-// its arguments are no JSON, and a client that was told of tool calls would read them.
+// finishReason returns the reason as clients know it. A call that was cut off, by a stop string as well, does not count:
+// its arguments are not valid JSON, and a client would parse them after "tool_calls".
 func finishReason(p *chat.Parser, reason infer.FinishReason) string {
 	if p.Called() && reason == infer.FinishStop {
 		return "tool_calls"
@@ -250,7 +250,7 @@ func eventUsage(asked bool, usage *openapi.Usage) **openapi.Usage {
 	return &usage
 }
 
-// open begins a choice that is text for sure; what another one is, its first part tells.
+// open begins a choice that is certainly text; the first part of any other choice decides its kind.
 func (s *chatStream) open(choice int) error {
 	if !s.parsers[choice].Plain() {
 		return nil
@@ -299,7 +299,7 @@ func (s *chatStream) chunk(choice int, chunk infer.Chunk) error {
 	if err := s.begin(choice, true); err != nil { // an empty answer is text
 		return err
 	}
-	if s.logprobs && len(s.tokens[choice]) > 0 { // of what was held back and is nobody's text
+	if s.logprobs && len(s.tokens[choice]) > 0 { // of text that the parser held back
 		if err := s.delta(choice, openapi.ChatDelta{}); err != nil {
 			return err
 		}

@@ -123,7 +123,7 @@ func (s *textSink) send(choices []openapi.CompletionChoice, usage *openapi.Usage
 
 func (s *textSink) open(int) error { return nil }
 
-// take gives the text of a chunk, after the echo if that is due, and adds its tokens to into.
+// take returns the text of a chunk, after the echo if that is due, and adds its tokens to into.
 func (s *textSink) take(choice int, chunk infer.Chunk, into *openapi.TextLogprobs) string {
 	text := s.echo[choice] + chunk.Text
 	if into != nil {

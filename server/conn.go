@@ -29,7 +29,7 @@ type listener struct {
 	net.Listener
 	writeTimeout time.Duration
 	log          *slog.Logger
-	lacked       time.Time // when the log last said that there is no room for connections; Accept's alone
+	lacked       time.Time // when the log last reported too many connections; used by Accept alone
 
 	once   sync.Once
 	closed chan struct{}
@@ -59,7 +59,7 @@ func (l *listener) closeConnections() {
 	}
 }
 
-// lacksRoom tells whether a connection could not be accepted for want of something that comes back when others close.
+// lacksRoom reports whether a connection could not be accepted for want of something that comes back when others close.
 func lacksRoom(err error) bool {
 	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
 		if errors.Is(err, shortage) {
@@ -152,7 +152,7 @@ func below(c net.Conn) net.Conn {
 	}
 }
 
-// peerGone tells whether the peer has closed its side of the connection, without reading from it. A client that shuts
+// peerGone reports whether the peer has closed its side of the connection, without reading from it. A client that shuts
 // down only its sending side counts as gone too, as in net/http. Where there is no socket to look at it says false.
 func peerGone(c net.Conn) bool {
 	socket, ok := below(c).(syscall.Conn)

@@ -15,7 +15,7 @@ import (
 	"prunellm/openapi"
 )
 
-// statusClientGone is what nginx logs for a client that left before its answer.
+// statusClientGone is the status that nginx logs for a client that disconnected before its response.
 const statusClientGone = 499
 
 // failure is an error as HTTP sees it.
@@ -46,7 +46,7 @@ func classify(err error, requestID string) failure {
 		return failure{status: fiber.StatusBadRequest, body: wire}
 	case errors.As(err, &refused):
 		return refused.failure
-	case errors.Is(err, errClientGone): // nobody reads this answer; the status is for log and metrics
+	case errors.Is(err, errClientGone): // the status is for log and metrics alone
 		return invalid(statusClientGone, "", openapi.CodeClientClosed)
 	case errors.Is(err, ErrModelNotFound):
 		return invalid(fiber.StatusNotFound, "model", openapi.CodeModelNotFound)
@@ -154,7 +154,7 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	return writeFailure(c, f)
 }
 
-// unread tells whether a status is given while the request may still be arriving.
+// unread reports whether a status is given while the request may still be arriving.
 func unread(status int) bool {
 	return status == fiber.StatusRequestEntityTooLarge || status == fiber.StatusRequestHeaderFieldsTooLarge
 }

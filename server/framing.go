@@ -28,10 +28,10 @@ func (s *Server) refuseMisframed(c *fiber.Ctx) error {
 		"the request's length is in doubt: send one Content-Length, or Transfer-Encoding: chunked with HTTP/1.1, and no folded header lines"))
 }
 
-// misframed tells whether two readers of a header could disagree on where the body ends. fasthttp itself takes the last
+// misframed reports whether two readers of a header could disagree on where the body ends. fasthttp itself takes the last
 // Content-Length there is, and any Transfer-Encoding but identity as chunked.
 func misframed(header *fasthttp.RequestHeader) bool {
-	var length []byte // of the body, as it was first told
+	var length []byte // of the body, from the first header that has it
 	chunked := false
 	for line := range bytes.Lines(header.RawHeaders()) {
 		if line[0] == ' ' || line[0] == '\t' { // it continues the line above, for some readers

@@ -2,8 +2,8 @@ package server
 
 import "golang.org/x/sys/unix"
 
-// hungUp asks poll, which tells of a FIN or RST also when unread bytes (a pipelined request, TLS records) stand before
-// it, where a peek would see those bytes only.
+// hungUp asks poll, which reports a FIN or RST also behind unread bytes (a pipelined request, TLS records). A peek would
+// see those bytes only.
 func hungUp(fd uintptr) bool {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(fds, 0)

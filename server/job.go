@@ -103,7 +103,7 @@ func (j *job) watch(client net.Conn, every time.Duration) {
 	}
 }
 
-// end stops what still runs and gives everything back. It must be called exactly once.
+// end stops the job's goroutines and releases the variant. It must be called exactly once.
 func (j *job) end() {
 	j.cancel(errDone)
 	j.readers.Wait()
@@ -133,7 +133,7 @@ func (j *job) acquire(c *fiber.Ctx, name openapi.ModelName) error {
 	return nil
 }
 
-// pin gets the variant. Without wait it is had made, and the client told to come back, when it is not there.
+// pin acquires the variant. Without wait, a variant that is not loaded begins to be made, and pin returns a *NotReadyError.
 func (j *job) pin(name openapi.ModelName, wait bool) error {
 	ctx := j.ctx
 	if !wait {
@@ -152,7 +152,7 @@ func (j *job) pin(name openapi.ModelName, wait bool) error {
 	return j.cause(err)
 }
 
-// waits tells whether the client wants to wait while a variant is made: it does unless it says otherwise.
+// waits reports whether the client wants to wait while a variant is made: it does unless it says otherwise.
 func waits(c *fiber.Ctx) bool {
 	if strings.EqualFold(c.Get(headerWait), "false") {
 		return false
@@ -180,8 +180,8 @@ type event struct {
 	err    error
 }
 
-// start submits n answers to each request. The channel gives the chunks of all of them, choice p*n+i for answer i to
-// request p, and is closed after the last. When one cannot be submitted, those before it are cancelled and none runs.
+// start submits n answers to each request. The channel yields the chunks of all of them, choice p*n+i for answer i to
+// request p, and is closed after the last. If one cannot be submitted, it cancels those before it.
 func (j *job) start(requests []infer.Request, n int) (<-chan event, error) {
 	var generations []infer.Generation
 	for _, request := range requests {
@@ -235,7 +235,7 @@ func (j *job) read(choice int, generation infer.Generation, events chan<- event)
 	}
 }
 
-// next is Generation.Next with panics as errors, and with an end that gives no reason as one.
+// next is Generation.Next, but a panic or an end without a reason becomes an error.
 func next(ctx context.Context, generation infer.Generation) (chunk infer.Chunk, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {

@@ -31,7 +31,7 @@ func newLimiter(perMinute int) *limiter {
 	return &limiter{perMinute: perMinute, clock: time.Now, clients: map[[sha256.Size]byte]*rate.Limiter{}}
 }
 
-// allow takes one request off a client's allowance. It tells what is left, and if nothing is, when to ask again.
+// allow takes one request off a client's allowance. It returns how many are left, and if none is, when to retry.
 func (l *limiter) allow(client string) (ok bool, left int, again time.Duration) {
 	key := sha256.Sum256([]byte(client)) // keys are not kept
 	now := l.clock()

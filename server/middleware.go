@@ -121,7 +121,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	return nil
 }
 
-// quietRoute tells whether machines ask for a route so often that the log should not show it.
+// quietRoute reports whether machines ask for a route so often that the log should not show it.
 func quietRoute(route string) bool {
 	return route == "/healthz" || route == "/health" || route == "/readyz" || route == "/metrics" || route == pageFileRoute
 }

@@ -25,7 +25,7 @@ type Models interface {
 	Status() Status
 }
 
-// Admin manages variants for those who run the server. The caller of New may implement it.
+// Admin manages variants for administrators. The caller of New may implement it.
 //
 // # Concurrency
 //
@@ -54,7 +54,7 @@ type Status struct {
 	RetryAfter time.Duration // when to ask again; 0 means DefaultRetryAfter
 }
 
-// DefaultRetryAfter is what clients are told to wait when nothing better is known.
+// DefaultRetryAfter is the Retry-After when no better estimate is known.
 const DefaultRetryAfter = 5 * time.Second
 
 // ErrModelNotFound is wrapped by Acquire when no model has that base name.

@@ -21,7 +21,7 @@ type Options struct {
 	Registry *prometheus.Registry // the server's metrics join those already there; /metrics shows all
 	Version  string               // of prunellm; part of system_fingerprint
 
-	// APIKeys gives the keys that are valid now. nil: no key is needed. A function that returns none refuses everybody.
+	// APIKeys returns the keys that are valid now. nil: no key is needed. A function that returns none refuses all requests.
 	APIKeys func() []string
 	// AllowedHosts are names (without port) that the Host header may hold besides loopback names and the address the
 	// connection came in on. "*" allows all.
@@ -75,20 +75,20 @@ func (o *Options) setDefaults() {
 func (o *Options) validate() error {
 	var errs []error
 	if o.Models == nil {
-		errs = append(errs, errors.New("models is nil"))
+		errs = append(errs, errors.New("Models must not be nil"))
 	}
 	if o.Chat == nil {
 		errs = append(errs, errors.New("chat is nil"))
 	}
 	if o.RateLimit < 0 {
-		errs = append(errs, errors.New("the rate limit is negative"))
+		errs = append(errs, errors.New("RateLimit must not be negative"))
 	}
 	if o.MaxBodyBytes < 0 {
-		errs = append(errs, errors.New("the largest body is negative"))
+		errs = append(errs, errors.New("MaxBodyBytes must not be negative"))
 	}
 	for _, d := range []time.Duration{o.ReadTimeout, o.IdleTimeout, o.WriteTimeout, o.PingInterval, o.Probe, o.StopTimeout} {
 		if d < 0 {
-			errs = append(errs, errors.New("a timeout is negative"))
+			errs = append(errs, errors.New("timeouts must not be negative"))
 		}
 	}
 	return errors.Join(errs...)

@@ -12,10 +12,10 @@ import (
 	"prunellm/openapi"
 )
 
-// healthz tells that the process lives, whatever it is doing.
+// healthz answers while the process lives.
 func (s *Server) healthz(c *fiber.Ctx) error { return writeJSON(c, openapi.Health{Status: "ok"}) }
 
-// readyz tells whether a request for the startup variant would be answered now.
+// readyz reports whether a request for the startup variant would be answered now.
 func (s *Server) readyz(c *fiber.Ctx) error {
 	s.mu.Lock()
 	stopping := s.stopping
@@ -67,7 +67,7 @@ func (s *Server) getModel(c *fiber.Ctx) error {
 			return writeJSON(c, model)
 		}
 	}
-	return fmt.Errorf("model %q: %w; /v1/models lists what is there, and a request for another ratio makes it", name, ErrModelNotFound)
+	return fmt.Errorf("model %q: %w; /v1/models lists the models, and a request for another ratio makes it", name, ErrModelNotFound)
 }
 
 func (s *Server) tokenize(c *fiber.Ctx, j *job) error {

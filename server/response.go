@@ -50,7 +50,7 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, writer.response)
 }
 
-// responseWriter builds a response item by item and tells each step as an event.
+// responseWriter builds a response item by item and emits each step as an event.
 type responseWriter struct {
 	response openapi.Response
 	emit     func(openapi.ResponseEvent) error

@@ -240,7 +240,7 @@ func (j *job) write(events <-chan event, to streamSink, out eventStream) error {
 	return to.finish(j.tally.total())
 }
 
-// streamFailed tells the client what happened; to is nil when the stream has no events yet.
+// streamFailed sends an error as the last event; to is nil if the stream has no events yet.
 func (j *job) streamFailed(out eventStream, to streamSink, err error) {
 	f := classify(err, j.requestID)
 	if f.status == statusClientGone {

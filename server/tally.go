@@ -50,7 +50,7 @@ func (t *tally) add(e event, now time.Time, m *metrics) {
 	t.last[e.choice] = now
 }
 
-// complete tells whether every choice has finished.
+// complete reports whether every choice has finished.
 func (t *tally) complete() bool {
 	for _, reason := range t.reason {
 		if reason == "" {
@@ -74,7 +74,7 @@ func (t *tally) total() openapi.Usage {
 	return total
 }
 
-// record adds the job to the metrics; what was generated counts also when the client left.
+// record adds the job to the metrics. Generated tokens count also if the client disconnected.
 func (t *tally) record(m *metrics) {
 	total := t.total()
 	m.promptTokens.Add(float64(total.PromptTokens))

@@ -35,7 +35,7 @@ func (j *job) span(c *fiber.Ctx) trace.Span {
 	return span
 }
 
-// endSpan says in the job's span what became of it.
+// endSpan adds the outcome of the job to its span.
 func (j *job) endSpan(span trace.Span) {
 	if span == nil {
 		return

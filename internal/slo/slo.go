@@ -1,7 +1,7 @@
-// Package slo decides which variant answers when limits on latency are given: the largest one that keeps them by what was
-// measured, and under load a smaller one for as long as needed.
+// Package slo decides which variant answers when latency limits are set: the largest variant whose measured speed keeps
+// them, and a smaller one while the load is high.
 //
-// All of it is pure: what is seen goes in, a decision comes out, and time is a parameter. Who calls owns the state.
+// It is pure: observations go in, a decision comes out, and time is a parameter. The caller owns the state.
 package slo
 
 import (
@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// Limits are what answers should keep; 0 is no limit.
+// Limits are the latencies that answers should keep; 0 is no limit.
 type Limits struct {
 	TTFT time.Duration // time to the first token
-	ITL  time.Duration // time between tokens
+	ITL  time.Duration // inter-token latency
 }
 
-// Set tells whether there is a limit.
+// Set reports whether any limit is set.
 func (l Limits) Set() bool { return l != Limits{} }
 
 // Candidate is a variant with its measured speed for one stream.
 type Candidate struct {
 	Ratio     float64 // share of all parameters removed
 	TTFT, ITL time.Duration
-	Measured  bool // false: nothing is known of its speed
+	Measured  bool // false: its speed is unknown
 }
 
-// Choose is the ratio of the largest candidate that keeps the limits: the one that removes least. If none does, it is the
-// measured one that removes most. ok is false while none is measured.
+// Choose returns the ratio of the largest candidate that keeps the limits, which is the one that removes least. If none
+// does, it returns the measured one that removes most. ok is false while none is measured.
 func Choose(candidates []Candidate, limits Limits) (ratio float64, ok bool) {
 	sorted := slices.SortedFunc(slices.Values(candidates), func(a, b Candidate) int { return cmp.Compare(a.Ratio, b.Ratio) })
 	for _, c := range sorted {
@@ -42,21 +42,21 @@ func Choose(candidates []Candidate, limits Limits) (ratio float64, ok bool) {
 	return ratio, ok
 }
 
-// within tells whether a time is at most a share of a limit.
+// within reports whether a time is at most a share of a limit.
 func within(t, limit time.Duration, share float64) bool {
 	return limit == 0 || float64(t) <= share*float64(limit)
 }
 
-// Seen is what was observed over the last Window.
+// Seen summarizes the observations of the last Window.
 type Seen struct {
-	Answers   int           // first tokens and ends that came
+	Answers   int           // first tokens and ends of answers
 	TTFT, ITL time.Duration // 90th percentiles of those; 0 when there were none
-	Waiting   time.Duration // how long the request has waited that waits longest for its first token; 0: none waits
-	Expected  time.Duration // how long a request that came now would wait for a sequence; 0: one is free
+	Waiting   time.Duration // of the request that has waited longest for its first token; 0: none waits
+	Expected  time.Duration // that a new request would wait for a sequence; 0: one is free
 }
 
-// Wait is how long a request that came now would wait for a sequence, when a running one holds its own for service on average
-// and queued ones go first: with c servers one is free every service/c.
+// Wait returns how long a new request would wait for a sequence. Running requests hold theirs for service on average, and
+// queued ones go first: with c sequences one becomes free every service/c.
 func Wait(running, queued, sequences int, service time.Duration) time.Duration {
 	if running < sequences || sequences <= 0 {
 		return 0
@@ -64,38 +64,38 @@ func Wait(running, queued, sequences int, service time.Duration) time.Duration {
 	return service * time.Duration(queued+1) / time.Duration(sequences)
 }
 
-// State is where shedding stands. The zero value sheds nothing.
+// State is the state of shedding. The zero value sheds nothing.
 type State struct {
 	Level    int           // steps down the ladder from the usual variant
 	Changed  time.Time     // when Level last changed
-	Calm     time.Time     // since when all was well; zero while it is not
-	Restored time.Time     // when a larger variant was tried again that has not held yet; zero: none
-	Patience time.Duration // how long it must be well before a larger variant is tried again
+	Calm     time.Time     // since when the limits are kept with room to spare; zero: they are not
+	Restored time.Time     // when a larger variant took over that is still on probation; zero: none
+	Patience time.Duration // how long calm must last before a larger variant is tried again
 }
 
-// Policy is how quickly shedding reacts. Two thresholds and two times keep it from swinging: it goes down at Shed of a
-// limit and up only below Restore of it, down at once and up after a while that doubles when the last try went wrong. Where the queue
-// alone breaks the limit it goes down all the way.
+// Policy is how fast shedding reacts. Two thresholds and two times keep it from oscillating. It steps down at once at Shed
+// of a limit. It steps up only below Restore of it, after Calm, which doubles if the last step up failed. If the queue
+// alone breaks the limit, it steps down all the way.
 type Policy struct {
 	Shed      float64       // share of a limit at which a smaller variant takes over
-	Restore   float64       // share of a limit below which all is well; less than Shed
-	Settle    time.Duration // after a change, before the next step down: it must show first
-	Calm      time.Duration // all must be well for so long before a step up
-	MostCalm  time.Duration // bound of the doubling
-	Probation time.Duration // a step up that is taken back within it went wrong: a queue takes its time to grow
+	Restore   float64       // share of a limit below which calm begins; less than Shed
+	Settle    time.Duration // between a change and the next step down: its effect must show first
+	Calm      time.Duration // before a step up
+	MostCalm  time.Duration // limit of the doubling
+	Probation time.Duration // a step up that is undone within it failed: a queue grows slowly
 }
 
-// DefaultPolicy suits answers of some seconds.
+// DefaultPolicy returns a policy for answers that take seconds.
 func DefaultPolicy() Policy {
 	return Policy{
 		Shed: 0.6, Restore: 0.4, Settle: time.Second, Calm: 10 * time.Second, MostCalm: 5 * time.Minute, Probation: 2 * time.Minute,
 	}
 }
 
-// Window is how far back Seen should look.
+// Window is how far back Seen looks.
 const Window = 5 * time.Second
 
-// Next decides after something was seen. levels is how many variants there are below the usual one.
+// Next returns the state after an observation. levels is the number of variants below the usual one.
 func (p Policy) Next(s State, seen Seen, limits Limits, levels int, now time.Time) State {
 	s.Level = min(s.Level, levels)
 	if s.Patience == 0 {
@@ -110,7 +110,7 @@ func (p Policy) Next(s State, seen Seen, limits Limits, levels int, now time.Tim
 		s.Calm = time.Time{}
 		if s.Level < levels && (s.Level == 0 || now.Sub(s.Changed) >= p.Settle) {
 			if !s.Restored.IsZero() {
-				s.Patience = min(2*s.Patience, p.MostCalm) // the last step up went wrong
+				s.Patience = min(2*s.Patience, p.MostCalm) // the last step up failed
 			}
 			step := 1
 			if !within(max(seen.Waiting, seen.Expected), limits.TTFT, 1) {
