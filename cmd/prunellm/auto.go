@@ -19,10 +19,10 @@ import (
 
 // autoFlags let the server choose the ratio.
 type autoFlags struct {
-	SLOTTFT    time.Duration `help:"Longest time to the first token that 'name@auto' may take by the measured cards: it is answered by the largest variant of --auto-ratios that keeps the limits. 0: no limit." name:"slo-ttft" default:"0s" placeholder:"TIME"`
-	SLOITL     time.Duration `help:"Longest time between tokens, likewise. 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
-	AutoRatios []float64     `help:"Ratios that 'name@auto' and --shed choose from; all are made and kept loaded when a limit is given." default:"0,0.2,0.4" placeholder:"R,..."`
-	Shed       bool          `help:"Under load, let smaller variants of --auto-ratios answer 'name@auto' and names without a ratio until the limits are kept again."`
+	SLOTTFT    time.Duration `help:"Time to first token that 'name@auto' keeps by the measured cards: the largest variant of --auto-ratios within the limits answers. 0: no limit." name:"slo-ttft" default:"0s" placeholder:"TIME"`
+	SLOITL     time.Duration `help:"Inter-token latency that 'name@auto' keeps, likewise. 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
+	AutoRatios []float64     `help:"Ratios that 'name@auto' and --shed choose from. With a limit, all of them are made and kept loaded." default:"0,0.2,0.4" placeholder:"R,..."`
+	Shed       bool          `help:"Under load, answer 'name@auto' and names without a ratio with smaller variants of --auto-ratios until the limits are kept again."`
 }
 
 // checkAuto checks the ladder against what may be loaded.

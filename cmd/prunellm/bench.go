@@ -22,28 +22,28 @@ import (
 
 // benchCommand measures what a client sees.
 type benchCommand struct {
-	modelFlags   `embed:""`
-	Ratios       []float64     `help:"Ratios to measure, each by a server of its own that is started for it; 0 is the dense model. Default without --url: 0,0.2,0.4." placeholder:"R,..."`
-	URL          []string      `help:"Base URL of a running OpenAI-compatible server, such as http://127.0.0.1:8080/v1; may be repeated. The prompts are drawn anew for each run." name:"url" sep:"none" placeholder:"[NAME=]URL"`
-	RequestModel string        `help:"Model that servers given by --url are asked for. Default: the first one that each lists." placeholder:"NAME"`
-	APIKeyFile   string        `help:"File whose first line is the key for servers given by --url." name:"api-key-file" type:"path" placeholder:"FILE"`
-	Streams      []int         `help:"Closed loops: requests that are under way at any time. Default without --rates: 1,4." placeholder:"N,..."`
-	Rates        []float64     `help:"Open loops: requests a second that arrive by chance (Poisson), however many are under way." placeholder:"R,..."`
-	Requests     int           `help:"Requests of a round." default:"8" placeholder:"N"`
+	modelFlags   `embed:"" group:"Model"`
+	Ratios       []float64     `help:"Ratios to measure; each gets a server of its own, and 0 is the dense model. Default without --url: 0,0.2,0.4." placeholder:"R,..."`
+	URL          []string      `help:"Base URL of a running OpenAI-compatible server, such as http://127.0.0.1:8080/v1; may be repeated. Each run draws new prompts." name:"url" sep:"none" placeholder:"[NAME=]URL"`
+	RequestModel string        `help:"Model to request from servers given by --url. Default: the first one that each lists." placeholder:"NAME"`
+	APIKeyFile   string        `help:"File whose first line is the API key for servers given by --url." name:"api-key-file" type:"path" placeholder:"FILE"`
+	Streams      []int         `help:"Closed loops: concurrent requests. Default without --rates: 1,4." placeholder:"N,..."`
+	Rates        []float64     `help:"Open loops: requests per second, as Poisson arrivals, regardless of how many are running." placeholder:"R,..."`
+	Requests     int           `help:"Requests per round." default:"8" placeholder:"N"`
 	Rounds       int           `help:"Rounds at each load; the servers take turns." default:"3" placeholder:"N"`
-	Warmup       int           `help:"Requests to each server before anything is counted." default:"2" placeholder:"N"`
-	PromptWords  string        `help:"Words of a prompt, about one token each: N, MIN-MAX, normal:MEAN,SD or lognormal:MEDIAN,SIGMA." default:"200" placeholder:"LENGTHS"`
-	AnswerTokens string        `help:"Tokens of an answer, in the same forms." default:"64" placeholder:"LENGTHS"`
-	SLOTTFT      time.Duration `help:"Longest time to the first token of a request that counts as good; 0: no limit." name:"slo-ttft" default:"0s" placeholder:"TIME"`
-	SLOITL       time.Duration `help:"Longest mean time between tokens of a request that counts as good; 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
-	SLOE2E       time.Duration `help:"Longest whole answer that counts as good; 0: no limit." name:"slo-e2e" env:"PRUNELLM_SLO_E2E" default:"0s" placeholder:"TIME"`
-	Timeout      time.Duration `help:"Longest that one request may take." default:"5m" placeholder:"TIME"`
-	JSON         string        `help:"File for the figures, in the keys of 'vllm bench serve'; '-' is standard output, instead of the table." name:"json" type:"path" placeholder:"FILE"`
-	HTML         string        `help:"File for a report with charts; it loads nothing from elsewhere." name:"html" type:"path" placeholder:"FILE"`
-	FileType     string        `help:"Type of the matrices of all variants, the dense one too, so that they differ by pruning alone; 'keep' leaves each as it is." default:"q8_0" placeholder:"TYPE"`
-	engineFlags  `embed:""`
-	recipeFlags  `embed:""`
-	cacheFlags   `embed:""`
+	Warmup       int           `help:"Requests to each server before measuring." default:"2" placeholder:"N"`
+	PromptWords  string        `help:"Words per prompt, about one token each: N, MIN-MAX, normal:MEAN,SD or lognormal:MEDIAN,SIGMA." default:"200" placeholder:"LENGTHS"`
+	AnswerTokens string        `help:"Tokens per answer, in the same forms." default:"64" placeholder:"LENGTHS"`
+	SLOTTFT      time.Duration `help:"Time to first token of a good request at most; 0: no limit." name:"slo-ttft" default:"0s" placeholder:"TIME"`
+	SLOITL       time.Duration `help:"Mean inter-token latency of a good request at most; 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
+	SLOE2E       time.Duration `help:"Time for the whole answer of a good request at most; 0: no limit." name:"slo-e2e" env:"PRUNELLM_SLO_E2E" default:"0s" placeholder:"TIME"`
+	Timeout      time.Duration `help:"Timeout per request." default:"5m" placeholder:"TIME"`
+	JSON         string        `help:"File for the figures, with the keys of 'vllm bench serve'; '-' prints them instead of the table." name:"json" type:"path" placeholder:"FILE"`
+	HTML         string        `help:"File for a self-contained report with charts." name:"html" type:"path" placeholder:"FILE"`
+	FileType     string        `help:"Type of the matrices of all variants, the dense one included, so that they differ by pruning alone; 'keep' leaves each unchanged." default:"q8_0" placeholder:"TYPE"`
+	engineFlags  `embed:"" group:"Serving"`
+	recipeFlags  `embed:"" group:"Pruning"`
+	cacheFlags   `embed:"" group:"Cache"`
 }
 
 // Limits of what a run may be asked for.

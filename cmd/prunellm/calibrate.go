@@ -11,10 +11,10 @@ import (
 
 // calibrateCommand writes the tokens that scores and refits would be computed on.
 type calibrateCommand struct {
-	modelFlags  `embed:""`
-	Output      string `help:"JSON file to write: members tokens and held_out, lists of token ids; 'score --tokens' reads it." short:"o" required:"" type:"path" placeholder:"FILE.json"`
-	CacheDir    string `help:"Folder where converted models are kept, and the files that are needed meanwhile." default:"${cache}" type:"path" placeholder:"DIR"`
-	recipeFlags `embed:""`
+	modelFlags  `embed:"" group:"Model"`
+	Output      string `help:"JSON file to write, with members tokens and held_out, lists of token ids. 'score --tokens' reads it." short:"o" required:"" type:"path" placeholder:"FILE.json"`
+	CacheDir    string `help:"Folder of converted models and temporary files." default:"${cache}" type:"path" placeholder:"DIR"`
+	recipeFlags `embed:"" group:"Pruning"`
 }
 
 // Validate reports every fault at once.

@@ -16,14 +16,14 @@ import (
 
 // engineFlags decide how a model is run.
 type engineFlags struct {
-	Ctx          int    `help:"Tokens that one request may hold, prompt and answer together; not divided by --parallel. At most what the model was trained for." default:"4096" placeholder:"N"`
-	Parallel     int    `help:"Requests that are answered side by side." default:"4" placeholder:"N"`
-	BatchSize    int    `help:"Tokens of one decoding step at most; 0: 512, or 2048 where GPUs hold the whole model." default:"0" placeholder:"N"`
-	Threads      int    `help:"Threads for generation; 0: one for each core this process may use." default:"0" placeholder:"N"`
-	ThreadsBatch int    `help:"Threads for prompts and batches; 0: as --threads." default:"0" placeholder:"N"`
-	GPULayers    string `help:"Layers to run on GPUs, the head counted as one: 'auto' is as many as fit, a number is at most so many." default:"auto" placeholder:"auto|N"`
-	PromptCache  int    `help:"MiB for the contexts of conversations that made room for others, for each loaded variant; 0: none are kept." default:"128" placeholder:"MIB"`
-	MaxQueue     int    `help:"Requests that may wait for a place before further ones are refused with 429." default:"256" placeholder:"N"`
+	Ctx          int    `help:"Tokens per request at most, prompt and answer together; not divided by --parallel. Bounded by the model's trained context." default:"4096" placeholder:"N"`
+	Parallel     int    `help:"Requests that are answered at the same time." default:"4" placeholder:"N"`
+	BatchSize    int    `help:"Tokens per decode step at most; 0: 512, or 2048 where GPUs hold the whole model." default:"0" placeholder:"N"`
+	Threads      int    `help:"Threads that decode; 0: one per core that this process may use." default:"0" placeholder:"N"`
+	ThreadsBatch int    `help:"Threads for prefill and batches; 0: as --threads." default:"0" placeholder:"N"`
+	GPULayers    string `help:"Layers to run on GPUs, counting the head as one: 'auto' is as many as fit, a number is at most that many." default:"auto" placeholder:"auto|N"`
+	PromptCache  int    `help:"MiB of prompt cache for evicted conversations, per loaded variant; 0: none." default:"128" placeholder:"MIB"`
+	MaxQueue     int    `help:"Requests that may wait; more are refused with 429." default:"256" placeholder:"N"`
 }
 
 // Limits of the engine's numbers.

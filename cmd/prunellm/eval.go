@@ -20,20 +20,20 @@ import (
 
 // evalCommand measures what pruning cost.
 type evalCommand struct {
-	modelFlags  `embed:""`
+	modelFlags  `embed:"" group:"Model"`
 	Ratios      []float64 `help:"Ratios to measure; 0 is the dense model." default:"0,0.2,0.4" placeholder:"R,..."`
-	Text        string    `help:"UTF-8 text to measure on; it should not be the calibration text." type:"path" placeholder:"FILE"`
-	Tasks       string    `help:"JSONL file of multiple-choice tasks (context, choices, label), which the models answer by likelihood; contexts are cut at --window tokens." type:"path" placeholder:"FILE.jsonl"`
-	Sensitivity bool      `help:"Measure instead what removing a share of each layer's MLP neurons, and of its attention heads, does to KL."`
+	Text        string    `help:"UTF-8 text to measure on. It should not be the calibration text." type:"path" placeholder:"FILE"`
+	Tasks       string    `help:"JSONL file of multiple-choice tasks (context, choices, label), answered by likelihood. Contexts are cut at --window tokens." type:"path" placeholder:"FILE.jsonl"`
+	Sensitivity bool      `help:"Measure instead how KL divergence grows when a share of each layer's MLP neurons, or attention heads, is removed."`
 	Share       float64   `help:"Share that --sensitivity removes, above 0 and below 1." default:"0.25" placeholder:"S"`
 	Output      string    `help:"HTML file for the plot of --sensitivity." short:"o" type:"path" placeholder:"FILE.html"`
-	Window      int       `help:"Tokens of a window; windows do not overlap, and begin at the start of the text." default:"512" placeholder:"N"`
-	Windows     int       `help:"Windows to measure; 0: as many as the text has." default:"0" placeholder:"N"`
-	JSON        bool      `help:"Print one JSON object on standard output instead of a table." name:"json"`
-	FileType    string    `help:"Type of the matrices of pruned variants, as in serve; ratio 0 is measured as the file is." default:"q8_0" placeholder:"TYPE"`
-	Threads     int       `help:"Threads; 0: one for each core this process may use." default:"0" placeholder:"N"`
-	recipeFlags `embed:""`
-	cacheFlags  `embed:""`
+	Window      int       `help:"Tokens per window. Windows do not overlap and begin at the start of the text." default:"512" placeholder:"N"`
+	Windows     int       `help:"Windows to measure; 0: all of the text." default:"0" placeholder:"N"`
+	JSON        bool      `help:"Print one JSON object to standard output instead of a table." name:"json"`
+	FileType    string    `help:"Type of the matrices of pruned variants, as in serve; ratio 0 is measured unchanged." default:"q8_0" placeholder:"TYPE"`
+	Threads     int       `help:"Threads; 0: one per core that this process may use." default:"0" placeholder:"N"`
+	recipeFlags `embed:"" group:"Pruning"`
+	cacheFlags  `embed:"" group:"Cache"`
 }
 
 const (

@@ -19,25 +19,25 @@ import (
 
 // commandLine is the whole surface: every flag can also be PRUNELLM_<FLAG> or a key of the --config file.
 type commandLine struct {
-	Config    configFile `help:"YAML file with any of the flags, at its top or below the name of a command; the command line and PRUNELLM_* variables win over it." type:"path" placeholder:"FILE"`
-	Home      string     `help:"Folder of what setup fetched: default model, XLA plugin." default:"${home}" type:"path" placeholder:"DIR"`
-	Device    string     `help:"GPUs to use: 'auto' is all, 'none' leaves everything to the processor; prunellm version --devices lists them." default:"auto" placeholder:"auto|none|CUDA0,..."`
-	LogLevel  string     `help:"Least severe messages that are logged: ${enum}." enum:"debug,info,warn,error" default:"info"`
-	LogFormat string     `help:"Log lines for people or machines: ${enum}." enum:"text,json" default:"text"`
+	Config    configFile `help:"YAML file with any of the flags, at its top level or below the name of a command. The command line and PRUNELLM_* variables override it." type:"path" placeholder:"FILE"`
+	Home      string     `help:"Folder with what setup fetched: the default model, the XLA plugin." default:"${home}" type:"path" placeholder:"DIR"`
+	Device    string     `help:"GPUs to use: 'auto' is all of them, 'none' runs everything on the CPU. prunellm version --devices lists them." default:"auto" placeholder:"auto|none|CUDA0,..."`
+	LogLevel  string     `help:"Lowest level that is logged: ${enum}." group:"Observability" enum:"debug,info,warn,error" default:"info"`
+	LogFormat string     `help:"Format of log lines: ${enum}." group:"Observability" enum:"text,json" default:"text"`
 
-	ShowVersion kong.VersionFlag `name:"version" help:"Show the version; the command of this name tells more." env:"-"`
+	ShowVersion kong.VersionFlag `name:"version" help:"Show the version; the version command shows more." env:"-"`
 
-	Serve   serveCommand   `cmd:"" help:"Serve a model pruned by a ratio; prunes it first when that has not been done."`
-	Prune   pruneCommand   `cmd:"" help:"Write a pruned model as a GGUF file."`
-	Recover recoverCommand `cmd:"" help:"Train a pruned model to predict what the dense model predicts."`
-	Eval    evalCommand    `cmd:"" help:"Measure perplexity, and divergence from the dense model, of pruned variants on a text."`
-	Score   scoreCommand   `cmd:"" help:"Write the importance of every MLP neuron as a safetensors file."`
-	Bench   benchCommand   `cmd:"" help:"Measure latency and throughput of pruned variants, or of any OpenAI-compatible server."`
+	Serve   serveCommand   `cmd:"" help:"Serve a model pruned by a ratio. The first start prunes it."`
+	Prune   pruneCommand   `cmd:"" help:"Write a pruned model as a GGUF file or a safetensors folder."`
+	Recover recoverCommand `cmd:"" help:"Train a pruned model on the dense model's predictions."`
+	Eval    evalCommand    `cmd:"" help:"Measure perplexity and KL divergence from the dense model of pruned variants on a text."`
+	Score   scoreCommand   `cmd:"" help:"Write the importance of every MLP neuron to a safetensors file."`
+	Bench   benchCommand   `cmd:"" help:"Measure latency and throughput of pruned variants or of any OpenAI-compatible server."`
 	Inspect inspectCommand `cmd:"" help:"Show a GGUF file's provenance and widths, and check it."`
 	Version versionCommand `cmd:"" help:"Show the version and what it was built with."`
-	Worker  workerCommand  `cmd:"" hidden:"" help:"Run one computation for a parent process."`
+	Worker  workerCommand  `cmd:"" hidden:"" help:"Run one job for a parent process."`
 
-	Calibrate calibrateCommand `cmd:"" help:"Write the tokens that importance would be computed on: text that the model writes, or a file's."`
+	Calibrate calibrateCommand `cmd:"" help:"Write the calibration tokens that importance would be computed on."`
 }
 
 // childFlags are the flags of child processes of the same binary. Children inherit the devices that were chosen, so that
@@ -52,34 +52,34 @@ func (c *commandLine) childFlags() []string {
 
 // modelFlags choose the dense model.
 type modelFlags struct {
-	Model    string   `help:"Dense model: a GGUF file, a safetensors folder, 'hf:owner/name' with '@revision' and ':file' or ':type' behind it if wanted, or 'default' (SmolLM2-135M-Instruct, which setup fetched)." default:"default" type:"homepath" placeholder:"REF"`
-	HubURL   string   `help:"Hub that hf: references come from; HF_TOKEN is sent to it alone." default:"https://huggingface.co" env:"PRUNELLM_HUB_URL,HF_ENDPOINT" placeholder:"URL"`
-	HubHosts []string `help:"Further hosts that the hub may send files from; other redirects fail." placeholder:"HOST,..."`
+	Model    string   `help:"Dense model: a GGUF file, a safetensors folder, 'hf:owner/name' with an optional '@revision' and ':file' or ':type', or 'default' (SmolLM2-135M-Instruct, fetched by setup)." default:"default" type:"homepath" placeholder:"REF"`
+	HubURL   string   `help:"Hub for hf: references. Only this host gets HF_TOKEN." default:"https://huggingface.co" env:"PRUNELLM_HUB_URL,HF_ENDPOINT" placeholder:"URL"`
+	HubHosts []string `help:"More hosts that the hub may redirect downloads to; other redirects fail." placeholder:"HOST,..."`
 }
 
 // recipeFlags decide the scores, and what is done with them.
 type recipeFlags struct {
 	Criterion         string  `help:"How neurons are scored: ${criteria_help}." enum:"${criteria}" default:"fisher"`
-	Alpha             float64 `help:"Share of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
+	Alpha             float64 `help:"Weight of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
 	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss (${distilling})." default:"0.2"`
 	SliverKeep        float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1 (${distilling})." default:"0.975"`
 	Calibration       string  `help:"Text to compute importance on: 'self' (the dense model writes it) or a text or JSONL file." default:"self" type:"homepath" placeholder:"self|FILE"`
 	CalibrationTokens int     `help:"Tokens of calibration text." default:"8192"`
-	Quick             bool    `help:"At most 4096 calibration tokens: variants are there sooner, and a little worse."`
-	MixedPrecision    string  `help:"Matrix products of scores, refit and recovery in bfloat16: ${enum}. auto is where the processor has instructions for it and the criterion takes no harm (not ${float32_only})." enum:"auto,no,bf16" default:"auto"`
+	Quick             bool    `help:"Use at most 4096 calibration tokens: variants are ready sooner and slightly worse."`
+	MixedPrecision    string  `help:"Use bfloat16 in matmuls of scoring, refit and recovery: ${enum}. auto uses it where the processor has instructions for it and the criterion tolerates it (not ${float32_only})." enum:"auto,no,bf16" default:"auto"`
 	Seed              uint64  `help:"Seed of the calibration text that the dense model writes, and of the labels that ${drawing} draws." default:"1"`
-	Budget            string  `help:"Widths: ${enum}. One for all layers, or ranked over all layers; auto is global where the architecture can take it." enum:"auto,uniform,global" default:"auto"`
-	Reconstruct       bool    `help:"Refit down_proj by least squares after the cut." default:"true" negatable:""`
+	Budget            string  `help:"Widths of the layers: ${enum}. 'uniform' is one width for all layers, 'global' ranks neurons over all layers, 'auto' is global where the architecture supports it." enum:"auto,uniform,global" default:"auto"`
+	Reconstruct       bool    `help:"Refit down_proj by least squares after pruning." default:"true" negatable:""`
 }
 
 // cacheFlags say where computed things are kept.
 type cacheFlags struct {
 	CacheDir string `help:"Folder of computed scores, plans and variants." default:"${cache}" type:"path" placeholder:"DIR"`
-	Redis    string `help:"Redis that replicas share scores, plans and refitted tensors through; without it the disk alone is used." placeholder:"URL"`
+	Redis    string `help:"URL of the Redis through which replicas share scores, plans and refitted tensors. Without it only the disk is used." placeholder:"URL"`
 
-	RedisTTL      time.Duration `help:"Time after which Redis drops a value that nobody has used; 0 keeps values for ever." name:"redis-ttl" default:"720h" placeholder:"DURATION"`
-	RedisMaxBytes int64         `help:"Bytes that a model's values may take in Redis; the ones unused for longest make room. 0 is no limit." default:"0" placeholder:"BYTES"`
-	RedisCA       string        `help:"PEM file of the authorities that a rediss:// server's certificate is checked against, instead of the system's." name:"redis-ca" type:"path" placeholder:"FILE"`
+	RedisTTL      time.Duration `help:"Time after which Redis expires an unused value; 0 never expires it." name:"redis-ttl" default:"720h" placeholder:"DURATION"`
+	RedisMaxBytes int64         `help:"Bytes of a model's values in Redis at most; the least recently used values are evicted. 0 is no limit." default:"0" placeholder:"BYTES"`
+	RedisCA       string        `help:"PEM file of the authorities that sign the certificate of a rediss:// server, instead of the system's." name:"redis-ca" type:"path" placeholder:"FILE"`
 }
 
 // minRedisTTL leaves the time between two looks at a value that is in use.
@@ -95,7 +95,7 @@ func (f *cacheFlags) Validate() error {
 		faults = append(faults, fmt.Errorf("--redis-max-bytes is %d, want 0 or more", f.RedisMaxBytes))
 	}
 	if f.RedisCA != "" && f.Redis == "" {
-		faults = append(faults, errors.New("--redis-ca is of use only with --redis"))
+		faults = append(faults, errors.New("--redis-ca needs --redis"))
 	}
 	return joinFaults(faults)
 }

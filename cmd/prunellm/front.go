@@ -19,14 +19,14 @@ import (
 
 // frontFlags decide who may ask what, and how.
 type frontFlags struct {
-	Addr         string   `help:"Address to listen on; one that other machines can reach needs --api-key-file or --insecure." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	APIKeyFile   string   `help:"File with the API keys that are accepted, one a line; read again on SIGHUP." name:"api-key-file" type:"path" placeholder:"FILE"`
-	Insecure     bool     `help:"Allow an address that other machines can reach without API keys."`
-	AllowedHosts []string `help:"Further names that a request's Host header may hold; '*' allows all." placeholder:"NAME,..."`
-	TLSCert      string   `help:"Certificate chain in PEM; with --tls-key the server speaks HTTPS. Both are read again on SIGHUP." name:"tls-cert" type:"path" placeholder:"FILE"`
-	TLSKey       string   `help:"Private key of --tls-cert in PEM." name:"tls-key" type:"path" placeholder:"FILE"`
-	RateLimit    int      `help:"Requests per minute that a key, or an address where no keys are needed, may make; 0: any number." default:"0" placeholder:"N"`
-	OTLPEndpoint string   `help:"URL of an OpenTelemetry collector (OTLP over HTTP) that takes traces; OTEL_EXPORTER_OTLP_ENDPOINT works as well." name:"otlp-endpoint" placeholder:"URL"`
+	Addr         string   `help:"Address to listen on. An address that other machines can reach needs --api-key-file or --insecure." group:"Serving" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	APIKeyFile   string   `help:"File with the accepted API keys, one per line; reloaded on SIGHUP." group:"Security" name:"api-key-file" type:"path" placeholder:"FILE"`
+	Insecure     bool     `help:"Allow an address that other machines can reach without API keys." group:"Security"`
+	AllowedHosts []string `help:"More names that a request's Host header may have; '*' allows all." group:"Security" placeholder:"NAME,..."`
+	TLSCert      string   `help:"Certificate chain in PEM. With --tls-key the server speaks HTTPS. Both are reloaded on SIGHUP." group:"Security" name:"tls-cert" type:"path" placeholder:"FILE"`
+	TLSKey       string   `help:"Private key of --tls-cert in PEM." group:"Security" name:"tls-key" type:"path" placeholder:"FILE"`
+	RateLimit    int      `help:"Requests per minute at most per key, or per address where no keys are needed; 0: no limit." group:"Security" default:"0" placeholder:"N"`
+	OTLPEndpoint string   `help:"URL of an OpenTelemetry collector (OTLP over HTTP) for traces. OTEL_EXPORTER_OTLP_ENDPOINT works too." group:"Observability" name:"otlp-endpoint" placeholder:"URL"`
 }
 
 // maxRateLimit bounds --rate-limit.
@@ -36,7 +36,7 @@ const maxRateLimit = 1 << 20
 func (f *frontFlags) Validate() error {
 	faults := nonNil(checkListen(f.Addr, f.APIKeyFile != "", f.Insecure))
 	if (f.TLSCert == "") != (f.TLSKey == "") {
-		faults = append(faults, errors.New("--tls-cert and --tls-key are only of use together"))
+		faults = append(faults, errors.New("--tls-cert and --tls-key must be given together"))
 	}
 	if f.RateLimit < 0 || f.RateLimit > maxRateLimit {
 		faults = append(faults, fmt.Errorf("--rate-limit is %d, want 0 to %d", f.RateLimit, maxRateLimit))
@@ -129,10 +129,10 @@ func (s *secrets) reloadOnHangup(ctx context.Context, log *slog.Logger) (stop fu
 			case <-hangups:
 			}
 			if err := s.read(); err != nil {
-				log.Error("keys and certificate not read again, the old ones stay", "error", err)
+				log.Error("keys and certificate not reloaded, the old ones stay", "error", err)
 				continue
 			}
-			log.Info("keys and certificate read again", "keys", len(*s.keys.Load()))
+			log.Info("keys and certificate reloaded", "keys", len(*s.keys.Load()))
 		}
 	}()
 	return func() {

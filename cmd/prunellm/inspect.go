@@ -13,7 +13,7 @@ import (
 // inspectCommand shows and checks a GGUF file.
 type inspectCommand struct {
 	File     string `arg:"" help:"GGUF file, or safetensors folder, which is converted first." placeholder:"FILE.gguf|DIR"`
-	CacheDir string `help:"Folder where converted models are kept." default:"${cache}" type:"path" placeholder:"DIR"`
+	CacheDir string `help:"Folder of converted models." default:"${cache}" type:"path" placeholder:"DIR"`
 }
 
 // Run prints the report on standard output and one line a fault on standard error.

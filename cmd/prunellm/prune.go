@@ -7,13 +7,13 @@ import (
 
 // pruneCommand writes a pruned model to a file.
 type pruneCommand struct {
-	modelFlags  `embed:""`
+	modelFlags  `embed:"" group:"Model"`
 	Ratio       float64 `help:"Share of all parameters to remove, from 0 up to but not including 1." required:"" placeholder:"R"`
-	Output      string  `help:"GGUF file, or folder with --format safetensors, to write." short:"o" required:"" type:"path" placeholder:"FILE.gguf|DIR"`
-	FileType    string  `help:"Type of the matrices written (q8_0, q4_0, f16, f32 and others), or 'keep' to leave each as it is; in safetensors f32, f16 or bf16, and 'keep' makes f16 of quantized ones." default:"keep" placeholder:"TYPE"`
-	Format      string  `help:"Format of the output: ${enum}. A safetensors folder loads in transformers and vLLM; it has one width for all layers." enum:"gguf,safetensors" default:"gguf"`
-	recipeFlags `embed:""`
-	cacheFlags  `embed:""`
+	Output      string  `help:"GGUF file to write, or folder with --format safetensors." short:"o" required:"" type:"path" placeholder:"FILE.gguf|DIR"`
+	FileType    string  `help:"Type of the matrices written (q8_0, q4_0, f16, f32 and others), or 'keep' for each tensor's own. Safetensors takes f32, f16, bf16 or 'keep', which makes quantized matrices f16." default:"keep" placeholder:"TYPE"`
+	Format      string  `help:"Format of the output: ${enum}. A safetensors folder loads in transformers and vLLM, and has one width for all layers." enum:"gguf,safetensors" default:"gguf"`
+	recipeFlags `embed:"" group:"Pruning"`
+	cacheFlags  `embed:"" group:"Cache"`
 }
 
 // Validate reports every fault at once.

@@ -14,23 +14,23 @@ import (
 
 // recoverCommand trains a pruned variant.
 type recoverCommand struct {
-	modelFlags    `embed:""`
+	modelFlags    `embed:"" group:"Model"`
 	Ratio         float64 `help:"Share of all parameters to remove, above 0 and below 1." required:"" placeholder:"R"`
-	Output        string  `help:"GGUF file to write; it is written only when training has gained something. Without it the result stays in the cache." short:"o" type:"path" placeholder:"FILE.gguf"`
-	FileType      string  `help:"Type of the matrices written, as in prune; what is gained is measured on weights rounded to it." default:"q8_0" placeholder:"TYPE"`
-	Minutes       float64 `help:"Minutes to train for. Without --minutes and --tokens: 10." placeholder:"M"`
-	Tokens        int     `help:"Tokens to train on, counted again when the text comes round again. The same tokens give the same weights." placeholder:"N"`
-	recoveryFlags `embed:""`
-	recipeFlags   `embed:""`
-	cacheFlags    `embed:""`
+	Output        string  `help:"GGUF file to write if training improves the model. Without it the result stays in the cache." short:"o" type:"path" placeholder:"FILE.gguf"`
+	FileType      string  `help:"Type of the matrices written, as in prune. The gain is measured on weights rounded to it." default:"q8_0" placeholder:"TYPE"`
+	Minutes       float64 `help:"Minutes to train. Default without --minutes and --tokens: 10." placeholder:"M"`
+	Tokens        int     `help:"Tokens to train on, counting repeated text. The same tokens give the same weights." placeholder:"N"`
+	recoveryFlags `embed:"" group:"Training"`
+	recipeFlags   `embed:"" group:"Pruning"`
+	cacheFlags    `embed:"" group:"Cache"`
 }
 
 // recoveryFlags decide how a variant is trained.
 type recoveryFlags struct {
-	Train        string  `help:"What is trained: ${enum} (low-rank updates of all matrices, merged at the end; every weight of every layer)." enum:"mlp,lora,all" default:"mlp"`
-	LearningRate float64 `help:"Peak learning rate; 0: by --train and the ratio." default:"0"`
-	CrossEntropy float64 `help:"Share of cross entropy in the loss, 0 to 1; the rest is KL to the dense model." default:"0"`
-	TextTokens   int     `help:"Tokens of text to train on at most; 0: 98304 of a file's, 24576 that the model writes itself." default:"0" placeholder:"N"`
+	Train        string  `help:"Weights to train: ${enum}. 'lora' trains low-rank updates of all matrices and merges them at the end, 'all' every weight of every layer." enum:"mlp,lora,all" default:"mlp"`
+	LearningRate float64 `help:"Peak learning rate; 0 chooses it by --train and the ratio." default:"0"`
+	CrossEntropy float64 `help:"Weight of cross entropy in the loss, 0 to 1; the rest is KL divergence from the dense model." default:"0"`
+	TextTokens   int     `help:"Tokens of training text at most; 0: 98304 of a file, 24576 of text that the model writes." default:"0" placeholder:"N"`
 }
 
 // Defaults and limits of a training.

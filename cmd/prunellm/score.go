@@ -12,13 +12,13 @@ import (
 
 // scoreCommand writes importances for given tokens.
 type scoreCommand struct {
-	modelFlags     `embed:""`
+	modelFlags     `embed:"" group:"Model"`
 	Tokens         string  `help:"JSON file whose member \"tokens\" holds sequences of token ids." required:"" type:"path" placeholder:"FILE.json"`
 	Criterion      string  `help:"How neurons are scored: ${criteria_help}." enum:"${criteria}" default:"sdm"`
-	Alpha          float64 `help:"Share of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
+	Alpha          float64 `help:"Weight of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
 	Temperature    float64 `help:"Temperature of the dense model's distribution in the distillation loss (${distilling})." default:"0.2"`
 	SliverKeep     float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1 (${distilling})." default:"0.975"`
-	MixedPrecision string  `help:"Matrix products in bfloat16: ${enum}. auto is where the processor has instructions for it and the criterion takes no harm (not ${float32_only}); no gives scores that compare across machines." enum:"auto,no,bf16" default:"no"`
+	MixedPrecision string  `help:"Use bfloat16 in matmuls: ${enum}. auto uses it where the processor has instructions for it and the criterion tolerates it (not ${float32_only}). The scores of no are comparable across machines." enum:"auto,no,bf16" default:"no"`
 	Output         string  `help:"File to write: tensors stage1 and stage2, float32[layers, neurons]." short:"o" required:"" type:"path" placeholder:"FILE.safetensors"`
 }
 

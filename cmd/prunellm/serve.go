@@ -26,21 +26,21 @@ import (
 
 // serveCommand answers OpenAI requests with pruned variants.
 type serveCommand struct {
-	modelFlags   `embed:""`
-	Ratio        float64            `help:"Share of all parameters to remove, from 0 up to but not including 1." default:"0.2" placeholder:"R"`
-	FileType     string             `help:"Type of the matrices of variants that are made: q8_0, q4_0, f16 and others, or 'keep'; ratio 0 is served as the file is unless this is given. Default: q8_0." placeholder:"TYPE"`
-	WhilePruning string             `help:"Until the variant is there, 'dense' lets the dense model answer requests that name no ratio, and 'wait' answers 503 with Retry-After." enum:"dense,wait" default:"dense"`
-	MaxVariants  int                `help:"Variants that are kept loaded; the one unused for longest makes room." default:"3" placeholder:"N"`
-	MaxMade      int                `help:"Variants beside the dense model and that of --ratio which requests may have made or loaded in all; 0: any number." default:"32" placeholder:"N"`
-	MemoryBudget int                `help:"MiB that loaded variants may take together, with their contexts; 0: what the machine has." default:"0" placeholder:"MIB"`
-	IdleTimeout  int                `help:"Minutes after which an unused variant is unloaded, that of --ratio aside; 0: never." default:"30" placeholder:"MINUTES"`
-	StopTimeout  int                `help:"Seconds that running requests get to finish when the server stops." default:"20" placeholder:"SECONDS"`
-	Recover      backgroundRecovery `embed:"" prefix:"recover-"`
-	autoFlags    `embed:""`
+	modelFlags   `embed:"" group:"Model"`
+	Ratio        float64            `help:"Share of all parameters to remove, from 0 up to but not including 1." group:"Model" default:"0.2" placeholder:"R"`
+	FileType     string             `help:"Type of the matrices of variants: q8_0, q4_0, f16 and others, or 'keep'. Without this flag ratio 0 is served unchanged. Default: q8_0." group:"Model" placeholder:"TYPE"`
+	WhilePruning string             `help:"Until the variant is ready, 'dense' answers requests without a ratio with the dense model, and 'wait' answers 503 with Retry-After." group:"Serving" enum:"dense,wait" default:"dense"`
+	MaxVariants  int                `help:"Loaded variants at most; the least recently used one is unloaded." group:"Serving" default:"3" placeholder:"N"`
+	MaxMade      int                `help:"Variants that requests may have made or loaded in all, beside the dense model and that of --ratio; 0 is no limit." group:"Serving" default:"32" placeholder:"N"`
+	MemoryBudget int                `help:"MiB of all loaded variants together, including their contexts; 0: the memory limit of this process." group:"Serving" default:"0" placeholder:"MIB"`
+	IdleTimeout  int                `help:"Minutes after which an unused variant is unloaded, except that of --ratio; 0: never." group:"Serving" default:"30" placeholder:"MINUTES"`
+	StopTimeout  int                `help:"Seconds that running requests get to finish when the server stops." group:"Serving" default:"20" placeholder:"SECONDS"`
+	Recover      backgroundRecovery `embed:"" prefix:"recover-" group:"Training"`
+	autoFlags    `embed:"" group:"Serving"`
 	frontFlags   `embed:""`
-	engineFlags  `embed:""`
-	recipeFlags  `embed:""`
-	cacheFlags   `embed:""`
+	engineFlags  `embed:"" group:"Serving"`
+	recipeFlags  `embed:"" group:"Pruning"`
+	cacheFlags   `embed:"" group:"Cache"`
 }
 
 // maxWaitingVariants bounds how many variants may be in the queue to be made.

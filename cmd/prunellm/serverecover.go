@@ -12,8 +12,8 @@ import (
 
 // backgroundRecovery has the server train its startup variant.
 type backgroundRecovery struct {
-	Minutes       float64 `help:"Minutes of training that the startup variant gets in the background, at low priority and while no request runs; it is replaced when it has become better. 0: none." default:"0" placeholder:"M"`
-	recoveryFlags `embed:""`
+	Minutes       float64 `help:"Minutes to train the startup variant in the background, at low priority and while no request runs. A better variant replaces it. 0: no training." default:"0" placeholder:"M"`
+	recoveryFlags `embed:"" group:"Training"`
 }
 
 // Validate reports every fault at once.

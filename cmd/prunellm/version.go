@@ -14,7 +14,7 @@ import (
 
 // versionCommand shows what this binary is.
 type versionCommand struct {
-	Devices bool `help:"List the GPUs found, and what computes on them."`
+	Devices bool `help:"List the GPUs, and what computes on them."`
 }
 
 // namedDependencies are the parts that decide what prunellm computes and serves.
