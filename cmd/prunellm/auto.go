@@ -61,7 +61,7 @@ func (f *autoFlags) auto(startup float64) catalog.Auto {
 
 // machine names all that decides how quick a variant is here.
 func (f *engineFlags) machine() string {
-	return fmt.Sprintf("%s; threads %d, %d; gpu %s; batch %d", hardware(), f.Threads, f.ThreadsBatch, f.GPULayers, f.BatchSize)
+	return fmt.Sprintf("%s; threads %d, %d; gpu %s; batch %d", bench.Hardware(), f.Threads, f.ThreadsBatch, f.GPULayers, f.BatchSize)
 }
 
 // What a speed is measured on: about the default of bench.

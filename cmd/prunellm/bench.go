@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net/http"
-	"net/url"
 	"os"
 	"runtime"
 	"slices"
@@ -160,7 +156,7 @@ func (c *benchCommand) Run(env *environment) error {
 	}
 	targets := make([]bench.Target, 0, len(servers)+len(remote))
 	for _, s := range servers {
-		targets = append(targets, s.target)
+		targets = append(targets, s.Target)
 	}
 	targets = append(targets, remote...)
 	report, err := bench.Run(env.ctx, targets, plan, func(load bench.Load, round int, target string) {
@@ -170,12 +166,12 @@ func (c *benchCommand) Run(env *environment) error {
 		return err
 	}
 	for _, s := range servers {
-		s.target.About.MemoryBytes = peakMemory(s.cmd.Process.Pid)
+		s.Target.About.MemoryBytes = s.PeakMemory()
 	}
 	if err := c.keepSpeeds(env, shop, servers, report); err != nil {
 		env.log.Warn("speeds not stored", "error", err)
 	}
-	report.Hardware, report.Version, report.Command = hardware(), version, "prunellm "+strings.Join(os.Args[1:], " ")
+	report.Hardware, report.Version, report.Command = bench.Hardware(), version, "prunellm "+strings.Join(os.Args[1:], " ")
 	return c.write(env, report)
 }
 
@@ -238,12 +234,12 @@ func (c *benchCommand) serveRatios(env *environment, shop *workshop) ([]*benchSe
 		if err != nil {
 			return servers, fmt.Errorf("serve %s: %w", built.Name(), err)
 		}
-		server.target.About = about
+		server.Target.About = about
 		servers = append(servers, server)
 	}
 	for _, s := range servers {
-		if err := s.waitReady(env.ctx); err != nil {
-			return servers, fmt.Errorf("serve %s: %w", s.target.Name, err)
+		if err := s.WaitReady(env.ctx); err != nil {
+			return servers, fmt.Errorf("serve %s: %w", s.Target.Name, err)
 		}
 	}
 	return servers, nil
@@ -272,7 +268,7 @@ func (c *benchCommand) keepSpeeds(env *environment, shop *workshop, servers []*b
 	}
 	for _, s := range servers {
 		for _, r := range report.Results {
-			if r.Target.Name != s.target.Name || r.Load.Streams != 1 || r.TPOT.P50() <= 0 {
+			if r.Target.Name != s.Target.Name || r.Load.Streams != 1 || r.TPOT.P50() <= 0 {
 				continue
 			}
 			ms := float64(time.Millisecond)
@@ -298,7 +294,7 @@ func (c *benchCommand) remotes(ctx context.Context) ([]bench.Target, error) {
 	}
 	var targets []bench.Target
 	for _, text := range c.URL {
-		target, err := parseTarget(text)
+		target, err := bench.ParseTarget(text)
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--url: %w", err)}
 		}
@@ -307,61 +303,11 @@ func (c *benchCommand) remotes(ctx context.Context) ([]bench.Target, error) {
 		}
 		target.Key, target.Model = key, c.RequestModel
 		if target.Model == "" {
-			if target.Model, err = firstModel(ctx, target); err != nil {
+			if target.Model, err = bench.FirstModel(ctx, target); err != nil {
 				return nil, fmt.Errorf("--url %s: %w", target.URL, err)
 			}
 		}
 		targets = append(targets, target)
 	}
 	return targets, nil
-}
-
-// parseTarget reads "[NAME=]URL". A base without a path gets "/v1".
-func parseTarget(text string) (bench.Target, error) {
-	name, base := "", text
-	if before, after, ok := strings.Cut(text, "="); ok && !strings.Contains(before, "/") {
-		name, base = before, after
-	}
-	parsed, err := url.Parse(base)
-	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" || parsed.RawQuery != "" || parsed.User != nil {
-		return bench.Target{}, fmt.Errorf("%q is no [NAME=]URL of a server, such as http://127.0.0.1:8080/v1", text)
-	}
-	if name == "" {
-		name = parsed.Host
-	}
-	if parsed.Path == "" || parsed.Path == "/" {
-		parsed.Path = "/v1"
-	}
-	return bench.Target{Name: name, URL: strings.TrimRight(parsed.String(), "/")}, nil
-}
-
-// maxModelsBytes bounds a list of models.
-const maxModelsBytes = 1 << 20
-
-// firstModel asks a server for the name of its first model.
-func firstModel(ctx context.Context, target bench.Target) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	call, err := http.NewRequestWithContext(ctx, http.MethodGet, target.URL+"/models", nil)
-	if err != nil {
-		return "", err
-	}
-	if target.Key != "" {
-		call.Header.Set("Authorization", "Bearer "+target.Key)
-	}
-	response, err := http.DefaultClient.Do(call)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	var list struct {
-		Data []struct {
-			ID string `json:"id"`
-		} `json:"data"`
-	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxModelsBytes))
-	if err != nil || response.StatusCode != http.StatusOK || json.Unmarshal(body, &list) != nil || len(list.Data) == 0 {
-		return "", fmt.Errorf("it lists no models (%s): name one with --request-model", response.Status)
-	}
-	return list.Data[0].ID, nil
 }

@@ -1,35 +1,21 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"prunellm/internal/bench"
 	"prunellm/internal/jobs"
 	"prunellm/internal/variant"
 )
 
-// benchServer is a `prunellm serve` of one variant in a process of its own, as a user would run it: its memory is its
-// own, and the client that measures takes nothing from it.
+// benchServer is a server of a variant that bench started.
 type benchServer struct {
-	cmd    *exec.Cmd
-	target bench.Target
-	built  variant.Built
-	exited chan struct{} // closed when the process has ended
-	tail   string        // the last error that it logged; read after exited
+	*bench.Server
+	built variant.Built
 }
 
 // startServer serves a variant's file as it is. The calling goroutine must hold its thread for as long as the server is
@@ -51,146 +37,18 @@ func (c *benchCommand) startServer(env *environment, built variant.Built) (*benc
 		}
 	}
 	jobs.DieWithParent(cmd)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	stderr, err := cmd.StderrPipe()
+	server, err := bench.StartServer(env.ctx, cmd, bench.Target{Name: built.Name(), Model: "default"})
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	s := &benchServer{cmd: cmd, target: bench.Target{Name: built.Name(), Model: "default"}, built: built, exited: make(chan struct{})}
-	listening := make(chan string, 1) // the one address, whether or not anybody waits for it any more
-	go func() {
-		s.tail = followLog(stderr, listening)
-		_ = cmd.Wait() // how it ended is told by its last error
-		close(s.exited)
-	}()
-	select {
-	case s.target.URL = <-listening:
-		s.target.URL += "/v1"
-		return s, nil
-	case <-s.exited:
-		if env.ctx.Err() != nil {
-			return nil, env.ctx.Err()
-		}
-		return nil, s.ended()
-	}
+	return &benchServer{Server: server, built: built}, nil
 }
 
-func (s *benchServer) ended() error {
-	if s.tail == "" {
-		return errors.New("the server ended")
-	}
-	return fmt.Errorf("the server ended: %s", s.tail)
-}
-
-// followLog reads a server's log to its end. It sends the address that the server listens on, and returns the last
-// error or line that is no log entry.
-func followLog(r io.Reader, listening chan<- string) (tail string) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 4<<10), 1<<20)
-	for lines.Scan() {
-		var entry struct{ Level, Msg, Addr, Error string }
-		if json.Unmarshal(lines.Bytes(), &entry) != nil {
-			tail = strings.TrimPrefix(lines.Text(), "prunellm: ")
-			continue
-		}
-		if entry.Msg == "listening" && entry.Addr != "" {
-			select {
-			case listening <- entry.Addr:
-			default:
-			}
-		}
-		if entry.Level == "ERROR" {
-			tail = entry.Msg + ": " + entry.Error
-		}
-	}
-	_, _ = io.Copy(io.Discard, r) // a line too long to read must not block the server
-	return tail
-}
-
-// waitReady waits until a request would be answered. A variant that cannot be loaded is tried again by its server for
-// ever, so its first error ends the wait.
-func (s *benchServer) waitReady(ctx context.Context) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.exited:
-			return s.ended()
-		case <-tick.C:
-		}
-		call, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(s.target.URL, "/v1")+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		response, err := http.DefaultClient.Do(call)
-		if err != nil {
-			continue // not listening yet; its end would be seen above
-		}
-		body, _ := io.ReadAll(io.LimitReader(response.Body, maxModelsBytes))
-		_ = response.Body.Close()
-		if response.StatusCode == http.StatusOK {
-			return nil
-		}
-		if bytes.Contains(body, []byte("the last attempt failed")) {
-			return fmt.Errorf("not loaded: %s", strings.Join(strings.Fields(string(body)), " "))
-		}
-	}
-}
-
-// closeServers ends all servers and waits for them.
+// closeServers stops all servers and waits for them.
 func closeServers(servers []*benchServer) {
-	for _, s := range servers {
-		_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	running := make([]*bench.Server, len(servers))
+	for i, s := range servers {
+		running[i] = s.Server
 	}
-	for _, s := range servers {
-		select {
-		case <-s.exited:
-		case <-time.After(10 * time.Second):
-			_ = s.cmd.Process.Kill()
-			<-s.exited
-		}
-	}
-}
-
-// peakMemory is the largest resident size of a process so far, in bytes; 0 where the system does not tell.
-func peakMemory(pid int) int64 {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0
-	}
-	return procField(string(data), "VmHWM")
-}
-
-// procField reads a line "Name:  123 kB" and returns bytes.
-func procField(text, name string) int64 {
-	for line := range strings.Lines(text) {
-		if rest, ok := strings.CutPrefix(line, name+":"); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-			if err != nil {
-				return 0
-			}
-			return n << 10
-		}
-	}
-	return 0
-}
-
-// hardware describes this machine in one line.
-func hardware() string {
-	name := runtime.GOARCH
-	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(data)) {
-			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-				name = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%s, %d cores, %s", name, runtime.NumCPU(), runtime.GOOS)
+	bench.CloseServers(running)
 }

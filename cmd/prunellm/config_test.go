@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"prunellm/internal/flags"
 )
 
 // parsed parses a command line beside a configuration file with that text.
@@ -133,8 +135,8 @@ func TestConfigFaults(t *testing.T) {
 		"text":               {"ratio", []string{"line 1", "a single value"}},
 		"bad YAML":           {"ratio: [0", []string{"yaml: line"}},
 		"two documents":      {"ratio: 0\n---\nratio: 1", []string{"more than one"}},
-		"too large":          {"#" + strings.Repeat(" ", maxConfigBytes), []string{"bytes"}},
-		"deep":               {strings.Repeat("[", maxConfigBytes/2), []string{"yaml"}},
+		"too large":          {"#" + strings.Repeat(" ", flags.MaxBytes), []string{"bytes"}},
+		"deep":               {strings.Repeat("[", flags.MaxBytes/2), []string{"yaml"}},
 		"not UTF-8":          {"ratio: \xff", []string{"yaml"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,9 +244,9 @@ func TestConfigKeysAreDistinct(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, node := range parser.Model.Children {
-		for _, flags := range append([]*kong.Node{parser.Model.Node}, parser.Model.Children...) {
-			if _, ok := configKeys(flags.Flags)[node.Name]; ok {
-				t.Errorf("%q is a command, and a flag of %q", node.Name, flags.Name)
+		for _, set := range append([]*kong.Node{parser.Model.Node}, parser.Model.Children...) {
+			if _, ok := flags.Keys(set.Flags)[node.Name]; ok {
+				t.Errorf("%q is a command, and a flag of %q", node.Name, set.Name)
 			}
 		}
 	}
@@ -261,7 +263,7 @@ func FuzzParseConfig(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := parseConfig(data, parser.Model)
+		c, err := flags.Parse(data, parser.Model)
 		if err != nil {
 			if strings.Contains(oneLine(err), "\n") {
 				t.Errorf("%q gives lines %q", data, oneLine(err))

@@ -13,13 +13,14 @@ import (
 	"github.com/alecthomas/kong"
 
 	"prunellm/internal/calibration"
+	"prunellm/internal/flags"
 	"prunellm/internal/store"
 	redisstore "prunellm/internal/store/redis"
 )
 
 // commandLine is the whole surface: every flag can also be PRUNELLM_<FLAG> or a key of the --config file.
 type commandLine struct {
-	Config    configFile `help:"YAML file with any of the flags, at its top level or below the name of a command. The command line and PRUNELLM_* variables override it." type:"path" placeholder:"FILE"`
+	Config    flags.File `help:"YAML file with any of the flags, at its top level or below the name of a command. The command line and PRUNELLM_* variables override it." type:"path" placeholder:"FILE"`
 	Home      string     `help:"Folder with what setup fetched: the default model, the XLA plugin." default:"${home}" type:"path" placeholder:"DIR"`
 	Device    string     `help:"GPUs to use: 'auto' is all of them, 'none' runs everything on the CPU. prunellm version --devices lists them." default:"auto" placeholder:"auto|none|CUDA0,..."`
 	LogLevel  string     `help:"Lowest level that is logged: ${enum}." group:"Observability" enum:"debug,info,warn,error" default:"info"`
@@ -43,11 +44,11 @@ type commandLine struct {
 // childFlags are the flags of child processes of the same binary. Children inherit the devices that were chosen, so that
 // PRUNELLM_DEVICE must not choose among them again. They read no configuration: it may have changed since.
 func (c *commandLine) childFlags() []string {
-	flags := []string{"--log-level", c.LogLevel, "--log-format", c.LogFormat, "--device", "auto", "--config="}
+	list := []string{"--log-level", c.LogLevel, "--log-format", c.LogFormat, "--device", "auto", "--config="}
 	if c.Home != "" {
-		flags = append(flags, "--home", c.Home)
+		list = append(list, "--home", c.Home)
 	}
-	return flags
+	return list
 }
 
 // modelFlags choose the dense model.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"prunellm/internal/flags"
 	"prunellm/internal/jobs"
 	"prunellm/internal/tinymodel"
 	"prunellm/internal/trust"
@@ -98,7 +99,7 @@ func TestFilesOfAnotherUser(t *testing.T) {
 	}
 	log := slog.New(slog.DiscardHandler)
 	for name, read := range map[string]func(path string) error{
-		"config": func(path string) error { _, err := readConfig(path); return err },
+		"config": func(path string) error { _, err := flags.Read(path); return err },
 		"keys":   func(path string) error { _, err := (&frontFlags{APIKeyFile: path}).openSecrets(log); return err },
 		"redis ca": func(path string) error {
 			w := &workshop{builder: &variant.Builder{}, counters: newCounters(prometheus.NewRegistry()), log: log}

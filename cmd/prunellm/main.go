@@ -11,12 +11,11 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"reflect"
 	"syscall"
-	"time"
 
 	"github.com/alecthomas/kong"
 
+	"prunellm/internal/flags"
 	"prunellm/internal/jobs"
 )
 
@@ -77,9 +76,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr, home: cli.Home,
 		flags: cli.childFlags(),
 	}
-	if cli.Home != "" {
-		env.flags = append(env.flags, "--home", cli.Home)
-	}
 	if env.log, err = cli.logger(stderr); err != nil {
 		fmt.Fprintln(stderr, "prunellm:", err)
 		return exitUsage
@@ -99,19 +95,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // newParser knows all commands and flags; home is where setup put things.
 func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kong, error) {
-	return kong.New(cli, append([]kong.Option{
+	return kong.New(cli, append(append(flags.Values(),
 		kong.Name("prunellm"),
 		kong.Description("Serves pruned variants of a language model behind an OpenAI-compatible API, and makes them itself."),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.DefaultEnvars("PRUNELLM"),
 		kong.ValueFormatter(withDefault),
-		kong.KindMapper(reflect.Float64, kong.MapperFunc(plainFloat)),
-		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(unitDuration)),
-		kong.NamedMapper("path", kong.MapperFunc(absolutePath)),
-		kong.NamedMapper("homepath", kong.MapperFunc(homePath)),
 		kong.Vars{"home": home, "cache": defaultCache(home), "version": "prunellm " + version}, criterionVars(),
-	}, options...)...)
+	), options...)...)
 }
 
 // withDefault adds a flag's default to its help where the placeholder hides it.

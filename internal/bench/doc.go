@@ -1,7 +1,7 @@
 // Package bench loads OpenAI-compatible servers with streamed chat requests and reports their latency and throughput.
 //
-// It neither starts servers nor knows what runs behind them: a Target is a base URL. It measures what a client sees, so
-// the figures of different servers can be compared.
+// A Target is a base URL: Run does not know what runs behind it, and measures what a client sees, so the figures of different
+// servers can be compared. StartServer starts one whose command the caller gives.
 //
 // # Data flow
 //

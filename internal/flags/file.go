@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"bytes"
@@ -19,27 +19,27 @@ import (
 
 // Limits of a configuration file and of what is said about it.
 const (
-	maxConfigBytes = 256 << 10
-	maxConfigKey   = 64 // bytes of an unknown key that are shown, and compared with known ones
+	MaxBytes    = 256 << 10
+	maxKeyBytes = 64 // bytes of an unknown key that are shown, and compared with known ones
 )
 
-// configFile is the flag that names a YAML file with values of flags. A flag's key is its name without the dashes before
+// File is the flag that names a YAML file with values of flags. A flag's key is its name without the dashes before
 // it, with '-' or '_' inside. Keys below a command's name are for that command and win over the same keys at the top,
 // which are for every command that has such a flag. Every key must be known, so that a misspelt one is not left out in
 // silence.
-type configFile string
+type File string
 
 // BeforeResolve is kong's hook for flags whose value others depend on.
-func (configFile) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
-	path := string(ctx.FlagValue(trace.Flag).(configFile))
+func (File) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
+	path := string(ctx.FlagValue(trace.Flag).(File))
 	if path == "" {
 		return nil
 	}
-	data, err := readConfig(path)
+	data, err := Read(path)
 	if err != nil {
 		return fmt.Errorf("--config: %w", err)
 	}
-	c, err := parseConfig(data, ctx.Model)
+	c, err := Parse(data, ctx.Model)
 	if err != nil {
 		return fmt.Errorf("--config: %q: %w", path, err)
 	}
@@ -48,8 +48,8 @@ func (configFile) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 	return nil
 }
 
-// readConfig reads a file that no other user can change or, as shells make one of a command's output, a pipe.
-func readConfig(path string) ([]byte, error) {
+// Read reads a file that no other user can change or, as shells make one of a command's output, a pipe.
+func Read(path string) ([]byte, error) {
 	if _, err := trust.Resolve(path); err != nil {
 		return nil, err
 	}
@@ -58,18 +58,18 @@ func readConfig(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxConfigBytes+1))
+	data, err := io.ReadAll(io.LimitReader(file, MaxBytes+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxConfigBytes {
-		return nil, fmt.Errorf("%q has more than %d bytes", path, maxConfigBytes)
+	if len(data) > MaxBytes {
+		return nil, fmt.Errorf("%q has more than %d bytes", path, MaxBytes)
 	}
 	return data, nil
 }
 
-// config holds the values of a file by flag; it implements kong.Resolver.
-type config struct {
+// Settings hold the values of a file by flag; it implements kong.Resolver.
+type Settings struct {
 	path     string
 	flat     map[string]setting            // for all commands
 	sections map[string]map[string]setting // by command
@@ -77,28 +77,28 @@ type config struct {
 
 // setting is what a file gives a flag.
 type setting struct {
-	key   configKey
+	key   Key
 	value *yaml.Node // a scalar, or a list of scalars
 }
 
-// configKey is what a key of a file means.
-type configKey struct {
+// Key is what a key of a file means.
+type Key struct {
 	flag    string
 	negated bool // as with --no-FLAG
 }
 
-// parseConfig reads a file for this program. Aliases are refused: a few bytes of them can stand for any amount of text.
-func parseConfig(data []byte, app *kong.Application) (*config, error) {
-	c := &config{sections: map[string]map[string]setting{}}
+// Parse reads a file for this program. Aliases are refused: a few bytes of them can stand for any amount of text.
+func Parse(data []byte, app *kong.Application) (*Settings, error) {
+	c := &Settings{sections: map[string]map[string]setting{}}
 	root, err := parseDocument(data)
 	if root == nil || err != nil {
 		return c, err
 	}
-	global := configKeys(app.Flags)
-	all, commands := maps.Clone(global), map[string]map[string]configKey{}
+	global := Keys(app.Flags)
+	all, commands := maps.Clone(global), map[string]map[string]Key{}
 	for _, node := range app.Children {
 		if !node.Hidden {
-			own := configKeys(node.Flags)
+			own := Keys(node.Flags)
 			maps.Copy(all, own)
 			maps.Copy(own, global)
 			commands[node.Name] = own
@@ -151,16 +151,16 @@ func parseDocument(data []byte) (*yaml.Node, error) {
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" }
 
-// configKeys are the keys of flags that a file may set.
-func configKeys(flags []*kong.Flag) map[string]configKey {
-	keys := map[string]configKey{}
+// Keys are the keys of flags that a file may set.
+func Keys(flags []*kong.Flag) map[string]Key {
+	keys := map[string]Key{}
 	for _, flag := range flags {
-		if flag.Hidden || flag.Name == "help" || flag.Name == "version" || flag.Target.Type() == reflect.TypeFor[configFile]() {
+		if flag.Hidden || flag.Name == "help" || flag.Name == "version" || flag.Target.Type() == reflect.TypeFor[File]() {
 			continue
 		}
-		keys[flag.Name] = configKey{flag: flag.Name}
+		keys[flag.Name] = Key{flag: flag.Name}
 		if flag.Tag.Negatable != "" {
-			keys["no-"+flag.Name] = configKey{flag: flag.Name, negated: true}
+			keys["no-"+flag.Name] = Key{flag: flag.Name, negated: true}
 		}
 	}
 	return keys
@@ -187,7 +187,7 @@ func pairsOf(mapping *yaml.Node) ([]pair, error) {
 		}
 		name := strings.ReplaceAll(key.Value, "_", "-")
 		if seen[name] {
-			return nil, fmt.Errorf("line %d: key %.*q is there twice", key.Line, maxConfigKey, name)
+			return nil, fmt.Errorf("line %d: key %.*q is there twice", key.Line, maxKeyBytes, name)
 		}
 		seen[name] = true
 		pairs = append(pairs, pair{name: name, line: key.Line, value: value})
@@ -196,13 +196,13 @@ func pairsOf(mapping *yaml.Node) ([]pair, error) {
 }
 
 // settings looks pairs up among the keys of flags. further are names that a misspelt key may have meant as well.
-func settings(pairs []pair, keys map[string]configKey, further []string) (map[string]setting, error) {
+func settings(pairs []pair, keys map[string]Key, further []string) (map[string]setting, error) {
 	found := map[string]setting{}
 	for _, p := range pairs {
 		key, ok := keys[p.name]
 		if !ok {
 			names := append(slices.Collect(maps.Keys(keys)), further...)
-			return nil, fmt.Errorf("line %d: unknown key %.*q%s", p.line, maxConfigKey, p.name, suggestion(p.name, names))
+			return nil, fmt.Errorf("line %d: unknown key %.*q%s", p.line, maxKeyBytes, p.name, suggestion(p.name, names))
 		}
 		if _, twice := found[key.flag]; twice {
 			return nil, fmt.Errorf("line %d: key %q and its opposite are both there", p.line, p.name)
@@ -238,7 +238,7 @@ func checkScalar(value *yaml.Node) error {
 	case "!!null":
 		return errors.New("no value: give one, or leave the key out")
 	default:
-		return fmt.Errorf("a value of type %.*q, want text, a number, true or false", maxConfigKey, tag)
+		return fmt.Errorf("a value of type %.*q, want text, a number, true or false", maxKeyBytes, tag)
 	}
 }
 
@@ -258,7 +258,7 @@ func nodeKind(node *yaml.Node) string {
 
 // suggestion names the known key that is nearest to a misspelt one, if one is near.
 func suggestion(name string, known []string) string {
-	if len(name) > maxConfigKey {
+	if len(name) > maxKeyBytes {
 		return ""
 	}
 	best, least := "", 1+len(name)/3
@@ -295,10 +295,10 @@ func editDistance(a, b string) int {
 }
 
 // Validate implements kong.Resolver; the keys were checked when the file was read.
-func (*config) Validate(*kong.Application) error { return nil }
+func (*Settings) Validate(*kong.Application) error { return nil }
 
 // Resolve implements kong.Resolver: nothing for a flag whose variable is set, which kong by itself puts below a file.
-func (c *config) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+func (c *Settings) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		if _, set := os.LookupEnv(name); set {
 			return nil, nil
