@@ -38,6 +38,11 @@ extern bool     llama_model_is_hybrid(const struct llama_model * model);
 extern int      llama_vocab_type(const struct llama_vocab * vocab);
 extern int32_t  llama_vocab_n_tokens(const struct llama_vocab * vocab);
 extern int32_t  llama_vocab_bos(const struct llama_vocab * vocab);
+extern int32_t  llama_vocab_eos(const struct llama_vocab * vocab);
+extern int32_t  llama_vocab_eot(const struct llama_vocab * vocab);
+extern int32_t  llama_vocab_fim_pad(const struct llama_vocab * vocab);
+extern int32_t  llama_vocab_fim_rep(const struct llama_vocab * vocab);
+extern int32_t  llama_vocab_fim_sep(const struct llama_vocab * vocab);
 extern bool     llama_vocab_get_add_bos(const struct llama_vocab * vocab);
 extern bool     llama_vocab_is_eog(const struct llama_vocab * vocab, int32_t token);
 extern bool     llama_vocab_is_control(const struct llama_vocab * vocab, int32_t token);
@@ -229,8 +234,8 @@ func modelVocab(m cModel) cVocab { return C.llama_model_get_vocab(m) }
 // vocabBPE is LLAMA_VOCAB_TYPE_BPE.
 const vocabBPE = 2
 
-// loadVocabulary copies the pieces and flags of all tokens out of the model.
-func loadVocabulary(v cVocab) vocabulary {
+// loadVocabulary copies the pieces and flags of all tokens out of the model, whose file names the special tokens of g.
+func loadVocabulary(v cVocab, g given) vocabulary {
 	n := int(C.llama_vocab_n_tokens(v))
 	out := vocabulary{
 		ends:   make([]uint32, n),
@@ -250,6 +255,8 @@ func loadVocabulary(v cVocab) vocabulary {
 		if need <= len(out.bytes) {
 			out.bytes = out.bytes[:need:need]
 			out.listControls()
+			out.dropDefaults(g, infer.Token(C.llama_vocab_eos(v)), infer.Token(C.llama_vocab_eot(v)), infer.Token(C.llama_vocab_fim_pad(v)),
+				infer.Token(C.llama_vocab_fim_rep(v)), infer.Token(C.llama_vocab_fim_sep(v)))
 			return out
 		}
 		out.bytes = make([]byte, need)

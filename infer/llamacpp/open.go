@@ -78,7 +78,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 			return nil, fmt.Errorf("open model %q: %w", path, err)
 		}
 		m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize, decoded: make(chan error, 1), gpuLayers: layers, onDevice: layers == all}
-		err := m.load(ctx, path, opts, shape.floats, withoutGPUs)
+		err := m.load(ctx, path, opts, shape, withoutGPUs)
 		if err == nil {
 			if layers < wanted && len(devices) > 0 {
 				warnOfFewLayers(opts.Log, path, layers, wanted, devices)
@@ -97,7 +97,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 }
 
 // load loads the model and makes its context. Without GPUs, none is used for anything, whatever the layers.
-func (m *Model) load(ctx context.Context, path string, opts Options, floats, withoutGPUs bool) error {
+func (m *Model) load(ctx context.Context, path string, opts Options, s shape, withoutGPUs bool) error {
 	params := llama.ModelParams{NumGpuLayers: opts.GPULayers, UseMmap: true}
 	if withoutGPUs {
 		params.Devices = processors()
@@ -116,11 +116,11 @@ func (m *Model) load(ctx context.Context, path string, opts Options, floats, wit
 	if !causalDecoder(rawModel(m.model)) {
 		return fmt.Errorf("the architecture is not a causal decoder with a key-value cache")
 	}
-	m.vocab = loadVocabulary(modelVocab(rawModel(m.model)))
+	m.vocab = loadVocabulary(modelVocab(rawModel(m.model)), s.given)
 	if len(m.vocab.ends) == 0 {
 		return fmt.Errorf("the model has no vocabulary")
 	}
-	m.paired = floats && opts.GPULayers == 0
+	m.paired = s.floats && opts.GPULayers == 0
 	spare := 0 // cells of a sequence and entries of a batch beyond what callers may use
 	if m.paired {
 		spare = 1

@@ -21,6 +21,8 @@ type shape struct {
 	trained   int  // tokens the model was trained for
 	floats    bool // a matrix is stored as plain floats
 
+	given given // special tokens that the file names
+
 	layers  []layerShape
 	outputs int64 // bytes of what computes the logits, the token embedding where the two are one matrix
 	tied    bool  // they are
@@ -49,7 +51,7 @@ func readShape(path string) (shape, error) {
 	if err != nil {
 		return shape{}, err
 	}
-	s := shape{fileBytes: file.Size}
+	s := shape{fileBytes: file.Size, given: givenTokens(file)}
 	var layers, heads, trained int64
 	for _, field := range []struct {
 		key   string
@@ -166,4 +168,13 @@ func perLayer(file *gguf.File, key string, layers, limit int64, fold func(sum, n
 		sum = fold(sum, n)
 	}
 	return sum, nil
+}
+
+// givenTokens looks for the ids that llama.cpp has defaults for.
+func givenTokens(file *gguf.File) given {
+	has := func(key string) bool {
+		id, err := file.Int("tokenizer.ggml." + key)
+		return err == nil && id >= 0
+	}
+	return given{bos: has("bos_token_id"), eos: has("eos_token_id")}
 }

@@ -2,6 +2,7 @@ package tinymodel
 
 import (
 	"fmt"
+	"slices"
 
 	"prunellm/models"
 	"prunellm/models/arch"
@@ -88,7 +89,7 @@ func (o Options) keys(c models.Config) []gguf.KV {
 	for _, kv := range o.Keys {
 		keys = set(keys, kv)
 	}
-	return keys
+	return slices.DeleteFunc(keys, func(kv gguf.KV) bool { return slices.Contains(o.Without, kv.Key) })
 }
 
 func set(keys []gguf.KV, kv gguf.KV) []gguf.KV {

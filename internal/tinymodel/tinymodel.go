@@ -38,6 +38,7 @@ type Options struct {
 	// Quantize encodes float32[rows, rowLen] of a matrix as Type; may be nil for F32, F16 and BF16.
 	Quantize func(kind gguf.Type, values []float32, rowLen int) ([]byte, error)
 	Keys     []gguf.KV // replace keys of the same name, or follow the others
+	Without  []string  // keys that are left out
 }
 
 // Config returns the model's architecture, with all defaults filled in.
