@@ -35,6 +35,7 @@ type Report struct {
 	Config       *models.Config // nil when the architecture is not readable
 	Parameters   int64
 	Provenance   *Provenance // nil when Slim did not write the file
+	Warning      string      // what makes a sound file give worse text; "" for nothing
 	ScannedBytes int64       // bytes of weights searched for NaN and infinity
 	WeightBytes  int64       // bytes of weights
 }
@@ -168,9 +169,11 @@ func (i *inspection) model(f *gguf.File) {
 	for _, fault := range models.TensorFaults(f, config) {
 		i.add("%v", fault)
 	}
-	if _, err := models.TokenizerFromGGUF(f, config.VocabSize); err != nil {
+	tokenizer, err := models.TokenizerFromGGUF(f, config.VocabSize)
+	if err != nil {
 		i.add("%v", err)
 	}
+	i.report.Warning = tokenizer.PreTokenizerFault()
 	vocabulary := config.Architecture + ".vocab_size"
 	if size, err := f.Int(vocabulary); err == nil && size != int64(config.VocabSize) {
 		i.add("key %q is %d, want %d, the rows of tensor %q", vocabulary, size, config.VocabSize, models.TensorName(models.TokenEmbedding, 0))
@@ -215,6 +218,9 @@ func (r *Report) Lines() []string {
 			fmt.Sprintf("ratio: %g asked, %.4f reached, %.4f of the MLPs kept", p.Ratio, p.RatioReached, p.KeptMLP),
 			fmt.Sprintf("source: %q, sha256 %s", p.SourceName, p.SourceDigest),
 			fmt.Sprintf("recipe: %q, criterion %q, budget %q, reconstructed %t, made by %q", p.Recipe, p.Criterion, p.Budget, p.Reconstructed, p.Tool))
+	}
+	if r.Warning != "" {
+		lines = append(lines, "warning: "+r.Warning)
 	}
 	if r.ScannedBytes < r.WeightBytes {
 		lines = append(lines, fmt.Sprintf("weights: %d of %d bytes searched for NaN and infinity", r.ScannedBytes, r.WeightBytes))

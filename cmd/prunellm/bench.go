@@ -216,7 +216,7 @@ func (c *benchCommand) openWorkshop(env *environment) (shop *workshop, closeShop
 func (c *benchCommand) serveRatios(env *environment, shop *workshop) ([]*benchServer, error) {
 	variants := make([]variant.Built, len(c.Ratios))
 	for i, ratio := range c.Ratios {
-		spec, err := c.spec(shop.builder.Model.Config(), ratio, c.FileType)
+		spec, err := c.spec(shop.builder.Model, ratio, c.FileType)
 		if err != nil {
 			return nil, err
 		}
@@ -247,7 +247,7 @@ func (c *benchCommand) serveRatios(env *environment, shop *workshop) ([]*benchSe
 
 // about describes a variant, with what pruning cost.
 func (c *benchCommand) about(env *environment, shop *workshop, built variant.Built) (*bench.About, error) {
-	spec, err := c.spec(shop.builder.Model.Config(), built.Ratio, c.FileType)
+	spec, err := c.spec(shop.builder.Model, built.Ratio, c.FileType)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func (c *calibrateCommand) Run(env *environment) error {
 		return err
 	}
 	defer model.Close()
-	spec, err := c.spec(model.Config(), 0, "keep")
+	spec, err := c.spec(model, 0, "keep")
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func (c *evalCommand) build(env *environment, model *models.GGUF) ([]variant.Bui
 		if ratio == 0 {
 			fileType = string(convert.Keep)
 		}
-		spec, err := c.spec(model.Config(), ratio, fileType)
+		spec, err := c.spec(model, ratio, fileType)
 		if err != nil {
 			return nil, err
 		}

@@ -71,6 +71,8 @@ type recipeFlags struct {
 	Seed              uint64  `help:"Seed of the calibration text that the dense model writes, and of the labels that ${drawing} draws." default:"1"`
 	Budget            string  `help:"Widths of the layers: ${enum}. 'uniform' is one width for all layers, 'global' ranks neurons over all layers, 'auto' is global where the architecture supports it." enum:"auto,uniform,global" default:"auto"`
 	Reconstruct       bool    `help:"Refit down_proj by least squares after pruning." default:"true" negatable:""`
+
+	AllowUnknownPreTokenizer bool `help:"Accept a calibration file although the model's file names no pre-tokenizer or an unknown one. Its tokens may be wrong."`
 }
 
 // cacheFlags say where computed things are kept.

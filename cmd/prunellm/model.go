@@ -62,6 +62,9 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 		_ = model.Close() // nothing was written
 		return nil, source.Source{}, fmt.Errorf("open model %q: %w", found.Path, err)
 	}
+	if fault := model.Tokenizer().PreTokenizerFault(); fault != "" {
+		env.log.Warn("the model's pre-tokenizer is not known", "file", found.Path, "reason", fault)
+	}
 	return model, found, nil
 }
 

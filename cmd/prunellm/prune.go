@@ -38,7 +38,7 @@ func (c *pruneCommand) Run(env *environment) error {
 			return usageError{err}
 		}
 	}
-	spec, err := c.spec(model.Config(), c.Ratio, c.FileType)
+	spec, err := c.spec(model, c.Ratio, c.FileType)
 	if err != nil {
 		return err
 	}

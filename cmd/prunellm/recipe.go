@@ -37,7 +37,11 @@ func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 
 // spec says which variant of a model the flags ask for. The budget 'auto' is global where the architecture can have a
 // width for each layer.
-func (f *recipeFlags) spec(config models.Config, ratio float64, fileType string) (variant.Spec, error) {
+func (f *recipeFlags) spec(model *models.GGUF, ratio float64, fileType string) (variant.Spec, error) {
+	config := model.Config()
+	if fault := model.Tokenizer().PreTokenizerFault(); fault != "" && f.Calibration != calibration.SelfName && !f.AllowUnknownPreTokenizer {
+		return variant.Spec{}, usageError{fmt.Errorf("--calibration: %s; use 'self', or --allow-unknown-pre-tokenizer if that is meant", fault)}
+	}
 	recipe, text, err := f.recipe()
 	if err != nil {
 		return variant.Spec{}, usageError{err}

@@ -98,7 +98,7 @@ func (c *recoverCommand) Run(env *environment) error {
 		return err
 	}
 	defer model.Close()
-	spec, err := c.spec(model.Config(), c.Ratio, c.FileType)
+	spec, err := c.spec(model, c.Ratio, c.FileType)
 	if err != nil {
 		return err
 	}

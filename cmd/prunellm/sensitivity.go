@@ -53,7 +53,7 @@ func (c *evalCommand) scored(env *environment, model *models.GGUF) ([][]float32,
 		return nil, "", err
 	}
 	defer shop.close()
-	spec, err := c.spec(model.Config(), 0, c.FileType)
+	spec, err := c.spec(model, 0, c.FileType)
 	if err != nil {
 		return nil, "", err
 	}

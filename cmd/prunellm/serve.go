@@ -94,7 +94,7 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 	c.fitContext(model.Config(), env.log)
-	spec, err := c.spec(model.Config(), c.Ratio, cmp.Or(c.FileType, "q8_0"))
+	spec, err := c.spec(model, c.Ratio, cmp.Or(c.FileType, "q8_0"))
 	if err != nil {
 		return err
 	}
