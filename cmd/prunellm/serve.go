@@ -112,12 +112,15 @@ func (c *serveCommand) Run(env *environment) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}))
 	pauser := jobs.NewPauser(env.log)
-	shop, err := openWorkshop(env, model, c.cacheFlags, &serving{registry: registry, pauser: pauser})
+	var variants *catalog.Catalog
+	answers := func() bool { return c.WhilePruning == "dense" || variants.Status().Ready }
+	shop, err := openWorkshop(env, model, c.cacheFlags, &serving{registry: registry, pauser: pauser, answers: answers})
 	if err != nil {
 		return err
 	}
 	defer shop.close()
-	variants, closeCatalog := c.newCatalog(env, spec, shop, pauser)
+	var closeCatalog func()
+	variants, closeCatalog = c.newCatalog(env, spec, shop, pauser)
 	defer closeCatalog()
 	front, err := server.New(server.Options{
 		Models: variants, Admin: variants, Chat: template, Log: env.log, Registry: registry, Version: version,

@@ -28,8 +28,9 @@ type workshop struct {
 	closers  []func() error // from the last opened to the first
 }
 
-// serving is what the server adds to a workshop: requests are answered meanwhile, so jobs run in the background.
+// serving is what the server adds to a workshop: jobs run in the background while requests are answered.
 type serving struct {
+	answers  func() bool // reports whether any request can be answered now
 	registry *prometheus.Registry
 	pauser   *jobs.Pauser
 }
@@ -37,7 +38,6 @@ type serving struct {
 // openWorkshop opens the stores and connects what makes variants of the model. server is nil for commands that end. The
 // caller closes the workshop before the model.
 func openWorkshop(env *environment, model *models.GGUF, flags cacheFlags, server *serving) (*workshop, error) {
-	background := server != nil
 	if server == nil {
 		server = &serving{registry: prometheus.NewRegistry()}
 	}
@@ -48,7 +48,7 @@ func openWorkshop(env *environment, model *models.GGUF, flags cacheFlags, server
 	}
 	err := w.openStores(env.ctx, flags)
 	if err == nil {
-		w.orders, err = work.NewOrders(env.child(), flags.CacheDir, background, server.pauser, env.log)
+		w.orders, err = work.NewOrders(env.child(), flags.CacheDir, server.answers, server.pauser, env.log)
 	}
 	if err != nil {
 		w.close()

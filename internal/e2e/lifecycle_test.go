@@ -316,6 +316,20 @@ func TestKilledServerTakesItsWorkerAlong(t *testing.T) {
 	})
 }
 
+// A server that answers nothing yet has no request to give way to: its child does not starve beside other programs.
+func TestStartThatWaitsHasTheNormalPriority(t *testing.T) {
+	s := start(t, "--while-pruning", "wait", "--cache-dir", t.TempDir())
+	var child int
+	s.waitFor("a worker runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
+	s.waitFor("it computes", time.Minute, func() bool {
+		return strings.Contains(s.stderr.String(), "writing calibration text\" percent=") || !running(child)
+	})
+	if got := nice(child); got != nice(s.cmd.Process.Pid) {
+		t.Errorf("the child's priority is %q, the server's %q", got, nice(s.cmd.Process.Pid))
+	}
+	s.stop()
+}
+
 // Keys, and the addresses that need them.
 func TestAPIKeys(t *testing.T) {
 	keys := filepath.Join(t.TempDir(), "keys")

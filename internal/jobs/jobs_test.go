@@ -98,7 +98,7 @@ func TestDo(t *testing.T) {
 // Values go both ways by name, and nothing stays in the scratch folder.
 func TestDoValues(t *testing.T) {
 	parent := testParent(t.TempDir())
-	parent.Background = true
+	parent.Background = func() bool { return true }
 	_, got, err := parent.Do(t.Context(), "echo", nil, Values{"scores": []byte("1, 2"), "down": nil, "empty": {}}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -14,9 +14,9 @@ const heldFile = "held"
 // Parent has child processes do jobs, one for each order. Its methods may be called from several goroutines.
 type Parent struct {
 	Command
-	Scratch    string  // folder of the exchange folders
-	Background bool    // requests are answered meanwhile, and come first
-	Pauser     *Pauser // stops the child while requests run, for one order at a time; nil: never
+	Scratch    string      // folder of the exchange folders
+	Background func() bool // reports whether requests may be answered meanwhile, and come first; nil: never
+	Pauser     *Pauser     // stops the child while requests run, for one order at a time; nil: never
 }
 
 // Do has a child do a job. It returns the result's payload and values. progress, if not nil, is called for each report from
@@ -35,7 +35,7 @@ func (p Parent) Do(ctx context.Context, kind Kind, payload any, values Values, p
 		return nil, nil, err
 	}
 	defer release()
-	order := Order{Kind: kind, Payload: encoded, Folder: folder, Background: p.Background}
+	order := Order{Kind: kind, Payload: encoded, Folder: folder, Background: p.Background != nil && p.Background()}
 	if order.Values, err = values.write(folder); err != nil {
 		return nil, nil, fmt.Errorf("order a %s job: %w", kind, err)
 	}

@@ -50,9 +50,9 @@ type Orders struct {
 	log      *slog.Logger
 }
 
-// NewOrders returns orders of children that command starts. With background they have the lowest priority, since requests
-// are answered meanwhile. pauser stops trainings while requests run; it may be nil.
-func NewOrders(command jobs.Command, cacheDir string, background bool, pauser *jobs.Pauser, log *slog.Logger) (*Orders, error) {
+// NewOrders returns orders of children that command starts. They have the lowest priority where background reports, when
+// they start, that requests are answered meanwhile; nil is never. pauser stops trainings while requests run; it may be nil.
+func NewOrders(command jobs.Command, cacheDir string, background func() bool, pauser *jobs.Pauser, log *slog.Logger) (*Orders, error) {
 	cacheDir, err := filepath.Abs(cacheDir)
 	if err != nil {
 		return nil, fmt.Errorf("cache folder: %w", err)
