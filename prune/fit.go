@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/gomlx/gomlx/pkg/core/tensors"
-	"gonum.org/v1/gonum/mat"
 
 	"prunellm/models/llama"
 )
@@ -17,6 +16,12 @@ type LinearAlgebra interface {
 	Solve(a, b []float64, n int) error
 	// Multiply returns a b [n, columns], of a [n, n], which is symmetric, and b [n, columns].
 	Multiply(a, b []float64, n int) ([]float64, error)
+	// Factor overwrites a [n, n], which is symmetric, with an upper triangular V: a = V V^T. It fails where a is not positive
+	// definite.
+	Factor(a []float64, n int) error
+	// Shift sets rows R of e [n, columns], count of them from first on: e_R = -V_RR^-T (sum over the rows P before them of
+	// V_PR^T e_P), with V as Factor makes it.
+	Shift(v, e []float64, n, first, count int) error
 }
 
 // fitter does the least squares of a layer. Its neurons are the first of those that the sums are of; the others are padding.
@@ -27,6 +32,8 @@ type fitter interface {
 	// heldOutError is the squared error over a layer's held-out batches of what fit makes of the others, but for a constant. It may look
 	// at a part of the outputs.
 	heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error)
+	// round rounds a solution x of fit, float32[f, e], in place, some neurons at a time, and has the next ones make up for it.
+	round(s layerSums, share float64, x []float32, ridge float64, neurons int, grid Grid) error
 	// padding is the cost of padding with this fitter.
 	padding() paddingCost
 }
@@ -61,25 +68,11 @@ func (h *hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge 
 
 // solve is fit of every stride-th output, without the padding.
 func (h *hostFitter) solve(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons, stride int) ([]float64, error) {
-	a, b := h.room(neurons, stride)
-	if err := add(a, b, s.fit, 1, neurons, stride); err != nil {
+	a, b, mu, err := h.system(s, share, ridge, neurons, stride)
+	if err != nil {
 		return nil, err
 	}
-	if share != 0 {
-		if err := add(a, b, s.held, share, neurons, stride); err != nil {
-			return nil, err
-		}
-	}
-	trace := 0.0
-	for i := range neurons {
-		trace += a[i*neurons+i]
-	}
-	// Where no kept neuron was ever active the sums are zero, and the old weights are as good as any.
-	mu := trace/float64(neurons)*ridge + tinyRidge
-	for i := range neurons {
-		a[i*neurons+i] += mu
-	}
-	err := old.ConstFlatData(func(flat any) {
+	err = old.ConstFlatData(func(flat any) {
 		addScaled(b, mu, flat.([]float32), stride)
 	})
 	if err != nil {
@@ -89,6 +82,29 @@ func (h *hostFitter) solve(s layerSums, share float64, old *tensors.Tensor, ridg
 		return nil, fmt.Errorf("least squares: %w: %w", err, ErrNotFinite)
 	}
 	return b, nil
+}
+
+// system returns G + mu I, float64[neurons, neurons], and C of every stride-th output, with G and C as in fit.
+func (h *hostFitter) system(s layerSums, share, ridge float64, neurons, stride int) (a, b []float64, mu float64, err error) {
+	a, b = h.room(neurons, stride)
+	if err := add(a, b, s.fit, 1, neurons, stride); err != nil {
+		return nil, nil, 0, err
+	}
+	if share != 0 {
+		if err := add(a, b, s.held, share, neurons, stride); err != nil {
+			return nil, nil, 0, err
+		}
+	}
+	trace := 0.0
+	for i := range neurons {
+		trace += a[i*neurons+i]
+	}
+	// Where no kept neuron was ever active the sums are zero, and the old weights are as good as any.
+	mu = trace/float64(neurons)*ridge + tinyRidge
+	for i := range neurons {
+		a[i*neurons+i] += mu
+	}
+	return a, b, mu, nil
 }
 
 // room is zeros for a system, float64[neurons, neurons], which the next call may take again, and float64[neurons, e/stride].
@@ -165,22 +181,4 @@ func (h *hostFitter) heldOutError(s layerSums, old *tensors.Tensor, ridge float6
 		sum += x[i] * (p - 2*cross[i])
 	}
 	return sum, nil
-}
-
-// gonumAlgebra is LinearAlgebra in Go.
-type gonumAlgebra struct{}
-
-func (gonumAlgebra) Solve(a, b []float64, n int) error {
-	var factor mat.Cholesky
-	if !factor.Factorize(mat.NewSymDense(n, a)) {
-		return errNotDefinite
-	}
-	right := mat.NewDense(n, len(b)/n, b)
-	return factor.SolveTo(right, right)
-}
-
-func (gonumAlgebra) Multiply(a, b []float64, n int) ([]float64, error) {
-	var product mat.Dense
-	product.Mul(mat.NewSymDense(n, a), mat.NewDense(n, len(b)/n, b))
-	return product.RawMatrix().Data, nil
 }

@@ -23,9 +23,13 @@ type ReconstructOptions struct {
 	// Ridge times the mean of the diagonal of the activations' Gram matrix pulls the refitted weights towards the old
 	// ones. 0 has a part of the sequences choose it.
 	Ridge float64
-	// Emit, when set, is given each layer's result as soon as it is there, from the first to the last; Reconstruct then
-	// keeps none and returns nil, so that the memory it takes does not grow with the model's depth.
-	Emit func(layer int, down []float32) error
+	// Emit, when set, takes each layer's result as soon as it is there, from the first to the last; Reconstruct then keeps
+	// none and returns nil, so that the memory it takes does not grow with the model's depth. It returns the values as they
+	// will be stored, rounded to some type: later layers are fitted to those, and make up for the rounding too.
+	Emit func(layer int, down []float32) (stored []float32, err error)
+	// Grid, when set, gives a layer's rounding to what will be stored, nil for none. The refit then rounds by it, and has each
+	// neuron make up for the rounding of those before it, where Algebra solves.
+	Grid func(layer, width int) Grid
 	// Precision is that of matmuls in the forward passes, the recipe's; the sums of the fit are not rounded.
 	Precision llama.Precision
 	// Hidden, when it is of the same sequences, saves the dense model's forward pass. Its states are freed as they are used.
@@ -115,8 +119,9 @@ type reconstructor struct {
 	gram      program             // G, C and any number of h, mid, outs of a batch -> G', C'
 	apply     program             // mid, h, W -> out float32[s*t, e]
 
-	denseStates llama.States      // by sequence
-	slimStates  llama.States      // by batch
+	denseStates llama.States // by sequence
+	slimStates  llama.States // by batch
+	give        func(layer int, down []float32) (stored []float32, err error)
 	lengths     []*tensors.Tensor // by batch: its sequences' tokens, int32[s]
 	zeros       []float64         // initial value of sums, up to maxScratch
 }
@@ -213,23 +218,22 @@ func (r *reconstructor) close() {
 
 // run refits all layers.
 func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
-	give := func(layer int, refitted []float32) error {
+	r.give = func(layer int, refitted []float32) ([]float32, error) {
 		if r.opts.Emit != nil {
 			return r.opts.Emit(layer, refitted)
 		}
 		down = append(down, refitted)
-		return nil
+		return refitted, nil
 	}
-	if err := r.begin(ctx, give); err != nil {
+	if err := r.begin(ctx); err != nil {
 		return nil, err
 	}
 	order, options := llama.Ascending(r.dense.Config().Layers)[r.first:], r.slimOptions()
 	fit := func(dense, slim *llama.Layer) error {
-		refitted, err := r.layer(ctx, dense, slim)
-		if err != nil {
+		if err := r.layer(ctx, dense, slim); err != nil {
 			return fmt.Errorf("reconstruct layer %d: %w", slim.Index, err)
 		}
-		return give(slim.Index, refitted)
+		return nil
 	}
 	if r.hidden != nil {
 		err = r.pruned.EachLayer(ctx, r.slim, order, options, func(slim *llama.Layer) error { return fit(nil, slim) })
@@ -264,49 +268,53 @@ func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 	}
 }
 
-// layer moves both streams through one layer and refits its down projection in between, float32[hidden*width]. dense is nil where the
+// layer moves both streams through one layer, and refits its down projection in between and gives it away. dense is nil where the
 // dense stream is known.
-func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (down []float32, err error) {
+func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (err error) {
 	mids, activations := make(llama.States, len(r.batches)), make(llama.States, len(r.batches))
 	defer mids.Release()
 	defer activations.Release()
 	s, err := r.newLayerSums(slim)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer s.release()
 	if err := r.moveDense(ctx, dense, slim.Index); err != nil {
-		return nil, err
+		return err
 	}
 	for i, of := range r.batches {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		if mids[i], activations[i], err = r.forward(slim, i); err != nil {
-			return nil, err
+			return err
 		}
 		into := s.fit
 		if heldOut(i) {
 			into = s.held
 		}
 		if err := r.sum(into, of, mids[i], activations[i]); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, part := range []*sums{s.fit, s.held} {
 		if err := r.flush(part); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if s.apart() {
 		if err := r.chooseRidge(ctx, slim.Index, s, slim.Down()); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	refitted, err := r.fitter.fit(s, s.heldShare(), slim.Down(), r.chosen, len(r.plan.Kept[slim.Index]))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer llama.Release(refitted)
-	return r.adopt(slim.Index, refitted, mids, activations)
+	values, err := r.rounded(slim.Index, refitted, s)
+	if err != nil {
+		return err
+	}
+	return r.adopt(slim.Index, refitted, values, mids, activations)
 }

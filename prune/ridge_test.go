@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"prunellm/internal/tinymodel"
-	"prunellm/models"
-	"prunellm/models/llama"
 	"prunellm/prune"
 )
 
@@ -28,7 +26,7 @@ func TestHeldOutSequencesChooseTheRidge(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	calibration, unseen := randomSequences(1, 8, 8), randomSequences(2, 2, 24)
 	plan := halfPlan(t, model.Config())
-	distance := func(options prune.ReconstructOptions) (sum float64) {
+	distance := func(options prune.ReconstructOptions) float64 {
 		down, err := prune.Reconstruct(t.Context(), backend, model, plan, calibration, options, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -37,23 +35,7 @@ func TestHeldOutSequencesChooseTheRidge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		logits := func(weights models.Weights, tokens []int32) [][]float32 {
-			all, err := llama.Logits(t.Context(), backend, weights, tokens)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return all
-		}
-		for _, tokens := range unseen {
-			want, got := logits(model, tokens), logits(pruned, tokens)
-			for i := range want {
-				for j := range want[i] {
-					d := float64(want[i][j] - got[i][j])
-					sum += d * d
-				}
-			}
-		}
-		return sum
+		return logitDistance(t, backend, model, pruned, unseen)
 	}
 	weak, chosen := distance(prune.ReconstructOptions{Ridge: 1e-4}), distance(prune.ReconstructOptions{})
 	if !(chosen < 0.9*weak) {

@@ -331,26 +331,7 @@ func TestReconstruct(t *testing.T) {
 	for layer := range scores.Stage1 {
 		slices.Reverse(scores.Stage1[layer]) // a bad choice, so that there is something to mend
 	}
-	distance := func(weights models.Weights) float64 {
-		var sum float64
-		for _, tokens := range sequences[:2] {
-			want, err := llama.Logits(t.Context(), backend, model, tokens)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := llama.Logits(t.Context(), backend, weights, tokens)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range want {
-				for j := range want[i] {
-					d := float64(want[i][j] - got[i][j])
-					sum += d * d
-				}
-			}
-		}
-		return sum
-	}
+	distance := func(weights models.Weights) float64 { return logitDistance(t, backend, model, weights, sequences[:2]) }
 	for _, ratio := range []float64{0, 0.15} {
 		plan, err := prune.MakePlan(model.Config(), scores.Stage1, ratio, prune.Uniform)
 		if err != nil {

@@ -201,6 +201,9 @@ func (d deviceFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge
 	return d.solver.solve(s.fit.gram, s.fit.cross, s.held.gram, s.held.cross, share, old, ridge/float64(neurons))
 }
 
+// round leaves x as it is: the device has no factorization by blocks of neurons. What is stored is rounded all the same.
+func (deviceFitter) round(layerSums, float64, []float32, float64, int, Grid) error { return nil }
+
 func (d deviceFitter) heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error) {
 	w, err := d.fit(s, 0, old, ridge, neurons)
 	if err != nil {

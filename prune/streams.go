@@ -14,7 +14,7 @@ import (
 
 // begin embeds the sequences and runs both streams, which are still equal, to the first layer that loses neurons. It gives the projections of
 // the layers before it unchanged.
-func (r *reconstructor) begin(ctx context.Context, give func(layer int, down []float32) error) (err error) {
+func (r *reconstructor) begin(ctx context.Context) (err error) {
 	if r.hidden == nil || r.first == 0 {
 		if err := r.embed(); err != nil {
 			return err
@@ -29,7 +29,8 @@ func (r *reconstructor) begin(ctx context.Context, give func(layer int, down []f
 			return fmt.Errorf("reconstruct layer %d: %w", layer, ErrNotFinite)
 		}
 		r.meter.add(r.tokens)
-		return give(layer, down)
+		_, err = r.give(layer, down) // these layers stay as they are in the file
+		return err
 	}
 	if r.hidden == nil {
 		err := r.dense.EachLayer(ctx, r.weights, llama.Ascending(r.first), r.denseOptions, func(dense *llama.Layer) error {
@@ -145,8 +146,8 @@ func (r *reconstructor) advanceDense(dense *llama.Layer, i int) error {
 	return nil
 }
 
-// adopt moves the slim stream on through the refitted projection, which it returns as float32[hidden*width].
-func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, mids, activations llama.States) (down []float32, err error) {
+// rounded downloads a refitted projection, float32[f, e], rounded by the layer's grid if it has one.
+func (r *reconstructor) rounded(layer int, refitted *tensors.Tensor, s layerSums) ([]float32, error) {
 	values, err := llama.Download[float32](refitted)
 	if err != nil {
 		return nil, err
@@ -154,19 +155,38 @@ func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, mids, activat
 	if !allFinite(values) {
 		return nil, ErrNotFinite
 	}
-	if r.mixed() {
-		if refitted, err = r.pruned.UploadIn(llama.BFloat16, values, refitted.Shape().Dimensions...); err != nil {
-			return nil, err
-		}
-		defer llama.Release(refitted)
+	if r.opts.Grid == nil {
+		return values, nil
 	}
+	if grid := r.opts.Grid(layer, len(r.plan.Kept[layer])); grid != nil {
+		err = r.fitter.round(s, s.heldShare(), values, r.chosen, len(r.plan.Kept[layer]), grid)
+	}
+	return values, err
+}
+
+// adopt gives the refitted projection away, values float32[f, e], and moves the slim stream on through what is stored of it.
+func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, values []float32, mids, activations llama.States) error {
+	hidden, width := r.dense.Config().HiddenSize, len(r.plan.Kept[layer])
+	stored, err := r.give(layer, llama.TransposeValues(values[:width*hidden], width, hidden))
+	if err != nil {
+		return err
+	}
+	copy(values, llama.TransposeValues(stored, hidden, width))
+	kind := llama.Float32
+	if r.mixed() {
+		kind = llama.BFloat16
+	}
+	projection, err := r.pruned.UploadIn(kind, values, refitted.Shape().Dimensions...)
+	if err != nil {
+		return err
+	}
+	defer llama.Release(projection)
 	for i := range r.batches {
-		results, err := r.apply.Exec(mids[i], activations[i], refitted)
+		results, err := r.apply.Exec(mids[i], activations[i], projection)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		r.slimStates.Replace(i, results[0])
 	}
-	hidden, width := r.dense.Config().HiddenSize, len(r.plan.Kept[layer])
-	return llama.TransposeValues(values[:width*hidden], width, hidden), nil
+	return nil
 }

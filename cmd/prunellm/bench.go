@@ -36,7 +36,7 @@ type benchCommand struct {
 	Timeout      time.Duration `help:"Timeout per request." default:"5m" placeholder:"TIME"`
 	JSON         string        `help:"File for the figures, with the keys of 'vllm bench serve'; '-' prints them instead of the table." name:"json" type:"path" placeholder:"FILE"`
 	HTML         string        `help:"File for a self-contained report with charts." name:"html" type:"path" placeholder:"FILE"`
-	FileType     string        `help:"Type of the matrices of all variants, the dense one included, so that they differ by pruning alone; 'keep' leaves each unchanged." default:"q8_0" placeholder:"TYPE"`
+	FileType     string        `help:"Type of the matrices of all variants, the dense one included, so that they differ by pruning alone; 'keep' compares with the model file as it is." default:"keep" placeholder:"TYPE"`
 	engineFlags  `embed:"" group:"Serving"`
 	recipeFlags  `embed:"" group:"Pruning"`
 	cacheFlags   `embed:"" group:"Cache"`

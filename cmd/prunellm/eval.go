@@ -30,7 +30,7 @@ type evalCommand struct {
 	Window      int       `help:"Tokens per window. Windows do not overlap and begin at the start of the text." default:"512" placeholder:"N"`
 	Windows     int       `help:"Windows to measure; 0: all of the text." default:"0" placeholder:"N"`
 	JSON        bool      `help:"Print one JSON object to standard output instead of a table." name:"json"`
-	FileType    string    `help:"Type of the matrices of pruned variants, as in serve; ratio 0 is measured unchanged." default:"q8_0" placeholder:"TYPE"`
+	FileType    string    `help:"Type of the matrices of pruned variants, as in serve; ratio 0 is measured unchanged." default:"keep" placeholder:"TYPE"`
 	Threads     int       `help:"Threads; 0: one per core that this process may use." default:"0" placeholder:"N"`
 	recipeFlags `embed:"" group:"Pruning"`
 	cacheFlags  `embed:"" group:"Cache"`

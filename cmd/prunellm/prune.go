@@ -68,7 +68,7 @@ func (c *pruneCommand) Run(env *environment) error {
 // summarize logs what was written and what pruning cost.
 func (c *pruneCommand) summarize(env *environment, shop *workshop, spec variant.Spec, built variant.Built) error {
 	summary := []any{"path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
-		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes}
+		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes, "dense_bytes", built.DenseBytes}
 	card, err := shop.card(env.ctx, spec, built)
 	if err != nil {
 		return err
@@ -78,5 +78,8 @@ func (c *pruneCommand) summarize(env *environment, shop *workshop, spec variant.
 			"kl_to_dense", card.KLToDense, "top1_agreement", card.Top1Agreement, "eval_tokens", card.Tokens)
 	}
 	env.log.Info("wrote variant", summary...)
+	if built.Larger() {
+		env.log.Warn("the variant is larger than the model file: --file-type keep makes it smaller", "path", c.Output)
+	}
 	return nil
 }

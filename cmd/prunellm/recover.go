@@ -17,7 +17,7 @@ type recoverCommand struct {
 	modelFlags    `embed:"" group:"Model"`
 	Ratio         float64 `help:"Share of all parameters to remove, above 0 and below 1." required:"" placeholder:"R"`
 	Output        string  `help:"GGUF file to write if training improves the model. Without it the result stays in the cache." short:"o" type:"path" placeholder:"FILE.gguf"`
-	FileType      string  `help:"Type of the matrices written, as in prune. The gain is measured on weights rounded to it." default:"q8_0" placeholder:"TYPE"`
+	FileType      string  `help:"Type of the matrices written, as in prune. The gain is measured on weights rounded to it." default:"keep" placeholder:"TYPE"`
 	Minutes       float64 `help:"Minutes to train. Default without --minutes and --tokens: 10." placeholder:"M"`
 	Tokens        int     `help:"Tokens to train on, counting repeated text. The same tokens give the same weights." placeholder:"N"`
 	recoveryFlags `embed:"" group:"Training"`

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
 
-	"prunellm/convert"
 	"prunellm/internal/catalog"
 	"prunellm/internal/chat"
 	"prunellm/internal/jobs"
@@ -28,7 +26,7 @@ import (
 type serveCommand struct {
 	modelFlags   `embed:"" group:"Model"`
 	Ratio        float64            `help:"Share of all parameters to remove, from 0 up to but not including 1." group:"Model" default:"0.2" placeholder:"R"`
-	FileType     string             `help:"Type of the matrices of variants: q8_0, q4_0, f16 and others, or 'keep'. Without this flag ratio 0 is served unchanged. Default: q8_0." group:"Model" placeholder:"TYPE"`
+	FileType     string             `help:"Type of the matrices of all variants: q8_0, q4_0, f16 and others, or 'keep' for each matrix's type in the model file." group:"Model" default:"keep" placeholder:"TYPE"`
 	WhilePruning string             `help:"Until the variant is ready, 'dense' answers requests without a ratio with the dense model, and 'wait' answers 503 with Retry-After." group:"Serving" enum:"dense,wait" default:"dense"`
 	MaxVariants  int                `help:"Loaded variants at most; the least recently used one is unloaded." group:"Serving" default:"3" placeholder:"N"`
 	MaxMade      int                `help:"Variants that requests may have made or loaded in all, beside the dense model and that of --ratio; 0 is no limit." group:"Serving" default:"32" placeholder:"N"`
@@ -94,7 +92,7 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 	c.fitContext(model.Config(), env.log)
-	spec, err := c.spec(model, c.Ratio, cmp.Or(c.FileType, "q8_0"))
+	spec, err := c.spec(model, c.Ratio, c.FileType)
 	if err != nil {
 		return err
 	}
@@ -163,7 +161,7 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 		Work: catalog.Work{
 			Memory: c.memory,
 			Build: func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
-				built, err := c.build(ctx, builder, c.wanted(spec, ratio), progress)
+				built, err := c.build(ctx, builder, spec.At(ratio), progress)
 				var tooMuch *prune.RatioError
 				if errors.As(err, &tooMuch) {
 					return built, fmt.Errorf("%w", &server.RatioError{Ratio: ratio, Max: math.Floor(1000*tooMuch.Largest) / 1000})
@@ -186,7 +184,7 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 		},
 		Measure: catalog.Measure{
 			Cost: func(ctx context.Context, built variant.Built) (variant.Card, error) {
-				return builder.Card(ctx, c.wanted(spec, built.Ratio), built, shop.orders.Measure)
+				return builder.Card(ctx, spec.At(built.Ratio), built, shop.orders.Measure)
 			},
 			Speed: speedOf(builder, c.machine(), env.log),
 		},
@@ -201,14 +199,6 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 			env.log.Warn("engines not closed cleanly", "error", err)
 		}
 	}
-}
-
-// wanted is the spec of a ratio; the dense model is served as its file is unless a type was asked for.
-func (c *serveCommand) wanted(spec variant.Spec, ratio float64) variant.Spec {
-	if spec.Ratio = ratio; ratio == 0 && c.FileType == "" {
-		spec.FileType = convert.Keep
-	}
-	return spec
 }
 
 // closeTimeout bounds how long engines may take to end what the server has already cut off.

@@ -53,7 +53,7 @@ func (c *serveCommand) startRecovery(env *environment, shop *workshop, spec vari
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := c.recoverVariant(ctx, env, shop, c.wanted(spec, c.Ratio), variants)
+		err := c.recoverVariant(ctx, env, shop, spec.At(c.Ratio), variants)
 		if err != nil && ctx.Err() == nil {
 			env.log.Warn("variant not recovered, it answers as it was pruned", "error", err)
 		}

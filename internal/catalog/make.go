@@ -118,7 +118,10 @@ func (m *maker) make(shelf *shelf) (e *engine, fresh bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("load %s: %w", built.Name(), err)
 	}
-	m.log.Info("variant loaded", "variant", built.Name(), "ratio_reached", built.Reached, "bytes", built.Bytes, "digest", built.Digest)
+	m.log.Info("variant loaded", "variant", built.Name(), "ratio_reached", built.Reached, "bytes", built.Bytes, "dense_bytes", built.DenseBytes, "digest", built.Digest)
+	if built.Larger() {
+		m.log.Warn("variant is larger than the model file: --file-type keep makes it smaller", "variant", built.Name())
+	}
 	return m.newEngine(loaded, built, bytes), true, nil
 }
 

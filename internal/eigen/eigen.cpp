@@ -65,3 +65,27 @@ int prunellm_multiply(const double *a, const double *b, double *c, long n, long 
     product.middleCols(first, count) = x;
   });
 }
+
+// Turned around in both directions, a = V V^T is the usual factorization: a' = L L^T with L lower triangular.
+int prunellm_factor(double *a, long n) {
+  Eigen::Map<Rows> system(a, n, n);
+  try {
+    MatrixXd turned = system.reverse();
+    const Eigen::LLT<Eigen::Ref<MatrixXd>> factor(turned);
+    if (factor.info() != Eigen::Success) return PRUNELLM_NOT_DEFINITE;
+    system = turned.reverse();
+    return 0;
+  } catch (const std::bad_alloc &) {
+    return PRUNELLM_NO_MEMORY;
+  }
+}
+
+int prunellm_shift(const double *v, double *e, long n, long columns, long first, long count, int threads) {
+  const Eigen::Map<const Rows> factor(v, n, n);
+  Eigen::Map<Rows> rows(e, n, columns);
+  return each_panel(columns, threads, [&](long from, long width) {
+    MatrixXd x = factor.block(0, first, first, count).transpose() * rows.block(0, from, first, width);
+    factor.block(first, first, count, count).triangularView<Eigen::Upper>().transpose().solveInPlace(x);
+    rows.block(first, from, count, width) = -x;
+  });
+}

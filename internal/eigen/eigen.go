@@ -4,6 +4,10 @@ package eigen
 // #cgo nocallback prunellm_solve
 // #cgo noescape prunellm_multiply
 // #cgo nocallback prunellm_multiply
+// #cgo noescape prunellm_factor
+// #cgo nocallback prunellm_factor
+// #cgo noescape prunellm_shift
+// #cgo nocallback prunellm_shift
 // #include "eigen.h"
 import "C"
 
@@ -41,6 +45,28 @@ func (Algebra) Multiply(a, b []float64, n int) ([]float64, error) {
 	}
 	c := make([]float64, len(b))
 	return c, fault(C.prunellm_multiply(pointer(a), pointer(b), pointer(c), C.long(n), C.long(columns), threads()))
+}
+
+// Factor overwrites a, float64[n, n], which is symmetric, with an upper triangular V: a = V V^T. What lies below the diagonal is
+// undefined. The error may be ErrNotDefinite; a NaN may go unnoticed.
+func (Algebra) Factor(a []float64, n int) error {
+	if _, err := columns(a, nil, n); err != nil {
+		return err
+	}
+	return fault(C.prunellm_factor(pointer(a), C.long(n)))
+}
+
+// Shift sets rows R of e, float64[n, columns], count of them from first on: e_R = -V_RR^-T (sum over the rows P before them of
+// V_PR^T e_P). v is what Factor made.
+func (Algebra) Shift(v, e []float64, n, first, count int) error {
+	columns, err := columns(v, e, n)
+	if err != nil || columns == 0 {
+		return err
+	}
+	if first < 0 || count < 1 || count > n-first {
+		return fmt.Errorf("rows %d to %d of %d", first, first+count, n)
+	}
+	return fault(C.prunellm_shift(pointer(v), pointer(e), C.long(n), C.long(columns), C.long(first), C.long(count), threads()))
 }
 
 // columns is how many b has. C++ checks nothing.

@@ -15,6 +15,12 @@ int prunellm_solve(double *a, double *b, long n, long columns, int threads);
 // c = a b, float64[n, columns], with a float64[n, n] symmetric and b float64[n, columns].
 int prunellm_multiply(const double *a, const double *b, double *c, long n, long columns, int threads);
 
+// Overwrites a, float64[n, n] row by row and symmetric, with V, upper triangular: a = V V^T. What lies below the diagonal is undefined.
+int prunellm_factor(double *a, long n);
+
+// Sets `count` rows R of e, float64[n, columns], from `first` on: e_R = -V_RR^-T (sum over the rows P before them of V_PR^T e_P).
+int prunellm_shift(const double *v, double *e, long n, long columns, long first, long count, int threads);
+
 #ifdef __cplusplus
 }
 #endif

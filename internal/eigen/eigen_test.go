@@ -110,3 +110,53 @@ func BenchmarkSolve(b *testing.B) {
 		})
 	}
 }
+
+// Factor gives V V^T = a with V upper triangular, and Shift is what gonum makes of it.
+func TestFactorAndShift(t *testing.T) {
+	for _, size := range []struct{ n, columns, first, count int }{{1, 1, 0, 1}, {64, 97, 32, 32}, {200, 576, 160, 32}, {200, 3, 192, 8}} {
+		a, e := system(size.n, size.columns)
+		v := slices.Clone(a)
+		if err := (eigen.Algebra{}).Factor(v, size.n); err != nil {
+			t.Fatal(err)
+		}
+		upper := mat.NewDense(size.n, size.n, nil)
+		for i := range size.n {
+			for j := i; j < size.n; j++ {
+				upper.Set(i, j, v[i*size.n+j])
+			}
+		}
+		var product mat.Dense
+		product.Mul(upper, upper.T())
+		for i, want := range a {
+			if got := product.RawMatrix().Data[i]; math.Abs(got-want) > 1e-9*math.Abs(want)+1e-6 {
+				t.Fatalf("n = %d: value %d of V V^T is %g, want %g", size.n, i, got, want)
+			}
+		}
+		last := size.first + size.count
+		var right, want mat.Dense
+		if size.first > 0 {
+			right.Mul(upper.Slice(0, size.first, size.first, last).T(), mat.NewDense(size.n, size.columns, e).Slice(0, size.first, 0, size.columns))
+			if err := want.Solve(upper.Slice(size.first, last, size.first, last).T(), &right); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			want = *mat.NewDense(size.count, size.columns, nil)
+		}
+		if err := (eigen.Algebra{}).Shift(v, e, size.n, size.first, size.count); err != nil {
+			t.Fatal(err)
+		}
+		for i := range size.count {
+			for j := range size.columns {
+				if got, want := e[(size.first+i)*size.columns+j], -want.At(i, j); math.Abs(got-want) > 1e-8*math.Abs(want)+1e-8 {
+					t.Fatalf("n = %d: value %d, %d is %g, want %g", size.n, i, j, got, want)
+				}
+			}
+		}
+	}
+	if err := (eigen.Algebra{}).Factor([]float64{1, 2, 2, 1}, 2); !errors.Is(err, eigen.ErrNotDefinite) {
+		t.Errorf("Factor of what is not definite: %v", err)
+	}
+	if err := (eigen.Algebra{}).Shift(make([]float64, 4), make([]float64, 2), 2, 1, 2); err == nil {
+		t.Error("Shift beyond the last row was taken")
+	}
+}

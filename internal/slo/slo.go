@@ -26,14 +26,17 @@ type Candidate struct {
 	Measured  bool // false: its speed is unknown
 }
 
-// Choose returns the ratio of the largest candidate that keeps the limits, which is the one that removes least. If none
-// does, it returns the measured one that removes most. ok is false while none is measured.
+// Choose returns the ratio of the least pruned candidate that keeps the limits, or of the most pruned one where none does. It
+// leaves out what is not measured, and what a less pruned candidate beats in both times. ok is false while none is measured.
 func Choose(candidates []Candidate, limits Limits) (ratio float64, ok bool) {
 	sorted := slices.SortedFunc(slices.Values(candidates), func(a, b Candidate) int { return cmp.Compare(a.Ratio, b.Ratio) })
+	var kept []Candidate
 	for _, c := range sorted {
-		if !c.Measured {
+		beaten := slices.ContainsFunc(kept, func(k Candidate) bool { return k.TTFT <= c.TTFT && k.ITL <= c.ITL })
+		if !c.Measured || beaten {
 			continue
 		}
+		kept = append(kept, c)
 		ratio, ok = c.Ratio, true
 		if within(c.TTFT, limits.TTFT, 1) && within(c.ITL, limits.ITL, 1) {
 			return ratio, true

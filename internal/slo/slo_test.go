@@ -27,6 +27,13 @@ func TestChoose(t *testing.T) {
 			t.Errorf("Choose(%+v) = %v, %v, want %v", limits, got, ok, want)
 		}
 	}
+	// A variant that is no faster than a less pruned one has nothing for it, also where no variant keeps the limits.
+	measured[0].TTFT, measured[0].ITL = 250*ms, 6*ms
+	for limits, want := range map[Limits]float64{{ITL: 1 * ms}: 0.2, {TTFT: 220 * ms}: 0.2} {
+		if got, ok := Choose(measured, limits); got != want || !ok {
+			t.Errorf("Choose(%+v) with a slow small variant = %v, %v, want %v", limits, got, ok, want)
+		}
+	}
 	if got, ok := Choose([]Candidate{{Ratio: 0.2}}, Limits{}); ok {
 		t.Errorf("Choose of what is not measured = %v", got)
 	}

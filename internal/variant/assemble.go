@@ -65,7 +65,7 @@ func (w *build) built(path, identity string, plan *prune.Plan) (Built, error) {
 	}
 	config := w.Model.Config()
 	built := Built{
-		Model: w.Name, Path: path, Digest: identity, Ratio: w.spec.Ratio, KeptMLP: 1, Widths: config.FFN, Bytes: info.Size(),
+		Model: w.Name, Path: path, Digest: identity, Ratio: w.spec.Ratio, KeptMLP: 1, Widths: config.FFN, Bytes: info.Size(), DenseBytes: w.Model.File().Size,
 	}
 	if plan != nil {
 		built.Widths = plan.Widths()

@@ -99,7 +99,7 @@ func (b *Builder) dense(ctx context.Context) (Built, error) {
 	config := b.Model.Config()
 	return Built{
 		Model: b.Name, Path: b.Model.Path(), Digest: "dense", KeptMLP: 1, Widths: config.FFN,
-		Parameters: config.Parameters(nil), Bytes: b.Model.File().Size,
+		Parameters: config.Parameters(nil), Bytes: b.Model.File().Size, DenseBytes: b.Model.File().Size,
 	}, nil
 }
 

@@ -56,14 +56,14 @@ func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func
 			}
 			return &prune.Scores{Stage1: rows, Stage2: rows}, nil
 		},
-		Refit: func(_ context.Context, plan *prune.Plan, _ [][]int32, _ prune.Recipe, _ func(prune.Progress), emit func(int, []float32) error) error {
+		Refit: func(_ context.Context, plan *prune.Plan, _ [][]int32, _ prune.Recipe, _ func(prune.Progress), packer *variant.DownPacker) error {
 			r.refits++
 			for layer, width := range plan.Widths() {
 				down := make([]float32, config.HiddenSize*width)
 				for i := range down {
 					down[i] = float32(i%7) / 8
 				}
-				if err := emit(layer, down); err != nil {
+				if _, err := packer.Add(layer, down); err != nil {
 					return err
 				}
 			}
@@ -233,6 +233,16 @@ func TestBuiltFile(t *testing.T) {
 	}
 	if built.Name() != "tiny@0.2" || built.Parameters != slim.Config().Parameters(nil) {
 		t.Errorf("built = %+v, want tiny@0.2 with %d parameters", built, slim.Config().Parameters(nil))
+	}
+	info, err := os.Stat(w.Model.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if built.DenseBytes != info.Size() || built.Larger() {
+		t.Errorf("%d bytes of %d, larger: %v, want fewer than the %d of the file", built.Bytes, built.DenseBytes, built.Larger(), info.Size())
+	}
+	if built.DenseBytes = built.Bytes - 1; !built.Larger() {
+		t.Error("a variant with a byte more than its model is not larger")
 	}
 }
 

@@ -13,9 +13,13 @@ type Built struct {
 	Widths     []int   // MLP neurons left in each layer
 	Parameters int64   // weights left
 	Bytes      int64   // of the file
+	DenseBytes int64   // of the dense model's file as it came
 
 	Recovery *RecoveryReport // what training has gained; nil: it was not trained
 }
+
+// Larger reports whether a pruned variant takes more bytes than the file that it was made of, as with a file type of more bits.
+func (b Built) Larger() bool { return b.Ratio > 0 && b.Bytes > b.DenseBytes }
 
 // Name is how the variant is asked for: "name@ratio".
 func (b Built) Name() string { return Name(b.Model, b.Ratio) }

@@ -29,29 +29,64 @@ func NewDownPacker(model *models.GGUF, fileType convert.FileType, codec convert.
 	return &DownPacker{model: model, fileType: fileType, codec: codec, types: map[string]string{}}
 }
 
-// Add packs one layer's matrix, float32[hidden, width]. Layers come from the first to the last.
-func (p *DownPacker) Add(layer int, values []float32) error {
+// Add packs one layer's matrix, float32[hidden, width], and returns it rounded as it is packed. Layers come from the first to
+// the last.
+func (p *DownPacker) Add(layer int, values []float32) (rounded []float32, err error) {
 	config := p.model.Config()
 	if layer != len(p.sources) {
-		return fmt.Errorf("down of layer %d after %d layers", layer, len(p.sources))
+		return nil, fmt.Errorf("down of layer %d after %d layers", layer, len(p.sources))
 	}
 	name := models.TensorName(models.FFNDown, layer)
 	width := len(values) / config.HiddenSize
 	info, ok := p.model.File().Tensor(name)
 	if !ok || width == 0 || len(values) != width*config.HiddenSize {
-		return fmt.Errorf("down of layer %d: %d values for hidden size %d", layer, len(values), config.HiddenSize)
+		return nil, fmt.Errorf("down of layer %d: %d values for hidden size %d", layer, len(values), config.HiddenSize)
 	}
-	kind := storedType(p.fileType.DownType(config, layer, width, info.Type))
-	packed, err := pack(p.codec, kind, values, width)
+	kind := p.fileType.DownType(config, layer, width, info.Type)
+	packed, err := pack(p.codec, storedType(kind), values, width)
 	if err != nil {
-		return fmt.Errorf("down of layer %d: %w", layer, err)
+		return nil, fmt.Errorf("down of layer %d: %w", layer, err)
 	}
-	p.types[name] = kind.String()
+	p.types[name] = storedType(kind).String()
 	p.sources = append(p.sources, safetensors.Source{
 		Name: name, DType: safetensors.U8, Shape: []int{config.HiddenSize, len(packed) / config.HiddenSize},
 		Write: func(_ context.Context, w io.Writer) error { _, err := w.Write(packed); return err },
 	})
-	return nil
+	return p.round(kind, packed, len(values), width)
+}
+
+// round returns n packed values as the variant's file will have them, in rows of rowLen.
+func (p *DownPacker) round(kind gguf.Type, packed []byte, n, rowLen int) ([]float32, error) {
+	values, err := models.DequantizeWith(p.codec.Dequantize, storedType(kind), packed, n)
+	if err != nil || kind == storedType(kind) {
+		return values, err
+	}
+	if packed, err = pack(p.codec, kind, values, rowLen); err != nil {
+		return nil, err
+	}
+	return models.DequantizeWith(p.codec.Dequantize, kind, packed, n)
+}
+
+// Grid returns the rounding of a layer's matrix of some width to the type that it is packed in: nil for types whose rounding
+// hardly counts, and for those whose blocks are not prune.GridBlock values.
+func (p *DownPacker) Grid(layer, width int) prune.Grid {
+	info, ok := p.model.File().Tensor(models.TensorName(models.FFNDown, layer))
+	if !ok {
+		return nil
+	}
+	kind := p.fileType.DownType(p.model.Config(), layer, width, info.Type)
+	switch kind {
+	case gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1:
+	default:
+		return nil
+	}
+	return func(columns []float32) ([]float32, error) {
+		packed, err := pack(p.codec, kind, columns, prune.GridBlock)
+		if err != nil {
+			return nil, err
+		}
+		return models.DequantizeWith(p.codec.Dequantize, kind, packed, len(columns))
+	}
 }
 
 // Bytes is the packed form of all layers.

@@ -34,8 +34,8 @@ func TestUnpackDownLeavesUntouchedLayers(t *testing.T) {
 	for layer, width := range plan.Widths() {
 		values := make([]float32, config.HiddenSize*width)
 		values[0] = 3
-		if err := packer.Add(layer, values); err != nil {
-			t.Fatal(err)
+		if rounded, err := packer.Add(layer, values); err != nil || !slices.Equal(rounded, values) {
+			t.Fatalf("a matrix of float32 comes back changed, %v", err)
 		}
 	}
 	packed, err := packer.Bytes()

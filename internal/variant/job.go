@@ -36,8 +36,9 @@ type Tools struct {
 	Text func(ctx context.Context, spec Spec, progress func(done, total int)) (Text, error)
 	// Score computes the importances.
 	Score func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error)
-	// Refit fits down_proj of every layer, in the recipe's precision, and hands each over, float32[hidden, width], from the first layer to the last.
-	Refit func(ctx context.Context, plan *prune.Plan, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress), emit func(layer int, down []float32) error) error
+	// Refit fits down_proj of every layer, in the recipe's precision, and packs each, from the first layer to the last. Later
+	// layers are fitted to the values that the packer returns.
+	Refit func(ctx context.Context, plan *prune.Plan, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress), packer *DownPacker) error
 	// PackDown begins to pack fitted matrices in the file type's precision.
 	PackDown func(fileType convert.FileType) *DownPacker
 }
@@ -61,7 +62,7 @@ func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Out
 		return Outputs{}, err
 	}
 	packer := tools.PackDown(j.Spec.FileType)
-	if err := tools.Refit(ctx, plan, sequences, j.Spec.Recipe, Clocked(progress), packer.Add); err != nil {
+	if err := tools.Refit(ctx, plan, sequences, j.Spec.Recipe, Clocked(progress), packer); err != nil {
 		return Outputs{}, fmt.Errorf("refit down_proj: %w", err)
 	}
 	if out.Down, err = packer.Bytes(); err != nil {

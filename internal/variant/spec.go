@@ -38,6 +38,12 @@ const (
 	maxHeldOutTokens = 4096
 )
 
+// At returns the spec of another ratio.
+func (s Spec) At(ratio float64) Spec {
+	s.Ratio = ratio
+	return s
+}
+
 // HeldOut is the number of calibration tokens beyond the recipe's that cards are measured on: an eighth of them, within
 // bounds.
 func (s Spec) HeldOut() int {

@@ -106,14 +106,14 @@ func (b *builder) score(ctx context.Context, sequences [][]int32, recipe prune.R
 }
 
 func (b *builder) refit(ctx context.Context, plan *prune.Plan, sequences [][]int32, recipe prune.Recipe,
-	progress func(prune.Progress), emit func(int, []float32) error) error {
+	progress func(prune.Progress), packer *variant.DownPacker) error {
 	backend, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
 	precision := recipe.PrecisionOn(backend)
 	states := &prune.StateFile{File: reuse.File{Path: b.states, Folder: b.folder, Identity: b.job.ModelDigest + " " + string(precision)}}
-	options := prune.ReconstructOptions{Emit: emit, Hidden: b.hidden, States: states, Log: b.child.Log, Precision: precision}
+	options := prune.ReconstructOptions{Emit: packer.Add, Grid: packer.Grid, Hidden: b.hidden, States: states, Log: b.child.Log, Precision: precision}
 	if eigen.Fast() {
 		options.Algebra = eigen.Algebra{}
 	}
