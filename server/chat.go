@@ -31,7 +31,7 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 		submit.Logprobs = logprobs
 		return j.run([]infer.Request{submit}, req.N, "messages")
 	}
-	parsers := s.newParsers(&req.Turn, req.N)
+	parsers := s.newParsers(&req.Turn, req.Stop, req.N)
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
 			return &chatStream{
@@ -116,10 +116,10 @@ func (s *Server) answerGrammar(g Grammars, turn *openapi.Turn, formatField strin
 }
 
 // newParsers makes a parser for each answer to a turn.
-func (s *Server) newParsers(turn *openapi.Turn, n int) []*chat.Parser {
+func (s *Server) newParsers(turn *openapi.Turn, stops []string, n int) []*chat.Parser {
 	parsers := make([]*chat.Parser, n)
 	for i := range parsers {
-		parsers[i] = s.options.Chat.Parser(turn)
+		parsers[i] = s.options.Chat.Parser(turn, stops)
 	}
 	return parsers
 }
@@ -152,7 +152,7 @@ func (s *Server) newHead(prefix string, variant string) head {
 func partsOf(p *chat.Parser, chunk infer.Chunk) []chat.Part {
 	out := p.Feed(chunk.Text)
 	if chunk.Finish != "" {
-		out = append(out, p.End()...)
+		out = append(out, p.End(chunk.Finish == infer.FinishLength)...)
 	}
 	return out
 }

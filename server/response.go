@@ -26,7 +26,7 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 		return j.run([]infer.Request{submit}, 1, "input")
 	}
 	newWriter := func(emit func(openapi.ResponseEvent) error) *responseWriter {
-		return newResponseWriter(j.variant.Name, req.Echo, s.options.Chat.Parser(&req.Turn), emit)
+		return newResponseWriter(j.variant.Name, req.Echo, s.options.Chat.Parser(&req.Turn, req.Stop), emit)
 	}
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {

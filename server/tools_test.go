@@ -71,6 +71,11 @@ func TestToolCalls(t *testing.T) {
 		{"marker in a format's JSON", `{"answer": "a <tool_call> b"}`, jsonFormat, toolsHermes, `{"answer": "a <tool_call> b"}`, nil, "stop"},
 		{"call beside a format", twoCalls, jsonFormat, toolsHermes, "null", []call{weatherCall, timeCall}, "tool_calls"},
 		{"marker without a call", "a <tool_call> b", "", toolsHermes, "a <tool_call> b", nil, "stop"},
+		{"marker cut off by the limit", twoCalls, `,"max_tokens":5`, toolsHermes, "", nil, "length"},
+		{"marker cut off by the limit, after text", "Let me see.\n" + twoCalls, `,"max_tokens":17`, toolsHermes, "Let me see.\n", nil, "length"},
+		{"marker cut off by a stop string", "<tool", `,"stop":"_call"`, toolsHermes, "", nil, "stop"},
+		{"Llama's call cut off before its arguments", `{"name": "weather", "parameters": {}}`, `,"max_tokens":9`, toolsLlama, "", nil, "length"},
+		{"less than at the limit", "if a < b", `,"max_tokens":6`, toolsHermes, "if a <", nil, "length"},
 		{"none", twoCalls, `,"tool_choice":"none"`, toolsHermes, twoCalls, nil, "stop"},
 	}
 	for _, test := range tests {

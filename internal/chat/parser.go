@@ -27,6 +27,7 @@ type Parser struct {
 	syntax syntax
 	head   [][]string // what comes before the arguments, piece by piece: for each the words there may be
 	whole  bool       // the answer is calls alone or text alone
+	format bool       // text is held to a format
 	held   string     // not told yet: it may begin a marker or a call
 	state  parseState
 	calls  int
@@ -34,6 +35,8 @@ type Parser struct {
 	quoted bool // within a string of the arguments
 	escape bool // after a backslash there
 	spoken bool // text other than white space was told
+	inLine bool // the text that was told does not end with a line
+	stops  []string
 }
 
 type parseState int
@@ -53,8 +56,8 @@ const nameWord = 3
 // jsonSpace is what JSON takes as white space.
 const jsonSpace = " \t\n\r"
 
-// Parser returns a parser of one answer to a turn.
-func (t *Template) Parser(turn *openapi.Turn) *Parser {
+// Parser returns a parser of one answer to a turn. stops are the texts at which the answer ends.
+func (t *Template) Parser(turn *openapi.Turn, stops []string) *Parser {
 	if turn.ToolChoice.Mode == openapi.ToolsNone {
 		return &Parser{}
 	}
@@ -62,17 +65,17 @@ func (t *Template) Parser(turn *openapi.Turn) *Parser {
 	for i, tool := range turn.Tools {
 		names[i] = tool.Name
 	}
-	return newParser(t.syntax, names, turn.Format.Type != openapi.FormatText)
+	return newParser(t.syntax, names, turn.Format.Type != openapi.FormatText, stops)
 }
 
 // newParser makes a parser of answers that may call the named tools. Answers are whole when they are held to a
 // format, and always when calls have no marker.
-func newParser(syntax syntax, names []string, format bool) *Parser {
+func newParser(syntax syntax, names []string, format bool, stops []string) *Parser {
 	quoted := make([]string, len(names))
 	for i, name := range names {
 		quoted[i] = `"` + name + `"`
 	}
-	p := &Parser{syntax: syntax, whole: format || syntax.marker == "", state: inText}
+	p := &Parser{syntax: syntax, whole: format || syntax.marker == "", format: format, state: inText, stops: stops}
 	p.head = [][]string{{"{"}, {`"name"`}, {":"}, quoted, {","}, {`"arguments"`, `"parameters"`}, {":"}}
 	if p.whole {
 		p.state = atStart
@@ -119,15 +122,55 @@ func (p *Parser) Feed(text string) []Part {
 	return out
 }
 
-// End tells as text what was held back, as no more comes. What follows a marker, or a call, is no text.
-func (p *Parser) End() []Part {
+// End tells as text what was held back, as no more comes. What follows a marker, or a call, is no text. Neither is the
+// beginning of a call that was cut off: by the limit of tokens (full), or by a stop string that goes on as a call does.
+func (p *Parser) End(full bool) []Part {
 	noMarker := p.state == beforeArguments && p.syntax.marker == ""
 	if p.state != atStart && p.state != inText && !noMarker {
 		return nil
 	}
-	out := p.say(nil, p.held)
+	held := p.held
 	p.held = ""
-	return out
+	if cut := p.begunCall(held, full); cut >= 0 {
+		held = held[:cut]
+		if !p.spoken && strings.Trim(held, jsonSpace) == "" { // white space before a call
+			held = ""
+		}
+	}
+	return p.say(nil, held)
+}
+
+// begunCall is the index in what was held back where a call begins that was cut off; -1: none does.
+func (p *Parser) begunCall(held string, full bool) int {
+	if p.syntax.marker == "" {
+		if p.state != beforeArguments || p.format { // JSON that a format asks for begins as a call does
+			return -1
+		}
+		return p.cutAt(0, full, func(stop string) bool {
+			_, _, fits := p.readHead(held + stop)
+			return fits
+		})
+	}
+	length := longestBorder(p.syntax.marker, held)
+	if length == 0 {
+		return -1
+	}
+	at := len(held) - length
+	rest := p.syntax.marker[length:]
+	if length == 1 && p.spoken && p.inLine { // one character alone begins a call only where a line does
+		full = false
+	}
+	return p.cutAt(at, full, func(stop string) bool {
+		return strings.HasPrefix(rest, stop) || strings.HasPrefix(stop, rest)
+	})
+}
+
+// cutAt is at, if the limit or a stop string that goes on with a call ended the answer there; otherwise -1.
+func (p *Parser) cutAt(at int, full bool, goesOn func(stop string) bool) int {
+	if full || slices.ContainsFunc(p.stops, goesOn) {
+		return at
+	}
+	return -1
 }
 
 // feedStart decides what a whole answer is: its first byte after white space tells.
@@ -172,12 +215,13 @@ func (p *Parser) say(out []Part, text string) []Part {
 	if text == "" {
 		return out
 	}
-	p.spoken = true
+	p.spoken = p.spoken || strings.Trim(text, jsonSpace) != ""
+	p.inLine = !strings.HasSuffix(text, "\n")
 	return append(out, Part{Call: -1, Text: text})
 }
 
 func (p *Parser) feedHead(out []Part) ([]Part, bool) {
-	name, rest, fits := p.readHead()
+	name, rest, fits := p.readHead(p.held)
 	switch {
 	case fits && rest == "":
 		return out, false
@@ -198,8 +242,8 @@ func (p *Parser) feedHead(out []Part) ([]Part, bool) {
 
 // readHead gives the called tool's name and what is held of its arguments: nothing while the head may still go on. It fits
 // as long as what is held is how a call begins.
-func (p *Parser) readHead() (name, rest string, fits bool) {
-	rest = strings.TrimLeft(p.held, jsonSpace)
+func (p *Parser) readHead(held string) (name, rest string, fits bool) {
+	rest = strings.TrimLeft(held, jsonSpace)
 	for i, words := range p.head {
 		word := slices.IndexFunc(words, func(word string) bool { return strings.HasPrefix(rest, word) })
 		if word < 0 {

@@ -12,6 +12,86 @@ const twoCalls = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\"
 // call is a tool call without its id.
 type call struct{ Name, Arguments string }
 
+// said is the text that a parser tells of an answer that ends, fed byte by byte.
+func said(p *Parser, answer string, full bool) (text string, calls int) {
+	var parts []Part
+	for i := range len(answer) {
+		parts = append(parts, p.Feed(answer[i:i+1])...)
+	}
+	for _, part := range append(parts, p.End(full)...) {
+		if part.Call < 0 {
+			text += part.Text
+		} else if part.ID != "" {
+			calls++
+		}
+	}
+	return text, calls
+}
+
+// TestNoMarkerLeaks cuts answers within what begins a call: by the limit of tokens, and by a stop string.
+func TestNoMarkerLeaks(t *testing.T) {
+	syntaxes := map[string]struct {
+		syntax syntax
+		call   string
+	}{
+		"hermes": {hermes, "<tool_call>\n{\"name\": \"time\", \"arguments\": "},
+		"llama":  {llama, `{"name": "time", "parameters": `},
+	}
+	for name, test := range syntaxes {
+		for _, before := range []string{"", "\n\n", "Let me see.\n"} {
+			if name == "llama" && before == "Let me see.\n" { // a call is all of the answer
+				continue
+			}
+			want := before
+			if strings.TrimSpace(before) == "" { // white space before a call is no text
+				want = ""
+			}
+			for cut := 1; cut < len(test.call)-1; cut++ {
+				began, rest := test.call[:cut], test.call[cut:]
+				if got, calls := said(newParser(test.syntax, []string{"time"}, false, nil), before+began, true); got != want || calls != 0 {
+					t.Errorf("%s, %q cut by the limit: text %q, %d calls, want %q", name, before+began, got, calls, want)
+				}
+				for _, stop := range []string{rest[:1], rest, rest + "{}"} {
+					if got, calls := said(newParser(test.syntax, []string{"time"}, false, []string{"zzz", stop}), before+began, false); got != want || calls != 0 {
+						t.Errorf("%s, %q cut by %q: text %q, %d calls, want %q", name, before+began, stop, got, calls, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestTextThatLooksLikeAMarker is no call: the answer ends there, or goes on with something else.
+func TestTextThatLooksLikeAMarker(t *testing.T) {
+	tests := map[string]struct {
+		syntax syntax
+		answer string
+		format bool
+		stops  []string
+		full   bool
+	}{
+		"ends with <":                         {hermes, "if a <", false, nil, false},
+		"ends with < at the limit":            {hermes, "if a <", false, nil, true},
+		"ends within a marker":                {hermes, "a <b> <tool", false, nil, false},
+		"stops with another text":             {hermes, "a <tool", false, []string{"box>"}, false},
+		"another tag at the limit":            {hermes, "a <b> <tx", false, nil, true},
+		"ends with <, alone":                  {hermes, "<", false, nil, false},
+		"Llama's ends with a brace":           {llama, "It is {", false, nil, true},
+		"Llama's JSON that stops":             {llama, `{"na`, false, []string{"zzz"}, false},
+		"Llama's JSON of a format, the limit": {llama, `{"name": "ti`, true, nil, true},
+		"JSON of a format at the limit":       {hermes, `{"a": "<tool`, true, nil, true},
+		"white space at the limit":            {hermes, " \n", false, nil, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, calls := said(newParser(test.syntax, []string{"time"}, test.format, test.stops), test.answer, test.full)
+			if got != test.answer || calls != 0 {
+				t.Errorf("text %q and %d calls, want %q", got, calls, test.answer)
+			}
+		})
+	}
+}
+
 // FuzzParser cuts an answer anywhere: the pieces, joined, are what the whole gives. Without a call all of it is text.
 func FuzzParser(f *testing.F) {
 	f.Add("Hello "+twoCalls, uint8(1), false, false)
@@ -26,8 +106,8 @@ func FuzzParser(f *testing.F) {
 		if isLlama {
 			syntax = llama
 		}
-		whole, calls := collect(t, newParser(syntax, []string{"weather", "time"}, format), answer, len(answer)+1)
-		cut, cutCalls := collect(t, newParser(syntax, []string{"weather", "time"}, format), answer, int(size)%19+1)
+		whole, calls := collect(t, newParser(syntax, []string{"weather", "time"}, format, nil), answer, len(answer)+1)
+		cut, cutCalls := collect(t, newParser(syntax, []string{"weather", "time"}, format, nil), answer, int(size)%19+1)
 		if cut != whole || !slices.Equal(cutCalls, calls) {
 			t.Errorf("in pieces of %d: %q %q, whole: %q %q", int(size)%19+1, cut, cutCalls, whole, calls)
 		}
@@ -44,7 +124,7 @@ func collect(t *testing.T, p *Parser, answer string, size int) (text string, cal
 		parts = append(parts, p.Feed(rest[:n])...)
 		rest = rest[n:]
 	}
-	for _, part := range append(parts, p.End()...) {
+	for _, part := range append(parts, p.End(false)...) {
 		switch {
 		case part.Call < 0:
 			text += part.Text
