@@ -38,7 +38,15 @@ func (c *inspectCommand) Run(env *environment) error {
 		fmt.Fprintln(out, line)
 	}
 	if len(faults) == 0 {
-		fmt.Fprintln(out, "checks: passed")
+		lines, err := inspectTemplate(path)
+		for _, line := range lines {
+			fmt.Fprintln(out, line)
+		}
+		if err != nil {
+			faults = append(faults, convert.Fault(err.Error()))
+		} else {
+			fmt.Fprintln(out, "checks: passed")
+		}
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write report: %w", err)

@@ -13,10 +13,8 @@ import (
 	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
 
 	"prunellm/internal/catalog"
-	"prunellm/internal/chat"
 	"prunellm/internal/jobs"
 	"prunellm/internal/variant"
-	"prunellm/models"
 	"prunellm/openapi"
 	"prunellm/prune"
 	"prunellm/server"
@@ -35,6 +33,7 @@ type serveCommand struct {
 	StopTimeout  int                `help:"Seconds that running requests get to finish when the server stops." group:"Serving" default:"20" placeholder:"SECONDS"`
 	Recover      backgroundRecovery `embed:"" prefix:"recover-" group:"Training"`
 	autoFlags    `embed:"" group:"Serving"`
+	chatFlags    `embed:"" group:"Model"`
 	frontFlags   `embed:""`
 	engineFlags  `embed:"" group:"Serving"`
 	recipeFlags  `embed:"" group:"Pruning"`
@@ -87,7 +86,7 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 	defer model.Close()
-	template, err := newChatTemplate(model)
+	template, err := c.template(model, env.log)
 	if err != nil {
 		return err
 	}
@@ -133,16 +132,6 @@ func (c *serveCommand) Run(env *environment) error {
 	defer c.startRecovery(env, shop, spec, variants)()
 	defer watchFleet(env, shop, spec, variants)()
 	return front.Serve(env.ctx, listener)
-}
-
-// newChatTemplate parses the model's chat template.
-func newChatTemplate(model *models.GGUF) (*chat.Template, error) {
-	tokenizer := model.Tokenizer()
-	template, err := chat.New(tokenizer.ChatTemplate, model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS))
-	if err != nil {
-		return nil, fmt.Errorf("chat template of %q: %w", model.Path(), err)
-	}
-	return template, nil
 }
 
 // newCatalog connects building and loading.
