@@ -8,7 +8,7 @@ import (
 	"prunellm/openapi"
 )
 
-// maxParallelCalls bounds the calls of one answer: a small model that is held to a grammar may go on for ever.
+// maxParallelCalls bounds the calls of one answer: under a grammar a small model may never stop.
 const maxParallelCalls = 16
 
 // SchemaGrammar makes GBNF of a JSON schema, its first rule called root, or says why it cannot.
@@ -56,7 +56,7 @@ func (t *Template) Grammar(turn *openapi.Turn, schemas SchemaGrammar, formatFiel
 	return out.String(), nil
 }
 
-// formatGrammar holds the answer to a format; empty for text.
+// formatGrammar returns the grammar of a format, empty for text.
 func formatGrammar(schemas SchemaGrammar, format openapi.ResponseFormat, field string) (string, error) {
 	schema := []byte(`{"type":"object"}`)
 	switch format.Type {
@@ -114,8 +114,8 @@ func argumentsGrammar(schemas SchemaGrammar, schema json.RawMessage) (string, er
 	return schemas([]byte(`{"type":"object"}`))
 }
 
-// textBefore has rules text-0, text-1 and so on, the states of a machine that reads text until it contains the marker
-// for the first time, and then goes on with rule after. The text may end anywhere else.
+// textBefore returns rules text-0, text-1 and so on: the states of a machine that reads text up to the first marker and
+// continues with rule after. The text may end anywhere else.
 func textBefore(marker, after string) string {
 	var out strings.Builder
 	for state := range len(marker) {

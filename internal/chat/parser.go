@@ -17,25 +17,25 @@ type Part struct {
 	Arguments string // the JSON that is new
 }
 
-// Parser tells the text of an answer from the tool calls in it, while it is being written. The zero parser (no head)
+// Parser separates the text of an answer from the tool calls in it, as the model generates it. The zero Parser (no head)
 // takes everything as text.
 //
-// The grammar of the answer guarantees that a call is well formed as far as it goes: its name comes first and is known,
-// and nothing but calls follows the first one. A client's own grammar guarantees nothing, and the JSON of a format may
-// begin as a call does: what turns out to be none is text.
+// The grammar of the answer guarantees that each call is well formed as far as it goes: a known name comes first, and
+// only calls follow the first one. A client's own grammar guarantees nothing, and the JSON of a format may begin as a
+// call does: if it turns out to be none, it is text.
 type Parser struct {
 	syntax syntax
 	head   [][]string // what comes before the arguments, piece by piece: for each the words there may be
 	whole  bool       // the answer is calls alone or text alone
 	format bool       // text is held to a format
-	held   string     // not told yet: it may begin a marker or a call
+	held   string     // not returned yet: it may begin a marker or a call
 	state  parseState
 	calls  int
 	depth  int  // of the arguments' braces and brackets
 	quoted bool // within a string of the arguments
 	escape bool // after a backslash there
-	spoken bool // text other than white space was told
-	inLine bool // the text that was told does not end with a line
+	spoken bool // text other than white space was returned
+	inLine bool // the returned text does not end with a line
 	stops  []string
 }
 
@@ -122,8 +122,8 @@ func (p *Parser) Feed(text string) []Part {
 	return out
 }
 
-// End tells as text what was held back, as no more comes. What follows a marker, or a call, is no text. Neither is the
-// beginning of a call that was cut off: by the limit of tokens (full), or by a stop string that goes on as a call does.
+// End returns the text that Feed held back, once the answer has ended. Text behind a marker or a call is dropped. So is
+// the beginning of a call that was cut off, by the limit of tokens (full) or by a stop string that continues the call.
 func (p *Parser) End(full bool) []Part {
 	noMarker := p.state == beforeArguments && p.syntax.marker == ""
 	if p.state != atStart && p.state != inText && !noMarker {
@@ -140,7 +140,7 @@ func (p *Parser) End(full bool) []Part {
 	return p.say(nil, held)
 }
 
-// begunCall is the index in what was held back where a call begins that was cut off; -1: none does.
+// begunCall returns the index in held where a call begins that was cut off, or -1.
 func (p *Parser) begunCall(held string, full bool) int {
 	if p.syntax.marker == "" {
 		if p.state != beforeArguments || p.format { // JSON that a format asks for begins as a call does
@@ -165,7 +165,7 @@ func (p *Parser) begunCall(held string, full bool) int {
 	})
 }
 
-// cutAt is at, if the limit or a stop string that goes on with a call ended the answer there; otherwise -1.
+// cutAt returns at if the limit, or a stop string that continues the call, ended the answer there, and -1 otherwise.
 func (p *Parser) cutAt(at int, full bool, goesOn func(stop string) bool) int {
 	if full || slices.ContainsFunc(p.stops, goesOn) {
 		return at
@@ -173,7 +173,7 @@ func (p *Parser) cutAt(at int, full bool, goesOn func(stop string) bool) int {
 	return -1
 }
 
-// feedStart decides what a whole answer is: its first byte after white space tells.
+// feedStart decides what a whole answer is by its first byte after white space.
 func (p *Parser) feedStart() bool {
 	begin := p.syntax.marker
 	if begin == "" {
@@ -203,7 +203,7 @@ func (p *Parser) feedText(out []Part) ([]Part, bool) {
 		return out, true
 	}
 	free := len(p.held) - longestBorder(p.syntax.marker, p.held)
-	if !p.spoken && strings.Trim(p.held[:free], jsonSpace) == "" { // white space before a call is nobody's text
+	if !p.spoken && strings.Trim(p.held[:free], jsonSpace) == "" { // white space before a call is dropped
 		return out, false
 	}
 	out = p.say(out, p.held[:free])
@@ -240,8 +240,8 @@ func (p *Parser) feedHead(out []Part) ([]Part, bool) {
 	return out, true
 }
 
-// readHead gives the called tool's name and what is held of its arguments: nothing while the head may still go on. It fits
-// as long as what is held is how a call begins.
+// readHead returns the called tool's name and the beginning of its arguments, which is empty while the head is incomplete.
+// fits reports whether held begins as a call does.
 func (p *Parser) readHead(held string) (name, rest string, fits bool) {
 	rest = strings.TrimLeft(held, jsonSpace)
 	for i, words := range p.head {

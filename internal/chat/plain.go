@@ -16,7 +16,7 @@ func inSystem(messages []openapi.Message, text string) []openapi.Message {
 	return append([]openapi.Message{{Role: "system", Content: text}}, messages...)
 }
 
-// describeTools tells a model about tools, in the form that models with tools are most often trained on.
+// describeTools describes tools to a model, in the form that most models with tools are trained on.
 func describeTools(tools []openapi.Tool) string {
 	var out strings.Builder
 	out.WriteString("# Tools\n\nYou can call these functions when they help to answer. Each line describes one:\n<tools>\n")

@@ -310,7 +310,8 @@ func toInteger(_ *renderer, v value, args arguments) (value, error) {
 		}
 	}
 	if s, ok := text(v); ok && base >= 0 && base <= 36 && base != 1 {
-		s = strings.ReplaceAll(strings.TrimFunc(s, isSpace), "_", "")
+		s = strings.ToLower(strings.ReplaceAll(strings.TrimFunc(s, isSpace), "_", ""))
+		s = strings.TrimPrefix(s, map[int]string{2: "0b", 8: "0o", 16: "0x"}[base])
 		if n, err := strconv.ParseInt(s, base, 64); err == nil {
 			return n, nil
 		}

@@ -188,6 +188,13 @@ func (r *renderer) field(field string, args arguments, next *int) (string, error
 	if end >= 0 {
 		name, path = name[:end], name[end:]
 	}
+	numbered := name != "" && strings.Trim(name, "0123456789") == ""
+	if name == "" && *next < 0 || numbered && *next > 0 {
+		return "", errors.New("cannot mix numbered and unnumbered fields")
+	}
+	if numbered {
+		*next = -1
+	}
 	v, err := args.field(name, next)
 	if err != nil {
 		return "", err

@@ -132,3 +132,24 @@ func TestAgainstJinja(t *testing.T) {
 		})
 	}
 }
+
+// TestSnippets evaluates operators, filters, tests, methods and tags, right ones and wrong ones.
+func TestSnippets(t *testing.T) {
+	raw, err := os.ReadFile("testdata/snippets.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Source string
+		outcome
+	}
+	if err := json.Unmarshal(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		t.Run(c.Source, func(t *testing.T) {
+			got, err := render(c.Source, nil)
+			c.check(t, got, err)
+		})
+	}
+}

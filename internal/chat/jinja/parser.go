@@ -178,8 +178,11 @@ func (p *parser) statement(at line) (statement, error) {
 	case "block":
 		return p.blockStatement(at)
 	case "print":
-		value, err := p.tuple(true)
-		return &outputNode{line: at, value: value}, err
+		values, err := p.tuple(true)
+		if several, ok := values.(*listExpression); ok && several.tuple {
+			values = &concatExpression{operands: several.items}
+		}
+		return &outputNode{line: at, value: values}, err
 	case "break":
 		return &breakNode{at}, nil
 	case "continue":

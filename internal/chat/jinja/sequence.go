@@ -193,10 +193,7 @@ func mapped(r *renderer, v value, args arguments) (value, error) {
 			return nil, err
 		}
 		return r.lazily(v, func(element value) (value, bool, error) {
-			out, err := r.part(element, attribute)
-			if isUndefined(out) {
-				out = valueOr(bound[1], out)
-			}
+			out, err := r.partOr(element, attribute, bound[1])
 			return out, true, err
 		}), nil
 	}

@@ -17,12 +17,19 @@ func lowered(v value) value {
 }
 
 // part reads an element's attribute, a path of names and numbers divided by dots.
-func (r *renderer) part(v, path value) (value, error) {
+func (r *renderer) part(v, path value) (value, error) { return r.partOr(v, path, absent{}) }
+
+// partOr is part with a fallback, if one is given, for each step of the path that leads nowhere.
+func (r *renderer) partOr(v, path, fallback value) (value, error) {
 	if path == nil || !given(path) {
 		return v, nil
 	}
 	if n, ok := path.(int64); ok {
-		return r.item(v, n)
+		out, err := r.item(v, n)
+		if isUndefined(out) {
+			out = valueOr(fallback, out)
+		}
+		return out, err
 	}
 	name, ok := text(path)
 	if !ok {
@@ -36,6 +43,9 @@ func (r *renderer) part(v, path value) (value, error) {
 		var err error
 		if v, err = r.item(v, key); err != nil {
 			return nil, err
+		}
+		if isUndefined(v) {
+			v = valueOr(fallback, v)
 		}
 	}
 	return v, nil
