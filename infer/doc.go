@@ -1,5 +1,5 @@
-// Package infer turns prompts into answers: a queue, one owner goroutine that holds the model's context, a scheduler that
-// mixes prefill and decode of many requests in one batch, sampling, stop strings and log probabilities.
+// Package infer generates answers to prompts: a queue, one owner goroutine that holds the model's context, a scheduler
+// that mixes prefill and decode of many requests in one batch, sampling, stop strings and log probabilities.
 //
 // It is not an HTTP server and knows no OpenAI names (see server), and it does not run the model itself: that is a
 // Decoder's work (see infer/llamacpp).
@@ -12,18 +12,18 @@
 //
 // # Concurrency
 //
-// What is to be decoded next is decided by pure functions (schedule.go); the owner goroutine alone acts on it (loop.go).
-// Answers do not influence each other: each has its own random generator, and with infer/llamacpp on a CPU the logits of
-// a sequence are the same bits whoever shares the batch.
+// Pure functions decide what the next batch decodes (schedule.go); the owner goroutine alone acts on it (loop.go).
+// Answers do not influence each other. Each has its own random generator. With infer/llamacpp on a CPU a sequence's
+// logits are the same bits whatever else is in the batch.
 //
 // # Grammars
 //
-// An answer can be held to a grammar (see infer/gbnf): the token that was drawn is tested first, the vocabulary only when
-// that is forbidden.
+// A grammar can constrain an answer (see infer/gbnf). The sampler tests the drawn token first, and the vocabulary only
+// if the grammar forbids that token.
 //
 // # Errors
 //
-// A request that is out of range is refused by Submit with a ParameterError or a ContextError, before anything is
-// allocated for it. A step that fails ends the answers of that step with ErrEngine; when steps keep failing the engine
-// ends, and Done and Err tell.
+// Submit refuses a request that is out of range with a ParameterError or a ContextError, before it allocates anything
+// for the request. A step that fails ends the answers of that step with ErrEngine. When too many steps in a row fail
+// the engine ends: Done is closed and Err returns the cause.
 package infer

@@ -8,8 +8,8 @@ import (
 	"math"
 )
 
-// embedChunk bounds the tokens of a prompt whose hidden states one step gives: llama.cpp computes the logits of each of
-// them too, and its output buffer keeps the largest size it has had (49 k logits x 64 are 12 MiB).
+// embedChunk bounds the tokens of a prompt whose hidden states one step returns. llama.cpp computes the logits of each
+// of them too, and its output buffer never shrinks (49 k logits x 64 are 12 MiB).
 const embedChunk = 64
 
 // pool averages the hidden states of one prompt.
@@ -26,14 +26,14 @@ func (p *pool) add(hidden []float32) {
 	}
 }
 
-// finish makes the vector one of length 1. The number of tokens cancels out.
+// finish scales the vector to length 1. The number of tokens cancels out.
 func (p *pool) finish() error {
 	square := 0.0
 	for _, x := range p.sum {
 		square += x * x
 	}
 	if !(square > 0) || math.IsInf(square, 0) {
-		return errors.New("the model gave no finite hidden states")
+		return errors.New("the model computed NaN or infinite hidden states")
 	}
 	p.vector = make([]float32, len(p.sum))
 	for i, x := range p.sum {
@@ -42,8 +42,8 @@ func (p *pool) finish() error {
 	return nil
 }
 
-// Embed gives one vector for each prompt, float32[hidden] of length 1: the mean of the hidden states of its tokens, after
-// the model's last norm. The prompts take part in the batches like those of answers. A prompt that is out of range gives a
+// Embed returns one vector for each prompt, float32[hidden] of length 1: the mean of the hidden states of its tokens,
+// after the model's last norm. Batches mix these prompts with those of answers. A prompt that is out of range gives a
 // ParameterError or a ContextError, a full queue ErrQueueFull, a failing engine an error that wraps ErrEngine.
 func (e *Engine) Embed(ctx context.Context, prompts [][]Token) ([][]float32, Usage, error) {
 	for i, p := range prompts {
@@ -52,7 +52,7 @@ func (e *Engine) Embed(ctx context.Context, prompts [][]Token) ([][]float32, Usa
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends what still runs when one prompt fails
+	defer cancel() // ends the prompts that still run when one fails
 	vectors := make([][]float32, 0, len(prompts))
 	var usage Usage
 	var flying []*request // submitted and not collected, in order
@@ -62,7 +62,7 @@ func (e *Engine) Embed(ctx context.Context, prompts [][]Token) ([][]float32, Usa
 			r.pool = newPool(e.dec.HiddenSize())
 			err := e.enqueue([]*request{r})
 			if errors.Is(err, ErrQueueFull) && len(flying) > 0 {
-				break // our own are among those that run or wait: go on when one has ended
+				break // some requests in the queue are this call's own: continue when one has ended
 			}
 			if err != nil {
 				return nil, Usage{}, err

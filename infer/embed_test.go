@@ -59,7 +59,7 @@ func TestEmbedRefuses(t *testing.T) {
 	}
 }
 
-// More prompts than the queue holds wait for those before them.
+// More prompts than the queue has room for wait for earlier ones.
 func TestEmbedBeyondTheQueue(t *testing.T) {
 	e := New(newFake(4, 64, 16), Options{MaxQueue: 2}, nil)
 	defer closeEngine(t, e)

@@ -12,17 +12,18 @@ import (
 	"prunellm/infer/gbnf"
 )
 
-// Options tunes an Engine. The zero value of a field stands for its default.
+// Options tunes an Engine. A field's zero value selects its default.
 type Options struct {
 	MaxQueue     int // requests that may wait for a sequence; default 256
-	PrefillChunk int // prompt tokens of one step while no answer is being generated; default the decoder's batch size
-	SharedChunk  int // prompt tokens of one step beside as many running answers as prompts: it bounds how long these wait; default three quarters of the batch size
+	PrefillChunk int // prompt tokens of one step while no answer generates; default the decoder's batch size
+	SharedChunk  int // prompt tokens of one step beside as many running answers as prompts, which bounds inter-token latency; default three quarters of the batch size
 	CopyAtLeast  int // tokens of a common prefix worth copying from a busy sequence; default 256, negative: never
 
-	PromptCacheBytes int64 // for sequences that made room for others; 0: none are kept
-	SaveAtLeast      int   // tokens that must be lost to save a sequence; default 64, on a GPU 1024
+	PromptCacheBytes int64 // budget of saved sequences; 0 saves none
+	SaveAtLeast      int   // fewest lost tokens for which a sequence is saved; default 64, on a GPU 1024
 
-	// Admitted, if set, hears how long each request waited for a sequence. The loop calls it, so it must return at once.
+	// Admitted, if set, receives how long each request waited for a sequence. The loop calls it, so it must return at
+	// once.
 	Admitted func(waited time.Duration)
 }
 
@@ -30,7 +31,8 @@ const (
 	defaultMaxQueue    = 256
 	defaultCopyAtLeast = 256
 	defaultSaveAtLeast = 64
-	// A GPU computes a thousand tokens in about the time that their keys and values take to the memory and back, layer by layer.
+	// A GPU decodes a thousand tokens in about the time it takes to copy their KV cache to host memory and back, layer
+	// by layer.
 	deviceSaveAtLeast = 1024
 )
 
@@ -41,7 +43,7 @@ type Info struct {
 	Sequences   int // requests that run side by side
 }
 
-// Stats counts what an engine has done and is doing.
+// Stats counts the work of an engine, done and in progress.
 type Stats struct {
 	Queued           int    // requests that wait for a sequence
 	Running          int    // requests that hold one
@@ -57,7 +59,7 @@ type Stats struct {
 // # Concurrency
 //
 // All methods may be called from any goroutine. One goroutine owns the decoder's context and the
-// sequences; a few helpers sample for it between two batches.
+// sequences; a few helper goroutines sample for it between two batches.
 type Engine struct {
 	dec  Decoder
 	opts Options
@@ -72,7 +74,7 @@ type Engine struct {
 	err     error         // why the loop ended by itself; set before done is closed
 
 	abortOnce    sync.Once
-	grammarIndex func() grammarIndex // made once
+	grammarIndex func() grammarIndex // created once
 	counters     counters
 }
 
@@ -116,9 +118,9 @@ func New(dec Decoder, opts Options, log *slog.Logger) *Engine {
 	return e
 }
 
-// Submit queues a request. ctx rules the whole answer: when it ends, so does the generation, within one step. Submit
-// itself never waits. A request that is out of range gives a ParameterError or a ContextError, a full queue ErrQueueFull,
-// a closed or failed engine an error that wraps ErrEngine.
+// Submit queues a request. ctx bounds the whole answer: when it ends, the generation ends within one step. Submit
+// itself never waits. A request that is out of range gives a ParameterError or a ContextError, a full queue
+// ErrQueueFull, a closed or failed engine an error that wraps ErrEngine.
 func (e *Engine) Submit(ctx context.Context, req Request) (Generation, error) {
 	all, err := e.SubmitN(ctx, req, 1)
 	if err != nil {
@@ -127,14 +129,14 @@ func (e *Engine) Submit(ctx context.Context, req Request) (Generation, error) {
 	return all[0], nil
 }
 
-// SubmitN queues n answers to one prompt, which is decoded once: the others copy the first one's cache when that is
-// there. Answer i has the seed Seed+i, and is what Submit gives with that seed. All n are queued or none.
+// SubmitN queues n answers to one prompt and prefills it once: the other answers copy the first one's cache when it is
+// complete. Answer i has the seed Seed+i, and equals Submit's with that seed. SubmitN queues all n or none.
 func (e *Engine) SubmitN(ctx context.Context, req Request, n int) ([]Generation, error) {
 	if n < 1 || n > MaxAnswers {
 		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, want 1 to %d", n, MaxAnswers)}
 	}
 	if most := e.opts.MaxQueue + e.dec.Sequences(); n > most {
-		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, want at most the %d that are answered and wait here", n, most)}
+		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, must be at most %d, the sequences and the queue together", n, most)}
 	}
 	if err := e.validate(req); err != nil {
 		return nil, err
@@ -174,11 +176,11 @@ func (e *Engine) enqueue(requests []*request) error {
 		}
 		return fmt.Errorf("%w: closed", ErrEngine)
 	}
-	// Those that are about to get a free sequence do not wait.
+	// Requests that are about to get a free sequence do not count.
 	places := e.opts.MaxQueue + max(0, e.dec.Sequences()-int(e.counters.running.Load()))
 	if len(e.waiting)+len(requests) > places {
 		if e.dropCancelled(); len(e.waiting)+len(requests) > places {
-			return fmt.Errorf("%w: %d requests wait, %d are allowed", ErrQueueFull, len(e.waiting), e.opts.MaxQueue)
+			return fmt.Errorf("%w: %d requests wait, the limit is %d; retry later", ErrQueueFull, len(e.waiting), e.opts.MaxQueue)
 		}
 	}
 	e.waiting = append(e.waiting, requests...)
@@ -187,7 +189,7 @@ func (e *Engine) enqueue(requests []*request) error {
 	return nil
 }
 
-// dropCancelled frees the places of requests whose client has left. The caller holds mu.
+// dropCancelled frees the places of requests whose client has disconnected. The caller holds mu.
 func (e *Engine) dropCancelled() {
 	kept := e.waiting[:0]
 	for _, r := range e.waiting {
@@ -206,13 +208,13 @@ func (e *Engine) dropCancelled() {
 func (e *Engine) signal() {
 	select {
 	case e.wake <- struct{}{}:
-	default: // a look is due already
+	default: // a wake-up is pending already
 	}
 }
 
-// Close refuses new requests, lets those at hand finish until ctx ends, then ends the rest with ErrEngine, and closes the
-// decoder. It returns when all that is done: nil, or ctx's error if requests were cut short, or what closing the decoder
-// or the engine's own failure gave. Further calls wait for the same end.
+// Close refuses new requests, lets the current ones finish until ctx ends, ends the rest with ErrEngine and closes the
+// decoder. Then it returns nil, ctx's error if it cut requests short, or the error of closing the decoder or of the
+// engine itself. Further calls wait for the same end.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closing = true
@@ -229,10 +231,10 @@ func (e *Engine) Close(ctx context.Context) error {
 	return errors.Join(e.err, cut)
 }
 
-// Done is closed when the engine has ended: after Close, or because the decoder failed for good.
+// Done is closed when the engine has ended: after Close, or because too many steps in a row failed.
 func (e *Engine) Done() <-chan struct{} { return e.done }
 
-// Err is nil until Done is closed, and then the failure that ended the engine, nil after a Close.
+// Err is nil until Done is closed. Then it is the failure that ended the engine, nil after a Close.
 func (e *Engine) Err() error {
 	select {
 	case <-e.done:
@@ -257,7 +259,7 @@ func (e *Engine) Info() Info {
 	return Info{VocabSize: e.dec.VocabSize(), ContextSize: e.dec.ContextSize(), Sequences: e.dec.Sequences()}
 }
 
-// Tokenize turns text into tokens as Decoder.Tokenize does.
+// Tokenize splits text into tokens as Decoder.Tokenize does.
 func (e *Engine) Tokenize(text string, bos, special bool) ([]Token, error) {
 	return e.dec.Tokenize(text, bos, special)
 }

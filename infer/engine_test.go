@@ -65,7 +65,7 @@ func TestLogprobsCoverTheText(t *testing.T) {
 	}
 }
 
-// The same seed gives the same text alone, in company, after a cached prefix and in chunks of any size.
+// The same seed gives the same text alone, beside others, after a cached prefix and in chunks of any size.
 func TestSeedDecidesTheText(t *testing.T) {
 	req := Request{
 		Prompt: prompt(strings.Repeat("a long prompt ", 5)), MaxTokens: 30, Logprobs: -1,
@@ -153,7 +153,7 @@ func TestQueueIsBounded(t *testing.T) {
 		}
 	}
 	closeEngine(t, e)
-	if n := len(waited); n != 3 { // the one that left while it waited was never admitted
+	if n := len(waited); n != 3 { // the cancelled one was never admitted
 		t.Errorf("%d requests were admitted, want 3", n)
 	}
 }
@@ -369,7 +369,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A long prompt must not keep running answers waiting: every step goes on with them, beside a bounded part of the prompt.
+// A long prompt must not delay running answers: they are in every step, beside a bounded part of the prompt.
 func TestLongPromptSharesTheSteps(t *testing.T) {
 	f := newFake(2, 4096, 64)
 	f.gate = make(chan struct{})

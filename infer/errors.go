@@ -6,13 +6,13 @@ import (
 )
 
 var (
-	// ErrEngine is wrapped when the backend failed or the engine is closed; the request may be tried elsewhere.
+	// ErrEngine is wrapped when the backend failed or the engine is closed. Another engine may serve the request.
 	ErrEngine = errors.New("engine unavailable")
 	// ErrQueueFull is returned by Submit when too many requests wait; the client should retry later.
 	ErrQueueFull = errors.New("request queue is full")
 )
 
-// ContextError says that a prompt does not fit the context.
+// ContextError reports a prompt that does not fit the context.
 type ContextError struct {
 	Prompt  int // tokens of the prompt
 	Context int // tokens a sequence can hold
@@ -23,7 +23,7 @@ func (e *ContextError) Error() string {
 	return fmt.Sprintf("prompt has %d tokens, the context holds %d and needs room for one more", e.Prompt, e.Context)
 }
 
-// ParameterError says that a field of a Request is out of range.
+// ParameterError reports a field of a Request that is out of range.
 type ParameterError struct {
 	Field  string // name as in Request or Sampling, in snake case
 	Reason string

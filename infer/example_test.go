@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// A decoder that says the same to everybody stands in for a model.
+// A decoder that always answers the same replaces a model.
 func ExampleEngine() {
 	model := newFake(2, 64, 16)
 	model.script = say(len("Who is there?"), "Nobody. Go away.")

@@ -22,8 +22,8 @@ const (
 	fakeVocab = 260
 )
 
-// fakeDecoder is a model whose next token depends on the whole of its sequence, so that a wrong cache shows in the text.
-// It is as strict as llamacpp about positions and sizes.
+// fakeDecoder is a model whose next token depends on its whole sequence, so that a wrong cache shows in the text. It is
+// as strict as llamacpp about positions and sizes.
 type fakeDecoder struct {
 	context, batch int
 	caches         [][]Token
@@ -71,7 +71,7 @@ func (f *fakeDecoder) Sequences() int               { return len(f.caches) }
 func (f *fakeDecoder) BatchSize() int               { return f.batch }
 func (f *fakeDecoder) HiddenSize() int              { return 2 }
 
-// Hidden is the entry's token and 1, so that a pooled vector tells the mean token.
+// Hidden is the entry's token and 1, so that a pooled vector shows the mean token.
 func (f *fakeDecoder) Hidden(index int) []float32 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -188,7 +188,7 @@ func (f *fakeDecoder) seen() [][]Entry {
 	return append([][]Entry(nil), f.batches...)
 }
 
-// say scripts a decoder to answer every prompt with text and then the end.
+// say makes a decoder answer every prompt with text and then the end.
 func say(prompt int, text string) func([]Token) int {
 	return func(tokens []Token) int {
 		if at := len(tokens) - prompt; at < len(text) {
@@ -215,7 +215,7 @@ type answer struct {
 	err    error
 }
 
-// readAll takes an answer to its end.
+// readAll reads an answer to its end.
 func readAll(g Generation) answer {
 	var a answer
 	var text strings.Builder

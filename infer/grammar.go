@@ -8,14 +8,15 @@ import (
 	"prunellm/infer/gbnf"
 )
 
-// CheckGrammar tells whether a grammar in GBNF can be held: nil, or a ParameterError that says what is wrong where.
+// CheckGrammar returns nil if an answer can follow a grammar in GBNF, or a ParameterError that says what is wrong
+// where.
 func (e *Engine) CheckGrammar(text string) error {
 	_, err := parseGrammar(text)
 	return err
 }
 
-// SchemaGrammar turns a JSON schema into a grammar in GBNF. A schema that cannot be held as a whole gives a ParameterError;
-// see gbnf.FromSchema for what can be.
+// SchemaGrammar converts a JSON schema to a grammar in GBNF. A schema that no grammar can express as a whole gives a
+// ParameterError; see gbnf.FromSchema for the limits.
 func (e *Engine) SchemaGrammar(schema []byte) (string, error) {
 	text, err := gbnf.FromSchema(schema)
 	if err != nil {
@@ -40,13 +41,13 @@ type constraint struct {
 	ends       []Token // tokens that end an answer
 }
 
-// constrain starts an answer to a parsed grammar.
+// constrain begins an answer that must follow a parsed grammar.
 func (e *Engine) constrain(g *gbnf.Grammar) *constraint {
 	index := e.grammarIndex()
 	return &constraint{matcher: g.Matcher(), vocabulary: index.vocabulary, dec: e.dec, ends: index.ends}
 }
 
-// grammarIndex is what all grammars need of a vocabulary. It is made when the first one comes.
+// grammarIndex holds what all grammars need of a vocabulary. The first request with a grammar makes it.
 type grammarIndex struct {
 	vocabulary *gbnf.Vocabulary
 	ends       []Token
@@ -68,7 +69,7 @@ func newGrammarIndex(dec Decoder) grammarIndex {
 	return index
 }
 
-// allows tells whether the answer may go on with a token, or end with it.
+// allows reports whether the answer may continue with a token, or end with it.
 func (c *constraint) allows(t Token) (bool, error) {
 	if c.dec.EndOfGeneration(t) {
 		return c.matcher.Complete(), nil
@@ -77,7 +78,7 @@ func (c *constraint) allows(t Token) (bool, error) {
 	return ok, grammarError(err)
 }
 
-// restrict leaves only the logits of tokens that are allowed. It tells whether there are any.
+// restrict keeps only the logits of allowed tokens. It reports whether there are any.
 func (c *constraint) restrict(logits []float32, sc *scratch) (bool, error) {
 	sc.allowed = sc.allowed[:0]
 	allow := func(t int) {
@@ -102,7 +103,7 @@ func (c *constraint) restrict(logits []float32, sc *scratch) (bool, error) {
 	return len(sc.allowed) > 0, nil
 }
 
-// follow adds the chosen token to the text. It tells whether the text is complete and nothing can follow.
+// follow adds the chosen token to the text. It reports whether the text is complete and nothing can follow.
 func (c *constraint) follow(t Token) (ended bool, err error) {
 	if c.dec.EndOfGeneration(t) {
 		return true, nil
@@ -113,7 +114,7 @@ func (c *constraint) follow(t Token) (ended bool, err error) {
 	return c.matcher.Ended(), nil
 }
 
-// grammarError makes the client's error of one that its grammar caused.
+// grammarError returns the client's error for a failure that its grammar caused.
 func grammarError(err error) error {
 	if errors.Is(err, gbnf.ErrBudget) {
 		return &ParameterError{Field: "grammar", Reason: err.Error()}
@@ -124,5 +125,5 @@ func grammarError(err error) error {
 	return nil
 }
 
-// errNoToken says that a grammar asks for what the vocabulary, or the logit bias, does not allow.
+// errNoToken reports a grammar that the vocabulary, or the logit bias, gives no token for.
 var errNoToken error = &ParameterError{Field: "grammar", Reason: "no token of the vocabulary fits where the answer has come to"}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A model that says whatever comes to its mind is held to the grammar, at any temperature and with any truncation.
+// A grammar constrains a random model, at any temperature and with any truncation.
 func TestGrammarHolds(t *testing.T) {
 	e := New(newFake(3, 512, 64), Options{}, nil)
 	defer closeEngine(t, e)
@@ -42,7 +42,7 @@ func TestGrammarHolds(t *testing.T) {
 	}
 }
 
-// Where the grammar may end and may go on, the model decides.
+// Where the grammar may end and may continue, the model decides.
 func TestGrammarEnds(t *testing.T) {
 	f := newFake(1, 64, 16)
 	f.script = say(1, "ab, and more")
@@ -57,7 +57,7 @@ func TestGrammarEnds(t *testing.T) {
 	} {
 		got := ask(t, e, Request{Prompt: prompt("q"), MaxTokens: 30, Logprobs: -1, Grammar: grammar})
 		if want == "ab" && strings.HasPrefix(got.text, "ab") {
-			continue // then it goes on with the likeliest letter, or ends
+			continue // then it continues with the likeliest letter, or ends
 		}
 		if got.err != nil || got.text != want || got.finish != FinishStop {
 			t.Errorf("%s: %q, %q, %v, want %q", grammar, got.text, got.finish, got.err, want)
@@ -98,7 +98,7 @@ func TestGrammarRefuses(t *testing.T) {
 	var parameter *ParameterError
 	for _, grammar := range []string{"root ::= ", "x", `root ::= "a" root`, strings.Repeat("(", 1000)} {
 		if grammar == "root ::= " {
-			continue // says nothing, which can be held
+			continue // empty: nothing to constrain
 		}
 		if err := e.CheckGrammar(grammar); !errors.As(err, &parameter) || parameter.Field != "grammar" {
 			t.Errorf("CheckGrammar(%.20q): %v, want a ParameterError of grammar", grammar, err)
@@ -111,7 +111,7 @@ func TestGrammarRefuses(t *testing.T) {
 	if _, err := e.SchemaGrammar([]byte(`{"not":{}}`)); !errors.As(err, &parameter) || parameter.Field != "schema" {
 		t.Errorf("SchemaGrammar: %v, want a ParameterError of schema", err)
 	}
-	// A budget that runs out ends this answer, as the client's fault, and nothing else.
+	// A budget that runs out ends this answer with the client's error, and affects no other.
 	tower := "root ::= \"x\" root | r0\n"
 	for i := range 60 {
 		tower += strings.NewReplacer("I", string(rune('a'+i/26))+string(rune('a'+i%26)), "J", string(rune('a'+(i+1)/26))+string(rune('a'+(i+1)%26))).Replace("tI ::= | tJ tJ\n")
@@ -127,7 +127,7 @@ func TestGrammarRefuses(t *testing.T) {
 	}
 }
 
-// A grammar that asks for what no token can say ends the answer with the client's error.
+// A grammar that no token fits ends the answer with the client's error.
 func TestGrammarWithoutTokens(t *testing.T) {
 	f := newFake(1, 64, 16)
 	e := New(f, Options{}, nil)

@@ -23,7 +23,7 @@ type loop struct {
 	held      int // prompt tokens decoded since running answers last had a token
 	failures  int
 
-	// reused by each step
+	// Each step reuses these.
 	wants   []want
 	grants  []int
 	entries []Entry
@@ -46,8 +46,8 @@ func (e *Engine) run() {
 	l.finish(err)
 }
 
-// serve runs until the engine is closed and empty, or fails. A panic in here is a fault of ours or of the decoder's
-// binding: it ends this engine, not the process.
+// serve runs until the engine is closed and empty, or fails. A panic in here is a bug of this package or of the
+// decoder's binding: it ends this engine, not the process.
 func (l *loop) serve() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -75,7 +75,7 @@ func (l *loop) serve() (err error) {
 	}
 }
 
-// idleUntilWoken waits for a request. It tells whether the engine is to end instead.
+// idleUntilWoken waits for a request. It reports whether the engine must end instead.
 func (l *loop) idleUntilWoken() (end bool) {
 	l.mu.Lock()
 	end = l.closing && len(l.waiting) == 0
@@ -103,12 +103,13 @@ func (l *loop) dropLeft() {
 	l.compact()
 }
 
-// release gives a request's sequence back; its cache stays for prompts to come. compact then takes it off the list.
+// release frees a request's sequence and keeps its cache for later prompts. compact then takes the request off the
+// list.
 func (l *loop) release(r *request) {
 	s := &l.sequences[r.sequence]
 	s.busy = false
 	s.used = l.step
-	l.counters.running.Add(-1) // compact counts anew
+	l.counters.running.Add(-1) // compact sets it again
 	r.sequence = -1
 	r.over = true
 }
@@ -118,7 +119,7 @@ func (l *loop) compact() {
 	l.counters.running.Store(int64(len(l.running)))
 }
 
-// admit moves waiting requests onto free sequences, in order of arrival.
+// admit assigns free sequences to waiting requests, in order of arrival.
 func (l *loop) admit() {
 	for len(l.running) < len(l.sequences) {
 		r := l.nextWaiting()
@@ -138,8 +139,8 @@ func (l *loop) admit() {
 	}
 }
 
-// nextWaiting takes the earliest request that can start off the queue. One that waits for the prompt of another is passed
-// by those behind it.
+// nextWaiting takes the earliest request that can start off the queue. Later requests overtake one that waits for
+// another's prompt.
 func (l *loop) nextWaiting() *request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -154,7 +155,7 @@ func (l *loop) nextWaiting() *request {
 	return r
 }
 
-// start puts a request on a sequence and keeps what of its cache fits the prompt.
+// start assigns a sequence to a request and keeps the part of its cache that fits the prompt.
 func (l *loop) start(r *request) error {
 	c := chooseSequence(l.sequences, r.reusable(), l.copyAtLeast(r))
 	if l.keeper != nil {
@@ -182,8 +183,8 @@ func (l *loop) start(r *request) error {
 	return nil
 }
 
-// copyAtLeast is how many tokens of a common prefix are worth a copy of another sequence. An answer that belongs to
-// another's prompt copies that whatever its length.
+// copyAtLeast returns the length of a common prefix that is worth a copy of another sequence. A request whose lead has
+// the same prompt copies a prefix of any length.
 func (l *loop) copyAtLeast(r *request) int {
 	if r.lead != nil {
 		return 1
@@ -191,7 +192,7 @@ func (l *loop) copyAtLeast(r *request) int {
 	return l.opts.CopyAtLeast
 }
 
-// empty forgets all that a sequence holds.
+// empty removes all tokens of a sequence.
 func (l *loop) empty(sequence int) error {
 	l.sequences[sequence].tokens = l.sequences[sequence].tokens[:0]
 	if err := l.dec.SequenceRemove(sequence, 0, -1); err != nil {
@@ -200,7 +201,7 @@ func (l *loop) empty(sequence int) error {
 	return nil
 }
 
-// advance decodes one batch and hands out what came of it. It returns an error when the engine cannot go on.
+// advance decodes one batch and delivers its results. It returns an error when the engine cannot continue.
 func (l *loop) advance() error {
 	l.compose()
 	l.step++
@@ -252,7 +253,7 @@ func (l *loop) compose() {
 	}
 }
 
-// add appends n entries of a request: of its prompt, or the token it generated last.
+// add appends n entries of a request: prompt tokens, or the token it generated last.
 func (l *loop) add(r *request, n int) {
 	r.entry, r.first, r.granted = -1, len(l.entries), n
 	if n == 0 {
@@ -276,7 +277,8 @@ func (l *loop) add(r *request, n int) {
 	l.entries[r.entry].Logits = true
 }
 
-// failStep ends the requests of a batch that failed. The engine goes on with empty sequences unless it failed too often.
+// failStep ends the requests of a batch that failed. The engine continues with empty sequences unless too many steps in
+// a row failed.
 func (l *loop) failStep(cause error) error {
 	l.failures++
 	l.log.Error("decode", "error", cause, "entries", len(l.entries), "failures", l.failures)
@@ -295,7 +297,7 @@ func (l *loop) failStep(cause error) error {
 	return fatal
 }
 
-// deliver deals with the token that was sampled for a request.
+// deliver adds the sampled token to a request's answer.
 func (l *loop) deliver(r *request) {
 	r.entry, r.logits = -1, nil
 	if r.failed != nil {
@@ -328,14 +330,14 @@ func (l *loop) deliver(r *request) {
 	}
 	text, tokens := r.text.take()
 	if finish != "" {
-		l.release(r) // first, so that who has read the end finds it counted
+		l.release(r) // first, so that a client that reads the end finds it in the counters
 	}
 	if len(text) > 0 || len(tokens) > 0 || finish != "" {
 		r.stream.put(text, tokens, r.usage, finish)
 	}
 }
 
-// describe adds the pieces to what the sampler says of a token; nil when no log probabilities were asked for.
+// describe adds the pieces to the sampler's description of a token; nil if the request wants no log probabilities.
 func (l *loop) describe(r *request) *TokenInfo {
 	if r.req.Logprobs < 0 {
 		return nil
@@ -351,7 +353,7 @@ func (l *loop) describe(r *request) *TokenInfo {
 	return out
 }
 
-// finish ends everything that is left and closes the decoder. cause is nil after a Close.
+// finish ends all remaining requests and closes the decoder. cause is nil after a Close.
 func (l *loop) finish(cause error) {
 	l.mu.Lock()
 	l.closing = true

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// stillDecoder costs nothing, so that what is measured is the engine.
+// stillDecoder takes no time, so that the benchmark measures the engine.
 type stillDecoder struct {
 	*fakeDecoder
 	logits []float32

@@ -35,7 +35,7 @@ func (p *penalties) see(t Token) *seenToken {
 
 func (p *penalties) generated(t Token) { p.see(t).count++ }
 
-// apply changes the logits of the tokens seen, after saving what they were.
+// apply changes the logits of the tokens seen, after saving their values.
 func (p *penalties) apply(s Sampling, logits []float32, sc *scratch) {
 	frequency, presence := float32(s.FrequencyPenalty), float32(s.PresencePenalty)
 	for _, t := range p.tokens {

@@ -2,22 +2,22 @@ package infer
 
 import "slices"
 
-// stateKeeper is a Decoder whose sequences can be copied out and back. infer/llamacpp is one.
+// stateKeeper is a Decoder that can save and restore sequences. infer/llamacpp is one.
 type stateKeeper interface {
-	// SaveSequence copies the cache of a sequence out.
+	// SaveSequence returns a copy of a sequence's cache.
 	SaveSequence(seq int) ([]byte, error)
-	// RestoreSequence replaces a sequence by a saved one that holds that many tokens.
+	// RestoreSequence replaces a sequence by a saved one of that many tokens.
 	RestoreSequence(seq int, state []byte, tokens int) error
 }
 
-// savedState is a sequence that made room for another prompt.
+// savedState is the cache of an evicted sequence.
 type savedState struct {
 	tokens []Token
 	state  []byte
 	used   uint64 // step of its last use
 }
 
-// savedStates keeps sequences within a budget of bytes; the one unused for longest goes first. The loop owns it.
+// savedStates keeps sequences within a budget of bytes and evicts the least recently used. The loop owns it.
 type savedStates struct {
 	budget int64 // bytes
 	bytes  int64
@@ -25,7 +25,7 @@ type savedStates struct {
 }
 
 // longest finds the state that shares the longest prefix with a prompt, of which one token is left to decode. It is -1
-// when none shares anything.
+// when no state shares a token.
 func (s *savedStates) longest(prompt []Token) (index, prefix int) {
 	index = -1
 	for i, saved := range s.all {
@@ -36,12 +36,12 @@ func (s *savedStates) longest(prompt []Token) (index, prefix int) {
 	return index, prefix
 }
 
-// holds tells whether a state is there that begins with these tokens.
+// holds reports whether a state begins with these tokens.
 func (s *savedStates) holds(tokens []Token) bool {
 	return slices.ContainsFunc(s.all, func(saved savedState) bool { return commonPrefix(saved.tokens, tokens) == len(tokens) })
 }
 
-// add keeps a state, in the place of those that are a prefix of it.
+// add keeps a state and drops the states that are a prefix of it.
 func (s *savedStates) add(saved savedState) {
 	size := int64(len(saved.state))
 	if size > s.budget {
@@ -70,8 +70,8 @@ func (s *savedStates) remove(i int) {
 	s.all = slices.Delete(s.all, i, i+1)
 }
 
-// saveBefore copies a sequence out that is about to be cut to its first tokens, when enough is lost by that. A failure
-// costs a prompt's time and nothing else.
+// saveBefore saves a sequence that is about to be cut to its first tokens, when it loses enough by that. A failure
+// costs only the time to prefill a prompt again.
 func (l *loop) saveBefore(sequence, kept int) {
 	s := &l.sequences[sequence]
 	if l.keeper == nil || len(s.tokens)-kept < l.opts.SaveAtLeast || l.saved.holds(s.tokens) {
@@ -79,17 +79,17 @@ func (l *loop) saveBefore(sequence, kept int) {
 	}
 	state, err := l.keeper.SaveSequence(sequence)
 	if err != nil {
-		l.log.Warn("prompt not kept", "tokens", len(s.tokens), "error", err)
+		l.log.Warn("sequence not saved", "tokens", len(s.tokens), "error", err)
 		return
 	}
 	l.saved.add(savedState{tokens: slices.Clone(s.tokens), state: state, used: l.step})
 }
 
-// restoreCost is how many tokens can be copied in the time that it takes to decode one, at least: about 60 to 100 on a CPU.
+// restoreCost is the fewest tokens that can be copied in the time it takes to decode one: about 60 to 100 on a CPU.
 const restoreCost = 32
 
-// restore puts a saved sequence in the place of the chosen one when that spares enough of the prompt: a quarter of what is
-// worth saving, and more than the copies cost. What it could not bring back is as if it had never been there.
+// restore replaces the chosen sequence by a saved one when that spares enough of the prompt: a quarter of what is worth
+// saving, and more than the copies cost. After a failure the sequence is as before, or empty.
 func (l *loop) restore(prompt []Token, c *choice) {
 	i, prefix := l.saved.longest(prompt)
 	if i < 0 || c.copyFrom >= 0 {
@@ -101,11 +101,11 @@ func (l *loop) restore(prompt []Token, c *choice) {
 	}
 	l.saveBefore(c.sequence, 0)
 	if i, prefix = l.saved.longest(prompt); i < 0 {
-		return // it made room for the one just saved
+		return // evicted for the one just saved
 	}
 	s, saved := &l.sequences[c.sequence], &l.saved.all[i]
 	if err := l.keeper.RestoreSequence(c.sequence, saved.state, len(saved.tokens)); err != nil {
-		l.log.Warn("prompt not brought back", "tokens", len(saved.tokens), "error", err)
+		l.log.Warn("sequence not restored", "tokens", len(saved.tokens), "error", err)
 		l.saved.remove(i)
 		s.tokens, c.reuse = s.tokens[:0], 0
 		return

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// More conversations than sequences: each goes on where it was, from its saved state, with the text it would have had.
+// With more conversations than sequences each continues from its saved state, with the same text as without eviction.
 func TestPromptCacheSavesSequences(t *testing.T) {
 	ask3 := func(opts Options) (*fakeDecoder, []answer) {
 		f := newFake(1, 512, 64)
@@ -45,7 +45,7 @@ func TestPromptCacheSavesSequences(t *testing.T) {
 	}
 }
 
-// A backend that cannot save or restore costs time and no answer.
+// A backend that cannot save or restore costs time but no answers.
 func TestPromptCacheFailures(t *testing.T) {
 	f := newFake(1, 512, 64)
 	e := New(f, Options{PromptCacheBytes: 1 << 20, SaveAtLeast: 4}, nil)

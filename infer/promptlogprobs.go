@@ -18,8 +18,8 @@ func (l *loop) newPromptScores(first Token) *promptScores {
 	return &promptScores{tokens: []TokenInfo{info}, scratch: scratchFor(l.dec)}
 }
 
-// scorePrompt describes the prompt tokens that follow those of a step, whose logits are still untouched. It tells whether
-// the request has ended with its prompt.
+// scorePrompt describes the prompt tokens that follow those of a step, whose logits are still unchanged. It reports
+// whether the request has ended with its prompt.
 func (l *loop) scorePrompt(r *request) (ended bool) {
 	if r.scores == nil {
 		r.scores = l.newPromptScores(r.req.Prompt[0])

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// described are the tokens of a prompt as the first chunk has them, and what follows.
+// described returns the prompt tokens of the first chunk, and the chunks after it.
 func described(t *testing.T, e *Engine, req Request) ([]TokenInfo, Chunk) {
 	t.Helper()
 	g, err := e.Submit(context.Background(), req)
@@ -21,8 +21,8 @@ func described(t *testing.T, e *Engine, req Request) ([]TokenInfo, Chunk) {
 	return chunk.Prompt, chunk
 }
 
-// What a model said with certain log probabilities has the same ones when it is read as a prompt, however it is cut into
-// steps, and the prompt cache does not get in the way.
+// A generated text has the same log probabilities when it is scored as a prompt, in steps of any size, and the prompt
+// cache does not interfere.
 func TestPromptLogprobs(t *testing.T) {
 	e := New(newFake(2, 512, 200), Options{}, nil)
 	defer closeEngine(t, e)

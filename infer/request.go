@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// request is one answer on its way: queued, then running on a sequence. The loop owns it from admission on.
+// request is one answer in progress: queued, then running on a sequence. The loop owns it once admitted.
 type request struct {
 	ctx    context.Context // of Submit: the answer's life
 	req    Request
@@ -23,11 +23,11 @@ type request struct {
 	granted  int // entries in the batch
 
 	pool   *pool         // of a request for an embedding; nil for an answer
-	lead   *request      // whose prompt is the same and is to be copied; nil: decode the prompt
+	lead   *request      // request with the same prompt, whose cache this one copies; nil: prefill the prompt
 	scores *promptScores // with PromptLogprobs, until the prompt is described
-	over   bool          // it has ended, however
+	over   bool          // it has ended, for any reason
 
-	// Of the step at hand, between the loop and its samplers.
+	// Of the current step, between the loop and its samplers.
 	logits  []float32
 	sampled sampled
 	failed  error
@@ -51,13 +51,13 @@ func (r *request) want() want {
 	return want{prompt: left}
 }
 
-// admissible tells whether it makes sense to start the request: one that is to copy another's prompt waits for that.
+// admissible reports whether the request can start now: one that copies another's prompt waits for its prefill.
 func (r *request) admissible() bool {
 	return r.lead == nil || r.lead.over || r.lead.decoded == len(r.lead.req.Prompt)
 }
 
-// reusable is the prompt as far as a cache may stand in for it; an embedding needs the hidden state of every token, and a
-// description their logits.
+// reusable returns the part of the prompt that a cache can replace. An embedding needs the hidden state of every token,
+// a description their logits.
 func (r *request) reusable() []Token {
 	if r.describesPrompt() {
 		return r.req.Prompt[:1]
@@ -65,5 +65,5 @@ func (r *request) reusable() []Token {
 	return r.req.Prompt
 }
 
-// describesPrompt tells whether the model's output is wanted for every token of the prompt.
+// describesPrompt reports whether the request needs the model's output for every token of the prompt.
 func (r *request) describesPrompt() bool { return r.pool != nil || r.req.PromptLogprobs }

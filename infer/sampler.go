@@ -6,17 +6,17 @@ import (
 	"math/rand/v2"
 )
 
-// errLogits says that the model computed no usable distribution.
-var errLogits = errors.New("the model gave no finite logits")
+// errLogits reports a model that computed no usable distribution.
+var errLogits = errors.New("the model computed no finite logits")
 
-// sampler chooses the tokens of one answer. Logits are changed in this order, the one users of vLLM know:
+// sampler chooses the tokens of one answer. It changes logits in this order, which is vLLM's:
 //
 //	logit bias, repetition penalty, frequency and presence penalty, temperature, min_p, top_k, typical_p, top_p
 //
-// and one token is drawn from what is left, renormalised. A grammar that forbids it leaves only what it allows before all
-// that is done again. Log probabilities are of the model's own distribution, before
-// all of these. Each answer has a generator of its own, so the same seed and logits give the same tokens whatever else
-// the engine runs.
+// and draws one token from the rest, renormalised. If a grammar forbids that token, the sampler keeps only the tokens
+// that it allows and does all this again. Log probabilities are those of the model's own distribution, before all of
+// these. Each answer has its own generator, so the same seed and logits give the same tokens whatever else the engine
+// runs.
 type sampler struct {
 	Sampling
 	logprobs  int
@@ -24,7 +24,7 @@ type sampler struct {
 	bias      []weighted
 	penalties *penalties // nil when none is set
 	top       []tokenLogprob
-	grammar   *constraint // nil: anything may be said
+	grammar   *constraint // nil: the answer is free
 }
 
 // weighted is a token with its logit, bias or unnormalised probability.
@@ -38,7 +38,7 @@ type sampled struct {
 	Token   Token
 	Logprob float64
 	Top     []tokenLogprob
-	Ended   bool // the grammar lets nothing follow
+	Ended   bool // no token may follow by the grammar
 }
 
 type tokenLogprob struct {
@@ -46,7 +46,7 @@ type tokenLogprob struct {
 	Logprob float64
 }
 
-// scratch is the memory of sampling, shared by the answers that one goroutine samples, one after another.
+// scratch is the memory for sampling. Answers that one goroutine samples one after another share it.
 type scratch struct {
 	math       vectorMath // nil: Go's own
 	probs      []float32  // float32[vocab], unnormalised probabilities
@@ -73,7 +73,7 @@ func newScratch(vocab int, vectors vectorMath) *scratch {
 	}
 }
 
-// pcgStream is the second half of the generator's state; the first is the seed.
+// pcgStream is the second half of the generator's state; the seed is the first.
 const pcgStream = 0x9e3779b97f4a7c15
 
 func newSampler(req Request) *sampler {
@@ -129,9 +129,9 @@ func (s *sampler) next(logits []float32, sc *scratch) (sampled, error) {
 	return out, nil
 }
 
-// choose takes the likeliest token or draws one. With a grammar that one is tested first; only if it is forbidden is the
-// whole vocabulary tested, and one of the rest chosen. Without truncation that draws from the allowed tokens with the
-// model's probabilities.
+// choose takes the likeliest token or draws one. With a grammar it tests that token first. Only if the grammar forbids
+// it, choose tests the whole vocabulary and chooses one of the allowed tokens. Without truncation this draws from the
+// allowed tokens with the model's probabilities.
 func (s *sampler) choose(logits []float32, likeliest Token, largest float32, sc *scratch) (Token, error) {
 	token, err := s.chooseFreely(logits, likeliest, largest, sc)
 	if s.grammar == nil || err != nil {
@@ -160,7 +160,8 @@ func (s *sampler) chooseFreely(logits []float32, likeliest Token, largest float3
 	return token, nil
 }
 
-// modify applies bias and penalties in place and remembers what was there. It tells whether it changed anything.
+// modify applies bias and penalties in place and saves the logits that it changes. It reports whether it changed
+// anything.
 func (s *sampler) modify(logits []float32, sc *scratch) bool {
 	sc.saved = sc.saved[:0]
 	for _, b := range s.bias {
@@ -193,7 +194,7 @@ func (s *sampler) describeTop(top []weighted, normaliser float64) []tokenLogprob
 
 // draw samples at a temperature above 0.
 func (s *sampler) draw(logits []float32, largest float32, sc *scratch) (Token, bool) {
-	// Below this temperature the differences are so large that it makes no difference.
+	// Below this temperature the differences are so large that drawing equals taking the likeliest.
 	inverse := float32(1 / math.Max(s.Temperature, 1e-6))
 	topP, typical := below1(s.TopP), below1(s.TypicalP)
 	if !topP && !typical && s.MinP == 0 && (s.TopK == 0 || s.TopK >= len(logits)) {
@@ -222,8 +223,8 @@ func newCandidate(t Token, logarithm float32) candidate {
 	return candidate{token: t, prob: exp32(logarithm), key: logarithm}
 }
 
-// shortlist fills candidates with what min_p and top_k leave and returns its mass. For top_p alone it leaves out the tail
-// that cannot be needed, while the mass is still that of all tokens.
+// shortlist fills candidates with the tokens that min_p and top_k keep and returns their mass. For top_p alone it
+// leaves out the tail that top_p never keeps; the mass is then still that of all tokens.
 func (s *sampler) shortlist(logits []float32, largest, inverse float32, sc *scratch) float64 {
 	sc.candidates = sc.candidates[:0]
 	least := float32(math.Inf(-1))

@@ -22,7 +22,7 @@ func randomLogits(n int, seed uint64) []float32 {
 	return logits
 }
 
-// reference is the distribution that the settings stand for, by full sorts in float64; logits already carry penalties.
+// reference is the distribution of the settings, by full sorts in float64; logits already include penalties.
 func reference(s Sampling, logits []float32) map[Token]float64 {
 	type tp struct {
 		t Token
@@ -127,7 +127,7 @@ func TestDrawFollowsTheDistribution(t *testing.T) {
 	}
 }
 
-// Looking at fewer tokens leaves what looking at all leaves, also where the least likely tokens are the typical ones.
+// A shortlist of tokens gives the same result as all tokens, also where the least likely tokens are the typical ones.
 func TestTypicalOfAll(t *testing.T) {
 	const vocab = 3000
 	spike := make([]float32, vocab)
@@ -156,7 +156,7 @@ func TestTypicalOfAll(t *testing.T) {
 				for _, c := range sc.candidates {
 					delete(kept, c.token)
 				}
-				// Where all others are equal, the rounding of a sum decides whether one more is kept.
+				// Where all others are equal, the rounding of a sum decides whether one more belongs.
 				if extra := len(sc.candidates) - (len(want) - len(kept)); len(kept) > 1 || extra > 1 || math.Abs(total-mass(want)) > 1e-3*total {
 					t.Errorf("%s, p %g, temperature %g: %d tokens with %g, want %d with %g", name, p, temperature,
 						len(sc.candidates), total, len(want), mass(want))

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// maxSamplers bounds the goroutines that sample side by side, the owner included. The cores they use would be idle:
-// sampling comes between two batches.
+// maxSamplers bounds the goroutines that sample side by side, the owner included. The cores they use would otherwise be
+// idle: sampling comes between two batches.
 const maxSamplers = 16
 
-// samplers spreads the sampling of one step over a few goroutines. Answers are independent of each other, so who samples
-// which changes nothing.
+// samplers spreads the sampling of one step over a few goroutines. Answers are independent of each other, so the
+// assignment of jobs to goroutines does not change them.
 //
-// Each goroutine takes the next job that nobody has, the owner too. A core that sleeps takes long to wake, on a virtual machine
-// as long as several jobs take, so nobody waits for a helper that has begun nothing. Where a GPU decodes, the owner stays on its core
-// while others finish, since what it decodes next lies in that core's cache.
+// Each goroutine, the owner too, takes the next free job. A sleeping core takes long to wake, on a virtual machine as
+// long as several jobs take, so the owner does not wait for a helper that has begun no job. Where a GPU decodes, the
+// owner stays on its core while others finish: the data for its next batch is in that core's cache.
 type samplers struct {
 	scratches []*scratch // one for each goroutine; the first is the owner's
 	patience  time.Duration
@@ -26,18 +26,19 @@ type samplers struct {
 	helpers   sync.WaitGroup
 }
 
-// round is the sampling of one step. A helper that comes late finds nothing left in it.
+// round is the sampling of one step. A helper that comes late finds no jobs in it.
 type round struct {
 	jobs  []*request
 	taken atomic.Int64
-	left  atomic.Int64 // jobs that are not done
+	left  atomic.Int64 // unfinished jobs
 	done  sync.WaitGroup
 }
 
-// devicePatience is how long the owner looks whether the others are done before it sleeps, where cores are idle: some jobs' time.
+// devicePatience is how long the owner polls for the others' end before it sleeps, where cores are idle: the time of
+// some jobs.
 const devicePatience = 200 * time.Microsecond
 
-// computesOnDevice tells whether a decoder leaves the machine's cores idle, if it knows.
+// computesOnDevice reports whether a decoder leaves the machine's cores idle; false if it does not say.
 func computesOnDevice(dec Decoder) bool {
 	d, ok := dec.(interface{ OnDevice() bool })
 	return ok && d.OnDevice()
@@ -94,7 +95,7 @@ func (s *samplers) run() {
 	}
 }
 
-// wanted is how many goroutines this step's jobs are for: at least two jobs each.
+// wanted returns the number of goroutines for this step's jobs: at least two jobs each.
 func (s *samplers) wanted() int { return min(len(s.scratches), max(len(s.jobs)/2, 1)) }
 
 // work does jobs until none is left.
@@ -111,7 +112,7 @@ func (r *round) work(own *scratch) {
 	}
 }
 
-// sample chooses the next token. A panic, a fault of ours, ends this answer and not the process.
+// sample chooses the next token. A panic, a bug of this package, ends this answer and not the process.
 func (r *request) sample(own *scratch) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Every job of every round is done once, whoever does it, and one that panics takes nothing else with it.
+// Some goroutine does every job of every round once, and a job that panics affects no other.
 func TestSamplers(t *testing.T) {
 	for _, count := range []int{1, 2, 5, 64} {
 		t.Run(fmt.Sprint(count), func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestSamplers(t *testing.T) {
 	}
 }
 
-// deviceDecoder computes elsewhere.
+// deviceDecoder reports that it computes on a device.
 type deviceDecoder struct{ *fakeDecoder }
 
 func (deviceDecoder) OnDevice() bool { return true }

@@ -1,18 +1,18 @@
 package infer
 
-// Decisions of the scheduler. They are functions of what they are given, without effects.
+// Decisions of the scheduler: functions of their arguments, without side effects.
 
 // want is what one running request could put into the next batch.
 type want struct {
-	prompt int // prompt tokens not decoded yet; 0 once it generates, when it wants exactly one entry
+	prompt int // prompt tokens not decoded yet; 0 once it generates and wants exactly one entry
 }
 
-// planStep says how many entries each request gets in the next batch. wants are in order of arrival; grants has the same
-// length. Generating requests get their one entry first, so that none waits for another's prompt, unless hold has them wait
-// for a burst of prompts; held is how many prompt tokens were decoded since they last had theirs. The prompts have what is
-// left, up to alone entries, and beside generating requests up to what sharedBudget gives: the one with the fewest tokens left
-// first, among equals the earliest, so that on average a first token comes as soon as it can. A quarter is the earliest
-// prompt's in any case, so that a long one does not wait for every short one that comes after it.
+// planStep returns how many entries each request gets in the next batch. wants are in order of arrival; grants has the
+// same length. Generating requests get their one entry first, so that none waits for another's prompt, unless hold
+// delays them for a burst of prompts; held is the number of prompt tokens decoded since their last entry. The prompts
+// share the rest: up to alone entries, and beside generating requests up to sharedBudget. The prompt with the fewest
+// tokens left comes first, among equals the earliest, which minimises the mean time to first token. The earliest prompt
+// always gets a quarter, so that a long one does not wait for every later short one.
 func planStep(wants []want, batch, alone, shared, held int, grants []int) {
 	generating, prefilling, earliest := 0, 0, -1
 	for i, w := range wants {
@@ -55,14 +55,14 @@ func planStep(wants []want, batch, alone, shared, held int, grants []int) {
 	}
 }
 
-// hold tells whether running answers wait for prompts. A step for two answers takes nearly as long as one for eight, so the
-// first of a burst of requests should not generate alone while the others' prompts wait: they go on when two thirds of the
-// requests generate or one prompt is left, and after two steps of prompts in any case.
+// hold reports whether running answers wait for prompts. A step for two answers takes nearly as long as one for eight,
+// so the first of a burst of requests should not generate alone while the others' prompts wait. They continue when two
+// thirds of the requests generate or one prompt is left, and in any case after two steps of prompts.
 func hold(generating, prefilling, held, alone int) bool {
 	return generating > 0 && prefilling > 1 && 2*prefilling > generating && held < 2*alone
 }
 
-// heldAfter is held after a step with these grants: 0 when an answer has its token or none is being generated.
+// heldAfter returns held after a step with these grants: 0 when each answer got its token or no answer generates.
 func heldAfter(held int, wants []want, grants []int) int {
 	waits := false
 	for i, w := range wants {
@@ -81,9 +81,9 @@ func heldAfter(held int, wants []want, grants []int) int {
 	return held
 }
 
-// sharedBudget is how many prompt tokens a step takes. What a running answer waits for its next token counts against what
-// waiting requests wait for their first, of which each also waits for the prompts before it: shared tokens, times the
-// square of the prompts for each answer where that is more, alone at most.
+// sharedBudget returns the number of prompt tokens in a step. It balances the inter-token latency of running answers
+// against the time to first token of waiting requests, of which each also waits for the prompts before it: shared
+// tokens, times the square of the prompts for each answer where that is more, and at most alone.
 func sharedBudget(generating, prefilling, alone, shared int) int {
 	if generating == 0 {
 		return alone
@@ -91,7 +91,7 @@ func sharedBudget(generating, prefilling, alone, shared int) int {
 	return min(max(shared, shared*prefilling*prefilling/generating), max(alone, shared))
 }
 
-// cacheState is a sequence as the choice of one sees it.
+// cacheState is a sequence as chooseSequence sees it.
 type cacheState struct {
 	tokens []Token // in its cache
 	busy   bool
@@ -105,10 +105,10 @@ type choice struct {
 	copyFrom int // busy or free sequence to copy first; -1: none
 }
 
-// chooseSequence picks the free sequence with the longest common prefix with the prompt; among equals one beside which the
-// busy ones lie in the fewest runs, since each run of neighbours is a pass through the model, and of those the one least
-// recently used. If another sequence shares at least copyAtLeast tokens more (0 or less: never), the one least recently
-// used is overwritten with a copy of it. At least one token of the prompt is always left to decode.
+// chooseSequence picks the free sequence with the longest common prefix with the prompt. Among equals it takes one that
+// leaves the busy sequences in the fewest runs, since llama.cpp computes each run of neighbours in its own pass, and of
+// those the least recently used. If another sequence shares at least copyAtLeast tokens more (0 or less: never), a copy
+// of it overwrites the least recently used one. At least one token of the prompt is always left to decode.
 func chooseSequence(states []cacheState, prompt []Token, copyAtLeast int) choice {
 	best := choice{sequence: -1, copyFrom: -1}
 	bestRuns, oldest, longest, longestAt := 0, -1, 0, -1
@@ -135,8 +135,8 @@ func chooseSequence(states []cacheState, prompt []Token, copyAtLeast int) choice
 	return best
 }
 
-// addedRuns is by how much the number of runs of busy sequences grows when sequence i becomes busy too: 1 far from all, 0
-// beside one, -1 in a gap of one.
+// addedRuns returns by how much the number of runs of busy sequences grows when sequence i becomes busy: 1 without busy
+// neighbours, 0 beside one, -1 in a gap of one.
 func addedRuns(states []cacheState, i int) int {
 	runs := 1
 	if i > 0 && states[i-1].busy {

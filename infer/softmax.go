@@ -2,17 +2,17 @@ package infer
 
 import "math"
 
-// probBlock is the number of probabilities that one partial sum covers: drawing walks the sums first.
+// probBlock is the number of probabilities in one partial sum: drawing walks the sums first.
 const probBlock = 256
 
 // e^x = 2^n * e^r with r in [-ln2/2, ln2/2]. ln2 is subtracted in two parts to keep r exact; e^r is its Taylor series.
 const (
 	ln2High = 0.693359375
 	ln2Low  = 0.693359375 - math.Ln2
-	expZero = -87 // e to less than this is no normal float32
+	expZero = -87 // e to less than this is below the normal float32 numbers
 )
 
-// exp32 is e to the x for x of at most 0, with a relative error below 3e-7; 0 for x below expZero and for NaN.
+// exp32 returns e to the x for x of at most 0, with a relative error below 3e-7; 0 for x below expZero and for NaN.
 func exp32(x float32) float32 {
 	if !(x >= expZero) {
 		return 0
@@ -23,22 +23,24 @@ func exp32(x float32) float32 {
 	return p * math.Float32frombits(uint32(n+127)<<23)
 }
 
-// vectorMath is a Decoder that goes over all logits faster than Go can; infer/llamacpp is one.
+// vectorMath is a Decoder that iterates over all logits faster than Go can; infer/llamacpp is one.
 type vectorMath interface {
-	// Largest is what argmax is.
+	// Largest returns the largest logit and its index, as argmax does.
 	Largest(logits []float32) (int, float32)
 	// Exponentials fills probs with exp((logit-largest)*inverse) and sums with their sums over blocks.
 	Exponentials(probs, logits []float32, largest, inverse float32, block int, sums []float32)
 }
 
-// Softmax turns logits into probabilities, by a decoder's own means where it has faster ones than Go. It belongs to one goroutine.
+// Softmax computes probabilities of logits, with the decoder's vector instructions if it has them. One goroutine owns
+// it.
 type Softmax struct{ sc *scratch }
 
-// NewSoftmax is for as many logits as a vocabulary has tokens, by a Decoder's own means where it is given one.
+// NewSoftmax returns a Softmax for a vocabulary of that size. It uses dec's own functions if dec is a vectorMath.
 func NewSoftmax(of interface{ VocabSize() int }) *Softmax { return &Softmax{scratchFor(of)} }
 
-// Of returns the likeliest token, the lowest of equals, the logarithm of the sum of all exp(logit), and exp(logit-largest) of each, which are
-// valid until the next call. The relative error of each is below 3e-7; NaN counts as a logit of -Inf.
+// Of returns the likeliest token, the lowest of equals, the logarithm of the sum of all exp(logit), and
+// exp(logit-largest) of each, valid until the next call. The relative error of each is below 3e-7; NaN counts as a
+// logit of -Inf.
 func (s *Softmax) Of(logits []float32) (top Token, logSum float64, exps []float32) {
 	top, largest := s.sc.argmax(logits)
 	sum := exponentials(logits, largest, 1, s.sc)
@@ -66,8 +68,8 @@ func exponentials(logits []float32, largest, inverse float32, sc *scratch) float
 	return total
 }
 
-// expBlock is exp32 in a loop. The compiler does not inline it, and a call for each of the vocabulary's logits would double
-// the time of sampling.
+// expBlock is exp32 in a loop. The compiler does not inline exp32, and a call for each of the vocabulary's logits would
+// double the time of sampling.
 func expBlock(p, logits []float32, largest, inverse float32) (sum float32) {
 	p = p[:len(logits)]
 	for i, logit := range logits {
@@ -85,7 +87,7 @@ func expBlock(p, logits []float32, largest, inverse float32) (sum float32) {
 	return sum
 }
 
-// pickAll is the token at which the running sum of probs passes u.
+// pickAll returns the token at which the running sum of probs passes u.
 func (sc *scratch) pickAll(u float64) (Token, bool) {
 	last := -1
 	for b, sum := range sc.blocks {
@@ -107,7 +109,7 @@ func (sc *scratch) pickAll(u float64) (Token, bool) {
 		if p == 0 {
 			continue
 		}
-		chosen = Token(from + i) // rounding may leave a rest: then the last one
+		chosen = Token(from + i) // rounding may leave a remainder: then the last one
 		if u -= float64(p); u < 0 {
 			break
 		}
@@ -115,7 +117,7 @@ func (sc *scratch) pickAll(u float64) (Token, bool) {
 	return chosen, chosen >= 0
 }
 
-// argmax is argmax, by the decoder's own means where it has some.
+// argmax calls the decoder's Largest if it has one, and Go's argmax otherwise.
 func (sc *scratch) argmax(logits []float32) (Token, float32) {
 	if sc.math != nil {
 		t, x := sc.math.Largest(logits)
@@ -124,7 +126,7 @@ func (sc *scratch) argmax(logits []float32) (Token, float32) {
 	return argmax(logits)
 }
 
-// argmax is the largest logit and the lowest token that has it; -Inf when there is none.
+// argmax returns the largest logit and the lowest token that has it; -Inf when there is none.
 func argmax(logits []float32) (Token, float32) {
 	best, at := float32(math.Inf(-1)), 0
 	for i, x := range logits {

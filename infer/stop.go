@@ -1,8 +1,8 @@
 package infer
 
-// stopMatcher finds the first of many stop strings in a text that comes byte by byte: the automaton of Aho and Corasick
-// ("Efficient string matching", 1975). A state is a node; its depth is the number of trailing bytes of the text that may
-// be the start of a stop string. A byte costs a constant on average, however many strings there are.
+// stopMatcher finds the first of many stop strings in a text that arrives byte by byte: the automaton of Aho and
+// Corasick ("Efficient string matching", 1975). A state is a node; its depth is the number of trailing bytes of the
+// text that may be the start of a stop string. A byte takes constant time on average, for any number of strings.
 type stopMatcher struct {
 	nodes []stopNode
 	root  [256]int32 // children of node 0; 0: none
@@ -43,7 +43,7 @@ func (m *stopMatcher) insert(s string) {
 	m.nodes[at].match = m.nodes[at].depth
 }
 
-// link sets the fail links level by level, and lets a match show at every node that ends with it.
+// link sets the fail links level by level, and records a match at every node that ends with it.
 func (m *stopMatcher) link() {
 	level := make([]int32, 0, len(m.nodes))
 	for c := m.nodes[0].child; c != 0; c = m.nodes[c].sibling {
@@ -71,7 +71,7 @@ func (m *stopMatcher) child(at int32, c byte) int32 {
 	return to
 }
 
-// next is the state after one more byte.
+// next returns the state after one more byte.
 func (m *stopMatcher) next(state int32, c byte) int32 {
 	for {
 		if to := m.child(state, c); to != 0 {
@@ -84,8 +84,8 @@ func (m *stopMatcher) next(state int32, c byte) int32 {
 	}
 }
 
-// matched is the length in bytes of the longest stop string that ends in this state, 0 if none does.
+// matched returns the length in bytes of the longest stop string that ends in this state, 0 without one.
 func (m *stopMatcher) matched(state int32) int { return int(m.nodes[state].match) }
 
-// pending is the number of trailing bytes that may be the start of a stop string.
+// pending returns the number of trailing bytes that may be the start of a stop string.
 func (m *stopMatcher) pending(state int32) int { return int(m.nodes[state].depth) }

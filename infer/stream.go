@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// stream is the Generation of one request: what the loop has produced and the client has not yet taken. It grows with a
-// slow client, up to the request's MaxTokens, so that the loop never waits.
+// stream is the Generation of one request: the output that the loop has produced and the client has not yet read. It
+// buffers for a slow client, up to the request's MaxTokens, so that the loop never waits.
 type stream struct {
-	ctx context.Context // of Submit; it bounds the answer's life, which is why it is kept
+	ctx context.Context // Submit's; it bounds the answer's life, so the stream keeps it
 
 	mu     sync.Mutex
 	text   []byte
@@ -29,7 +29,7 @@ func newStream(ctx context.Context) *stream {
 	return &stream{ctx: ctx, begun: time.Now(), ready: make(chan struct{}, 1)} // one token: "there is something"
 }
 
-// put adds to what is there. finish "" means the answer goes on.
+// put appends to the buffer. finish "" means that the answer continues.
 func (s *stream) put(text []byte, tokens []TokenInfo, usage Usage, finish FinishReason) {
 	s.mu.Lock()
 	s.text = append(s.text, text...)
@@ -40,7 +40,7 @@ func (s *stream) put(text []byte, tokens []TokenInfo, usage Usage, finish Finish
 	s.signal()
 }
 
-// admitted notes that the request has a sequence.
+// admitted records that the request has a sequence.
 func (s *stream) admitted() {
 	s.mu.Lock()
 	s.queued = time.Since(s.begun)
@@ -54,7 +54,7 @@ func (s *stream) describePrompt(tokens []TokenInfo) {
 	s.mu.Unlock()
 }
 
-// fail ends the answer; what was produced before it can still be taken.
+// fail ends the answer; the client can still read the output before it.
 func (s *stream) fail(err error) {
 	s.mu.Lock()
 	if s.err == nil && s.finish == "" {
@@ -80,7 +80,7 @@ func (s *stream) Next(ctx context.Context) (Chunk, error) {
 		select {
 		case <-s.ready:
 		case <-s.ctx.Done():
-			// The loop may have said more in the meantime; the client has left all the same.
+			// The loop may have added output meanwhile; the client has disconnected all the same.
 			return Chunk{}, s.ctx.Err()
 		case <-ctx.Done():
 			return Chunk{}, ctx.Err()

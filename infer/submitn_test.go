@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// n answers are what n requests with their seeds give, and the prompt is decoded once.
+// n answers equal those of n requests with their seeds, and the engine prefills the prompt once.
 func TestSubmitN(t *testing.T) {
 	for _, sequences := range []int{1, 2, 4, 8} {
 		req := Request{
@@ -45,7 +45,7 @@ func TestSubmitN(t *testing.T) {
 	}
 }
 
-// The others go on when the first answer is cancelled in its prompt or its text.
+// The others continue when the first answer is cancelled in its prompt or its text.
 func TestSubmitNWithoutItsFirst(t *testing.T) {
 	f := newFake(3, 256, 8)
 	f.fail = func(step int) error {

@@ -2,8 +2,8 @@ package infer
 
 import "unicode/utf8"
 
-// textBuffer turns bytes, cut anywhere, into valid UTF-8: a character is held back until it is whole, and each byte that
-// belongs to none becomes U+FFFD, as in a conversion to []rune.
+// textBuffer converts bytes, cut anywhere, to valid UTF-8: it holds a character back until it is complete, and replaces
+// each byte that belongs to none by U+FFFD, as a conversion to []rune does.
 type textBuffer struct {
 	raw  []byte // at most utf8.UTFMax-1 bytes between writes
 	text []byte
@@ -24,7 +24,7 @@ func (b *textBuffer) write(p []byte) {
 	b.raw = b.raw[:copy(b.raw, rest)]
 }
 
-// flush gives up on the characters that are not whole.
+// flush replaces the bytes of incomplete characters by U+FFFD.
 func (b *textBuffer) flush() {
 	for range b.raw {
 		b.text = utf8.AppendRune(b.text, utf8.RuneError)
@@ -32,30 +32,30 @@ func (b *textBuffer) flush() {
 	b.raw = b.raw[:0]
 }
 
-// take returns the text there is; it is valid until the next write.
+// take returns the complete text; it is valid until the next write.
 func (b *textBuffer) take() []byte {
 	text := b.text
 	b.text = b.text[:0]
 	return text
 }
 
-// answerText is the text of one answer between the sampler and the client: characters are held back until whole, text is
-// held back while it may turn out to be the start of a stop string, tokens are held back until their text is out.
+// answerText is the text of one answer between the sampler and the client. It holds back characters until they are
+// complete, text while it may be the start of a stop string, and tokens until it releases their text.
 type answerText struct {
 	utf    textBuffer
 	stop   *stopMatcher // nil without stop strings
 	state  int32        // of stop
-	held   []byte       // text not taken yet; its first ready bytes are free to go
+	held   []byte       // text not taken yet; its first ready bytes can be taken
 	ready  int
 	total  int // bytes of text so far, taken or not
 	tokens []heldToken
-	out    []TokenInfo // handed out by take
+	out    []TokenInfo // take returned these
 }
 
-// heldToken is a token with where its text lies in the answer.
+// heldToken is a token and the position of its text in the answer.
 type heldToken struct {
 	info       TokenInfo
-	start, end int // bytes; end is beyond the total while its last character is not whole
+	start, end int // bytes; end is beyond the total while its last character is incomplete
 }
 
 func newAnswerText(stops []string) *answerText {
@@ -66,8 +66,8 @@ func newAnswerText(stops []string) *answerText {
 	return a
 }
 
-// add takes the bytes of the next token, with its description if it is wanted. It tells whether a stop string was
-// completed: the answer then ends before it.
+// add appends the bytes of the next token, and its description if the client wants it. It reports whether they complete
+// a stop string: the answer then ends before it.
 func (a *answerText) add(piece []byte, info *TokenInfo) (stopped bool) {
 	start := a.total
 	a.utf.write(piece)
@@ -106,20 +106,20 @@ func (a *answerText) extend(text []byte) (stopped bool) {
 	return false
 }
 
-// end releases all that was held back: no more tokens come.
+// end releases all held text: no more tokens follow.
 func (a *answerText) end() {
 	a.utf.flush()
 	a.extend(a.utf.take())
 	a.cut()
 }
 
-// cut makes the text there is the whole answer.
+// cut ends the answer's text here.
 func (a *answerText) cut() {
 	a.ready = len(a.held)
 	a.utf.raw = a.utf.raw[:0]
 	kept := a.tokens[:0]
 	for i, t := range a.tokens {
-		// Tokens without text stay where they are, in front of the end.
+		// Tokens without text stay in front of the end.
 		if t.start < a.total || (i == 0 && t.start == a.total && t.end == t.start) {
 			t.end = min(t.end, a.total)
 			kept = append(kept, t)
@@ -128,7 +128,7 @@ func (a *answerText) cut() {
 	a.tokens = kept
 }
 
-// take returns what is free to go; both are valid until the next call on a.
+// take returns the released text and tokens; both are valid until the next call on a.
 func (a *answerText) take() (text []byte, tokens []TokenInfo) {
 	released := a.total - (len(a.held) - a.ready)
 	a.out = a.out[:0]
@@ -147,7 +147,7 @@ func (a *answerText) take() (text []byte, tokens []TokenInfo) {
 	return text, a.out
 }
 
-// takeHeld moves the free text to the front buffer and keeps the rest.
+// takeHeld moves the released text to the front buffer and keeps the rest.
 func (a *answerText) takeHeld() []byte {
 	a.utf.text = append(a.utf.text[:0], a.held[:a.ready]...)
 	text := a.utf.text

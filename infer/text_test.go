@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// feed runs pieces through an answerText and returns what a client would have seen after each.
+// feed adds pieces to an answerText and returns the text that a client would have after each.
 func feed(stops []string, pieces ...string) (seen []string, stopped bool) {
 	a := newAnswerText(stops)
 	for _, p := range pieces {
@@ -27,7 +27,7 @@ func TestAnswerText(t *testing.T) {
 	tests := map[string]struct {
 		stops  []string
 		pieces []string
-		want   []string // the last one is what the end releases, unless a stop string did
+		want   []string // end releases the last one, unless a stop string ended the answer
 	}{
 		"plain":                     {nil, []string{"a", "b"}, []string{"a", "b", ""}},
 		"split character":           {nil, []string{"a\xe2", "\x82", "\xac!"}, []string{"a", "", "€!", ""}},
@@ -71,7 +71,7 @@ func TestHeldTokens(t *testing.T) {
 	}
 }
 
-// naiveStop is what answerText must amount to: the text before the stop string that is complete first, the longest such.
+// naiveStop specifies answerText: the text before the stop string that is complete first, the longest such.
 func naiveStop(text string, stops []string) (string, bool) {
 	for end := 1; end <= len(text); end++ {
 		longest := 0

@@ -10,11 +10,11 @@ import (
 type candidate struct {
 	token Token
 	prob  float32 // unnormalised
-	key   float32 // what keepMass orders by, largest first
+	key   float32 // keepMass orders by it, largest first
 }
 
-// largestK appends the k largest logits that are at least least, largest first, ties to the lower token. It keeps a heap
-// with the smallest on top, which one comparison rules out nearly every logit against.
+// largestK appends the k largest logits that are at least least, largest first, ties to the lower token. It keeps a
+// heap with the smallest on top: one comparison excludes nearly every logit.
 func largestK(logits []float32, least float32, k int, heap []weighted) []weighted {
 	if k <= 0 {
 		return heap
@@ -80,8 +80,9 @@ func mass(candidates []candidate) float64 {
 	return sum
 }
 
-// keepTypical keeps the tokens whose information is closest to the entropy of the distribution, until they hold p of the
-// mass; keys are logarithms of the probabilities before and anything after (Meister et al., "Locally typical sampling", 2022).
+// keepTypical keeps the tokens whose information is closest to the entropy of the distribution, until they hold p of
+// the mass (Meister et al., "Locally typical sampling", 2022). keys are logarithms of the probabilities before the call
+// and undefined after it.
 func keepTypical(candidates []candidate, total, p float64) []candidate {
 	logTotal := math.Log(total)
 	entropy := 0.0
@@ -98,8 +99,8 @@ func keepTypical(candidates []candidate, total, p float64) []candidate {
 	return keepMass(candidates, total*p)
 }
 
-// typicalOfAll leaves in candidates what keepTypical would leave of all tokens, and returns its mass. It looks only at those that
-// are not surely left out: the rest is further from the entropy than enough others are.
+// typicalOfAll reduces candidates to the tokens that keepTypical would keep of all tokens, and returns their mass. It
+// looks only at those that it cannot exclude: the rest is further from the entropy than enough others are.
 func typicalOfAll(logits []float32, largest, inverse float32, p float64, sc *scratch) float64 {
 	sum := exponentials(logits, largest, inverse, sc)
 	logSum, weighed := math.Log(sum), 0.0
@@ -119,8 +120,8 @@ func typicalOfAll(logits []float32, largest, inverse float32, p float64, sc *scr
 			}
 		}
 	}
-	// Tokens below the floor hold less than 1-p together, and none of them is closer to the entropy than nearest; the margin is
-	// for rounding.
+	// Tokens below the floor hold less than 1-p together, and none of them is closer to the entropy than nearest; the
+	// margin is for rounding.
 	floor := (1 - p) * sum / float64(len(logits)) / 2
 	nearest := float32(logSum - math.Log(floor) - entropy - 1e-3)
 	collect(float32(floor))
@@ -137,8 +138,8 @@ func typicalOfAll(logits []float32, largest, inverse float32, p float64, sc *scr
 	return mass(sc.candidates)
 }
 
-// keepMass keeps the candidates with the largest keys, ties to the lower token, until their mass reaches target; at least
-// one. It is quickselect by mass: linear on average, without sorting what is surely in or out.
+// keepMass keeps the candidates with the largest keys, ties to the lower token, until their mass reaches target; at
+// least one. It is quickselect by mass: linear on average, and it sorts no candidates that are surely in or out.
 func keepMass(candidates []candidate, target float64) []candidate {
 	low, high := 0, len(candidates) // candidates[:low] are in, candidates[high:] are out
 	held := 0.0
@@ -178,8 +179,8 @@ func medianOf3(a, b, c candidate) candidate {
 	return b
 }
 
-// partition moves what does not come after the pivot, one of the candidates, to the front and returns how many those are.
-// At least one stays behind unless all come first, which three candidates or more around a median exclude.
+// partition moves the candidates that come before the pivot, one of them, to the front and returns their number. At
+// least one stays behind unless all come first, which three candidates or more around a median exclude.
 func partition(candidates []candidate, pivot candidate) int {
 	n := 0
 	for i, c := range candidates {

@@ -8,20 +8,20 @@ import (
 // Token is an index into the model's vocabulary.
 type Token int32
 
-// Decoder is one loaded model with one context: what the engine needs from a backend. infer/llamacpp implements it.
+// Decoder is one loaded model with one context: the engine's interface to a backend. infer/llamacpp implements it.
 //
 // # Concurrency
 //
 // Tokenize, Piece and the descriptive methods may be called from any goroutine. Decode, Logits and the Sequence methods
 // belong to the engine's owner goroutine alone.
 type Decoder interface {
-	// Tokenize turns text (valid UTF-8, no NUL) into tokens. With special, control tokens written out in the text
-	// are parsed; with bos, the beginning-of-sequence token is put in front if the model wants one.
+	// Tokenize splits text (valid UTF-8, no NUL) into tokens. With special, it parses control tokens written in the
+	// text; with bos, it puts the beginning-of-sequence token in front if the model wants one.
 	Tokenize(text string, bos, special bool) ([]Token, error)
-	// Piece is the bytes of a token; they need not be whole UTF-8. Control tokens give nothing unless special is set.
-	// A token outside the vocabulary gives nothing.
+	// Piece returns the bytes of a token, which may be incomplete UTF-8. It returns none for a token outside the
+	// vocabulary, nor for a control token unless special is set.
 	Piece(t Token, special bool) []byte
-	// EndOfGeneration tells whether the token ends an answer.
+	// EndOfGeneration reports whether the token ends an answer.
 	EndOfGeneration(t Token) bool
 	VocabSize() int
 	// ContextSize is the number of tokens one sequence may hold, prompt and answer together.
@@ -30,18 +30,18 @@ type Decoder interface {
 	Sequences() int
 	// BatchSize is the largest number of entries one Decode accepts.
 	BatchSize() int
-	// HiddenSize is the length of what Hidden gives.
+	// HiddenSize is the length of Hidden's result.
 	HiddenSize() int
 
-	// Decode runs the entries through the model and appends them to their sequences' caches.
+	// Decode computes the entries and appends them to their sequences' caches.
 	Decode(entries []Entry) error
 	// Logits is float32[vocab] for the entry at that index of the last Decode, which must have asked for it. The view
-	// is the backend's memory: it may be changed in place and is valid until the next Decode.
+	// is the backend's memory: the caller may change it in place, until the next Decode.
 	Logits(index int) []float32
-	// Hidden is float32[hidden] for an entry of the last Decode that asked for it: the last layer's output after the final
-	// norm, from which logits are computed. The view is valid until the next Decode.
+	// Hidden is float32[hidden] for an entry of the last Decode that asked for it: the last layer's output after the
+	// final norm, from which the model computes logits. The view is valid until the next Decode.
 	Hidden(index int) []float32
-	// SequenceRemove forgets positions [from, to) of a sequence; to < 0 means up to its end.
+	// SequenceRemove removes positions [from, to) of a sequence; to < 0 means up to its end.
 	SequenceRemove(seq, from, to int) error
 	// SequenceCopy makes dst a copy of the whole of src.
 	SequenceCopy(src, dst int) error
@@ -55,17 +55,17 @@ type Entry struct {
 	Token    Token
 	Position int // from 0 within its sequence
 	Sequence int
-	Logits   bool // the distribution after this token is wanted
-	Hidden   bool // the hidden state of this token is wanted
+	Logits   bool // Logits of this entry are wanted
+	Hidden   bool // Hidden of this entry is wanted
 }
 
-// Sampling says how the next token is chosen. The zero value of a field is neutral but for Temperature 0, which is
-// greedy: the likeliest token, ties to the lower id.
+// Sampling holds the settings that choose the next token. A field's zero value is neutral but for Temperature 0, which
+// is greedy: the likeliest token, ties to the lower id.
 type Sampling struct {
 	Temperature       float64 // 0 is greedy
 	TopK              int     // keep the k likeliest; 0 keeps all
 	TopP              float64 // keep the likeliest whose sum reaches p; 0 and 1 keep all
-	MinP              float64 // drop those below p times the likeliest; 0 keeps all
+	MinP              float64 // drop tokens below p times the likeliest; 0 keeps all
 	TypicalP          float64 // locally typical sampling; 0 and 1 keep all
 	RepetitionPenalty float64 // divides positive and multiplies negative logits of tokens seen; 0 and 1 are neutral
 	PresencePenalty   float64 // subtracted once from tokens generated
@@ -74,24 +74,24 @@ type Sampling struct {
 	Seed              uint64 // the same seed and settings give the same text
 }
 
-// Request is one answer to be generated.
+// Request asks for one answer.
 type Request struct {
 	Prompt    []Token
 	MaxTokens int // tokens of the answer, at least 1
 	Sampling  Sampling
 	Stop      []string // text at which the answer ends; it is not part of the answer
-	IgnoreEOS bool     // go on after an end-of-generation token
+	IgnoreEOS bool     // continue after an end-of-generation token
 	Logprobs  int      // -1: none; otherwise the chosen token's log probability and that of the n likeliest
-	Grammar   string   // GBNF that the answer must follow, see CheckGrammar; "" lets it say anything
-	// PromptLogprobs describes the prompt's tokens too, as Logprobs says; MaxTokens may then be 0. The prompt cache is of
-	// no use to such a request.
+	Grammar   string   // GBNF that the answer must follow, see CheckGrammar; "" leaves it free
+	// PromptLogprobs describes the prompt's tokens too, like Logprobs; MaxTokens may then be 0. Such a request makes no
+	// use of the prompt cache.
 	PromptLogprobs bool
 }
 
-// FinishReason says why an answer ended.
+// FinishReason is the reason why an answer ended.
 type FinishReason string
 
-// The reasons an answer ends with; "" while it goes on.
+// The reasons for the end of an answer; "" while it continues.
 const (
 	FinishStop   FinishReason = "stop"   // a stop string or an end-of-generation token
 	FinishLength FinishReason = "length" // MaxTokens or the context is used up
@@ -104,13 +104,13 @@ type TokenProb struct {
 	Logprob float64
 }
 
-// TokenInfo is a generated token with the likeliest alternatives that were asked for.
+// TokenInfo is a generated token with the requested number of likeliest alternatives.
 type TokenInfo struct {
 	TokenProb
 	Top []TokenProb // likeliest first
 }
 
-// Chunk is what became known of an answer since the last one.
+// Chunk is the output of an answer since the last chunk.
 type Chunk struct {
 	Text   string      // whole UTF-8 characters, free of stop strings
 	Tokens []TokenInfo // the tokens whose text this is, when Logprobs >= 0
@@ -129,7 +129,7 @@ type Usage struct {
 
 // Generation is a running answer.
 type Generation interface {
-	// Next waits for the next chunk. After the chunk that carries Finish it returns io.EOF. If the context given to
-	// Submit ends it returns that context's error; if the engine fails or closes, an error that wraps ErrEngine.
+	// Next waits for the next chunk. After the chunk that carries Finish it returns io.EOF. If Submit's context ends it
+	// returns that context's error; if the engine fails or closes, an error that wraps ErrEngine.
 	Next(ctx context.Context) (Chunk, error)
 }

@@ -14,7 +14,7 @@ const (
 	maxBias      = 1e4     // absolute logit bias
 )
 
-// validatePrompt reports a prompt that cannot be decoded with room for one token more.
+// validatePrompt reports a prompt that leaves no room for one more token in the context.
 func (e *Engine) validatePrompt(prompt []Token) error {
 	context := e.dec.ContextSize()
 	if len(prompt) == 0 {
