@@ -14,6 +14,7 @@ import (
 	"prunellm/internal/bench"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
+	"prunellm/internal/workshop"
 )
 
 // benchCommand measures what a client sees.
@@ -194,7 +195,7 @@ func (c *benchCommand) write(env *environment, report *bench.Report) error {
 }
 
 // openWorkshop opens the model and its workshop, for the targets that --ratios names.
-func (c *benchCommand) openWorkshop(env *environment) (shop *workshop, closeShop func(), err error) {
+func (c *benchCommand) openWorkshop(env *environment) (shop *workshop.Workshop, closeShop func(), err error) {
 	if len(c.Ratios) == 0 {
 		return nil, func() {}, nil
 	}
@@ -202,25 +203,25 @@ func (c *benchCommand) openWorkshop(env *environment) (shop *workshop, closeShop
 	if err != nil {
 		return nil, nil, err
 	}
-	shop, err = openWorkshop(env, model, c.cacheFlags, nil)
+	shop, err = openWorkshop(env, model, c.cacheFlags, workshop.Serving{})
 	if err != nil {
 		return nil, nil, errors.Join(err, model.Close())
 	}
 	return shop, func() {
-		shop.close()
+		shop.Close()
 		_ = model.Close() // nothing was written
 	}, nil
 }
 
 // serveRatios makes the variants, measures what pruning cost them, and starts a server for each.
-func (c *benchCommand) serveRatios(env *environment, shop *workshop) ([]*benchServer, error) {
+func (c *benchCommand) serveRatios(env *environment, shop *workshop.Workshop) ([]*benchServer, error) {
 	variants := make([]variant.Built, len(c.Ratios))
 	for i, ratio := range c.Ratios {
-		spec, err := c.spec(shop.builder.Model, ratio, c.FileType)
+		spec, err := c.spec(shop.Builder.Model, ratio, c.FileType)
 		if err != nil {
 			return nil, err
 		}
-		if variants[i], err = shop.build(env, spec); err != nil {
+		if variants[i], err = shop.Build(env.ctx, spec); err != nil {
 			return nil, err
 		}
 	}
@@ -246,13 +247,13 @@ func (c *benchCommand) serveRatios(env *environment, shop *workshop) ([]*benchSe
 }
 
 // about describes a variant, with what pruning cost.
-func (c *benchCommand) about(env *environment, shop *workshop, built variant.Built) (*bench.About, error) {
-	spec, err := c.spec(shop.builder.Model, built.Ratio, c.FileType)
+func (c *benchCommand) about(env *environment, shop *workshop.Workshop, built variant.Built) (*bench.About, error) {
+	spec, err := c.spec(shop.Builder.Model, built.Ratio, c.FileType)
 	if err != nil {
 		return nil, err
 	}
 	about := &bench.About{Ratio: built.Ratio, RatioReached: built.Reached, Parameters: built.Parameters, Bytes: built.Bytes}
-	card, err := shop.card(env.ctx, spec, built)
+	card, err := shop.Card(env.ctx, spec, built)
 	if card != nil {
 		over := card.Ratio()
 		about.Perplexity, about.PerplexityRatio = &card.Perplexity, &over
@@ -262,7 +263,7 @@ func (c *benchCommand) about(env *environment, shop *workshop, built variant.Bui
 }
 
 // keepSpeeds stores what was measured with one stream on prompts of the usual length, for the variants' cards.
-func (c *benchCommand) keepSpeeds(env *environment, shop *workshop, servers []*benchServer, report *bench.Report) error {
+func (c *benchCommand) keepSpeeds(env *environment, shop *workshop.Workshop, servers []*benchServer, report *bench.Report) error {
 	if report.Plan.Prompt != bench.Exactly(speedPrompt) {
 		return nil
 	}
@@ -273,7 +274,7 @@ func (c *benchCommand) keepSpeeds(env *environment, shop *workshop, servers []*b
 			}
 			ms := float64(time.Millisecond)
 			speed := variant.NewSpeed(time.Duration(r.TTFT.P50()*ms), time.Duration(r.TPOT.P50()*ms), speedPrompt)
-			if err := shop.builder.KeepSpeed(env.ctx, s.built, c.machine(), speed); err != nil {
+			if err := shop.Builder.KeepSpeed(env.ctx, s.built, c.machine(), speed); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"prunellm/internal/jobs/work"
+	"prunellm/internal/progress"
 	"prunellm/internal/variant"
 )
 
@@ -42,9 +43,9 @@ func (c *calibrateCommand) Run(env *environment) error {
 		return err
 	}
 	defer release()
-	view := newProgressView(env.stderr, env.log)
-	text, err := work.CalibrationText(env.ctx, model, scratch, spec, variant.NewCounter(variant.StageCalibrating, "tokens", view.show))
-	view.close()
+	view := progress.New(env.stderr, env.log)
+	text, err := work.CalibrationText(env.ctx, model, scratch, spec, variant.NewCounter(variant.StageCalibrating, "tokens", view.Show))
+	view.Close()
 	if err != nil {
 		return named(model, err)
 	}

@@ -12,9 +12,11 @@ import (
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/calibration"
+	"prunellm/internal/progress"
 	"prunellm/internal/quality"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
+	"prunellm/internal/workshop"
 	"prunellm/models"
 )
 
@@ -129,11 +131,11 @@ func (c *evalCommand) Run(env *environment) error {
 
 // build makes the variants of all ratios.
 func (c *evalCommand) build(env *environment, model *models.GGUF) ([]variant.Built, error) {
-	shop, err := openWorkshop(env, model, c.cacheFlags, nil)
+	shop, err := openWorkshop(env, model, c.cacheFlags, workshop.Serving{})
 	if err != nil {
 		return nil, err
 	}
-	defer shop.close()
+	defer shop.Close()
 	built := make([]variant.Built, len(c.Ratios))
 	for i, ratio := range c.Ratios {
 		fileType := c.FileType
@@ -144,7 +146,7 @@ func (c *evalCommand) build(env *environment, model *models.GGUF) ([]variant.Bui
 		if err != nil {
 			return nil, err
 		}
-		if built[i], err = shop.build(env, spec); err != nil {
+		if built[i], err = shop.Build(env.ctx, spec); err != nil {
 			return nil, err
 		}
 	}
@@ -219,9 +221,9 @@ func (c *evalCommand) windows(ctx context.Context, dense calibration.Tokenizer, 
 }
 
 func (c *evalCommand) compare(env *environment, dense infer.Decoder, variants []infer.Decoder, windows [][]infer.Token) ([]quality.Result, error) {
-	view := newProgressView(env.stderr, env.log)
-	defer view.close()
-	meter := variant.NewMeter(variant.StageEvaluating, "windows", len(windows), view.show)
+	view := progress.New(env.stderr, env.log)
+	defer view.Close()
+	meter := variant.NewMeter(variant.StageEvaluating, "windows", len(windows), view.Show)
 	return quality.Measure(env.ctx, dense, variants, windows, meter)
 }
 

@@ -14,8 +14,9 @@ import (
 
 	"prunellm/internal/calibration"
 	"prunellm/internal/flags"
-	"prunellm/internal/store"
 	redisstore "prunellm/internal/store/redis"
+	"prunellm/internal/workshop"
+	"prunellm/models"
 )
 
 // commandLine is the whole surface: every flag can also be PRUNELLM_<FLAG> or a key of the --config file.
@@ -103,15 +104,27 @@ func (f *cacheFlags) Validate() error {
 	return joinFaults(faults)
 }
 
-// redisOptions are the settings of the shared store.
-func (f *cacheFlags) redisOptions(log *slog.Logger, hooks store.Hooks) redisstore.Options {
-	o := redisstore.Options{
-		URL: f.Redis, CAFile: f.RedisCA, TTL: f.RedisTTL, MaxModelBytes: f.RedisMaxBytes, Log: log, Hooks: hooks,
+// openWorkshop opens what makes variants of the model. The caller closes it before the model.
+func openWorkshop(env *environment, model *models.GGUF, flags cacheFlags, serving workshop.Serving) (*workshop.Workshop, error) {
+	if flags.CacheDir == "" {
+		return nil, errNoHome
 	}
-	if f.RedisTTL == 0 {
-		o.TTL = -1
+	if err := checkSecret("redis-ca", flags.RedisCA, nil); err != nil {
+		return nil, err
 	}
-	return o
+	redis := redisstore.Options{URL: flags.Redis, CAFile: flags.RedisCA, TTL: flags.RedisTTL, MaxModelBytes: flags.RedisMaxBytes}
+	if redis.TTL == 0 {
+		redis.TTL = -1
+	}
+	shop, err := workshop.Open(env.ctx, workshop.Options{
+		Model: model, Version: version, CacheDir: flags.CacheDir, Redis: redis, Child: env.child(), Out: env.stderr, Log: env.log,
+		Serving: serving,
+	})
+	var setting *workshop.SettingError
+	if errors.As(err, &setting) {
+		err = usageError{err}
+	}
+	return shop, err
 }
 
 // autoBudget leaves the budget to the architecture.

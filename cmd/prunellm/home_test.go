@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -10,13 +11,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"prunellm/internal/flags"
 	"prunellm/internal/jobs"
 	"prunellm/internal/tinymodel"
 	"prunellm/internal/trust"
-	"prunellm/internal/variant"
+	"prunellm/internal/workshop"
 )
 
 // withoutHome is a process of which no home folder is known, as a service has it that starts without a login.
@@ -102,9 +101,12 @@ func TestFilesOfAnotherUser(t *testing.T) {
 		"config": func(path string) error { _, err := flags.Read(path); return err },
 		"keys":   func(path string) error { _, err := (&frontFlags{APIKeyFile: path}).openSecrets(log); return err },
 		"redis ca": func(path string) error {
-			w := &workshop{builder: &variant.Builder{}, counters: newCounters(prometheus.NewRegistry()), log: log}
-			defer w.close()
-			return w.openStores(t.Context(), cacheFlags{CacheDir: t.TempDir(), RedisCA: path})
+			env := &environment{ctx: t.Context(), stderr: io.Discard, log: log}
+			shop, err := openWorkshop(env, openModel(t, modelWithTemplate(t, "")), cacheFlags{CacheDir: t.TempDir(), RedisCA: path}, workshop.Serving{})
+			if err == nil {
+				shop.Close()
+			}
+			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

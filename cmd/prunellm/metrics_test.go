@@ -12,13 +12,14 @@ import (
 	"prunellm/internal/catalog"
 	"prunellm/internal/chat"
 	"prunellm/internal/metric"
+	"prunellm/internal/workshop"
 	"prunellm/server"
 )
 
 // TestEveryMetricIsRegistered compares what serve registers with the list of metrics.
 func TestEveryMetricIsRegistered(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	newCounters(registry)
+	workshop.NewCounters(registry)
 	models := catalog.New(catalog.Options{})
 	defer func() { _ = models.Close(context.Background()) }()
 	template, err := chat.New("{{ messages[0].content }}", "", "")

@@ -9,6 +9,7 @@ import (
 
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
+	"prunellm/internal/progress"
 	"prunellm/internal/source"
 	"prunellm/internal/trust"
 	"prunellm/internal/variant"
@@ -27,8 +28,8 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 	if f.needsHome(env.home, cacheDir) {
 		return nil, source.Source{}, errNoHome
 	}
-	view := newProgressView(env.stderr, env.log)
-	defer view.close()
+	view := progress.New(env.stderr, env.log)
+	defer view.Close()
 	var meter func(done int)
 	shown := -1
 	found, err := source.Resolve(ctx, f.Model, source.Options{
@@ -37,7 +38,7 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 			URL: f.HubURL, Hosts: f.HubHosts, Token: os.Getenv("HF_TOKEN"),
 			Progress: func(done, total int64) {
 				if meter == nil {
-					meter = variant.NewMeter(variant.StageDownloading, "MiB", int(total>>20), view.show)
+					meter = variant.NewMeter(variant.StageDownloading, "MiB", int(total>>20), view.Show)
 				}
 				if mebibytes := int(done >> 20); mebibytes != shown {
 					shown = mebibytes

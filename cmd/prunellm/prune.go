@@ -3,6 +3,7 @@ package main
 import (
 	"prunellm/convert"
 	"prunellm/internal/variant"
+	"prunellm/internal/workshop"
 )
 
 // pruneCommand writes a pruned model to a file.
@@ -45,12 +46,12 @@ func (c *pruneCommand) Run(env *environment) error {
 	if err := convert.RefuseSameFile(model.Path(), c.Output); err != nil {
 		return usageError{err}
 	}
-	shop, err := openWorkshop(env, model, c.cacheFlags, nil)
+	shop, err := openWorkshop(env, model, c.cacheFlags, workshop.Serving{})
 	if err != nil {
 		return err
 	}
-	defer shop.close()
-	built, err := shop.build(env, spec)
+	defer shop.Close()
+	built, err := shop.Build(env.ctx, spec)
 	if err != nil {
 		return named(model, err)
 	}
@@ -66,10 +67,10 @@ func (c *pruneCommand) Run(env *environment) error {
 }
 
 // summarize logs what was written and what pruning cost.
-func (c *pruneCommand) summarize(env *environment, shop *workshop, spec variant.Spec, built variant.Built) error {
+func (c *pruneCommand) summarize(env *environment, shop *workshop.Workshop, spec variant.Spec, built variant.Built) error {
 	summary := []any{"path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
 		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes, "dense_bytes", built.DenseBytes}
-	card, err := shop.card(env.ctx, spec, built)
+	card, err := shop.Card(env.ctx, spec, built)
 	if err != nil {
 		return err
 	}

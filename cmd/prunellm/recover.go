@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"prunellm/convert"
+	"prunellm/internal/progress"
 	"prunellm/internal/variant"
+	"prunellm/internal/workshop"
 	"prunellm/prune/recover"
 )
 
@@ -112,14 +114,14 @@ func (c *recoverCommand) Run(env *environment) error {
 		minutes = defaultRecoverMinutes
 	}
 	recovery := c.recovery(spec, minutes, c.Tokens, model.Config().ContextLength)
-	shop, err := openWorkshop(env, model, c.cacheFlags, nil)
+	shop, err := openWorkshop(env, model, c.cacheFlags, workshop.Serving{})
 	if err != nil {
 		return err
 	}
-	defer shop.close()
-	view := newProgressView(env.stderr, env.log)
-	built, report, err := shop.builder.Recover(env.ctx, spec, recovery, shop.orders, view.show)
-	view.close()
+	defer shop.Close()
+	view := progress.New(env.stderr, env.log)
+	built, report, err := shop.Builder.Recover(env.ctx, spec, recovery, shop.Orders, view.Show)
+	view.Close()
 	if errors.Is(err, variant.ErrNotRecovered) {
 		return usageError{fmt.Errorf("--ratio: %w", err)}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"prunellm/internal/progress"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
 	"prunellm/prune"
@@ -50,9 +51,9 @@ func (c *scoreCommand) Run(env *environment) error {
 	recipe := prune.DefaultRecipe()
 	recipe.Criterion, recipe.Alpha, recipe.Temperature = prune.Criterion(c.Criterion), c.Alpha, c.Temperature
 	recipe.SliverKeep, recipe.Precision = c.SliverKeep, precisions[c.MixedPrecision]
-	view := newProgressView(env.stderr, env.log)
-	scores, err := prune.Score(env.ctx, backend, model, sequences, recipe, variant.Clocked(view.show))
-	view.close()
+	view := progress.New(env.stderr, env.log)
+	scores, err := prune.Score(env.ctx, backend, model, sequences, recipe, variant.Clocked(view.Show))
+	view.Close()
 	if err != nil {
 		return fmt.Errorf("score %q: %w", model.Path(), err)
 	}

@@ -12,8 +12,10 @@ import (
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/bench"
 	"prunellm/internal/jobs/work"
+	"prunellm/internal/progress"
 	"prunellm/internal/sensitivity"
 	"prunellm/internal/variant"
+	"prunellm/internal/workshop"
 	"prunellm/models"
 )
 
@@ -48,22 +50,22 @@ func (c *evalCommand) sensitivity(env *environment, model *models.GGUF, text str
 
 // scored obtains the neurons' importance and the path of the whole model in the file type asked for.
 func (c *evalCommand) scored(env *environment, model *models.GGUF) ([][]float32, string, error) {
-	shop, err := openWorkshop(env, model, c.cacheFlags, nil)
+	shop, err := openWorkshop(env, model, c.cacheFlags, workshop.Serving{})
 	if err != nil {
 		return nil, "", err
 	}
-	defer shop.close()
+	defer shop.Close()
 	spec, err := c.spec(model, 0, c.FileType)
 	if err != nil {
 		return nil, "", err
 	}
-	built, err := shop.build(env, spec)
+	built, err := shop.Build(env.ctx, spec)
 	if err != nil {
 		return nil, "", err
 	}
-	view := newProgressView(env.stderr, env.log)
-	defer view.close()
-	scores, err := shop.builder.Scores(env.ctx, spec, view.show)
+	view := progress.New(env.stderr, env.log)
+	defer view.Close()
+	scores, err := shop.Builder.Scores(env.ctx, spec, view.Show)
 	if err != nil {
 		return nil, "", err
 	}
@@ -102,11 +104,11 @@ func (c *evalCommand) remove(env *environment, path string, scores [][]float32, 
 	if err != nil {
 		return nil, err
 	}
-	view := newProgressView(env.stderr, env.log)
-	defer view.close()
+	view := progress.New(env.stderr, env.log)
+	defer view.Close()
 	rows, err := sensitivity.Measure(env.ctx, whole, part, decoder, sensitivity.Options{
 		Share: c.Share, Scores: scores, Windows: windows, Open: open,
-		Done: variant.NewMeter(variant.StageEvaluating, "measurements", sensitivity.Steps(whole.Config()), view.show),
+		Done: variant.NewMeter(variant.StageEvaluating, "measurements", sensitivity.Steps(whole.Config()), view.Show),
 	})
 	return &sensitivity.Report{Window: c.Window, Windows: len(windows), Share: c.Share, Layers: rows}, err
 }

@@ -14,7 +14,9 @@ import (
 
 	"prunellm/internal/catalog"
 	"prunellm/internal/jobs"
+	"prunellm/internal/progress"
 	"prunellm/internal/variant"
+	"prunellm/internal/workshop"
 	"prunellm/openapi"
 	"prunellm/prune"
 	"prunellm/server"
@@ -111,11 +113,11 @@ func (c *serveCommand) Run(env *environment) error {
 	pauser := jobs.NewPauser(env.log)
 	var variants *catalog.Catalog
 	answers := func() bool { return c.WhilePruning == "dense" || variants.Status().Ready }
-	shop, err := openWorkshop(env, model, c.cacheFlags, &serving{registry: registry, pauser: pauser, answers: answers})
+	shop, err := openWorkshop(env, model, c.cacheFlags, workshop.Serving{Registry: registry, Pauser: pauser, Answers: answers})
 	if err != nil {
 		return err
 	}
-	defer shop.close()
+	defer shop.Close()
 	var closeCatalog func()
 	variants, closeCatalog = c.newCatalog(env, spec, shop, pauser)
 	defer closeCatalog()
@@ -130,14 +132,14 @@ func (c *serveCommand) Run(env *environment) error {
 	env.log.Info("listening", "addr", c.scheme()+"://"+listener.Addr().String(), "model", variant.Name(model.ServedName(), c.Ratio))
 	variants.Start(env.ctx)
 	defer c.startRecovery(env, shop, spec, variants)()
-	defer watchFleet(env, shop, spec, variants)()
+	defer shop.Watch(env.ctx, spec, variants.Offer)()
 	return front.Serve(env.ctx, listener)
 }
 
 // newCatalog connects building and loading.
-func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *workshop, pauser *jobs.Pauser) (*catalog.Catalog, func()) {
-	model, builder := shop.builder.Model, shop.builder
-	view := newProgressView(env.stderr, env.log)
+func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *workshop.Workshop, pauser *jobs.Pauser) (*catalog.Catalog, func()) {
+	model, builder := shop.Builder.Model, shop.Builder
+	view := progress.New(env.stderr, env.log)
 	variants := catalog.New(catalog.Options{
 		Model: catalog.Model{
 			Name: model.ServedName(), Startup: c.Ratio, Largest: variant.LargestRatio(model.Config(), spec.Budget),
@@ -156,8 +158,8 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 					return built, fmt.Errorf("%w", &server.RatioError{Ratio: ratio, Max: math.Floor(1000*tooMuch.Largest) / 1000})
 				}
 				if err == nil {
-					shop.counters.builds.Inc()
-					view.close()
+					shop.Counters.Builds.Inc()
+					view.Close()
 				}
 				return built, err
 			},
@@ -165,7 +167,7 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 				if built.Path == model.Path() { // the dense model as it came is not ours to delete
 					return nil
 				}
-				return shop.files.Remove(ctx, built.Digest)
+				return shop.Files.Remove(ctx, built.Digest)
 			},
 			Load: func(ctx context.Context, built variant.Built) (catalog.Loaded, error) {
 				return c.load(ctx, built, env.log)
@@ -173,12 +175,12 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 		},
 		Measure: catalog.Measure{
 			Cost: func(ctx context.Context, built variant.Built) (variant.Card, error) {
-				return builder.Card(ctx, spec.At(built.Ratio), built, shop.orders.Measure)
+				return builder.Card(ctx, spec.At(built.Ratio), built, shop.Orders.Measure)
 			},
 			Speed: speedOf(builder, c.machine(), env.log),
 		},
 		Auto:  c.auto(c.Ratio),
-		Hooks: catalog.Hooks{OnUse: pauser.Requests, Progress: view.show},
+		Hooks: catalog.Hooks{OnUse: pauser.Requests, Progress: view.Show},
 		Log:   env.log,
 	})
 	return variants, func() {

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"prunellm/internal/catalog"
+	"prunellm/internal/progress"
 	"prunellm/internal/variant"
+	"prunellm/internal/workshop"
 )
 
 // backgroundRecovery has the server train its startup variant.
@@ -45,7 +47,7 @@ func (c *serveCommand) recovery(builder *variant.Builder, spec variant.Spec) var
 
 // startRecovery trains the startup variant in the background once it answers, if that is asked for. The function that is
 // returned ends it.
-func (c *serveCommand) startRecovery(env *environment, shop *workshop, spec variant.Spec, variants *catalog.Catalog) (stop func()) {
+func (c *serveCommand) startRecovery(env *environment, shop *workshop.Workshop, spec variant.Spec, variants *catalog.Catalog) (stop func()) {
 	if c.Recover.Minutes == 0 || c.Ratio == 0 {
 		return func() {}
 	}
@@ -62,15 +64,15 @@ func (c *serveCommand) startRecovery(env *environment, shop *workshop, spec vari
 }
 
 // recoverVariant waits for the startup variant, trains it, and lets it answer when it has become better.
-func (c *serveCommand) recoverVariant(ctx context.Context, env *environment, shop *workshop, spec variant.Spec, variants *catalog.Catalog) error {
+func (c *serveCommand) recoverVariant(ctx context.Context, env *environment, shop *workshop.Workshop, spec variant.Spec, variants *catalog.Catalog) error {
 	for !variants.Answers(c.Ratio) {
 		if err := sleep(ctx, swapPause); err != nil {
 			return err
 		}
 	}
-	view := newProgressView(env.stderr, env.log)
-	built, report, err := shop.builder.Recover(ctx, spec, c.recovery(shop.builder, spec), shop.orders, view.show)
-	view.close()
+	view := progress.New(env.stderr, env.log)
+	built, report, err := shop.Builder.Recover(ctx, spec, c.recovery(shop.Builder, spec), shop.Orders, view.Show)
+	view.Close()
 	if err != nil {
 		return err
 	}

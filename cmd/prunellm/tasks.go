@@ -5,6 +5,7 @@ import (
 	"text/tabwriter"
 
 	"prunellm/infer"
+	"prunellm/internal/progress"
 	"prunellm/internal/quality"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
@@ -58,9 +59,9 @@ func (c *evalCommand) answer(env *environment, model *models.GGUF, dense infer.D
 	if err != nil {
 		return fmt.Errorf("--tasks: %q: %w", c.Tasks, err)
 	}
-	view := newProgressView(env.stderr, env.log)
-	defer view.close()
-	meter := variant.NewMeter(variant.StageEvaluating, "tasks", len(tasks)*len(variants), view.show)
+	view := progress.New(env.stderr, env.log)
+	defer view.Close()
+	meter := variant.NewMeter(variant.StageEvaluating, "tasks", len(tasks)*len(variants), view.Show)
 	for i, d := range variants {
 		result, err := quality.MeasureTasks(env.ctx, d, tokens, func(done int) { meter(i*len(tasks) + done) })
 		if err != nil {

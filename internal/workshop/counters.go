@@ -1,4 +1,4 @@
-package main
+package workshop
 
 import (
 	"sync"
@@ -10,35 +10,36 @@ import (
 	"prunellm/internal/store"
 )
 
-// counters are the metrics of making variants.
-type counters struct {
+// Counters are the metrics of making variants.
+type Counters struct {
 	scorePasses prometheus.Counter
 	scoreTime   prometheus.Histogram
 	corrupt     prometheus.Counter
 	leases      *leaseGauge
-	builds      prometheus.Counter
+	Builds      prometheus.Counter
 	cacheBytes  *prometheus.GaugeVec
 	hits        *prometheus.CounterVec
 	misses      *prometheus.CounterVec
 }
 
-func newCounters(registry *prometheus.Registry) *counters {
-	c := &counters{
+// NewCounters registers the metrics.
+func NewCounters(registry *prometheus.Registry) *Counters {
+	c := &Counters{
 		scorePasses: metric.NewCounter(metric.ScorePasses),
 		scoreTime:   metric.NewHistogram(metric.ScoreSeconds),
 		corrupt:     metric.NewCounter(metric.CacheCorrupt),
 		leases:      &leaseGauge{gauge: metric.NewGauge(metric.LeaseHeld)},
-		builds:      metric.NewCounter(metric.VariantBuilds),
+		Builds:      metric.NewCounter(metric.VariantBuilds),
 		cacheBytes:  metric.NewGaugeVec(metric.CacheBytes),
 		hits:        metric.NewCounterVec(metric.CacheHits),
 		misses:      metric.NewCounterVec(metric.CacheMisses),
 	}
-	registry.MustRegister(c.scorePasses, c.scoreTime, c.corrupt, c.leases.gauge, c.builds, c.cacheBytes, c.hits, c.misses)
+	registry.MustRegister(c.scorePasses, c.scoreTime, c.corrupt, c.leases.gauge, c.Builds, c.cacheBytes, c.hits, c.misses)
 	return c
 }
 
 // scored counts a score pass.
-func (c *counters) scored(took time.Duration) {
+func (c *Counters) scored(took time.Duration) {
 	c.scorePasses.Inc()
 	c.scoreTime.Observe(took.Seconds())
 }
@@ -61,7 +62,7 @@ func (l *leaseGauge) changed(held bool) {
 	l.gauge.Set(float64(min(l.held, 1)))
 }
 
-func (c *counters) hooks() store.Hooks {
+func (c *Counters) hooks() store.Hooks {
 	return store.Hooks{
 		OnHit:     func(store string, kind store.Kind) { c.hits.WithLabelValues(store, string(kind)).Inc() },
 		OnMiss:    func(store string, kind store.Kind) { c.misses.WithLabelValues(store, string(kind)).Inc() },
@@ -71,7 +72,7 @@ func (c *counters) hooks() store.Hooks {
 }
 
 // sharedSizes shows what a model's values take in Redis; a kind that is gone takes nothing.
-func (c *counters) sharedSizes(sizes map[store.Kind]int64) {
+func (c *Counters) sharedSizes(sizes map[store.Kind]int64) {
 	for _, kind := range store.Kinds() {
 		c.cacheBytes.WithLabelValues("redis", string(kind)).Set(float64(sizes[kind]))
 	}

@@ -1,4 +1,9 @@
-package main
+// Package progress shows how far long work has come: as a bar on a terminal, as log lines elsewhere.
+//
+// # Concurrency
+//
+// A View may be used from several goroutines.
+package progress
 
 import (
 	"fmt"
@@ -17,25 +22,26 @@ import (
 // logInterval is the time between two log lines of one stage where there is no terminal.
 const logInterval = 5 * time.Second
 
-// progressView shows long work: a bar with stage, rate and time left on a terminal, log lines elsewhere.
-type progressView struct {
+// View shows one piece of long work: a bar with stage, rate and time left on a terminal, log lines elsewhere.
+type View struct {
 	mu     sync.Mutex
 	log    *slog.Logger
 	out    io.Writer
 	bars   bool
 	bar    *progressbar.ProgressBar
 	stage  variant.Stage
-	leader variant.Stage // of the replica that is waited for
+	leader variant.Stage // of the replica that this one waits for
 	logged time.Time
 }
 
-func newProgressView(out io.Writer, log *slog.Logger) *progressView {
+// New returns a view that draws on out if it is a terminal, and writes to log otherwise.
+func New(out io.Writer, log *slog.Logger) *View {
 	file, ok := out.(*os.File)
-	return &progressView{log: log, out: out, bars: ok && term.IsTerminal(int(file.Fd()))}
+	return &View{log: log, out: out, bars: ok && term.IsTerminal(int(file.Fd()))}
 }
 
-// show reports how far the work has come. It may be called from several goroutines.
-func (v *progressView) show(p variant.Progress) {
+// Show reports how far the work has come.
+func (v *View) Show(p variant.Progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	changed := p.Stage != v.stage || p.Leader != v.leader
@@ -62,7 +68,7 @@ func (v *progressView) show(p variant.Progress) {
 	v.log.Info("progress", attrs...)
 }
 
-func (v *progressView) draw(p variant.Progress, changed bool) {
+func (v *View) draw(p variant.Progress, changed bool) {
 	if changed {
 		v.finish()
 		v.bar = progressbar.NewOptions(p.Total,
@@ -79,8 +85,8 @@ func (v *progressView) draw(p variant.Progress, changed bool) {
 	_ = v.bar.Set(min(p.Done, p.Total))
 }
 
-// finish ends the bar of the last stage, so that what follows starts on a line of its own.
-func (v *progressView) finish() {
+// finish ends the bar of the last stage, so that the next output starts on a new line.
+func (v *View) finish() {
 	if v.bar != nil && !v.bar.IsFinished() {
 		_ = v.bar.Exit()
 		fmt.Fprintln(v.out)
@@ -88,8 +94,8 @@ func (v *progressView) finish() {
 	v.bar = nil
 }
 
-// close ends the view.
-func (v *progressView) close() {
+// Close ends the bar. A later Show begins a new one.
+func (v *View) Close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.finish()

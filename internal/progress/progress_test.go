@@ -1,0 +1,53 @@
+package progress
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"prunellm/internal/variant"
+)
+
+// TestLogLines has a view without a terminal: one line when a stage begins and ends, and none between while little time passes.
+func TestLogLines(t *testing.T) {
+	var logged, out bytes.Buffer
+	view := New(&out, slog.New(slog.NewTextHandler(&logged, nil)))
+	for done := range 5 {
+		view.Show(variant.Progress{Stage: variant.StageScoring1, Done: done, Total: 4, Unit: "tokens", Elapsed: time.Duration(done) * time.Second})
+	}
+	view.Show(variant.Progress{Stage: variant.StageWaiting, Leader: variant.StageRefitting})
+	view.Close()
+	lines := strings.Split(strings.TrimSpace(logged.String()), "\n")
+	if len(lines) != 3 || out.Len() > 0 {
+		t.Fatalf("%d lines, want 3, and %q besides:\n%s", len(lines), out.String(), logged.String())
+	}
+	for i, want := range [][]string{
+		{"stage=scoring", "percent=0"}, {"percent=100", "tokens_per_second=1"}, {"stage=\"waiting for another replica\"", "leader=\"refitting down_proj\""},
+	} {
+		for _, part := range want {
+			if !strings.Contains(lines[i], part) {
+				t.Errorf("line %d is %q, want %q in it", i, lines[i], part)
+			}
+		}
+	}
+}
+
+// TestBars has a terminal: a bar per stage, each on a line of its own.
+func TestBars(t *testing.T) {
+	var logged, out bytes.Buffer
+	view := New(&out, slog.New(slog.NewTextHandler(&logged, nil)))
+	view.bars = true
+	view.Show(variant.Progress{Stage: variant.StageScoring1, Done: 1, Total: 4, Unit: "tokens"})
+	view.Show(variant.Progress{Stage: variant.StageAssembling, Done: 1, Total: 4, Unit: "layers"})
+	view.Close()
+	drawn := out.String()
+	view.Close()
+	if logged.Len() > 0 || !strings.Contains(drawn, "scoring") || !strings.Contains(drawn, "\n\rassembling") || !strings.HasSuffix(drawn, "\n") {
+		t.Errorf("drew %q and logged %q, want two bars", drawn, logged.String())
+	}
+	if out.String() != drawn {
+		t.Errorf("a view closed twice draws %q more", out.String()[len(drawn):])
+	}
+}

@@ -1,0 +1,157 @@
+// Package workshop opens what makes variants of one model: the disk cache, Redis behind it, the child processes, the
+// metrics, and the builder that uses them.
+//
+// It decides nothing about a variant; internal/variant does. Every command that makes variants opens one workshop.
+//
+// # Errors
+//
+// A *SettingError is a setting that the user must change. An unreachable Redis is a warning: variants are then computed
+// locally.
+package workshop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"prunellm/internal/jobs"
+	"prunellm/internal/jobs/work"
+	"prunellm/internal/progress"
+	"prunellm/internal/store"
+	"prunellm/internal/store/disk"
+	redisstore "prunellm/internal/store/redis"
+	"prunellm/internal/variant"
+	"prunellm/models"
+)
+
+// Workshop makes variants of one model.
+type Workshop struct {
+	Builder  *variant.Builder
+	Orders   *work.Orders // of child processes
+	Counters *Counters
+	Files    *disk.Files
+
+	remote  *redisstore.Store // nil without Redis
+	log     *slog.Logger
+	out     io.Writer
+	closers []func() error // from the last opened to the first
+}
+
+// Options are the settings of a workshop.
+type Options struct {
+	Model    *models.GGUF
+	Version  string // of prunellm, which pruned files name
+	CacheDir string
+	Redis    redisstore.Options // without a URL only the disk is used
+	Child    jobs.Command       // starts a child process for a job
+	Out      io.Writer          // where Build draws its progress
+	Log      *slog.Logger
+	Serving  Serving
+}
+
+// Serving is what the server adds to a workshop: jobs run in the background while it answers requests. The zero value is
+// that of a command that ends.
+type Serving struct {
+	Answers  func() bool // reports whether the server can answer any request now
+	Registry *prometheus.Registry
+	Pauser   *jobs.Pauser
+}
+
+// SettingError is a setting that the user must change.
+type SettingError struct{ error }
+
+// Unwrap returns the reason.
+func (e *SettingError) Unwrap() error { return e.error }
+
+// Open opens the stores and connects the builder with them. The caller closes the workshop before the model.
+func Open(ctx context.Context, o Options) (*Workshop, error) {
+	if o.Serving.Registry == nil {
+		o.Serving.Registry = prometheus.NewRegistry()
+	}
+	w := &Workshop{Counters: NewCounters(o.Serving.Registry), log: o.Log, out: o.Out}
+	w.Builder = &variant.Builder{
+		Model: o.Model, Name: o.Model.ServedName(), Codec: work.Codec(), Tool: "prunellm " + o.Version, Log: o.Log,
+		Scored: w.Counters.scored, Corrupt: func(store.Kind) { w.Counters.corrupt.Inc() },
+	}
+	err := w.openStores(ctx, o)
+	if err == nil {
+		w.Orders, err = work.NewOrders(o.Child, o.CacheDir, o.Serving.Answers, o.Serving.Pauser, o.Log)
+	}
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	w.Builder.Files, w.Builder.Runner = w.Files, w.Orders
+	return w, nil
+}
+
+// openStores opens the disk cache and, with a URL, Redis behind it.
+func (w *Workshop) openStores(ctx context.Context, o Options) error {
+	hooks := w.Counters.hooks()
+	options := disk.Options{Log: w.log, Hooks: hooks}
+	local, err := disk.Open(o.CacheDir, options)
+	if err != nil {
+		return fmt.Errorf("--cache-dir: %w", err)
+	}
+	w.onClose(local.Close)
+	if w.Files, err = disk.OpenFiles(o.CacheDir, options); err != nil {
+		return fmt.Errorf("--cache-dir: %w", err)
+	}
+	w.onClose(w.Files.Close)
+	w.Builder.Store, w.Builder.Leaser = local, local
+	if o.Redis.URL == "" {
+		return nil
+	}
+	redisstore.LogClient(w.log)
+	o.Redis.Log, o.Redis.Hooks = w.log, hooks
+	if w.remote, err = redisstore.Open(o.Redis); err != nil {
+		return &SettingError{fmt.Errorf("--redis: %w", err)}
+	}
+	w.onClose(w.remote.Close)
+	if err := w.remote.Ping(ctx); err != nil {
+		w.log.Warn("redis is unreachable, computing locally until it answers", "error", err)
+	}
+	layered := store.NewLayered(store.LayeredOptions{Local: local, Remote: w.remote, Log: w.log})
+	w.onClose(layered.Close)
+	w.Builder.Store, w.Builder.Leaser = layered, layered
+	return nil
+}
+
+func (w *Workshop) onClose(f func() error) { w.closers = append([]func() error{f}, w.closers...) }
+
+// Close closes the stores. It logs errors: they do not make the result of a command wrong.
+func (w *Workshop) Close() {
+	var faults []error
+	for _, f := range w.closers {
+		faults = append(faults, f())
+	}
+	if err := errors.Join(faults...); err != nil {
+		w.log.Warn("stores not closed cleanly", "error", err)
+	}
+}
+
+// Build makes the variant of a spec, or finds it, and shows the progress.
+func (w *Workshop) Build(ctx context.Context, spec variant.Spec) (variant.Built, error) {
+	view := progress.New(w.out, w.log)
+	defer view.Close()
+	return w.Builder.Build(ctx, spec, view.Show)
+}
+
+// Card returns what pruning cost a variant, stored or measured now. It is nil, with a line in the log, if the variant cannot
+// be measured.
+func (w *Workshop) Card(ctx context.Context, spec variant.Spec, built variant.Built) (*variant.Card, error) {
+	card, err := w.Builder.Card(ctx, spec, built, w.Orders.Measure)
+	switch {
+	case err == nil:
+		return &card, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case !errors.Is(err, variant.ErrNoHeldOut):
+		w.log.Warn("cost of pruning not measured", "variant", built.Name(), "error", err)
+	}
+	return nil, nil
+}
