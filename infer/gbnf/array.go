@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// array writes lists: the items of prefixItems, each of which must be there, then items.
+// array writes lists: the required items of prefixItems, then items.
 func (c *converter) array(where string, s *value) (string, error) {
 	least, err := bound(where, s, "minItems")
 	if err != nil {
@@ -18,7 +18,7 @@ func (c *converter) array(where string, s *value) (string, error) {
 	var fixed []string
 	if list := s.get("prefixItems"); list != nil {
 		if list.kind != '[' {
-			return "", errorf(where+"/prefixItems", "want a list of schemas")
+			return "", errorf(where+"/prefixItems", "must be a list of schemas")
 		}
 		for i, item := range list.items {
 			rule, err := c.value(fmt.Sprintf("%s/prefixItems/%d", where, i), item)

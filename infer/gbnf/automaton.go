@@ -9,20 +9,20 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of what language takes on. A step takes some 50 ns, those of a whole schema some 0.1 s.
+// Limits of language. A step takes some 50 ns, those of a whole schema some 0.1 s.
 const (
-	maxPlaces = 1 << 12 // of a regular expression, its repetitions written out
+	maxPlaces = 1 << 12 // of a regular expression with its repetitions expanded
 	maxStates = 1 << 12 // of the automaton; a bound on the length counts each of its characters
-	maxSteps  = 1 << 21 // places looked at, for all strings of a schema
+	maxSteps  = 1 << 21 // places visited, for all strings of a schema
 )
 
-// automaton follows several regular expressions through a string at once, and counts its characters.
+// automaton matches several regular expressions against a string at once, and counts its characters.
 type automaton struct {
 	parts       []part
 	least, most int       // characters; most is -1 when there is no bound
-	classes     []runeSet // characters that no part tells apart
+	classes     []runeSet // sets of characters that all parts treat alike
 	states      []automatonState
-	index       map[string]int // states by what they stand for
+	index       map[string]int // states by their places
 	steps       int
 }
 
@@ -38,16 +38,16 @@ type part struct {
 	takes   [][]bool // by instruction, by class; nil for those that take no character
 }
 
-// place is where a string may be: places in each part, and how many of its characters count for its length.
+// place is a position of a string: places in each part, and the number of its characters that count for its length.
 type place struct {
-	at    [][]uint32 // instructions, sorted; done alone when the part matches whatever follows
+	at    [][]uint32 // instructions, sorted; done alone when the part matches for any continuation
 	count int
 	begin bool
 }
 
 const done = ^uint32(0)
 
-// add takes a regular expression apart into its lookaheads and the rest.
+// add splits a regular expression into its lookaheads and the rest.
 func (a *automaton) add(where, text string) error {
 	rest := text
 	for strings.HasPrefix(rest, "^(?=") || strings.HasPrefix(rest, "^(?!") {
@@ -74,7 +74,7 @@ func (a *automaton) addPart(where, text string, negated bool) error {
 		return err
 	}
 	if places > maxPlaces {
-		return errorf(where, "the pattern has more than %d places, its repetitions written out", maxPlaces)
+		return errorf(where, "the pattern has more than %d places, with its repetitions expanded; shorten it", maxPlaces)
 	}
 	prog, err := syntax.Compile(expression.Simplify())
 	if err != nil {
@@ -84,12 +84,12 @@ func (a *automaton) addPart(where, text string, negated bool) error {
 	return nil
 }
 
-// writable are the characters that jsonClass writes.
+// writable holds the characters that jsonClass writes.
 var writable = runeSet{{'\t', '\n'}, {'\r', '\r'}, {' ', 0x7e}, {0x80, utf8.MaxRune}}.valid()
 
-// classify divides the writable characters into classes; it tells whether that is soon done.
+// classify divides the writable characters into classes; it reports whether that stays within the limits.
 func (a *automaton) classify() bool {
-	// Sets of characters, each once: repetitions have many copies.
+	// Each set of characters once: repetitions have many copies.
 	sets := []runeSet{writable}
 	indexes := map[string]int{}
 	set := make([][]int, len(a.parts)) // by instruction; -1: none
@@ -161,8 +161,8 @@ func (a *automaton) classify() bool {
 	return true
 }
 
-// characters are those that an instruction takes; nil when it takes none. A dot takes no line end where it must match,
-// and all but one where it must not: notations differ in what else it leaves out.
+// characters returns the characters that an instruction matches; nil when it matches none. A dot matches no line end
+// where it must match, and all but one where it must not: notations differ in the other characters that it excludes.
 func characters(inst *syntax.Inst, negated bool) runeSet {
 	switch inst.Op {
 	case syntax.InstRune1:
@@ -185,7 +185,7 @@ func characters(inst *syntax.Inst, negated bool) runeSet {
 	return nil
 }
 
-// build makes all states that a string may reach; it tells whether they are few enough.
+// build makes all states that a string may reach; it reports whether they stay within the limits.
 func (a *automaton) build() bool {
 	first := place{begin: true}
 	for _, p := range a.parts {
@@ -218,7 +218,7 @@ func (a *automaton) build() bool {
 	return true
 }
 
-// key is the same for the same places.
+// key is equal for equal places.
 func (p place) key() string {
 	b := binary.AppendUvarint(nil, uint64(p.count))
 	for _, at := range p.at {
@@ -230,7 +230,7 @@ func (p place) key() string {
 	return string(b)
 }
 
-// step goes on by one character of a class, if anything can come of it.
+// step returns the place after one character of a class; false if no match can follow.
 func (a *automaton) step(from place, class int) (place, bool) {
 	to := place{count: from.count}
 	if a.most >= 0 && from.count == a.most {
@@ -259,7 +259,7 @@ func (a *automaton) step(from place, class int) (place, bool) {
 	return to, true
 }
 
-// follow goes on from instructions to those that take a character or wait for the end, or to a match alone.
+// follow expands instructions to those that match a character or wait for the end, or to a match alone.
 func (a *automaton) follow(p part, todo []uint32, begin, end bool) []uint32 {
 	seen := make(map[uint32]bool, len(todo))
 	var out []uint32
@@ -295,7 +295,7 @@ func (a *automaton) follow(p part, todo []uint32, begin, end bool) []uint32 {
 	return out
 }
 
-// accepts tells whether a string may end at a place.
+// accepts reports whether a string may end at a place.
 func (a *automaton) accepts(at place) bool {
 	if at.count < a.least {
 		return false
@@ -312,7 +312,7 @@ func (a *automaton) accepts(at place) bool {
 	return true
 }
 
-// useful tells from which states a string can come to an end.
+// useful reports for each state whether a string can end from there.
 func (a *automaton) useful() []bool {
 	before := make([][]int, len(a.states))
 	ends := make([]bool, len(a.states))

@@ -4,7 +4,7 @@ package gbnf
 type Grammar struct {
 	nodes   []node
 	entries []int32    // first node of each rule
-	classes [256]uint8 // bytes of one class are the same to every node
+	classes [256]uint8 // all nodes treat the bytes of a class alike
 	sets    [][4]uint64
 	count   int // classes
 	root    int32
@@ -26,8 +26,8 @@ const (
 	opSplit    // either way
 )
 
-// Parse reads and compiles a grammar. It returns an *Error for one that is malformed, beyond the limits, or that could
-// lead to a text that can never end.
+// Parse reads and compiles a grammar. It returns an *Error for a grammar that is malformed, that exceeds the limits or
+// that allows a text which can never end.
 func Parse(text string) (*Grammar, error) {
 	p, err := parse(text)
 	if err != nil {
@@ -37,7 +37,7 @@ func Parse(text string) (*Grammar, error) {
 	for i, body := range p.rules {
 		entry, ok := c.compile(body, 0)
 		if !ok {
-			return nil, errorf("rule "+p.names[i], "the grammar has more than %d places, its repetitions written out", maxNodes)
+			return nil, errorf("rule "+p.names[i], "the grammar has more than %d places, with its repetitions expanded; shorten it", maxNodes)
 		}
 		c.entries = append(c.entries, entry)
 	}
@@ -61,7 +61,7 @@ func (c *compiler) add(n node) (int32, bool) {
 	return int32(len(c.nodes) - 1), true
 }
 
-// compile adds what matches e and then goes on at next; it returns where that begins.
+// add compiles e, followed by next, and returns the first node.
 func (c *compiler) compile(e *expr, next int32) (at int32, ok bool) {
 	at, ok = next, true
 	switch e.kind {
@@ -91,7 +91,7 @@ func (c *compiler) compile(e *expr, next int32) (at int32, ok bool) {
 	return at, ok
 }
 
-// repeat writes the least number of copies out, then a loop or one optional copy within another.
+// repeat expands the least number of copies, then a loop or one optional copy within another.
 func (c *compiler) repeat(e *expr, next int32) (at int32, ok bool) {
 	at, ok = next, true
 	if e.max < 0 {
@@ -176,7 +176,8 @@ func (c *compiler) bytes(set [4]uint64, next int32) (int32, bool) {
 	return c.add(node{op: opByte, next: next, arg: i})
 }
 
-// classify gives two bytes the same class when every set holds both or neither, then rewrites the sets over classes.
+// classify assigns the same class to two bytes when every set holds both or neither, then rewrites the sets over
+// classes.
 func (c *compiler) classify() {
 	names := map[string]uint8{}
 	var representative []int
@@ -210,7 +211,7 @@ func (c *compiler) classify() {
 
 // endless finds a rule, reachable from the root, with a place from which no text leads to the rule's end.
 func (c *compiler) endless() (rule int, found bool) {
-	ends := make([]bool, len(c.nodes)) // a text leads from here to the end of the rule
+	ends := make([]bool, len(c.nodes)) // some text leads from here to the end of the rule
 	callers := make([][]int32, len(c.entries))
 	starts := make(map[int32][]int32, len(c.entries)) // rules by their first node
 	for r, entry := range c.entries {
@@ -254,7 +255,8 @@ func (c *compiler) endless() (rule int, found bool) {
 	return c.deadEnd(ends)
 }
 
-// deadEnd walks what is reachable and reports the rule of a place that does not end, rather than a rule that calls it.
+// deadEnd walks the reachable nodes and returns the rule of a place that does not end, rather than a rule that calls
+// it.
 func (c *compiler) deadEnd(ends []bool) (rule int, found bool) {
 	seenRule, seen := make([]bool, len(c.entries)), make([]bool, len(c.nodes))
 	rules := []int32{c.root}

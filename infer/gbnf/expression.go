@@ -20,8 +20,8 @@ func parsePattern(where, text string) (*syntax.Regexp, error) {
 	return expression, nil
 }
 
-// closing finds the end, counted with a character before it, of the bracket that text begins with, and tells whether
-// there are alternatives outside brackets after it.
+// closing finds the end, counted with a character before it, of the bracket that text begins with. It reports whether
+// alternatives follow outside brackets.
 func closing(text string) (end int, alternatives bool) {
 	depth, class := 0, false
 	for i := 0; i < len(text); i++ {
@@ -54,7 +54,8 @@ func closing(text string) (end int, alternatives bool) {
 	return end, alternatives
 }
 
-// weight counts the places of a regular expression, its repetitions written out, and refuses what an automaton cannot follow.
+// weight counts the places of a regular expression with its repetitions expanded, and refuses constructs that an
+// automaton cannot match.
 func weight(where string, r *syntax.Regexp) (int, error) {
 	n := 1
 	switch r.Op {
@@ -76,22 +77,22 @@ func weight(where string, r *syntax.Regexp) (int, error) {
 	return n, nil
 }
 
-// lengths tells how many characters a string has at least and at most in which a regular expression matches; longest is -1
-// when there is no bound.
+// lengths returns the smallest and the largest number of characters of a string in which a regular expression matches;
+// longest is -1 without a bound.
 func lengths(r *syntax.Regexp) (shortest, longest int) {
 	for r.Op == syntax.OpCapture {
 		r = r.Sub[0]
 	}
 	shortest, longest = matchLengths(r)
 	if n := len(r.Sub); r.Op != syntax.OpConcat || r.Sub[0].Op != syntax.OpBeginText || r.Sub[n-1].Op != syntax.OpEndText {
-		longest = -1 // anything may stand around the match
+		longest = -1 // any text may surround the match
 	}
 	return shortest, longest
 }
 
 func matchLengths(r *syntax.Regexp) (shortest, longest int) {
 	const many = maxRepetitions + 1
-	least, most := 1, 1 // times that the inner expressions are there
+	least, most := 1, 1 // times that the inner expressions repeat
 	switch r.Op {
 	case syntax.OpLiteral:
 		return len(r.Rune), len(r.Rune)
@@ -140,7 +141,7 @@ func matchLengths(r *syntax.Regexp) (shortest, longest int) {
 	return shortest, longest * most
 }
 
-// innerAnchors tells whether a regular expression has anchors elsewhere than at its ends.
+// innerAnchors reports whether a regular expression has anchors elsewhere than at its ends.
 func innerAnchors(r *syntax.Regexp) bool {
 	for r.Op == syntax.OpCapture {
 		r = r.Sub[0]

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// formats of strings that are held, as regular expressions: the whole of what the named standard allows, less what common
-// validators refuse (a year 0000, a leap second, a quoted mailbox, a domain without a dot in an address of mail).
+// formats are regular expressions of the supported formats of strings: all that the named standard allows, except
+// strings that common validators refuse (a year 0000, a leap second, a quoted mailbox, a domain without a dot in an
+// address of mail).
 // Any other format is an annotation, as JSON Schema has it.
 var formats = map[string]string{
 	"date":      "^" + fullDate + "$",
@@ -21,20 +22,20 @@ var formats = map[string]string{
 	"uuid":      "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$",
 }
 
-// shortURI is for URIs of a bounded length: it holds none of more than 2,083 characters, a bound that is often met and too
-// large to be counted.
+// shortURI is for URIs of a bounded length: it holds none of more than 2,083 characters, a bound that schemas often
+// have and that is too large to count.
 var shortURI = "^" + uri("{0,300}", "{0,120}", "{0,20}") + "$"
 
-// unbounded takes the bounds off the parts of names and addresses, which would make an automaton large.
+// unbounded removes the bounds of the parts of names and addresses, which would make an automaton large.
 var unbounded = strings.NewReplacer("{0,61}", "*", "{1,64}", "+", "{0,8}", "*", "{1,8}", "+")
 
-// formatOf gives the regular expression of a format, beside a pattern and for strings of at most so many characters, -1 when
-// there is no bound; "" when the format is not held.
+// formatOf returns the regular expression of a format, beside a pattern and for strings of at most so many characters,
+// -1 without a bound; "" when the format is not supported.
 func formatOf(name string, pattern bool, most int) string {
 	text := formats[name]
 	expression, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return "" // they all parse
+		return "" // all strings parse
 	}
 	_, longest := lengths(expression)
 	switch {
@@ -54,7 +55,7 @@ const (
 	fullTime = `([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])`
 )
 
-// ISO 8601's durations as in appendix A of RFC 3339, whose units one may also skip: PT1H30S.
+// ISO 8601's durations as in appendix A of RFC 3339, where units may also be skipped: PT1H30S.
 const (
 	duration = "P((" + days + ")(T(" + seconds + "))?|T(" + seconds + ")|[0-9]{1,9}W)"
 	days     = "[0-9]{1,9}Y([0-9]{1,9}M)?([0-9]{1,9}D)?|[0-9]{1,9}M([0-9]{1,9}D)?|[0-9]{1,9}D"
@@ -85,8 +86,8 @@ const (
 		"|((" + h16 + ":){0,6}" + h16 + ")?::)"
 )
 
-// uri writes RFC 3986's URI, of a host by name or address, with repetitions for the characters of a path, of a query, and
-// of a fragment or what stands before the host.
+// uri writes RFC 3986's URI, with a host by name or address, and with repetitions for the characters of a path, of a
+// query, and of a fragment or the part before the host.
 func uri(path, query, other string) string {
 	const (
 		plain = `[A-Za-z0-9._~!$&'()*+,;=:@-]`

@@ -30,7 +30,7 @@ func TestFormats(t *testing.T) {
 			"http://[2001:db8::1]:8080/", "mailto:a@b.cd", "urn:isbn:0451450523", "file:///etc/hosts", "s3://my_bucket/key", "https://example.com:65535/?x", "data:text/plain,hello%21"},
 			[]string{"//a/b", "a/b", "http://", "http://a:65536/", "http://a/b c", "http://a/%2", "http://a/[", "1http://a", "http://a/#b#c", "https://exa mple.com"}},
 		"uuid": {[]string{"01234567-89ab-cdef-0123-456789abcdef", "01234567-89AB-CDEF-0123-456789ABCDEF"}, []string{"01234567-89ab-cdef-0123-456789abcde", "01234567_89ab-cdef-0123-456789abcdef", "g1234567-89ab-cdef-0123-456789abcdef"}},
-		// What is not known is an annotation.
+		// An unknown format is an annotation.
 		"password": {[]string{"", "anything at all"}, nil},
 	}
 	for name, test := range tests {
@@ -46,7 +46,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// Every day of some centuries that the calendar has can be written, and no other.
+// The format accepts every day of some centuries of the calendar, and no other.
 func TestDatesAreThoseOfTheCalendar(t *testing.T) {
 	date := regexp.MustCompile(formats["date"])
 	for _, year := range []int{1, 4, 100, 400, 999, 1000, 1896, 1900, 1904, 1999, 2000, 2023, 2024, 2100, 2400, 9996, 9999} {
@@ -62,7 +62,7 @@ func TestDatesAreThoseOfTheCalendar(t *testing.T) {
 	}
 }
 
-// What a format's grammar gives is taken by the parsers of the standard library.
+// The parsers of the standard library accept texts of a format's grammar.
 func TestFormatsGiveWhatParses(t *testing.T) {
 	random := rand.New(rand.NewPCG(21, 22))
 	for name, parse := range map[string]func(string) error{

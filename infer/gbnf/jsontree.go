@@ -23,7 +23,7 @@ type member struct {
 	*value
 }
 
-// get is a member's value; nil when there is none.
+// get returns a member's value; nil without that member.
 func (v *value) get(name string) *value {
 	for _, m := range v.members {
 		if m.name == name {
@@ -33,7 +33,7 @@ func (v *value) get(name string) *value {
 	return nil
 }
 
-// parseJSON reads one value. Objects with two members of a name are refused, as is deep nesting.
+// parseJSON reads one value. It refuses objects with two members of a name, and deep nesting.
 func parseJSON(data []byte) (*value, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("is not valid UTF-8")
@@ -45,7 +45,7 @@ func parseJSON(data []byte) (*value, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("has something after its end")
+		return nil, errors.New("has text after its end")
 	}
 	return v, nil
 }
@@ -97,7 +97,7 @@ func readObject(d *json.Decoder, depth int) (*value, error) {
 		if err != nil {
 			return nil, fmt.Errorf("is not JSON: %w", err)
 		}
-		name, _ := token.(string) // the decoder takes nothing else here
+		name, _ := token.(string) // the decoder returns no other token here
 		if seen[name] {
 			return nil, fmt.Errorf("has %q twice in one object", name)
 		}
@@ -114,7 +114,7 @@ func readObject(d *json.Decoder, depth int) (*value, error) {
 	return v, nil
 }
 
-// encode writes a value as the JSON that a grammar for it produces: without spaces.
+// encode writes a value as the JSON that a grammar for it accepts: without spaces.
 func (v *value) encode() string {
 	var b bytes.Buffer
 	v.write(&b)
@@ -154,7 +154,7 @@ func (v *value) write(b *bytes.Buffer) {
 	}
 }
 
-// quoteJSON is a string as JSON, with nothing escaped that need not be.
+// quoteJSON returns a string as JSON with the fewest escapes.
 func quoteJSON(s string) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -51,7 +51,7 @@ func TestLanguages(t *testing.T) {
 	}
 }
 
-// Patterns drawn at random, alone, in pairs or with a length, hold what regexp matches.
+// Random patterns, alone, in pairs or with a length, accept the strings that regexp matches.
 func TestLanguagesAgreeWithRegexp(t *testing.T) {
 	random := rand.New(rand.NewPCG(31, 32))
 	var pattern func(depth int) string
@@ -112,7 +112,7 @@ func TestLanguagesAgreeWithRegexp(t *testing.T) {
 	}
 }
 
-// A length that every string of a format keeps costs nothing, and usual ones are counted.
+// A length that every string of a format satisfies costs nothing, and the grammar counts usual ones.
 func TestFormatsOfALength(t *testing.T) {
 	for _, test := range []struct {
 		format string
@@ -137,7 +137,8 @@ func threadTime(t *testing.T) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// Expensive patterns are refused quickly. The thread's own time is measured: other work on the machine does not count.
+// The converter refuses expensive patterns quickly. The thread's own time is measured: other work on the machine does
+// not count.
 func TestLanguageIsBounded(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

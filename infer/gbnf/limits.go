@@ -2,17 +2,17 @@ package gbnf
 
 import "fmt"
 
-// Limits of what is accepted.
+// Limits of accepted grammars and schemas.
 const (
 	MaxGrammarBytes = 1 << 18
 	MaxSchemaBytes  = 1 << 17
 	maxRules        = 1 << 13
-	maxNodes        = 1 << 17 // of the compiled grammar; a repetition takes its copies
+	maxNodes        = 1 << 17 // of the compiled grammar, with repetitions expanded
 	maxNesting      = 64      // of brackets in a grammar, of values in a schema
 	maxRepetitions  = 1 << 14
 )
 
-// Error says why a grammar or a schema is refused.
+// Error is the reason why Parse or FromSchema refused a grammar or a schema.
 type Error struct {
 	Where  string // "line 3", or a path in the schema such as "#/properties/name"
 	Reason string

@@ -5,21 +5,21 @@ import (
 	"slices"
 )
 
-// ErrBudget says that a text can be read in so many ways that following it takes too long.
+// ErrBudget reports a text that can be read in too many ways to match it in bounded time.
 var ErrBudget = errors.New("the grammar is too ambiguous: the text can be read in too many ways")
 
-// The budget of a text counts the places visited, some 50 ns each; what was met before costs nothing. It starts full, and
-// each token adds to it up to that again: an answer may stop for everybody's next token once for some 25 ms, and for
-// less than 2 ms in each step after that. JSON takes a few dozen places a token.
+// The budget of a text counts the places visited, some 50 ns each; known states cost nothing. It starts full, and each
+// token adds to it up to that amount. So one answer delays the next token of all others once by at most 25 ms, and then
+// by less than 2 ms in each step. JSON takes a few dozen places per token.
 const (
 	fullBudget  = 1 << 19
 	tokenBudget = 1 << 15
 )
 
-// maxKept bounds the states, and the frames, that a matcher keeps to find them again.
+// maxKept bounds the states, and the frames, that a matcher keeps for reuse.
 const maxKept = 1 << 12
 
-// Matcher follows one text through a grammar.
+// Matcher matches one text against a grammar.
 type Matcher struct {
 	grammar *Grammar
 	now     *state
@@ -33,37 +33,37 @@ type Matcher struct {
 	todo   []thread
 	seen   map[thread]struct{}
 	out    []thread
-	fresh  []*frame // made in this step
+	fresh  []*frame // created in this step
 	accept bool
 }
 
-// state is all the places where a text may be. It does not change but for next, which is filled as it is asked for.
+// state holds all the places where a text may be. It is immutable except for next, which step fills on demand.
 type state struct {
 	threads []thread // at byte nodes
 	accept  bool     // the text may end here
 	next    []*state // by class; nil: not known yet
 }
 
-// thread is a place: a node, in a rule that was called as frame says.
+// thread is a place: a node, in the call of a rule that frame describes.
 type thread struct {
 	node  int32
 	frame *frame
 }
 
-// frame is one call of a rule, with the places to go on at when it ends; those who call the same rule at the same place of
-// the text share it.
+// frame is one call of a rule, with the places to continue at when it ends. All callers of the same rule at the same
+// place of the text share it.
 type frame struct {
 	rule      int32
 	id        uint64
 	returns   []thread
 	popped    bool     // it has ended without a byte; for a fresh one
-	fresh     bool     // made in the step at hand
+	fresh     bool     // created in the current step
 	resolving bool     // scratch of keep
 	same      *frame   // an older frame like this one
 	followers []*frame // fresh frames that end where this one does
 }
 
-// Matcher starts a text.
+// Matcher returns a matcher of a new text.
 func (g *Grammar) Matcher() *Matcher {
 	m := &Matcher{grammar: g, states: map[uint64][]*state{}, frames: map[uint64][]*frame{}, seen: map[thread]struct{}{}}
 	top := &frame{rule: -1}
@@ -75,16 +75,16 @@ func (g *Grammar) Matcher() *Matcher {
 	return m
 }
 
-// dead is where no text goes on.
+// dead is the state from which no text continues.
 var dead = &state{}
 
-// Complete tells whether the text may end here.
+// Complete reports whether the text may end here.
 func (m *Matcher) Complete() bool { return m.now.accept }
 
-// Ended tells whether nothing more can follow.
+// Ended reports whether no byte can follow.
 func (m *Matcher) Ended() bool { return len(m.now.threads) == 0 }
 
-// Accepts tells whether the text may go on with these bytes. Empty ones do not go on.
+// Accepts reports whether the text may continue with these bytes; false for none.
 func (m *Matcher) Accepts(piece []byte) (bool, error) {
 	to, err := m.walk(m.now, piece)
 	return to != dead && len(piece) > 0, err
@@ -121,7 +121,7 @@ func (m *Matcher) walk(from *state, piece []byte) (*state, error) {
 	return from, nil
 }
 
-// step is the state after one byte of a class. When the budget ends in it the result is not to be used.
+// step returns the state after one byte of a class. The result is invalid if the budget runs out in it.
 func (m *Matcher) step(from *state, class uint8) *state {
 	if from.next == nil {
 		if len(from.threads) == 0 {
@@ -165,7 +165,7 @@ func (m *Matcher) push(t thread) {
 	}
 }
 
-// close follows calls, splits and ends until only bytes are left to be read.
+// close expands calls, splits and ends until only places at bytes remain.
 func (m *Matcher) close() {
 	for len(m.todo) > 0 && m.budget >= 0 {
 		t := m.todo[len(m.todo)-1]
@@ -191,8 +191,8 @@ func (m *Matcher) close() {
 	}
 }
 
-// call enters a rule. A call at the end of a rule returns to where that rule does, so that recursion at the end of a rule
-// does not pile up.
+// call enters a rule. A call at the end of a rule returns to that rule's caller, so that recursion at the end of a rule
+// does not grow the stack.
 func (m *Matcher) call(n node, from *frame) {
 	var to *frame
 	for _, f := range m.fresh {
@@ -224,7 +224,7 @@ func (m *Matcher) call(n node, from *frame) {
 	}
 }
 
-// link adds a place to return to, also for those frames that end where this one does.
+// link adds a place to return to, also for the frames that end where this one does.
 func (m *Matcher) link(to *frame, r thread) {
 	if m.budget -= 1 + len(to.returns)/4; m.budget < 0 || slices.Contains(to.returns, r) {
 		return
@@ -238,8 +238,8 @@ func (m *Matcher) link(to *frame, r thread) {
 	}
 }
 
-// keep makes a state of what close left, the same one as before for the same places: in the middle of a JSON string, say,
-// all characters lead back to one state, and following it costs an array access.
+// keep makes a state of close's result, the same one as before for the same places: in the middle of a JSON string,
+// say, all characters lead back to one state, and a step costs an array access.
 func (m *Matcher) keep() *state {
 	if len(m.out) == 0 && !m.accept {
 		return dead
@@ -288,7 +288,7 @@ func (m *Matcher) resolve(f *frame) {
 	if f.resolving || f.same != nil {
 		return
 	}
-	f.resolving = true // and stays: resolved once
+	f.resolving = true // stays true: resolved once
 	hash := uint64(f.rule) + 1
 	for i, r := range f.returns {
 		m.resolve(r.frame)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// accepts tells whether a grammar takes a whole text, and how many of its bytes it can take.
+// accepts reports whether a grammar accepts a whole text, and how many of its bytes it accepts.
 func accepts(t testing.TB, g *Grammar, text string) (whole bool, prefix int) {
 	t.Helper()
 	m := g.Matcher()
@@ -90,7 +90,7 @@ func TestParseRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ grammar, want string }{
 		"empty":           {"", `no rule "root"`},
 		"no root":         {`a ::= "b"`, `no rule "root"`},
-		"undefined":       {`root ::= other`, `"other" is used and not defined`},
+		"undefined":       {`root ::= other`, `uses rule "other", which it does not define`},
 		"twice":           {"root ::= \"a\"\nroot ::= \"b\"", "line 2: rule \"root\" is defined twice"},
 		"unclosed string": {"root ::= \"a\n", `want a closing "`},
 		"unclosed class":  {`root ::= [a`, "want a closing ]"},
@@ -138,7 +138,7 @@ func manyRules(n int) string {
 	return b.String()
 }
 
-// What has exponentially many readings is followed in bounded time, or refused: it never hangs.
+// The matcher follows a text with exponentially many readings in bounded time, or refuses it: it never hangs.
 func TestAmbiguityIsBounded(t *testing.T) {
 	tower := "root ::= r0 \"!\"\n"
 	for i := range 60 {
@@ -217,7 +217,7 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// In the middle of a JSON string every character leads back to one state: following it allocates nothing.
+// In the middle of a JSON string every character leads back to one state: a step allocates nothing.
 func TestStatesAreFoundAgain(t *testing.T) {
 	g := mustParse(t, "root ::= \"\\\"\" char* \"\\\"\"\nchar ::= [^\"\\\\] | \"\\\\\" [nt]")
 	m := g.Matcher()

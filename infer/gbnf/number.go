@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	maxWhole    = 1e19 - 1 // the largest integer that is written out, of 19 digits; those without a bound are int64
-	maxFraction = 20       // digits that an answer may have behind the point
-	maxEdge     = 30       // digits of a bound behind the point that are looked at
+	maxWhole    = 1e19 - 1 // the largest integer that is written out, of 19 digits; without a bound integers are int64
+	maxFraction = 20       // digits behind the point in an answer
+	maxEdge     = 30       // digits behind the point of a bound that count
 	maxExponent = 299      // of a power of ten in an answer: any mantissa then fits a float64
 	maxBound    = 400      // of a power of ten in a bound
-	exactDigits = 15       // clients read numbers as float64, which tells any two of so many digits apart
+	exactDigits = 15       // clients read numbers as float64, which distinguishes any two of so many digits
 )
 
 // number writes integers, or decimals with and without an exponent, within bounds.
@@ -47,8 +47,8 @@ func (c *converter) number(where string, s *value, whole bool) (string, error) {
 	return c.rule(strings.Join(ways, " | ")), nil
 }
 
-// limit reads a bound that is given in one of two ways, or in both: then the one that leaves less, the larger of the
-// two for sign 1 and the smaller for -1. It is nil when there is none.
+// limit reads a bound that is given in one of two ways, or in both. Then the stricter one counts: the larger of the two
+// for sign 1 and the smaller for -1. It is nil without either.
 func limit(where string, s *value, inclusive, exclusive string, sign int) (bound *big.Rat, open bool, err error) {
 	for _, keyword := range []string{inclusive, exclusive} {
 		v := s.get(keyword)
@@ -66,7 +66,7 @@ func limit(where string, s *value, inclusive, exclusive string, sign int) (bound
 	return bound, open, nil
 }
 
-// decimal reads a number. SetString takes an exponent at its word, 1e999999999 would take all memory: it is looked at first.
+// decimal reads a number. It checks the exponent first: SetString of 1e999999999 would take all memory.
 func decimal(v *value) (*big.Rat, error) {
 	if v.kind == '0' && len(v.text) <= maxBound {
 		_, exponent, _ := strings.Cut(strings.ToLower(v.text), "e")
@@ -76,20 +76,20 @@ func decimal(v *value) (*big.Rat, error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("a bound is a number with an exponent from %d to %d, if any", -maxBound, maxBound)
+	return nil, fmt.Errorf("must be a number, with an exponent from %d to %d if any", -maxBound, maxBound)
 }
 
-// span is the numbers between two; a bound that is nil is none, one that is open is not among them itself.
+// span holds the numbers between two bounds; a nil bound is none, an open bound is not among them itself.
 type span struct {
 	low, high         *big.Rat
 	lowOpen, highOpen bool
 }
 
-// int64s are the integers that are written where there is no bound.
+// int64s holds the integers that are written without a bound.
 var int64s = span{low: new(big.Rat).SetInt64(math.MinInt64), high: new(big.Rat).SetInt64(math.MaxInt64)}
 
-// signed lists grammars for the numbers of a span, given those for the part of it from 0 on and for the mirror image of
-// the part below 0.
+// signed lists grammars for the numbers of a span, from those for its part from 0 up and those for the mirror image of
+// its part below 0.
 func (s span) signed(ways func(span) []string) []string {
 	zero := new(big.Rat)
 	var out []string
@@ -112,13 +112,13 @@ func (s span) signed(ways func(span) []string) []string {
 	return append(out, ways(s)...)
 }
 
-// empty tells whether a span of two bounds holds no number.
+// empty reports whether a span of two bounds holds no number.
 func (s span) empty() bool {
 	order := s.low.Cmp(s.high)
 	return order > 0 || order == 0 && (s.lowOpen || s.highOpen)
 }
 
-// integers lists grammars for the integers of a span from 0 on.
+// integers lists grammars for the integers of a span from 0 up.
 func (s span) integers() []string {
 	edge := new(big.Rat).SetInt(new(big.Int).SetUint64(maxWhole))
 	if s.high == nil || s.high.Cmp(edge) > 0 {
@@ -141,7 +141,7 @@ func (s span) integers() []string {
 	return integers(from, to)
 }
 
-// numbers lists grammars for the numbers of a span from 0 on: as decimals, and as a digit, a fraction and an exponent.
+// numbers lists grammars for the numbers of a span from 0 up: as decimals, and as a digit, a fraction and an exponent.
 func (s span) numbers() []string {
 	ways := s.decimals(s.room())
 	room := maxFraction // of a mantissa
@@ -200,7 +200,7 @@ func exponents(first, last int) string {
 	return " [eE] " + either(ways)
 }
 
-// decade is the exponent of the largest power of ten that is at most r, which is positive.
+// decade returns the exponent of the largest power of ten that is at most r, which is positive.
 func decade(r *big.Rat) int {
 	exponent := len(r.Num().String()) - len(r.Denom().String())
 	if tenTo(exponent).Cmp(r) > 0 {
@@ -217,8 +217,8 @@ func tenTo(exponent int) *big.Rat {
 	return new(big.Rat).SetInt(power)
 }
 
-// room is how many digits a fraction may have. One that is longer than exactDigits, just beside an open bound, may be read
-// as the bound itself.
+// room returns the number of digits that a fraction may have. One that is longer than exactDigits, just beside an open
+// bound, may be read as the bound itself.
 func (s span) room() int {
 	digits := maxFraction
 	for _, bound := range []struct {
@@ -232,8 +232,8 @@ func (s span) room() int {
 	return digits
 }
 
-// decimals lists grammars for the numbers of a span from 0 on, without exponents and with room for so many digits behind
-// the point, or for one more than a bound has.
+// decimals lists grammars for the numbers of a span from 0 up, without exponents and with room for so many digits
+// behind the point, or for one more than a bound has.
 func (s span) decimals(room int) []string {
 	if edge := new(big.Rat).SetInt(new(big.Int).SetUint64(maxWhole)); s.high == nil || s.high.Cmp(edge) > 0 {
 		s.high, s.highOpen = edge, false
@@ -281,8 +281,8 @@ func (s span) rounded() span {
 	return s
 }
 
-// split gives the integer below a number from 0 to maxWhole, larger ones becoming maxWhole, and the digits of its
-// fraction, at most maxEdge and none of them a zero at the end.
+// split returns the integer below a number from 0 to maxWhole, larger ones becoming maxWhole, and the digits of its
+// fraction, at most maxEdge and without zeros at the end.
 func split(r *big.Rat) (whole uint64, part string) {
 	text, part, _ := strings.Cut(r.FloatString(maxEdge), ".")
 	whole, err := strconv.ParseUint(text, 10, 64)
@@ -292,7 +292,7 @@ func split(r *big.Rat) (whole uint64, part string) {
 	return whole, strings.TrimRight(part, "0")
 }
 
-// fraction writes an integer and then a point and one of the ways to go on behind it, or nothing if `""` is among them.
+// fraction writes an integer and then a point and one of the continuations, or nothing if `""` is among them.
 func fraction(whole uint64, ways []string) string {
 	digits := `"` + strconv.FormatUint(whole, 10) + `"`
 	rest := slices.DeleteFunc(slices.Clone(ways), func(way string) bool { return way == `""` })
@@ -349,7 +349,7 @@ func between(least, most string, lowOpen, highOpen bool, room int) []string {
 		return atMost(most, highOpen, room)
 	}
 	if most == "" {
-		return nil // nothing is above 0 and not above it
+		return nil // no value is above 0 and not above it
 	}
 	low, rest := byte('0'), ""
 	if least != "" {
@@ -373,7 +373,7 @@ func integers(from, to uint64) []string {
 	}
 	for from <= to {
 		text := strconv.FormatUint(from, 10)
-		last := uint64(math.Pow10(len(text))) - 1 // of those that have as many digits
+		last := uint64(math.Pow10(len(text))) - 1 // the last number of as many digits
 		if strings.Trim(text[1:], "0") == "" && text[0] == '1' && last <= to {
 			// All numbers of so many digits, and of some more.
 			most := len(text)
@@ -413,7 +413,7 @@ func sameLength(low, high string) []string {
 	return append(ways, prefixed(high[0], sameLength(strings.Repeat("0", n-1), high[1:]))...)
 }
 
-// prefixed puts a digit before ways to go on; none when there are none.
+// prefixed puts a digit before continuations; none when there are none.
 func prefixed(first byte, ways []string) []string {
 	if len(ways) == 0 {
 		return nil
@@ -429,7 +429,7 @@ func digit(low, high byte) string {
 	return "[" + string(low) + "-" + string(high) + "] "
 }
 
-// either writes one of some ways.
+// either writes one of several alternatives.
 func either(ways []string) string {
 	if len(ways) == 1 {
 		return ways[0]

@@ -41,7 +41,7 @@ func TestNumberBounds(t *testing.T) {
 	}
 }
 
-// checkSchema tells which texts a schema's grammar should take and does not, or should refuse.
+// checkSchema reports texts that a schema's grammar refuses and should accept, or accepts and should refuse.
 func checkSchema(t *testing.T, schema string, yes, no []string) {
 	t.Helper()
 	text, err := FromSchema([]byte(schema))
@@ -61,7 +61,7 @@ func checkSchema(t *testing.T, schema string, yes, no []string) {
 	}
 }
 
-// Bounds drawn at random hold exactly the numbers that lie within them, as decimals and with exponents.
+// Random bounds accept exactly the numbers within them, as decimals and with exponents.
 func TestNumberBoundsAgreeWithArithmetic(t *testing.T) {
 	random := rand.New(rand.NewPCG(11, 12))
 	number := func() string {
@@ -135,7 +135,7 @@ func TestNumberBoundsAgreeWithArithmetic(t *testing.T) {
 				x = strconv.FormatFloat(f, 'e', -1, 64)
 			}
 			if r, _ := new(big.Rat).SetString(x); r.Sign() == 0 && (strings.HasPrefix(x, "-") || strings.Contains(x, "e")) {
-				x = "0" // written in one way only
+				x = "0" // has only this notation
 			}
 			if ok, _ := accepts(t, g, x); ok != within(x) {
 				t.Fatalf("%s takes %s: %t\n%s", schema, x, ok, text)

@@ -14,7 +14,7 @@ type property struct {
 	required bool
 }
 
-// object writes objects: the properties in their order, those not required left out or not, then additional ones.
+// object writes objects: the properties in their order, the optional ones present or not, then additional ones.
 func (c *converter) object(where string, s *value) (string, error) {
 	listed, additional := s.get("properties"), s.get("additionalProperties")
 	required, err := requiredNames(where, s.get("required"))
@@ -22,7 +22,7 @@ func (c *converter) object(where string, s *value) (string, error) {
 		return "", err
 	}
 	if names := s.get("propertyNames"); names != nil && !anyName(names) {
-		return "", errorf(where+"/propertyNames", "is supported where it allows every name")
+		return "", errorf(where+"/propertyNames", "is supported only where it allows every name")
 	}
 	if listed == nil && additional == nil && len(required) == 0 {
 		return c.use("object"), nil
@@ -31,7 +31,7 @@ func (c *converter) object(where string, s *value) (string, error) {
 		listed = &value{kind: '{'}
 	}
 	if listed.kind != '{' {
-		return "", errorf(where+"/properties", "want an object")
+		return "", errorf(where+"/properties", "must be an object")
 	}
 	c.use("ws")
 	if listed.get("") != nil {
@@ -67,7 +67,7 @@ func (c *converter) object(where string, s *value) (string, error) {
 	return c.rule(`"{" ws ` + c.members(properties, other) + ` "}"`), nil
 }
 
-// anyName tells whether a schema for the names of members surely allows all of them: {}, true or {"type":"string"}.
+// anyName reports whether a schema for the names of members surely allows all of them: {}, true or {"type":"string"}.
 func anyName(s *value) bool {
 	t := s.get("type")
 	return s.kind == 't' && s.truth || s.kind == '{' && only("", s, "type") == nil && (t == nil || t.text == "string")
@@ -80,14 +80,14 @@ func requiredNames(where string, list *value) ([]string, error) {
 	var names []string
 	for _, item := range list.items {
 		if item.kind != '"' {
-			return nil, errorf(where+"/required", "want a list of names")
+			return nil, errorf(where+"/required", "must be a list of names")
 		}
 		if !slices.Contains(names, item.text) {
 			names = append(names, item.text)
 		}
 	}
 	if list.kind != '[' {
-		return nil, errorf(where+"/required", "want a list of names")
+		return nil, errorf(where+"/required", "must be a list of names")
 	}
 	return names, nil
 }
@@ -96,7 +96,7 @@ func (c *converter) member(name, rule string) string {
 	return c.rule(literal(quoteJSON(name)) + ` ws ":" ws ` + rule + " ws")
 }
 
-// additional gives the rule for the values of members that are not listed; "" when there are none.
+// additional returns the rule for the values of members that are not listed; "" when the schema forbids such members.
 func (c *converter) additional(where string, s, listed *value, open bool) (string, error) {
 	switch {
 	case s == nil && !open, s != nil && s.kind == 't' && !s.truth:
@@ -107,8 +107,8 @@ func (c *converter) additional(where string, s, listed *value, open bool) (strin
 	return c.value(where+"/additionalProperties", s)
 }
 
-// members writes the inside of an object from its end to its start, so that the text grows with the number of properties.
-// after[i] is what may follow when a member was written before property i, first[i] when none was.
+// members writes the inside of an object from its end to its start, so that the text grows linearly with the number of
+// properties. after[i] can follow when a member was written before property i, first[i] when none was.
 func (c *converter) members(properties []property, other string) string {
 	after, first := `""`, `""`
 	if other != "" {
@@ -129,20 +129,20 @@ func (c *converter) members(properties []property, other string) string {
 	return first
 }
 
-// otherName writes names of members, without escapes, that are none of the given.
+// otherName writes names of members, without escapes, other than the given ones.
 func (c *converter) otherName(names []string) string {
 	if len(names) == 0 {
 		return c.use("string")
 	}
-	// A name with a character that must be escaped is none of those that are written here anyway.
+	// This rule writes no name with a character that must be escaped, so such names need no exclusion.
 	sorted := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return quoteJSON(name) != `"`+name+`"` || strings.ContainsRune(name, 0x7f) })
 	sort.Strings(sorted)
 	const plain = `\"\\\x00-\x1f\x7f`
 	var differ func(names []string, from int) string
 	differ = func(names []string, from int) string {
-		// names share their first from bytes, which have been written: go on with a character that leads to none of them, or
-		// to some of them and then differ.
-		ends := false // one of them ends here: the name must go on
+		// names share their first from bytes, which are written already: continue with a character that leads to none
+		// of them, or to some of them and then differ.
+		ends := false // one of them ends here: the name must continue
 		var ways []string
 		excluded := ""
 		for len(names) > 0 {

@@ -38,7 +38,7 @@ type parser struct {
 // parse reads all rules.
 func parse(text string) (*parser, error) {
 	if len(text) > MaxGrammarBytes {
-		return nil, errorf("grammar", "%d bytes, at most %d are accepted", len(text), MaxGrammarBytes)
+		return nil, errorf("grammar", "has %d bytes, at most %d are allowed", len(text), MaxGrammarBytes)
 	}
 	if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
 		return nil, errorf("grammar", "is not valid UTF-8 without NUL")
@@ -55,7 +55,7 @@ func parse(text string) (*parser, error) {
 	}
 	for i, r := range p.rules {
 		if r == nil {
-			return nil, errorf("grammar", "rule %q is used and not defined", p.names[i])
+			return nil, errorf("grammar", "uses rule %q, which it does not define", p.names[i])
 		}
 	}
 	return p, nil
@@ -65,7 +65,7 @@ func (p *parser) fail(format string, args ...any) error {
 	return errorf(fmt.Sprintf("line %d", 1+strings.Count(p.text[:min(p.at, len(p.text))], "\n")), format, args...)
 }
 
-// peek is the next byte, 0 at the end.
+// peek returns the next byte, 0 at the end.
 func (p *parser) peek() byte {
 	if p.at < len(p.text) {
 		return p.text[p.at]
@@ -93,7 +93,7 @@ func isWord(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-'
 }
 
-// name reads a rule's name and gives its index.
+// name reads a rule's name and returns its index.
 func (p *parser) name() (int, error) {
 	start := p.at
 	for isWord(p.peek()) {
@@ -352,7 +352,7 @@ func (p *parser) repeat(item *expr) (*expr, error) {
 	return r, nil
 }
 
-// bounds reads what follows the { of a repetition: n}, n,} or n,m}.
+// bounds reads the part of a repetition after the {: n}, n,} or n,m}.
 func (p *parser) bounds() (least, most int, err error) {
 	if least, err = p.number(); err != nil {
 		return 0, 0, err

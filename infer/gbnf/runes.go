@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// runeRange is the characters from low to high, both included.
+// runeRange holds the characters from low to high, both included.
 type runeRange struct{ low, high rune }
 
 // runeSet is a set of characters.
 type runeSet []runeRange
 
-// sorted merges overlapping ranges and puts them in order.
+// sorted merges overlapping ranges and sorts them.
 func (s runeSet) sorted() runeSet {
 	s = slices.Clone(s)
 	slices.SortFunc(s, func(a, b runeRange) int { return cmp.Or(cmp.Compare(a.low, b.low), cmp.Compare(a.high, b.high)) })
@@ -27,7 +27,7 @@ func (s runeSet) sorted() runeSet {
 	return out
 }
 
-// inverted is every other character; s must be sorted.
+// inverted returns every other character; s must be sorted.
 func (s runeSet) inverted() runeSet {
 	var out runeSet
 	next := rune(0)
@@ -45,7 +45,7 @@ func (s runeSet) inverted() runeSet {
 
 const surrogateLow, surrogateHigh = 0xd800, 0xdfff
 
-// valid leaves out what UTF-8 cannot hold.
+// valid removes values that UTF-8 cannot encode.
 func (s runeSet) valid() runeSet {
 	var out runeSet
 	for _, r := range s {
@@ -59,10 +59,10 @@ func (s runeSet) valid() runeSet {
 	return out
 }
 
-// byteRange is the bytes from low to high, both included.
+// byteRange holds the bytes from low to high, both included.
 type byteRange struct{ low, high byte }
 
-// utf8Sequences lists byte ranges whose products are the UTF-8 of the characters of a valid set.
+// utf8Sequences lists sequences of byte ranges that together match the UTF-8 of the characters of a valid set.
 func (s runeSet) utf8Sequences() [][]byteRange {
 	var out [][]byteRange
 	for _, r := range s {
@@ -77,8 +77,8 @@ func (s runeSet) utf8Sequences() [][]byteRange {
 	return out
 }
 
-// appendSequences splits a range of one encoded length so that each part is a product of byte ranges: all but the first
-// byte that differs are free to take every value of a continuation byte.
+// appendSequences splits a range of one encoded length so that each part is a sequence of independent byte ranges:
+// after the first byte that differs, every byte is free to take each value of a continuation byte.
 func appendSequences(out [][]byteRange, low, high rune) [][]byteRange {
 	var from, to [utf8.UTFMax]byte
 	n := utf8.EncodeRune(from[:], low)
@@ -104,7 +104,7 @@ func appendSequences(out [][]byteRange, low, high rune) [][]byteRange {
 	return append(out, sequence)
 }
 
-// has tells whether a character is in a sorted set.
+// has reports whether a character is in a sorted set.
 func (s runeSet) has(r rune) bool {
 	_, ok := slices.BinarySearchFunc(s, r, func(x runeRange, r rune) int {
 		switch {

@@ -7,13 +7,14 @@ import (
 	"strings"
 )
 
-// FromSchema turns a JSON schema into a grammar for the JSON that it describes, members in the order of the schema. What
-// cannot be held is refused with an *Error that names the place; nothing that restricts a value is ignored. Three
-// liberties are taken: a oneOf is held as an anyOf, an object whose schema lists properties and says nothing of others has
-// no others, and a pattern beside a format that no string has too, or that takes too long to join with it, is held alone.
+// FromSchema converts a JSON schema to a grammar for the JSON that it describes, members in the order of the schema. It
+// refuses a schema that it cannot express with an *Error that names the place, and never ignores a restriction of a
+// value. It takes three liberties. It treats a oneOf as an anyOf. An object whose schema lists properties and does not
+// mention others has no others. A pattern alone counts where no string matches it and the format beside it, or where
+// joining them takes too long.
 func FromSchema(schema []byte) (string, error) {
 	if len(schema) > MaxSchemaBytes {
-		return "", errorf("#", "%d bytes, at most %d are accepted", len(schema), MaxSchemaBytes)
+		return "", errorf("#", "has %d bytes, at most %d are allowed", len(schema), MaxSchemaBytes)
 	}
 	root, err := parseJSON(schema)
 	if err != nil {
@@ -26,10 +27,10 @@ func FromSchema(schema []byte) (string, error) {
 	}
 	text := "root ::= " + rule + "\n" + c.out.String()
 	if len(text) > MaxGrammarBytes {
-		return "", errorf("#", "needs a grammar of %d bytes, at most %d are accepted", len(text), MaxGrammarBytes)
+		return "", errorf("#", "needs a grammar of %d bytes, at most %d are allowed; simplify the schema", len(text), MaxGrammarBytes)
 	}
 	if _, err := Parse(text); err != nil {
-		return "", errorf("#", "cannot be held: %s", err)
+		return "", errorf("#", "cannot be a grammar: %s", err)
 	}
 	return text, nil
 }
@@ -41,7 +42,7 @@ type converter struct {
 	count int               // rules written
 	refs  map[string]string // rules of $refs, also while they are being written
 	texts map[string]string // rules by their right side
-	depth int               // of values, $refs followed
+	depth int               // of values, with $refs followed
 	steps int               // taken by language
 }
 
@@ -50,7 +51,7 @@ var builtins = map[string]struct {
 	text  string
 	needs []string
 }{
-	// The white space between tokens of JSON is bounded, or a model may never stop writing it.
+	// The white space between tokens of JSON has a bound, or a model may never stop writing it.
 	"ws":       {`"" | " " | "\n" [ \t]{0,20}`, nil},
 	"boolean":  {`"true" | "false"`, nil},
 	"null":     {`"null"`, nil},
@@ -63,7 +64,7 @@ var builtins = map[string]struct {
 	"array":    {`"[" ws ("]" | anyvalue ws ("," ws anyvalue ws)* "]")`, []string{"ws", "anyvalue"}},
 }
 
-// use writes a builtin rule once and gives its name.
+// use writes a builtin rule once and returns its name.
 func (c *converter) use(name string) string {
 	if _, ok := c.refs[name]; !ok {
 		c.refs[name] = name // "#/..." never collides with it
@@ -76,7 +77,7 @@ func (c *converter) use(name string) string {
 	return name
 }
 
-// rule writes a rule, or finds one with the same text, and gives its name.
+// rule writes a rule, or finds one with the same text, and returns its name.
 func (c *converter) rule(text string) string {
 	if name, ok := c.texts[text]; ok {
 		return name
@@ -92,11 +93,11 @@ func (c *converter) fresh() string {
 	return "r" + strconv.Itoa(c.count)
 }
 
-// annotations say nothing about a value.
+// annotations do not restrict a value.
 var annotations = []string{"title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
 	"$schema", "$id", "$comment", "$defs", "definitions", "$anchor", "contentEncoding", "contentMediaType", "contentSchema"}
 
-// only refuses keywords that are neither annotations, as those that begin with x- are too, nor in the list.
+// only refuses keywords that are not in the list and not annotations, among which are all that begin with x-.
 func only(where string, s *value, keywords ...string) error {
 	for _, m := range s.members {
 		if !slices.Contains(annotations, m.name) && !slices.Contains(keywords, m.name) && !strings.HasPrefix(m.name, "x-") {
@@ -106,14 +107,14 @@ func only(where string, s *value, keywords ...string) error {
 	return nil
 }
 
-// value gives the name of a rule for the values that a schema describes.
+// value returns the name of a rule for the values that a schema describes.
 func (c *converter) value(where string, s *value) (string, error) {
 	if c.depth++; c.depth > maxNesting {
 		return "", errorf(where, "is nested more than %d deep, $refs followed", maxNesting)
 	}
 	defer func() { c.depth-- }()
 	if c.count > maxRules || c.out.Len() > MaxGrammarBytes {
-		return "", errorf(where, "the schema needs too large a grammar")
+		return "", errorf(where, "the schema needs too large a grammar; simplify it")
 	}
 	switch {
 	case s.kind == 't' && s.truth:
@@ -121,7 +122,7 @@ func (c *converter) value(where string, s *value) (string, error) {
 	case s.kind == 't':
 		return "", errorf(where, "false describes no value")
 	case s.kind != '{':
-		return "", errorf(where, "a schema is an object or a boolean")
+		return "", errorf(where, "must be a schema: an object or a boolean")
 	}
 	if ref := s.get("$ref"); ref != nil {
 		if err := only(where, s, "$ref"); err != nil {
@@ -194,7 +195,7 @@ var keywords = map[string][]string{
 	"null":    {},
 }
 
-// typesOf reads "type", or tells it from a keyword that belongs to one type alone. OpenAPI's "nullable" adds null.
+// typesOf reads "type", or infers it from a keyword that belongs to one type alone. OpenAPI's "nullable" adds null.
 func typesOf(where string, s *value) ([]string, error) {
 	var types []string
 	if t := s.get("type"); t == nil {
@@ -206,7 +207,7 @@ func typesOf(where string, s *value) ([]string, error) {
 		}
 		for _, item := range list {
 			if _, ok := keywords[item.text]; item.kind != '"' || !ok {
-				return nil, errorf(where+"/type", "want object, array, string, integer, number, boolean or null")
+				return nil, errorf(where+"/type", "must be object, array, string, integer, number, boolean or null")
 			}
 			if !slices.Contains(types, item.text) {
 				types = append(types, item.text)
@@ -218,7 +219,7 @@ func typesOf(where string, s *value) ([]string, error) {
 	}
 	nullable := s.get("nullable")
 	if nullable != nil && nullable.kind != 't' {
-		return nil, errorf(where+"/nullable", "want true or false")
+		return nil, errorf(where+"/nullable", "must be true or false")
 	}
 	if nullable != nil && nullable.truth && len(types) > 0 && !slices.Contains(types, "null") {
 		types = append(types, "null")
@@ -226,7 +227,8 @@ func typesOf(where string, s *value) ([]string, error) {
 	return types, nil
 }
 
-// impliedTypes is the type whose keyword comes first in the order of the types; a format that is not held implies none.
+// impliedTypes returns the type whose keyword comes first in the order of the types; an unsupported format implies
+// none.
 func impliedTypes(s *value) []string {
 	for _, name := range []string{"object", "array", "string", "number"} {
 		for _, keyword := range keywords[name] {
@@ -239,10 +241,10 @@ func impliedTypes(s *value) []string {
 	return nil
 }
 
-// ref gives the rule of a part of the same schema, which may refer to itself.
+// ref returns the rule of a part of the same schema, which may refer to itself.
 func (c *converter) ref(where string, ref *value) (string, error) {
 	if ref.kind != '"' || ref.text != "#" && !strings.HasPrefix(ref.text, "#/") {
-		return "", errorf(where+"/$ref", "want a path within the schema that begins with #")
+		return "", errorf(where+"/$ref", "must be a path within the schema that begins with #")
 	}
 	if name, ok := c.refs[ref.text]; ok {
 		return name, nil
@@ -274,7 +276,7 @@ func (c *converter) combination(where string, s *value, keyword string, list *va
 		return "", err
 	}
 	if list.kind != '[' || len(list.items) == 0 {
-		return "", errorf(where+"/"+keyword, "want a list of schemas")
+		return "", errorf(where+"/"+keyword, "must be a list of schemas")
 	}
 	if keyword == "allOf" && len(list.items) > 1 {
 		return "", errorf(where+"/allOf", "is supported with one schema only")
@@ -290,7 +292,7 @@ func (c *converter) combination(where string, s *value, keyword string, list *va
 	return c.rule(strings.Join(rules, " | ")), nil
 }
 
-// enumeration handles const and enum; a type beside them leaves out the values that are not of it.
+// enumeration handles const and enum; a type beside them excludes values of other types.
 func (c *converter) enumeration(where string, s *value) (string, error) {
 	if err := only(where, s, "const", "enum", "type", "nullable"); err != nil {
 		return "", err
@@ -302,7 +304,7 @@ func (c *converter) enumeration(where string, s *value) (string, error) {
 	var values []*value
 	if list := s.get("enum"); list != nil {
 		if list.kind != '[' {
-			return "", errorf(where+"/enum", "want a list")
+			return "", errorf(where+"/enum", "must be a list")
 		}
 		values = list.items
 	}
@@ -319,7 +321,7 @@ func (c *converter) enumeration(where string, s *value) (string, error) {
 		}
 	}
 	if len(literals) == 0 {
-		return "", errorf(where, "no value is left")
+		return "", errorf(where, "no value fits all its keywords")
 	}
 	return c.rule(strings.Join(literals, " | ")), nil
 }
@@ -352,7 +354,7 @@ func literal(text string) string {
 	return b.String()
 }
 
-// bound reads a keyword that is a number of things; unset is -1.
+// bound reads a keyword that is a number of items; unset is -1.
 func bound(where string, s *value, keyword string) (int, error) {
 	v := s.get(keyword)
 	if v == nil {
@@ -360,7 +362,7 @@ func bound(where string, s *value, keyword string) (int, error) {
 	}
 	n, err := strconv.Atoi(v.text)
 	if v.kind != '0' || err != nil || n < 0 || n > maxRepetitions {
-		return 0, errorf(where+"/"+keyword, "want a number from 0 to %d", maxRepetitions)
+		return 0, errorf(where+"/"+keyword, "must be a number from 0 to %d", maxRepetitions)
 	}
 	return n, nil
 }

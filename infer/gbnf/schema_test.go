@@ -99,9 +99,9 @@ func TestFromSchemaRefuses(t *testing.T) {
 		"no json":         {`{`, "is not JSON"},
 		"after its end":   {`{} {}`, "after its end"},
 		"twice":           {`{"type":"string","type":"null"}`, `"type" twice`},
-		"number":          {`3`, "a schema is an object"},
+		"number":          {`3`, "must be a schema: an object"},
 		"false":           {`false`, "describes no value"},
-		"unknown type":    {`{"type":"text"}`, "#/type: want object"},
+		"unknown type":    {`{"type":"text"}`, "#/type: must be object"},
 		"no type":         {`{"type":[]}`, "names no type"},
 		"unknown keyword": {`{"type":"string","colour":1}`, `"colour" is not supported`},
 		"other's keyword": {`{"type":"string","minimum":1}`, `"minimum" is not supported`},
@@ -112,10 +112,10 @@ func TestFromSchemaRefuses(t *testing.T) {
 		"patternProps":    {`{"type":"object","patternProperties":{}}`, `"patternProperties"`},
 		"minProperties":   {`{"type":"object","minProperties":1}`, `"minProperties"`},
 		"allOf":           {`{"allOf":[{},{}]}`, "one schema only"},
-		"anyOf empty":     {`{"anyOf":[]}`, "want a list"},
+		"anyOf empty":     {`{"anyOf":[]}`, "must be a list"},
 		"anyOf and type":  {`{"anyOf":[{}],"type":"string"}`, `"type" is not supported`},
-		"enum empty":      {`{"enum":[]}`, "no value is left"},
-		"enum of type":    {`{"type":"string","enum":[1]}`, "no value is left"},
+		"enum empty":      {`{"enum":[]}`, "no value fits all its keywords"},
+		"enum of type":    {`{"type":"string","enum":[1]}`, "no value fits all its keywords"},
 		"enum and length": {`{"enum":["a"],"minLength":3}`, `"minLength" is not supported`},
 		"remote ref":      {`{"$ref":"https://example.org/s"}`, "begins with #"},
 		"lost ref":        {`{"$ref":"#/$defs/x"}`, "not in the schema"},
@@ -126,13 +126,13 @@ func TestFromSchemaRefuses(t *testing.T) {
 		"no integer":      {`{"type":"integer","minimum":0.2,"maximum":0.8}`, "no number"},
 		"huge bound":      {`{"type":"integer","minimum":1e999999999}`, "with an exponent from -400 to 400"},
 		"long bound":      {`{"type":"integer","minimum":99999999999999999999}`, "digits"},
-		"boolean bound":   {`{"type":"integer","exclusiveMinimum":true}`, "a bound is a number"},
+		"boolean bound":   {`{"type":"integer","exclusiveMinimum":true}`, "must be a number"},
 		"reversed length": {`{"type":"string","minLength":5,"maxLength":3}`, "no string"},
-		"negative length": {`{"type":"string","minLength":-1}`, "want a number"},
-		"huge length":     {`{"type":"string","maxLength":1000000}`, "want a number"},
+		"negative length": {`{"type":"string","minLength":-1}`, "must be a number"},
+		"huge length":     {`{"type":"string","maxLength":1000000}`, "must be a number"},
 		"reversed items":  {`{"type":"array","minItems":5,"maxItems":3}`, "no array"},
 		"short tuple":     {`{"prefixItems":[{},{}],"maxItems":1}`, "no array"},
-		"format":          {`{"type":"string","format":3}`, "want a string"},
+		"format":          {`{"type":"string","format":3}`, "must be a string"},
 		"bad pattern":     {`{"pattern":"("}`, "missing closing"},
 		"lookahead":       {`{"pattern":"^(?=a)b$"}`, "no string fits"},
 		"later lookahead": {`{"pattern":"^a(?=b)"}`, "only at the start"},
@@ -147,11 +147,11 @@ func TestFromSchemaRefuses(t *testing.T) {
 		"format, length":  {`{"format":"date","minLength":11}`, "no string fits"},
 		"many places":     {`{"pattern":"(a[bc]{999}){999}d","maxLength":9}`, "invalid repeat count"},
 		"many sums":       {`{"pattern":"^(a|b)*a(a|b){30}$","maxLength":1000}`, "too large a grammar"},
-		"nullable":        {`{"type":"string","nullable":1}`, "want true or false"},
+		"nullable":        {`{"type":"string","nullable":1}`, "must be true or false"},
 		"propertyNames":   {`{"type":"object","propertyNames":{"pattern":"^a"}}`, "every name"},
 		"required":        {`{"type":"object","properties":{},"required":["x"],"additionalProperties":false}`, "not among the properties"},
-		"required names":  {`{"type":"object","required":[1]}`, "want a list of names"},
-		"properties":      {`{"type":"object","properties":[]}`, "want an object"},
+		"required names":  {`{"type":"object","required":[1]}`, "must be a list of names"},
+		"properties":      {`{"type":"object","properties":[]}`, "must be an object"},
 		"deep":            {deep, "nested more than"},
 		"long":            {`{"title":"` + strings.Repeat("x", MaxSchemaBytes) + `"}`, "bytes"},
 		"many":            {many, "at most"},
@@ -167,7 +167,7 @@ func TestFromSchemaRefuses(t *testing.T) {
 	}
 }
 
-// write follows a grammar with random bytes, ending as soon as it may once the text is long.
+// write follows a grammar with random bytes, and ends as soon as possible once the text is long.
 func write(t *testing.T, g *Grammar, random *rand.Rand) (string, bool) {
 	m := g.Matcher()
 	text := []byte{}
@@ -177,7 +177,7 @@ func write(t *testing.T, g *Grammar, random *rand.Rand) (string, bool) {
 		}
 		var next []byte
 		for b := range 256 {
-			// Closing and plain characters more often than those that open something.
+			// Closing and plain characters have a higher weight than opening ones.
 			if ok, err := m.Accepts([]byte{byte(b)}); err != nil {
 				t.Fatal(err)
 			} else if ok {
@@ -199,7 +199,7 @@ func write(t *testing.T, g *Grammar, random *rand.Rand) (string, bool) {
 	return string(text), m.Complete()
 }
 
-// Whatever a schema's grammar lets be written is JSON.
+// Every text of a schema's grammar is JSON.
 func TestSchemasGiveJSON(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, schema := range []string{

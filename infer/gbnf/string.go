@@ -24,15 +24,16 @@ func (c *converter) string(where string, s *value) (string, error) {
 	pattern, format := s.get("pattern"), ""
 	if f := s.get("format"); f != nil {
 		if f.kind != '"' {
-			return "", errorf(where+"/format", "want a string")
+			return "", errorf(where+"/format", "must be a string")
 		}
 		format = formatOf(f.text, pattern != nil, most)
 	}
 	switch {
 	case pattern != nil && pattern.kind != '"':
-		return "", errorf(where+"/pattern", "want a string")
+		return "", errorf(where+"/pattern", "must be a string")
 	case pattern != nil && format != "":
-		// Where nothing is in both, or finding it takes too long, the pattern says more of what is wanted: a local time, say.
+		// Where no string matches both, or finding one takes too long, the pattern is the closer description: a local
+		// time, say.
 		if rule, err := c.language(where, []string{pattern.text, format}, least, most); err == nil {
 			return rule, nil
 		}
@@ -91,7 +92,7 @@ func (c *converter) pattern(where string, expression *syntax.Regexp) (string, er
 		}
 	}
 	if b.Len() > MaxGrammarBytes {
-		return "", errorf(where, "needs too large a grammar")
+		return "", errorf(where, "needs too large a grammar; shorten the pattern")
 	}
 	inner := b.String()
 	if inner == "" {
@@ -162,8 +163,8 @@ func writePattern(b *strings.Builder, where string, r *syntax.Regexp) error {
 	return nil
 }
 
-// letter is a character, with those that differ in their case alone where that does not matter. A class such as [cC] is
-// parsed into one of these too.
+// letter returns a character, with those that differ only in case where case does not matter. The parser turns a class
+// such as [cC] into one of these too.
 func letter(char rune, fold bool) runeSet {
 	set := runeSet{{char, char}}
 	if fold {
@@ -174,7 +175,7 @@ func letter(char rune, fold bool) runeSet {
 	return set.sorted()
 }
 
-// jsonClass writes the characters of a set as they stand in a JSON string.
+// jsonClass writes the characters of a set as they appear in a JSON string.
 func jsonClass(set runeSet) string {
 	const first = ' '
 	var plain, escaped strings.Builder
@@ -195,7 +196,7 @@ func jsonClass(set runeSet) string {
 	}
 	switch {
 	case plain.Len() == 0 && escaped.Len() == 0:
-		return `[^\x00-\U0010ffff] ` // nothing: refused when it is parsed
+		return `[^\x00-\U0010ffff] ` // matches nothing: refused by the parser
 	case escaped.Len() == 0:
 		return "[" + plain.String() + "] "
 	case plain.Len() == 0:

@@ -19,8 +19,8 @@ type trieNode struct {
 	byte        byte
 }
 
-// NewVocabulary indexes size tokens by what piece says of each; those without bytes fit no grammar. A token as long as
-// that must have fewer than 64 KiB.
+// NewVocabulary indexes size tokens by the bytes that piece returns. It leaves out tokens without bytes, and those of
+// 64 KiB or more: they fit no grammar.
 func NewVocabulary(size int, piece func(token int) []byte) *Vocabulary {
 	pieces := make([][]byte, size)
 	v := &Vocabulary{size: size}
@@ -55,7 +55,7 @@ func NewVocabulary(size int, piece func(token int) []byte) *Vocabulary {
 	return v
 }
 
-// Allowed calls allow for each token that the text may go on with.
+// Allowed calls allow for each token that the text may continue with.
 func (m *Matcher) Allowed(v *Vocabulary, allow func(token int)) error {
 	type level struct {
 		end int32 // of the prefix's descendants
