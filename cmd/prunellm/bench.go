@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"prunellm/internal/bench"
-	"prunellm/internal/regularfile"
+	"prunellm/internal/secrets"
 	"prunellm/internal/variant"
 	"prunellm/internal/workshop"
 )
@@ -284,14 +284,9 @@ func (c *benchCommand) keepSpeeds(env *environment, shop *workshop.Workshop, ser
 
 // remotes are the servers that run already.
 func (c *benchCommand) remotes(ctx context.Context) ([]bench.Target, error) {
-	key := ""
-	if c.APIKeyFile != "" {
-		data, err := regularfile.Read(c.APIKeyFile, maxKeyFileBytes)
-		if err != nil {
-			return nil, fmt.Errorf("--api-key-file: %w", err)
-		}
-		key, _, _ = strings.Cut(string(data), "\n")
-		key = strings.TrimSpace(key)
+	key, err := secrets.ReadKey(c.APIKeyFile)
+	if err != nil {
+		return nil, err
 	}
 	var targets []bench.Target
 	for _, text := range c.URL {

@@ -14,6 +14,7 @@ import (
 
 	"prunellm/internal/calibration"
 	"prunellm/internal/flags"
+	"prunellm/internal/secrets"
 	redisstore "prunellm/internal/store/redis"
 	"prunellm/internal/workshop"
 	"prunellm/models"
@@ -109,7 +110,7 @@ func openWorkshop(env *environment, model *models.GGUF, flags cacheFlags, servin
 	if flags.CacheDir == "" {
 		return nil, errNoHome
 	}
-	if err := checkSecret("redis-ca", flags.RedisCA, nil); err != nil {
+	if err := secrets.Check("redis-ca", flags.RedisCA, nil); err != nil {
 		return nil, err
 	}
 	redis := redisstore.Options{URL: flags.Redis, CAFile: flags.RedisCA, TTL: flags.RedisTTL, MaxModelBytes: flags.RedisMaxBytes}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -50,20 +49,4 @@ func isName(value string, names []string) bool {
 		}
 	}
 	return false
-}
-
-// checkSecret refuses a file with a secret, or with what a secret is checked against, that other users can change. One that
-// they can read is worth a warning, where log is given.
-func checkSecret(flag, path string, log *slog.Logger) error {
-	if path == "" {
-		return nil
-	}
-	readable, err := trust.Readable(path)
-	if err != nil {
-		return fmt.Errorf("--%s: %w", flag, err)
-	}
-	if readable && log != nil {
-		log.Warn("other users can read a secret: run 'chmod o-r' on its file", "flag", "--"+flag, "path", path)
-	}
-	return nil
 }

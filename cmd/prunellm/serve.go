@@ -15,6 +15,7 @@ import (
 	"prunellm/internal/catalog"
 	"prunellm/internal/jobs"
 	"prunellm/internal/progress"
+	"prunellm/internal/tracing"
 	"prunellm/internal/variant"
 	"prunellm/internal/workshop"
 	"prunellm/openapi"
@@ -73,12 +74,12 @@ func (c *serveCommand) Validate() error {
 
 // Run serves until the process is asked to stop.
 func (c *serveCommand) Run(env *environment) error {
-	secrets, err := c.openSecrets(env.log)
+	access, err := c.openSecrets(env.log)
 	if err != nil {
 		return err
 	}
-	defer secrets.reloadOnHangup(env.ctx, env.log)()
-	tracing, closeTracing, err := c.tracing(env.ctx, os.Getenv, env.log)
+	defer access.ReloadOnHangup(env.ctx)()
+	traces, closeTracing, err := tracing.Open(env.ctx, tracing.Options{Endpoint: c.OTLPEndpoint, Getenv: os.Getenv, Version: version, Log: env.log})
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (c *serveCommand) Run(env *environment) error {
 	defer closeCatalog()
 	front, err := server.New(server.Options{
 		Models: variants, Admin: variants, Chat: template, Log: env.log, Registry: registry, Version: version,
-		APIKeys: secrets.apiKeys(), TLS: secrets.tls(), AllowedHosts: c.AllowedHosts, RateLimit: c.RateLimit, Tracing: tracing,
+		APIKeys: access.APIKeys(), TLS: access.TLS(), AllowedHosts: c.AllowedHosts, RateLimit: c.RateLimit, Tracing: traces,
 		StopTimeout: time.Duration(c.StopTimeout) * time.Second,
 	})
 	if err != nil {

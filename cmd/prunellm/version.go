@@ -67,7 +67,7 @@ func listDevices(env *environment, out io.Writer) error {
 	if len(devices) == 0 {
 		reason := "no gpu"
 		if len(gpus) > 0 {
-			reason = idleReason(gpus[0])
+			reason = gpus[0].WhyIdle(llamacpp.WhyNotStarted())
 		}
 		fmt.Fprintf(out, "serving: processor (%s)\n", reason)
 	}

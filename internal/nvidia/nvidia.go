@@ -129,6 +129,15 @@ func (g GPU) TooOld() string {
 	return fmt.Sprintf("driver %s of %s is too old for CUDA 13: install version %d or later", g.Driver, g.Name, MinDriver)
 }
 
+// WhyIdle explains why llama.cpp does not use a GPU that the driver sees. attempt follows the statement that no backend
+// starts, "" if there was no attempt.
+func (g GPU) WhyIdle(attempt string) string {
+	if reason := g.TooOld(); reason != "" {
+		return reason
+	}
+	return "no backend for " + g.Name + " was found or it does not start" + attempt + ": make cuda builds it"
+}
+
 func firstLine(out []byte) string {
 	line, _, _ := bytes.Cut(bytes.TrimSpace(out), []byte("\n"))
 	return string(line[:min(len(line), 200)])

@@ -33,6 +33,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -41,6 +42,7 @@ import (
 	gomlxxla "github.com/gomlx/gomlx/backends/xla"
 	"golang.org/x/sys/cpu"
 
+	"prunellm/internal/machine"
 	"prunellm/internal/nvidia"
 	"prunellm/internal/trust"
 	_ "prunellm/internal/xla/noplugins"
@@ -67,8 +69,21 @@ type Options struct {
 	PluginPath string
 	// Device is what to open; "" is Auto.
 	Device Device
-	// Threads bounds XLA's CPU threads; 0 is NPROC, or one for each core of the affinity mask: XLA sees no CPU quota.
+	// Threads bounds XLA's CPU threads; 0 is NPROC, or else one per core that this process may use.
 	Threads int
+}
+
+// threads returns the bound to set, 0 to set none: XLA itself sees NPROC and the affinity mask, but neither CPU quotas nor
+// GOMAXPROCS.
+func (o Options) threads() int {
+	if o.Threads > 0 {
+		return o.Threads
+	}
+	own, _ := os.LookupEnv("NPROC")
+	if cores := machine.Cores(); cores < runtime.NumCPU() && own == "" {
+		return cores
+	}
+	return 0
 }
 
 // pluginFolder is where setup puts the plugin, in words where there is no home folder.
@@ -142,7 +157,7 @@ func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend
 	if device == CUDA {
 		return openCUDA(log, opts, path)
 	}
-	defer setEnvironment(opts.Threads)()
+	defer setEnvironment(opts.threads())()
 	keepLargeBlocks()
 	backend, err := gomlxxla.New(path + ",shared_buffers") // gomlx turns it on by itself for a plugin named "cpu", not for a path
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -115,6 +116,26 @@ func TestSetEnvironment(t *testing.T) {
 				t.Errorf("setEnvironment(%d): %s = %q (set: %t) after, want %q (set: %t)", c.threads, name, got, has, want, had)
 			}
 		}
+	}
+}
+
+func TestThreads(t *testing.T) {
+	t.Setenv("NPROC", "7")
+	if got := (Options{}).threads(); got != 0 {
+		t.Errorf("with NPROC the bound is %d, want none", got)
+	}
+	if got := (Options{Threads: 3}).threads(); got != 3 {
+		t.Errorf("the bound is %d, want the 3 of the options", got)
+	}
+	t.Setenv("NPROC", "")
+	before := runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(before)
+	want := 0
+	if runtime.NumCPU() > 1 {
+		want = 1
+	}
+	if got := (Options{}).threads(); got != want {
+		t.Errorf("with GOMAXPROCS=1 on %d cores the bound is %d, want %d", runtime.NumCPU(), got, want)
 	}
 }
 

@@ -1,13 +1,11 @@
-package main
+package nvidia
 
 import (
 	"strings"
 	"testing"
-
-	"prunellm/internal/nvidia"
 )
 
-func TestVisibleDevices(t *testing.T) {
+func TestSelect(t *testing.T) {
 	for _, c := range []struct {
 		device, before string
 		set            bool
@@ -24,7 +22,7 @@ func TestVisibleDevices(t *testing.T) {
 		{device: "CUDA-1", fault: "version --devices"},
 		{device: "CUDA0,", fault: "version --devices"},
 	} {
-		got, err := visibleDevices(c.device, c.before, c.set)
+		got, err := Select(c.device, c.before, c.set)
 		if c.fault != "" {
 			if err == nil || !strings.Contains(err.Error(), c.fault) {
 				t.Errorf("--device %q of %q: error %v, want %q in it", c.device, c.before, err, c.fault)
@@ -37,9 +35,9 @@ func TestVisibleDevices(t *testing.T) {
 	}
 }
 
-func TestIdleReason(t *testing.T) {
+func TestWhyIdle(t *testing.T) {
 	for driver, want := range map[string]string{"570.1": "580 or later", "580.1": "make cuda"} {
-		if got := idleReason(nvidia.GPU{Name: "NVIDIA L4", Driver: driver}); !strings.Contains(got, want) || !strings.Contains(got, "NVIDIA L4") {
+		if got := (GPU{Name: "NVIDIA L4", Driver: driver}).WhyIdle(""); !strings.Contains(got, want) || !strings.Contains(got, "NVIDIA L4") {
 			t.Errorf("driver %s: %q, want %q in it", driver, got, want)
 		}
 	}
