@@ -15,10 +15,14 @@ func (e *Engine) CheckGrammar(text string) error {
 	return err
 }
 
-// SchemaGrammar converts a JSON schema to a grammar in GBNF. A schema that no grammar can express as a whole gives a
-// ParameterError; see gbnf.FromSchema for the limits.
-func (e *Engine) SchemaGrammar(schema []byte) (string, error) {
-	text, err := gbnf.FromSchema(schema)
+// SchemaGrammar converts a JSON schema to a grammar in GBNF. A strict schema that no grammar can express as a whole gives a
+// ParameterError; see gbnf.FromSchema for the limits. Of any other schema it leaves out what no grammar can express.
+func (e *Engine) SchemaGrammar(schema []byte, strict bool) (string, error) {
+	compile := gbnf.FromSchemaRelaxed
+	if strict {
+		compile = gbnf.FromSchema
+	}
+	text, err := compile(schema)
 	if err != nil {
 		return "", &ParameterError{Field: "schema", Reason: err.Error()}
 	}

@@ -68,7 +68,7 @@ func TestGrammarEnds(t *testing.T) {
 func TestSchemaGrammar(t *testing.T) {
 	e := New(newFake(2, 1024, 64), Options{}, nil)
 	defer closeEngine(t, e)
-	grammar, err := e.SchemaGrammar([]byte(`{"type":"object","properties":{"name":{"type":"string","maxLength":10},"tags":{"type":"array","items":{"enum":["x","y"]},"maxItems":3}},"required":["name","tags"]}`))
+	grammar, err := e.SchemaGrammar([]byte(`{"type":"object","properties":{"name":{"type":"string","maxLength":10},"tags":{"type":"array","items":{"enum":["x","y"]},"maxItems":3}},"required":["name","tags"]}`), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,10 @@ func TestGrammarRefuses(t *testing.T) {
 			t.Errorf("Submit with %.20q: %v, want a ParameterError of grammar", grammar, err)
 		}
 	}
-	if _, err := e.SchemaGrammar([]byte(`{"not":{}}`)); !errors.As(err, &parameter) || parameter.Field != "schema" {
+	if _, err := e.SchemaGrammar([]byte(`{"not":{}}`), false); err != nil {
+		t.Errorf("SchemaGrammar, not strict: %v", err)
+	}
+	if _, err := e.SchemaGrammar([]byte(`{"not":{}}`), true); !errors.As(err, &parameter) || parameter.Field != "schema" {
 		t.Errorf("SchemaGrammar: %v, want a ParameterError of schema", err)
 	}
 	// A budget that runs out ends this answer with the client's error, and affects no other.

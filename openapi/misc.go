@@ -145,9 +145,10 @@ func DecodeApplyTemplate(body []byte) (*ApplyTemplateRequest, error) {
 	var common Common
 	common.readModel(f)
 	req := &ApplyTemplateRequest{Model: common.Model, AddGenerationPrompt: true}
-	req.Messages = readMessages(f)
 	turn := newTurn()
+	turn.Messages = readMessages(f)
 	turn.readTools(f, true)
+	req.Messages = turn.Messages
 	if req.Tools = turn.Tools; turn.ToolChoice.Mode == ToolsNone {
 		req.Tools = nil
 	}

@@ -17,10 +17,11 @@ const (
 
 // Tool is a function that the model may ask the client to call.
 type Tool struct {
-	Name        string
+	Name        string // for the model: 1 to 64 letters, digits, _ and -
+	ClientName  string // as the request has it, any text
 	Description string
 	Parameters  json.RawMessage // JSON schema of the arguments; nil: any object
-	Strict      bool            // asked for; arguments are held to the schema in any case
+	Strict      bool            // arguments are held to all of the schema, otherwise to what of it can be held
 }
 
 // Modes of a ToolChoice.
@@ -88,6 +89,7 @@ func (t *Turn) readTools(f *fields, nested bool) {
 		t.ToolChoice.Mode = ToolsAuto
 	}
 	t.readToolChoice(f, known, nested)
+	t.nameTools()
 	f.boolean("parallel_tool_calls", &t.ParallelToolCalls)
 }
 
@@ -108,10 +110,12 @@ func readTool(raw json.RawMessage, path string, nested bool) (Tool, *Error) {
 	}
 	var t Tool
 	inner.require("name")
-	inner.str("name", 64, &t.Name)
-	if inner.err == nil && !toolName.MatchString(t.Name) {
-		inner.refuse("name", CodeInvalidValue, "%sname is %q, want 1 to 64 letters, digits, _ and -", inner.path, t.Name)
+	inner.str("name", maxIdentifierSize, &t.Name)
+	inner.checkText("name", t.Name)
+	if inner.err == nil && t.Name == "" {
+		inner.refuse("name", CodeInvalidValue, "%sname is empty", inner.path)
 	}
+	t.ClientName = t.Name
 	inner.str("description", maxDescription, &t.Description)
 	inner.checkText("description", t.Description)
 	inner.boolean("strict", &t.Strict)
@@ -166,7 +170,7 @@ func (t *Turn) readToolChoice(f *fields, known map[string]bool, nested bool) {
 	}
 	var name string
 	named.require("name")
-	named.str("name", 64, &name)
+	named.str("name", maxIdentifierSize, &name)
 	if choice.err == nil {
 		choice.err = named.err
 	}

@@ -154,7 +154,10 @@ func (v *fakeVariant) CheckGrammar(gbnf string) error {
 	return nil
 }
 
-func (v *fakeVariant) SchemaGrammar(schema []byte) (string, error) {
+func (v *fakeVariant) SchemaGrammar(schema []byte, strict bool) (string, error) {
+	if strict && strings.Contains(string(schema), "uniqueItems") {
+		return "", &infer.ParameterError{Field: "schema", Reason: "uniqueItems cannot be held"}
+	}
 	if strings.Contains(string(schema), "hopeless") {
 		return "", &infer.ParameterError{Field: "schema", Reason: "cannot be held"}
 	}

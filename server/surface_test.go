@@ -124,7 +124,7 @@ func TestRefusals(t *testing.T) {
 		{chat, `{` + hi + `,"tools":{}}`, 400, "tools"},
 		{chat, `{` + hi + `,"tools":[{"type":"function"}]}`, 400, "tools[0].function"},
 		{chat, `{` + hi + `,"tools":[{"type":"web_search"}]}`, 400, "tools[0].type"},
-		{chat, `{` + hi + `,"tools":[{"type":"function","function":{"name":"a b"}}]}`, 400, "tools[0].function.name"},
+		{chat, `{` + hi + `,"tools":[{"type":"function","function":{"name":""}}]}`, 400, "tools[0].function.name"},
 		{chat, `{` + hi + `,"tools":[{"type":"function","function":{"name":"f","parameters":"x"}}]}`, 400, "tools[0].function.parameters"},
 		{chat, `{` + hi + `,"tools":[` + toolF + `,` + toolF + `]}`, 400, "tools[1]"},
 		{chat, `{` + hi + `,"tools":[{"type":"function","function":{"name":"f","parameters":{"hopeless":1}}}]}`, 400, "tools[0]"},

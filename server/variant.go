@@ -40,9 +40,9 @@ type Generator interface {
 type Grammars interface {
 	// CheckGrammar refuses GBNF that generations cannot be held to, with a *infer.ParameterError.
 	CheckGrammar(gbnf string) error
-	// SchemaGrammar returns the GBNF of a JSON schema; its first rule is root. It refuses a schema that it cannot express,
-	// with a *infer.ParameterError.
-	SchemaGrammar(schema []byte) (gbnf string, err error)
+	// SchemaGrammar returns the GBNF of a JSON schema; its first rule is root. It refuses a strict schema that it cannot
+	// express, with a *infer.ParameterError, and leaves out of any other what it cannot express.
+	SchemaGrammar(schema []byte, strict bool) (gbnf string, err error)
 }
 
 // Vocabulary turns text into tokens and back, as infer.Decoder does; see prompt.go.

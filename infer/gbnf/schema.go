@@ -12,7 +12,9 @@ import (
 // value. It takes three liberties. It treats a oneOf as an anyOf. An object whose schema lists properties and does not
 // mention others has no others. A pattern alone counts where no string matches it and the format beside it, or where
 // joining them takes too long.
-func FromSchema(schema []byte) (string, error) {
+func FromSchema(schema []byte) (string, error) { return fromSchema(schema, &converter{}) }
+
+func fromSchema(schema []byte, c *converter) (string, error) {
 	if len(schema) > MaxSchemaBytes {
 		return "", errorf("#", "has %d bytes, at most %d are allowed", len(schema), MaxSchemaBytes)
 	}
@@ -20,7 +22,7 @@ func FromSchema(schema []byte) (string, error) {
 	if err != nil {
 		return "", errorf("#", "%s", err)
 	}
-	c := &converter{root: root, refs: map[string]string{}, texts: map[string]string{}}
+	c.root, c.refs, c.texts = root, map[string]string{}, map[string]string{}
 	rule, err := c.value("#", root)
 	if err != nil {
 		return "", err
@@ -44,6 +46,9 @@ type converter struct {
 	texts map[string]string // rules by their right side
 	depth int               // of values, with $refs followed
 	steps int               // taken by language
+
+	relaxed bool // leaves out what the grammar cannot express, and bounds above most; see relax.go
+	most    int
 }
 
 // builtin rules, and what they need.
@@ -97,6 +102,14 @@ func (c *converter) fresh() string {
 var annotations = []string{"title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
 	"$schema", "$id", "$comment", "$defs", "definitions", "$anchor", "contentEncoding", "contentMediaType", "contentSchema"}
 
+// only refuses keywords as the function only does; a relaxed schema may have any.
+func (c *converter) only(where string, s *value, keywords ...string) error {
+	if c.relaxed {
+		return nil
+	}
+	return only(where, s, keywords...)
+}
+
 // only refuses keywords that are not in the list and not annotations, among which are all that begin with x-.
 func only(where string, s *value, keywords ...string) error {
 	for _, m := range s.members {
@@ -113,6 +126,14 @@ func (c *converter) value(where string, s *value) (string, error) {
 		return "", errorf(where, "is nested more than %d deep, $refs followed", maxNesting)
 	}
 	defer func() { c.depth-- }()
+	if c.relaxed {
+		return c.relax(where, s), nil
+	}
+	return c.exact(where, s)
+}
+
+// exact gives the name of a rule for the values that a schema describes, or refuses the schema.
+func (c *converter) exact(where string, s *value) (string, error) {
 	if c.count > maxRules || c.out.Len() > MaxGrammarBytes {
 		return "", errorf(where, "the schema needs too large a grammar; simplify it")
 	}
@@ -125,7 +146,7 @@ func (c *converter) value(where string, s *value) (string, error) {
 		return "", errorf(where, "must be a schema: an object or a boolean")
 	}
 	if ref := s.get("$ref"); ref != nil {
-		if err := only(where, s, "$ref"); err != nil {
+		if err := c.only(where, s, "$ref"); err != nil {
 			return "", err
 		}
 		return c.ref(where, ref)
@@ -143,7 +164,7 @@ func (c *converter) value(where string, s *value) (string, error) {
 		return "", err
 	}
 	if len(types) == 0 {
-		return c.use("anyvalue"), only(where, s, "format", "nullable")
+		return c.use("anyvalue"), c.only(where, s, "format", "nullable")
 	}
 	return c.byType(where, s, types)
 }
@@ -155,23 +176,13 @@ func (c *converter) byType(where string, s *value, types []string) (string, erro
 	for _, t := range types {
 		known = append(known, keywords[t]...)
 	}
-	if err := only(where, s, known...); err != nil {
+	if err := c.only(where, s, known...); err != nil {
 		return "", err
 	}
 	for _, t := range types {
-		var rule string
-		var err error
-		switch t {
-		case "object":
-			rule, err = c.object(where, s)
-		case "array":
-			rule, err = c.array(where, s)
-		case "string":
-			rule, err = c.string(where, s)
-		case "integer", "number":
-			rule, err = c.number(where, s, t == "integer")
-		default:
-			rule = c.use(t)
+		rule, err := c.typed(where, s, t)
+		if err != nil && c.relaxed {
+			rule, err = c.relaxedType(where, s, t), nil
 		}
 		if err != nil {
 			return "", err
@@ -182,6 +193,21 @@ func (c *converter) byType(where string, s *value, types []string) (string, erro
 		return rules[0], nil
 	}
 	return c.rule(strings.Join(rules, " | ")), nil
+}
+
+// typed gives the rule for the values of one type.
+func (c *converter) typed(where string, s *value, t string) (string, error) {
+	switch t {
+	case "object":
+		return c.object(where, s)
+	case "array":
+		return c.array(where, s)
+	case "string":
+		return c.string(where, s)
+	case "integer", "number":
+		return c.number(where, s, t == "integer")
+	}
+	return c.use(t), nil
 }
 
 // keywords of each type, beside "type" and "nullable". A format of numbers is an annotation: int32, double.
@@ -249,16 +275,9 @@ func (c *converter) ref(where string, ref *value) (string, error) {
 	if name, ok := c.refs[ref.text]; ok {
 		return name, nil
 	}
-	target := c.root
-	for _, part := range strings.Split(ref.text, "/")[1:] {
-		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
-		next := target.get(part)
-		if i, err := strconv.Atoi(part); target.kind == '[' && err == nil && i >= 0 && i < len(target.items) {
-			next = target.items[i]
-		}
-		if target = next; target == nil {
-			return "", errorf(where+"/$ref", "%q is not in the schema", ref.text)
-		}
+	target := c.target(ref.text)
+	if target == nil {
+		return "", errorf(where+"/$ref", "%q is not in the schema", ref.text)
 	}
 	name := c.fresh()
 	c.refs[ref.text] = name
@@ -270,9 +289,25 @@ func (c *converter) ref(where string, ref *value) (string, error) {
 	return name, nil
 }
 
+// target is the part of the schema that a path such as #/$defs/node leads to; nil when there is none.
+func (c *converter) target(ref string) *value {
+	target := c.root
+	for _, part := range strings.Split(ref, "/")[1:] {
+		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
+		next := target.get(part)
+		if i, err := strconv.Atoi(part); target.kind == '[' && err == nil && i >= 0 && i < len(target.items) {
+			next = target.items[i]
+		}
+		if target = next; target == nil {
+			return nil
+		}
+	}
+	return target
+}
+
 // combination handles anyOf, oneOf and an allOf of one.
 func (c *converter) combination(where string, s *value, keyword string, list *value) (string, error) {
-	if err := only(where, s, keyword, "discriminator"); err != nil {
+	if err := c.only(where, s, keyword, "discriminator"); err != nil {
 		return "", err
 	}
 	if list.kind != '[' || len(list.items) == 0 {
@@ -294,7 +329,7 @@ func (c *converter) combination(where string, s *value, keyword string, list *va
 
 // enumeration handles const and enum; a type beside them excludes values of other types.
 func (c *converter) enumeration(where string, s *value) (string, error) {
-	if err := only(where, s, "const", "enum", "type", "nullable"); err != nil {
+	if err := c.only(where, s, "const", "enum", "type", "nullable"); err != nil {
 		return "", err
 	}
 	types, err := typesOf(where, s)

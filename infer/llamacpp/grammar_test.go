@@ -93,7 +93,7 @@ func TestGrammarAgreesWithLlamaCpp(t *testing.T) {
 // The real model, asked for something else, writes the JSON of a schema.
 func TestSchemaHoldsTheModel(t *testing.T) {
 	e := startEngine(t, 2)
-	grammar, err := e.SchemaGrammar([]byte(`{"type":"object","properties":{"city":{"type":"string","maxLength":30},"population":{"type":"integer","minimum":0},"capital":{"type":"boolean"}},"required":["city","population","capital"]}`))
+	grammar, err := e.SchemaGrammar([]byte(`{"type":"object","properties":{"city":{"type":"string","maxLength":30},"population":{"type":"integer","minimum":0},"capital":{"type":"boolean"}},"required":["city","population","capital"]}`), true)
 	if err != nil {
 		t.Fatal(err)
 	}

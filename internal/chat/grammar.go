@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -11,8 +10,9 @@ import (
 // maxParallelCalls bounds the calls of one answer: under a grammar a small model may never stop.
 const maxParallelCalls = 16
 
-// SchemaGrammar makes GBNF of a JSON schema, its first rule called root, or says why it cannot.
-type SchemaGrammar func(schema []byte) (gbnf string, err error)
+// SchemaGrammar makes GBNF of a JSON schema, its first rule called root, or says why it cannot. Unless strict, it leaves
+// out what it cannot express.
+type SchemaGrammar func(schema []byte, strict bool) (gbnf string, err error)
 
 // SchemaError says which field of a request has a schema that answers cannot be held to.
 type SchemaError struct {
@@ -65,7 +65,7 @@ func formatGrammar(schemas SchemaGrammar, format openapi.ResponseFormat, field s
 	case openapi.FormatJSONSchema:
 		schema = format.Schema
 	}
-	grammar, err := schemas(schema)
+	grammar, err := schemas(schema, true)
 	if err != nil {
 		return "", &SchemaError{Field: field, Err: err}
 	}
@@ -80,7 +80,7 @@ func callsGrammar(schemas SchemaGrammar, turn *openapi.Turn, syntax syntax) (str
 		if turn.ToolChoice.Name != "" && tool.Name != turn.ToolChoice.Name {
 			continue
 		}
-		grammar, err := argumentsGrammar(schemas, tool.Parameters)
+		grammar, err := argumentsGrammar(schemas, tool)
 		if err != nil {
 			return "", &SchemaError{Field: fmt.Sprintf("tools[%d]", i), Err: err}
 		}
@@ -99,19 +99,20 @@ func callsGrammar(schemas SchemaGrammar, turn *openapi.Turn, syntax syntax) (str
 	return out.String(), nil
 }
 
-// argumentsGrammar holds the arguments of a call to their schema. They are an object also where it allows any value: clients
-// give an empty schema to functions without parameters, and read the arguments as an object.
-func argumentsGrammar(schemas SchemaGrammar, schema json.RawMessage) (string, error) {
-	if schema != nil {
-		grammar, err := schemas(schema)
+// argumentsGrammar holds the arguments of a call to their schema; a tool that is not strict to what of it can be held.
+// They are an object also where it allows any value: clients give an empty schema to functions without parameters, and
+// read the arguments as an object.
+func argumentsGrammar(schemas SchemaGrammar, tool openapi.Tool) (string, error) {
+	if tool.Parameters != nil {
+		grammar, err := schemas(tool.Parameters, tool.Strict)
 		if err != nil {
 			return "", err
 		}
-		if anything, err := schemas([]byte(`{}`)); err != nil || grammar != anything {
+		if anything, err := schemas([]byte(`{}`), true); err != nil || grammar != anything {
 			return grammar, err
 		}
 	}
-	return schemas([]byte(`{"type":"object"}`))
+	return schemas([]byte(`{"type":"object"}`), true)
 }
 
 // textBefore returns rules text-0, text-1 and so on: the states of a machine that reads text up to the first marker and

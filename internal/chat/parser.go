@@ -37,6 +37,7 @@ type Parser struct {
 	spoken bool // text other than white space was returned
 	inLine bool // the returned text does not end with a line
 	stops  []string
+	tools  []openapi.Tool // whose names calls have
 }
 
 type parseState int
@@ -65,7 +66,9 @@ func (t *Template) Parser(turn *openapi.Turn, stops []string) *Parser {
 	for i, tool := range turn.Tools {
 		names[i] = tool.Name
 	}
-	return newParser(t.syntax, names, turn.Format.Type != openapi.FormatText, stops)
+	p := newParser(t.syntax, names, turn.Format.Type != openapi.FormatText, stops)
+	p.tools = turn.Tools
+	return p
 }
 
 // newParser makes a parser of answers that may call the named tools. Answers are whole when they are held to a
@@ -229,7 +232,7 @@ func (p *Parser) feedHead(out []Part) ([]Part, bool) {
 		p.held = rest
 		p.state, p.depth, p.quoted, p.escape = inArguments, 0, false, false
 		p.calls++
-		return append(out, Part{Call: p.calls - 1, ID: newCallID(), Name: name}), true
+		return append(out, Part{Call: p.calls - 1, ID: newCallID(), Name: p.clientName(name)}), true
 	case p.calls > 0:
 		p.state = afterArguments
 	case p.whole:
@@ -256,6 +259,16 @@ func (p *Parser) readHead(held string) (name, rest string, fits bool) {
 		rest = strings.TrimLeft(rest[len(words[word]):], jsonSpace)
 	}
 	return name, rest, true
+}
+
+// clientName is what the client calls a tool.
+func (p *Parser) clientName(name string) string {
+	for _, tool := range p.tools {
+		if tool.Name == name {
+			return tool.ClientName
+		}
+	}
+	return name
 }
 
 // newCallID makes an id as clients know them.

@@ -1,0 +1,207 @@
+package gbnf
+
+import (
+	"slices"
+	"strings"
+)
+
+// FromSchemaRelaxed converts a JSON schema to a grammar as FromSchema does, but leaves out what it cannot express: the
+// grammar then allows more than the schema, and never less. A schema of which it can express nothing allows any value. It
+// refuses what is not JSON, too long or nested too deep with an *Error.
+func FromSchemaRelaxed(schema []byte) (string, error) {
+	if _, err := parseJSON(schema); err != nil || len(schema) > MaxSchemaBytes {
+		return fromSchema(schema, &converter{}) // says why
+	}
+	for _, most := range []int{maxRepetitions, fewRepetitions} {
+		if text, err := fromSchema(schema, &converter{relaxed: true, most: most}); err == nil {
+			return text, nil
+		}
+	}
+	return FromSchema([]byte(`{}`)) // the schema needs too large a grammar, or allows only values without an end
+}
+
+// fewRepetitions is the largest bound that is expressed where larger ones need too large a grammar.
+const fewRepetitions = 64
+
+// combining keywords stand for another schema, or for several.
+var combining = []string{"$ref", "anyOf", "oneOf", "allOf"}
+
+// adding are keywords by which an object may have members that its properties do not list.
+var adding = append([]string{"patternProperties", "if", "then", "else", "dependentSchemas", "dependencies"}, combining...)
+
+// relax is exact without what a grammar cannot express. A schema within it never fails, so that each is written once.
+func (c *converter) relax(where string, s *value) string {
+	held := c.expressible(s)
+	rule, err := c.exact(where, held)
+	if err != nil {
+		return c.use("anyvalue")
+	}
+	if n := s.get("nullable"); n != nil && n.truth && slices.ContainsFunc(combining, func(k string) bool { return held.get(k) != nil }) {
+		return c.rule(rule + " | " + c.use("null"))
+	}
+	return rule
+}
+
+// expressible is a schema without the keywords that no grammar can express, as far as that is known beforehand.
+func (c *converter) expressible(s *value) *value {
+	if s.kind != '{' {
+		return &value{kind: '{'}
+	}
+	out := s.without(func(m member) bool {
+		switch m.name {
+		case "const":
+			return false
+		case "exclusiveMinimum", "exclusiveMaximum", "nullable": // booleans in draft 4, numbers since
+			return (m.kind == 't') != (m.name == "nullable")
+		case "properties":
+			return m.kind != '{'
+		case "propertyNames":
+			return true
+		case "required":
+			return m.kind != '['
+		case "minLength", "maxLength", "minItems", "maxItems":
+			n, err := bound("", s, m.name)
+			return err != nil || n > c.most
+		}
+		return m.kind == 'n'
+	})
+	out = c.combinable(out)
+	out = enumerable(out.with("type", knownTypes(out.get("type"))))
+	return closable(out)
+}
+
+// combinable leaves one reference or combination that stands alone, or what else there is.
+func (c *converter) combinable(s *value) *value {
+	var found []string
+	for _, keyword := range combining {
+		if v := s.get(keyword); v != nil {
+			found = append(found, keyword)
+		}
+	}
+	alone := len(found) == 1 && s.get("const") == nil && s.get("enum") == nil && !slices.ContainsFunc(s.members, func(m member) bool {
+		return slices.ContainsFunc([]string{"object", "array", "string", "number"}, func(t string) bool { return slices.Contains(keywords[t], m.name) })
+	})
+	if alone && c.follows(found[0], s.get(found[0])) {
+		return &value{kind: '{', members: []member{{found[0], s.get(found[0])}}}
+	}
+	if len(found) == 0 {
+		return s
+	}
+	open := s.without(func(m member) bool { return slices.Contains(combining, m.name) })
+	if s.get("properties") != nil && s.get("additionalProperties") == nil {
+		return open.with("additionalProperties", anything)
+	}
+	return open
+}
+
+// follows reports whether a grammar can express a reference or a combination.
+func (c *converter) follows(keyword string, v *value) bool {
+	if keyword == "$ref" {
+		return v.kind == '"' && (v.text == "#" || strings.HasPrefix(v.text, "#/")) && c.target(v.text) != nil
+	}
+	return v.kind == '[' && len(v.items) > 0 && (keyword != "allOf" || len(v.items) == 1)
+}
+
+// anything is the schema of any value.
+var anything = &value{kind: 't', truth: true}
+
+// knownTypes are those of a type keyword that JSON has; nil when there is none.
+func knownTypes(t *value) *value {
+	if t == nil {
+		return nil
+	}
+	list := []*value{t}
+	if t.kind == '[' {
+		list = t.items
+	}
+	known := &value{kind: '['}
+	for _, item := range list {
+		if _, ok := keywords[item.text]; ok && item.kind == '"' {
+			known.items = append(known.items, item)
+		}
+	}
+	if len(known.items) == 0 {
+		return nil
+	}
+	return known
+}
+
+// enumerable takes the type off an enumeration that has no value of it, and leaves out one that names no value.
+func enumerable(s *value) *value {
+	if s.get("const") != nil {
+		return s.with("enum", nil).with("type", nil)
+	}
+	list := s.get("enum")
+	if list == nil {
+		return s
+	}
+	if list.kind != '[' || len(list.items) == 0 {
+		return s.with("enum", nil)
+	}
+	types, err := typesOf("", s)
+	if err != nil || !slices.ContainsFunc(list.items, func(v *value) bool { return v.isOne(types) }) {
+		return s.with("type", nil)
+	}
+	return s
+}
+
+// closable mends what an object says of its members, and opens it where they are not all listed.
+func closable(s *value) *value {
+	listed, additional := s.get("properties"), s.get("additionalProperties")
+	if listed != nil && listed.get("") != nil {
+		listed = listed.without(func(m member) bool { return m.name == "" })
+		s, additional = s.with("properties", listed), anything
+	}
+	if s.get("patternProperties") != nil {
+		additional = anything
+	}
+	if additional == nil && listed != nil && slices.ContainsFunc(adding, func(k string) bool { return s.get(k) != nil }) {
+		additional = anything
+	}
+	if required := s.get("required"); required != nil {
+		names := &value{kind: '['}
+		closed := additional != nil && additional.kind == 't' && !additional.truth
+		for _, item := range required.items {
+			missing := listed == nil || listed.get(item.text) == nil
+			if item.kind != '"' || missing && closed {
+				continue
+			}
+			names.items = append(names.items, item)
+			if missing && listed != nil && additional == nil {
+				additional = anything
+			}
+		}
+		s = s.with("required", names)
+	}
+	return s.with("additionalProperties", additional)
+}
+
+// relaxedType is the rule of a type whose keywords no grammar can express together: without one of them, or without any.
+func (c *converter) relaxedType(where string, s *value, t string) string {
+	if t == "object" || t == "array" {
+		return c.use(t)
+	}
+	for _, keyword := range keywords[t] {
+		if s.get(keyword) == nil {
+			continue
+		}
+		if rule, err := c.typed(where, s.with(keyword, nil), t); err == nil {
+			return rule
+		}
+	}
+	return c.use(t)
+}
+
+// without is a copy of an object without some members.
+func (v *value) without(drop func(member) bool) *value {
+	return &value{kind: v.kind, members: slices.DeleteFunc(slices.Clone(v.members), drop)}
+}
+
+// with is a copy of an object with another value of a member; nil leaves it out.
+func (v *value) with(name string, replacement *value) *value {
+	out := v.without(func(m member) bool { return m.name == name })
+	if replacement != nil {
+		out.members = append(out.members, member{name, replacement})
+	}
+	return out
+}
