@@ -133,7 +133,7 @@ func (e *Engine) Submit(ctx context.Context, req Request) (Generation, error) {
 // complete. Answer i has the seed Seed+i, and equals Submit's with that seed. SubmitN queues all n or none.
 func (e *Engine) SubmitN(ctx context.Context, req Request, n int) ([]Generation, error) {
 	if n < 1 || n > MaxAnswers {
-		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, want 1 to %d", n, MaxAnswers)}
+		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, must be 1 to %d", n, MaxAnswers)}
 	}
 	if most := e.opts.MaxQueue + e.dec.Sequences(); n > most {
 		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, must be at most %d, the sequences and the queue together", n, most)}

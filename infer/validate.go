@@ -41,10 +41,10 @@ func (e *Engine) validate(req Request) error {
 		return &ParameterError{Field: "logprobs", Reason: "none are asked for, but those of the prompt are"}
 	}
 	if req.MaxTokens < 0 || (req.MaxTokens == 0 && !req.PromptLogprobs) {
-		return &ParameterError{Field: "max_tokens", Reason: fmt.Sprintf("%d, want at least 1", req.MaxTokens)}
+		return &ParameterError{Field: "max_tokens", Reason: fmt.Sprintf("%d, must be at least 1", req.MaxTokens)}
 	}
 	if req.Logprobs < -1 || req.Logprobs > MaxLogprobs {
-		return &ParameterError{Field: "logprobs", Reason: fmt.Sprintf("%d, want -1 to %d", req.Logprobs, MaxLogprobs)}
+		return &ParameterError{Field: "logprobs", Reason: fmt.Sprintf("%d, must be -1 to %d", req.Logprobs, MaxLogprobs)}
 	}
 	total := 0
 	for i, s := range req.Stop {
@@ -74,7 +74,7 @@ func (s Sampling) validate(vocab int) error {
 		{"frequency_penalty", s.FrequencyPenalty, -1e3, 1e3},
 	} {
 		if !(field.value >= field.least && field.value <= field.top) { // NaN fails both
-			return &ParameterError{Field: field.name, Reason: fmt.Sprintf("%g, want %g to %g", field.value, field.least, field.top)}
+			return &ParameterError{Field: field.name, Reason: fmt.Sprintf("%g, must be %g to %g", field.value, field.least, field.top)}
 		}
 	}
 	for t, bias := range s.LogitBias {
@@ -82,7 +82,7 @@ func (s Sampling) validate(vocab int) error {
 		case t < 0 || int(t) >= vocab:
 			return &ParameterError{Field: "logit_bias", Reason: fmt.Sprintf("token %d is not one of the vocabulary's %d", t, vocab)}
 		case !(math.Abs(bias) <= maxBias):
-			return &ParameterError{Field: "logit_bias", Reason: fmt.Sprintf("%g for token %d, want at most %g either way", bias, t, maxBias)}
+			return &ParameterError{Field: "logit_bias", Reason: fmt.Sprintf("%g for token %d, must be from -%[3]g to %[3]g", bias, t, maxBias)}
 		}
 	}
 	return nil

@@ -3,8 +3,8 @@
 // Attention on the CPU in tiles: see attention.go and decision 0307.
 //
 // B: KEYS keys of a block, D: size of a head, R: rows (tokens times query heads that share a key-value head) of a tile.
-// Each row is added up in one order, keys ascending, blocks beginning at cell 0, whatever else is in its tile: a masked key
-// adds an exact zero. So a row's bits depend on its own tokens alone.
+// The tile adds up each row in one order, keys ascending, blocks from cell 0, whatever else is in it: a masked key adds
+// an exact zero. So a row's bits depend on its own tokens alone.
 #include <math.h>
 #include <string.h>
 
@@ -44,12 +44,12 @@ enum {
 	MASKED = 0xfc00, // minus infinity as float16
 };
 
-// tile is what one thread works on, on its own stack: some 320 KiB.
+// tile is the working memory of one thread, on its own stack: some 320 KiB.
 struct tile {
 	float keys[HEAD * KEYS];   // float32[D, B]: transposed
 	float values[KEYS * HEAD]; // float32[B, D]
 	float query[ROWS * HEAD];  // float32[R, D], scaled
-	float weight[ROWS * KEYS]; // float32[R, B]: products, then exponentials
+	float weight[ROWS * KEYS]; // float32[R, B]: scores, then exponentials
 	float out[ROWS * HEAD];    // float32[R, D]
 	float largest[ROWS], sum[ROWS];
 	int   depth;               // D
@@ -58,8 +58,8 @@ struct tile {
 
 #define UNROLL _Pragma("GCC unroll 8")
 
-// turn reads 8 values of each of 16 keys, float16, as 8 vectors of 16 keys. Values change places as float16, where twice as many
-// fit a vector.
+// turn transposes 8 float16 values of each of 16 keys to 8 vectors of 16 keys. It moves values as float16, since a
+// vector holds twice as many.
 static inline __attribute__((always_inline)) void turn(const char * src, size_t stride, __m256i t[8]) {
 	__m256i r[8];
 	UNROLL
@@ -88,7 +88,7 @@ static inline __attribute__((always_inline)) void turn(const char * src, size_t 
 	}
 }
 
-// transpose writes what turn reads as 8 rows of keys in float32: dst[d*KEYS+key].
+// transpose stores turn's result as 8 rows of keys in float32: dst[d*KEYS+key].
 static inline void transpose(const char * src, size_t stride, float * dst) {
 	__m256i t[8];
 	turn(src, stride, t);
@@ -99,7 +99,7 @@ static inline void transpose(const char * src, size_t stride, float * dst) {
 	}
 }
 
-// products computes rows of float32[R, B] = query keys.
+// products multiplies matrices: rows of float32[R, B] = query keys, the scores.
 static inline __attribute__((always_inline)) void products(const int rows, const float * query, const float * keys, float * weight, int depth) {
 	for (int c = 0; c < KEYS; c += 2 * LANES) {
 		vec sum[GROUP][2];
@@ -144,7 +144,7 @@ static inline __attribute__((always_inline)) void gather(const int rows, const f
 	}
 }
 
-// PART is 16 keys of float16 in __m256i as float32, LANES of them.
+// PART converts 16 keys of float16 in __m256i to float32, LANES of them.
 #ifdef __AVX512F__
 #define PART(v, i) _mm512_cvtph_ps(v)
 #else
@@ -152,7 +152,7 @@ static inline __attribute__((always_inline)) void gather(const int rows, const f
 #endif
 enum { PARTS = 16 / LANES };
 
-// fewProducts is products straight from the cache's keys, for so few rows that each key is used but once.
+// fewProducts is products straight from the cache's keys, for so few rows that each key is read only once.
 static inline __attribute__((always_inline)) void fewProducts(const int rows, const float * query, const char * keys, size_t stride, int visible,
 	float * weight, int depth) {
 	for (int key = 0; key < visible; key += 16) {
@@ -226,13 +226,13 @@ static inline __attribute__((always_inline)) void fewGather(const int rows, cons
 	default: f(GROUP, __VA_ARGS__);          \
 	}
 
-// BY_GROUP calls f for GROUP rows at a time, and for what is left.
+// BY_GROUP calls f for GROUP rows at a time, and for the rest.
 #define BY_GROUP(f, rows, first, first_step, second, third, third_step, depth)                                                      \
 	for (int r = 0; r < (rows); r += GROUP) {                                                                                       \
 		BY_ROWS(f, (rows) - r < GROUP ? (rows) - r : GROUP, first + r * (first_step), second, third + r * (third_step), depth)      \
 	}
 
-// exponential is e to the x for x of at most 0; 0 below -87 and for NaN.
+// exponential computes e to the x for x of at most 0; 0 below -87 and for NaN.
 static inline vec exponential(vec x) {
 	ints n = __builtin_convertvector(x * 1.44269504f - 0.5f, ints);
 	vec  f = __builtin_convertvector(n, vec);
@@ -248,8 +248,9 @@ static inline vec exponential(vec x) {
 	return (vec) ((ints) e & (x >= -87.0f));
 }
 
-// soften turns a row's products, with the mask added, into exponentials of their distance to the largest so far, and
-// rescales what the row has gathered. A row that sees nothing of the block keeps what it has.
+// soften is one step of a softmax over blocks: it replaces a row's scores, with the mask added, by exponentials of
+// their distance to the largest so far, and rescales the row's output. A row whose mask hides the whole block stays as
+// it is.
 static void soften(struct tile * t, int row, const float * mask) {
 	float * w = t->weight + row * KEYS;
 	vec     top = SET(-INFINITY);
@@ -288,7 +289,7 @@ static void soften(struct tile * t, int row, const float * mask) {
 	t->sum[row] += total;
 }
 
-// seen is one more than the last key of a block that a token's mask leaves visible; 0: none.
+// seen returns one more than the last key of a block that a token's mask leaves visible; 0: none.
 static int seen(const uint16_t * mask) {
 	int k = KEYS;
 	while (k > 0 && mask[k - 1] == MASKED) {
@@ -297,8 +298,8 @@ static int seen(const uint16_t * mask) {
 	return k;
 }
 
-// work is the part of an operation that one tile needs: some tokens and the query heads of one key-value head, or one token and those
-// of several.
+// work is the part of an operation that one tile computes: some tokens and the query heads of one key-value head, or
+// one token and the query heads of several.
 struct work {
 	const struct ggml_tensor *q, *k, *v, *mask;
 	struct ggml_tensor * dst;
@@ -322,14 +323,14 @@ static void readQueries(struct tile * t, const struct work * w) {
 	memset(t->out, 0, t->rows * t->depth * sizeof *t->out);
 }
 
-// cells is where a block of a key-value head begins in the cache of keys or values.
+// cells returns the address of a block of a key-value head in the cache of keys or values.
 static const char * cells(const struct work * w, const struct ggml_tensor * cache, int head, int64_t first) {
 	int stream = w->stream / (w->q->ne[3] / cache->ne[3]);
 	return cache->data + first * cache->nb[1] + head * cache->nb[2] + stream * cache->nb[3];
 }
 
-// fetch asks for cells of all heads of a stream, which lie side by side: memory that is read in order comes several times faster than a head's
-// cells, which are apart.
+// fetch prefetches cells of all heads of a stream, which are contiguous: sequential reads are several times faster than
+// reads of one head's cells, which are strided.
 static void fetch(const struct work * w, const struct ggml_tensor * cache, int64_t first, int count) {
 	const char * begin = cells(w, cache, 0, first);
 	for (const char * at = begin; at < begin + count * cache->nb[1]; at += 64) {
@@ -337,7 +338,7 @@ static void fetch(const struct work * w, const struct ggml_tensor * cache, int64
 	}
 }
 
-// readBlock brings the keys and values from cell `first` on into float32; cells that no token sees count as zeros.
+// readBlock converts the keys and values from cell `first` on to float32; cells that no token sees become zeros.
 static void readBlock(struct tile * t, const struct work * w, int64_t first, int visible) {
 	const char *keys = cells(w, w->k, w->head, first), *values = cells(w, w->v, w->head, first);
 	for (int key = 0; key < visible; key += 16) {
@@ -417,8 +418,9 @@ static void attendTile(struct tile * t, const struct work * w) {
 	}
 }
 
-// tiled tells whether attendTile can compute an operation: float16 keys and values of one head size, a mask and nothing
-// else that changes the products. The answer depends on the model and its cache, never on who is in the batch.
+// tiled reports whether attendTile can compute an operation: float16 keys and values of one head size, a mask and
+// nothing else that changes the scores. The result depends on the model and its cache, never on the other sequences of
+// the batch.
 static bool tiled(const struct ggml_tensor * dst) {
 	if (!prunellm_same_layout()) {
 		return false;
@@ -435,7 +437,7 @@ static bool tiled(const struct ggml_tensor * dst) {
 		q->ne[2] % k->ne[2] == 0 && q->ne[2] / k->ne[2] <= ROWS && q->ne[3] % k->ne[3] == 0 && q->ne[3] % v->ne[3] == 0;
 }
 
-// attend shares the tiles among the threads by turns, so that the later ones of a prompt, which see more, are spread.
+// attend deals the tiles to the threads in turn, which spreads the later tiles of a prompt: these see more keys.
 static void attend(const struct ggml_compute_params * params, struct ggml_tensor * dst) {
 	struct tile t;
 	struct work w = { .q = dst->src[0], .k = dst->src[1], .v = dst->src[2], .mask = dst->src[3], .dst = dst };

@@ -84,7 +84,8 @@ func BenchmarkDecodeDeep(b *testing.B) {
 	}
 }
 
-// benchSteps decodes one token of each of n sequences, whose numbers are apart by stride, at positions from first to 255 in turn.
+// benchSteps decodes one token of each of n sequences, whose numbers are stride apart, at positions from first to 255
+// in turn.
 func benchSteps(b *testing.B, m *Model, n, stride, first int) {
 	entries := make([]infer.Entry, n)
 	step := func(position int) {
@@ -96,7 +97,7 @@ func benchSteps(b *testing.B, m *Model, n, stride, first int) {
 	position := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		for position < first { // not counted
+		for position < first { // not measured
 			b.StopTimer()
 			step(position)
 			position++
@@ -113,7 +114,7 @@ func benchSteps(b *testing.B, m *Model, n, stride, first int) {
 	reportRate(b, b.N*n)
 }
 
-// BenchmarkBurst decodes prompts of 100 to 130 tokens that come at once, in batches as large as the model takes.
+// BenchmarkBurst decodes prompts of 100 to 130 tokens that arrive at once, in batches as large as the model takes.
 func BenchmarkBurst(b *testing.B) {
 	for _, n := range []int{8, 64} {
 		b.Run(fmt.Sprintf("prompts=%d", n), func(b *testing.B) {
@@ -141,7 +142,7 @@ func BenchmarkBurst(b *testing.B) {
 	}
 }
 
-// BenchmarkWrite lets the engine write texts of 128 tokens from nothing but the first token, as self-calibration does.
+// BenchmarkWrite generates texts of 128 tokens from the first token alone, as self-calibration does.
 func BenchmarkWrite(b *testing.B) {
 	for _, n := range []int{1, 8, 16, 32, 64} {
 		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {

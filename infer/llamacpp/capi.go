@@ -74,7 +74,7 @@ static void set_abort(void) {
 	ggml_set_abort_callback(prunellm_die);
 }
 
-// trim gives freed memory back to the system: glibc otherwise keeps what lies below a live allocation.
+// trim returns freed memory to the system: glibc otherwise keeps the memory below a live allocation.
 static void trim(void) {
 #ifdef __GLIBC__
 	malloc_trim(0);
@@ -124,7 +124,8 @@ func rawContext(c *llama.Context) cContext { return *(*cContext)(unsafe.Pointer(
 
 func rawModel(m *llama.Model) cModel { return *(*cModel)(unsafe.Pointer(m)) }
 
-// initBackend routes llama.cpp's log and its last words to us. The environment is set before llama.cpp looks at it.
+// initBackend redirects llama.cpp's log and its abort callback to this package. It sets the environment before
+// llama.cpp reads it.
 var initBackend = sync.OnceFunc(func() {
 	os.Setenv("GGML_NO_BACKTRACE", "1") // setenv does not fail for a valid name
 	untrusted = adoptLibraries()
@@ -137,19 +138,20 @@ var initBackend = sync.OnceFunc(func() {
 	}
 })
 
-// untrusted says which backends were not loaded because other users can change them; nil for none.
+// untrusted names the backends that were not loaded because other users can change them; nil for none.
 var untrusted error
 
 // notStarted is the first error of a backend that does not start, in brackets; "" without one.
 var notStarted string
 
-// WhyNotStarted is what a backend said that was found and does not start, in brackets for the end of a message; "" without one.
+// WhyNotStarted returns the error of a backend that exists and does not start, in brackets for the end of a message; ""
+// without one.
 func WhyNotStarted() string {
 	initBackend()
 	return notStarted
 }
 
-// describeDevice fills in what ggml knows of the device at this place in its list.
+// describeDevice returns ggml's description of the device at this index of its list; memory is in bytes.
 func describeDevice(index uint64) (name, description string, free, total int64) {
 	device := C.ggml_backend_dev_get(C.size_t(index))
 	var f, t C.size_t
@@ -157,7 +159,7 @@ func describeDevice(index uint64) (name, description string, free, total int64) 
 	return C.GoString(C.ggml_backend_dev_name(device)), C.GoString(C.ggml_backend_dev_description(device)), int64(f), int64(t)
 }
 
-// processors are the places of processors in ggml's list of devices.
+// processors returns the indices of processors in ggml's list of devices.
 func processors() (indices []uint64) {
 	const cpu = 0 // GGML_BACKEND_DEVICE_TYPE_CPU
 	for i := range uint64(C.ggml_backend_dev_count()) {
@@ -170,12 +172,12 @@ func processors() (indices []uint64) {
 
 func trimMemory() { C.trim() }
 
-// wantHidden says whether hidden states are copied out after a batch; the Go package always asks for them.
+// wantHidden sets whether a batch copies its hidden states out; the Go package always asks for them.
 func wantHidden(c cContext, wanted bool) { C.llama_set_embeddings(c, C.bool(wanted)) }
 
 func hiddenSize(m cModel) int { return int(C.llama_model_n_embd(m)) }
 
-// hidden is a view of float32[size] in llama.cpp's output buffer; nil when the index was not asked for.
+// hidden is a view of float32[size] in llama.cpp's output buffer; nil when the index was not requested.
 func hidden(c cContext, index, size int) []float32 {
 	p := C.llama_get_embeddings_ith(c, C.int32_t(index))
 	if p == nil {
@@ -192,7 +194,7 @@ func sequenceContext(c cContext) int { return int(C.llama_n_ctx_seq(c)) }
 
 func largestBatch(c cContext) int { return int(C.llama_n_batch(c)) }
 
-// logits is a view of float32[vocab] in llama.cpp's output buffer; nil when the index was not asked for.
+// logits is a view of float32[vocab] in llama.cpp's output buffer; nil when the index was not requested.
 func logits(c cContext, index, vocab int) []float32 {
 	p := C.llama_get_logits_ith(c, C.int32_t(index))
 	if p == nil {
@@ -224,7 +226,7 @@ func stateSet(c cContext, seq int, src []byte) int {
 	return int(C.llama_state_seq_set_data(c, (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(src))), C.size_t(len(src)), C.int32_t(seq)))
 }
 
-// causalDecoder tells whether the model is one that this package drives: a decoder whose cache can be cut at any position.
+// causalDecoder reports whether this package can run the model: a decoder whose cache can be cut at any position.
 func causalDecoder(m cModel) bool {
 	return !bool(C.llama_model_has_encoder(m)) && !bool(C.llama_model_is_recurrent(m)) && !bool(C.llama_model_is_hybrid(m))
 }

@@ -5,15 +5,16 @@ import (
 	"sync"
 )
 
-// All models of a process that the processor computes decode on one OS thread, in turns. OpenMP keeps a team of workers for each thread
-// that it was called from, and counts them: with more workers than cores it lets none spin for long at its barriers, of which a token
-// has hundreds, and each of them then costs a wake-up. Two models with a thread each took nearly twice as long for a token as one, also
-// while the other did nothing (see decision 0309). What two models compute at the same time would share the same cores anyway.
+// All models of a process that run on the CPU decode on one OS thread, in turns. OpenMP keeps a team of workers for
+// each calling thread, and counts them: with more workers than cores none spins for long at its barriers, of which a
+// token has hundreds, and each barrier then costs a wake-up. Two models with a thread each took nearly twice as long
+// for a token as one, even when the other was idle (see decision 0309). Two models that decode at the same time would
+// share the same cores anyway.
 
-// computeQueue takes models whose batch is filled. Each hears of the outcome on its own channel.
+// computeQueue receives models with a filled batch. Each receives the outcome on its own channel.
 var computeQueue = make(chan *Model)
 
-// startCompute begins the thread. It lasts as long as the process.
+// startCompute starts the thread, which lasts as long as the process.
 var startCompute = sync.OnceFunc(func() {
 	go func() {
 		runtime.LockOSThread()
@@ -25,8 +26,8 @@ var startCompute = sync.OnceFunc(func() {
 	}()
 })
 
-// decode computes the batch, on the thread that all models share, after those that came before. With all layers on GPUs there is no team,
-// and handing the batch over would cost a step of a millisecond a tenth of it.
+// decode computes the batch, after earlier ones, on the thread that all models share. With all layers on GPUs there is
+// no team, and the handover would add a tenth to a step of a millisecond.
 func (m *Model) decode() error {
 	if m.onDevice {
 		return m.context.Decode(m.batch)

@@ -7,14 +7,14 @@ import (
 	"github.com/ollama/ollama/llama"
 )
 
-// Device is a GPU that llama.cpp can compute on: a backend for it was found, and a driver that works.
+// Device is a GPU that llama.cpp can use: it has a backend and a driver that works.
 type Device struct {
 	Name        string // ggml's: "CUDA0"
 	Description string // the card's: "NVIDIA H100 80GB HBM3"
 	Total, Free int64  // bytes
 }
 
-// Devices lists the GPUs. Loading the backends takes a moment the first time.
+// Devices lists the GPUs. The first call loads the backends, which takes a moment.
 func Devices() []Device {
 	initBackend()
 	var devices []Device
@@ -37,11 +37,11 @@ func deviceNames(devices []Device) string {
 	return strings.Join(names, ", ")
 }
 
-// deviceReserve is what CUDA, its libraries and ggml's pools take on each GPU beside what is planned, in bytes. A pool that finds no
-// memory ends the process, so it is ample.
+// deviceReserve is the memory of CUDA, its libraries and ggml's pools on each GPU beside the planned memory, in bytes.
+// A pool that finds no memory ends the process, so it is ample.
 const deviceReserve = 1 << 30
 
-// wantedLayers is the number of layers that an option asks for, the head counted as one.
+// wantedLayers returns the number of layers that an option asks for, the head counted as one.
 func (s shape) wantedLayers(asked int) int {
 	all := len(s.layers) + 1
 	if asked < 0 {
@@ -50,8 +50,8 @@ func (s shape) wantedLayers(asked int) int {
 	return min(asked, all)
 }
 
-// fittingLayers is how many layers, at most wanted, fit the devices beside their share of the context. llama.cpp puts the last layers
-// on GPUs, and the head with all of them.
+// fittingLayers returns how many layers, at most wanted, fit the devices beside their share of the context. llama.cpp
+// puts the last layers on GPUs, and the head only with all of them.
 func (s shape) fittingLayers(opts Options, devices []Device, wanted int) int {
 	if len(devices) == 0 {
 		return 0
@@ -70,14 +70,14 @@ func (s shape) fittingLayers(opts Options, devices []Device, wanted int) int {
 	return 0
 }
 
-// deviceCompute is the working memory on each GPU, in bytes.
+// deviceCompute returns the working memory on each GPU, in bytes.
 func (s shape) deviceCompute(opts Options) int64 {
 	opts.BatchSize += opts.BatchSize / tailShare // room for fillers
 	return memoryNeed(s, opts).Compute
 }
 
-// allOnDevice are the options for a model with all its layers on GPUs: what is left for the processor is to look up the tokens'
-// embeddings, and a GPU takes larger batches unless they are said or it lacks the memory.
+// allOnDevice returns the options for a model with all its layers on GPUs. The processor then only looks up the tokens'
+// embeddings, and a GPU takes larger batches unless the options set a size or it lacks the memory.
 func (s shape) allOnDevice(opts Options, anyBatch bool, devices []Device) Options {
 	opts.Threads, opts.BatchThreads = 1, 1
 	large, all := opts, s.wantedLayers(-1)
@@ -88,7 +88,7 @@ func (s shape) allOnDevice(opts Options, anyBatch bool, devices []Device) Option
 	return opts
 }
 
-// onDevice is what so many layers take on GPUs, in bytes.
+// onDevice returns the weights and the cache of so many layers on GPUs, in bytes.
 func (s shape) onDevice(opts Options, layers int) (weights, cache int64) {
 	tokens := int64(pad(opts.ContextSize)) * int64(opts.Sequences)
 	first := len(s.layers) - min(max(layers, 0), len(s.layers))
@@ -102,7 +102,7 @@ func (s shape) onDevice(opts Options, layers int) (weights, cache int64) {
 	return weights, cache
 }
 
-// warnOfFewLayers says what a GPU could not take.
+// warnOfFewLayers logs that a GPU lacks the memory for some layers.
 func warnOfFewLayers(log *slog.Logger, path string, layers, wanted int, devices []Device) {
 	if log == nil {
 		return

@@ -75,7 +75,7 @@ func TestBatchOnDevice(t *testing.T) {
 	}
 }
 
-// What lies on a GPU is not asked of the machine's memory.
+// Layers on a GPU do not count against the machine's memory.
 func TestCheckMemoryWithGPU(t *testing.T) {
 	s, opts := layered()
 	need := memoryNeed(s, opts)
@@ -88,7 +88,7 @@ func TestCheckMemoryWithGPU(t *testing.T) {
 	if err := checkMemory(s, opts, available); err != nil {
 		t.Errorf("with all layers on a gpu: %v", err)
 	}
-	// The file is 1100 MiB, its layers 1000, its head 50: an embedding that is the head as well stays here too.
+	// The file is 1100 MiB, its layers 1000, its head 50: an embedding that is also the head stays on the CPU too.
 	tight := func() int64 { return need.Compute + 60<<20 }
 	if err := checkMemory(s, opts, tight); err != nil {
 		t.Errorf("with a head of its own: %v", err)
@@ -143,7 +143,7 @@ func TestLibraryFolders(t *testing.T) {
 	if got := libraryFolders(); len(got) != 2 || got[1] != "/y" {
 		t.Errorf("with %s set: %q", libraryVariable, got)
 	}
-	os.Unsetenv(libraryVariable) // t.Setenv puts it back
+	os.Unsetenv(libraryVariable) // t.Setenv restores it
 	paths := libraryFolders()
 	if len(paths) != 3 || filepath.Base(paths[1]) != "cuda_v13" || filepath.Base(paths[2]) != "cuda_v12" {
 		t.Errorf("folders %q, want the binary's, cuda_v13, cuda_v12", paths)

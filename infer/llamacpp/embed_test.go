@@ -20,7 +20,7 @@ func dot(a, b []float32) float64 {
 	return sum
 }
 
-// Texts that mean the same are closer than those that do not.
+// Texts with the same meaning are closer than others.
 func TestEmbedMeans(t *testing.T) {
 	e := startEngine(t, 2)
 	var prompts [][]infer.Token
@@ -45,7 +45,7 @@ func TestEmbedMeans(t *testing.T) {
 	}
 }
 
-// A vector is the same bits alone and beside answers, and hidden states leave the answers as they are.
+// A vector is the same bits alone and beside answers, and hidden states do not change the answers.
 func TestEmbedDoesNotDependOnCompany(t *testing.T) {
 	for _, kind := range []gguf.Type{gguf.F32, gguf.Q8_0} {
 		path := tiny(t, tinymodel.Options{Type: kind})

@@ -65,7 +65,7 @@ func TestEngineAnswers(t *testing.T) {
 	}
 }
 
-// The same seed gives the same text alone, among others, and after a prefix from the cache.
+// The same seed gives the same text alone, among others, and after a cached prefix.
 func TestSeedDecidesTheText(t *testing.T) {
 	question := "Write three sentences about the sea. " + strings.Repeat("Mind the ships and the gulls. ", 6)
 	request := func(e *infer.Engine, temperature float64) infer.Request {

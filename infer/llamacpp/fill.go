@@ -2,20 +2,22 @@ package llamacpp
 
 import "prunellm/infer"
 
-// llama.cpp computes a batch in passes. Each takes sequences whose numbers follow one another, and as many tokens of each as the one with
-// the fewest has left, so that a sequence without a token in the batch cuts it in two, and prompts of different lengths make a pass
-// for each length. A pass reads all weights, and on a GPU launches a thousand kernels, whatever its size. So tokens that nobody asked for
-// fill the batch up: one in a sequence that lies in a gap, on a GPU some at the end of shorter prompts. They come after all that their
-// sequence holds, where nothing sees them, and are forgotten after the step.
+// llama.cpp computes a batch in passes. Each takes sequences with consecutive numbers, and the same number of tokens of
+// each: as many as the shortest has left. So a sequence without a token in the batch cuts it in two, and prompts of
+// different lengths make a pass for each length. A pass reads all weights, and on a GPU launches a thousand kernels,
+// whatever its size. So filler tokens complete the batch: one in a sequence that lies in a gap, on a GPU some at the
+// end of shorter prompts. They come after all tokens of their sequence, where no token sees them, and are removed after
+// the step.
 
 const (
-	tailStep  = 32 // a prompt is filled up to the tokens of the longest beside it, or a multiple of this fewer
-	tailShare = 8  // the part of a batch that fillers may take beside it: one eighth
-	widestGap = 4  // sequences that a processor fills: each of them costs it a tenth of a pass or more
+	tailStep  = 32 // fill a prompt up to the tokens of the longest beside it, or a multiple of this fewer
+	tailShare = 8  // share of a batch that fillers may add to it: one eighth
+	widestGap = 4  // most neighbouring sequences that get fillers on a CPU: each costs a tenth of a pass or more
 )
 
-// fillers writes into extra, which holds zeros, how many tokens to add to each sequence. counts are the sequences' tokens of the batch, lengths what they hold
-// after it; room is how many tokens the batch may take in addition, cells what a sequence can hold. gpu says that all layers lie on one.
+// fillers writes into extra, which holds zeros, how many tokens to add to each sequence. counts are the sequences'
+// tokens in the batch, lengths their tokens after it; room is how many tokens the batch may take in addition, cells how
+// many a sequence can hold. gpu reports whether all layers are on one.
 func fillers(counts, lengths, extra []int, room, cells int, gpu bool) {
 	widest := widestGap
 	if gpu {
@@ -25,7 +27,7 @@ func fillers(counts, lengths, extra []int, room, cells int, gpu bool) {
 	fillGaps(counts, lengths, extra, room, widest)
 }
 
-// fillGaps gives the sequences between others, at most widest side by side, one token each where that saves passes.
+// fillGaps adds one token each to the sequences between others, at most widest side by side, where that saves passes.
 func fillGaps(counts, lengths, extra []int, room, widest int) {
 	longest := 0
 	for i, n := range counts {
@@ -38,14 +40,14 @@ func fillGaps(counts, lengths, extra []int, room, widest int) {
 			gap[i] = n
 		}
 	}
-	var gaps [][]int // parts of extra
-	last := -1       // the sequence with tokens before this one
+	var gaps [][]int // slices of extra
+	last := -1       // sequence of the previous tokens
 	for i, n := range counts {
 		if n == 0 {
 			continue
 		}
 		if last >= 0 && i-last > 1 {
-			// A pass looks at as many cells of all its sequences as the longest holds.
+			// A pass reads as many cells of all its sequences as the longest holds.
 			gap := extra[last+1 : i]
 			fits := len(gap) <= min(room, widest)
 			for _, length := range lengths[last+1 : i] {
@@ -74,7 +76,7 @@ func fillGaps(counts, lengths, extra []int, room, widest int) {
 	}
 }
 
-// fillTails brings prompts that lie side by side to the same number of tokens, or to one of few. It returns the room that is left.
+// fillTails extends neighbouring prompts to the same number of tokens, or to one of few. It returns the remaining room.
 func fillTails(counts, lengths, extra []int, room, cells int) int {
 	for from := 0; from < len(counts); from++ {
 		longest, to := 0, from
@@ -93,7 +95,7 @@ func fillTails(counts, lengths, extra []int, room, cells int) int {
 	return room
 }
 
-// passes is how many llama.cpp needs.
+// passes returns the number of passes that llama.cpp needs.
 func passes(counts, extra []int) int {
 	total := 0
 	var count func(from, to, done int)
@@ -119,8 +121,8 @@ func passes(counts, extra []int) int {
 	return total
 }
 
-// addFilled fills the batch with the entries, and with fillers where each sequence's entries lie side by side and in the order of the
-// sequences, as the engine sends them.
+// addFilled fills the batch with the entries. It adds fillers if the entries are sorted by sequence, as the engine
+// sends them.
 func (m *Model) addFilled(entries []infer.Entry) {
 	clear(m.counts)
 	ordered := true
@@ -152,7 +154,7 @@ func (m *Model) addFilled(entries []infer.Entry) {
 	fill(len(m.extra))
 }
 
-// dropFillers forgets what addFilled added.
+// dropFillers removes the tokens that addFilled added.
 func (m *Model) dropFillers() {
 	for sequence, n := range m.extra {
 		if n > 0 {

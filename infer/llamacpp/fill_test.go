@@ -115,7 +115,7 @@ func TestFillersCostNothing(t *testing.T) {
 	}
 }
 
-// What fills a gap is gone after the step, also from a sequence that holds a prompt for later.
+// A filler in a gap is gone after the step, also from a sequence with a cached prompt.
 func TestFillersAreForgotten(t *testing.T) {
 	m := open(t, defaultModel(t), Options{ContextSize: 256, Sequences: 3, Threads: 2})
 	var kept []infer.Entry

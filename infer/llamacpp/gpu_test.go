@@ -12,7 +12,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// needGPU skips where there is none; scripts/gpu/check runs these tests where there is.
+// needGPU skips without a GPU; scripts/gpu/check runs these tests on one.
 func needGPU(t *testing.T) {
 	t.Helper()
 	if len(Devices()) == 0 {
@@ -20,10 +20,10 @@ func needGPU(t *testing.T) {
 	}
 }
 
-// gpuTolerance bounds the root mean square of the difference to the processor's logits, as a share of their deviation. Both round the
-// activations of quantized products to 8 bits, each in its own way; and the GPU multiplies those of 4-bit types with numbers from 0 to
-// 15 and takes 8 times the activations' sum, a float16, away, which rounds a few times more. Random weights show all of it; on the
-// real model in Q4_1 perplexity is 1 % higher (scripts/gpu/check).
+// gpuTolerance bounds the root mean square of the difference to the processor's logits, as a share of their deviation.
+// Both round the activations of quantized matmuls to 8 bits, each in its own way. The GPU also multiplies the
+// activations of 4-bit types by numbers from 0 to 15 and subtracts 8 times their sum, a float16, which rounds a few
+// times more. Random weights show all of it; on the real model in Q4_1 perplexity is 1% higher (scripts/gpu/check).
 func gpuTolerance(kind gguf.Type) float64 {
 	switch {
 	case kind == gguf.Q4_0 || kind == gguf.Q4_1:
@@ -34,7 +34,7 @@ func gpuTolerance(kind gguf.Type) float64 {
 	return 1e-2
 }
 
-// Three sequences, two of them told apart by their last token, give what the processor gives.
+// Three sequences, two of which differ in their last token, give the processor's results.
 func TestGPUAgreesWithProcessor(t *testing.T) {
 	needGPU(t)
 	tests := map[string]tinymodel.Options{
@@ -75,8 +75,8 @@ func TestGPUAgreesWithProcessor(t *testing.T) {
 
 const allOfThem = 3 // two layers and the head
 
-// Steps of one token to eight, whose products are computed column by column and several nodes at a time (decision 0311),
-// give what the processor gives.
+// Steps of one token to eight, whose matmuls the GPU computes column by column and several nodes at a time (decision
+// 0311), give the processor's results.
 func TestGPUAgreesInSmallSteps(t *testing.T) {
 	needGPU(t)
 	tests := map[string]tinymodel.Options{
@@ -108,7 +108,8 @@ func TestGPUAgreesInSmallSteps(t *testing.T) {
 	}
 }
 
-// stepLogits are those of eight sequences that begin one after the other: of 1, 2, ... 8 tokens in a step, and of one again.
+// stepLogits returns the logits of eight sequences that begin one after the other: steps of 1, 2, ... 8 tokens, and of
+// one again.
 func stepLogits(t *testing.T, path string, layers int) (all [][]float32) {
 	t.Helper()
 	m := open(t, path, Options{ContextSize: 8 * 32, BatchSize: 8, Sequences: 8, GPULayers: layers})
@@ -127,8 +128,8 @@ func stepLogits(t *testing.T, path string, layers int) (all [][]float32) {
 	return all
 }
 
-// prefixLogits are those after 20 tokens in one sequence, 3 in another, and of the next step of both. Batches are small: of 32 tokens and
-// more llama.cpp multiplies on a GPU whatever the number of layers there.
+// prefixLogits returns the logits after 20 tokens in one sequence, 3 in another, and of the next step of both. Batches
+// are small: from 32 tokens on llama.cpp multiplies on a GPU whatever the number of layers there.
 func prefixLogits(t *testing.T, path string, layers int) (all [][]float32) {
 	t.Helper()
 	m := open(t, path, Options{ContextSize: 256, Sequences: 3, GPULayers: layers})
@@ -165,7 +166,7 @@ func TestGPUAnswers(t *testing.T) {
 	needGPU(t)
 	m := open(t, defaultModel(t), Options{ContextSize: 512, Sequences: 4, GPULayers: -1})
 	e := infer.New(m, infer.Options{}, nil)
-	defer e.Close(t.Context()) // the model is closed with it
+	defer e.Close(t.Context()) // the engine closes the model
 	var answers []infer.Generation
 	for range 6 {
 		g, err := e.Submit(t.Context(), infer.Request{Prompt: chat(t, e, "What is the capital of France?"), MaxTokens: 30, Logprobs: -1})

@@ -15,13 +15,13 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// Our matcher allows what llama.cpp's own allows, token by token, over random texts of grammars that both can hold.
+// Our matcher allows the same tokens as llama.cpp's own, over random texts of grammars that both accept.
 func TestGrammarAgreesWithLlamaCpp(t *testing.T) {
 	m := open(t, tiny(t, tinymodel.Options{}), Options{ContextSize: 256})
 	var ids []uint32
 	var pieces []string
 	for token := range infer.Token(m.VocabSize()) {
-		// llama.cpp lets bytes pass that no UTF-8 holds, and takes NUL for an end.
+		// llama.cpp accepts bytes that are not UTF-8, and treats NUL as an end.
 		if piece := m.Piece(token, false); len(piece) > 0 && piece[0] != 0 && utf8.Valid(piece) && !m.EndOfGeneration(token) {
 			ids = append(ids, uint32(token))
 			pieces = append(pieces, string(piece))
@@ -90,7 +90,7 @@ func TestGrammarAgreesWithLlamaCpp(t *testing.T) {
 	}
 }
 
-// The real model, asked for something else, writes the JSON of a schema.
+// The real model, prompted for something else, writes the JSON of a schema.
 func TestSchemaHoldsTheModel(t *testing.T) {
 	e := startEngine(t, 2)
 	grammar, err := e.SchemaGrammar([]byte(`{"type":"object","properties":{"city":{"type":"string","maxLength":30},"population":{"type":"integer","minimum":0},"capital":{"type":"boolean"}},"required":["city","population","capital"]}`), true)

@@ -11,7 +11,7 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// defaultModel is the path of the default model. Where it is missing the test fails in CI and is skipped elsewhere.
+// defaultModel returns the path of the default model. Without it the test fails in CI and skips elsewhere.
 func defaultModel(tb testing.TB) string {
 	tb.Helper()
 	home := os.Getenv("PRUNELLM_HOME")

@@ -9,7 +9,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// composition is a way to get the same tokens into a sequence.
+// composition is a way to decode the same tokens into a sequence.
 type composition struct {
 	chunks   []int // entries of each step
 	sequence int
@@ -40,7 +40,7 @@ func (c composition) run(t *testing.T, m *Model, tokens []infer.Token) []float32
 	return slices.Clone(m.Logits(wanted))
 }
 
-// The logits of a sequence are the same bits however its prompt is cut and whoever shares the batch.
+// The logits of a sequence are the same bits however its prompt is cut and whatever else is in the batch.
 func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 	models := map[string]func() string{
 		"default": func() string { return defaultModel(t) },
@@ -88,7 +88,7 @@ func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 	}
 }
 
-// A prefix kept from an earlier prompt, or copied from another sequence, gives the bits that decoding it afresh gives.
+// A prefix kept from an earlier prompt, or copied from another sequence, gives the same bits as decoding it again.
 func TestLogitsDoNotDependOnTheCache(t *testing.T) {
 	m := open(t, defaultModel(t), Options{ContextSize: 256, Sequences: 3, Threads: 2})
 	tokens, err := m.Tokenize("A prompt that was seen before, at least for the greater part of it, and then goes on.", true, true)

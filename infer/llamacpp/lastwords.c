@@ -1,24 +1,24 @@
-// What llama.cpp, and every copy of ggml, writes and how they end.
+// The log of llama.cpp and of every copy of ggml, and the way they end the process.
 #include <string.h>
 #include <unistd.h>
 
 extern void prunellmLlamaLog(int level, char * text, void * data);
 
-// The beginning of the last error that this thread was told of. A backend says there why it is about to abort.
+// The beginning of the last error that this thread logged. A backend logs there why it is about to abort.
 static __thread char reason[200];
 
 #define LEVEL_ERROR 4 // GGML_LOG_LEVEL_ERROR
 
 void prunellm_backend_log(int level, const char * text, void * data) {
-	if (level == LEVEL_ERROR && text[0] != ' ') { // what is indented goes on with the line before
+	if (level == LEVEL_ERROR && text[0] != ' ') { // an indented line continues the line before
 		strncpy(reason, text, sizeof reason - 1);
 		reason[strcspn(reason, "\n")] = 0;
 	}
 	prunellmLlamaLog(level, (char *) text, data);
 }
 
-// prunellm_die ends the process in the place of abort(): one line, no stack trace, no core file. message ends in what stopped it: "ggml-cuda.cu:96:
-// CUDA error"; reason goes on from there if it begins with the same words.
+// prunellm_die ends the process in place of abort(): one line, no stack trace, no core file. message ends with the
+// cause, "ggml-cuda.cu:96: CUDA error"; reason continues it if it begins with the same words.
 void prunellm_die(const char * message) {
 	static const char prefix[] = "prunellm: llama.cpp stopped: ";
 	const char * what = strrchr(message, ':');

@@ -1,4 +1,4 @@
-// Takes over the log and the last words of a copy of ggml's base; see libraries.go.
+// Redirects the log and the abort callback of a copy of ggml's base; see libraries.go.
 #include <stddef.h>
 
 #ifdef __linux__

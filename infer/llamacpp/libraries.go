@@ -22,21 +22,21 @@ import (
 	"prunellm/internal/trust"
 )
 
-// Backends that are loaded from files bring a copy of ggml's base with them, with a log and a way to end the process of its own.
-// adoptLibraries opens that copy before the backends ask for it, and routes both to us.
+// Backends that ggml loads from files bring a copy of ggml's base, with its own log and its own way to end the process.
+// adoptLibraries opens that copy before the backends load it, and redirects both to this package.
 
-// libraryVariable tells ggml where to look for backends. Only folders below one named lib/ollama are looked at.
+// libraryVariable tells ggml where to find backends. It searches only folders below one named lib/ollama.
 const libraryVariable = "OLLAMA_LIBRARY_PATH"
 
 // libraryHome is a folder with lib/ollama in it, beside that of the binary; see SetLibraryHome.
 var libraryHome string
 
-// SetLibraryHome names a folder whose lib/ollama/cuda_* hold backends for GPUs, as make cuda builds them. It counts until the first
-// model is opened.
+// SetLibraryHome names a folder whose lib/ollama/cuda_* hold backends for GPUs, as make cuda builds them. It has no
+// effect after the first model is opened.
 func SetLibraryHome(folder string) { libraryHome = folder }
 
-// libraryFolders are where ggml is to look: what the user says, or the folder beside the binary's and those for GPUs below it and
-// below libraryHome.
+// libraryFolders returns the folders in which ggml searches: the user's, or the folder beside the binary's and those
+// for GPUs below it and below libraryHome.
 func libraryFolders() []string {
 	if value, set := os.LookupEnv(libraryVariable); set {
 		return filepath.SplitList(value)
@@ -60,11 +60,11 @@ func libraryFolders() []string {
 	return folders
 }
 
-// ownVariable names one more backend, which ggml loads wherever it lies.
+// ownVariable names one more backend, which ggml loads from any folder.
 const ownVariable = "GGML_BACKEND_PATH"
 
-// trustedFolders are the folders in which no other user can change a library. The error is about the others: their backends
-// are not loaded, and no model is opened without them.
+// trustedFolders returns the folders in which no other user can change a library. The error names the others: their
+// backends are not loaded, and Open refuses to run without them.
 func trustedFolders(folders []string) (trusted []string, err error) {
 	for _, folder := range folders {
 		if folder == "" {
@@ -74,7 +74,7 @@ func trustedFolders(folders []string) (trusted []string, err error) {
 		switch {
 		case fault == nil:
 			trusted = append(trusted, folder)
-		case errors.Is(fault, fs.ErrNotExist): // nothing to load
+		case errors.Is(fault, fs.ErrNotExist): // no backends in it
 		default:
 			err = errors.Join(err, fmt.Errorf("folder of libraries: %w", fault))
 		}
@@ -82,8 +82,8 @@ func trustedFolders(folders []string) (trusted []string, err error) {
 	return trusted, err
 }
 
-// adoptLibraries says where backends are, and prepares what they have in common. The error is about libraries that are not
-// loaded because other users can change them.
+// adoptLibraries tells ggml the folders of backends, and adopts their copies of ggml's base. The error names libraries
+// that are not loaded because other users can change them.
 func adoptLibraries() error {
 	folders, err := trustedFolders(libraryFolders())
 	if own := os.Getenv(ownVariable); own != "" { //nolint:forbidigo // a variable of ggml's, and not ours
@@ -94,7 +94,7 @@ func adoptLibraries() error {
 	}
 	os.Setenv(libraryVariable, strings.Join(folders, string(filepath.ListSeparator))) // setenv does not fail for a valid name
 	for _, folder := range folders {
-		// Linux knows a library by this name once it is open: the first counts, for all folders.
+		// Linux identifies an open library by this name: the first one counts, for all folders.
 		found, _ := filepath.Glob(filepath.Join(folder, "libggml-base.so.*"))
 		slices.Sort(found)
 		if len(found) == 0 {

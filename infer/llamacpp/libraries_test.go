@@ -10,7 +10,7 @@ import (
 	"prunellm/internal/trust"
 )
 
-// TestLibrariesOfAnotherUser has folders of backends: ggml would load what lies in them.
+// TestLibrariesOfAnotherUser has folders of backends that another user can write: ggml would load their libraries.
 func TestLibrariesOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make files of other users")
@@ -40,10 +40,10 @@ func TestLibrariesOfAnotherUser(t *testing.T) {
 	}
 }
 
-// TestNoLibrariesFromTheCurrentFolder has no home folder, and one of backends in the current folder.
+// TestNoLibrariesFromTheCurrentFolder has no home folder, and a folder of backends in the current folder.
 func TestNoLibrariesFromTheCurrentFolder(t *testing.T) {
 	t.Chdir(t.TempDir())
-	t.Setenv(libraryVariable, "") // is put back when the test ends
+	t.Setenv(libraryVariable, "") // the test's end restores it
 	os.Unsetenv(libraryVariable)
 	if err := os.MkdirAll(filepath.Join("lib", "ollama", "cuda_v13"), 0o755); err != nil {
 		t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 	"unsafe"
 )
 
-// llama.cpp has one log callback for the process, without a context, so what it writes goes through this one place: every
-// line to the logger of the latest Open at debug level, and the first error line is kept to explain a failed call.
+// llama.cpp has one log callback for the process, without a context, so all its lines come here. Each goes to the
+// logger of the latest Open at debug level, and the first error line is kept to explain a failed call.
 var backendLog struct {
 	mu         sync.Mutex
 	log        *slog.Logger
@@ -68,8 +68,8 @@ func setLogger(log *slog.Logger) {
 	backendLog.firstError = ""
 }
 
-// takeError is the first error line that llama.cpp wrote since the last one was taken, in brackets for the end of an error
-// message. The first says what is wrong, those after it what failed for that reason.
+// takeError returns the first error line that llama.cpp wrote since the last call, in brackets for the end of an error
+// message. The first line names the cause, later ones its consequences.
 func takeError() string {
 	backendLog.mu.Lock()
 	defer backendLog.mu.Unlock()

@@ -33,13 +33,14 @@ var superBlocks = map[string]tinymodel.Options{
 	"odd rows": {Hidden: 256, Heads: 96, KVHeads: 3, HeadDim: 8, FFN: []int{512, 512}, Vocab: 411},
 }
 
-// Matmuls with quantized weights are those with the same weights as floats, but for the rounding of activations to eight
-// bits. That makes 3 % of these random logits, with ggml's own functions as with ours; rows out of order make more than 100 %.
+// Matmuls with quantized weights equal those with the same weights as floats, but for the rounding of activations to
+// eight bits. That makes 3% of these random logits, with ggml's own functions as with ours; rows out of order make more
+// than 100%.
 func TestMatmulsWithQuantizedWeights(t *testing.T) {
-	const tokens, tolerance = 150, 0.05 // tokens: more than pass a panel at a time
+	const tokens, tolerance = 150, 0.05 // tokens: more than a panel takes at a time
 	for _, kind := range []gguf.Type{gguf.Q8_0, gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1, gguf.Q4_K, gguf.Q5_K, gguf.Q6_K} {
 		for name, shape := range map[string]tinymodel.Options{
-			"even rows": {Hidden: 256, FFN: []int{2112, 2112}}, // more blocks than are unpacked at a time
+			"even rows": {Hidden: 256, FFN: []int{2112, 2112}}, // more blocks than are dequantized at a time
 			"odd rows":  {Hidden: 160, Heads: 5, KVHeads: 1, FFN: []int{352, 352}, Vocab: 411},
 		} {
 			if kind.BlockSize() == 256 {

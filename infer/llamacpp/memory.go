@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// MemoryError says that a model with its context, less what lies on GPUs, does not fit the memory of the machine or of its control group.
+// MemoryError reports a model that, with its context and less its layers on GPUs, exceeds the memory of the machine or
+// of its control group.
 type MemoryError struct {
 	Model, Cache, Compute, Available int64 // bytes
 	ContextSize, Sequences           int
@@ -14,14 +15,14 @@ type MemoryError struct {
 // Error implements error.
 func (e *MemoryError) Error() string {
 	const mib = 1 << 20
-	return fmt.Sprintf("needs %d MiB (model %d, cache of %d x %d tokens %d, working memory %d) and %d MiB are available: lower the context size or the number of sequences",
+	return fmt.Sprintf("needs %d MiB (model %d, cache of %d x %d tokens %d, working memory %d) and %d MiB are available; lower the context size or the number of sequences",
 		(e.Model+e.Cache+e.Compute)/mib, e.Model/mib, e.Sequences, e.ContextSize, e.Cache/mib, e.Compute/mib, e.Available/mib)
 }
 
-// OutOfMemory tells callers that do not know this type what the error means.
+// OutOfMemory lets callers recognise the error without this type.
 func (e *MemoryError) OutOfMemory() bool { return true }
 
-// Need is how many bytes a model and its context take, as Open computes it: the file, the cache, the working memory.
+// Need returns the bytes of a model and its context as Open computes them: the file, the cache, the working memory.
 func Need(path string, opts Options) (int64, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -38,14 +39,14 @@ func Need(path string, opts Options) (int64, error) {
 	return sum(need.Model, need.Cache, need.Compute), nil
 }
 
-// checkMemory compares what the model and its context take with what available reports (bytes; negative: unknown). Layers on a GPU
-// are left out.
+// checkMemory compares the memory of the model and its context with available's result (bytes; negative: unknown).
+// Layers on a GPU do not count.
 func checkMemory(s shape, opts Options, available func() int64) error {
 	need := memoryNeed(s, opts)
 	weights, cache := s.onDevice(opts, opts.GPULayers)
-	if opts.GPULayers > len(s.layers) { // embeddings come from here, and logits to here
+	if opts.GPULayers > len(s.layers) { // embeddings stay on the CPU and logits go to it
 		if s.tied {
-			weights -= s.outputs // the matrix is here as well
+			weights -= s.outputs // the matrix is on the CPU as well
 		}
 		need.Compute = sum(product(int64(opts.BatchSize), s.hidden, f32), product(int64(opts.Sequences), s.vocab, f32))
 	}
@@ -68,15 +69,15 @@ func memoryNeed(s shape, opts Options) *MemoryError {
 		ContextSize: opts.ContextSize,
 		Sequences:   opts.Sequences,
 	}
-	// The graph is laid out for a full batch that wants all its logits, beside a few rows of the widest layer; the
-	// attention mask has a column for each cell of a sequence; the output buffer holds a row for each sequence.
+	// llama.cpp lays out the graph for a full batch that needs all its logits, beside a few rows of the widest layer;
+	// the attention mask has a column for each cell of a sequence; the output buffer holds a row for each sequence.
 	batch := int64(opts.BatchSize)
 	row := s.vocab + 8*s.hidden + 3*s.widest + int64(pad(opts.ContextSize))
 	need.Compute = sum(product(batch, row, f32), product(int64(opts.Sequences), s.vocab, f32))
 	return need
 }
 
-// product and sum stop at the largest int64.
+// product and sum saturate at the largest int64.
 func product(factors ...int64) int64 {
 	total := int64(1)
 	for _, f := range factors {

@@ -39,7 +39,7 @@ func TestCheckMemory(t *testing.T) {
 	}
 }
 
-// Loading and closing again and again leaves nothing behind.
+// Repeated loading and closing leaks no memory.
 func TestMemoryIsFlat(t *testing.T) {
 	path := tiny(t, tinymodel.Options{Layers: 8, Hidden: 256})
 	cycle := func() {
@@ -53,8 +53,8 @@ func TestMemoryIsFlat(t *testing.T) {
 		cycle()
 	}
 	const cycles = 100
-	// One context of this model takes 16 MiB of cache: a leak of it, or of any part, shows in every round. What the runtime
-	// took or gave back by itself shows in one.
+	// One context of this model takes 16 MiB of cache: a leak of it, or of any part, shows in every round. A change of
+	// the runtime's own memory shows in one.
 	var grown int64
 	for range 3 {
 		before := resident(t)
@@ -70,7 +70,7 @@ func TestMemoryIsFlat(t *testing.T) {
 	t.Errorf("%d cycles took %d KiB for good", cycles, grown>>10)
 }
 
-// Small things that llama.cpp makes for each layer do not stay either.
+// The small objects that llama.cpp makes for each layer do not leak either.
 func TestLayersLeaveNothing(t *testing.T) {
 	path := tiny(t, tinymodel.Options{Layers: 96, Hidden: 32, Heads: 2, KVHeads: 1})
 	cycle := func() {
@@ -88,13 +88,13 @@ func TestLayersLeaveNothing(t *testing.T) {
 	}
 	grown := resident(t) - before
 	t.Logf("%d cycles: %d KiB", cycles, grown>>10)
-	// The buffers that weights are probed with take 400 KiB of this model in each cycle.
+	// The buffers that probe weights take 400 KiB of this model in each cycle.
 	if grown > 8<<20 {
 		t.Errorf("%d cycles took %d KiB for good", cycles, grown>>10)
 	}
 }
 
-// resident is the memory of this process in bytes, after a collection.
+// resident returns the memory of this process in bytes, after a collection.
 func resident(t *testing.T) int64 {
 	t.Helper()
 	if runtime.GOOS != "linux" {

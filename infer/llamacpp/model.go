@@ -20,22 +20,22 @@ type Model struct {
 	contextSize int // tokens of one sequence
 	sequences   int
 	batchSize   int // entries of one Decode
-	batchRoom   int // tokens of one batch, with those that nobody asked for
+	batchRoom   int // tokens of one batch, including fillers
 	hiddenSize  int
 	gpuLayers   int
-	onDevice    bool // all layers lie on GPUs
+	onDevice    bool // all layers are on GPUs
 
 	// Owned by the decoding goroutine.
 	lengths []int      // tokens in the cache of each sequence
-	rows    []int      // for each entry of the last Decode: the row of its output; -1: not asked for
-	hidden  bool       // the last Decode gave hidden states
+	rows    []int      // for each entry of the last Decode: the row of its output; -1: not requested
+	hidden  bool       // the last Decode computed hidden states
 	paired  bool       // see paired.go
 	last    []int      // scratch of addPaired: the last entry of each sequence
 	counts  []int      // scratch of addFilled: the entries of each sequence
 	extra   []int      // fillers of the last batch in each sequence; see fill.go
 	decoded chan error // outcome of a batch, from the computing thread; holds one
 
-	life   sync.RWMutex // closing against Tokenize, which comes from any goroutine
+	life   sync.RWMutex // guards closing against Tokenize, which any goroutine may call
 	closed bool
 }
 
@@ -50,29 +50,30 @@ func (m *Model) Sequences() int { return m.sequences }
 // BatchSize implements infer.Decoder.
 func (m *Model) BatchSize() int { return m.batchSize }
 
-// GPULayers is how many layers lie on GPUs, the head counted as one.
+// GPULayers returns how many layers are on GPUs, the head counted as one.
 func (m *Model) GPULayers() int { return m.gpuLayers }
 
-// OnDevice tells whether all layers lie on GPUs, which leaves the processor's cores idle.
+// OnDevice reports whether all layers are on GPUs, which leaves the processor's cores idle.
 func (m *Model) OnDevice() bool { return m.onDevice }
 
 // HiddenSize implements infer.Decoder.
 func (m *Model) HiddenSize() int { return m.hiddenSize }
 
-// SetThreads changes how many threads a Decode uses: generation for one token, batch for more.
+// SetThreads sets the number of threads of a Decode: generation for one token, batch for more.
 func (m *Model) SetThreads(generation, batch int) error {
 	if err := m.usable("set threads"); err != nil {
 		return err
 	}
 	if generation < 1 || batch < 1 || generation > maxThreads || batch > maxThreads {
-		return fmt.Errorf("set threads: %d and %d, want 1 to %d", generation, batch, maxThreads)
+		return fmt.Errorf("set threads: %d and %d, must be 1 to %d", generation, batch, maxThreads)
 	}
 	setThreads(rawContext(m.context), generation, batch)
 	return nil
 }
 
-// Decode implements infer.Decoder. Each sequence's positions must go on where its cache ends. After an error that does not
-// come from these checks the sequences of the batch hold what was decoded before it; the others are untouched.
+// Decode implements infer.Decoder. Each sequence's positions must continue at the end of its cache. If Decode fails for
+// any other reason than its checks, the sequences of the batch hold their tokens from before the failure; the others
+// are unchanged.
 func (m *Model) Decode(entries []infer.Entry) error {
 	if err := m.checkEntries(entries); err != nil {
 		return err
@@ -101,7 +102,7 @@ func (m *Model) Decode(entries []infer.Entry) error {
 	return nil
 }
 
-// row is where the output of an entry is; -1 when none was asked for.
+// row returns the index of an entry's output; -1 when the entry requested none.
 func row(index int, wanted bool) int {
 	if wanted {
 		return index
@@ -109,13 +110,13 @@ func row(index int, wanted bool) int {
 	return -1
 }
 
-// checkEntries refuses a batch that llama.cpp would abort on or misread, and moves lengths to after the batch.
+// checkEntries refuses a batch that llama.cpp would abort on or misread, and advances lengths past the batch.
 func (m *Model) checkEntries(entries []infer.Entry) error {
 	if err := m.usable("decode"); err != nil {
 		return err
 	}
 	if len(entries) == 0 || len(entries) > m.batchSize {
-		return fmt.Errorf("decode: %d entries, want 1 to %d", len(entries), m.batchSize)
+		return fmt.Errorf("decode: %d entries, must be 1 to %d", len(entries), m.batchSize)
 	}
 	for i, e := range entries {
 		var reason string
@@ -140,7 +141,7 @@ func (m *Model) checkEntries(entries []infer.Entry) error {
 	return nil
 }
 
-// resync makes lengths what llama.cpp holds, and that no more than was asked for.
+// resync sets lengths to llama.cpp's, and removes positions beyond the requested ones.
 func (m *Model) resync() {
 	c := rawContext(m.context)
 	for seq, length := range m.lengths {
@@ -151,7 +152,7 @@ func (m *Model) resync() {
 	}
 }
 
-// Logits implements infer.Decoder. An index that the last Decode did not flag gives nil.
+// Logits implements infer.Decoder. It returns nil for an index that the last Decode did not flag.
 func (m *Model) Logits(index int) []float32 {
 	if m.closed || index < 0 || index >= len(m.rows) || m.rows[index] < 0 {
 		return nil
@@ -159,7 +160,7 @@ func (m *Model) Logits(index int) []float32 {
 	return logits(rawContext(m.context), m.rows[index], len(m.vocab.ends))
 }
 
-// Hidden implements infer.Decoder. An index that the last Decode did not flag gives nil.
+// Hidden implements infer.Decoder. It returns nil for an index that the last Decode did not flag.
 func (m *Model) Hidden(index int) []float32 {
 	if m.closed || !m.hidden || index < 0 || index >= len(m.rows) || m.rows[index] < 0 {
 		return nil
@@ -175,7 +176,7 @@ func (m *Model) SequenceLength(seq int) int {
 	return m.lengths[seq]
 }
 
-// SequenceRemove implements infer.Decoder. Only an end of a sequence can be removed: what remains must start at 0.
+// SequenceRemove implements infer.Decoder. It can only remove the end of a sequence: the rest must start at 0.
 func (m *Model) SequenceRemove(seq, from, to int) error {
 	if err := m.checkSequence("remove", seq); err != nil {
 		return err
@@ -199,7 +200,7 @@ func (m *Model) SequenceRemove(seq, from, to int) error {
 	return nil
 }
 
-// SequenceCopy implements infer.Decoder. The copy is made by the next Decode.
+// SequenceCopy implements infer.Decoder. The next Decode makes the copy.
 func (m *Model) SequenceCopy(src, dst int) error {
 	if err := m.checkSequence("copy", src); err != nil {
 		return err
@@ -232,8 +233,8 @@ func (m *Model) usable(op string) error {
 	return nil
 }
 
-// Close implements infer.Decoder. It must not run beside Decode; call it on the goroutine that decodes, so that the
-// OpenMP workers of its thread are the ones that end.
+// Close implements infer.Decoder. It must not run beside Decode. Call it on the goroutine that decodes, so that it ends
+// the OpenMP workers of that thread.
 func (m *Model) Close() error {
 	m.life.Lock()
 	defer m.life.Unlock()

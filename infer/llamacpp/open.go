@@ -23,9 +23,9 @@ const (
 	gpuBatch     = 2048 // a GPU takes as long for a few hundred tokens as for one
 )
 
-// Options says how a model is opened. The zero value of a field stands for its default.
+// Options configures Open. A field's zero value selects its default.
 type Options struct {
-	ContextSize  int          // tokens of one sequence, prompt and answer together; default: what the model was trained for, at most 4096
+	ContextSize  int          // tokens of one sequence, prompt and answer together; default: the model's trained context, at most 4096
 	Sequences    int          // sequences side by side; default 1
 	BatchSize    int          // entries of one Decode; default 512, or 2048 where GPUs take all layers and have the memory
 	Threads      int          // threads of Decode; default: the cores this process may use
@@ -34,9 +34,9 @@ type Options struct {
 	Log          *slog.Logger // llama.cpp's own lines at debug level; default: none
 }
 
-// Open loads a GGUF file and makes its context. It returns an error, with the numbers, when the machine lacks the memory
-// for both. A GPU that lacks it gets fewer layers, or none, and the log says so once. ctx ends the wait for a long load between its
-// two parts, the model and the context.
+// Open loads a GGUF file and makes its context. It returns an error, with the numbers, when the machine lacks the
+// memory for both. A GPU that lacks it gets fewer layers, or none, and the log says so once. ctx ends the wait for a
+// long load between its two parts, the model and the context.
 func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	anyBatch := opts.BatchSize == 0
 	opts, err := opts.withDefaults()
@@ -58,7 +58,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	if untrusted != nil {
 		return nil, fmt.Errorf("open model %q: %w", path, untrusted)
 	}
-	takeError() // what was said before explains no failure of this file
+	takeError() // earlier log lines do not explain a failure of this file
 	var devices []Device
 	if opts.GPULayers != 0 {
 		devices = Devices()
@@ -66,7 +66,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	wanted, all := shape.wantedLayers(opts.GPULayers), shape.wantedLayers(-1)
 	asked := opts
 	layers := shape.fittingLayers(asked, devices, wanted)
-	// A GPU that has no layers still takes memory, for long batches. One that has none to spare is left out.
+	// A GPU without layers still takes memory, for long batches. Open leaves out a GPU that has none to spare.
 	withoutGPUs := layers == 0 && len(devices) > 0
 	for {
 		opts = asked
@@ -96,7 +96,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	}
 }
 
-// load loads the model and makes its context. Without GPUs, none is used for anything, whatever the layers.
+// load loads the model and makes its context. withoutGPUs disables GPUs for all purposes, whatever the layers.
 func (m *Model) load(ctx context.Context, path string, opts Options, s shape, withoutGPUs bool) error {
 	params := llama.ModelParams{NumGpuLayers: opts.GPULayers, UseMmap: true}
 	if withoutGPUs {
@@ -121,7 +121,7 @@ func (m *Model) load(ctx context.Context, path string, opts Options, s shape, wi
 		return fmt.Errorf("the model has no vocabulary")
 	}
 	m.paired = s.floats && opts.GPULayers == 0
-	spare := 0 // cells of a sequence and entries of a batch beyond what callers may use
+	spare := 0 // cells of a sequence and entries of a batch beyond the callers' limits
 	if m.paired {
 		spare = 1
 	}
@@ -139,7 +139,7 @@ func (m *Model) load(ctx context.Context, path string, opts Options, s shape, wi
 	wantHidden(c, false)
 	m.hiddenSize = hiddenSize(rawModel(m.model))
 	setThreads(c, opts.Threads, opts.BatchThreads)
-	// What llama.cpp made of the sizes rules: a batch above them ends the process.
+	// llama.cpp may have changed the sizes: a batch above its own ends the process.
 	batch = min(batch, largestBatch(c))
 	m.contextSize = min(opts.ContextSize, sequenceContext(c)-spare)
 	m.batchRoom = batch
@@ -171,19 +171,19 @@ func (o Options) withDefaults() (Options, error) {
 			*field.value = field.fallback
 		}
 		if *field.value < 1 || *field.value > field.max {
-			return o, &infer.ParameterError{Field: field.name, Reason: fmt.Sprintf("%d, want 1 to %d", *field.value, field.max)}
+			return o, &infer.ParameterError{Field: field.name, Reason: fmt.Sprintf("%d, must be 1 to %d", *field.value, field.max)}
 		}
 	}
 	if o.BatchThreads == 0 {
 		o.BatchThreads = o.Threads
 	}
 	if o.BatchThreads < 1 || o.BatchThreads > maxThreads {
-		return o, &infer.ParameterError{Field: "batch_threads", Reason: fmt.Sprintf("%d, want 1 to %d", o.BatchThreads, maxThreads)}
+		return o, &infer.ParameterError{Field: "batch_threads", Reason: fmt.Sprintf("%d, must be 1 to %d", o.BatchThreads, maxThreads)}
 	}
 	if o.ContextSize < 0 || o.ContextSize > MaxContext/o.Sequences {
-		return o, &infer.ParameterError{Field: "context_size", Reason: fmt.Sprintf("%d, want 1 to %d for %d sequences", o.ContextSize, MaxContext/o.Sequences, o.Sequences)}
+		return o, &infer.ParameterError{Field: "context_size", Reason: fmt.Sprintf("%d, must be 1 to %d for %d sequences", o.ContextSize, MaxContext/o.Sequences, o.Sequences)}
 	}
-	// A batch at least as large as the number of sequences lets each go on in every step.
+	// A batch at least as large as the number of sequences lets each decode in every step.
 	o.BatchSize = max(o.BatchSize, o.Sequences)
 	return o, nil
 }

@@ -5,15 +5,15 @@ package llamacpp
 
 #include <stdlib.h>
 
-// ggml meets at a barrier several hundred times for each token. OpenMP's threads spin there before they sleep, by default for
-// milliseconds: longer than a time slice of whoever holds the core that the last thread waits for. On a machine with
-// other work that made one token take seconds. Not spinning at all makes a free machine four times slower. So the threads
-// spin for a fraction of a millisecond and then sleep, unless the user has said otherwise; see spin.go.
+// ggml's threads meet at a barrier several hundred times for each token. OpenMP's threads spin there before they sleep,
+// by default for milliseconds: longer than the time slice of another process on the core that the last thread waits
+// for. On a busy machine that made one token take seconds. Without any spinning a free machine is four times slower. So
+// the threads spin for a fraction of a millisecond and then sleep, unless the user has set otherwise; see spin.go.
 //
 // libgomp reads its environment when it is initialised, before main. It is linked statically for that reason: a
-// constructor with a priority comes before those without in the same file, and none of ours could come before those of a
+// constructor with a priority runs before those without in the same file, and none of ours could run before those of a
 // shared library.
-static int fixed; // the user has chosen
+static int fixed; // the user has set it
 __attribute__((constructor(101))) static void bound_spinning(void) {
 	fixed = getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL;
 	if (!fixed) {
@@ -21,7 +21,7 @@ __attribute__((constructor(101))) static void bound_spinning(void) {
 	}
 }
 
-// The variable that libgomp reads at each barrier; absent where it is a shared library.
+// The variable that libgomp reads at each barrier; absent if it is a shared library.
 extern unsigned long long gomp_spin_count_var __attribute__((weak));
 
 static void set_spin(unsigned long long count) {
@@ -32,5 +32,5 @@ static void set_spin(unsigned long long count) {
 */
 import "C"
 
-// setSpin sets how often OpenMP's threads look at a barrier before they sleep, unless the environment says so.
+// setSpin sets how often OpenMP's threads poll a barrier before they sleep, unless the environment sets it.
 func setSpin(count int) { C.set_spin(C.ulonglong(count)) }

@@ -2,14 +2,14 @@ package llamacpp
 
 import "prunellm/infer"
 
-// What a sequence computes must not depend on who else is in the batch. On the CPU it does not for block-quantized
-// weights: llama.cpp's kernels for one token and for many add up in the same order. For plain floats (F32, F16, BF16) they
-// do not: a product with one column takes another kernel than one with two or more, also in the last layer, which is
-// computed for the tokens alone whose logits are wanted. So with such weights no token is ever computed alone. After
-// the last token of each sequence goes a copy of it at the next position, which nothing before it can see, and which is
-// forgotten after the step; beside each token whose logits are wanted, those of its neighbours are computed too.
+// The results of a sequence must not depend on the others in the batch. On the CPU they do not for block-quantized
+// weights: llama.cpp's kernels for one token and for many add up in the same order. For plain floats (F32, F16, BF16)
+// they do: a matmul with one column takes another kernel than one with two or more, also in the last layer, which
+// computes only the tokens whose logits are wanted. So with such weights every token has company. After the last token
+// of each sequence comes a copy of it at the next position, which no earlier token sees and which is removed after the
+// step. Beside each token whose logits are wanted, the last layer computes its neighbours too.
 
-// addPaired fills the batch with the entries and their companions.
+// addPaired fills the batch with the entries and their copies.
 func (m *Model) addPaired(entries []infer.Entry) {
 	for i, e := range entries {
 		m.last[e.Sequence] = i
@@ -26,11 +26,11 @@ func (m *Model) addPaired(entries []infer.Entry) {
 	}
 }
 
-// wanted tells whether an entry has an output.
+// wanted reports whether an entry has an output.
 func wanted(e infer.Entry) bool { return e.Logits || e.Hidden }
 
-// neighbourWanted tells whether the entry before or after this one of its sequence wants logits. A sequence's entries lie
-// side by side in what the engine sends; others miss a companion only, not their logits.
+// neighbourWanted reports whether the entry before or after this one of its sequence wants logits. The engine sends a
+// sequence's entries side by side; others miss a neighbour only, not their logits.
 func (m *Model) neighbourWanted(entries []infer.Entry, i int) bool {
 	for _, j := range [2]int{i - 1, i + 1} {
 		if j >= 0 && j < len(entries) && entries[j].Sequence == entries[i].Sequence && wanted(entries[j]) {
@@ -40,7 +40,7 @@ func (m *Model) neighbourWanted(entries []infer.Entry, i int) bool {
 	return false
 }
 
-// dropPairs forgets the companions.
+// dropPairs removes the copies.
 func (m *Model) dropPairs(entries []infer.Entry) {
 	c := rawContext(m.context)
 	for i, e := range entries {

@@ -1,6 +1,7 @@
-// What matmul.c knows of a panel whatever the vectors are: included by lanes16.h and lanes8.h, after ROWS, floats and ints.
+// The parts of matmul.c that do not depend on the vector size: included by lanes16.h and lanes8.h, after ROWS, floats
+// and ints.
 
-// unpacked is one block of each row of a panel; lanes are rows: values 4q to 4q+3 of the block in quads[q].
+// unpacked is one dequantized block of each row of a panel; lanes are rows: values 4q to 4q+3 of the block in quads[q].
 struct unpacked {
 	ints   quads[QUADS];
 	floats scale;
@@ -10,8 +11,8 @@ struct unpacked {
 	};
 };
 
-// rows are a panel's rows of weights: a pointer for every four, and steps to the three after it. Left alone, the compiler keeps a
-// pointer for each and runs out of registers.
+// rows are a panel's rows of weights: a pointer for every four, and steps to the three after it. Otherwise the compiler
+// keeps a pointer for each and runs out of registers.
 struct rows {
 	const char *at[ROWS / 4];
 	size_t stride, stride3;

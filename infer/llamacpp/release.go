@@ -1,11 +1,12 @@
 package llamacpp
 
-// A context that is freed, or that cannot be made for want of memory, ends its backends before its scheduler, which then asks each
-// backend of a GPU to give up its pools: memory that has been freed already. (ollama's own program never frees a context.) release.c
-// holds backends back until the scheduler is gone: the linker puts it in the place of the function that ends them.
+// When llama.cpp frees a context, or cannot make one for lack of memory, it frees the backends before the scheduler,
+// which then asks each backend of a GPU to release its pools: a use after free. (ollama's own program never frees a
+// context.) release.c holds backends back until the scheduler is freed: the linker replaces the function that frees
+// them.
 //
-// The same way it deletes buffers that have no function of their own to free them, which ggml leaves behind as it is built in
-// ollama's module: some twenty for each layer of a model that is loaded, small but for good, and between large pieces of memory.
+// In the same way it deletes buffers that have no function of their own to free them, which ggml leaks as ollama's
+// module builds it: some twenty for each layer of a model, small but permanent, and between large pieces of memory.
 
 /*
 #cgo linux LDFLAGS: -Wl,--wrap=ggml_backend_free -Wl,--wrap=ggml_backend_buffer_free
@@ -19,9 +20,9 @@ import "C"
 
 import "runtime"
 
-// holdingBackends runs what frees a context, or may fail to make one, and ends the backends of contexts that are gone after it.
+// holdingBackends calls run, which frees a context or may fail to make one, and frees the held backends after it.
 func holdingBackends(run func()) {
-	runtime.LockOSThread() // which backends are held is the thread's
+	runtime.LockOSThread() // the thread holds the backends
 	defer runtime.UnlockOSThread()
 	C.prunellm_hold_backends()
 	run()

@@ -13,7 +13,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Each of these ends the process, or reads what is not there, when it reaches llama.cpp.
+// Each of these ends the process, or reads outside memory, when it reaches llama.cpp.
 func TestDecodeRefuses(t *testing.T) {
 	m := open(t, tiny(t, tinymodel.Options{}), Options{ContextSize: 256, Sequences: 2, BatchSize: 8})
 	decode(t, m, infer.Entry{Token: 1}, infer.Entry{Token: 2, Position: 1, Logits: true})
@@ -22,7 +22,7 @@ func TestDecodeRefuses(t *testing.T) {
 		want    string
 	}{
 		"nothing":              {nil, "0 entries"},
-		"above the batch size": {make([]infer.Entry, 9), "9 entries, want 1 to 8"},
+		"above the batch size": {make([]infer.Entry, 9), "9 entries, must be 1 to 8"},
 		"token too high":       {[]infer.Entry{{Token: infer.Token(m.VocabSize()), Position: 2}}, "not one of the vocabulary"},
 		"token negative":       {[]infer.Entry{{Token: -1, Position: 2}}, "not one of the vocabulary"},
 		"sequence too high":    {[]infer.Entry{{Sequence: 2}}, "sequence 2 is not one of 2"},
@@ -37,7 +37,7 @@ func TestDecodeRefuses(t *testing.T) {
 			}
 		})
 	}
-	// What was refused has changed nothing.
+	// Refused batches change nothing.
 	decode(t, m, infer.Entry{Token: 3, Position: 2, Logits: true})
 	if m.SequenceLength(0) != 3 || m.SequenceLength(1) != 0 || m.SequenceLength(7) != 0 {
 		t.Errorf("lengths %d and %d, want 3 and 0", m.SequenceLength(0), m.SequenceLength(1))
@@ -88,7 +88,7 @@ func TestSequencesRefuse(t *testing.T) {
 		"restore nothing":   {func() error { return m.RestoreSequence(1, nil, 1) }, "0 bytes"},
 		"restore too long":  {func() error { return m.RestoreSequence(1, []byte{1}, 257) }, "257 tokens"},
 		"restore rubbish":   {func() error { return m.RestoreSequence(1, make([]byte, 64), 3) }, "want 3"},
-		"threads":           {func() error { return m.SetThreads(0, 1) }, "want 1"},
+		"threads":           {func() error { return m.SetThreads(0, 1) }, "must be 1"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestSequencesRefuse(t *testing.T) {
 	if err := errors.Join(m.SequenceRemove(0, 5, -1), m.SequenceRemove(0, 9, 12), m.SequenceRemove(0, 3, 99), m.SequenceCopy(0, 0), m.SetThreads(1, 2)); err != nil || m.SequenceLength(0) != 3 {
 		t.Errorf("harmless calls: %v, length %d, want 3", err, m.SequenceLength(0))
 	}
-	// Copies of a part are made as a copy and a cut.
+	// A copy of a part is a copy and a cut.
 	if err := errors.Join(m.SequenceCopy(0, 1), m.SequenceRemove(1, 1, -1)); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestOpenRefusesFiles(t *testing.T) {
 		"foreign":   file("foreign.gguf", []byte(strings.Repeat("not a model ", 100))),
 		"truncated": file("truncated.gguf", data[:len(data)-100]),
 		"header":    file("header.gguf", data[:200]),
-		// A layer of width 0 is left out by llama.cpp as a whole, attention included.
+		// llama.cpp leaves out a layer of width 0 as a whole, attention included.
 		"width 0":        tiny(t, tinymodel.Options{Architecture: "deci", Keys: []gguf.KV{{Key: "deci.feed_forward_length", Value: []int32{96, 0}}}}),
 		"negative width": tiny(t, tinymodel.Options{Architecture: "deci", Keys: []gguf.KV{{Key: "deci.feed_forward_length", Value: []int32{96, -5}}}}),
 		"other widths":   tiny(t, tinymodel.Options{Architecture: "deci", Keys: []gguf.KV{{Key: "deci.feed_forward_length", Value: []int32{96, 64}}}}),

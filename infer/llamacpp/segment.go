@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxSegment bounds the bytes that one call tokenizes with a byte-pair vocabulary. llama.cpp splits the text for some
-// models with std::regex, which recurses once for each character of a match: 64 KiB of newlines overflow the stack and
-// end the process. Cutting also keeps texts full of control tokens from quadratic time.
+// maxSegment bounds the bytes that one call tokenizes with a byte-pair vocabulary. For some models llama.cpp splits the
+// text with std::regex, which recurses once for each character of a match: 64 KiB of newlines overflow the stack and
+// end the process. Segments also keep texts full of control tokens from quadratic time.
 const maxSegment = 4 << 10
 
-// segment returns the first part of text, at most maxSegment bytes, to be tokenized by itself. It ends where the split into
-// words has a border anyway, in front of a space between a word and a letter. Where there is no such place (a run without
-// spaces) it is cut at a character. No cut is within a control token.
+// segment returns the first part of text, at most maxSegment bytes, to be tokenized by itself. It ends at a border of
+// the split into words, in front of a space between a word and a letter. Without such a border (a run without spaces)
+// it ends at a character. No segment ends within a control token.
 func segment(text string, controls []string) string {
 	if len(text) <= maxSegment {
 		return text
@@ -37,7 +37,7 @@ func segment(text string, controls []string) string {
 	return text[:cut]
 }
 
-// wordBorder tells whether the space at i has something visible before it and a letter after it.
+// wordBorder reports whether the space at i has a visible character before it and a letter after it.
 func wordBorder(text string, i int) bool {
 	before, _ := utf8.DecodeLastRuneInString(text[:i])
 	after, _ := utf8.DecodeRuneInString(text[i+1:])

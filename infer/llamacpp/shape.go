@@ -8,39 +8,39 @@ import (
 	"prunellm/models/gguf"
 )
 
-// defaultContext caps the context that is taken from the model when none is asked for.
+// defaultContext caps the context of the model's metadata when Options sets none.
 const defaultContext = 4096
 
-// shape is what a model's metadata says about the memory it takes.
+// shape holds the sizes in a model's metadata that decide its memory.
 type shape struct {
 	fileBytes int64
 	kvWidth   int64 // elements of keys and values that one token adds to the cache, over all layers
 	hidden    int64
 	widest    int64 // widest MLP
 	vocab     int64
-	trained   int  // tokens the model was trained for
-	floats    bool // a matrix is stored as plain floats
+	trained   int  // tokens of context that the model was trained with
+	floats    bool // the file stores a matrix as plain floats
 
 	given given // special tokens that the file names
 
 	layers  []layerShape
-	outputs int64 // bytes of what computes the logits, the token embedding where the two are one matrix
-	tied    bool  // they are
+	outputs int64 // bytes of the output matrix, the token embedding where the two are one matrix
+	tied    bool  // they are one matrix
 }
 
-// layerShape is what one layer takes.
+// layerShape holds the sizes of one layer.
 type layerShape struct {
 	bytes   int64 // weights
 	kvWidth int64 // elements of keys and values that one token adds to the cache
 }
 
-// Limits of a shape. Products of them stay within 63 bits.
+// Limits of a shape. Products of them fit 63 bits.
 const (
 	maxLayers = 512 // llama.cpp's LLAMA_MAX_LAYERS
 	maxAxis   = 1 << 22
 )
 
-// readShape parses the metadata and refuses what llama.cpp would abort on or quietly misread.
+// readShape parses the metadata and refuses files that llama.cpp would abort on or misread silently.
 func readShape(path string) (shape, error) {
 	file, err := gguf.Open(path)
 	if err != nil {
@@ -115,7 +115,7 @@ func readShape(path string) (shape, error) {
 	return s, nil
 }
 
-// place adds a tensor to what its layer takes, by its name: "blk.7.ffn_up.weight", "output.weight".
+// place adds a tensor to the bytes of its layer, by its name: "blk.7.ffn_up.weight", "output.weight".
 func (s *shape) place(t gguf.TensorInfo) {
 	rest, ok := strings.CutPrefix(t.Name, "blk.")
 	if !ok {
@@ -145,12 +145,12 @@ func boundedInt(file *gguf.File, key string, limit int64) (int64, error) {
 		return 0, err
 	}
 	if n < 1 || n > limit {
-		return 0, fmt.Errorf("key %q is %d, want 1 to %d", key, n, limit)
+		return 0, fmt.Errorf("key %q is %d, must be 1 to %d", key, n, limit)
 	}
 	return n, nil
 }
 
-// perLayer folds a key that is one number for all layers or an array with one a layer.
+// perLayer reads a key that is one number for all layers or an array with one per layer.
 func perLayer(file *gguf.File, key string, layers, limit int64, fold func(sum, n int64) int64) (int64, error) {
 	values, err := file.Ints(key)
 	if err != nil {
@@ -163,14 +163,14 @@ func perLayer(file *gguf.File, key string, layers, limit int64, fold func(sum, n
 	for layer := range layers {
 		n := values[min(layer, int64(len(values)-1))]
 		if n < 1 || n > limit {
-			return 0, fmt.Errorf("key %q is %d in layer %d, want 1 to %d", key, n, layer, limit)
+			return 0, fmt.Errorf("key %q is %d in layer %d, must be 1 to %d", key, n, layer, limit)
 		}
 		sum = fold(sum, n)
 	}
 	return sum, nil
 }
 
-// givenTokens looks for the ids that llama.cpp has defaults for.
+// givenTokens finds the ids that llama.cpp has defaults for.
 func givenTokens(file *gguf.File) given {
 	has := func(key string) bool {
 		id, err := file.Int("tokenizer.ggml." + key)

@@ -8,8 +8,8 @@ import (
 	"prunellm/models/gguf"
 )
 
-// TestSpecialTokensThatAreNotGiven has files without the ids of BOS and EOS, for which llama.cpp takes token 11: a comma in
-// many vocabularies, at which every answer ended.
+// TestSpecialTokensThatAreNotGiven has files without the ids of BOS and EOS. llama.cpp takes token 11 for them: a comma
+// in many vocabularies, at which every answer ended.
 func TestSpecialTokensThatAreNotGiven(t *testing.T) {
 	const bos, eos, adds = "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.add_bos_token"
 	for name, c := range map[string]struct {

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// How often OpenMP's threads look at a barrier before they sleep. A look takes some 15 ns. See decision 0301.
+// How often OpenMP's threads poll a barrier before they sleep. A poll takes some 15 ns. See decision 0301.
 const (
-	shortSpin = 1000  // other work wants the cores: who spins keeps it, or the thread that is waited for, from running
-	longSpin  = 30000 // nobody else does: to sleep and to be woken up costs more than any wait
+	shortSpin = 1000  // other work needs the cores: a spinning thread keeps it, or the thread that it waits for, from running
+	longSpin  = 30000 // the machine is free: to sleep and to wake up costs more than any wait
 )
 
-// lookEvery is how often a busy engine looks whether other work wants the cores, lookAfter when within a step: well after
-// the goroutines that handed it over have come to rest.
+// lookEvery is the interval at which a busy engine samples the machine's load, lookAfter the delay of a sample within a
+// step: well after the goroutines that handed the step over have stopped.
 const (
 	lookEvery = 25 * time.Millisecond
 	lookAfter = time.Millisecond
@@ -24,13 +24,13 @@ const (
 
 // spin decides between a short and a long spin. The zero value spins short.
 type spin struct {
-	free float64 // moving average of looks: 1 each thread had a core, 0 some waited for one
+	free float64 // moving average of samples: 1 each thread had a core, 0 some waited for one
 	long bool
 }
 
-// observe takes one look into account: how many threads of the machine run or wait for a core, with the one that looks; 0
-// if unknown. It returns the spin count to use from now on. One look says little, as short work comes and goes: it
-// takes several to change.
+// observe adds one sample: how many threads of the machine run or wait for a core, including the one that samples; 0 if
+// unknown. It returns the spin count to use from now on. One sample says little, as short work comes and goes: a change
+// takes several.
 func (s *spin) observe(running, cores int) int {
 	const weight = 0.25
 	now := 0.0
@@ -50,7 +50,7 @@ func (s *spin) observe(running, cores int) int {
 	return shortSpin
 }
 
-// runningThreads reads the fourth field of /proc/loadavg, "running/all"; 0 if it is not there.
+// runningThreads reads the fourth field of /proc/loadavg, "running/all"; 0 if it cannot.
 func runningThreads(loadavg []byte) int {
 	fields := bytes.Fields(loadavg)
 	if len(fields) < 4 {
@@ -67,7 +67,7 @@ func runningThreads(loadavg []byte) int {
 // spinner keeps OpenMP's spin count right while models compute.
 type spinner struct {
 	timer *time.Timer
-	last  time.Time // of the last look that was asked for
+	last  time.Time // of the last sample requested
 
 	mu   sync.Mutex
 	spin spin
@@ -82,7 +82,7 @@ func newSpinner() *spinner {
 	return s
 }
 
-// step tells that a step begins, and asks for a look within it where one is due. An engine that rests looks at nothing.
+// step begins a step, and requests a sample within it when one is due. An idle engine samples nothing.
 func (s *spinner) step() {
 	if now := time.Now(); s.file != nil && now.Sub(s.last) >= lookEvery {
 		s.last = now

@@ -6,8 +6,8 @@ import (
 	"prunellm/infer"
 )
 
-// SaveSequence copies the cache of a sequence out: about 23 kB a token for a model of 135 M parameters. The bytes are good
-// for RestoreSequence on a context of the same model in this process; they are not a format to keep.
+// SaveSequence returns a copy of a sequence's cache: about 23 kB per token for a model of 135 M parameters. Only
+// RestoreSequence on a context of the same model in this process reads these bytes; they are no format to store.
 func (m *Model) SaveSequence(seq int) ([]byte, error) {
 	if err := m.checkSequence("save", seq); err != nil {
 		return nil, err
@@ -19,7 +19,7 @@ func (m *Model) SaveSequence(seq int) ([]byte, error) {
 	return state, nil
 }
 
-// RestoreSequence replaces a sequence by a saved one that holds the given number of tokens.
+// RestoreSequence replaces a sequence by a saved one of the given number of tokens.
 func (m *Model) RestoreSequence(seq int, state []byte, tokens int) error {
 	if err := m.checkSequence("restore", seq); err != nil {
 		return err

@@ -1,5 +1,6 @@
-// Declarations of ggml's structures and calls that attention.c and matmul.c need, at the version in go.mod; its headers are
-// not on our include path. prunellm_same_layout checks them against the library, and nothing of it is replaced if they differ.
+// Declarations of ggml's structures and calls that attention.c and matmul.c need, at the version in go.mod; its headers
+// are not on our include path. prunellm_same_layout checks them against the library; if they differ, ggml's own
+// functions stay in use.
 #ifndef PRUNELLM_TENSOR_H
 #define PRUNELLM_TENSOR_H
 
@@ -20,7 +21,7 @@ struct ggml_tensor {
 	size_t    view_offs;
 	char *    data;
 	char      name[64];
-	void *    extra; // set where a buffer has a layout of its own
+	void *    extra; // set where a buffer has its own layout
 	char      padding[8];
 };
 struct ggml_object {

@@ -1,7 +1,7 @@
 package llamacpp
 
 /*
-// In vector.c all that passes vectors is inlined: how they would be passed does not matter.
+// vector.c inlines all functions that pass vectors: the calling convention does not matter.
 #cgo CFLAGS: -Wno-psabi
 #cgo noescape prunellm_exponentials
 #cgo nocallback prunellm_exponentials
@@ -20,7 +20,7 @@ import (
 
 func floats(x []float32) *C.float { return (*C.float)(unsafe.Pointer(unsafe.SliceData(x))) }
 
-// Largest is the index of the largest logit, the lowest of equals, and its value; -Inf when there is none.
+// Largest returns the index of the largest logit, the lowest of equals, and its value; -Inf when there is none.
 func (m *Model) Largest(logits []float32) (int, float32) {
 	i := int(C.prunellm_largest(floats(logits), C.int(len(logits))))
 	if i < 0 {
@@ -32,7 +32,7 @@ func (m *Model) Largest(logits []float32) (int, float32) {
 // Exponentials fills probs with exp((logit-largest)*inverse) and sums with their sums over blocks of the given size.
 func (m *Model) Exponentials(probs, logits []float32, largest, inverse float32, block int, sums []float32) {
 	if len(probs) != len(logits) || block < 1 || len(sums) != (len(logits)+block-1)/block {
-		panic("llamacpp: lengths of probabilities, logits and sums do not agree") // our own fault
+		panic("llamacpp: lengths of probabilities, logits and sums do not agree") // a bug of this package or its caller
 	}
 	C.prunellm_exponentials(floats(probs), floats(logits), C.int(len(logits)), C.float(largest), C.float(inverse), C.int(block), floats(sums))
 }

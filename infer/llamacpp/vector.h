@@ -1,4 +1,4 @@
-// The functions of vector.c, for one kind of processor: VECTORS(name) gives them the names of that kind.
+// The functions of vector.c, for one kind of processor: VECTORS(name) appends the kind to their names.
 
 static inline floats VECTORS(load)(const float * x, int n) {
 	floats v;
@@ -14,7 +14,7 @@ static inline floats VECTORS(load)(const float * x, int n) {
 
 static inline floats VECTORS(choose)(ints mask, floats yes, floats no) { return (floats) (((ints) yes & mask) | ((ints) no & ~mask)); }
 
-// exponential is e to the x for x of at most 0; 0 below -87 and for NaN. See softmax.go in package infer.
+// exponential computes e to the x for x of at most 0; 0 below -87 and for NaN. See softmax.go in package infer.
 static inline floats VECTORS(exponential)(floats x) {
 	ints   n = __builtin_convertvector(x * 1.44269504f - 0.5f, ints);
 	floats f = __builtin_convertvector(n, floats);
@@ -42,7 +42,7 @@ static void VECTORS(exponentials)(float * probs, const float * logits, int n, fl
 	}
 }
 
-// largest is the index of the largest of n logits, the first of equals; -1 when all are -Inf or NaN.
+// largest returns the index of the largest of n logits, the first of equals; -1 when all are -Inf or NaN.
 static int VECTORS(largest)(const float * logits, int n) {
 	floats best = VECTORS(load)(logits, 0);
 	for (int i = 0; i < n; i += lanes) {

@@ -9,7 +9,7 @@ import (
 	"prunellm/infer"
 )
 
-// maxTextBytes bounds what Tokenize takes; a context of a million tokens is about a quarter of it.
+// maxTextBytes bounds the text of Tokenize; a context of a million tokens is about a quarter of it.
 const maxTextBytes = 16 << 20
 
 const (
@@ -62,15 +62,15 @@ func (m *Model) EndOfGeneration(t infer.Token) bool {
 // VocabSize implements infer.Decoder.
 func (m *Model) VocabSize() int { return len(m.vocab.ends) }
 
-// given says which special tokens a file names.
+// given holds which special tokens a file names.
 type given struct{ bos, eos bool }
 
-// endTexts are the texts by which llama.cpp knows that a token ends an answer, whatever the file says.
+// endTexts are the texts by which llama.cpp recognises that a token ends an answer, whatever the file says.
 var endTexts = [...]string{"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
 	"<EOT>", "_<EOT>", "<|end_of_text|>", "<end_of_utterance>"}
 
-// dropDefaults takes back the ids that llama.cpp gives BOS and EOS where the file names none: those of other models, which
-// are words here. An EOS that has another reason to end answers keeps it: its text, or a role that named lists.
+// dropDefaults clears the ids that llama.cpp gives BOS and EOS where the file names none: those of other models, which
+// are words here. An EOS that ends answers for another reason stays: its text, or a role that named lists.
 func (v *vocabulary) dropDefaults(g given, eos infer.Token, named ...infer.Token) {
 	if !g.bos {
 		v.bos = -1
@@ -82,10 +82,10 @@ func (v *vocabulary) dropDefaults(g given, eos infer.Token, named ...infer.Token
 	v.flags[eos] &^= flagEndOfGeneration
 }
 
-// BOS is the beginning-of-sequence token, -1 without one, and whether the model wants it in front of a text.
+// BOS returns the beginning-of-sequence token, -1 without one, and whether the model wants it in front of a text.
 func (m *Model) BOS() (infer.Token, bool) { return m.vocab.bos, m.vocab.addBOS }
 
-// Tokenize implements infer.Decoder. Text that is not valid UTF-8, holds a NUL or is very long is refused.
+// Tokenize implements infer.Decoder. It refuses text that is not valid UTF-8, holds a NUL or exceeds maxTextBytes.
 func (m *Model) Tokenize(text string, bos, special bool) ([]infer.Token, error) {
 	switch {
 	case len(text) > maxTextBytes:

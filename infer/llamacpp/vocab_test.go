@@ -70,7 +70,7 @@ func TestPiece(t *testing.T) {
 }
 
 // Long runs without a border overflow the stack of the regular expression that splits words for qwen2 vocabularies, and
-// control tokens take quadratic time: both end, or stall, the process when they come from a request.
+// control tokens take quadratic time: from a request, both end or stall the process.
 func TestTokenizeLongRuns(t *testing.T) {
 	for _, pre := range []string{"smollm", "qwen2"} {
 		m := open(t, tiny(t, tinymodel.Options{Keys: []gguf.KV{{Key: "tokenizer.ggml.pre", Value: pre}}}), Options{ContextSize: 256})

@@ -16,7 +16,7 @@ bool __real_ggml_cpu_extra_work_size(int threads, const struct ggml_tensor * op,
 static uint32_t state;
 static uint32_t draw(void) { return (state = state * 1664525u + 1013904223u) >> 8; }
 
-// halves writes float16 of moderate size, where a block of random bytes may have infinities.
+// halves writes float16 of moderate size; a block of random bytes may contain infinities.
 static void halves(uint8_t * at, int n) {
 	for (int i = 0; i < n; i++) {
 		uint16_t h = _cvtss_sh(0.001f * (1 + draw() % 100) * (draw() % 2 ? 1 : -1), 0);
