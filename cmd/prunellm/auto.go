@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"time"
 
-	"prunellm/infer"
 	"prunellm/internal/bench"
 	"prunellm/internal/catalog"
 	"prunellm/internal/slo"
@@ -64,24 +62,20 @@ func (f *engineFlags) machine() string {
 	return fmt.Sprintf("%s; threads %d, %d; gpu %s; batch %d", bench.Hardware(), f.Threads, f.ThreadsBatch, f.GPULayers, f.BatchSize)
 }
 
-// What a speed is measured on: about the default of bench.
-const (
-	speedPrompt  = 200
-	speedAnswer  = 32
-	speedRounds  = 3
-	speedSeconds = 10 // a slow model is measured fewer times
-)
-
 // speedOf finds a variant's stored speed, or measures and stores it.
 func speedOf(builder *variant.Builder, machine string, log *slog.Logger) func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
 	return func(ctx context.Context, built variant.Built, engine server.Engine, undisturbed func() bool) (variant.Speed, error) {
-		if stored, err := builder.Speed(ctx, built, machine); err == nil && stored.PromptTokens >= speedPromptOf(engine) {
+		if stored, err := builder.Speed(ctx, built, machine); err == nil && stored.PromptTokens >= bench.SpeedPromptOf(engine) {
 			return stored, nil
 		}
-		speed, err := measureSpeed(ctx, engine)
-		if err != nil {
-			return speed, err
+		ttft, itl, prompt, err := bench.MeasureSpeed(ctx, engine)
+		if errors.Is(err, bench.ErrBurst) {
+			err = fmt.Errorf("%w: %w", err, catalog.ErrDisturbed)
 		}
+		if err != nil {
+			return variant.Speed{}, err
+		}
+		speed := variant.NewSpeed(ttft, itl, prompt)
 		if !undisturbed() {
 			return speed, catalog.ErrDisturbed
 		}
@@ -89,60 +83,5 @@ func speedOf(builder *variant.Builder, machine string, log *slog.Logger) func(co
 			log.Warn("speed not stored", "variant", built.Name(), "error", err)
 		}
 		return speed, nil
-	}
-}
-
-// speedPromptOf is how many tokens an engine's prompts have when its speed is measured.
-func speedPromptOf(engine server.Engine) int { return min(speedPrompt, engine.ContextSize()/2) }
-
-// measureSpeed asks an engine for a few answers, one after the other, and takes medians. Each prompt is another one, also than those of an
-// attempt before: a prompt cache must not help.
-func measureSpeed(ctx context.Context, engine server.Engine) (variant.Speed, error) {
-	length := speedPromptOf(engine)
-	chance := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // words of a prompt
-	var ttft, itl []time.Duration
-	began := time.Now()
-	for i := 0; i < speedRounds && (i == 0 || time.Since(began) < speedSeconds*time.Second); i++ {
-		prompt, err := engine.Tokenize(bench.Prompt(chance, length), true, false)
-		if err != nil {
-			return variant.Speed{}, err
-		}
-		first, between, err := timeAnswer(ctx, engine, prompt[:min(length, len(prompt))])
-		if err != nil {
-			return variant.Speed{}, err
-		}
-		ttft, itl = append(ttft, first), append(itl, between)
-	}
-	slices.Sort(ttft)
-	slices.Sort(itl)
-	return variant.NewSpeed(ttft[len(ttft)/2], itl[len(itl)/2], length), nil
-}
-
-// timeAnswer is the time to the first token of one answer, and the mean time between the others.
-func timeAnswer(ctx context.Context, engine server.Engine, prompt []infer.Token) (ttft, itl time.Duration, err error) {
-	tokens := max(2, min(speedAnswer, engine.ContextSize()/4))
-	began := time.Now()
-	answer, err := engine.Submit(ctx, infer.Request{Prompt: prompt, MaxTokens: tokens, IgnoreEOS: true, Logprobs: -1})
-	if err != nil {
-		return 0, 0, err
-	}
-	seen := 0
-	for {
-		chunk, err := answer.Next(ctx)
-		if err != nil {
-			return 0, 0, err
-		}
-		now := time.Since(began)
-		if seen == 0 && chunk.Usage.Completion > 0 {
-			ttft, seen = now, chunk.Usage.Completion
-		}
-		if chunk.Finish == "" {
-			continue
-		}
-		more := chunk.Usage.Completion - seen
-		if more < 1 || now <= ttft {
-			return 0, 0, fmt.Errorf("%d tokens came at once, want them one by one: %w", tokens, catalog.ErrDisturbed)
-		}
-		return ttft, (now - ttft) / time.Duration(more), nil
 	}
 }

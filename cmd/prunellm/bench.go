@@ -264,7 +264,7 @@ func (c *benchCommand) about(env *environment, shop *workshop.Workshop, built va
 
 // keepSpeeds stores what was measured with one stream on prompts of the usual length, for the variants' cards.
 func (c *benchCommand) keepSpeeds(env *environment, shop *workshop.Workshop, servers []*benchServer, report *bench.Report) error {
-	if report.Plan.Prompt != bench.Exactly(speedPrompt) {
+	if report.Plan.Prompt != bench.Exactly(bench.SpeedPrompt) {
 		return nil
 	}
 	for _, s := range servers {
@@ -273,7 +273,7 @@ func (c *benchCommand) keepSpeeds(env *environment, shop *workshop.Workshop, ser
 				continue
 			}
 			ms := float64(time.Millisecond)
-			speed := variant.NewSpeed(time.Duration(r.TTFT.P50()*ms), time.Duration(r.TPOT.P50()*ms), speedPrompt)
+			speed := variant.NewSpeed(time.Duration(r.TTFT.P50()*ms), time.Duration(r.TPOT.P50()*ms), bench.SpeedPrompt)
 			if err := shop.Builder.KeepSpeed(env.ctx, s.built, c.machine(), speed); err != nil {
 				return err
 			}

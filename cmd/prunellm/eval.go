@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 	"unicode/utf8"
 
 	"prunellm/convert"
@@ -75,35 +74,9 @@ func (c *evalCommand) Validate() error {
 	return joinFaults(faults)
 }
 
-// evalReport is what --json prints.
-type evalReport struct {
-	Model    string        `json:"model"`
-	Window   int           `json:"window"`
-	Windows  int           `json:"windows"`
-	Variants []evalVariant `json:"variants"`
-}
-
-type evalVariant struct {
-	Ratio        float64             `json:"ratio"`
-	RatioReached float64             `json:"ratio_reached"`
-	KeptMLP      float64             `json:"kept_mlp"`
-	Parameters   int64               `json:"parameters"`
-	Bytes        int64               `json:"bytes"`
-	Seconds      float64             `json:"seconds"` // spent in the variant's decoder
-	*textFigures                     // nil without a text
-	Tasks        *quality.TaskResult `json:"tasks,omitempty"`
-}
-
-// textFigures are what a text shows of a variant.
-type textFigures struct {
-	Perplexity    float64 `json:"perplexity"`
-	KLToDense     float64 `json:"kl_to_dense"`
-	Top1Agreement float64 `json:"top1_agreement"`
-}
-
 // Run makes the variants and measures all on the same windows.
 func (c *evalCommand) Run(env *environment) error {
-	asked, err := c.read()
+	text, tasks, err := c.read()
 	if err != nil {
 		return err
 	}
@@ -113,30 +86,30 @@ func (c *evalCommand) Run(env *environment) error {
 	}
 	defer model.Close()
 	if c.Sensitivity {
-		return named(model, c.sensitivity(env, model, asked.text))
+		return named(model, c.sensitivity(env, model, text))
 	}
 	built, err := c.build(env, model)
 	if err != nil {
 		return named(model, err)
 	}
-	report, err := c.measure(env, model, built, asked)
+	report, err := c.measure(env, model, built, text, tasks)
 	if err != nil {
 		return named(model, err)
 	}
 	if c.JSON {
 		return json.NewEncoder(env.stdout).Encode(report)
 	}
-	return c.table(env, report)
+	return report.Table(env.stdout)
 }
 
 // build makes the variants of all ratios.
-func (c *evalCommand) build(env *environment, model *models.GGUF) ([]variant.Built, error) {
+func (c *evalCommand) build(env *environment, model *models.GGUF) ([]quality.Variant, error) {
 	shop, err := openWorkshop(env, model, c.cacheFlags, workshop.Serving{})
 	if err != nil {
 		return nil, err
 	}
 	defer shop.Close()
-	built := make([]variant.Built, len(c.Ratios))
+	variants := make([]quality.Variant, len(c.Ratios))
 	for i, ratio := range c.Ratios {
 		fileType := c.FileType
 		if ratio == 0 {
@@ -146,69 +119,53 @@ func (c *evalCommand) build(env *environment, model *models.GGUF) ([]variant.Bui
 		if err != nil {
 			return nil, err
 		}
-		if built[i], err = shop.Build(env.ctx, spec); err != nil {
+		built, err := shop.Build(env.ctx, spec)
+		if err != nil {
 			return nil, err
 		}
+		variants[i] = quality.Variant{
+			Path: built.Path, Ratio: built.Ratio, RatioReached: built.Reached, KeptMLP: built.KeptMLP,
+			Parameters: built.Parameters, Bytes: built.Bytes,
+		}
 	}
-	return built, nil
+	return variants, nil
 }
 
-// measure loads dense and all variants, and runs the windows through them.
-func (c *evalCommand) measure(env *environment, model *models.GGUF, built []variant.Built, asked *questions) (*evalReport, error) {
-	decoders := map[string]*llamacpp.Model{}
-	defer func() {
-		for _, d := range decoders {
-			_ = d.Close() // nothing was written
-		}
-	}()
-	open := func(path string) (infer.Decoder, error) {
-		if d, ok := decoders[path]; ok {
-			return d, nil
-		}
-		d, err := llamacpp.Open(env.ctx, path, llamacpp.Options{
+// measure runs the windows and the tasks through the dense model and all variants.
+func (c *evalCommand) measure(env *environment, model *models.GGUF, variants []quality.Variant, text string, tasks []quality.Task) (*quality.Report, error) {
+	start := infer.Token(model.Tokenizer().BOS)
+	if start < 0 {
+		start = infer.Token(model.Tokenizer().EOS)
+	}
+	evaluation := quality.Evaluation{
+		Model: model.ServedName(), Dense: model.Path(), Variants: variants, Window: c.Window, Tasks: tasks, Start: start,
+		Open: c.opener(env),
+		Meter: func(unit string, total int) (meter func(done int), end func()) {
+			view := progress.New(env.stderr, env.log)
+			return variant.NewMeter(variant.StageEvaluating, unit, total, view.Show), view.Close
+		},
+	}
+	if text != "" {
+		evaluation.Windows = func(dense infer.Decoder) ([][]infer.Token, error) { return c.windows(env.ctx, dense, text) }
+	}
+	report, err := quality.Evaluate(env.ctx, evaluation)
+	var task *quality.TaskError
+	if errors.As(err, &task) {
+		err = fmt.Errorf("--tasks: %q: %w", c.Tasks, err)
+	}
+	return report, err
+}
+
+// opener opens models for windows of --window tokens.
+func (c *evalCommand) opener(env *environment) func(path string) (infer.Decoder, error) {
+	return func(path string) (infer.Decoder, error) {
+		return llamacpp.Open(env.ctx, path, llamacpp.Options{
 			ContextSize: c.Window, Sequences: 1, BatchSize: max(c.Window, 32), Threads: c.Threads, GPULayers: allLayers, Log: env.log})
-		if err != nil {
-			return nil, err
-		}
-		decoders[path] = d
-		return d, nil
 	}
-	dense, err := open(model.Path())
-	if err != nil {
-		return nil, err
-	}
-	windows, err := c.windows(env.ctx, dense, asked.text)
-	if err != nil {
-		return nil, err
-	}
-	variants := make([]infer.Decoder, len(built))
-	report := &evalReport{Model: model.ServedName(), Window: c.Window, Windows: len(windows)}
-	for i, b := range built {
-		if variants[i], err = open(b.Path); err != nil {
-			return nil, err
-		}
-		report.Variants = append(report.Variants, evalVariant{
-			Ratio: b.Ratio, RatioReached: b.Reached, KeptMLP: b.KeptMLP, Parameters: b.Parameters, Bytes: b.Bytes,
-		})
-	}
-	if len(windows) > 0 {
-		results, err := c.compare(env, dense, variants, windows)
-		if err != nil {
-			return nil, err
-		}
-		for i, r := range results {
-			report.Variants[i].Seconds = r.Took.Seconds()
-			report.Variants[i].textFigures = &textFigures{Perplexity: r.Perplexity, KLToDense: r.KLToDense, Top1Agreement: r.Top1Agreement}
-		}
-	}
-	return report, c.answer(env, model, dense, variants, asked.tasks, report)
 }
 
-// windows cuts the text; none without one.
+// windows cuts the text.
 func (c *evalCommand) windows(ctx context.Context, dense calibration.Tokenizer, text string) ([][]infer.Token, error) {
-	if text == "" {
-		return nil, nil
-	}
 	tokens, err := calibration.Tokenize(ctx, dense, text, false, nil)
 	if err != nil {
 		return nil, fmt.Errorf("--text: tokenize %q: %w", c.Text, err)
@@ -220,39 +177,30 @@ func (c *evalCommand) windows(ctx context.Context, dense calibration.Tokenizer, 
 	return windows, nil
 }
 
-func (c *evalCommand) compare(env *environment, dense infer.Decoder, variants []infer.Decoder, windows [][]infer.Token) ([]quality.Result, error) {
-	view := progress.New(env.stderr, env.log)
-	defer view.Close()
-	meter := variant.NewMeter(variant.StageEvaluating, "windows", len(windows), view.Show)
-	return quality.Measure(env.ctx, dense, variants, windows, meter)
-}
-
-// table prints the report for people.
-func (c *evalCommand) table(env *environment, report *evalReport) error {
-	w := tabwriter.NewWriter(env.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if c.Text == "" {
-		return c.taskTable(env, report)
-	}
-	fmt.Fprintf(env.stdout, "%s, %d windows of %d tokens\n", report.Model, report.Windows, report.Window)
-	fmt.Fprintln(w, "ratio\treached\tMLP kept\tperplexity\tover dense\tKL to dense\ttop-1 agreement\tparameters\tbytes\t")
-	dense := 0.0
-	for _, v := range report.Variants {
-		if v.Ratio == 0 {
-			dense = v.Perplexity
+// read reads text and tasks before anything is computed.
+func (c *evalCommand) read() (text string, tasks []quality.Task, err error) {
+	if c.Output != "" {
+		if err := checkOutputFolder(c.Output); err != nil {
+			return "", nil, err
 		}
 	}
-	for _, v := range report.Variants {
-		over := "-"
-		if dense > 0 {
-			over = fmt.Sprintf("%.3f", v.Perplexity/dense)
+	if c.Text != "" {
+		if text, err = readText(c.Text); err != nil {
+			return "", nil, err
 		}
-		fmt.Fprintf(w, "%g\t%.4f\t%.4f\t%.3f\t%s\t%.4f\t%.4f\t%d\t%d\t\n",
-			v.Ratio, v.RatioReached, v.KeptMLP, v.Perplexity, over, v.KLToDense, v.Top1Agreement, v.Parameters, v.Bytes)
 	}
-	if err := w.Flush(); err != nil || c.Tasks == "" {
-		return err
+	if c.Tasks == "" {
+		return text, nil, nil
 	}
-	return c.taskTable(env, report)
+	file, _, err := regularfile.Open(c.Tasks, quality.MaxTaskBytes)
+	if err != nil {
+		return "", nil, fmt.Errorf("--tasks: %w", err)
+	}
+	defer file.Close()
+	if tasks, err = quality.ParseTasks(file); err != nil {
+		return "", nil, usageError{fmt.Errorf("--tasks: %q: %w", c.Tasks, err)}
+	}
+	return text, tasks, nil
 }
 
 // readText reads a text file of bounded size.

@@ -8,8 +8,6 @@ import (
 
 	_ "embed"
 
-	"prunellm/infer"
-	"prunellm/infer/llamacpp"
 	"prunellm/internal/bench"
 	"prunellm/internal/jobs/work"
 	"prunellm/internal/progress"
@@ -91,10 +89,7 @@ func (c *evalCommand) remove(env *environment, path string, scores [][]float32, 
 	if err := copyFile(path, part); err != nil {
 		return nil, err
 	}
-	open := func(path string) (infer.Decoder, error) {
-		return llamacpp.Open(env.ctx, path, llamacpp.Options{
-			ContextSize: c.Window, Sequences: 1, BatchSize: max(c.Window, 32), Threads: c.Threads, GPULayers: allLayers, Log: env.log})
-	}
+	open := c.opener(env)
 	decoder, err := open(path)
 	if err != nil {
 		return nil, err
