@@ -9,6 +9,7 @@ import (
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/catalog"
+	"prunellm/internal/machine"
 	"prunellm/internal/variant"
 	"prunellm/models"
 	"prunellm/server"
@@ -16,7 +17,7 @@ import (
 
 // engineFlags decide how a model is run.
 type engineFlags struct {
-	Ctx          int    `help:"Tokens per request at most, prompt and answer together; not divided by --parallel. Bounded by the model's trained context." default:"4096" placeholder:"N"`
+	Ctx          int    `help:"Tokens per request at most, prompt and answer together; not divided by --parallel. 0: the model's trained context, or less where memory is short." default:"0" placeholder:"N"`
 	Parallel     int    `help:"Requests that are answered at the same time." default:"4" placeholder:"N"`
 	BatchSize    int    `help:"Tokens per decode step at most; 0: 512, or 2048 where GPUs hold the whole model." default:"0" placeholder:"N"`
 	Threads      int    `help:"Threads that decode; 0: one per core that this process may use." default:"0" placeholder:"N"`
@@ -43,13 +44,16 @@ func (f *engineFlags) Validate() error {
 		name            string
 		value, min, max int
 	}{
-		{"ctx", f.Ctx, minCtx, maxCtx}, {"parallel", f.Parallel, 1, maxParallel},
+		{"parallel", f.Parallel, 1, maxParallel},
 		{"threads", f.Threads, 0, maxThreads}, {"threads-batch", f.ThreadsBatch, 0, maxThreads}, {"max-queue", f.MaxQueue, 1, 1 << 16},
 		{"prompt-cache", f.PromptCache, 0, 1 << 20},
 	} {
 		if field.value < field.min || field.value > field.max {
 			faults = append(faults, fmt.Errorf("--%s is %d, want %d to %d", field.name, field.value, field.min, field.max))
 		}
+	}
+	if f.Ctx != 0 && (f.Ctx < minCtx || f.Ctx > maxCtx) {
+		faults = append(faults, fmt.Errorf("--ctx is %d, want 0 or %d to %d", f.Ctx, minCtx, maxCtx))
 	}
 	if f.BatchSize != 0 && (f.BatchSize < minBatch || f.BatchSize > maxBatch) {
 		faults = append(faults, fmt.Errorf("--batch-size is %d, want 0 or %d to %d", f.BatchSize, minBatch, maxBatch))
@@ -63,13 +67,27 @@ func (f *engineFlags) Validate() error {
 	return joinFaults(faults)
 }
 
-// fitContext keeps --ctx within the tokens that the model was trained for: beyond them its answers lose their sense, or are computed in
-// another way than the model has it.
-func (f *engineFlags) fitContext(config models.Config, log *slog.Logger) {
-	if f.Ctx > config.ContextLength {
-		log.Warn("--ctx is longer than the model was trained for, taking the model's", "ctx", f.Ctx, "model", config.ContextLength)
-		f.Ctx = max(config.ContextLength, minCtx)
+// shareOfMemory is how many parts of the available memory a variant's default context leaves: the dense model and a variant are
+// loaded together, and a job takes about as much.
+const shareOfMemory = 3
+
+// fitContext chooses the context where --ctx leaves it open, and keeps it within the tokens that the model was trained for: beyond
+// them its answers lose their sense, or are computed in another way than the model has it.
+func (f *engineFlags) fitContext(model *models.GGUF, log *slog.Logger) (err error) {
+	trained := model.Config().ContextLength
+	if f.Ctx > trained {
+		log.Warn("--ctx is longer than the model was trained for, taking the model's", "ctx", f.Ctx, "model", trained)
+		f.Ctx = max(trained, minCtx)
 	}
+	if f.Ctx > 0 {
+		return nil
+	}
+	available := machine.AvailableMemory()
+	if f.Ctx, err = llamacpp.FitContext(model.Path(), f.options(), max(trained, minCtx), available/shareOfMemory); err != nil {
+		return err
+	}
+	log.Info("context chosen, --ctx changes it", "ctx", f.Ctx, "model", trained, "parallel", f.Parallel, "available_mib", available>>20)
+	return nil
 }
 
 // allLayers asks for as many layers on GPUs as fit.

@@ -62,7 +62,7 @@ type modelFlags struct {
 
 // recipeFlags decide the scores, and what is done with them.
 type recipeFlags struct {
-	Criterion         string  `help:"How neurons are scored: ${criteria_help}." enum:"${criteria}" default:"fisher"`
+	Criterion         string  `help:"How neurons are scored: ${criteria_help}." enum:"${criteria}" default:"sdm2"`
 	Alpha             float64 `help:"Weight of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
 	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss (${distilling})." default:"0.2"`
 	SliverKeep        float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1 (${distilling})." default:"0.975"`

@@ -93,7 +93,9 @@ func (c *serveCommand) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	c.fitContext(model.Config(), env.log)
+	if err := c.fitContext(model, env.log); err != nil {
+		return err
+	}
 	spec, err := c.spec(model, c.Ratio, c.FileType)
 	if err != nil {
 		return err
