@@ -29,6 +29,16 @@ func (e *Engine) SchemaGrammar(schema []byte, strict bool) (string, error) {
 	return text, nil
 }
 
+// PatternGrammar converts a regular expression, which matches the whole text, to a grammar in GBNF. One that no grammar can
+// express gives a ParameterError; see gbnf.FromPattern.
+func (e *Engine) PatternGrammar(pattern string) (string, error) {
+	text, err := gbnf.FromPattern(pattern)
+	if err != nil {
+		return "", &ParameterError{Field: "pattern", Reason: err.Error()}
+	}
+	return text, nil
+}
+
 func parseGrammar(text string) (*gbnf.Grammar, error) {
 	g, err := gbnf.Parse(text)
 	if err != nil {

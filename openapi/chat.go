@@ -45,9 +45,7 @@ func DecodeChat(body []byte) (*ChatRequest, error) {
 	req.Messages = readMessages(f)
 	req.readTools(f, true)
 	req.Format = readFormat(f, "response_format", true)
-	if req.Grammar != "" && (req.Format.Type != FormatText || req.ToolChoice.Mode != ToolsNone) {
-		f.refuse("grammar", CodeInvalidValue, "grammar cannot be combined with response_format or tools")
-	}
+	req.hold(&req.Constraint, f)
 	f.boolean("logprobs", &req.Logprobs)
 	f.count("top_logprobs", 0, MaxTopLogprobs, &req.TopLogprobs)
 	if _, asked := f.get("top_logprobs"); asked && !req.Logprobs {

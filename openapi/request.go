@@ -41,7 +41,7 @@ type Common struct {
 	Seed              *int64          // nil: the server draws one
 	Stop              []string
 	IgnoreEOS         bool
-	Grammar           string // GBNF that the answer is held to; empty: none
+	Constraint        Constraint
 }
 
 // newCommon has OpenAI's defaults.
@@ -83,11 +83,7 @@ func (c *Common) readSampling(f *fields) {
 	for _, name := range []string{"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"} {
 		f.str(name, maxIdentifierSize, &ignored) // they do not change the answer
 	}
-	f.str("grammar", MaxGrammarBytes, &c.Grammar)
-	f.checkText("grammar", c.Grammar)
-	if _, given := f.get("grammar"); given && c.Grammar == "" { // an answer that is held to nothing was not asked for
-		f.refuse("grammar", CodeInvalidValue, "grammar is empty: leave it out, or give rules with a root")
-	}
+	c.Constraint = readConstraint(f)
 }
 
 func (c *Common) readModel(f *fields) {

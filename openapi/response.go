@@ -42,9 +42,7 @@ func DecodeResponse(body []byte) (*ResponseRequest, error) {
 		text.hints("verbosity")
 		f.err = text.err
 	}
-	if req.Grammar != "" && (req.Format.Type != FormatText || req.ToolChoice.Mode != ToolsNone) {
-		f.refuse("grammar", CodeInvalidValue, "grammar cannot be combined with text.format or tools")
-	}
+	req.hold(&req.Constraint, f)
 	refuseUnsupportedResponse(f)
 	req.Echo = readEcho(f, req)
 	if req.Echo.Instructions != nil {

@@ -47,6 +47,7 @@ const (
 // ResponseFormat says what text an answer has to be.
 type ResponseFormat struct {
 	Type   string          // FormatText, FormatJSONObject or FormatJSONSchema
+	Field  string          // of the request, for errors; empty with FormatText
 	Name   string          // of the schema
 	Schema json.RawMessage // with FormatJSONSchema
 	Strict bool            // asked for; answers are held to the schema in any case
@@ -209,9 +210,15 @@ func readFormat(f *fields, name string, nested bool) ResponseFormat {
 		place.require("schema")
 		format.Schema = place.schema("schema")
 		inner.err = place.err
-	case format.Type != FormatText && format.Type != FormatJSONObject:
+	case format.Type == FormatJSONObject:
+		if format.Schema = inner.schema("schema"); format.Schema != nil { // llama.cpp's way to give one
+			format.Type = FormatJSONSchema
+		}
+	case format.Type != FormatText:
 		inner.refuse("type", CodeUnsupported, "%stype is %q, want text, json_object or json_schema", inner.path, format.Type)
 	}
-	f.err = inner.err
+	if f.err = inner.err; format.Type != FormatText {
+		format.Field = f.path + name
+	}
 	return format
 }

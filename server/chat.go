@@ -24,7 +24,7 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 		logprobs = req.TopLogprobs
 	}
 	prepare := func() (<-chan event, error) {
-		submit, err := s.turnRequest(j.variant, &req.Turn, &req.Common, turnFields{"messages", "response_format"})
+		submit, err := s.turnRequest(j.variant, &req.Turn, &req.Common, "messages")
 		if err != nil {
 			return nil, err
 		}
@@ -58,20 +58,17 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 	})
 }
 
-// turnFields are the names that an endpoint gives to fields of a turn, for errors.
-type turnFields struct{ messages, format string }
-
-// turnRequest makes the engine's request for a turn.
-func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Common, fields turnFields) (infer.Request, error) {
-	prompt, err := s.turnPrompt(v, turn, fields.messages)
+// turnRequest makes the engine's request for a turn; field is the endpoint's name of its messages.
+func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Common, field string) (infer.Request, error) {
+	prompt, err := s.turnPrompt(v, turn, field)
 	if err != nil {
-		return infer.Request{}, promptField(err, fields.messages)
+		return infer.Request{}, promptField(err, field)
 	}
-	request, err := request(v, fields.messages, prompt, common)
+	request, err := request(v, field, prompt, common)
 	if err != nil || request.Grammar != "" {
 		return request, err
 	}
-	request.Grammar, err = s.answerGrammar(v, turn, fields.format)
+	request.Grammar, err = s.answerGrammar(v, turn)
 	return request, err
 }
 
@@ -100,8 +97,8 @@ func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]i
 
 // answerGrammar returns the GBNF that constrains the answer to a turn; "" if it is free. It refuses a format or a tool that
 // a grammar cannot express, with an *openapi.Error that names the field.
-func (s *Server) answerGrammar(g Grammars, turn *openapi.Turn, formatField string) (string, error) {
-	grammar, err := s.options.Chat.Grammar(turn, g.SchemaGrammar, formatField)
+func (s *Server) answerGrammar(g Grammars, turn *openapi.Turn) (string, error) {
+	grammar, err := s.options.Chat.Grammar(turn, g.SchemaGrammar, turn.Format.Field)
 	var schema *chat.SchemaError
 	if errors.As(err, &schema) {
 		return "", refusedBy(schema.Err, schema.Field, openapi.CodeInvalidSchema)

@@ -154,6 +154,13 @@ func (v *fakeVariant) CheckGrammar(gbnf string) error {
 	return nil
 }
 
+func (v *fakeVariant) PatternGrammar(pattern string) (string, error) {
+	if strings.Contains(pattern, "hopeless") {
+		return "", &infer.ParameterError{Field: "pattern", Reason: "cannot be held"}
+	}
+	return "root ::= pattern\npattern ::= \"" + pattern + "\"\n", nil
+}
+
 func (v *fakeVariant) SchemaGrammar(schema []byte, strict bool) (string, error) {
 	if strict && strings.Contains(string(schema), "uniqueItems") {
 		return "", &infer.ParameterError{Field: "schema", Reason: "uniqueItems cannot be held"}

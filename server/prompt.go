@@ -79,10 +79,9 @@ func request(v *Variant, field string, prompt []infer.Token, c *openapi.Common) 
 	if err != nil {
 		return infer.Request{}, err
 	}
-	if c.Grammar != "" {
-		if err := v.CheckGrammar(c.Grammar); err != nil {
-			return infer.Request{}, refusedBy(err, "grammar", openapi.CodeInvalidValue)
-		}
+	grammar, err := constraintGrammar(v, c.Constraint)
+	if err != nil {
+		return infer.Request{}, err
 	}
 	maxTokens := room
 	if c.MaxTokens > 0 {
@@ -90,8 +89,23 @@ func request(v *Variant, field string, prompt []infer.Token, c *openapi.Common) 
 	}
 	return infer.Request{
 		Prompt: prompt, MaxTokens: maxTokens, Sampling: sampling,
-		Stop: c.Stop, IgnoreEOS: c.IgnoreEOS, Logprobs: -1, Grammar: c.Grammar,
+		Stop: c.Stop, IgnoreEOS: c.IgnoreEOS, Logprobs: -1, Grammar: grammar,
 	}, nil
+}
+
+// constraintGrammar returns the GBNF of a request's constraint; "" if it has none.
+func constraintGrammar(g Grammars, c openapi.Constraint) (string, error) {
+	switch {
+	case c.Schema != nil:
+		grammar, err := g.SchemaGrammar(c.Schema, true)
+		return grammar, refusedBy(err, c.Field, openapi.CodeInvalidSchema)
+	case c.Pattern != "":
+		grammar, err := g.PatternGrammar(c.Pattern)
+		return grammar, refusedBy(err, c.Field, openapi.CodeInvalidValue)
+	case c.Grammar != "":
+		return c.Grammar, refusedBy(g.CheckGrammar(c.Grammar), c.Field, openapi.CodeInvalidValue)
+	}
+	return "", nil
 }
 
 func sampling(v Vocabulary, c *openapi.Common) (infer.Sampling, error) {

@@ -19,7 +19,7 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 		return err
 	}
 	prepare := func() (<-chan event, error) {
-		submit, err := s.turnRequest(j.variant, &req.Turn, &req.Common, turnFields{"input", "text.format"})
+		submit, err := s.turnRequest(j.variant, &req.Turn, &req.Common, "input")
 		if err != nil {
 			return nil, err
 		}

@@ -43,6 +43,9 @@ type Grammars interface {
 	// SchemaGrammar returns the GBNF of a JSON schema; its first rule is root. It refuses a strict schema that it cannot
 	// express, with a *infer.ParameterError, and leaves out of any other what it cannot express.
 	SchemaGrammar(schema []byte, strict bool) (gbnf string, err error)
+	// PatternGrammar returns the GBNF of the texts that a regular expression matches as a whole. It refuses one that it
+	// cannot express, with a *infer.ParameterError.
+	PatternGrammar(pattern string) (gbnf string, err error)
 }
 
 // Vocabulary turns text into tokens and back, as infer.Decoder does; see prompt.go.

@@ -5,7 +5,6 @@ import (
 	"regexp/syntax"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // string writes strings of a length, of a pattern and of a format.
@@ -87,7 +86,7 @@ func (c *converter) pattern(where string, expression *syntax.Regexp) (string, er
 	}
 	var b strings.Builder
 	for _, part := range parts {
-		if err := writePattern(&b, where, part); err != nil {
+		if err := writePattern(&b, where, part, inJSON); err != nil {
 			return "", err
 		}
 	}
@@ -102,7 +101,7 @@ func (c *converter) pattern(where string, expression *syntax.Regexp) (string, er
 }
 
 // writePattern appends a regular expression as a grammar, each part followed by a space.
-func writePattern(b *strings.Builder, where string, r *syntax.Regexp) error {
+func writePattern(b *strings.Builder, where string, r *syntax.Regexp, to notation) error {
 	inBrackets := func(parts []*syntax.Regexp, between string) error {
 		b.WriteString("(")
 		for i, part := range parts {
@@ -110,7 +109,7 @@ func writePattern(b *strings.Builder, where string, r *syntax.Regexp) error {
 				b.WriteString(between)
 			}
 			before := b.Len()
-			if err := writePattern(b, where, part); err != nil {
+			if err := writePattern(b, where, part, to); err != nil {
 				return err
 			}
 			if b.Len() == before {
@@ -126,7 +125,7 @@ func writePattern(b *strings.Builder, where string, r *syntax.Regexp) error {
 		return nil
 	case syntax.OpLiteral:
 		for _, char := range r.Rune {
-			b.WriteString(jsonClass(letter(char, r.Flags&syntax.FoldCase != 0)))
+			b.WriteString(to.class(letter(char, r.Flags&syntax.FoldCase != 0)))
 		}
 		return nil
 	case syntax.OpCharClass:
@@ -134,10 +133,10 @@ func writePattern(b *strings.Builder, where string, r *syntax.Regexp) error {
 		for i := 0; i+1 < len(r.Rune); i += 2 {
 			set = append(set, runeRange{r.Rune[i], r.Rune[i+1]})
 		}
-		b.WriteString(jsonClass(set))
+		b.WriteString(to.class(set))
 		return nil
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		b.WriteString(jsonClass(runeSet{{' ', utf8.MaxRune}}))
+		b.WriteString(to.class(to.any[r.Op]))
 		return nil
 	case syntax.OpCapture, syntax.OpConcat:
 		return inBrackets(r.Sub, "")

@@ -41,6 +41,7 @@ func (f *fakeEngine) Embed(context.Context, [][]infer.Token) ([][]float32, infer
 	return nil, infer.Usage{}, infer.ErrEngine
 }
 func (f *fakeEngine) CheckGrammar(string) error                          { return nil }
+func (f *fakeEngine) PatternGrammar(string) (string, error)              { return "", nil }
 func (f *fakeEngine) SchemaGrammar([]byte, bool) (string, error)         { return "", nil }
 func (f *fakeEngine) Tokenize(string, bool, bool) ([]infer.Token, error) { return nil, nil }
 func (f *fakeEngine) Piece(infer.Token, bool) []byte                     { return nil }
