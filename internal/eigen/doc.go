@@ -1,7 +1,7 @@
-// Package eigen is the linear algebra of a refit on the host: Eigen's Cholesky factorization and products, in float64, on all cores. It is
-// the prune.LinearAlgebra that is several times as fast as gonum's, and needs cgo and Eigen's headers.
+// Package eigen is the linear algebra of a refit on the host: Eigen's Cholesky factorization and matmuls, in float64,
+// on all cores. It implements prune.LinearAlgebra several times as fast as gonum, and needs cgo and Eigen's headers.
 //
-// It knows nothing of models.
+// It does not depend on models.
 //
 // # Concurrency
 //

@@ -1,7 +1,7 @@
 #include "eigen.h"
 
 #define EIGEN_NO_DEBUG          // an assertion would end the process
-#define EIGEN_DONT_PARALLELIZE  // columns are shared out here
+#define EIGEN_DONT_PARALLELIZE  // each_panel distributes columns
 #include <eigen3/Eigen/Cholesky>
 
 #include <algorithm>
@@ -13,10 +13,10 @@ namespace {
 using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Eigen::MatrixXd;
 
-// What a thread takes at a time. Results do not depend on the number of threads.
+// Columns that a thread takes at a time. Results do not depend on the number of threads.
 constexpr long panel = 96;
 
-// Has work(first column, columns) do each panel. No exception leaves a parallel region.
+// Calls work(first column, columns) for each panel. No exception leaves a parallel region.
 template <typename Work> int each_panel(long columns, int threads, Work work) {
   std::atomic<int> result{0};
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
@@ -41,7 +41,7 @@ int prunellm_fast(void) {
 }
 
 int prunellm_solve(double *a, double *b, long n, long columns, int threads) {
-  Eigen::Map<MatrixXd> system(a, n, n); // by columns or by rows: it is symmetric
+  Eigen::Map<MatrixXd> system(a, n, n); // the order of axes does not matter: it is symmetric
   Eigen::Map<Rows> right(b, n, columns);
   try {
     const Eigen::LLT<Eigen::Ref<MatrixXd>> factor(system);
@@ -66,7 +66,7 @@ int prunellm_multiply(const double *a, const double *b, double *c, long n, long 
   });
 }
 
-// Turned around in both directions, a = V V^T is the usual factorization: a' = L L^T with L lower triangular.
+// With rows and columns reversed, a = V V^T is the usual factorization: a' = L L^T with L lower triangular.
 int prunellm_factor(double *a, long n) {
   Eigen::Map<Rows> system(a, n, n);
   try {

@@ -1,4 +1,4 @@
-// What Go calls; see eigen.go. Functions on matrices return 0, or what went wrong.
+// Go calls these; see eigen.go. Functions on matrices return 0 or an error code.
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,7 +15,8 @@ int prunellm_solve(double *a, double *b, long n, long columns, int threads);
 // c = a b, float64[n, columns], with a float64[n, n] symmetric and b float64[n, columns].
 int prunellm_multiply(const double *a, const double *b, double *c, long n, long columns, int threads);
 
-// Overwrites a, float64[n, n] row by row and symmetric, with V, upper triangular: a = V V^T. What lies below the diagonal is undefined.
+// Overwrites a, float64[n, n] row by row and symmetric, with V, upper triangular: a = V V^T. The values below the
+// diagonal are undefined.
 int prunellm_factor(double *a, long n);
 
 // Sets `count` rows R of e, float64[n, columns], from `first` on: e_R = -V_RR^-T (sum over the rows P before them of V_PR^T e_P).

@@ -41,7 +41,7 @@ func TestAgreesWithGonum(t *testing.T) {
 				t.Fatal(err)
 			}
 			if d := distance(got, want.RawMatrix().Data); !(d < 1e-14) {
-				t.Errorf("products differ by %g of their norm", d)
+				t.Errorf("matmuls differ by %g of their norm", d)
 			}
 			var factor mat.Cholesky
 			if !factor.Factorize(mat.NewSymDense(size.n, slices.Clone(a))) {
@@ -94,7 +94,8 @@ func TestBadSystems(t *testing.T) {
 	}
 }
 
-// BenchmarkSolve is layers of the default model at ratios 0.4, 0.2 and 0, and half of one of a 1 B model, as that of XLA in package prune.
+// BenchmarkSolve solves layers of the default model at ratios 0.4, 0.2 and 0, and half of one of a 1 B model, like
+// XLA's benchmark in package prune.
 func BenchmarkSolve(b *testing.B) {
 	for _, n := range []int{512, 1024, 1536, 4096} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -111,7 +112,7 @@ func BenchmarkSolve(b *testing.B) {
 	}
 }
 
-// Factor gives V V^T = a with V upper triangular, and Shift is what gonum makes of it.
+// Factor returns V V^T = a with V upper triangular, and Shift agrees with gonum.
 func TestFactorAndShift(t *testing.T) {
 	for _, size := range []struct{ n, columns, first, count int }{{1, 1, 0, 1}, {64, 97, 32, 32}, {200, 576, 160, 32}, {200, 3, 192, 8}} {
 		a, e := system(size.n, size.columns)
@@ -154,7 +155,7 @@ func TestFactorAndShift(t *testing.T) {
 		}
 	}
 	if err := (eigen.Algebra{}).Factor([]float64{1, 2, 2, 1}, 2); !errors.Is(err, eigen.ErrNotDefinite) {
-		t.Errorf("Factor of what is not definite: %v", err)
+		t.Errorf("Factor of an indefinite matrix: %v", err)
 	}
 	if err := (eigen.Algebra{}).Shift(make([]float64, 4), make([]float64, 2), 2, 1, 2); err == nil {
 		t.Error("Shift beyond the last row was taken")

@@ -18,21 +18,22 @@ import (
 	"prunellm/internal/reuse"
 )
 
-// Predictions are what one model predicts on windows of tokens.
+// Predictions are one model's logits on windows of tokens.
 type Predictions interface {
 	// VocabSize is the number of logits of a position.
 	VocabSize() int
-	// Window is the logits at every position of the i-th window but the last, float32[len(window)-1][vocab], valid until the next call.
+	// Window returns the logits at every position of the i-th window but the last, float32[len(window)-1][vocab], valid
+	// until the next call.
 	Window(i int, window []infer.Token) ([]float32, error)
 }
 
-// decoded computes them when they are asked for.
+// decoded computes them on demand.
 type decoded struct {
 	infer.Decoder
 	logits []float32
 }
 
-// Window runs the window through the decoder.
+// Window decodes the window.
 func (d *decoded) Window(_ int, window []infer.Token) ([]float32, error) {
 	if err := decode(d.Decoder, window); err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func (d *decoded) Window(_ int, window []infer.Token) ([]float32, error) {
 	return d.logits, nil
 }
 
-// Rounded are a decoder's predictions as Kept gives them back, computed when they are asked for.
+// Rounded returns a decoder's predictions with Kept's rounding, computed on demand.
 func Rounded(d infer.Decoder) Predictions { return &rounded{decoded: decoded{Decoder: d}} }
 
 type rounded struct {
@@ -58,8 +59,9 @@ func (r *rounded) Window(i int, window []infer.Token) ([]float32, error) {
 	return logits, err
 }
 
-// Kept are predictions that lie in a file: what a position's logits are below the largest, in float16. The divergence from them is off by some
-// 1e-5 nats, and of equal logits the first stays the likeliest. Its owner ends it with Close.
+// Kept are predictions from a file: the distance of each logit to the largest of its position, in float16. A KL
+// divergence from them is off by some 1e-5 nats, and of equal logits the first stays the likeliest. The owner calls
+// Close.
 type Kept struct {
 	content *reuse.Content
 	vocab   int
@@ -71,10 +73,10 @@ type Kept struct {
 // MaxKept bounds a file of predictions, in bytes.
 const MaxKept = 640 << 20
 
-// ErrTooMany says that predictions would take more than MaxKept.
-var ErrTooMany = errors.New("they take more room than they are worth")
+// ErrTooMany reports predictions that would exceed MaxKept.
+var ErrTooMany = errors.New("predictions exceed the limit of their file")
 
-// keptFile is the file of the predictions on some windows, and what these take.
+// keptFile returns the file of the predictions on some windows, the offset of each window and the size in bytes.
 func keptFile(file reuse.File, vocab int, windows [][]infer.Token) (_ reuse.File, begins []int64, size int64, err error) {
 	for _, window := range windows {
 		begins = append(begins, size)
@@ -89,8 +91,8 @@ func keptFile(file reuse.File, vocab int, windows [][]infer.Token) (_ reuse.File
 	return file, begins, size, err
 }
 
-// Keep computes the predictions of a decoder on windows and keeps them in a file, whose Identity is of the model and of all that decides how it
-// computes.
+// Keep computes the predictions of a decoder on windows and stores them in a file. Its Identity must identify the model
+// and all settings that decide the logits.
 func Keep(ctx context.Context, file reuse.File, d infer.Decoder, windows [][]infer.Token) error {
 	file, _, size, err := keptFile(file, d.VocabSize(), windows)
 	if err != nil {
@@ -115,7 +117,7 @@ func Keep(ctx context.Context, file reuse.File, d infer.Decoder, windows [][]inf
 	})
 }
 
-// LoadKept finds what Keep left. The error is as of reuse.File's Load.
+// LoadKept opens the file that Keep stored. Its errors are those of reuse.File's Load.
 func LoadKept(file reuse.File, vocab int, windows [][]infer.Token) (*Kept, error) {
 	file, begins, size, err := keptFile(file, vocab, windows)
 	if err != nil {
@@ -131,7 +133,7 @@ func LoadKept(file reuse.File, vocab int, windows [][]infer.Token) (*Kept, error
 // VocabSize is the number of logits of a position.
 func (k *Kept) VocabSize() int { return k.vocab }
 
-// Window reads one of the windows that they were kept for.
+// Window reads one of the stored windows.
 func (k *Kept) Window(i int, window []infer.Token) ([]float32, error) {
 	n := (len(window) - 1) * k.vocab
 	if cap(k.halves) < 2*n {
@@ -145,14 +147,15 @@ func (k *Kept) Window(i int, window []infer.Token) ([]float32, error) {
 	return k.logits, nil
 }
 
-// Close ends their use. It is idempotent, also for nil.
+// Close releases the file. It is idempotent, also for nil.
 func (k *Kept) Close() {
 	if k != nil {
 		k.content.Close()
 	}
 }
 
-// halve is how far logits are below the largest of their position, float16[n][vocab]; in dst where that has the room.
+// halve returns the distance of each logit to the largest of its position, float16[n][vocab]; in dst if its capacity
+// suffices.
 func halve(dst []byte, logits []float32, vocab int) []byte {
 	if cap(dst) < 2*len(logits) {
 		dst = make([]byte, 2*len(logits))
@@ -175,7 +178,7 @@ func halve(dst []byte, logits []float32, vocab int) []byte {
 	return dst
 }
 
-// expand is the opposite of halve, but for the largest.
+// expand reverses halve, except for the largest logit.
 func expand(logits []float32, halves []byte) {
 	values := valuesOfHalves()
 	inParts(runtime.GOMAXPROCS(0), len(logits), func(_, from, to int) {
@@ -186,7 +189,7 @@ func expand(logits []float32, halves []byte) {
 	})
 }
 
-// valuesOfHalves is the value of each float16: to look one up takes a third of the time of computing it.
+// valuesOfHalves is the value of each float16: a table lookup takes a third of the time of the conversion.
 var valuesOfHalves = sync.OnceValue(func() *[1 << 16]float32 {
 	var values [1 << 16]float32
 	for bits := range values {
@@ -195,7 +198,7 @@ var valuesOfHalves = sync.OnceValue(func() *[1 << 16]float32 {
 	return &values
 })
 
-// inParts has a goroutine each do so many parts of n.
+// inParts splits n into that many parts and runs a goroutine for each.
 func inParts(parts, n int, do func(part, from, to int)) {
 	var wait sync.WaitGroup
 	for part := range parts {

@@ -32,7 +32,7 @@ func keptFileIn(t testing.TB) reuse.File {
 	return reuse.File{Path: filepath.Join(dir, "predictions"), Folder: dir, Identity: "a model"}
 }
 
-// What a file gives back is what rounding gives, to the bit, and nearly what the model predicts.
+// A file gives the same predictions as rounding, to the bit, and nearly the model's.
 func TestKeptPredictions(t *testing.T) {
 	dense, slim := randomDecoder(1, 200), randomDecoder(2, 200)
 	windows := [][]infer.Token{{1, 2, 3, 4, 5, 6, 7}, {199, 0}, {50, 51, 52, 9, 52}}

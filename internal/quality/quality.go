@@ -1,8 +1,8 @@
-// Package quality measures what pruning cost: perplexity on a text, and how far a variant's predictions are from the
-// dense model's. It reads the logits of the very engine and file that serve requests, so that quantization counts.
+// Package quality measures the cost of pruning: perplexity on a text, and the distance of a variant's predictions from
+// the dense model's. It reads the logits of the engine and the file that serve requests, so that quantization counts.
 //
-// It neither loads models nor makes variants; it is given decoders. What the dense model predicted may come from a file (Kept), so that it
-// need not run again for each variant.
+// It neither loads models nor makes variants: callers pass decoders. The dense model's predictions may come from a file
+// (Kept), so that it need not run again for each variant.
 //
 // # Concurrency
 //
@@ -21,27 +21,27 @@ import (
 	"prunellm/infer"
 )
 
-// Result is what was measured of one variant over all windows.
+// Result holds the measurements of one variant over all windows.
 type Result struct {
 	Perplexity    float64       // exp of the mean negative log likelihood of a token
-	KLToDense     float64       // mean Kullback-Leibler divergence of the variant from dense, nats a token
+	KLToDense     float64       // mean Kullback-Leibler divergence of the variant from dense, nats per token
 	Top1Agreement float64       // share of positions at which both models' likeliest tokens agree
-	Tokens        int           // positions that count
+	Tokens        int           // positions measured
 	Took          time.Duration // spent in the variant's decoder
 }
 
-// Windows cuts tokens into n windows of size tokens, one after the other from the start; n of 0 takes as many as there
-// are. A rest that fills no window is dropped.
+// Windows cuts tokens into n windows of size tokens, one after the other from the start; n of 0 takes all that fit. It
+// drops a remainder that fills no window.
 func Windows(tokens []infer.Token, size, n int) ([][]infer.Token, error) {
 	if size < 2 {
-		return nil, fmt.Errorf("window of %d tokens, want at least 2", size)
+		return nil, fmt.Errorf("window of %d tokens, must be at least 2", size)
 	}
 	there := len(tokens) / size
 	if n == 0 {
 		n = there
 	}
 	if there == 0 || n > there {
-		return nil, fmt.Errorf("text has %d tokens, want at least %d for %d windows of %d", len(tokens), max(n, 1)*size, max(n, 1), size)
+		return nil, fmt.Errorf("text has %d tokens, needs at least %d for %d windows of %d", len(tokens), max(n, 1)*size, max(n, 1), size)
 	}
 	windows := make([][]infer.Token, n)
 	for i := range windows {
@@ -50,9 +50,9 @@ func Windows(tokens []infer.Token, size, n int) ([][]infer.Token, error) {
 	return windows, nil
 }
 
-// Measure compares variants with the dense model on the same windows. Every position but a window's first counts: each
-// token is predicted from those before it in its window. All decoders share one vocabulary, and each takes a whole window
-// in one batch. done is called after each window; it may be nil.
+// Measure compares variants with the dense model on the same windows. Every position but a window's first counts: a
+// model predicts each token from those before it in its window. All decoders share one vocabulary, and each takes a
+// whole window in one batch. Measure calls done after each window; done may be nil.
 func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder, windows [][]infer.Token, done func(windows int)) ([]Result, error) {
 	others := slices.Clone(variants)
 	for i, d := range others {
@@ -63,11 +63,12 @@ func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder,
 	return MeasureAgainst(ctx, &decoded{Decoder: dense}, others, windows, done)
 }
 
-// MeasureAgainst is Measure with what the dense model predicts on the windows. A nil variant stands for that model itself.
+// MeasureAgainst is Measure with the dense model's predictions on the windows. A nil variant stands for the dense model
+// itself.
 func MeasureAgainst(ctx context.Context, dense Predictions, variants []infer.Decoder, windows [][]infer.Token, done func(windows int)) ([]Result, error) {
 	for _, d := range variants {
 		if d != nil && d.VocabSize() != dense.VocabSize() {
-			return nil, fmt.Errorf("vocabularies of %d and %d tokens cannot be compared", d.VocabSize(), dense.VocabSize())
+			return nil, fmt.Errorf("vocabularies of %d and %d tokens differ, their models cannot be compared", d.VocabSize(), dense.VocabSize())
 		}
 	}
 	softmax := newSoftmax(dense, variants)
@@ -105,13 +106,13 @@ func MeasureAgainst(ctx context.Context, dense Predictions, variants []infer.Dec
 	results := make([]Result, len(variants))
 	for v := range sums {
 		if results[v] = sums[v].result(); math.IsNaN(results[v].Perplexity) {
-			return nil, errors.New("the model's logits are not finite")
+			return nil, errors.New("the model computed NaN or infinite logits")
 		}
 	}
 	return results, nil
 }
 
-// newSoftmax is one a goroutine, by the means of one of the models.
+// newSoftmax returns one for a goroutine, with the vector instructions of one of the models.
 func newSoftmax(dense Predictions, variants []infer.Decoder) []*infer.Softmax {
 	var means interface{ VocabSize() int } = dense
 	if d, ok := dense.(*decoded); ok {
@@ -129,10 +130,10 @@ func newSoftmax(dense Predictions, variants []infer.Decoder) []*infer.Softmax {
 	return all
 }
 
-// decode runs a window through a decoder from an empty sequence, all logits wanted but the last token's.
+// decode decodes a window into an empty sequence and requests all logits but the last token's.
 func decode(d infer.Decoder, window []infer.Token) error {
 	if len(window) > d.BatchSize() || len(window) > d.ContextSize() {
-		return fmt.Errorf("window of %d tokens, the decoder takes %d", len(window), min(d.BatchSize(), d.ContextSize()))
+		return fmt.Errorf("window of %d tokens, the decoder takes at most %d", len(window), min(d.BatchSize(), d.ContextSize()))
 	}
 	if err := d.SequenceRemove(0, 0, -1); err != nil {
 		return err
@@ -152,14 +153,14 @@ func keep(dst []float32, d infer.Decoder, n int) []float32 {
 	return dst
 }
 
-// sums accumulates over positions, in float64 and in order of position, so that the same run gives the same figures.
+// sums accumulates over positions, in float64 and in order of position, so that equal runs give equal results.
 type sums struct {
 	negativeLog, divergence float64
 	agreed, tokens          int
 	took                    time.Duration
 }
 
-// add takes in one window, each of whose positions measure looks at; each softmax is for one goroutine.
+// add accumulates one window: measure computes each of its positions; each softmax belongs to one goroutine.
 func (s *sums) add(softmax []*infer.Softmax, window []infer.Token, measure func(softmax *infer.Softmax, i int, next infer.Token) position) {
 	n := len(window) - 1
 	positions := make([]position, n)
@@ -191,14 +192,14 @@ type position struct {
 	agreed                  bool
 }
 
-// alone is compare of the dense model with itself.
+// alone compares the dense model with itself.
 func alone(softmax *infer.Softmax, logits []float32, next infer.Token) position {
 	_, log, _ := logSumExp(softmax, logits)
 	return position{negativeLog: log - float64(logits[next]), agreed: true}
 }
 
-// compare takes the logits of both models at one position, float32[vocab], and the token that follows. A logit that is not a number makes
-// the likelihood none.
+// compare takes the logits of both models at one position, float32[vocab], and the token that follows. A NaN among the
+// logits makes the likelihood NaN.
 func compare(softmax *infer.Softmax, dense, variant []float32, next infer.Token) position {
 	top, log, _ := logSumExp(softmax, variant)
 	denseTop, denseLog, exps := logSumExp(softmax, dense)

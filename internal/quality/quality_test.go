@@ -7,10 +7,10 @@ import (
 	"prunellm/infer"
 )
 
-// tableDecoder predicts the next token by a fixed table of logits, whatever came before.
+// tableDecoder predicts the next token by a fixed table of logits, from the last token alone.
 type tableDecoder struct {
 	infer.Decoder
-	table [][]float32 // by the token just seen
+	table [][]float32 // by the last token
 	seen  []infer.Token
 }
 

@@ -24,14 +24,14 @@ const (
 	maxTaskChoices = 64
 )
 
-// Task is one multiple-choice question: which continuation of the context is right.
+// Task is one multiple-choice question: which continuation of the context is right?
 type Task struct {
 	Context string   `json:"context"`
 	Choices []string `json:"choices"`
 	Label   int      `json:"label"` // index of the right choice
 }
 
-// ParseTasks reads JSON Lines, an object with context, choices and label a line; other members are ignored.
+// ParseTasks reads JSON Lines: one object with context, choices and label per line. It ignores other members.
 func ParseTasks(r io.Reader) ([]Task, error) {
 	var tasks []Task
 	lines := bufio.NewScanner(r)
@@ -56,7 +56,7 @@ func ParseTasks(r io.Reader) ([]Task, error) {
 		return nil, lines.Err()
 	}
 	if len(tasks) == 0 {
-		return nil, errors.New("no tasks")
+		return nil, errors.New("the file has no tasks")
 	}
 	return tasks, nil
 }
@@ -77,7 +77,7 @@ func parseTask(line []byte) (Task, error) {
 	case raw.Context == nil || *raw.Context == "":
 		return Task{}, errors.New("context is missing or empty")
 	case len(raw.Choices) < 2 || len(raw.Choices) > maxTaskChoices:
-		return Task{}, fmt.Errorf("%d choices, want 2 to %d", len(raw.Choices), maxTaskChoices)
+		return Task{}, fmt.Errorf("%d choices, must be 2 to %d", len(raw.Choices), maxTaskChoices)
 	case raw.Label == nil || *raw.Label < 0 || *raw.Label >= len(raw.Choices):
 		return Task{}, fmt.Errorf("label is missing or not an index of the %d choices", len(raw.Choices))
 	}
@@ -89,12 +89,12 @@ func parseTask(line []byte) (Task, error) {
 	return Task{Context: *raw.Context, Choices: raw.Choices, Label: *raw.Label}, nil
 }
 
-// TaskResult is how a model did on tasks. Standard errors are of the mean: sqrt(p (1-p) / (n-1)).
+// TaskResult is a model's score on tasks. Standard errors are of the mean: sqrt(p (1-p) / (n-1)).
 type TaskResult struct {
 	Tasks            int           `json:"tasks"`
-	Accuracy         float64       `json:"accuracy"` // the likeliest choice is the right one
+	Accuracy         float64       `json:"accuracy"` // share of tasks whose right choice is the likeliest
 	AccuracyStderr   float64       `json:"accuracy_stderr"`
-	Normalized       float64       `json:"accuracy_normalized"` // the same by log likelihood a byte of the choice
+	Normalized       float64       `json:"accuracy_normalized"` // the same by log likelihood per byte of the choice
 	NormalizedStderr float64       `json:"accuracy_normalized_stderr"`
 	Took             time.Duration `json:"-"` // spent in the decoder
 }
@@ -102,21 +102,21 @@ type TaskResult struct {
 // tokenTask is a task as tokens.
 type tokenTask struct {
 	choices [][]infer.Token // context and choice
-	shared  []int           // tokens before the first that is scored
+	shared  []int           // tokens before the first scored one
 	bytes   []int           // of each choice
 	label   int
 }
 
-// TokenTasks are tasks as one vocabulary writes them.
+// TokenTasks holds the tokens of tasks in one vocabulary.
 type TokenTasks struct {
 	tasks   []tokenTask
 	Longest int // tokens of the longest context with a choice
 }
 
-// TokenizeTasks turns tasks into tokens. What is scored of a choice begins at the first token in which context and choice
-// together differ from the context alone, so that a token that spans their border counts. Where that is the very first, start
-// goes before it, since a model needs one token to go on from; -1 is none, and then such a task is an error. Contexts are cut at their
-// beginning when there are more than window tokens.
+// TokenizeTasks tokenizes tasks. The score of a choice begins at the first token in which context and choice together
+// differ from the context alone, so that a token across their border counts. If that is the very first token, start
+// goes before it, since a model needs one token of context; -1 is none, and then such a task is an error. Contexts lose
+// their beginning when there are more than window tokens.
 func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token, error), start infer.Token, tasks []Task, window int) (*TokenTasks, error) {
 	out := &TokenTasks{}
 	for i, task := range tasks {
@@ -136,7 +136,7 @@ func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token,
 			}
 			if shared == 0 {
 				if start < 0 {
-					return nil, fmt.Errorf("task %d: context and choice begin with another token than the context, and the vocabulary has none to begin with", i)
+					return nil, fmt.Errorf("task %d: context and choice begin with another token than the context, and the vocabulary has no BOS token", i)
 				}
 				whole, shared = append([]infer.Token{start}, whole...), 1
 			}
@@ -154,7 +154,7 @@ func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token,
 	return out, nil
 }
 
-// MeasureTasks lets a model choose by likelihood. done is called after each task; it may be nil.
+// MeasureTasks measures how often a model's likeliest choice is right. It calls done after each task; done may be nil.
 func MeasureTasks(ctx context.Context, d infer.Decoder, tasks *TokenTasks, done func(tasks int)) (TaskResult, error) {
 	right, normalized := 0, 0
 	softmax := infer.NewSoftmax(d)
@@ -172,7 +172,7 @@ func MeasureTasks(ctx context.Context, d infer.Decoder, tasks *TokenTasks, done 
 				return TaskResult{}, fmt.Errorf("task %d: %w", i, err)
 			}
 			if math.IsNaN(log) {
-				return TaskResult{}, errors.New("the model's logits are not finite")
+				return TaskResult{}, errors.New("the model computed NaN or infinite logits")
 			}
 			each := log / float64(task.bytes[c])
 			if c == 0 || log > top {
@@ -199,7 +199,7 @@ func MeasureTasks(ctx context.Context, d infer.Decoder, tasks *TokenTasks, done 
 	return r, nil
 }
 
-// share is right/n and its standard error, 0 for a single task.
+// share returns right/n and its standard error, 0 for a single task.
 func share(right, n int) (mean, stderr float64) {
 	mean = float64(right) / float64(n)
 	if n > 1 {
@@ -208,7 +208,7 @@ func share(right, n int) (mean, stderr float64) {
 	return mean, stderr
 }
 
-// likelihood is the sum of the log probabilities of the tokens from shared on, each after those before it.
+// likelihood returns the sum of the log probabilities of the tokens from shared on, each given those before it.
 func likelihood(d infer.Decoder, softmax *infer.Softmax, tokens []infer.Token, shared int) (float64, error) {
 	if err := d.SequenceRemove(0, 0, -1); err != nil {
 		return 0, err

@@ -15,7 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Report is the measurements of all layers, as JSON has them.
+// Report holds the measurements of all layers, as in the JSON output.
 type Report struct {
 	Model   string  `json:"model"`
 	Window  int     `json:"window"`
@@ -24,7 +24,7 @@ type Report struct {
 	Layers  []Row   `json:"layers"`
 }
 
-// perMillion are the mean KL divergences per million parameters removed.
+// perMillion returns the mean KL divergences per million parameters removed.
 func (r *Report) perMillion() (neurons, heads float64) {
 	var neuronKL, headKL, neuronWeights, headWeights float64
 	for _, row := range r.Layers {
@@ -91,7 +91,7 @@ func (r *Report) Plot(path, library string) error {
 	return nil
 }
 
-// significant rounds to four digits.
+// significant rounds to four significant digits.
 func significant(v float64) float64 {
 	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0

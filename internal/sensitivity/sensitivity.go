@@ -1,15 +1,15 @@
-// Package sensitivity measures which parts of a model can be spared: what it does to the predictions when a share of one
-// layer's MLP neurons, or of its attention heads, is removed and everything else stays.
+// Package sensitivity measures which parts of a model matter least: how its predictions change when a share of one
+// layer's MLP neurons, or of its attention heads, is removed and all else stays.
 //
-// It works on a copy of the model's file and the serving engine: rows of the copy's weights are zeroed, the engine loads
-// it, its logits are compared with the whole model's, and the rows are put back. A neuron whose row of up is zero adds
-// nothing, and neither do the query heads of a key-value head whose rows of v are zero, so that is the same as removing
-// them, whatever the tensor's type: all bits zero is the value zero in every one of ggml's types. Heads that share keys
-// and values go together.
+// It works on a copy of the model's file and the serving engine: it zeroes rows of the copy's weights, loads the copy,
+// compares its logits with the whole model's, and restores the rows. A neuron whose row of up is zero adds nothing, and
+// neither do the query heads of a key-value head whose rows of v are zero. So this equals removing them, whatever the
+// tensor's type: all bits zero is the value zero in every one of ggml's types. Heads that share keys and values are
+// removed together.
 //
-// Neurons and heads go from the least important on. Neurons are ranked by scores that the caller has; heads, for which
-// there are no scores, by the product of the norms of their rows of v and columns of the output matrix. A better ranking
-// of heads would make their figures smaller.
+// It removes the least important neurons and heads. The caller's scores rank neurons. Heads have no scores: the norms
+// of their rows of v and of their columns of the output matrix, multiplied, rank them. A better ranking of heads would
+// make their figures smaller.
 //
 // # Concurrency
 //
@@ -31,20 +31,20 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Row is what was measured of one layer.
+// Row holds the measurements of one layer.
 type Row struct {
 	Layer         int     `json:"layer"`
 	Neurons       int     `json:"neurons_removed"`
-	NeuronKL      float64 `json:"neurons_kl"`         // nats a token
-	NeuronWeights int64   `json:"neurons_parameters"` // that removing them saves
+	NeuronKL      float64 `json:"neurons_kl"`         // nats per token
+	NeuronWeights int64   `json:"neurons_parameters"` // parameters that their removal saves
 	Heads         int     `json:"heads_removed"`      // query heads
 	HeadKL        float64 `json:"heads_kl"`
 	HeadWeights   int64   `json:"heads_parameters"`
 }
 
-// Options say what is removed and how the rest is measured.
+// Options choose the parts to remove and the measurement of the rest.
 type Options struct {
-	Share   float64     // of each layer's neurons and key-value heads, in (0,1); at least one of each goes
+	Share   float64     // of each layer's neurons and key-value heads, in (0,1); at least one of each is removed
 	Scores  [][]float32 // float32[layers][neurons], larger is more important
 	Windows [][]infer.Token
 	// Open loads the file at a path.
@@ -53,11 +53,11 @@ type Options struct {
 	Done func(steps int)
 }
 
-// Steps is the number of measurements that a model takes.
+// Steps returns the number of measurements for a model.
 func Steps(config models.Config) int { return 2 * config.Layers }
 
-// Measure removes parts of the model whose file is at path, one after the other. The file is changed meanwhile, and is
-// as it was when Measure returns: hand it a copy.
+// Measure removes parts of the model whose file is at path, one after the other. It changes the file meanwhile and
+// restores it before it returns: pass a copy.
 func Measure(ctx context.Context, model *models.GGUF, path string, whole infer.Decoder, options Options) (rows []Row, err error) {
 	config := model.Config()
 	if !(options.Share > 0 && options.Share < 1) || len(options.Scores) != config.Layers {
@@ -117,7 +117,7 @@ func (m *measurement) layer(layer int) (Row, error) {
 	return row, err
 }
 
-// least lists the share that scores lowest, at least one, in ascending order.
+// least lists the share with the lowest scores, at least one, in ascending order.
 func least(scores []float32, share float64) []int {
 	order := make([]int, len(scores))
 	for i := range order {
@@ -129,7 +129,7 @@ func least(scores []float32, share float64) []int {
 	return order
 }
 
-// headNorms is the weight of each key-value head: |rows of v| * |columns of the output matrix|, float32[kvHeads].
+// headNorms returns the weight of each key-value head: |rows of v| * |columns of the output matrix|, float32[kvHeads].
 func (m *measurement) headNorms(layer int) ([]float32, error) {
 	c := m.model.Config()
 	v, _, err := m.model.Tensor(models.AttnV, layer)
@@ -155,7 +155,7 @@ func (m *measurement) headNorms(layer int) ([]float32, error) {
 	return norms, nil
 }
 
-// without measures the model with rows of a tensor zeroed, and puts them back.
+// without measures the model with rows of a tensor zeroed, and restores them.
 func (m *measurement) without(role models.Role, layer int, rows []int) (kl float64, err error) {
 	if err := m.ctx.Err(); err != nil {
 		return 0, err
@@ -190,7 +190,7 @@ func (m *measurement) without(role models.Role, layer int, rows []int) (kl float
 	return results[0].KLToDense, nil
 }
 
-// biasOf is the name of the bias that is added to a tensor's product, "" for none.
+// biasOf returns the name of the bias that is added to a tensor's matmul, "" for none.
 func biasOf(role models.Role, layer int) string {
 	if role == models.AttnV {
 		return models.TensorName(models.AttnVBias, layer)
@@ -198,7 +198,7 @@ func biasOf(role models.Role, layer int) string {
 	return ""
 }
 
-// zero writes zeros over rows of a tensor, or elements of a vector; undo writes back what was there.
+// zero writes zeros over rows of a tensor, or elements of a vector; undo restores them.
 func (m *measurement) zero(info gguf.TensorInfo, rows []int) (undo func() error, err error) {
 	count := info.Shape[0] // rows of a matrix, elements of a vector
 	rowBytes := info.Size / int64(count)

@@ -18,7 +18,8 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Each part's removal shows, the copy ends as it began, and removing what weighs least costs less than what weighs most.
+// Each part's removal shows, the copy is restored, and removing the least important parts costs less than removing the
+// most important ones.
 func TestMeasure(t *testing.T) {
 	for _, row := range arch.Rows() {
 		options := tinymodel.Options{Architecture: row.Name}
@@ -64,7 +65,7 @@ func measure(t *testing.T, options tinymodel.Options) {
 		t.Fatal(err)
 	}
 	config := model.Config()
-	rank := func(sign float32) [][]float32 { // by the norm of a neuron's row of up, which tinymodel makes differ
+	rank := func(sign float32) [][]float32 { // by the norm of a neuron's row of up, which tinymodel varies
 		scores := make([][]float32, config.Layers)
 		for layer := range scores {
 			up, shape, err := model.Tensor(models.FFNUp, layer)

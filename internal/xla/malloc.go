@@ -3,8 +3,8 @@ package xla
 /*
 #include <malloc.h>
 
-// XLA's CPU client allocates a program's temporary memory for each run and frees it after. glibc serves blocks of that
-// size with mmap, so every run would fault all of its pages in anew. Kept on the heap, they are reused.
+// XLA's CPU client allocates a program's temporary memory for each run and frees it after. glibc allocates blocks of
+// that size by mmap, so every run would fault in all of its pages again. On the heap, glibc reuses them.
 static void prunellm_keep_large_blocks(void) {
 #ifdef __GLIBC__
 	mallopt(M_MMAP_MAX, 0);
@@ -25,6 +25,6 @@ import "C"
 // take a fifth less time, for about a quarter more memory at the peak. It holds for the whole process.
 func keepLargeBlocks() { C.prunellm_keep_large_blocks() }
 
-// ReturnMemory gives the pages of freed blocks back to the system. What keepLargeBlocks has kept for the next run is then faulted in
-// anew: it is for work whose blocks of many sizes, some of which live long, would let the heap grow for as long as it lasts.
+// ReturnMemory returns the pages of freed blocks to the system. The next run then faults the kept blocks in again. It
+// is for work whose blocks have many sizes and partly live long: these would let the heap grow until it ends.
 func ReturnMemory() { C.prunellm_return_memory() }

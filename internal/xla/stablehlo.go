@@ -9,8 +9,8 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/shapes"
 )
 
-// CompileStableHLO compiles a program in XLA's own language, for what gomlx's graphs have no word for. run takes and gives buffers of this
-// backend, of the shapes that the program says; free ends the program.
+// CompileStableHLO compiles a program in XLA's own language, for operations that gomlx's graphs lack. run takes and
+// returns buffers of this backend, of the shapes in the program; free releases the program.
 func (b cpuBackend) CompileStableHLO(program []byte) (run func(inputs []backends.Buffer) ([]backends.Buffer, error), free func(), err error) {
 	client, err := b.client()
 	if err != nil {
@@ -41,7 +41,7 @@ func (b cpuBackend) CompileStableHLO(program []byte) (run func(inputs []backends
 	return run, func() { _ = compiled.Destroy() }, nil
 }
 
-// client is the plugin's client, which gomlx keeps to itself but every buffer knows.
+// client is the plugin's client. gomlx does not export it, but every buffer refers to it.
 func (b cpuBackend) client() (*pjrt.Client, error) {
 	buffer, err := b.BufferFromFlatData(0, []int32{0}, shapes.Make(dtypes.Int32, 1))
 	if err != nil {
@@ -50,7 +50,7 @@ func (b cpuBackend) client() (*pjrt.Client, error) {
 	defer func() { _ = b.BufferFinalize(buffer) }()
 	own, ok := buffer.(*pjrt.Buffer)
 	if !ok {
-		return nil, fmt.Errorf("compile stablehlo: gomlx's buffers are %T", buffer)
+		return nil, fmt.Errorf("compile stablehlo: a gomlx buffer is an unsupported %T", buffer)
 	}
 	return own.Client(), nil
 }

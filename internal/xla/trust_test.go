@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/trust"
 )
 
-// TestPluginOfAnotherUser has plugins that this process must not run: whoever made them would be who runs it.
+// TestPluginOfAnotherUser has plugins that this process must not load: their owner could run any code in it.
 func TestPluginOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make files of other users")
@@ -45,7 +45,7 @@ func TestPluginOfAnotherUser(t *testing.T) {
 	}
 }
 
-// TestStartWithoutHome runs a process that has this package in it, and does nothing with it.
+// TestStartWithoutHome runs a process that imports this package and does not use it.
 func TestStartWithoutHome(t *testing.T) {
 	command := exec.Command(os.Args[0], "-test.list=^$")
 	command.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {

@@ -1,20 +1,21 @@
-// Package xla opens the gomlx backend that gradients are computed on: XLA through a PJRT plugin where one is found,
-// gomlx's pure-Go backend otherwise.
+// Package xla opens the gomlx backend that computes gradients: XLA through a PJRT plugin if one is found, gomlx's
+// pure-Go backend otherwise.
 //
-// It is the only package that knows where plugins lie. What is computed is the business of models/llama and prune, which
-// take any gomlx backend.
+// It is the only package that knows the folders of plugins. models/llama and prune hold the computations; they take any
+// gomlx backend.
 //
 // # Environment
 //
-// The plugin is opened by its absolute path, so none of the variables by which gomlx and go-xla search for one
-// (PJRT_PLUGIN_LIBRARY_PATH, GOMLX_BACKEND, GOMLX_NO_AUTO_INSTALL) matters here, and gomlx's installer never runs. Two things cannot be said but through the environment: XLA's CPU client takes the size of
-// its thread pool from NPROC and compiler flags from XLA_FLAGS. Open sets those while the client is made and puts them back, so
-// it belongs at the start of a process, before other goroutines read the environment.
+// Open loads the plugin by its absolute path, so it ignores the variables by which gomlx and go-xla search for one
+// (PJRT_PLUGIN_LIBRARY_PATH, GOMLX_BACKEND, GOMLX_NO_AUTO_INSTALL), and gomlx's installer never runs. Two settings
+// exist only in the environment: XLA's CPU client reads the size of its thread pool from NPROC and compiler flags from
+// XLA_FLAGS. Open sets both while it creates the client and restores them, so it belongs at the start of a process,
+// before other goroutines read the environment.
 //
 // # Memory
 //
-// Opening the CPU plugin tells glibc to keep large freed blocks (see keepLargeBlocks). The process's memory then stays
-// near its peak until it ends, so scores belong in a process of their own.
+// Opening the CPU plugin makes glibc keep large freed blocks (see keepLargeBlocks). The process's memory then stays
+// near its peak until it ends, so scores belong in a child process.
 //
 // # Concurrency
 //
@@ -22,8 +23,8 @@
 //
 // # Errors
 //
-// A plugin that exists but cannot be used, or that another user can change, is an error that names its file. That no plugin exists is not: the pure-Go
-// backend answers, after a warning.
+// A plugin that exists but cannot be used, or that another user can change, is an error that names its file. Without
+// any plugin Open logs a warning and returns the pure-Go backend.
 package xla
 
 import (
@@ -51,7 +52,7 @@ import (
 // Device is the kind of processor that computes.
 type Device string
 
-// The devices that Open knows. Auto takes CUDA where its plugin and a GPU are found, then XLA on the CPU, then Go.
+// The devices that Open knows. Auto takes CUDA if it finds its plugin and a GPU, then XLA on the CPU, then Go.
 const (
 	Auto Device = "auto"
 	CPU  Device = "cpu"
@@ -59,15 +60,16 @@ const (
 	Go   Device = "go" // gomlx's pure-Go backend: no plugin, some hundred times slower
 )
 
-// Options says where to look and what to open. The zero value of a field is its default.
+// Options names the plugin folders and the device to open. A field's zero value selects its default.
 type Options struct {
-	// Home is the folder that setup fills; plugins lie in its subfolder pjrt, and the CUDA one where make cuda puts it.
+	// Home is the folder that setup fills; plugins are in its subfolder pjrt, and the CUDA one in the folder of make
+	// cuda.
 	Home string
-	// GPU is the card that CUDA shows first; the zero value where that is not known.
+	// GPU is the card that CUDA shows first; the zero value if unknown.
 	GPU nvidia.GPU
 	// PluginPath is searched before Home: folders separated by colons, as in PJRT_PLUGIN_LIBRARY_PATH.
 	PluginPath string
-	// Device is what to open; "" is Auto.
+	// Device is the device to open; "" is Auto.
 	Device Device
 	// Threads bounds XLA's CPU threads; 0 is NPROC, or else one per core that this process may use.
 	Threads int
@@ -86,7 +88,7 @@ func (o Options) threads() int {
 	return 0
 }
 
-// pluginFolder is where setup puts the plugin, in words where there is no home folder.
+// pluginFolder returns the folder in which setup puts the plugin, or words for it without a home folder.
 func (o Options) pluginFolder() string {
 	if o.Home == "" {
 		return "a home folder, and none is known"
@@ -94,13 +96,13 @@ func (o Options) pluginFolder() string {
 	return filepath.Join(o.Home, "pjrt")
 }
 
-// ErrNoPlugin is wrapped when a device was asked for by name and its plugin is not there.
+// ErrNoPlugin is wrapped when Options name a device and its plugin is missing.
 var ErrNoPlugin = errors.New("no pjrt plugin")
 
-// Open gives the backend that Options ask for. The caller ends it with Finalize.
+// Open returns the backend that Options ask for. The caller ends it with Finalize.
 func Open(log *slog.Logger, opts Options) (backends.Backend, error) {
 	if opts.Threads < 0 {
-		return nil, fmt.Errorf("open xla: threads is %d, want 0 or more", opts.Threads)
+		return nil, fmt.Errorf("open xla: threads is %d, must be 0 or more", opts.Threads)
 	}
 	switch opts.Device {
 	case "", Auto:
@@ -113,8 +115,7 @@ func Open(log *slog.Logger, opts Options) (backends.Backend, error) {
 	return nil, fmt.Errorf("open xla: device %q is not one of auto, cpu, cuda, go", opts.Device)
 }
 
-// openAuto tries the devices from fast to slow. A CUDA plugin that does not start is only worth a warning: the CPU is
-// there.
+// openAuto tries the devices from fast to slow. A CUDA plugin that does not start only logs a warning: the CPU remains.
 func openAuto(log *slog.Logger, opts Options) (backends.Backend, error) {
 	if opts.GPU.Name != "" {
 		backend, err := openDevice(log, opts, CUDA)
@@ -136,8 +137,8 @@ func openAuto(log *slog.Logger, opts Options) (backends.Backend, error) {
 	return backend, err
 }
 
-// openGo opens the pure-Go backend. With its default setting, operations that run side by side each wait for workers that
-// the others hold: it hangs on machines with few cores.
+// openGo opens the pure-Go backend. With its default setting, parallel operations each wait for workers that the others
+// hold: it hangs on machines with few cores.
 func openGo() (backends.Backend, error) { return simplego.New("ops_sequential") }
 
 // openDevice opens the plugin of one device.
@@ -148,7 +149,7 @@ func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend
 			opts.pluginFolder())
 	}
 	if strings.ContainsRune(path, ',') {
-		return nil, fmt.Errorf("open pjrt plugin %q: gomlx cannot take a path with a comma, move the plugin", path)
+		return nil, fmt.Errorf("open pjrt plugin %q: gomlx cannot open a path with a comma; move the plugin", path)
 	}
 	if err := checkPlugin(path, device); err != nil {
 		return nil, fmt.Errorf("open pjrt plugin: %w", err)
@@ -159,7 +160,7 @@ func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend
 	}
 	defer setEnvironment(opts.threads())()
 	keepLargeBlocks()
-	backend, err := gomlxxla.New(path + ",shared_buffers") // gomlx turns it on by itself for a plugin named "cpu", not for a path
+	backend, err := gomlxxla.New(path + ",shared_buffers") // gomlx's default for a plugin named "cpu", not for a path
 	if err != nil {
 		return nil, fmt.Errorf("open pjrt plugin %q: %w", path, err)
 	}
@@ -170,8 +171,8 @@ func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend
 // cpuBackend is XLA on the CPU, which may have instructions for bfloat16.
 type cpuBackend struct{ *gomlxxla.Backend }
 
-// FastBFloat16 tells whether products of bfloat16 are faster than those of float32. On processors without the instructions XLA computes
-// them in float32, conversions added.
+// FastBFloat16 reports whether matmuls of bfloat16 are faster than those of float32. On processors without the
+// instructions XLA computes them in float32, with conversions.
 func (cpuBackend) FastBFloat16() bool { return cpu.X86.HasAVX512BF16 }
 
 var _ backends.Backend = cpuBackend{}
@@ -183,8 +184,8 @@ func onCPU(backend backends.Backend) backends.Backend {
 	return backend
 }
 
-// checkPlugin fails where other users can change the code of a plugin: its file, and the libraries of CUDA that lie beside its
-// folder in wheels.
+// checkPlugin returns an error if other users can change the code of a plugin: its file, and the libraries of CUDA
+// beside its folder in wheels.
 func checkPlugin(path string, device Device) error {
 	if _, err := trust.Resolve(path); err != nil {
 		return err
@@ -199,7 +200,7 @@ func checkPlugin(path string, device Device) error {
 	return err
 }
 
-// findPlugin is the absolute path of the first plugin of a device, or "".
+// findPlugin returns the absolute path of the first plugin of a device, or "".
 func findPlugin(opts Options, device Device) string {
 	folders := strings.Split(opts.PluginPath, ":")
 	if opts.Home != "" {
@@ -209,7 +210,7 @@ func findPlugin(opts Options, device Device) string {
 		if folder == "" {
 			continue
 		}
-		// The last is what JAX's wheels call it.
+		// JAX's wheels use the last name.
 		for _, pattern := range []string{"pjrt_c_api_%s_plugin.so", "pjrt-plugin-%s.so", "pjrt_plugin_%s.so", "xla_%s_plugin.so"} {
 			path, err := filepath.Abs(filepath.Join(folder, fmt.Sprintf(pattern, device)))
 			if err != nil {
@@ -223,12 +224,13 @@ func findPlugin(opts Options, device Device) string {
 	return ""
 }
 
-// reorderSums lets XLA's CPU compiler add numbers in another order than the program's, which is what it takes to compute a sum
-// in vectors. NaN and infinity keep their meaning (xla_cpu_fast_math_honor_*), and a program gives the same bits each time.
+// reorderSums lets XLA's CPU compiler add numbers in another order than the program's, which sums in vectors need. NaN
+// and infinity keep their meaning (xla_cpu_fast_math_honor_*), and a program gives the same bits each time.
 const reorderSums = "--xla_cpu_enable_fast_math=true"
 
-// setEnvironment sets what XLA's CPU client reads when it is made, the number of threads (0 leaves it alone) and compiler flags, of
-// which the user's come last and win. It returns the function that puts the environment back.
+// setEnvironment sets the variables that XLA's CPU client reads at its creation: the number of threads (0 leaves it
+// alone) and compiler flags, of which the user's come last and win. It returns the function that restores the
+// environment.
 func setEnvironment(threads int) (restore func()) {
 	flags := setVariable("XLA_FLAGS", func(own string) string { return strings.TrimSpace(reorderSums + " " + own) })
 	if threads == 0 {
@@ -238,7 +240,7 @@ func setEnvironment(threads int) (restore func()) {
 	return func() { count(); flags() }
 }
 
-// setVariable changes a variable of the environment, "" where it is not set, and returns the function that puts it back.
+// setVariable changes an environment variable, "" if it is unset, and returns the function that restores it.
 func setVariable(name string, change func(before string) string) (restore func()) {
 	before, had := os.LookupEnv(name)
 	if err := os.Setenv(name, change(before)); err != nil {

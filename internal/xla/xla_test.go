@@ -90,7 +90,7 @@ func TestSetEnvironment(t *testing.T) {
 	const own = "--xla_cpu_enable_fast_math=false"
 	for _, c := range []struct {
 		threads int
-		before  map[string]string // of variables that are set
+		before  map[string]string // of set variables
 		during  map[string]string
 	}{
 		{3, map[string]string{"NPROC": "7", "XLA_FLAGS": own}, map[string]string{"NPROC": "3", "XLA_FLAGS": reorderSums + " " + own}},
@@ -98,7 +98,7 @@ func TestSetEnvironment(t *testing.T) {
 		{2, nil, map[string]string{"NPROC": "2", "XLA_FLAGS": reorderSums}},
 	} {
 		for _, name := range []string{"NPROC", "XLA_FLAGS"} {
-			t.Setenv(name, c.before[name]) // puts back what was there when the test ends
+			t.Setenv(name, c.before[name]) // the test's end restores the value
 			if _, had := c.before[name]; !had {
 				_ = os.Unsetenv(name)
 			}

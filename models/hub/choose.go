@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// preferred types of GGUF files when a repository has several: near the original first, because variants are made from it.
+// preferred are types of GGUF files, in order, when a repository has several: the closest to the original first,
+// because variants derive from it.
 var preferred = [...]string{"q8_0", "f16", "bf16", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "q4_1", "f32"}
 
 // folderFiles are the files of a safetensors folder beside its weights.
@@ -41,7 +42,7 @@ func (i *info) choose(selector string) (files []file, folder bool, err error) {
 	return files, true, err
 }
 
-// selected is the GGUF file of that name, or the one whose name holds that type.
+// selected returns the GGUF file of that name, or the one whose name contains that type.
 func selected(ggufs []file, selector string) (file, error) {
 	var matching []file
 	for _, f := range ggufs {
@@ -53,12 +54,12 @@ func selected(ggufs []file, selector string) (file, error) {
 		}
 	}
 	if len(matching) != 1 {
-		return file{}, fmt.Errorf("%d GGUF files match %q, want one of: %s", len(matching), selector, names(ggufs))
+		return file{}, fmt.Errorf("%d GGUF files match %q; name one of: %s", len(matching), selector, names(ggufs))
 	}
 	return whole(matching[0])
 }
 
-// best is the only GGUF file, or the one of the preferred type.
+// best returns the only GGUF file, or the one of the preferred type.
 func best(ggufs []file) (file, error) {
 	if len(ggufs) == 1 {
 		return whole(ggufs[0])
@@ -70,18 +71,18 @@ func best(ggufs []file) (file, error) {
 			}
 		}
 	}
-	return file{}, fmt.Errorf("name one of the GGUF files behind a colon: %s", names(ggufs))
+	return file{}, fmt.Errorf("the repository has several GGUF files; name one behind a colon: %s", names(ggufs))
 }
 
-// whole refuses a part of a model.
+// whole refuses a part of a split model.
 func whole(f file) (file, error) {
 	if splitName.MatchString(f.Name) {
-		return file{}, fmt.Errorf("%q is a part of a model split over several files: join them with llama.cpp's gguf-split --merge", f.Name)
+		return file{}, fmt.Errorf("%q is a part of a model split over several files; join them with llama.cpp's gguf-split --merge", f.Name)
 	}
 	return f, nil
 }
 
-// hasType tells whether a file's name ends in a type, as in "model-Q4_K_M.gguf" and "model.f16.gguf".
+// hasType reports whether a file's name ends in a type, as in "model-Q4_K_M.gguf" and "model.f16.gguf".
 func hasType(name, kind string) bool {
 	stem := strings.TrimSuffix(strings.ToLower(path.Base(name)), ".gguf")
 	before, ok := strings.CutSuffix(stem, strings.ToLower(kind))

@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// Options say which hub is asked, and how.
+// Options configure a Client.
 type Options struct {
 	URL   string   // "" is DefaultURL
 	Token string   // access token, "" for none
 	Hosts []string // further hosts that the hub may send files from; a name covers its subdomains
-	Dir   string   // folder of what was downloaded
+	Dir   string   // folder of downloads
 	Log   *slog.Logger
-	// Progress, if set, is told how many bytes of all files are there.
+	// Progress, if set, receives how many bytes of all files are complete.
 	Progress func(doneBytes, totalBytes int64)
 }
 
-// Client asks one hub. Its methods may be called from several goroutines.
+// Client downloads from one hub. Its methods may be called from several goroutines.
 type Client struct {
 	options Options
 	base    *url.URL
@@ -33,7 +33,7 @@ type Client struct {
 	backoff time.Duration // before the second attempt
 }
 
-// HostError says that the hub sent a request to a host that is not on the allow-list.
+// HostError reports a redirect of the hub to a host that is not on the allow-list.
 type HostError struct{ URL string }
 
 // Error implements error.
@@ -41,7 +41,7 @@ func (e *HostError) Error() string {
 	return fmt.Sprintf("the hub redirects to %s, which is not on the list of allowed hosts", e.URL)
 }
 
-// New checks the options.
+// New returns a client, or an error about its options.
 func New(options Options) (*Client, error) {
 	if options.URL == "" {
 		options.URL = DefaultURL
@@ -51,10 +51,10 @@ func New(options Options) (*Client, error) {
 	}
 	base, err := url.Parse(strings.TrimRight(options.URL, "/"))
 	if err != nil || base.Host == "" || (base.Scheme != "https" && base.Scheme != "http") || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf("hub URL %.200q: want https://host[:port][/path]", options.URL)
+		return nil, fmt.Errorf("hub URL %.200q: must be https://host[:port][/path]", options.URL)
 	}
 	if base.Scheme == "http" && options.Token != "" && !loopback(base.Hostname()) {
-		return nil, fmt.Errorf("hub URL %q: a token is not sent without TLS to another machine", options.URL)
+		return nil, fmt.Errorf("hub URL %q: a token needs TLS to another machine; use https", options.URL)
 	}
 	c := &Client{options: options, base: base, hosts: options.Hosts, backoff: firstBackoff}
 	if base.Hostname() == strings.TrimPrefix(DefaultURL, "https://") {
@@ -86,7 +86,7 @@ func (c *Client) redirect(request *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// own tells whether a URL is on the hub's own host and port.
+// own reports whether a URL is on the hub's own host and port.
 func (c *Client) own(u *url.URL) bool { return u.Scheme == c.base.Scheme && u.Host == c.base.Host }
 
 func (c *Client) allowed(u *url.URL) bool {
@@ -111,7 +111,7 @@ func (c *Client) allowed(u *url.URL) bool {
 	return false
 }
 
-// StatusError is an answer of the hub that is not what was asked for.
+// StatusError is a response of the hub with an unexpected status.
 type StatusError struct {
 	What   string
 	Status int
@@ -129,12 +129,12 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: the hub answers %d %s%s", e.What, e.Status, http.StatusText(e.Status), hint)
 }
 
-// passing tells whether the same request may succeed later.
+// passing reports whether the same request may succeed later.
 func (e *StatusError) passing() bool {
 	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout || e.Status >= 500
 }
 
-// get asks for a path below the hub's URL, from a byte on. The caller closes the body.
+// get requests a path below the hub's URL, from a byte on. The caller closes the body.
 func (c *Client) get(ctx context.Context, path string, query url.Values, from int64) (*http.Response, error) {
 	target := c.base.JoinPath(path)
 	target.RawQuery = query.Encode()
@@ -161,7 +161,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, from in
 	return response, err
 }
 
-// info asks for the files of a repository.
+// info requests the list of a repository's files.
 func (c *Client) info(ctx context.Context, ref Ref) ([]byte, error) {
 	path := "/api/models/" + ref.Owner + "/" + ref.Name + "/revision/" + url.PathEscape(ref.Revision)
 	response, err := c.get(ctx, path, url.Values{"blobs": {"true"}}, 0)
@@ -174,7 +174,7 @@ func (c *Client) info(ctx context.Context, ref Ref) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxInfoBytes+1))
 	if err == nil && len(data) > maxInfoBytes {
-		err = fmt.Errorf("the hub's answer has more than %d bytes", maxInfoBytes)
+		err = fmt.Errorf("the hub's response has more than %d bytes", maxInfoBytes)
 	}
 	return data, err
 }

@@ -1,30 +1,30 @@
 // Package hub downloads model repositories from a hub that speaks Hugging Face's HTTP API.
 //
-// It knows nothing of model formats beyond file names: Fetch brings a GGUF file, or the files of a safetensors folder.
+// It knows no model formats beyond file names: Fetch downloads a GGUF file, or the files of a safetensors folder.
 //
 // # Data flow
 //
-// Fetch asks for the repository's files at a revision, which gives a commit; chooses; and brings each file of that commit
-// into dir/owner--name/commit/. A file that is cut off goes on where it stopped, in the same call or a later one, and gets
-// its name only after its checksum was right: SHA-256 for large files, Git's blob hash for small ones, both from the hub.
-// When the hub cannot be reached, what was brought earlier is used.
+// Fetch requests the repository's files at a revision, which resolves to a commit; chooses; and downloads each file of
+// that commit to dir/owner--name/commit/. An interrupted download resumes, in the same call or a later one. A file gets
+// its name only after its checksum matched: SHA-256 for large files, Git's blob hash for small ones, both from the hub.
+// If the hub is unreachable, Fetch uses earlier downloads.
 //
 // # Trust
 //
-// The hub is trusted to say what a repository holds; its answers are bounded and checked before they are used as paths.
-// Requests go to the hub's own host and to the hosts of an allow-list, by HTTPS wherever the hub is reached by HTTPS; a
-// redirect to anywhere else fails. The token goes to the hub's own host alone and is never logged.
+// The hub is trusted about the contents of a repository; Fetch bounds and checks its responses before it uses them as
+// paths. Requests go to the hub's own host and to the hosts of an allow-list, by HTTPS if the hub's URL is HTTPS; a
+// redirect to any other host fails. The token goes to the hub's own host alone and is never logged.
 package hub
 
 import "time"
 
-// DefaultURL is the hub that is asked unless another one is named.
+// DefaultURL is the default hub.
 const DefaultURL = "https://huggingface.co"
 
-// defaultHosts are where the default hub sends large files from; a name covers its subdomains.
+// defaultHosts are the hosts from which the default hub sends large files; a name covers its subdomains.
 var defaultHosts = [...]string{"huggingface.co", "hf.co"}
 
-// Limits of what a hub may answer, and of patience with it.
+// Limits of a hub's responses, and of retries.
 const (
 	maxInfoBytes   = 32 << 20
 	maxFiles       = 1 << 14 // of a repository

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// download brings the files of one commit. It belongs to one goroutine.
+// download fetches the files of one commit. It belongs to one goroutine.
 type download struct {
 	client      *Client
 	dir         string
@@ -24,10 +24,10 @@ type download struct {
 	done, total int64  // bytes of all files
 }
 
-// errChecksum is wrapped when a file is not what the hub said.
+// errChecksum is wrapped when a file does not match the hub's checksum.
 var errChecksum = errors.New("wrong checksum")
 
-// file brings one file unless it is there.
+// file downloads one file unless it exists.
 func (d *download) file(ctx context.Context, f file) error {
 	path := filepath.Join(d.dir, filepath.FromSlash(f.Name))
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == f.bytes() {
@@ -39,8 +39,8 @@ func (d *download) file(ctx context.Context, f file) error {
 	}
 	part := path + ".part"
 	err := d.complete(ctx, f, part)
-	if errors.Is(err, errChecksum) { // what was there before may have been damaged: once more from the start
-		d.client.options.Log.Warn("downloaded file is damaged, downloading it again", "path", f.Name)
+	if errors.Is(err, errChecksum) { // an earlier part may have been damaged: restart once
+		d.client.options.Log.Warn("downloaded file damaged, downloading it again", "path", f.Name)
 		if err := os.Remove(part); err != nil {
 			return err
 		}
@@ -64,14 +64,14 @@ func (d *download) progress(bytes int64) {
 	d.report(0)
 }
 
-// report tells how far things are, with the bytes that there are of the file at hand.
+// report reports the progress, with the bytes so far of the current file.
 func (d *download) report(part int64) {
 	if d.client.options.Progress != nil {
 		d.client.options.Progress(d.done+part, d.total)
 	}
 }
 
-// complete makes the part whole, going on where it ends as often as it takes, and checks it.
+// complete downloads the rest of the part, with retries, and checks it.
 func (d *download) complete(ctx context.Context, f file, part string) error {
 	attempts, backoff, best := 0, d.client.backoff, partSize(part)
 	for {
@@ -91,7 +91,7 @@ func (d *download) complete(ctx context.Context, f file, part string) error {
 			return check(part, f)
 		}
 		if after > f.bytes() {
-			return errors.Join(fmt.Errorf("the hub sends more than the %d bytes it named", f.bytes()), os.Remove(part))
+			return errors.Join(fmt.Errorf("the hub sends more than the %d bytes that it announced", f.bytes()), os.Remove(part))
 		}
 		if err == nil {
 			err = fmt.Errorf("%d of %d bytes: %w", after, f.bytes(), io.ErrUnexpectedEOF)
@@ -102,13 +102,13 @@ func (d *download) complete(ctx context.Context, f file, part string) error {
 			(errors.As(err, &status) && !status.passing()) {
 			return err
 		}
-		if after > best { // each failure is forgiven that came further than any before
+		if after > best { // an attempt with more progress than any before resets the retries
 			best, attempts, backoff = after, 0, d.client.backoff
 		}
 		if attempts++; attempts >= maxAttempts {
 			return err
 		}
-		d.client.options.Log.Warn("download interrupted, going on", "path", f.Name, "bytes", after, "error", err)
+		d.client.options.Log.Warn("download interrupted, resuming", "path", f.Name, "bytes", after, "error", err)
 		select {
 		case <-time.After(backoff):
 		case <-ctx.Done():
@@ -126,7 +126,7 @@ func partSize(path string) int64 {
 	return info.Size()
 }
 
-// transfer appends to the part what the hub sends from a byte on. A hub that begins anew has the part begin anew.
+// transfer appends the hub's bytes from an offset to the part. If the hub ignores the range, it restarts the part.
 func (d *download) transfer(ctx context.Context, f file, part string, from int64) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -138,7 +138,7 @@ func (d *download) transfer(ctx context.Context, f file, part string, from int64
 	switch {
 	case response.StatusCode == http.StatusPartialContent && from > 0:
 		if start, err := rangeStart(response.Header.Get("Content-Range")); err != nil || start != from {
-			return fmt.Errorf("the hub answers with the range %.60q, asked from byte %d", response.Header.Get("Content-Range"), from)
+			return fmt.Errorf("the hub sends the range %.60q, requested from byte %d", response.Header.Get("Content-Range"), from)
 		}
 	case response.StatusCode == http.StatusOK:
 		from = 0
@@ -153,12 +153,12 @@ func (d *download) transfer(ctx context.Context, f file, part string, from int64
 		_, err = out.Seek(from, io.SeekStart)
 	}
 	if err == nil {
-		stalled := time.AfterFunc(stallTimeout, func() { stop(fmt.Errorf("no byte for %v", stallTimeout)) })
+		stalled := time.AfterFunc(stallTimeout, func() { stop(fmt.Errorf("no bytes for %v", stallTimeout)) })
 		counted := &progressReader{r: response.Body, read: func(n int64) {
 			stalled.Reset(stallTimeout)
 			d.report(from + n)
 		}}
-		_, err = io.Copy(out, io.LimitReader(counted, f.bytes()-from+1)) // one byte more shows that the hub sends too much
+		_, err = io.Copy(out, io.LimitReader(counted, f.bytes()-from+1)) // one byte more reveals a hub that sends too much
 		stalled.Stop()
 	}
 	if err == nil {
@@ -170,12 +170,12 @@ func (d *download) transfer(ctx context.Context, f file, part string, from int64
 	return errors.Join(err, out.Close())
 }
 
-// rangeStart is the first byte of "bytes 5-9/10".
+// rangeStart returns the first byte of "bytes 5-9/10".
 func rangeStart(header string) (int64, error) {
 	rest, ok := strings.CutPrefix(header, "bytes ")
 	first, _, dash := strings.Cut(rest, "-")
 	if !ok || !dash {
-		return 0, fmt.Errorf("content range %.60q", header)
+		return 0, fmt.Errorf("invalid content range %.60q", header)
 	}
 	return strconv.ParseInt(first, 10, 64)
 }
@@ -193,7 +193,7 @@ func (p *progressReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// check compares a whole file with its checksum.
+// check compares a complete file with its checksum.
 func check(path string, f file) error {
 	in, err := os.Open(path)
 	if err != nil {

@@ -15,11 +15,11 @@ import (
 	"prunellm/internal/regularfile"
 )
 
-// lockPoll is how often a download that another process is doing is looked at.
+// lockPoll is the interval at which Fetch checks a lock that another process holds for the same download.
 const lockPoll = 200 * time.Millisecond
 
-// Fetch brings what a reference means and returns its path: a GGUF file, or a safetensors folder (folder is true). What is
-// there already is not downloaded again.
+// Fetch downloads the model of a reference and returns its path: a GGUF file, or a safetensors folder (folder is true).
+// It does not download existing files again.
 func (c *Client) Fetch(ctx context.Context, ref Ref) (path string, folder bool, err error) {
 	wrap := func(err error) error { return fmt.Errorf("fetch %s: %w", ref, err) }
 	repo := filepath.Join(c.options.Dir, ref.Owner+"--"+ref.Name)
@@ -39,7 +39,7 @@ func (c *Client) Fetch(ctx context.Context, ref Ref) (path string, folder bool, 
 	if err != nil {
 		return "", false, wrap(err)
 	}
-	// The folder's last part is the model's name, which clients will see.
+	// The folder's last part is the model's name, which clients see.
 	dir := filepath.Join(repo, about.Commit, ref.Name)
 	d := &download{client: c, dir: dir, prefix: ref.Owner + "/" + ref.Name + "/resolve/" + about.Commit + "/"}
 	for _, f := range files {
@@ -56,7 +56,7 @@ func (c *Client) Fetch(ctx context.Context, ref Ref) (path string, folder bool, 
 	return filepath.Join(dir, filepath.FromSlash(files[0].Name)), false, nil
 }
 
-// about asks the hub about a repository, and remembers the answer for when the hub cannot be reached.
+// about requests the list of a repository's files, and stores the response for when the hub is unreachable.
 func (c *Client) about(ctx context.Context, repo string, ref Ref) (*info, error) {
 	remembered := filepath.Join(repo, "info-"+strings.ReplaceAll(ref.Revision, "/", "%2F")+".json")
 	data, err := c.info(ctx, ref)
@@ -76,6 +76,6 @@ func (c *Client) about(ctx context.Context, repo string, ref Ref) (*info, error)
 	if readErr != nil {
 		return nil, err
 	}
-	c.options.Log.Warn("hub not reached, using what was downloaded earlier", "model", ref.String(), "error", err)
+	c.options.Log.Warn("hub unreachable, using earlier downloads", "model", ref.String(), "error", err)
 	return parseInfo(old)
 }

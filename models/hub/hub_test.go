@@ -20,14 +20,14 @@ import (
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
 
-// fakeHub plays the hub for one repository.
+// fakeHub is a hub with one repository.
 type fakeHub struct {
 	*httptest.Server
 	mu       sync.Mutex
 	files    map[string][]byte
-	token    string                                                         // wanted when not empty
-	cut      int                                                            // bytes after which each answer ends, 0: whole
-	ignore   bool                                                           // ranges are ignored
+	token    string                                                         // required when not empty
+	cut      int                                                            // bytes after which each response ends, 0: complete
+	ignore   bool                                                           // ignore ranges
 	serve    func(w http.ResponseWriter, r *http.Request, name string) bool // true: answered
 	requests []string                                                       // of files, with their range
 	sums     map[string]string                                              // instead of the true ones
@@ -68,7 +68,7 @@ func (h *fakeHub) handle(w http.ResponseWriter, r *http.Request) {
 	h.send(w, r, data)
 }
 
-// send answers with the file, honouring a range, and cuts it off where the test wants.
+// send responds with the file, honours a range, and cuts the response off where the test sets it.
 func (h *fakeHub) send(w http.ResponseWriter, r *http.Request, data []byte) {
 	from := 0
 	if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err == nil && !h.ignore {
@@ -155,7 +155,7 @@ func content(n int) []byte {
 	return data
 }
 
-// A download that is cut off again and again goes on where it stopped.
+// A download that is cut off again and again resumes.
 func TestResume(t *testing.T) {
 	data := content(100_000)
 	h := newFakeHub(t, map[string][]byte{"m.gguf": data})
@@ -180,7 +180,7 @@ func TestResume(t *testing.T) {
 	fetch(t, c, "hf:owner/name", data) // offline
 }
 
-// What an earlier process left is gone on with; damage in it is found by the checksum and mended.
+// A later process resumes an earlier one's part; the checksum detects damage in it, and a new download replaces it.
 func TestResumeLaterAndDamaged(t *testing.T) {
 	data := content(50_000)
 	for name, part := range map[string][]byte{
@@ -207,7 +207,7 @@ func TestResumeLaterAndDamaged(t *testing.T) {
 	}
 }
 
-// A file that is not what the hub promised never gets its name.
+// A file that does not match the hub's checksum never gets its name.
 func TestChecksum(t *testing.T) {
 	for name, sabotage := range map[string]func(h *fakeHub){
 		"large file": func(h *fakeHub) { h.sums["m.gguf"] = strings.Repeat("ab", 32) },
@@ -403,7 +403,7 @@ func TestHubURL(t *testing.T) {
 	}
 }
 
-// FuzzInfo gives hostile answers: every file that is chosen has a plain relative path and a checksum.
+// FuzzInfo gives hostile responses: every chosen file has a plain relative path and a checksum.
 func FuzzInfo(f *testing.F) {
 	f.Add([]byte(`{"sha":"`+commit+`","siblings":[{"rfilename":"m.gguf","size":5,"blobId":"`+commit+`","lfs":{"sha256":"`+strings.Repeat("ab", 32)+`","size":7}}]}`), "")
 	f.Add([]byte(`{"sha":"`+commit+`","siblings":[{"rfilename":"../../m.gguf","size":5,"blobId":"`+commit+`"}]}`), "Q8_0")

@@ -8,7 +8,7 @@ import (
 	"regexp"
 )
 
-// info is the hub's answer about a repository at a revision.
+// info is the hub's response about a repository at a revision.
 type info struct {
 	Commit string `json:"sha"`
 	Files  []file `json:"siblings"`
@@ -25,7 +25,8 @@ type file struct {
 	} `json:"lfs"` // of large files
 }
 
-// sum is the checksum of a file's content: sha256 of large files, Git's blob hash otherwise; "" when the hub gives none.
+// sum returns the checksum of a file's content: sha256 of large files, Git's blob hash otherwise; "" when the hub gives
+// none.
 func (f file) sum() (sha256, blob string) {
 	if f.LFS != nil {
 		return f.LFS.SHA256, ""
@@ -33,7 +34,7 @@ func (f file) sum() (sha256, blob string) {
 	return "", f.Blob
 }
 
-// bytes is the size of the content.
+// bytes returns the size of the content.
 func (f file) bytes() int64 {
 	if f.LFS != nil {
 		return f.LFS.Size
@@ -46,17 +47,17 @@ var (
 	hexCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
 )
 
-// parseInfo checks an answer. Files with names that cannot be paths here are left out: they are not models.
+// parseInfo checks a response. It leaves out files with names that cannot be paths here: they are not models.
 func parseInfo(data []byte) (*info, error) {
 	var answer info
 	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("the hub's answer is not the JSON expected: %w", err)
+		return nil, fmt.Errorf("the hub's response is not the expected JSON: %w", err)
 	}
 	if !hexCommit.MatchString(answer.Commit) {
-		return nil, fmt.Errorf("the hub names the commit %.60q", answer.Commit)
+		return nil, fmt.Errorf("the hub names an invalid commit %.60q", answer.Commit)
 	}
 	if len(answer.Files) == 0 || len(answer.Files) > maxFiles {
-		return nil, fmt.Errorf("the repository has %d files, want 1 to %d", len(answer.Files), maxFiles)
+		return nil, fmt.Errorf("the repository has %d files, must be 1 to %d", len(answer.Files), maxFiles)
 	}
 	kept := answer.Files[:0]
 	seen := map[string]bool{}

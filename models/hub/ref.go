@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Prefix begins a model reference that means a repository.
+// Prefix begins a model reference to a repository.
 const Prefix = "hf:"
 
-// Ref names a repository, and what of it is wanted.
+// Ref names a repository and the files wanted from it.
 type Ref struct {
 	Owner, Name string
 	Revision    string // branch, tag or commit; "main" unless given
@@ -22,11 +22,11 @@ var (
 	pathPattern     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._ +=@,()-]*(/[A-Za-z0-9_][A-Za-z0-9._ +=@,()-]*){0,7}$`)
 )
 
-// ParseRef reads "hf:owner/name", with "@revision" and ":file" or ":type" behind it if wanted.
+// ParseRef reads "hf:owner/name", optionally followed by "@revision" and by ":file" or ":type".
 func ParseRef(text string) (Ref, error) {
 	rest, ok := strings.CutPrefix(text, Prefix)
 	fail := func() (Ref, error) {
-		return Ref{}, fmt.Errorf("model reference %.200q: want hf:owner/name, and then @revision and :file or :type if needed", text)
+		return Ref{}, fmt.Errorf("model reference %.200q: must be hf:owner/name, with optional @revision and :file or :type", text)
 	}
 	if !ok {
 		return fail()
@@ -45,17 +45,17 @@ func ParseRef(text string) (Ref, error) {
 	return ref, nil
 }
 
-// safeName tells whether a part of a repository's name can be part of a URL and of a file name.
+// safeName reports whether a part of a repository's name can be part of a URL and of a file name.
 func safeName(name string) bool {
 	return namePattern.MatchString(name) && !strings.Contains(name, "..")
 }
 
-// safePath tells whether a file's name in a repository is a plain relative path.
+// safePath reports whether a file's name in a repository is a plain relative path.
 func safePath(path string) bool {
 	return len(path) <= 255 && pathPattern.MatchString(path) && !strings.Contains(path, "..")
 }
 
-// String is the reference as it is written.
+// String returns the reference as written.
 func (r Ref) String() string {
 	text := Prefix + r.Owner + "/" + r.Name + "@" + r.Revision
 	if r.Select != "" {

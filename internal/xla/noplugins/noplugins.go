@@ -1,10 +1,10 @@
-// Package noplugins keeps go-xla from searching for plugins when a program starts: that search reads the system's list of
-// library folders, and prints a line on standard error where no home folder is known. Package xla opens plugins by their
+// Package noplugins keeps go-xla from searching for plugins when a program starts: that search reads the system's list
+// of library folders, and prints a line on standard error without a home folder. Package xla opens plugins by their
 // absolute path alone.
 //
-// go-xla searches while its package is initialized, unless PJRT_PLUGIN_LIBRARY_PATH is set. This package sets it to nothing
-// where it is not. It comes first because of Go's order of initialization (by import path, each package after those that it
-// imports): this package waits for syscall alone, and go-xla for os, which waits for packages whose names come behind this.
+// go-xla searches during its package initialization, unless PJRT_PLUGIN_LIBRARY_PATH is set. This package sets an unset
+// variable to "". Go's order of initialization (by import path, each package after its imports) puts it first: this
+// package imports syscall alone; go-xla imports os, which imports packages whose names come after this one's.
 package noplugins
 
 import "syscall"

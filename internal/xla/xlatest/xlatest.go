@@ -1,4 +1,4 @@
-// Package xlatest says what tests compute gradients on: the processor, or what PRUNELLM_TEST_DEVICE names.
+// Package xlatest chooses the device on which tests compute gradients: the processor, or PRUNELLM_TEST_DEVICE.
 package xlatest
 
 import (
@@ -7,8 +7,8 @@ import (
 	"prunellm/internal/xla"
 )
 
-// Options opens the plugin that setup fetched for the processor. PRUNELLM_TEST_DEVICE=cuda opens that of a GPU, which
-// PJRT_PLUGIN_LIBRARY_PATH finds where make cuda did not put it. getenv is os.Getenv.
+// Options opens the processor's plugin, which setup fetched. PRUNELLM_TEST_DEVICE=cuda opens a GPU's, which
+// PJRT_PLUGIN_LIBRARY_PATH locates if it is not in the folder of make cuda. getenv is os.Getenv.
 func Options(getenv func(string) string) xla.Options {
 	return xla.Options{
 		Home: getenv("PRUNELLM_HOME"), PluginPath: getenv("PJRT_PLUGIN_LIBRARY_PATH"),
