@@ -6,8 +6,9 @@ import "prunellm/models/llama"
 // often (BenchmarkSequencesTogether). The sequences' states are concatenated in one tensor.
 type batch []int
 
-// batchSequences distributes sequences of equal padded length over batches of at most rows tokens, so that each batch samples the whole text.
-// Longer sequences run alone. There are at least heldOutEvery batches if there are that many sequences.
+// batchSequences distributes sequences of equal padded length over batches of at most rows tokens, so that each batch
+// samples the whole text. Longer sequences run alone. It makes at least heldOutEvery batches if there are that many
+// sequences.
 func batchSequences(sequences [][]int32, rows int) (batches []batch) {
 	var lengths []int // in order of appearance
 	ofLength, padded := map[int][]int{}, 0

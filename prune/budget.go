@@ -9,7 +9,7 @@ import (
 	"prunellm/models"
 )
 
-// Budget says how the neurons to keep are shared out among the layers.
+// Budget decides how many neurons each layer keeps.
 type Budget string
 
 // The budgets. Uniform gives all layers one width; Global ranks neurons over all layers, so widths differ.
@@ -21,11 +21,11 @@ const (
 // widthStep divides every kept width. It is the block size of 4- and 8-bit quantization.
 const widthStep = 32
 
-// globalFloorShare is the share of its neurons that a layer keeps at least under the global budget (128 of 1536): what
-// one layer loses entirely the others cannot make up for.
+// globalFloorShare is the smallest share of its neurons that a layer keeps under the global budget (128 of 1536): the
+// other layers cannot compensate for a layer without neurons.
 const globalFloorShare = 1.0 / 12
 
-// RatioError says that a ratio cannot be reached.
+// RatioError reports a ratio that is out of reach.
 type RatioError struct {
 	Ratio   float64
 	Largest float64 // the largest ratio that works
@@ -41,8 +41,8 @@ func (e *RatioError) Error() string {
 		e.Ratio, e.Budget, math.Floor(e.Largest*1000)/1000)
 }
 
-// MakePlan chooses the neurons to keep when a ratio of all parameters is removed. scores is float32[layers][neurons]. It is
-// pure: the same arguments give the same plan.
+// MakePlan chooses the neurons to keep when a ratio of all parameters is removed. scores is float32[layers][neurons].
+// It is pure: the same arguments give the same plan.
 func MakePlan(config models.Config, scores [][]float32, ratio float64, budget Budget) (*Plan, error) {
 	if !(ratio >= 0 && ratio < 1) {
 		return nil, &RatioError{Ratio: ratio, Budget: budget}
@@ -70,7 +70,7 @@ func MakePlan(config models.Config, scores [][]float32, ratio float64, budget Bu
 	return plan, nil
 }
 
-// checkScores reports scores that do not fit the model or are not numbers.
+// checkScores reports scores that do not fit the model or are NaN.
 func checkScores(config models.Config, scores [][]float32) error {
 	if len(scores) != config.Layers {
 		return fmt.Errorf("scores of %d layers for a model of %d", len(scores), config.Layers)
@@ -86,14 +86,14 @@ func checkScores(config models.Config, scores [][]float32) error {
 	return nil
 }
 
-// reached is the share of all parameters that widths remove.
+// reached returns the share of all parameters that widths remove.
 func reached(config models.Config, widths []int) float64 {
 	dense := config.Parameters(nil)
 	return float64(dense-config.Parameters(widths)) / float64(dense)
 }
 
-// uniformWidths gives every layer the same width, the multiple of 32 (at equal distance: of 64) whose ratio is nearest to the one
-// asked. A layer that is narrower stays as it is.
+// uniformWidths returns the same width for every layer: the multiple of 32 (of two equally near, the multiple of 64)
+// whose ratio is nearest to the requested one. A narrower layer keeps its width.
 func uniformWidths(config models.Config, ratio float64) ([]int, error) {
 	if ratio == 0 {
 		return slices.Clone(config.FFN), nil
@@ -124,8 +124,8 @@ type block struct {
 	value              float64 // mean score
 }
 
-// globalWidths ranks blocks of neurons over all layers. Within a layer blocks fall in value, so the best blocks of all
-// are the best choice, and the total comes within half a block of the ratio asked.
+// globalWidths ranks blocks of neurons over all layers. Within a layer the blocks' values descend, so the best blocks
+// of all are the best choice, and the total comes within half a block of the requested ratio.
 func globalWidths(config models.Config, scores [][]float32, ratio float64) ([]int, error) {
 	if ratio == 0 {
 		return slices.Clone(config.FFN), nil
@@ -151,7 +151,7 @@ func globalWidths(config models.Config, scores [][]float32, ratio float64) ([]in
 	return widths, nil
 }
 
-// rankBlocks cuts each layer's ranking, from its floor on, into blocks, and sorts them from the most valuable.
+// rankBlocks cuts each layer's ranking, after its floor, into blocks, and sorts them by descending value.
 func rankBlocks(config models.Config, scores [][]float32, floors []int) []block {
 	var blocks []block
 	for layer := range config.FFN {

@@ -19,19 +19,21 @@ type Criterion string
 // criterion is a row of the table. Exactly one of gradients and weights is set.
 type criterion struct {
 	name Criterion
-	help string // what it measures and when to take it: one line for --help and the pages
+	help string // its measure and when to choose it: one line for --help and the pages
 
-	// stages is the number of passes over the calibration text. 0 reads the weights alone. 2 scores the dense model first, then a
-	// student without a sliver of each layer, with the distillation loss: only then alpha, temperature and sliver_keep count.
+	// stages is the number of passes over the calibration text. 0 reads the weights alone. 2 scores the dense model
+	// first, then a student without a sliver of each layer, with the distillation loss: only then alpha, temperature
+	// and sliver_keep count.
 	stages int
-	// drawn says that the cross entropy is that of labels drawn from the dense model's own predictions, one for each token, by the
+	// drawn draws the labels of the cross entropy from the dense model's own predictions, one for each token, by the
 	// recipe's seed. Otherwise the label is the text's next token. Only a criterion with one stage draws.
 	drawn bool
-	// mixed says that bfloat16 matmuls leave the ranking as it is. They do not with a second stage: its scores all follow from the
-	// sliver, and the sliver from the lowest scores of the first stage.
+	// mixed marks a criterion whose ranking is the same with bfloat16 matmuls. With a second stage it is not: all its
+	// scores depend on the sliver, and the sliver on the lowest scores of the first stage.
 	mixed bool
-	// lengthPower is the power of a sequence's length that multiplies its score. The loss is a mean over tokens; 1 for a score that is
-	// linear in it, or 2 for a square, makes a token count the same in a short sequence and in a long one. 0 leaves the mean.
+	// lengthPower is the power of a sequence's length that multiplies its score. The loss is a mean over tokens. 1 for
+	// a score that is linear in it, or 2 for a square, gives a token the same weight in a short sequence and in a long
+	// one. 0 leaves the mean.
 	lengthPower int
 
 	gradients func(*llama.Block, *llama.Trace, *llama.Gradients) *Node               // the score of one sequence, float32[f]
@@ -69,13 +71,13 @@ func (c Criterion) Validate() error {
 	return fmt.Errorf("criterion %q is unknown, want %s", string(c), strings.Join(names, ", "))
 }
 
-// Help says in one line what the criterion measures and when to take it.
+// Help returns one line: the criterion's measure and when to choose it.
 func (c Criterion) Help() string {
 	row, _ := c.row()
 	return row.help
 }
 
-// NeedsTokens reports whether the criterion is computed on calibration text, and not on the weights alone.
+// NeedsTokens reports whether the criterion reads calibration text, and not the weights alone.
 func (c Criterion) NeedsTokens() bool {
 	row, _ := c.row()
 	return row.stages > 0
@@ -87,7 +89,8 @@ func (c Criterion) Distills() bool {
 	return row.stages > 1
 }
 
-// DrawsLabels reports whether labels are drawn from the dense model's own predictions, so that the recipe's seed counts.
+// DrawsLabels reports whether the criterion draws labels from the dense model's own predictions, so that the recipe's
+// seed counts.
 func (c Criterion) DrawsLabels() bool {
 	row, _ := c.row()
 	return row.drawn

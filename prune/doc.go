@@ -1,20 +1,20 @@
 // Package prune chooses which MLP neurons of a language model to remove, and refits the layers that lose some.
 //
-// It is not a converter: it knows neither GGUF nor Redis, nor where text comes from. It reads a model through models.Weights and returns scores,
-// plans and refitted matrices; package convert writes the slim model.
+// It is not a converter: it does not depend on GGUF, Redis or the source of text. It reads a model through
+// models.Weights and returns scores, plans and refitted matrices; package convert writes the slim model.
 //
 // # Data flow
 //
-// Score runs token sequences (internal/calibration has them) through the dense model and through a slightly pruned one,
-// and gives every neuron an importance. MakePlan turns importances and a ratio into
-// the neurons kept; it is pure, so a new ratio costs no gradients. Reconstruct refits each down projection to the neurons
-// that stayed. Pruned shows the result as a models.Weights.
+// Score runs token sequences (see internal/calibration) through the dense model and through a slightly pruned one, and
+// gives every neuron an importance. MakePlan computes the neurons to keep from importances and a ratio; it is pure, so
+// a new ratio costs no gradients. Reconstruct refits each down projection to the kept neurons. Pruned presents the
+// result as a models.Weights.
 //
 // # Method
 //
 // The scores are those of SDMPrune (arXiv 2506.11120), written from its formulas: gradients of a self-distillation loss
-// between a model and its slightly pruned self. See docs/understand/pruning.md for what the criteria, budgets and reconstruction are
-// worth.
+// between a model and its slightly pruned self. docs/understand/pruning.md measures the criteria, budgets and the
+// refit.
 //
 // # Concurrency
 //
@@ -23,6 +23,6 @@
 //
 // # Errors
 //
-// Bad sequences wrap llama.ErrTokens, numbers that are not finite wrap ErrNotFinite and name the layer, ratios that
-// cannot be reached are a *RatioError. Panics out of gomlx are returned as errors.
+// Bad sequences wrap llama.ErrTokens. NaN or infinity wraps ErrNotFinite and names the layer. A ratio out of reach is a
+// *RatioError. The package recovers panics of gomlx and returns them as errors.
 package prune

@@ -11,30 +11,31 @@ import (
 
 // LinearAlgebra solves a refit's systems on the host, in float64. Matrices are row-major.
 type LinearAlgebra interface {
-	// Solve overwrites b [n, columns] with the solution of a x = b. a [n, n] is symmetric, and is overwritten. It fails where a is not
-	// positive definite.
+	// Solve overwrites b [n, columns] with the solution of a x = b. a [n, n] is symmetric; Solve overwrites it too. It
+	// returns an error if a is not positive definite.
 	Solve(a, b []float64, n int) error
 	// Multiply returns a b [n, columns], of a [n, n], which is symmetric, and b [n, columns].
 	Multiply(a, b []float64, n int) ([]float64, error)
-	// Factor overwrites a [n, n], which is symmetric, with an upper triangular V: a = V V^T. It fails where a is not positive
-	// definite.
+	// Factor overwrites a [n, n], which is symmetric, with an upper triangular V: a = V V^T. It returns an error if a
+	// is not positive definite.
 	Factor(a []float64, n int) error
-	// Shift sets rows R of e [n, columns], count of them from first on: e_R = -V_RR^-T (sum over the rows P before them of
-	// V_PR^T e_P), with V as Factor makes it.
+	// Shift sets rows R of e [n, columns], count of them from first on: e_R = -V_RR^-T (sum over the rows P before them
+	// of V_PR^T e_P), with Factor's V.
 	Shift(v, e []float64, n, first, count int) error
 }
 
-// fitter does the least squares of a layer. Its neurons are the first of those that the sums are of; the others are padding.
+// fitter solves the least squares of a layer. Its neurons are the first ones of the sums; the others are padding.
 type fitter interface {
 	// fit solves for the new down projection, float32[f, e] on the device: (G + mu I) X = C + mu W with mu = ridge * mean(diag G), W old, and
 	// G and C the sums of a layer and share times those of its held-out batches.
 	fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error)
-	// heldOutError is the squared error over a layer's held-out batches of what fit makes of the others, but for a constant. It may look
-	// at a part of the outputs.
+	// heldOutError returns the squared error, up to a constant, over a layer's held-out batches of a fit on the others.
+	// It may use a part of the outputs.
 	heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error)
-	// round rounds a solution x of fit, float32[f, e], in place, some neurons at a time, and has the next ones make up for it.
+	// round rounds a solution x of fit, float32[f, e], in place, some neurons at a time, and lets the next ones
+	// compensate.
 	round(s layerSums, share float64, x []float32, ridge float64, neurons int, grid Grid) error
-	// padding is the cost of padding with this fitter.
+	// padding returns the cost of padding with this fitter.
 	padding() paddingCost
 }
 
@@ -45,11 +46,11 @@ const tinyRidge = 1e-100
 type hostFitter struct {
 	model   *llama.Model
 	algebra LinearAlgebra
-	scratch []float64 // a system's matrix, again and again: new memory of its size costs more than filling it
+	scratch []float64 // a system's matrix, reused: new memory of its size costs more than filling it
 }
 
-// maxScratch is up to how many values memory is kept for the next system (64 MiB). What systems of thousands of neurons take is for the
-// collector: their time goes elsewhere.
+// maxScratch bounds the values whose memory is kept for the next system (64 MiB). The garbage collector frees that of
+// systems of thousands of neurons: their time goes elsewhere.
 const maxScratch = 8 << 20
 
 func (*hostFitter) padding() paddingCost { return hostFits }
@@ -66,7 +67,7 @@ func (h *hostFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge 
 	return h.model.Upload(w, old.Shape().Dimensions...)
 }
 
-// solve is fit of every stride-th output, without the padding.
+// solve computes fit for every stride-th output, without the padding.
 func (h *hostFitter) solve(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons, stride int) ([]float64, error) {
 	a, b, mu, err := h.system(s, share, ridge, neurons, stride)
 	if err != nil {
@@ -99,7 +100,7 @@ func (h *hostFitter) system(s layerSums, share, ridge float64, neurons, stride i
 	for i := range neurons {
 		trace += a[i*neurons+i]
 	}
-	// Where no kept neuron was ever active the sums are zero, and the old weights are as good as any.
+	// If no kept neuron was ever active the sums are zero, and the old weights are as good as any.
 	mu = trace/float64(neurons)*ridge + tinyRidge
 	for i := range neurons {
 		a[i*neurons+i] += mu
@@ -107,7 +108,8 @@ func (h *hostFitter) system(s layerSums, share, ridge float64, neurons, stride i
 	return a, b, mu, nil
 }
 
-// room is zeros for a system, float64[neurons, neurons], which the next call may take again, and float64[neurons, e/stride].
+// room returns zeros for a system, float64[neurons, neurons], which the next call may reuse, and float64[neurons,
+// e/stride].
 func (h *hostFitter) room(neurons, stride int) (gram, cross []float64) {
 	cross = make([]float64, neurons*h.model.Config().HiddenSize/stride)
 	if neurons*neurons > maxScratch {
@@ -133,7 +135,7 @@ func add(gram, cross []float64, s *sums, factor float64, neurons, stride int) (e
 	return s.cross.ConstFlatData(func(flat any) { addScaled(cross, factor, flat.([]float64), stride) })
 }
 
-// addScaled adds factor times every stride-th value of what from begins with.
+// addScaled adds factor times every stride-th value at the start of from.
 func addScaled[T float32 | float64](to []float64, factor float64, from []T, stride int) {
 	if stride == 1 {
 		from = from[:len(to)]
@@ -147,11 +149,11 @@ func addScaled[T float32 | float64](to []float64, factor float64, from []T, stri
 	}
 }
 
-// triedOutputs is of how many outputs at least the error is compared that ridges make: a part of them says as much as all, and all take
-// more time than what is the same for each.
+// triedOutputs is the smallest number of outputs that the error of a ridge is computed on: a part of them decides as
+// well as all, and all take more time than the part that is the same for each.
 const triedOutputs = 128
 
-// stride is the largest divisor of the outputs that leaves triedOutputs.
+// stride returns the largest divisor of the outputs that leaves triedOutputs.
 func stride(outputs int) int {
 	for s := outputs / triedOutputs; s > 1; s-- {
 		if outputs%s == 0 {

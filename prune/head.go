@@ -11,9 +11,9 @@ import (
 
 // The head's part of a pass: from the last hidden states of a group to their gradients.
 
-// lossByChunks runs the head over the tokens of all sequences of a group in chunks, so that logits never exist for all of them. It records
-// each sequence's loss and returns the gradients of their last hidden states. In stage 1 the states are kept as the teacher's. What
-// it returns belongs to the caller, also with an error.
+// lossByChunks runs the head over the tokens of all sequences of a group in chunks, so that logits never exist for all
+// of them. It records each sequence's loss and returns the gradients of their last hidden states. In stage 1 it keeps
+// the states as the teacher's. The caller owns the result, also with an error.
 func (s *scorer) lossByChunks(ctx context.Context, program *llama.HeadProgram, g *group, last llama.States, alpha float64) (llama.States, error) {
 	c := s.model.Config()
 	hidden, err := last.Download(c, g.sequences)
@@ -39,8 +39,8 @@ func (s *scorer) lossByChunks(ctx context.Context, program *llama.HeadProgram, g
 	return dy, nil
 }
 
-// lossBySequence is lossByChunks for devices that have the memory for the logits of whole sequences: hidden states and gradients stay
-// there.
+// lossBySequence is lossByChunks for devices that have the memory for the logits of whole sequences: hidden states and
+// gradients stay on the device.
 func (s *scorer) lossBySequence(ctx context.Context, program *llama.HeadProgram, g *group, last llama.States, alpha float64) (llama.States, error) {
 	withTeacher, hidden := program == s.stage2, s.model.Config().HiddenSize
 	dy := make(llama.States, len(g.sequences))
@@ -51,7 +51,7 @@ func (s *scorer) lossBySequence(ctx context.Context, program *llama.HeadProgram,
 	}
 	return dy, s.each(ctx, len(g.sequences), func(i int) (func() error, error) {
 		tokens := g.sequences[i]
-		rows := newLossRows(llama.PadLength(len(tokens)), 0, false, uniform != nil) // no room for states: they are on the device
+		rows := newLossRows(llama.PadLength(len(tokens)), 0, false, uniform != nil) // without memory for states: they are on the device
 		for t := range tokens {
 			rows.place(lossInput{sequences: g.sequences, uniform: uniform}, i, t, alpha)
 		}
@@ -99,7 +99,7 @@ func (s *scorer) lossBySequence(ctx context.Context, program *llama.HeadProgram,
 	})
 }
 
-// uploadPadded copies a sequence's values, float32[tokens, e], to the device, with zeros behind them.
+// uploadPadded copies a sequence's values, float32[tokens, e], to the device, and pads them with zeros.
 func (s *scorer) uploadPadded(values []float32, tokens int) (*tensors.Tensor, error) {
 	hidden, length := s.model.Config().HiddenSize, llama.PadLength(tokens)
 	if length > tokens {
@@ -110,8 +110,9 @@ func (s *scorer) uploadPadded(values []float32, tokens int) (*tensors.Tensor, er
 	return s.model.Upload(values, length, hidden)
 }
 
-// uniform returns the numbers that draw the labels of a group, float32[tokens] for each sequence; nil where the text's labels count. They
-// depend on the seed, the sequence's place in the calibration text and the token's in the sequence alone, so that no batch size changes a draw.
+// uniform returns the numbers that draw the labels of a group, float32[tokens] for each sequence; nil if the text's
+// tokens are the labels. They depend on the seed, the sequence's place in the calibration text and the token's in the
+// sequence alone, so no batch size changes a draw.
 func (s *scorer) uniform(g *group) [][]float32 {
 	if !s.criterion.drawn {
 		return nil
@@ -121,7 +122,7 @@ func (s *scorer) uniform(g *group) [][]float32 {
 		source := rand.NewPCG(s.recipe.Seed, uint64(g.first+i))
 		all[i] = make([]float32, len(tokens))
 		for t := range all[i] {
-			all[i][t] = float32(source.Uint64()>>40) / (1 << 24) // the 24 bits that a float32 below 1 holds
+			all[i][t] = float32(source.Uint64()>>40) / (1 << 24) // the 24 bits that fit a float32 below 1
 		}
 	}
 	return all

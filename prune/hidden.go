@@ -7,8 +7,9 @@ import (
 	"prunellm/models/llama"
 )
 
-// Hidden holds the dense model's hidden states after each layer for calibration sequences. Scores leave it on the device for a refit, or it is
-// read from a StateFile. Without it a refit recomputes the states, a third of its time. Its owner calls Release.
+// Hidden holds the dense model's hidden states after each layer for calibration sequences. A Score leaves them on the
+// device for a refit, or a StateFile holds them. Without Hidden a refit recomputes the states, which takes a third of
+// its time. Its owner calls Release.
 //
 // # Concurrency
 //
@@ -35,7 +36,7 @@ func newHidden(c models.Config, sequences [][]int32, budget int64) *Hidden {
 	return h
 }
 
-// take moves a layer's results for the next sequences here.
+// take moves a layer's results for the next sequences into h.
 func (h *Hidden) take(layer int, results llama.States) {
 	h.layers[layer] = append(h.layers[layer], results...)
 	clear(results)
@@ -47,7 +48,7 @@ func (h *Hidden) of(sequences [][]int32) bool {
 		(h.stored != nil || !slices.ContainsFunc(h.layers, func(s llama.States) bool { return len(s) != len(sequences) }))
 }
 
-// layer hands over one layer's states of all sequences.
+// layer returns one layer's states of all sequences, which the caller then owns.
 func (h *Hidden) layer(m *llama.Model, layer int) (llama.States, error) {
 	if h.stored != nil {
 		return h.stored.layer(m, layer, h.sequences)

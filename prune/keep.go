@@ -8,7 +8,7 @@ import (
 	"prunellm/internal/reuse"
 )
 
-// Where a refit's dense hidden states come from, and how they are kept for the next one.
+// The source of a refit's dense hidden states, and their storage for the next refit.
 
 // takeStates finds the dense model's hidden states, or prepares to collect them. A device with its own memory computes them faster than a disk
 // reads them, so it neither loads nor saves them.

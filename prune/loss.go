@@ -15,18 +15,19 @@ type Loss struct {
 	KL           float64 // nats per token: KL(softmax(teacher/t) || softmax(student)) summed and divided by the length; 0 in stage 1
 }
 
-// lossKind says which loss a program computes.
+// lossKind selects the loss of a program.
 type lossKind struct {
-	drawn       bool    // labels are drawn from the student's own predictions; false: they are given
+	drawn       bool    // draw labels from the student's own predictions; false: they are arguments
 	teacher     bool    // with the KL divergence from a teacher
 	temperature float64 // divides the teacher's logits
 }
 
 // lossProgram computes the losses of tokens and their gradient with respect to the student's last hidden states.
 //
-// Arguments: student float32[t, e]; with a teacher, its hidden states float32[t, e]; labels int32[t, 1], or where they are drawn a number
-// in [0, 1) for each token, float32[t, 1]; the weight of each token's cross entropy and (with a teacher) KL in the loss, float32[t, 1].
-// Results: gradient float32[t, e], cross entropy float32[t], and (with a teacher) KL float32[t].
+// Arguments: student float32[t, e]; with a teacher, its hidden states float32[t, e]; labels int32[t, 1], or if the
+// program draws them a number in [0, 1) for each token, float32[t, 1]; the weight of each token's cross entropy and
+// (with a teacher) KL in the loss, float32[t, 1]. Results: gradient float32[t, e], cross entropy float32[t], and (with
+// a teacher) KL float32[t].
 func lossProgram(m *llama.Model, kind lossKind) (*llama.HeadProgram, error) {
 	return m.HeadProgram("loss", func(h *llama.HeadBlock, args []*Node) []*Node {
 		return lossGraph(m.Config(), h, args, kind)
@@ -59,13 +60,13 @@ func lossGraph(c models.Config, h *llama.HeadBlock, args []*Node, kind lossKind)
 	return []*Node{llama.HeadBackward(h, trace, dLogits, ofTarget), entropy, flat(teacher.KL(student))}
 }
 
-// divide turns sums over a sequence's tokens, and over those with a label, into means.
+// divide converts sums over a sequence's tokens, and over those with a label, to means.
 func (l *Loss) divide(tokens, labelled int) {
 	l.CrossEntropy /= float64(labelled)
 	l.KL /= float64(tokens)
 }
 
-// finite reports whether a loss can be used.
+// finite reports whether a loss is neither NaN nor infinite.
 func (l Loss) finite() bool {
 	return !math.IsNaN(l.CrossEntropy+l.KL) && !math.IsInf(l.CrossEntropy+l.KL, 0)
 }

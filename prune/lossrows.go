@@ -8,12 +8,12 @@ import (
 	"prunellm/models/llama"
 )
 
-// lossInput is the head's part of a pass over several sequences.
+// lossInput holds the arguments of the head for several sequences.
 type lossInput struct {
 	sequences [][]int32
-	student   [][]float32 // float32[tokens, e] a sequence
+	student   [][]float32 // float32[tokens, e] per sequence
 	teacher   [][]float32 // the same, or nil in stage 1
-	uniform   [][]float32 // numbers that draw the labels, float32[tokens] a sequence; nil: the next token is the label
+	uniform   [][]float32 // numbers that draw the labels, float32[tokens] per sequence; nil: the next token is the label
 	alpha     float64
 }
 
@@ -54,14 +54,14 @@ func headLoss(ctx context.Context, m *llama.Model, program *llama.HeadProgram, h
 	return losses, gradients, nil
 }
 
-// lossRows is one chunk of tokens on its way through the head, gathered from one or more sequences.
+// lossRows is one chunk of tokens for the head, gathered from one or more sequences.
 type lossRows struct {
 	used, hidden     int
 	student, teacher []float32 // float32[chunk, e]
-	targets          []int32   // the next token, 0 where there is none
-	uniform          []float32 // what draws the label instead; nil: targets are the labels
+	targets          []int32   // the next token, 0 without one
+	uniform          []float32 // draws the label instead; nil: targets are the labels
 	weight, weightKL []float32
-	sequence, token  []int // where each row came from
+	sequence, token  []int // origin of each row
 }
 
 func newLossRows(chunk, hidden int, withTeacher, drawn bool) *lossRows {
@@ -83,7 +83,7 @@ func newLossRows(chunk, hidden int, withTeacher, drawn bool) *lossRows {
 	return rows
 }
 
-// labelled is how many of a sequence's tokens have a label: all where labels are drawn, all but the last in a text.
+// labelled returns how many of a sequence's tokens have a label: all if labels are drawn, all but the last in a text.
 func (r *lossRows) labelled(length int) int {
 	if r.uniform != nil {
 		return length
@@ -103,7 +103,7 @@ func (r *lossRows) add(in lossInput, i, t int) {
 	r.place(in, i, t, alpha)
 }
 
-// place gives the next row to token t of sequence i: its label and its weights in the loss.
+// place assigns the next row to token t of sequence i: its label and its weights in the loss.
 func (r *lossRows) place(in lossInput, i, t int, alpha float64) {
 	tokens, row := in.sequences[i], r.used
 	r.used++
@@ -120,7 +120,7 @@ func (r *lossRows) place(in lossInput, i, t int, alpha float64) {
 	}
 }
 
-// run runs the rows and adds their losses and gradients to those of their sequences. Unused rows carry no weight.
+// run computes the rows and adds their losses and gradients to those of their sequences. Unused rows have weight zero.
 func (r *lossRows) run(m *llama.Model, program *llama.HeadProgram, head *llama.Head, losses []Loss, gradients [][]float32) error {
 	chunk := len(r.targets)
 	clear(r.weight[r.used:])
@@ -162,7 +162,8 @@ func (r *lossRows) run(m *llama.Model, program *llama.HeadProgram, head *llama.H
 	return nil
 }
 
-// compute runs the program on hidden states of the student and of the teacher, nil in stage 1, with the rows' labels and weights.
+// compute runs the program on hidden states of the student and of the teacher, nil in stage 1, with the rows' labels
+// and weights.
 func (r *lossRows) compute(m *llama.Model, program *llama.HeadProgram, head *llama.Head, student, teacher *tensors.Tensor) ([]*tensors.Tensor, error) {
 	chunk := len(r.targets)
 	args, owned := []*tensors.Tensor{student}, []*tensors.Tensor(nil)

@@ -14,11 +14,11 @@ type paddingCost struct {
 	step           int     // divides every padded width
 	compileSeconds float64 // compiling a refit's programs for one more width
 	flopSeconds    float64 // one multiplication or addition of its matmuls
-	solutions      float64 // of each layer's padded system, on average: some try several ridges
+	solutions      float64 // solutions of each layer's padded system, on average: some try several ridges
 }
 
 var (
-	hostFits   = paddingCost{step: 64, compileSeconds: 0.65, flopSeconds: secondsOfFlop} // padding has no part in the systems
+	hostFits   = paddingCost{step: 64, compileSeconds: 0.65, flopSeconds: secondsOfFlop} // the systems have no padding
 	deviceFits = paddingCost{step: 2 * solveBlock, compileSeconds: 1.25, flopSeconds: secondsOfFlop, solutions: 2}
 )
 

@@ -17,13 +17,14 @@ import (
 
 // group is sequences whose hidden states between layers fit the budget together.
 type group struct {
-	first     int // the first sequence's place in the calibration text
+	first     int // place of the first sequence in the calibration text
 	sequences [][]int32
 	teacher   [][]float32 // the dense model's last hidden states, kept from stage 1, on the host
 	losses    []Loss
 }
 
-// groupTokens returns how many tokens fit a budget of bytes: each layer's input and, with products, the results of its matmuls.
+// groupTokens returns how many tokens fit a budget of bytes: each layer's input and, with products, the results of its
+// matmuls.
 func groupTokens(config models.Config, budget int64, products bool) int {
 	values := config.HiddenSize * (config.Layers + 1)
 	if products {
@@ -53,7 +54,7 @@ func groupSequences(config models.Config, bytes int64, products bool, sequences 
 }
 
 // pass runs one group forward and backward and adds its importances to the sums. Without removed neurons it is stage 1,
-// and the last hidden states are kept as the teacher's; with them it is stage 2.
+// and keeps the last hidden states as the teacher's; with them it is stage 2.
 func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
 	kept, err := s.runForward(ctx, g)
 	defer kept.release()
@@ -89,11 +90,11 @@ func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
 	return s.runBackward(ctx, g, kept, dy)
 }
 
-// kept holds what the backward pass needs from the forward pass, on the device.
+// kept holds the forward pass's results for the backward pass, on the device.
 type kept struct {
-	inputs []llama.States        // [layers+1][sequences]: of each layer, and the last layer's results
+	inputs []llama.States        // [layers+1][sequences]: input of each layer, and the last layer's results
 	saved  [][][]*tensors.Tensor // [layers][sequences]: as llama.Saved lists them; empty where the backward pass recomputes it
-	hidden *Hidden               // takes the inputs of all but the first layer after use; nil: they are freed
+	hidden *Hidden               // takes the inputs of all but the first layer after use; nil: release frees them
 }
 
 // release frees everything. It is idempotent.
@@ -118,7 +119,7 @@ func (k *kept) releaseLayer(layer int) {
 	}
 }
 
-// runForward returns what the backward pass needs, also with an error.
+// runForward returns the states for the backward pass, also with an error.
 func (s *scorer) runForward(ctx context.Context, g *group) (left *kept, err error) {
 	left = &kept{}
 	x, err := llama.NewStates(s.model, s.head, g.sequences)
@@ -219,7 +220,7 @@ func (s *scorer) accumulate(layer int, values []float32, length int) error {
 	return nil
 }
 
-// blame names the first layer whose results are not finite, from the hidden states that the forward pass left.
+// blame names the first layer with NaN or infinity in its results, from the hidden states of the forward pass.
 func blame(inputs []llama.States) string {
 	for layer, states := range inputs {
 		for _, x := range states {

@@ -9,7 +9,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// CrossEntropy runs sequences through a model, dense or Pruned, and returns each one's mean cross entropy in nats a
+// CrossEntropy runs sequences through a model, dense or Pruned, and returns the mean cross entropy of each in nats per
 // token; the first token of a sequence has none. The exponential of the mean over sequences is the perplexity.
 func CrossEntropy(ctx context.Context, backend backends.Backend, weights models.Weights, sequences [][]int32,
 	progress func(Progress)) (losses []float64, err error) {

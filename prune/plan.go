@@ -10,15 +10,15 @@ import (
 	"prunellm/models"
 )
 
-// Plan is the neurons that a pruned model keeps.
+// Plan holds the neurons that a pruned model keeps.
 type Plan struct {
-	Kept         [][]int // by layer, indices into the dense model's neurons, ascending; at least one a layer
-	Dense        []int   // neurons of each layer before
-	RatioAsked   float64 // share of all parameters that was to go, in [0,1)
+	Kept         [][]int // by layer, indices into the dense model's neurons, ascending; at least one per layer
+	Dense        []int   // neurons of each layer of the dense model
+	RatioAsked   float64 // requested share of all parameters to remove, in [0,1)
 	RatioReached float64 // share of all parameters removed
 }
 
-// Widths is the number of neurons kept in each layer.
+// Widths returns the number of neurons kept in each layer.
 func (p *Plan) Widths() []int {
 	widths := make([]int, len(p.Kept))
 	for layer, kept := range p.Kept {
@@ -27,7 +27,7 @@ func (p *Plan) Widths() []int {
 	return widths
 }
 
-// KeptShare is the share of MLP neurons that stay.
+// KeptShare returns the share of MLP neurons kept.
 func (p *Plan) KeptShare() float64 {
 	kept, dense := 0, 0
 	for layer := range p.Kept {
@@ -40,7 +40,7 @@ func (p *Plan) KeptShare() float64 {
 // Identity reports whether the plan keeps everything.
 func (p *Plan) Identity() bool { return p.KeptShare() == 1 }
 
-// Untouched is how many layers keep all neurons before the first that does not.
+// Untouched returns the number of layers that keep all neurons before the first that does not.
 func (p *Plan) Untouched() int {
 	for layer, kept := range p.Kept {
 		if len(kept) != p.Dense[layer] {
@@ -78,14 +78,14 @@ func (p *Plan) Check(config models.Config) error {
 // Numbers are unsigned varints.
 const planMagic = "PLN1"
 
-// MaxPlanBytes bounds an encoded plan: that of the largest model which fits the limits of package models would be
-// larger, that of any real one is thousands of times smaller.
+// MaxPlanBytes bounds an encoded plan. The plan of the largest model within the limits of package models would be
+// larger; those of real models are thousands of times smaller.
 const MaxPlanBytes = 16 << 20
 
 // ErrPlanFormat is wrapped when encoded bytes are not a plan.
 var ErrPlanFormat = errors.New("not an encoded plan")
 
-// Encode writes a plan in about one bit a neuron. Equal plans give equal bytes.
+// Encode encodes a plan in about one bit per neuron. Equal plans give equal bytes.
 func (p *Plan) Encode() []byte {
 	out := []byte(planMagic)
 	for _, ratio := range []float64{p.RatioAsked, p.RatioReached} {
@@ -103,7 +103,7 @@ func (p *Plan) Encode() []byte {
 	return out
 }
 
-// DecodePlan reads what Encode wrote. Anything else is an error that wraps ErrPlanFormat.
+// DecodePlan decodes Encode's bytes. Other bytes give an error that wraps ErrPlanFormat.
 func DecodePlan(data []byte) (*Plan, error) {
 	r := planReader{rest: data}
 	if len(data) > MaxPlanBytes || len(data) < len(planMagic)+16 || string(data[:len(planMagic)]) != planMagic {
@@ -129,7 +129,7 @@ func DecodePlan(data []byte) (*Plan, error) {
 	return p, nil
 }
 
-// planReader consumes an encoded plan; after the first fault it stays at it.
+// planReader consumes an encoded plan; it keeps the first error.
 type planReader struct {
 	rest []byte
 	err  error
@@ -160,7 +160,7 @@ func (r *planReader) count(limit uint64, what string) int {
 	return int(value)
 }
 
-// mask reads one bit a neuron. The length is checked against the bytes that are there before anything is allocated.
+// mask reads one bit per neuron. It checks the length against the remaining bytes before it allocates.
 func (r *planReader) mask(width int) []int {
 	size := (width + 7) / 8
 	if r.err != nil || len(r.rest) < size {
@@ -185,5 +185,5 @@ func (r *planReader) mask(width int) []int {
 	return kept
 }
 
-// uvarintLen is the length of the shortest encoding; others are refused so that a plan has one encoding only.
+// uvarintLen returns the length of the shortest encoding; the decoder refuses others, so a plan has one encoding only.
 func uvarintLen(value uint64) int { return max(1, (bits.Len64(value)+6)/7) }

@@ -56,7 +56,7 @@ func (r *reconstructor) products() (gram, apply program, err error) {
 	return gram, apply, err
 }
 
-// eachBatch takes the arguments of gram apart: h, mid and the dense model's states of the batch's sequences, again and again.
+// eachBatch splits the arguments of gram into h, mid and the dense model's states of each batch.
 func eachBatch[T any](args []T, rows func(T) int, batch func(h, mid T, outs []T)) {
 	for len(args) > 0 {
 		h, mid, outs := args[0], args[1], args[2:]
@@ -103,8 +103,8 @@ func mixedProduct(a, b *stablehlo.Value) *stablehlo.Value {
 	return must(stablehlo.DotGeneral(a, []int{1}, nil, b, []int{0}, nil).OutputDType(xladtypes.Float32).Done())
 }
 
-// transposed is h[t, f] as [f, t]. As one of three axes, since XLA would merge a plain transpose into the matmul, which then takes twice as
-// long (see llama's narrowTranspose).
+// transposed transposes h[t, f] to [f, t], as one of three axes: XLA would merge a plain transpose into the matmul,
+// which then takes twice as long (see llama's narrowTranspose).
 func transposed(h *stablehlo.Value) *stablehlo.Value {
 	t, f, dtype := h.Shape().Dim(0), h.Shape().Dim(1), h.Shape().DType
 	if t%2 != 0 {

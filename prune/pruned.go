@@ -7,9 +7,9 @@ import (
 	"prunellm/models"
 )
 
-// Pruned shows a model as a plan leaves it: the MLP tensors hold the neurons kept, in order, everything else is the
-// dense model's. down, when not nil, replaces the down projections by refitted ones, float32[layers][hidden*width]
-// (rows of length width), as Reconstruct returns them; nil for a layer is the dense model's.
+// Pruned presents a model pruned by a plan: the MLP tensors hold the kept neurons, in order; all else is the dense
+// model's. down, if not nil, replaces the down projections by refitted ones, float32[layers][hidden*width] (rows of
+// length width), as Reconstruct returns them; nil for a layer is the dense model's.
 func Pruned(dense models.Weights, plan *Plan, down [][]float32) (models.Weights, error) {
 	config := dense.Config()
 	if err := plan.Check(config); err != nil {
@@ -34,7 +34,7 @@ type prunedWeights struct {
 	down   [][]float32
 }
 
-// Config implements models.Weights; FFN holds the widths kept.
+// Config implements models.Weights; FFN holds the kept widths.
 func (p *prunedWeights) Config() models.Config { return p.config }
 
 // Tensor implements models.Weights.
@@ -61,7 +61,7 @@ func (p *prunedWeights) Tensor(role models.Role, layer int) ([]float32, []int, e
 	return selectRows(values, hidden, kept), []int{len(kept), hidden}, nil
 }
 
-// selectRows picks rows of float32[rows, columns].
+// selectRows gathers rows of float32[rows, columns].
 func selectRows(values []float32, columns int, rows []int) []float32 {
 	out := make([]float32, 0, len(rows)*columns)
 	for _, row := range rows {
@@ -70,7 +70,7 @@ func selectRows(values []float32, columns int, rows []int) []float32 {
 	return out
 }
 
-// selectColumns picks columns of float32[rows, width].
+// selectColumns gathers columns of float32[rows, width].
 func selectColumns(values []float32, width int, columns []int) []float32 {
 	out := make([]float32, 0, len(values)/width*len(columns))
 	for start := 0; start < len(values); start += width {

@@ -21,24 +21,25 @@ import (
 // ReconstructOptions tune Reconstruct. The zero value is the default.
 type ReconstructOptions struct {
 	// Ridge times the mean of the diagonal of the activations' Gram matrix pulls the refitted weights towards the old
-	// ones. 0 has a part of the sequences choose it.
+	// ones. 0 chooses it by a part of the sequences.
 	Ridge float64
-	// Emit, when set, takes each layer's result as soon as it is there, from the first to the last; Reconstruct then keeps
-	// none and returns nil, so that the memory it takes does not grow with the model's depth. It returns the values as they
-	// will be stored, rounded to some type: later layers are fitted to those, and make up for the rounding too.
+	// Emit, if set, takes each layer's result when it is complete, from the first to the last. Reconstruct then keeps
+	// none and returns nil, so its memory does not grow with the model's depth. Emit returns the values as stored,
+	// rounded to some type: the refit of later layers then compensates for the rounding too.
 	Emit func(layer int, down []float32) (stored []float32, err error)
-	// Grid, when set, gives a layer's rounding to what will be stored, nil for none. The refit then rounds by it, and has each
-	// neuron make up for the rounding of those before it, where Algebra solves.
+	// Grid, if set, returns a layer's rounding to its stored type, nil for none. The refit then rounds by it, and if
+	// Algebra solves, each neuron compensates for the rounding of those before it.
 	Grid func(layer, width int) Grid
-	// Precision is that of matmuls in the forward passes, the recipe's; the sums of the fit are not rounded.
+	// Precision is that of matmuls in the forward passes, from the recipe; the sums of the fit are not rounded.
 	Precision llama.Precision
-	// Hidden, when it is of the same sequences, saves the dense model's forward pass. Its states are freed as they are used.
+	// Hidden of the same sequences saves the dense model's forward pass. Reconstruct frees its states after use.
 	Hidden *Hidden
-	// States, when set, is where the states are kept for later refits on these sequences, and looked for where Hidden has none.
+	// States, if set, stores the states for later refits on these sequences, and supplies them if Hidden is nil.
 	States *StateFile
-	// Algebra solves the least squares of backends that compute in the machine's own memory; nil: the backend does, where it can, or gonum.
+	// Algebra solves the least squares of backends that compute in the machine's own memory; nil selects the backend if
+	// it can solve, or gonum.
 	Algebra LinearAlgebra
-	// Log is told when States could not be read or written; nil: nobody is.
+	// Log receives errors of reading or writing States; nil is silent.
 	Log *slog.Logger
 }
 
@@ -51,12 +52,12 @@ func (o ReconstructOptions) Validate() error {
 }
 
 // Reconstruct refits the down projection of every layer to the neurons that a plan keeps, so that the pruned layer
-// gives again what the dense one gave. It returns float32[layers][hidden*width], rows of length width, as
-// models.FFNDown has them.
+// approximates the dense one's output. It returns float32[layers][hidden*width], rows of length width, in the layout of
+// models.FFNDown.
 //
-// Layers are refitted from the first that loses neurons to the last, each on the activations h of the pruned model as it then
-// is, so later layers also correct the loss of earlier ones. With y what the layer should add to the residual stream,
-// W' = (sum y h^T + mu W) (sum h h^T + mu I)^-1.
+// It refits layers from the first that loses neurons to the last, each on the activations h of the pruned model so far,
+// so later layers also correct the loss of earlier ones. With y the target, which the layer should add to the residual
+// stream, W' = (sum y h^T + mu W) (sum h h^T + mu I)^-1.
 func Reconstruct(ctx context.Context, backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions, progress func(Progress)) (down [][]float32, err error) {
 	defer llama.Guard(&err)
@@ -86,8 +87,8 @@ func Reconstruct(ctx context.Context, backend backends.Backend, weights models.W
 	return down, err
 }
 
-// reconstructor refits layer after layer. Two streams run side by side: the dense model's hidden states and the pruned
-// model's. It belongs to one goroutine.
+// reconstructor refits layer after layer. It runs two streams side by side: the dense model's hidden states and the
+// pruned model's. It belongs to one goroutine.
 type reconstructor struct {
 	opts      ReconstructOptions
 	plan      *Plan
@@ -102,17 +103,17 @@ type reconstructor struct {
 	budget    llama.Budget
 	tokens    int     // of all sequences
 	first     int     // the first layer that loses neurons
-	chosen    float64 // the ridge that was chosen last
+	chosen    float64 // the last chosen ridge
 	precision llama.Precision
 
-	hidden    *Hidden // the dense model's results of each layer; nil: they are computed
+	hidden    *Hidden // the dense model's results of each layer; nil: computed by the dense stream
 	stored    *Hidden // the same, if they were read here
 	collected *Hidden // collects computed states for the file; nil: none are saved
 
-	// While the states that were given are being written to a file, beside the first layers.
+	// While a goroutine writes the given states to a file, beside the first layers.
 	keeping     sync.WaitGroup
 	stopKeeping context.CancelFunc
-	kept        []chan struct{} // by layer, closed when its states may go; nil: nothing is written
+	kept        []chan struct{} // by layer, closed when its states may be freed; nil: no file is written
 
 	densePass *llama.LayerProgram // x -> out float32[t, e]
 	slimPass  *llama.LayerProgram // x float32[s*t, e] of a batch, tokens int32[s] -> mid float32[s*t, e], h [s*t, f], 0 for padding
@@ -190,7 +191,7 @@ func (r *reconstructor) compile() (err error) {
 			h = ConvertDType(h, dtypes.BFloat16)
 		}
 		counts = BroadcastToShape(Reshape(counts, -1, 1), shapes.Make(dtypes.Bool, h.Shape().Dimensions...))
-		return []*Node{trace.Mid, Where(counts, h, ZerosLike(h))} // padding must not count
+		return []*Node{trace.Mid, Where(counts, h, ZerosLike(h))} // exclude padding from the sums
 	})
 	if err != nil {
 		return err
@@ -205,7 +206,7 @@ func (r *reconstructor) close() {
 		r.keeping.Wait()
 	}
 	r.stored.Release()
-	r.collected.Release() // frees what denseStates may still name
+	r.collected.Release() // frees states that denseStates may still refer to
 	r.denseStates.Release()
 	r.slimStates.Release()
 	llama.Release(r.lengths...)
@@ -250,7 +251,7 @@ func (r *reconstructor) run(ctx context.Context) (down [][]float32, err error) {
 	return down, err
 }
 
-// slimOptions says how the layers that are refitted are loaded.
+// slimOptions returns how to load the layers to refit.
 func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 	widths := r.plan.Widths()[r.first:]
 	cost := r.fitter.padding()
@@ -261,15 +262,15 @@ func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 	if r.budget.Workers > 1 { // matmuls are cheap there, and compiling is expensive
 		padded = slices.Repeat([]int{slices.Max(append(padded, 0))}, len(widths))
 	}
-	// The down projection itself is fitted, so its matmuls are not computed before.
+	// The refit replaces the down projection, so its matmuls are not computed before.
 	narrow := slices.DeleteFunc(slices.Clone(r.precision.Narrow()), func(role models.Role) bool { return role == models.FFNDown })
 	return func(layer int) llama.LayerOptions {
 		return llama.LayerOptions{PadFFN: padded[layer-r.first], Narrow: narrow}
 	}
 }
 
-// layer moves both streams through one layer, and refits its down projection in between and gives it away. dense is nil where the
-// dense stream is known.
+// layer moves both streams through one layer, refits its down projection in between and emits it. dense is nil if the
+// dense stream's results are known.
 func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (err error) {
 	mids, activations := make(llama.States, len(r.batches)), make(llama.States, len(r.batches))
 	defer mids.Release()

@@ -10,21 +10,22 @@ import (
 
 // Choosing the ridge by held-out sequences.
 const (
-	// heldOutEvery says which batches of sequences choose the ridge: one in so many. With fewer batches DefaultRidge holds.
+	// heldOutEvery selects the batches of sequences that choose the ridge: one in so many. With fewer batches
+	// DefaultRidge holds.
 	heldOutEvery = 4
-	// choosingLayers bounds how many layers choose; those in between take the choice of the last one before. A choice
-	// costs as much as several solutions.
+	// choosingLayers bounds how many layers choose; those in between use the last choice before them. A choice costs as
+	// much as several solutions.
 	choosingLayers = 8
 	// maxChoosingWidth bounds the kept neurons of a layer that chooses: wider ones take seconds for each solution.
 	maxChoosingWidth = 4096
 )
 
-// ridgeSteps are the candidates as multiples of DefaultRidge, from the strongest; of equals the stronger wins. The first that errs
-// more than the one before ends the search.
+// ridgeSteps are the candidates as multiples of DefaultRidge, from the strongest; of equals the stronger wins. The
+// first whose error is above the previous one's ends the search.
 var ridgeSteps = [...]float64{30, 10, 3, 1, 0.3}
 
-// DefaultRidge is the ridge for a number of calibration tokens, where too few sequences are there to choose one by. What
-// it guards against, fitting the noise of few tokens, falls with their number.
+// DefaultRidge returns the ridge for a number of calibration tokens, if there are too few sequences to choose one by.
+// The ridge guards against fitting the noise of few tokens, which falls with their number.
 func DefaultRidge(tokens int) float64 {
 	const tokensAtOne = 800
 	return min(1, tokensAtOne/float64(tokens))
@@ -40,8 +41,8 @@ func (r *reconstructor) chooses(layer int) bool {
 // heldOut reports whether a batch of sequences is one of those that choose the ridge.
 func heldOut(batch int) bool { return batch%heldOutEvery == heldOutEvery-1 }
 
-// chooseRidge fits with candidates on the sums of the other sequences, and keeps the one that errs least on the held-out ones. The ridge is
-// in terms of all sequences: what it guards against falls with the tokens.
+// chooseRidge fits with candidates on the sums of the other sequences, and keeps the one with the smallest error on the
+// held-out ones. The ridge refers to all sequences: the noise that it guards against falls with the tokens.
 func (r *reconstructor) chooseRidge(ctx context.Context, layer int, s layerSums, old *tensors.Tensor) error {
 	const share = 1 - 1.0/heldOutEvery
 	best, least, neurons := 0.0, math.Inf(1), len(r.plan.Kept[layer])
@@ -55,7 +56,7 @@ func (r *reconstructor) chooseRidge(ctx context.Context, layer int, s layerSums,
 			return err
 		}
 		if !(misfit < least) {
-			break // past the least: weaker ones fit the noise of these tokens still more
+			break // past the minimum: weaker ones fit the noise of these tokens still more
 		}
 		best, least = ridge, misfit
 	}

@@ -23,12 +23,11 @@ const importanceScale = 100
 // MaxSequence is the longest calibration sequence in tokens: attention weights grow with its square.
 const MaxSequence = 4096
 
-// Scores are the importances of all neurons, float32[layers][neurons], and the losses they were taken from. Stage2 is
-// what plans are made of.
+// Scores are the importances of all neurons, float32[layers][neurons], and the losses of the passes. Plans use Stage2.
 type Scores struct {
 	Stage1 [][]float32 // on the dense model, with cross entropy
-	// Stage2 is taken on the sliver-pruned student with the distillation loss, 0 where the sliver removed the neuron.
-	// Criteria without a second stage repeat the first.
+	// Stage2 is scored on the sliver-pruned student with the distillation loss; 0 for neurons of the sliver. Criteria
+	// without a second stage repeat the first.
 	Stage2 [][]float32
 	Loss1  []Loss // by sequence; none for criteria that need no tokens
 	Loss2  []Loss // by sequence, of the criteria with a second stage
@@ -42,7 +41,7 @@ type Progress struct {
 }
 
 // Score gives every MLP neuron an importance. sequences are calibration tokens, at least two each; lengths may differ.
-// progress may be nil. The result depends on nothing but the arguments.
+// progress may be nil. The result depends on the arguments alone.
 func Score(ctx context.Context, backend backends.Backend, weights models.Weights, sequences [][]int32, recipe Recipe,
 	progress func(Progress)) (*Scores, error) {
 	scores, _, err := score(ctx, backend, weights, sequences, recipe, false, progress)
@@ -117,7 +116,7 @@ func (s *scorer) score(ctx context.Context, sequences [][]int32, progress func(P
 	return scores, nil
 }
 
-// checkSequences reports the first sequence that cannot be scored.
+// checkSequences reports the first sequence that Score cannot use.
 func checkSequences(config models.Config, sequences [][]int32) error {
 	if len(sequences) == 0 {
 		return fmt.Errorf("%w: no calibration sequences", llama.ErrTokens)
@@ -156,7 +155,7 @@ type scorer struct {
 	head      *llama.Head
 	weights   models.Weights
 	resident  bool          // weights stay on the device for a stage
-	layers    *llama.Layers // of the stage at hand
+	layers    *llama.Layers // of the current stage
 	recipe    Recipe
 	criterion criterion
 	precision llama.Precision
@@ -248,7 +247,7 @@ func (s *scorer) begin(stage string, sequences [][]int32, removed [][]bool, prog
 	s.meter = newMeter(stage, total, 3*c.Layers, progress) // a layer forward is one unit of work, backward two
 }
 
-// scores are the sums as float32.
+// scores returns the sums as float32.
 func (s *scorer) scores() [][]float32 {
 	out := make([][]float32, len(s.sums))
 	for layer, sums := range s.sums {
@@ -260,7 +259,7 @@ func (s *scorer) scores() [][]float32 {
 	return out
 }
 
-// options are the layer options that switch removed neurons off.
+// options returns the layer options that disable removed neurons.
 func (s *scorer) options(removed [][]bool) func(int) llama.LayerOptions {
 	return func(layer int) llama.LayerOptions {
 		options := llama.LayerOptions{Narrow: s.precision.Narrow()}

@@ -17,8 +17,8 @@ import (
 // solveBlock is the number of rows that one step of the solver eliminates; systems are padded to multiples of it.
 const solveBlock = 128
 
-// solver solves symmetric positive definite systems in float64 on the device: A X = B with A float64[n, n] and
-// B float64[n, e], which a graph makes of whatever it is given.
+// solver solves symmetric positive definite systems in float64 on the device: A X = B with A float64[n, n] and B
+// float64[n, e], which a graph computes from its arguments.
 //
 // It inverts the first half of A and the Schur complement of the second, which takes half the operations of inverting A, on matrices that
 // are more likely to lie in a cache. A half is swept block by block (Goodnight 1979): with C the block's columns and D the inverse of
@@ -34,7 +34,7 @@ type solver struct {
 	whole  *Exec // a (swept), b -> X float32[n, e], for a single block
 }
 
-// errNotDefinite says that a matrix is not positive definite.
+// errNotDefinite reports a matrix that is not positive definite.
 var errNotDefinite = errors.New("matrix is not positive definite")
 
 // solvesOn reports whether a backend supports the solver.
@@ -43,7 +43,7 @@ func solvesOn(backend backends.Backend) bool {
 	return operations[backends.OpTypeDynamicSlice] && operations[backends.OpTypeDynamicUpdateSlice]
 }
 
-// newSolver solves the systems A, B that a graph makes of its arguments.
+// newSolver returns a solver of the systems A, B that a graph computes from its arguments.
 func newSolver(m *llama.Model, system func(args []*Node) (a, b *Node)) (*solver, error) {
 	s := &solver{model: m}
 	for _, program := range []struct {
@@ -67,7 +67,7 @@ func newSolver(m *llama.Model, system func(args []*Node) (a, b *Node)) (*solver,
 	return s, nil
 }
 
-// firstBlocks is the size of the first half of a system of n unknowns, a multiple of solveBlock.
+// firstBlocks returns the size of the first half of a system of n unknowns, a multiple of solveBlock.
 func firstBlocks(n int) int { return (n/2 + solveBlock - 1) / solveBlock * solveBlock }
 
 func firstDiagonal(a *Node) *Node {
@@ -76,8 +76,8 @@ func firstDiagonal(a *Node) *Node {
 
 func negProduct(a, b *Node) *Node { return Neg(Einsum("nm,mk->nk", a, b)) }
 
-// schur is the graph that eliminates the first half. Of a, b and the swept A11 it makes S = A22 - A21 A11^-1 A12, its first diagonal block,
-// R = B2 - A21 A11^-1 B1, and P = A11^-1 [A12 B1].
+// schur is the graph that eliminates the first half. From a, b and the swept A11 it computes S = A22 - A21 A11^-1 A12,
+// its first diagonal block, R = B2 - A21 A11^-1 B1, and P = A11^-1 [A12 B1].
 func schur(args []*Node) []*Node {
 	a, b, inverse := args[0], args[1], args[2]
 	n, half := a.Shape().Dim(0), inverse.Shape().Dim(0)
@@ -108,11 +108,12 @@ func sweep(args []*Node) []*Node {
 	a = DynamicUpdateSlice(a, cd, []*Node{zero, start})
 	a = DynamicUpdateSlice(a, Transpose(cd, 0, 1), []*Node{start, zero})
 	a = DynamicUpdateSlice(a, Neg(d), []*Node{start, start})
-	next := AddScalar(start, solveBlock) // beyond the last block XLA clamps it, and nobody reads the result
+	next := AddScalar(start, solveBlock) // beyond the last block XLA clamps it; the result is not used
 	return []*Node{a, DynamicSlice(a, []*Node{next, next}, []int{solveBlock, solveBlock})}
 }
 
-// solve returns X, float32[n, e], on the device, for the system that the graph makes of args. n is a multiple of solveBlock.
+// solve returns X, float32[n, e], on the device, for the system that the graph computes from args. n is a multiple of
+// solveBlock.
 func (s *solver) solve(args ...any) (x *tensors.Tensor, err error) {
 	defer llama.Guard(&err)
 	system, err := s.system.Exec(args...)
@@ -181,7 +182,7 @@ func (s *solver) invertBlock(block *tensors.Tensor) (*tensors.Tensor, error) {
 	return s.model.UploadDoubles(full.RawMatrix().Data, solveBlock, solveBlock)
 }
 
-// deviceFitter leaves the sums where they are, and has the solver solve.
+// deviceFitter keeps the sums on the device and solves there.
 type deviceFitter struct {
 	solver  *solver
 	misfits *Exec // misfitGraph
@@ -201,7 +202,8 @@ func (d deviceFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge
 	return d.solver.solve(s.fit.gram, s.fit.cross, s.held.gram, s.held.cross, share, old, ridge/float64(neurons))
 }
 
-// round leaves x as it is: the device has no factorization by blocks of neurons. What is stored is rounded all the same.
+// round leaves x unchanged: the device has no factorization by blocks of neurons. Emit rounds the stored values all the
+// same.
 func (deviceFitter) round(layerSums, float64, []float32, float64, int, Grid) error { return nil }
 
 func (d deviceFitter) heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error) {
@@ -234,7 +236,7 @@ func ridgeSystem(args []*Node) (a, b *Node) {
 	return Add(gram, Mul(identity, mu)), Add(cross, Mul(ConvertDType(old, dtypes.Float64), mu))
 }
 
-// misfitGraph is that of a projection's squared error over the tokens of some sums, but for a constant: float64.
+// misfitGraph is the graph of a projection's squared error over the tokens of some sums, up to a constant: float64.
 func misfitGraph(args []*Node) []*Node {
 	w, gram, cross := ConvertDType(args[0], dtypes.Float64), args[1], args[2]
 	return []*Node{ReduceAllSum(Mul(w, Sub(Einsum("nm,me->ne", gram, w), MulScalar(cross, 2))))}

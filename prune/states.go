@@ -96,7 +96,7 @@ type storedStates struct {
 	content    *reuse.Content
 	layerBytes int64
 	hidden     int
-	values     []float32 // of the sequence at hand
+	values     []float32 // of the current sequence
 }
 
 // layer uploads one layer's states of the sequences.

@@ -12,8 +12,8 @@ import (
 
 // The two streams of a refit: the hidden states of the dense model and of the pruned model, from layer to layer.
 
-// begin embeds the sequences and runs both streams, which are still equal, to the first layer that loses neurons. It gives the projections of
-// the layers before it unchanged.
+// begin embeds the sequences and runs both streams, which are still equal, to the first layer that loses neurons. It
+// emits the projections of the layers before it unchanged.
 func (r *reconstructor) begin(ctx context.Context) (err error) {
 	if r.hidden == nil || r.first == 0 {
 		if err := r.embed(); err != nil {
@@ -29,7 +29,7 @@ func (r *reconstructor) begin(ctx context.Context) (err error) {
 			return fmt.Errorf("reconstruct layer %d: %w", layer, ErrNotFinite)
 		}
 		r.meter.add(r.tokens)
-		_, err = r.give(layer, down) // these layers stay as they are in the file
+		_, err = r.give(layer, down) // the file holds these layers unchanged
 		return err
 	}
 	if r.hidden == nil {
@@ -138,7 +138,7 @@ func (r *reconstructor) advanceDense(dense *llama.Layer, i int) error {
 	}
 	if r.collected != nil {
 		if dense.Index > 0 {
-			r.denseStates[i] = nil // it is collected
+			r.denseStates[i] = nil // collected, no longer owned here
 		}
 		r.collected.take(dense.Index, llama.States{out[0]})
 	}
@@ -164,7 +164,7 @@ func (r *reconstructor) rounded(layer int, refitted *tensors.Tensor, s layerSums
 	return values, err
 }
 
-// adopt gives the refitted projection away, values float32[f, e], and moves the slim stream on through what is stored of it.
+// adopt emits the refitted projection, values float32[f, e], and moves the slim stream through its stored values.
 func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, values []float32, mids, activations llama.States) error {
 	hidden, width := r.dense.Config().HiddenSize, len(r.plan.Kept[layer])
 	stored, err := r.give(layer, llama.TransposeValues(values[:width*hidden], width, hidden))

@@ -7,18 +7,18 @@ import (
 )
 
 // sums are the least-squares sums of one layer over some sequences, on the device: gram float64[n, n], the sum of h h^T
-// with h the activations, and cross float64[n, e], the sum of h y^T with y the target. Those of sumTokens tokens are added up in
-// float32: each addition in float64 is a pass over matrices that no cache holds.
+// with h the activations, and cross float64[n, e], the sum of h y^T with y the target. The sums of up to sumTokens
+// tokens are in float32: each addition in float64 is a pass over matrices that exceed any cache.
 type sums struct {
 	gram, cross *tensors.Tensor
 	waiting     []any // arguments of the program that adds: borrowed tensors
 	tokens      int   // of the batches that wait
 }
 
-// sumTokens is how many tokens are added up in one program.
+// sumTokens is how many tokens one program adds up.
 const sumTokens = 1024
 
-// newSums are sums of nothing.
+// newSums returns empty sums.
 func (r *reconstructor) newSums(width int) (*sums, error) {
 	hidden := r.pruned.Config().HiddenSize
 	zeros := r.zeros
@@ -39,7 +39,8 @@ func (r *reconstructor) newSums(width int) (*sums, error) {
 	return &sums{gram: gram, cross: cross}, nil
 }
 
-// layerSums are the sums of a layer over its sequences. Where a layer chooses its ridge, those of the held-out ones are apart; elsewhere both
+// layerSums are the sums of a layer over its sequences. If a layer chooses its ridge, those of the held-out ones are
+// separate; otherwise both names refer to the same.
 // name the same.
 type layerSums struct{ fit, held *sums }
 
@@ -59,7 +60,7 @@ func (r *reconstructor) newLayerSums(slim *llama.Layer) (s layerSums, err error)
 
 func (s layerSums) apart() bool { return s.fit != s.held }
 
-// heldShare is what the held-out sums count when all sequences are to.
+// heldShare returns the factor of the held-out sums if all sequences are to count.
 func (s layerSums) heldShare() float64 {
 	if s.apart() {
 		return 1
@@ -74,7 +75,7 @@ func (s layerSums) release() {
 	}
 }
 
-// replace frees the old sums and takes the new ones that a program returned.
+// replace frees the old sums and stores the new ones that a program returned.
 func (s *sums) replace(results []*tensors.Tensor) {
 	s.release()
 	s.gram, s.cross = results[0], results[1]

@@ -6,7 +6,7 @@ import (
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
 )
 
-// Constants of AdamW (arXiv 1711.05101). beta2 forgets faster than the usual 0.999, since trainings are of some hundred
+// Constants of AdamW (arXiv 1711.05101). beta2 forgets faster than the usual 0.999, since a training takes some hundred
 // steps.
 const (
 	beta1   = 0.9

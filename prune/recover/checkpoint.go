@@ -20,8 +20,8 @@ import (
 	"prunellm/models/safetensors"
 )
 
-// The files of a checkpoint. Both are safetensors; the state's metadata holds a JSON object under stateKey. The best
-// weights are written first, so a state never speaks of best weights that are not there.
+// The files of a checkpoint. Both are safetensors; the state's metadata holds a JSON object under stateKey. save writes
+// the best weights first, so a state never refers to best weights that are missing.
 const (
 	stateFile = "state.safetensors"
 	bestFile  = "best.safetensors"
@@ -124,15 +124,15 @@ func (t *trainer) resume() error {
 	return nil
 }
 
-// partialError is a failure after which the student is neither as it came nor as it was saved.
+// partialError is a failure that left the student neither as it was nor as it was saved.
 type partialError struct{ error }
 
 func (e *partialError) Unwrap() error { return e.error }
 
-// errOther says that a checkpoint belongs to another training.
+// errOther reports a checkpoint of another training.
 var errOther = errors.New("it is of another training")
 
-// load reads a checkpoint. Everything is checked before anything of the student is changed.
+// load reads a checkpoint. It checks all of it before it changes the student.
 func (t *trainer) load(file *safetensors.File) error {
 	var state saved
 	decoder := json.NewDecoder(bytes.NewReader([]byte(file.Metadata[stateKey])))

@@ -11,11 +11,11 @@ import (
 
 // Figures are the losses of sequences.
 type Figures struct {
-	KL           float64 `json:"kl"`            // KL(dense || pruned), nats a token
-	CrossEntropy float64 `json:"cross_entropy"` // nats a token; its exponential is the perplexity
+	KL           float64 `json:"kl"`            // KL(dense || pruned), nats per token
+	CrossEntropy float64 `json:"cross_entropy"` // nats per token; its exponential is the perplexity
 }
 
-// Perplexity is the exponential of the cross entropy.
+// Perplexity returns the exponential of the cross entropy.
 func (f Figures) Perplexity() float64 { return math.Exp(f.CrossEntropy) }
 
 func (f Figures) finite() bool {

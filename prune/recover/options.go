@@ -10,20 +10,20 @@ import (
 	"prunellm/models/llama"
 )
 
-// Train says which weights are trained.
+// Train selects the weights to train.
 type Train string
 
-// What can be trained. The embeddings and the head are the dense model's in all of them.
+// The weights to train. The embeddings and the head stay the dense model's in all of them.
 const (
 	MLP  Train = "mlp"  // gate, up and down of every layer
 	LoRA Train = "lora" // low-rank updates of all matrices of every layer (arXiv 2106.09685), merged at the end
 	All  Train = "all"  // every weight of every layer, norms and biases included
 )
 
-// Options decide a training. The zero value of a field that has a default is that default.
+// Options configure a training. A field's zero value selects its default, if it has one.
 type Options struct {
 	Train    Train         // default MLP
-	Tokens   int           // tokens to train on, counted again when a sequence comes round again; 0: Duration decides
+	Tokens   int           // tokens to train on, counted again in each epoch; 0: Duration decides
 	Duration time.Duration // working time; 0: Tokens decides. With both, the first limit reached ends the training
 
 	LearningRate float64         // peak of the schedule; default DefaultLearningRate
@@ -40,23 +40,23 @@ type Options struct {
 	HeldOut     int // sequences held out; default a tenth of them, 1 to 8
 	Evaluations int // evaluations on the held-out sequences after the first; default 10
 
-	// Folder takes checkpoints, and gives the one to go on from; "" keeps none. Identity tells trainings apart: a
-	// checkpoint of another one is not used.
+	// Folder receives checkpoints, and Run resumes from the one in it; "" keeps none. Identity distinguishes trainings:
+	// a checkpoint of another one is not used.
 	Folder     string
 	Identity   string
 	Checkpoint time.Duration // between checkpoints; default 2 minutes
 
-	// Round, when set, brings values to what the file type will keep of them, float32[rows*rowLen]. What is held out is
-	// evaluated on rounded weights, so that a gain that quantization eats is none.
+	// Round, if set, rounds values to those of the file type, float32[rows*rowLen]. The held-out sequences are
+	// evaluated on rounded weights, so a gain that quantization destroys does not count.
 	Round func(role models.Role, layer int, values []float32, rowLen int) ([]float32, error)
 	// ReturnMemory returns free memory to the system. It is called every returnEvery steps and after evaluations.
 	ReturnMemory func()
-	// Now is the clock of working time: it may stand still while the training is held up. Default time.Now.
+	// Now is the clock of working time: it may stand still while the training is paused. Default time.Now.
 	Now func() time.Time
 	Log *slog.Logger // default: none
 }
 
-// DefaultLearningRate is the peak learning rate for the trained parameters and the ratio of removed ones: the more
+// DefaultLearningRate returns the peak learning rate for the trained parameters and the ratio of removed ones: the more
 // are removed, the larger the best step (see docs/understand/recovery.md).
 func DefaultLearningRate(train Train, ratio float64) float64 {
 	rate := 1e-4
@@ -143,7 +143,7 @@ func (o Options) Validate() error {
 	return errors.Join(faults...)
 }
 
-// roles are the weights of a layer that are trained.
+// roles returns the weights of a layer to train.
 func (o Options) roles(c models.Config) []models.Role {
 	var roles []models.Role
 	for _, role := range llama.Roles(c) {

@@ -24,7 +24,7 @@ const returnEvery = 4
 // divergence is how many times the first held-out KL ends a training.
 const divergence = 2
 
-// Progress reports how far a training is.
+// Progress reports the state of a running training.
 type Progress struct {
 	Done    float64       // share of the training, in [0,1]
 	Step    int           // sequences trained on
@@ -36,15 +36,15 @@ type Progress struct {
 
 // Result is the outcome of a training.
 type Result struct {
-	Before  Figures       `json:"before"` // held out, of the pruned model as it came
+	Before  Figures       `json:"before"` // held out, of the pruned model before training
 	After   Figures       `json:"after"`  // held out, of Weights
 	Steps   int           `json:"steps"`
 	Tokens  int           `json:"tokens"`
 	Elapsed time.Duration `json:"elapsed"`
 	Curve   []Point       `json:"curve"`             // all evaluations
-	Stopped string        `json:"stopped,omitempty"` // why it ended early
-	// Weights are the best ones seen of those that were trained, in the form of models.Weights; nil when none were better
-	// than what was there before.
+	Stopped string        `json:"stopped,omitempty"` // reason for an early end
+	// Weights are the best trained ones, in the form of models.Weights; nil when none improved on the weights before
+	// training.
 	Weights map[models.Slot][]float32 `json:"-"`
 }
 
@@ -113,7 +113,7 @@ type trainer struct {
 	teacher  *teacher
 	loss     *lossHead
 	all      [][]int32
-	heldOut  []int // sequences that are not trained on
+	heldOut  []int // sequences held out
 	training int   // sequences [0, training) are trained on
 	identity string
 	progress func(Progress)
@@ -175,12 +175,12 @@ func (t *trainer) close() {
 	}
 }
 
-// elapsed is the working time so far.
+// elapsed returns the working time so far.
 func (t *trainer) elapsed() time.Duration {
 	return t.saved.Worked + t.options.Now().Sub(t.began)
 }
 
-// done is the share of the training that is done.
+// done returns the completed share of the training.
 func (t *trainer) done() float64 {
 	share := 0.0
 	if t.options.Tokens > 0 {
@@ -203,7 +203,7 @@ func (t *trainer) run(ctx context.Context) error {
 				return err
 			}
 			t.options.ReturnMemory()
-			// Rates of later evaluations that a slow step has skipped.
+			// Skip the marks of evaluations that a slow step has passed.
 			t.saved.Evaluations = max(t.saved.Evaluations, int(done*float64(t.options.Evaluations))) + 1
 		}
 		if done >= 1 || t.saved.Stopped != "" {
@@ -218,7 +218,7 @@ func (t *trainer) run(ctx context.Context) error {
 	}
 }
 
-// upcoming is the sequences in the order in which they are trained on, from a step to the end of its epoch.
+// upcoming returns the sequences in training order, from a step to the end of its epoch.
 func (t *trainer) upcoming(step int) []int {
 	return t.options.order(t.training, step/t.training)[step%t.training:]
 }
@@ -296,7 +296,7 @@ func (t *trainer) evaluate(ctx context.Context) error {
 	return nil
 }
 
-// measure gives the student's weights and what the held-out sequences lose with them once they are rounded.
+// measure returns the student's weights and the loss of the held-out sequences with rounded weights.
 func (t *trainer) measure(ctx context.Context) (map[models.Slot][]float32, Figures, error) {
 	weights, figures := map[models.Slot][]float32{}, Figures{}
 	sequences := make([][]int32, len(t.heldOut))
@@ -332,7 +332,7 @@ func (t *trainer) measure(ctx context.Context) (map[models.Slot][]float32, Figur
 	return weights, figures, nil
 }
 
-// measureLayer moves the states through one layer with rounded weights, and notes the weights as they are.
+// measureLayer moves the states through one layer with rounded weights, and records the unrounded weights.
 func (t *trainer) measureLayer(ctx context.Context, layer *llama.Layer, weights map[models.Slot][]float32, states llama.States) error {
 	m, c := t.student.model, t.student.model.Config()
 	trained, err := t.student.weights(layer.Index)

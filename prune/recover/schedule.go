@@ -5,18 +5,18 @@ import (
 	"math/rand/v2"
 )
 
-// rateAt is the learning rate when a share of the training is done, in [0,1]: a straight rise, then half a cosine down to
-// FinalRate.
+// rateAt returns the learning rate when a share of the training is done, in [0,1]: a linear rise, then half a cosine
+// down to FinalRate.
 func (o Options) rateAt(done float64) float64 {
 	done = min(max(done, 0), 1)
 	if done < o.Warmup {
-		return o.LearningRate * max(done/o.Warmup, 0.02) // the very first step is to do something
+		return o.LearningRate * max(done/o.Warmup, 0.02) // above zero, so that the first step changes the weights
 	}
 	down := (done - o.Warmup) / (1 - o.Warmup)
 	return o.LearningRate * (o.FinalRate + (1-o.FinalRate)*(1+math.Cos(math.Pi*down))/2)
 }
 
-// order is the order of n sequences in an epoch.
+// order returns the order of n sequences in an epoch.
 func (o Options) order(n, epoch int) []int {
 	return rand.New(rand.NewPCG(o.Seed, uint64(epoch))).Perm(n)
 }

@@ -14,14 +14,14 @@ import (
 	"prunellm/models/llama"
 )
 
-// ffnPadding is the multiple that layer widths are padded to, so that layers of many widths share few compiled programs.
-// Neurons of padding are zero in all three matrices, so their gradients are zero, and they stay so.
+// ffnPadding is the multiple that layer widths are padded to, so that layers of many widths share few compiled
+// programs. Neurons of padding are zero in all three matrices, so their gradients are zero and they remain zero.
 const ffnPadding = 128
 
-// trained is one tensor that is trained and its moments, on the device.
+// trained is one trained tensor and its moments, on the device.
 type trained struct{ value, first, second *tensors.Tensor }
 
-// student is the pruned model on the device with all that training adds to it. It belongs to one goroutine.
+// student is the pruned model on the device with the tensors of its training. It belongs to one goroutine.
 type student struct {
 	options   Options
 	precision llama.Precision
@@ -65,11 +65,11 @@ func newStudent(backend backends.Backend, slim models.Weights, options Options) 
 	return s, s.compile()
 }
 
-// lora tells whether factors are trained and not the weights themselves.
+// lora reports whether factors are trained and not the weights themselves.
 func (s *student) lora() bool { return s.options.Train == LoRA }
 
-// begin makes the trained tensors of a layer: for LoRA a random factor float32[rank, in] and a factor of zeros float32[out,
-// rank] for each role.
+// begin creates the trained tensors of a layer: for LoRA a random factor float32[rank, in] and a factor of zeros
+// float32[out, rank] for each role.
 func (s *student) begin(layer *llama.Layer) error {
 	var state []trained
 	add := func(value *tensors.Tensor, dimensions []int) error {
@@ -120,7 +120,7 @@ func (s *student) begin(layer *llama.Layer) error {
 	return err
 }
 
-// compile makes the programs.
+// compile compiles the programs.
 func (s *student) compile() (err error) {
 	c := s.model.Config()
 	s.forward, err = s.model.LayerProgram("student", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
@@ -152,7 +152,7 @@ func (s *student) compile() (err error) {
 	return err
 }
 
-// apply puts W + alpha/rank B A in the place of each weight W that has factors.
+// apply replaces each weight W that has factors by W + alpha/rank B A.
 func (s *student) apply(b *llama.Block, factors []*Node) {
 	if !s.lora() {
 		return
@@ -199,8 +199,9 @@ func (s *student) step(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
 	return results
 }
 
-// gradients are those of a role's trained tensors: of the weight, or of its two factors, the first of which is values[i].
-// With W' = W + s B A and dW' = Out^T In they are dA = s (Out B)^T In and dB = s Out^T (In A^T): no dW' is made.
+// gradients returns those of a role's trained tensors: of the weight, or of its two factors, the first of which is
+// values[i]. With W' = W + s B A and dW' = Out^T In they are dA = s (Out B)^T In and dB = s Out^T (In A^T), without dW'
+// itself.
 func (s *student) gradients(grads *llama.Gradients, role models.Role, values []*Node, i int) []*Node {
 	product, matrix := grads.Products[role]
 	switch {
@@ -218,7 +219,7 @@ func (s *student) gradients(grads *llama.Gradients, role models.Role, values []*
 	}
 }
 
-// factors are a layer's trained values where they are not its weights.
+// factors returns a layer's trained values if they are not its weights.
 func (s *student) factors(layer int) []*tensors.Tensor {
 	if !s.lora() {
 		return nil
@@ -230,9 +231,9 @@ func (s *student) factors(layer int) []*tensors.Tensor {
 	return factors
 }
 
-// passed is what a forward pass of one sequence leaves on the device.
+// passed holds the results of a forward pass of one sequence on the device.
 type passed struct {
-	inputs llama.States        // [layers+1]: what enters each layer and the head, float32[padded, e]
+	inputs llama.States        // [layers+1]: input of each layer and of the head, float32[padded, e]
 	saved  [][]*tensors.Tensor // [layers]: as llama.Saved lists them
 }
 
@@ -245,7 +246,7 @@ func (p *passed) release() {
 	p.saved = nil
 }
 
-// run runs a sequence forward. What it leaves is the caller's to release, also with an error.
+// run runs a sequence forward. The caller releases the result, also with an error.
 func (s *student) run(ctx context.Context, tokens []int32) (left *passed, err error) {
 	left = &passed{}
 	x, err := s.model.Embed(s.head, tokens)
@@ -267,8 +268,8 @@ func (s *student) run(ctx context.Context, tokens []int32) (left *passed, err er
 	return left, nil
 }
 
-// train goes down the layers with the gradient of the last hidden states, float32[padded, e], and updates each. It releases
-// what the forward pass left.
+// train goes down the layers with the gradient of the last hidden states, float32[padded, e], and updates each. It
+// releases the forward pass's results.
 func (s *student) train(ctx context.Context, left *passed, gradient []float32, rates []float32) error {
 	defer left.release()
 	size := s.model.Config().HiddenSize
@@ -307,7 +308,7 @@ func (s *student) train(ctx context.Context, left *passed, gradient []float32, r
 	return nil
 }
 
-// replace puts new tensors in the place of a layer's trained ones and frees those.
+// replace replaces a layer's trained tensors by new ones and frees the old ones.
 func (s *student) replace(layer, i int, t trained) {
 	old := s.state[layer][i]
 	llama.Release(old.first, old.second)
@@ -319,7 +320,7 @@ func (s *student) replace(layer, i int, t trained) {
 	s.state[layer][i] = t
 }
 
-// weights are a layer's trained weights in the form of models.Weights, factors merged, by role.
+// weights returns a layer's trained weights in the form of models.Weights, factors merged, by role.
 func (s *student) weights(layer int) (map[models.Role][]float32, error) {
 	tensorsOf := make([]*tensors.Tensor, len(s.roles))
 	if s.lora() {
@@ -350,7 +351,8 @@ func (s *student) weights(layer int) (map[models.Role][]float32, error) {
 	return out, nil
 }
 
-// each visits all tensors of the training's state by name. They may be replaced, if settle is called then.
+// each visits all tensors of the training's state by name. The callback may replace them if the caller then calls
+// settle.
 func (s *student) each(visit func(name string, tensor **tensors.Tensor)) {
 	for layer, state := range s.state {
 		for i := range state {
@@ -363,7 +365,7 @@ func (s *student) each(visit func(name string, tensor **tensors.Tensor)) {
 	}
 }
 
-// settle makes trained values the layers' weights again after they were replaced.
+// settle makes trained values the layers' weights again after each replaced them.
 func (s *student) settle() {
 	if s.lora() {
 		return

@@ -11,14 +11,14 @@ import (
 	"prunellm/models/llama"
 )
 
-// teacherGroup is how many sequences the dense model runs at a time: its weights are read once for all of them.
+// teacherGroup is how many sequences the dense model runs at a time: it reads its weights once for all of them.
 const teacherGroup = 16
 
-// teacherBytes bounds the hidden states that are kept. Beyond it they are computed anew in each epoch.
+// teacherBytes bounds the hidden states that are kept. Beyond it each epoch recomputes them.
 const teacherBytes = 1 << 30
 
-// teacher gives the dense model's last hidden states. Its distributions follow from them exactly by the head, which
-// student and teacher share. It belongs to one goroutine.
+// teacher returns the dense model's last hidden states. The head, which student and teacher share, computes its exact
+// distributions from them. It belongs to one goroutine.
 type teacher struct {
 	model   *llama.Model
 	head    *llama.Head // the student's as well
@@ -50,8 +50,8 @@ func newTeacher(backend backends.Backend, dense models.Weights, s *student, all 
 
 func (t *teacher) close() { t.model.Close() }
 
-// hidden gives the states of the first sequence of next, float32[tokens, e]. Those of the sequences that come after it
-// are computed along with it when they are missing.
+// hidden returns the states of the first sequence of next, float32[tokens, e]. It also computes missing states of the
+// sequences after it.
 func (t *teacher) hidden(ctx context.Context, next []int) ([]float32, error) {
 	if states, ok := t.kept[next[0]]; ok {
 		return states, nil
