@@ -14,7 +14,7 @@ import (
 	"prunellm/prune"
 )
 
-// benchmarkTokens makes sequences out of the oracle's text.
+// benchmarkTokens cuts the oracle's text into sequences.
 func benchmarkTokens(b *testing.B, count, length int) [][]int32 {
 	b.Helper()
 	var text []int32
@@ -31,7 +31,7 @@ func benchmarkTokens(b *testing.B, count, length int) [][]int32 {
 	return sequences
 }
 
-// processorTime is the processor time this process has used: what a busy machine cannot falsify.
+// processorTime returns the processor time that this process has used: a busy machine does not change it.
 func processorTime(b *testing.B) time.Duration {
 	b.Helper()
 	var usage syscall.Rusage
@@ -41,14 +41,14 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// reportTokens reports tokens/s and the processor time of a token.
+// reportTokens reports tokens/s and the processor time per token.
 func reportTokens(b *testing.B, tokens int, processor time.Duration) {
 	b.Helper()
 	b.ReportMetric(float64(tokens*b.N)/b.Elapsed().Seconds(), "tok/s")
 	b.ReportMetric(processor.Seconds()*1000/float64(tokens*b.N), "cpu-ms/tok")
 }
 
-// BenchmarkScore reports the tokens/s of one stage: forward, backward and scores, compilation and loading included.
+// BenchmarkScore reports the tokens/s of one stage: forward, backward and scores, including compilation and loading.
 func BenchmarkScore(b *testing.B) {
 	weights, backend := defaultModel(b), testBackend(b)
 	for _, of := range []struct {
@@ -99,8 +99,8 @@ func BenchmarkForward(b *testing.B) {
 	reportTokens(b, 4*512, processorTime(b)-before)
 }
 
-// BenchmarkSequencesTogether reports the tokens/s of one layer's forward pass, in bfloat16 where the backend is fast at it, by width and by
-// the number of sequences of 256 tokens that run at once.
+// BenchmarkSequencesTogether reports the tokens/s of one layer's forward pass, in bfloat16 if the backend is fast at
+// it, by width and by the number of sequences of 256 tokens that run at once.
 func BenchmarkSequencesTogether(b *testing.B) {
 	weights, backend := defaultModel(b), testBackend(b)
 	scores, err := prune.Score(b.Context(), backend, weights, nil, recipeFor(prune.Magnitude), nil)
@@ -165,7 +165,7 @@ func BenchmarkSequencesTogether(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					if _, err := llama.Download[float32](results[0]); err != nil { // waits for it
+					if _, err := llama.Download[float32](results[0]); err != nil { // waits for the result
 						b.Fatal(err)
 					}
 					llama.Release(results...)

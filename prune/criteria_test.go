@@ -15,7 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "write the table of criteria in docs/understand/pruning.md")
 
-// digests are those of the default recipe with each criterion. Stored scores are found by them, so none ever changes.
+// digests are those of the default recipe with each criterion. They are the keys of stored scores, so none ever
+// changes.
 var digests = map[Criterion]string{
 	SDM:       "d9f24993877d25a9975c3f112ac77f3796e85a0b7527a9b4e675f7af0d9f2c16",
 	SDM2:      "4b2792816e42219ef732b1a6ce690bd348f5faeeef69785b2aa5c1b8575ded12",
@@ -87,7 +88,8 @@ func TestUnknownCriterion(t *testing.T) {
 	}
 }
 
-// Each criterion gives finite scores, the same ones twice, and other ones than each other criterion: a row that repeats another is a mistake.
+// Each criterion gives finite scores, the same ones twice, and different ones from every other criterion: a row that
+// repeats another is a mistake.
 func TestCriteriaDiffer(t *testing.T) {
 	model, backend := randomModel(t, tinymodel.Options{}), pureGo(t)
 	sequences := [][]int32{{10, 20, 30, 40, 50, 60, 70, 80}, {5, 6, 7, 8, 9}}
@@ -125,7 +127,8 @@ func TestCriteriaDiffer(t *testing.T) {
 	}
 }
 
-// A token counts the same in a short sequence and in a long one: the score is of the loss summed over tokens, as lengthPower says.
+// A token has the same weight in a short sequence and in a long one: the score refers to the loss summed over tokens,
+// as lengthPower says.
 func TestLengthPower(t *testing.T) {
 	for _, row := range criteria {
 		s := &scorer{criterion: row, sums: [][]float64{make([]float64, 1)}}
@@ -140,7 +143,7 @@ func TestLengthPower(t *testing.T) {
 	}
 }
 
-// The markers between which docs/understand/pruning.md holds the table of criteria.
+// The markers around the table of criteria in docs/understand/pruning.md.
 const (
 	criteriaBegin = "<!-- criteria: go test ./prune -run CriteriaPage -update -->\n"
 	criteriaEnd   = "<!-- end of criteria -->\n"

@@ -13,13 +13,13 @@ import (
 	"prunellm/models/llama"
 )
 
-// ownMemory is a backend that says it has 80 GiB of its own, as that of a GPU does.
+// ownMemory is a backend that reports 80 GiB of its own memory, like a GPU's.
 type ownMemory struct{ backends.Backend }
 
 func (ownMemory) FreeMemory() int64 { return 80 << 30 }
 
-// What a device with its own memory does differently, whole sequences through the head, several programs under way, sums in float64,
-// gives what the machine's own memory gives.
+// The code for a device with its own memory (whole sequences through the head, several concurrent programs, sums in
+// float64) gives the same results as the code for the machine's own memory.
 func TestDeviceWithItsOwnMemory(t *testing.T) {
 	backend := pluginBackend(t)
 	model := randomModel(t, tinymodel.Options{})
@@ -76,7 +76,7 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 		}
 		return down
 	}
-	// Least squares are solved by XLA where nothing else is given, and on a device in any case.
+	// XLA solves least squares without an Algebra, and on a device in any case.
 	want := refit(backend, nil)
 	for name, got := range map[string][][]float32{
 		"its own memory": refit(ownMemory{backend}, eigen.Algebra{}),
@@ -95,7 +95,7 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 	}
 }
 
-// TestRefitFromKeptStates refits with the hidden states that the scores left, and without.
+// TestRefitFromKeptStates refits with the hidden states of the scores, and without.
 func TestRefitFromKeptStates(t *testing.T) {
 	model := randomModel(t, tinymodel.Options{Layers: 3})
 	backend := pureGo(t)

@@ -14,12 +14,12 @@ import (
 	"prunellm/prune"
 )
 
-// oneLayer is the MLP and the head of a model with one layer, in float64, on one sequence. In such a model a token's activations touch its
-// own logits alone. What enters the MLP is the float32 graph's.
+// oneLayer is the MLP and the head of a model with one layer, in float64, on one sequence. In such a model a token's
+// activations affect its own logits alone. The MLP's inputs are the float32 graph's.
 type oneLayer struct {
 	config                           models.Config
 	gate, up, down, norm, last, head []float64
-	mid                              [][]float64 // what enters the MLP's norm, [tokens][e]
+	mid                              [][]float64 // inputs of the MLP's norm, [tokens][e]
 }
 
 func newOneLayer(t *testing.T, model models.Weights, tokens []int32) *oneLayer {
@@ -37,7 +37,7 @@ func newOneLayer(t *testing.T, model models.Weights, tokens []int32) *oneLayer {
 	if !c.TiedEmbeddings {
 		m.head = read(models.Output)
 	}
-	// Without the MLP, the states that enter the head are those that enter the MLP.
+	// Without the MLP, the states at the head are those at the MLP.
 	silent := changed{model, func(role models.Role, _ int, values []float32, _ []int) {
 		if role == models.FFNDown {
 			clear(values)
@@ -72,7 +72,7 @@ func doubles(values []float32) []float64 {
 	return out
 }
 
-// times is a matrix, float64[rows, len(x)], times x.
+// times multiplies a matrix, float64[rows, len(x)], by x.
 func times(matrix, x []float64) []float64 {
 	out := make([]float64, len(matrix)/len(x))
 	for row := range out {
@@ -83,7 +83,7 @@ func times(matrix, x []float64) []float64 {
 	return out
 }
 
-// rms is the factor of an RMS norm.
+// rms returns the factor of an RMS norm.
 func (m *oneLayer) rms(x []float64) float64 {
 	sum := 0.0
 	for _, v := range x {
@@ -92,7 +92,7 @@ func (m *oneLayer) rms(x []float64) float64 {
 	return 1 / math.Sqrt(sum/float64(len(x))+m.config.RMSEpsilon)
 }
 
-// token is the forward pass of one token.
+// token computes the forward pass of one token.
 func (m *oneLayer) token(t int) (activation, x, probabilities []float64) {
 	mid := m.mid[t]
 	in, r := make([]float64, len(mid)), m.rms(mid)
@@ -124,7 +124,7 @@ func (m *oneLayer) token(t int) (activation, x, probabilities []float64) {
 	return activation, x, probabilities
 }
 
-// squares is (activation * d log p(label) / d activation)^2 of each neuron.
+// squares returns (activation * d log p(label) / d activation)^2 of each neuron.
 func (m *oneLayer) squares(activation, x, probabilities []float64, label int) []float64 {
 	e := len(x)
 	g := slices.Clone(m.head[label*e : (label+1)*e])
@@ -175,7 +175,7 @@ func secondOrder(t *testing.T, model models.Weights, sequences [][]int32, seed u
 	return scores
 }
 
-// TestSecondOrderWithTheSameLabels compares a score with the reference that draws the same labels, and its losses with theirs.
+// TestSecondOrderWithTheSameLabels compares a score and its losses with a reference that draws the same labels.
 func TestSecondOrderWithTheSameLabels(t *testing.T) {
 	model := tinyModel(t, tinymodel.Options{Layers: 1})
 	const seed = 7
@@ -202,15 +202,15 @@ func TestSecondOrderWithTheSameLabels(t *testing.T) {
 	}
 }
 
-// TestSecondOrderIsTheFisherMatrix wants the mean over many draws to be the diagonal of the exact Fisher matrix, the sum over all labels
-// by their probability, within five standard errors, which the reference knows too.
+// TestSecondOrderIsTheFisherMatrix checks that the mean over many draws is the diagonal of the exact Fisher matrix, the
+// sum over all labels by their probability, within five standard errors, which the reference computes too.
 func TestSecondOrderIsTheFisherMatrix(t *testing.T) {
 	model := tinyModel(t, tinymodel.Options{Layers: 1})
 	const seeds, copies = 4, 250
 	tokens := []int32{17, 42, 99, 7}
 	var sequences [][]int32
 	for range copies {
-		sequences = append(sequences, tokens) // each has draws of its own
+		sequences = append(sequences, tokens) // each has its own draws
 	}
 	width := model.Config().FFN[0]
 	mean, exact, variance := make([]float64, width), make([]float64, width), make([]float64, width)
@@ -242,7 +242,8 @@ func TestSecondOrderIsTheFisherMatrix(t *testing.T) {
 	}
 }
 
-// A seed decides the draws: the same one gives the same bytes, another one other scores. Neither sequences behind nor groups change them.
+// A seed decides the draws: the same seed gives the same bytes, another one other scores. Neither later sequences nor
+// groups change them.
 func TestSecondOrderIsSeeded(t *testing.T) {
 	model := tinyModel(t, tinymodel.Options{})
 	first := secondOrder(t, model, tinySequences, 1)

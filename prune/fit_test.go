@@ -11,7 +11,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// randomSums are those of n tokens, h [n, width] of which the last neuron is padding and y [n, e].
+// randomSums returns the sums of n tokens, h [n, width], whose last neuron is padding, and y [n, e].
 func randomSums(random *rand.Rand, n, width, e int) (s *sums, h, y [][]float64) {
 	gram, cross := make([]float64, width*width), make([]float64, width*e)
 	draw := func(size int) []float64 {
@@ -39,7 +39,8 @@ func randomSums(random *rand.Rand, n, width, e int) (s *sums, h, y [][]float64) 
 	}, h, y
 }
 
-// TestHeldOutError compares the error by the sums with that by the tokens themselves, and a part of the outputs with all of them.
+// TestHeldOutError compares the error by the sums with that by the tokens themselves, and a part of the outputs with
+// all of them.
 func TestHeldOutError(t *testing.T) {
 	m, err := llama.New(pureGo(t), randomModel(t, tinymodel.Options{}).Config())
 	if err != nil {

@@ -37,7 +37,7 @@ func pureGo(t *testing.T) backends.Backend {
 	return backend
 }
 
-// somePlan takes 15 % off a model, the same from each layer.
+// somePlan removes 15% of a model, the same from each layer.
 func somePlan(t *testing.T, model models.Weights) *Plan {
 	t.Helper()
 	scores, err := magnitude(t.Context(), model)

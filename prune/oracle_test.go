@@ -20,7 +20,7 @@ import (
 	"prunellm/prune"
 )
 
-// oracle is testdata/sdm_oracle.json and .npz; testdata/README.md says how they were made.
+// oracle holds testdata/sdm_oracle.json and .npz; testdata/README.md describes their origin.
 type oracle struct {
 	Tokens       [][]int32    `json:"tokens"`
 	CELosses     [][]float64  `json:"ce_losses"`
@@ -46,7 +46,8 @@ func TestScoreAgainstPyTorch(t *testing.T) {
 }
 
 // compareNumber allows 1 in 1000: both sides are float32 sums over 49,152 logits, and the student's neurons at the edge
-// of the sliver may differ by one or two. On a GPU, whose products read 10 bits of a mantissa, a few more differ: 5 in 1000.
+// of the sliver may differ by one or two. On a GPU, whose matmuls read 10 bits of a mantissa, a few more differ: 5 in
+// 1000.
 func compareNumber(t *testing.T, what string, got, want float64) {
 	t.Helper()
 	tolerance := 1e-3
@@ -58,11 +59,11 @@ func compareNumber(t *testing.T, what string, got, want float64) {
 	}
 }
 
-// compareScores wants a relative L2 error below 1e-2 in the median layer and 99 % of the 1017 kept neurons the same in
-// every layer.
+// compareScores requires a relative L2 error below 1e-2 in the median layer and 99% of the 1017 kept neurons the same
+// in every layer.
 func compareScores(t *testing.T, what string, got, want [][]float32) {
 	t.Helper()
-	const width = 1017 // what ratio 0.2 leaves
+	const width = 1017 // kept neurons per layer at ratio 0.2
 	var errs []float64
 	worst := 1.0
 	for layer := range want {

@@ -20,7 +20,7 @@ func smolLM2() models.Config {
 	return c
 }
 
-// slopedScores fall with the neuron's index, the faster the deeper the layer.
+// slopedScores descend with the neuron's index, faster in deeper layers.
 func slopedScores(c models.Config) [][]float32 {
 	scores := make([][]float32, c.Layers)
 	for layer := range scores {

@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/xla/xlatest"
 )
 
-// pluginBackend is XLA. Where its plugin is missing the test fails in CI and is skipped elsewhere.
+// pluginBackend returns XLA. Without its plugin the test fails in CI and skips elsewhere.
 func pluginBackend(t testing.TB) backends.Backend {
 	t.Helper()
 	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))

@@ -15,7 +15,7 @@ import (
 	"prunellm/prune"
 )
 
-// fastBackend and slowBackend have an opinion of their own on bfloat16.
+// fastBackend and slowBackend override whether bfloat16 is fast.
 type fastBackend struct{ backends.Backend }
 
 func (fastBackend) FastBFloat16() bool { return true }
@@ -50,8 +50,8 @@ func TestPrecisionOfRecipes(t *testing.T) {
 	}
 }
 
-// TestFisherInMixedPrecision compares the default criterion's kept sets in both precisions, on the real model: what goes and what
-// stays changes at the edge alone.
+// TestFisherInMixedPrecision compares the default criterion's kept sets in both precisions, on the real model: they
+// differ at the edge alone.
 func TestFisherInMixedPrecision(t *testing.T) {
 	weights, backend, tokens := defaultModel(t), testBackend(t), readOracle(t).Tokens
 	kept := map[llama.Precision]*prune.Plan{}
@@ -82,8 +82,8 @@ func TestFisherInMixedPrecision(t *testing.T) {
 	}
 }
 
-// TestRefitInMixedPrecision refits after scores that left the dense model's states, without them, and with those that the second left in a
-// file: one and the same result.
+// TestRefitInMixedPrecision refits with the dense model's states from the scores, without them, and with those that the
+// second refit stored in a file: all results are equal.
 func TestRefitInMixedPrecision(t *testing.T) {
 	weights, backend := defaultModel(t), testBackend(t)
 	tokens := readOracle(t).Tokens

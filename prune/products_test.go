@@ -15,8 +15,9 @@ import (
 	"prunellm/models/llama"
 )
 
-// TestMixedProducts wants the programs with factors of bfloat16 to give the very numbers of those with float32 where the factors are whole
-// numbers that both hold, and sums of thousands, which bfloat16 does not hold: they must not be rounded to it.
+// TestMixedProducts checks that the programs with operands of bfloat16 give the same numbers as those with float32 if
+// the operands are integers that both types hold. Sums of thousands exceed bfloat16's mantissa, so they must not be
+// rounded to it.
 func TestMixedProducts(t *testing.T) {
 	backend := pluginBackend(t)
 	m, err := llama.New(backend, randomModel(t, tinymodel.Options{}).Config())
@@ -101,7 +102,7 @@ func TestMixedProducts(t *testing.T) {
 	}
 }
 
-// BenchmarkProducts runs the refit's products for 1,024 tokens, 960 neurons and 576 outputs in both precisions.
+// BenchmarkProducts runs the refit's matmuls for 1,024 tokens, 960 neurons and 576 outputs in both precisions.
 func BenchmarkProducts(b *testing.B) {
 	m, err := llama.New(pluginBackend(b), randomModel(b, tinymodel.Options{}).Config())
 	if err != nil {
@@ -151,7 +152,7 @@ func BenchmarkProducts(b *testing.B) {
 	}
 }
 
-// A refit in mixed precision is near that in float32, where the processor computes in bfloat16 at all.
+// A refit in mixed precision is near that in float32, if the processor computes in bfloat16 at all.
 func TestReconstructInMixedPrecision(t *testing.T) {
 	backend := pluginBackend(t)
 	model := randomModel(t, tinymodel.Options{})

@@ -20,16 +20,16 @@ import (
 	"prunellm/prune"
 )
 
-// TestQuality prints the table of docs/understand/pruning.md: the perplexity of pruned variants over the dense model's. It measures
-// and decides nothing, so it runs only when asked:
+// TestQuality prints the table of docs/understand/pruning.md: the perplexity of pruned variants over the dense model's.
+// It measures and checks nothing, so it runs only on request:
 //
 //	PRUNELLM_QUALITY_TEXT=wiki.txt go test ./prune -run TestQuality -v -timeout 2h
 //
-// The first 60 % of the text is for calibration (PRUNELLM_QUALITY_TOKENS of it, default 24,576), what follows is for
-// testing, in windows of 512 tokens (PRUNELLM_QUALITY_WINDOWS, default 32). PRUNELLM_QUALITY_CALIBRATION names a file that
-// "prunellm calibrate" wrote, to calibrate on instead. PRUNELLM_QUALITY_ROWS picks rows: criterion/stage/budget/ridge/ratio,
-// ridge 0 for no reconstruction and "held" to have held-out sequences choose it. PRUNELLM_QUALITY_PRECISION is that of products,
-// f32 or bf16.
+// The first 60% of the text is calibration text (PRUNELLM_QUALITY_TOKENS of it, default 24,576); the rest is for
+// testing, in windows of 512 tokens (PRUNELLM_QUALITY_WINDOWS, default 32). PRUNELLM_QUALITY_CALIBRATION names a file
+// from "prunellm calibrate" as calibration text instead. PRUNELLM_QUALITY_ROWS picks rows:
+// criterion/stage/budget/ridge/ratio, ridge 0 for no reconstruction and "held" to choose it by held-out sequences.
+// PRUNELLM_QUALITY_PRECISION is that of matmuls, f32 or bf16.
 func TestQuality(t *testing.T) {
 	path := os.Getenv("PRUNELLM_QUALITY_TEXT")
 	if path == "" {
@@ -52,7 +52,7 @@ func TestQuality(t *testing.T) {
 	}
 }
 
-// quality is the data that all rows share.
+// quality holds the data of all rows.
 type quality struct {
 	weights           models.Weights
 	calibration, test [][]int32
@@ -119,7 +119,7 @@ func tokenize(t *testing.T, path string) []int32 {
 	return tokens
 }
 
-// loss is the mean cross entropy over the test windows.
+// loss returns the mean cross entropy over the test windows.
 func (q *quality) loss(t *testing.T, weights models.Weights) float64 {
 	t.Helper()
 	losses, err := prune.CrossEntropy(t.Context(), testBackend(t), weights, q.test, nil)
@@ -133,7 +133,7 @@ func (q *quality) loss(t *testing.T, weights models.Weights) float64 {
 	return sum / float64(len(losses))
 }
 
-// measure prunes as a row says and logs what it cost.
+// measure prunes by a row's settings and logs the loss.
 func (q *quality) measure(t *testing.T, row string) {
 	t.Helper()
 	fields := strings.Split(row, "/")

@@ -8,7 +8,7 @@ import (
 	"prunellm/prune"
 )
 
-// randomSequences are n sequences of noise tokens.
+// randomSequences returns n sequences of noise tokens.
 func randomSequences(seed uint64, n, length int) [][]int32 {
 	random := rand.New(rand.NewPCG(seed, 3))
 	sequences := make([][]int32, n)
@@ -20,8 +20,8 @@ func randomSequences(seed uint64, n, length int) [][]int32 {
 	return sequences
 }
 
-// Fewer calibration tokens than neurons let a weak ridge fit their noise; held-out sequences notice and choose one that
-// serves unseen text better.
+// With fewer calibration tokens than neurons a weak ridge fits their noise; held-out sequences detect it and choose one
+// that fits unseen text better.
 func TestHeldOutSequencesChooseTheRidge(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	calibration, unseen := randomSequences(1, 8, 8), randomSequences(2, 2, 24)

@@ -60,7 +60,8 @@ func TestPruneIsDeterministic(t *testing.T) {
 	}
 }
 
-// Both stages of the Fisher score on the distillation loss count, and the sliver scores zero in the second.
+// Both stages of the Fisher score on the distillation loss count, and the neurons of the sliver score zero in the
+// second.
 func TestFisherSDM(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	score := func(criterion prune.Criterion) *prune.Scores {
@@ -84,7 +85,7 @@ func TestFisherSDM(t *testing.T) {
 	}
 }
 
-// Where the kept neurons were never active the system is singular; the old weights stay.
+// If the kept neurons were never active the system is singular; the old weights stay.
 func TestReconstructOfSilentLayer(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	silent := changed{model, func(role models.Role, layer int, values []float32, _ []int) {
@@ -140,7 +141,7 @@ func TestReconstructRefuses(t *testing.T) {
 	}
 }
 
-// What a refit cannot begin with is told by its cause.
+// The error for invalid inputs of a refit names their cause.
 func TestReconstructRefusesPlan(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	plan := halfPlan(t, model.Config())

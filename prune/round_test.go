@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// correlated is the Gram matrix of n activations that share a few causes, and a projection float32[n, hidden].
+// correlated returns the Gram matrix of n activations that share a few causes, and a projection float32[n, hidden].
 func correlated(n, hidden int) (gram []float64, x []float32) {
 	random := rand.New(rand.NewPCG(5, uint64(n)))
 	mix := make([]float64, n*8)
@@ -40,7 +40,7 @@ func correlated(n, hidden int) (gram []float64, x []float32) {
 	return gram, x
 }
 
-// Neurons make up for the rounding of those before them.
+// Neurons compensate for the rounding of those before them.
 func TestRoundBlocksFeedsErrorsBack(t *testing.T) {
 	const hidden = 24
 	grid := func(values []float32) ([]float32, error) {

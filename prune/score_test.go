@@ -21,7 +21,7 @@ import (
 	"prunellm/prune"
 )
 
-// goBackend is gomlx's pure-Go backend: enough for a tiny model, and there without any plugin.
+// goBackend returns gomlx's pure-Go backend: fast enough for a tiny model, and it needs no plugin.
 func goBackend(t testing.TB) backends.Backend {
 	t.Helper()
 	backend, err := simplego.New("ops_sequential") // the default hangs with few cores
@@ -32,7 +32,7 @@ func goBackend(t testing.TB) backends.Backend {
 	return backend
 }
 
-// tinyModel is a random model of two layers with 96 neurons each.
+// tinyModel returns a random model of two layers with 96 neurons each.
 func tinyModel(t testing.TB, options tinymodel.Options) models.Weights {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
@@ -111,7 +111,7 @@ func TestScoreIsTheGradientOfTheLoss(t *testing.T) {
 			"fisher": {float64(fisher[neuron]), 100 * 4 * slope * slope},
 			"taylor": {float64(taylor[neuron]), 100 * 2 * math.Abs(slope)},
 		} {
-			if got, want := pair[0], pair[1]; math.Abs(got-want) > 0.03*want { // float32 losses and a step of 5 %
+			if got, want := pair[0], pair[1]; math.Abs(got-want) > 0.03*want { // float32 losses and a step of 5%
 				t.Errorf("neuron %d: %s score %g, finite difference gives %g", neuron, name, got, want)
 			}
 		}
@@ -159,7 +159,7 @@ func keepAll(c models.Config) *prune.Plan {
 	return plan
 }
 
-// sameLoss wants two models to lose the same on every sequence, to float32 rounding.
+// sameLoss requires the same loss of two models on every sequence, to float32 rounding.
 func sameLoss(t *testing.T, backend backends.Backend, a, b models.Weights) {
 	t.Helper()
 	lossesA, err := prune.CrossEntropy(t.Context(), backend, a, tinySequences, nil)
@@ -211,7 +211,7 @@ func TestRatioZeroIsTheIdentity(t *testing.T) {
 	}
 }
 
-// TestScoreIsDeterministic wants the same bytes twice, and the same from sequences of different lengths as from each
+// TestScoreIsDeterministic requires the same bytes twice, and the same from sequences of different lengths as from each
 // alone.
 func TestScoreIsDeterministic(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
@@ -312,8 +312,8 @@ func TestScoreRefuses(t *testing.T) {
 	}
 }
 
-// TestReconstruct wants the refit to bring the pruned model's loss nearer to the dense one's, and to change nothing
-// where nothing was pruned.
+// TestReconstruct requires that the refit brings the pruned model's loss nearer to the dense one's, and changes nothing
+// in unpruned layers.
 func TestReconstruct(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	var sequences [][]int32
@@ -329,7 +329,7 @@ func TestReconstruct(t *testing.T) {
 		t.Fatal(err)
 	}
 	for layer := range scores.Stage1 {
-		slices.Reverse(scores.Stage1[layer]) // a bad choice, so that there is something to mend
+		slices.Reverse(scores.Stage1[layer]) // a bad choice, so that the refit has an effect
 	}
 	distance := func(weights models.Weights) float64 { return logitDistance(t, backend, model, weights, sequences[:2]) }
 	for _, ratio := range []float64{0, 0.15} {

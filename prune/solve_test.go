@@ -105,7 +105,7 @@ func testSolver(t *testing.T, m *llama.Model, s *solver, n int) {
 	}
 }
 
-// BenchmarkSolve is layers of the default model at ratios 0.4, 0.2 and 0, and half of one of a 1 B model.
+// BenchmarkSolve solves layers of the default model at ratios 0.4, 0.2 and 0, and half of one of a 1 B model.
 func BenchmarkSolve(b *testing.B) {
 	backend := pluginBackend(b)
 	for _, n := range []int{512, 1024, 1536, 4096} {

@@ -26,7 +26,7 @@ func stateFile(t testing.TB) *StateFile {
 	return &StateFile{reuse.File{Path: filepath.Join(dir, "states"), Folder: dir, Identity: "tiny f32"}}
 }
 
-// scoredStates are the scores of statesSequences and the states that they left.
+// scoredStates returns the scores of statesSequences and their hidden states.
 func scoredStates(t *testing.T, backend backends.Backend, model models.Weights) (*Scores, *Hidden) {
 	t.Helper()
 	recipe := DefaultRecipe()
@@ -39,7 +39,8 @@ func scoredStates(t *testing.T, backend backends.Backend, model models.Weights) 
 	return scores, hidden
 }
 
-// A refit leaves the states that it computed or was given, and later ones come to the same result with them, whatever became of the file.
+// A refit stores the states that it computed or received, and later refits give the same result with them, whatever
+// happened to the file.
 func TestRefitFromStateFile(t *testing.T) {
 	model, backend := randomModel(t, tinymodel.Options{Layers: 3}), pureGo(t)
 	scores, hidden := scoredStates(t, backend, model)
@@ -81,7 +82,7 @@ func TestRefitFromStateFile(t *testing.T) {
 		t.Errorf("left over: %v", found)
 	}
 
-	// A file that is used is not written anew; its time tells.
+	// A file in use is not rewritten; its time shows it.
 	before, err := os.Stat(computed.Path)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +115,7 @@ func TestRefitFromStateFile(t *testing.T) {
 	check("nowhere to write", ReconstructOptions{States: &StateFile{reuse.File{Path: computed.Path, Folder: "/nonexistent", Identity: "tiny f32"}}}, "not kept")
 }
 
-// States are of one text.
+// States belong to one text.
 func TestStateFileIsOfOneText(t *testing.T) {
 	model, backend := randomModel(t, tinymodel.Options{Layers: 1}), pureGo(t)
 	_, hidden := scoredStates(t, backend, model)
@@ -137,7 +138,8 @@ func TestStateFileIsOfOneText(t *testing.T) {
 	}
 }
 
-// Layers before the first that loses neurons keep their projections to the bit, wherever the dense model's states come from.
+// Layers before the first that loses neurons keep their projections to the bit, wherever the dense model's states come
+// from.
 func TestUntouchedLayersStay(t *testing.T) {
 	model, backend := randomModel(t, tinymodel.Options{Layers: 3}), pureGo(t)
 	total := 0

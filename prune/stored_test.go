@@ -13,7 +13,7 @@ import (
 	"prunellm/prune"
 )
 
-// logitDistance is the sum over sequences of the squared differences of two models' logits.
+// logitDistance returns the sum over sequences of the squared differences of two models' logits.
 func logitDistance(t *testing.T, backend backends.Backend, a, b models.Weights, sequences [][]int32) (sum float64) {
 	t.Helper()
 	logits := func(weights models.Weights, tokens []int32) [][]float32 {
@@ -35,7 +35,7 @@ func logitDistance(t *testing.T, backend backends.Backend, a, b models.Weights, 
 	return sum
 }
 
-// Later layers make up for the rounding of those before them when they are told what is stored.
+// Later layers compensate for the rounding of those before them if Emit returns the stored values.
 func TestReconstructFitsWhatIsStored(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{Layers: 6}), goBackend(t)
 	calibration, plan := randomSequences(1, 8, 40), halfPlan(t, model.Config())
@@ -75,7 +75,7 @@ func TestReconstructFitsWhatIsStored(t *testing.T) {
 	}
 }
 
-// A refit that knows the grid rounds by it: what it gives is what is stored.
+// A refit with a grid rounds by it: it emits the stored values.
 func TestReconstructRoundsByTheGrid(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	calibration, plan := randomSequences(1, 8, 40), halfPlan(t, model.Config())

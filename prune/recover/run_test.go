@@ -22,7 +22,7 @@ import (
 	"prunellm/prune/recover"
 )
 
-// goBackend is gomlx's pure-Go backend: enough for a tiny model, and there without any plugin.
+// goBackend returns gomlx's pure-Go backend: fast enough for a tiny model, and it needs no plugin.
 func goBackend(t testing.TB) backends.Backend {
 	t.Helper()
 	backend, err := simplego.New("ops_sequential") // the default hangs with few cores
@@ -33,7 +33,7 @@ func goBackend(t testing.TB) backends.Backend {
 	return backend
 }
 
-// tiny is a dense tiny model and a pruned form of it.
+// tiny returns a dense tiny model and a pruned form of it.
 func tiny(t testing.TB, options tinymodel.Options) (dense, slim models.Weights) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
@@ -69,7 +69,7 @@ func half(t testing.TB, dense models.Weights) models.Weights {
 	return slim
 }
 
-// randomSequences are n sequences of length random tokens.
+// randomSequences returns n sequences of length random tokens.
 func randomSequences(vocab, n, length int) [][]int32 {
 	random := rand.New(rand.NewPCG(7, 8))
 	sequences := make([][]int32, n)
@@ -107,12 +107,12 @@ func TestRunGains(t *testing.T) {
 	}
 }
 
-// quick are options of a training that takes a second.
+// quick returns the options of a training that takes a second.
 func quick() recover.Options {
 	return recover.Options{Tokens: 24 * 20, LearningRate: 1e-3, Evaluations: 2, HeldOut: 2, Seed: 3}
 }
 
-// A training that is interrupted and goes on from its checkpoint gives the weights of one that was not.
+// A training that is interrupted and resumed from its checkpoint gives the same weights as an uninterrupted one.
 func TestRunResumes(t *testing.T) {
 	for _, train := range []recover.Train{recover.MLP, recover.LoRA} {
 		t.Run(string(train), func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestRunResumes(t *testing.T) {
 	}
 }
 
-// A checkpoint that is damaged, or of another training, is not gone on from, and does no harm.
+// A damaged checkpoint, or one of another training, is not resumed and does no harm.
 func TestRunIgnoresOtherCheckpoints(t *testing.T) {
 	dense, slim := tiny(t, tinymodel.Options{})
 	sequences := randomSequences(dense.Config().VocabSize, 8, 24)
@@ -200,13 +200,13 @@ func TestRunIgnoresOtherCheckpoints(t *testing.T) {
 			t.Errorf("%s checkpoint: after %+v, want %+v", name, got.After, want.After)
 		}
 	}
-	options.Folder = filepath.Join(path, "below") // a file is no folder: nothing can be written
+	options.Folder = filepath.Join(path, "below") // a file is no folder: every write fails
 	if got, first := run(); first != 1 || got.After != want.After {
 		t.Errorf("without a place for checkpoints: first step %d, after %+v, want 1 and %+v", first, got.After, want.After)
 	}
 }
 
-// A training whose steps are far too large is stopped, and what was best is kept.
+// A training whose steps are far too large stops, and keeps the best weights.
 func TestRunStopsDivergence(t *testing.T) {
 	dense, slim := tiny(t, tinymodel.Options{})
 	sequences := randomSequences(dense.Config().VocabSize, 8, 24)
@@ -224,7 +224,7 @@ func TestRunStopsDivergence(t *testing.T) {
 	}
 }
 
-// What is held out is evaluated as the file type will have it.
+// Run evaluates held-out sequences on weights rounded as in the file type.
 func TestRunRounds(t *testing.T) {
 	dense, slim := tiny(t, tinymodel.Options{})
 	sequences := randomSequences(dense.Config().VocabSize, 8, 24)
@@ -268,7 +268,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// The time of the clock that is given ends a training.
+// The given clock's time ends a training.
 func TestRunEndsByTime(t *testing.T) {
 	dense, slim := tiny(t, tinymodel.Options{})
 	sequences := randomSequences(dense.Config().VocabSize, 8, 24)

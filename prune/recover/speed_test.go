@@ -33,7 +33,7 @@ func defaultModel(t testing.TB) (models.Weights, string) {
 	return model, home
 }
 
-// processorTime is the time that all threads of the process have spent so far.
+// processorTime returns the time that all threads of the process have used so far.
 func processorTime(b *testing.B) time.Duration {
 	b.Helper()
 	var usage syscall.Rusage
@@ -43,7 +43,8 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkRun trains for some steps of 512 tokens at ratio 0.2 on XLA. TRAIN and PRECISION say what, and in which products.
+// BenchmarkRun trains for some steps of 512 tokens at ratio 0.2 on XLA. TRAIN selects the weights, and PRECISION that
+// of matmuls.
 func BenchmarkRun(b *testing.B) {
 	dense, home := defaultModel(b)
 	backend, err := xla.Open(slog.New(slog.DiscardHandler), xla.Options{Home: home})

@@ -103,8 +103,8 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// TestWholeGradient moves each trained tensor a little along its gradient, as a step of training found it, and wants the
-// loss to change as the gradient says: the chain of the head and all layers is right, not each piece alone.
+// TestWholeGradient moves each trained tensor a little along its gradient from a step of training, and checks that the
+// loss changes as the gradient predicts: the chain of the head and all layers is right, not each piece alone.
 func TestWholeGradient(t *testing.T) {
 	for _, train := range []Train{All, LoRA} {
 		t.Run(string(train), func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestWholeGradient(t *testing.T) {
 	}
 }
 
-// perturbFactors gives the factors that begin as zeros some values: otherwise the others' gradients are zero.
+// perturbFactors sets some values in the factors that begin as zeros: otherwise the others' gradients are zero.
 func perturbFactors(t *testing.T, s *student) {
 	t.Helper()
 	if !s.lora() {
