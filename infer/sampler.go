@@ -33,7 +33,7 @@ type weighted struct {
 	value float32
 }
 
-// sampled is a chosen token. The log probabilities are set when they were asked for; Top is valid until the next call.
+// sampled is a chosen token. The log probabilities are set if the request wants them; Top is valid until the next call.
 type sampled struct {
 	Token   Token
 	Logprob float64

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// XLA compiles a refit's programs anew for each layer width, which takes about as long as running them. So layers are padded to a few common
-// widths.
+// XLA recompiles a refit's programs for each layer width, which takes about as long as running them. So layers are
+// padded to a few common widths.
 
 // paddingCost estimates the cost of padding on two cores, where a whole refit takes about fifteen seconds. A suboptimal choice costs a second
 // or two.

@@ -312,7 +312,7 @@ func (a *automaton) accepts(at place) bool {
 	return true
 }
 
-// useful reports for each state whether a string can end from there.
+// useful reports for each state whether a string that reaches it can end.
 func (a *automaton) useful() []bool {
 	before := make([][]int, len(a.states))
 	ends := make([]bool, len(a.states))

@@ -6,11 +6,11 @@ import (
 )
 
 // FromSchemaRelaxed converts a JSON schema to a grammar as FromSchema does, but leaves out what it cannot express: the
-// grammar then allows more than the schema, and never less. A schema of which it can express nothing allows any value. It
-// refuses what is not JSON, too long or nested too deep with an *Error.
+// grammar then allows more than the schema, and never less. A schema of which it can express nothing allows any value.
+// It refuses a text that is not JSON, too long or nested too deep with an *Error.
 func FromSchemaRelaxed(schema []byte) (string, error) {
 	if _, err := parseJSON(schema); err != nil || len(schema) > MaxSchemaBytes {
-		return fromSchema(schema, &converter{}) // says why
+		return fromSchema(schema, &converter{}) // returns the reason
 	}
 	for _, most := range []int{maxRepetitions, fewRepetitions} {
 		if text, err := fromSchema(schema, &converter{relaxed: true, most: most}); err == nil {
@@ -20,16 +20,17 @@ func FromSchemaRelaxed(schema []byte) (string, error) {
 	return FromSchema([]byte(`{}`)) // the schema needs too large a grammar, or allows only values without an end
 }
 
-// fewRepetitions is the largest bound that is expressed where larger ones need too large a grammar.
+// fewRepetitions is the largest bound that the grammar keeps if larger ones make it too large.
 const fewRepetitions = 64
 
 // combining keywords stand for another schema, or for several.
 var combining = []string{"$ref", "anyOf", "oneOf", "allOf"}
 
-// adding are keywords by which an object may have members that its properties do not list.
+// adding are keywords that allow an object members beside those in its properties.
 var adding = append([]string{"patternProperties", "if", "then", "else", "dependentSchemas", "dependencies"}, combining...)
 
-// relax is exact without what a grammar cannot express. A schema within it never fails, so that each is written once.
+// relax is exact, but leaves out what a grammar cannot express. A schema within it never fails, so that each is written
+// once.
 func (c *converter) relax(where string, s *value) string {
 	held := c.expressible(s)
 	rule, err := c.exact(where, held)
@@ -42,7 +43,7 @@ func (c *converter) relax(where string, s *value) string {
 	return rule
 }
 
-// expressible is a schema without the keywords that no grammar can express, as far as that is known beforehand.
+// expressible returns a schema without the keywords that no grammar can express, as far as that is known beforehand.
 func (c *converter) expressible(s *value) *value {
 	if s.kind != '{' {
 		return &value{kind: '{'}
@@ -70,7 +71,7 @@ func (c *converter) expressible(s *value) *value {
 	return closable(out)
 }
 
-// combinable leaves one reference or combination that stands alone, or what else there is.
+// combinable keeps one reference or combination that stands alone, or else all other keywords.
 func (c *converter) combinable(s *value) *value {
 	var found []string
 	for _, keyword := range combining {
@@ -105,7 +106,7 @@ func (c *converter) follows(keyword string, v *value) bool {
 // anything is the schema of any value.
 var anything = &value{kind: 't', truth: true}
 
-// knownTypes are those of a type keyword that JSON has; nil when there is none.
+// knownTypes returns the types of a type keyword that JSON has; nil when there is none.
 func knownTypes(t *value) *value {
 	if t == nil {
 		return nil
@@ -126,7 +127,7 @@ func knownTypes(t *value) *value {
 	return known
 }
 
-// enumerable takes the type off an enumeration that has no value of it, and leaves out one that names no value.
+// enumerable removes the type from an enumeration without a value of it, and removes an enumeration without values.
 func enumerable(s *value) *value {
 	if s.get("const") != nil {
 		return s.with("enum", nil).with("type", nil)
@@ -145,7 +146,8 @@ func enumerable(s *value) *value {
 	return s
 }
 
-// closable mends what an object says of its members, and opens it where they are not all listed.
+// closable makes properties, required and additionalProperties consistent, and allows additional members if other
+// keywords may add some.
 func closable(s *value) *value {
 	listed, additional := s.get("properties"), s.get("additionalProperties")
 	if listed != nil && listed.get("") != nil {
@@ -176,7 +178,8 @@ func closable(s *value) *value {
 	return s.with("additionalProperties", additional)
 }
 
-// relaxedType is the rule of a type whose keywords no grammar can express together: without one of them, or without any.
+// relaxedType returns the rule of a type whose keywords no grammar can express together: without one of them, or
+// without any.
 func (c *converter) relaxedType(where string, s *value, t string) string {
 	if t == "object" || t == "array" {
 		return c.use(t)
@@ -192,12 +195,12 @@ func (c *converter) relaxedType(where string, s *value, t string) string {
 	return c.use(t)
 }
 
-// without is a copy of an object without some members.
+// without returns a copy of an object without some members.
 func (v *value) without(drop func(member) bool) *value {
 	return &value{kind: v.kind, members: slices.DeleteFunc(slices.Clone(v.members), drop)}
 }
 
-// with is a copy of an object with another value of a member; nil leaves it out.
+// with returns a copy of an object with another value of a member; nil removes it.
 func (v *value) with(name string, replacement *value) *value {
 	out := v.without(func(m member) bool { return m.name == name })
 	if replacement != nil {

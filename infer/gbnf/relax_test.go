@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A keyword that cannot be held is left out; what stands beside it is held.
+// The grammar leaves out a keyword that it cannot express, and keeps those beside it.
 func TestFromSchemaRelaxed(t *testing.T) {
 	var long strings.Builder
 	for i := range 20 {
@@ -69,7 +69,7 @@ func TestFromSchemaRelaxed(t *testing.T) {
 	}
 }
 
-// A schema that can be held is held as FromSchema does.
+// A schema that a grammar can express gives the same grammar as FromSchema.
 func TestFromSchemaRelaxedIsExactWhereItCanBe(t *testing.T) {
 	for _, schema := range []string{
 		`{}`, `{"type":"object"}`, `{"properties":{"a":{"type":"string","format":"date","nullable":true},"b":{"enum":["x",1]}},"required":["b"],"additionalProperties":false}`,
@@ -95,7 +95,7 @@ func TestFromSchemaRelaxedRefuses(t *testing.T) {
 	}
 }
 
-// What fails within what fails is tried once: this schema would otherwise take for ever.
+// The converter tries a schema that fails within another one only once: this one would otherwise take exponential time.
 func TestFromSchemaRelaxedIsBounded(t *testing.T) {
 	schema := `{"type":"string","pattern":"("}`
 	for range 25 {

@@ -6,19 +6,19 @@ import (
 	"prunellm/infer"
 )
 
-// Evaluation says which variants to measure, and on what.
+// Evaluation selects the variants to measure, and the text and the tasks.
 type Evaluation struct {
-	Model    string    // its name in the report
+	Model    string    // name in the report
 	Dense    string    // path of the dense model's file
-	Variants []Variant // without figures of text and tasks
+	Variants []Variant // without results
 	// Open opens a decoder that takes a window in one batch. Evaluate opens each path once and closes all decoders.
 	Open   func(path string) (infer.Decoder, error)
-	Window int // tokens per window, and of a task's context with a choice at most
+	Window int // tokens per window, and most tokens of a task's context with a choice
 	// Windows cuts the text by the dense model's vocabulary; nil without a text.
 	Windows func(dense infer.Decoder) ([][]infer.Token, error)
 	Tasks   []Task
 	Start   infer.Token // see TokenizeTasks
-	// Meter begins to show the progress of the total; the second function ends it.
+	// Meter starts a progress display of the total; the second function ends it.
 	Meter func(unit string, total int) (meter func(done int), end func())
 }
 
@@ -27,7 +27,7 @@ func Evaluate(ctx context.Context, e Evaluation) (*Report, error) {
 	decoders := map[string]infer.Decoder{}
 	defer func() {
 		for _, d := range decoders {
-			_ = d.Close() // nothing was written
+			_ = d.Close() // only read
 		}
 	}()
 	open := func(path string) (d infer.Decoder, err error) {
@@ -62,7 +62,7 @@ func Evaluate(ctx context.Context, e Evaluation) (*Report, error) {
 	return report, e.tasks(ctx, report, dense, variants)
 }
 
-// text measures the windows, and puts the figures into the report.
+// text measures the windows, and stores the results in the report.
 func (e *Evaluation) text(ctx context.Context, report *Report, dense infer.Decoder, variants []infer.Decoder, windows [][]infer.Token) error {
 	if len(windows) == 0 {
 		return nil
@@ -80,7 +80,7 @@ func (e *Evaluation) text(ctx context.Context, report *Report, dense infer.Decod
 	return nil
 }
 
-// tasks lets all variants choose, and puts the results into the report.
+// tasks measures the choices of all variants, and stores the results in the report.
 func (e *Evaluation) tasks(ctx context.Context, report *Report, dense infer.Decoder, variants []infer.Decoder) error {
 	if len(e.Tasks) == 0 {
 		return nil
@@ -102,7 +102,7 @@ func (e *Evaluation) tasks(ctx context.Context, report *Report, dense infer.Deco
 	return nil
 }
 
-// TaskError is a task that a model cannot be asked.
+// TaskError reports a task that a model cannot be scored on.
 type TaskError struct{ error }
 
 // Unwrap returns the reason.

@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// Report holds what was measured of several variants on the same text and tasks. Its JSON is what prunellm eval prints.
+// Report holds the measurements of several variants on the same text and tasks. prunellm eval prints it as JSON.
 type Report struct {
 	Model    string    `json:"model"`
 	Window   int       `json:"window"`  // tokens
@@ -27,14 +27,14 @@ type Variant struct {
 	Tasks        *TaskResult `json:"tasks,omitempty"`
 }
 
-// TextFigures are those of a variant on the text; see Result.
+// TextFigures are a variant's results on the text; see Result.
 type TextFigures struct {
 	Perplexity    float64 `json:"perplexity"`
 	KLToDense     float64 `json:"kl_to_dense"`
 	Top1Agreement float64 `json:"top1_agreement"`
 }
 
-// Table writes the report as one table for the text and one for the tasks, as far as there are any.
+// Table writes the report as one table for the text and one for the tasks, if it has any.
 func (r *Report) Table(out io.Writer) error {
 	if r.Windows > 0 {
 		if err := r.textTable(out); err != nil {
