@@ -123,7 +123,7 @@ func FuzzDecodeResponse(f *testing.F) {
 		`{"input":"Hi","instructions":"Be brief","stream":true,"text":{"format":{"type":"json_schema","name":"a","schema":{"type":"object"},"strict":true}}}`,
 		`{"input":[{"role":"user","content":[{"type":"input_text","text":"Hi"}]},{"type":"function_call","call_id":"call_1","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"call_1","output":"4"}]}`,
 		`{"input":"a","tools":[{"type":"function","name":"f","parameters":{"type":"object"}}],"tool_choice":{"type":"function","name":"f"},"metadata":{"a":"b"},"user":"u"}`,
-		`{"input":[],"store":true}`, `{"input":[{"type":"reasoning"}],"tools":[{"type":"web_search"}]}`,
+		`{"input":[],"store":true}`, `{"input":[{"type":"reasoning","content":null},{"content":"a","role":"user"}],"tools":[{"type":"web_search"},{"TYPE":"x"}]}`, `{"input":"a","tools":[{"type":"mcp","name":3}]}`,
 	} {
 		f.Add([]byte(seed))
 	}

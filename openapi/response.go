@@ -9,7 +9,8 @@ import (
 type ResponseRequest struct {
 	Common
 	Turn
-	Echo ResponseEcho // what the response repeats of the request
+	Echo         ResponseEcho // what the response repeats of the request
+	SkippedItems []string     // types of input items that say nothing to the model, each once
 }
 
 // ResponseEcho are the fields of a request that its response repeats as they came.
@@ -35,7 +36,7 @@ func DecodeResponse(body []byte) (*ResponseRequest, error) {
 	req.readSampling(f)
 	f.dropNoLimit("max_output_tokens")
 	f.count("max_output_tokens", 1, MaxTokensAsked, &req.MaxTokens)
-	req.Messages = readInput(f)
+	req.Messages = req.readInput(f)
 	req.readTools(f, false)
 	if text, ok := f.object("text"); ok {
 		req.Format = readFormat(text, "format", false)
@@ -111,7 +112,7 @@ func readEcho(f *fields, req *ResponseRequest) ResponseEcho {
 }
 
 // readInput reads the conversation: a text, or a list of items, which become messages.
-func readInput(f *fields) []Message {
+func (r *ResponseRequest) readInput(f *fields) []Message {
 	f.require("input")
 	raw, ok := f.get("input")
 	if !ok {
@@ -128,6 +129,10 @@ func readInput(f *fields) []Message {
 	}
 	var messages []Message
 	for i, element := range f.array("input", 1, MaxMessages) {
+		if kind := needlessItem(element); kind != "" {
+			r.SkippedItems = addOnce(r.SkippedItems, kind)
+			continue
+		}
 		item := &fields{path: fmt.Sprintf("input[%d].", i)}
 		if f.err = item.parse(element); f.err != nil {
 			return nil
@@ -136,6 +141,9 @@ func readInput(f *fields) []Message {
 		if f.err = item.err; f.err != nil {
 			return nil
 		}
+	}
+	if f.err == nil && len(messages) == 0 {
+		f.refuse("input", CodeInvalidValue, "input has no message")
 	}
 	return messages
 }
@@ -260,6 +268,12 @@ type ResponseUsage struct {
 		ReasoningTokens int `json:"reasoning_tokens"`
 	} `json:"output_tokens_details"`
 	TotalTokens int `json:"total_tokens"`
+}
+
+// InputTokens is the answer of POST /v1/responses/input_tokens.
+type InputTokens struct {
+	Object string `json:"object"` // "response.input_tokens"
+	Tokens int    `json:"input_tokens"`
 }
 
 // ResponseEvent is one event of a streamed response; which fields it has depends on its type.

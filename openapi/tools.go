@@ -60,6 +60,7 @@ type Turn struct {
 	ToolChoice        ToolChoice
 	ParallelToolCalls bool // several calls in one answer are allowed
 	Format            ResponseFormat
+	SkippedTools      []string // types of tools that the server does not offer, each once
 }
 
 func newTurn() Turn {
@@ -74,12 +75,15 @@ func (t *Turn) readTools(f *fields, nested bool) {
 	elements := f.array("tools", 0, MaxTools)
 	known := map[string]bool{}
 	for i, element := range elements {
+		if !nested && t.skipTool(f, i, element) {
+			continue
+		}
 		tool, err := readTool(element, fmt.Sprintf("%stools[%d].", f.path, i), nested)
 		if err != nil {
 			f.err = err
 			return
 		}
-		if known[tool.Name] {
+		if f.err == nil && known[tool.Name] {
 			f.refuse(fmt.Sprintf("tools[%d]", i), CodeInvalidValue, "two tools are called %q", tool.Name)
 			return
 		}

@@ -247,6 +247,10 @@ func eventUsage(asked bool, usage *openapi.Usage) **openapi.Usage {
 	return &usage
 }
 
+func (s *chatStream) start() error { return nil }
+
+func (s *chatStream) idle() error { return s.out.ping() }
+
 // open begins a choice that is certainly text; the first part of any other choice decides its kind.
 func (s *chatStream) open(choice int) error {
 	if !s.parsers[choice].Plain() {

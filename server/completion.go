@@ -121,6 +121,10 @@ func (s *textSink) send(choices []openapi.CompletionChoice, usage *openapi.Usage
 	return s.out.data(openapi.CompletionChunk{CompletionResponse: s.response(choices), Usage: eventUsage(s.usage, usage)})
 }
 
+func (s *textSink) start() error { return nil }
+
+func (s *textSink) idle() error { return s.out.ping() }
+
 func (s *textSink) open(int) error { return nil }
 
 // take returns the text of a chunk, after the echo if that is due, and adds its tokens to into.

@@ -19,9 +19,12 @@ import (
 const (
 	headerRequestID = "X-Request-Id"
 	headerVariant   = "X-Prunellm-Variant"
-	headerWait      = "X-Prunellm-Wait" // "false": 503 instead of waiting while a variant is made
-	localStream     = "stream"          // a fasthttp.StreamWriter, see observe
-	localRequestID  = "request_id"
+	// Types of tools and of input items that a response was made without, separated by commas.
+	headerSkippedTools = "X-Prunellm-Skipped-Tools"
+	headerSkippedItems = "X-Prunellm-Skipped-Items"
+	headerWait         = "X-Prunellm-Wait" // "false": 503 instead of waiting while a variant is made
+	localStream        = "stream"          // a fasthttp.StreamWriter, see observe
+	localRequestID     = "request_id"
 )
 
 func newRequestID() string { return "req_" + strings.ReplaceAll(uuid.NewString(), "-", "") }

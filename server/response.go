@@ -18,6 +18,7 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
+	setSkipped(c, req)
 	prepare := func() (<-chan event, error) {
 		submit, err := s.turnRequest(j.variant, &req.Turn, &req.Common, "input")
 		if err != nil {
@@ -30,7 +31,9 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 	}
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
-			return newWriter(func(e openapi.ResponseEvent) error { return out.named(e.Type, e) })
+			writer := newWriter(func(e openapi.ResponseEvent) error { return out.named(e.Type, e) })
+			writer.ping = out.ping
+			return writer
 		})
 	}
 	if err := j.acquire(c, req.Model); err != nil {
@@ -50,10 +53,37 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, writer.response)
 }
 
+// setSkipped names in headers what the server leaves out of a request.
+func setSkipped(c *fiber.Ctx, req *openapi.ResponseRequest) {
+	for header, types := range map[string][]string{headerSkippedTools: req.SkippedTools, headerSkippedItems: req.SkippedItems} {
+		if len(types) > 0 {
+			c.Set(header, strings.Join(types, ","))
+		}
+	}
+}
+
+// inputTokens answers POST /v1/responses/input_tokens: how long the prompt of a response would be.
+func (s *Server) inputTokens(c *fiber.Ctx, j *job) error {
+	req, err := openapi.DecodeResponse(c.Request().Body())
+	if err != nil {
+		return err
+	}
+	setSkipped(c, req)
+	if err := j.acquire(c, req.Model); err != nil {
+		return err
+	}
+	prompt, err := s.turnPrompt(j.variant, &req.Turn, "input")
+	if err != nil {
+		return promptField(err, "input")
+	}
+	return writeJSON(c, openapi.InputTokens{Object: "response.input_tokens", Tokens: len(prompt)})
+}
+
 // responseWriter builds a response item by item and emits each step as an event.
 type responseWriter struct {
 	response openapi.Response
 	emit     func(openapi.ResponseEvent) error
+	ping     func() error // of a stream
 	parser   *chat.Parser
 	sequence int             // number of the next event
 	text     strings.Builder // of the open item: a message's text or a call's arguments
@@ -93,11 +123,23 @@ func (w *responseWriter) whole(kind string) {
 	})
 }
 
-func (w *responseWriter) open(int) error {
+// start tells clients at once that the response is being made: a prompt can take minutes, and some of them count pings as
+// silence.
+func (w *responseWriter) start() error {
 	w.whole("response.created")
+	return w.idle()
+}
+
+// idle repeats that the response is being made until its first text comes.
+func (w *responseWriter) idle() error {
+	if len(w.response.Output) > 0 {
+		return w.ping()
+	}
 	w.whole("response.in_progress")
 	return w.err
 }
+
+func (w *responseWriter) open(int) error { return nil }
 
 func (w *responseWriter) chunk(_ int, chunk infer.Chunk) error {
 	for _, part := range partsOf(w.parser, chunk) {

@@ -110,6 +110,7 @@ func (s *Server) route() error {
 	app.Post("/v1/chat/completions", s.requireKey, s.limitRate, requireJSON, s.generates(s.chat))
 	app.Post("/v1/completions", s.requireKey, s.limitRate, requireJSON, s.generates(s.completion))
 	app.Post("/v1/responses", s.requireKey, s.limitRate, requireJSON, s.generates(s.response))
+	app.Post("/v1/responses/input_tokens", s.requireKey, s.limitRate, requireJSON, s.uses(s.inputTokens))
 	app.Post("/v1/embeddings", s.requireKey, s.limitRate, requireJSON, s.uses(s.embedding))
 	app.Post("/tokenize", s.requireKey, s.limitRate, requireJSON, s.uses(s.tokenize))
 	app.Get("/tokenizer_info", s.requireKey, s.uses(s.tokenizerInfo))

@@ -113,6 +113,8 @@ func (s eventStream) done() error { return s.raw("data: ", []byte("[DONE]")) }
 // streamSink is a sink that writes events.
 type streamSink interface {
 	sink
+	start() error                     // before the first chunk, when the prompt is still to be prefilled
+	idle() error                      // nothing came for a while
 	finish(usage openapi.Usage) error // after the last chunk of the last choice
 	fail(body *openapi.Error) error   // the status has been sent, so an error is the stream's last event
 }
@@ -160,7 +162,7 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 			}
 		}
 		to := newSink(out)
-		if err := j.write(events, to, out); err != nil {
+		if err := j.write(events, to); err != nil {
 			j.streamFailed(out, to, err)
 		}
 	}
@@ -233,8 +235,11 @@ func (j *job) awaitVariant(out eventStream, pinned <-chan error, prepare func() 
 	}
 }
 
-func (j *job) write(events <-chan event, to streamSink, out eventStream) error {
-	if err := j.consume(events, to, out.ping); err != nil {
+func (j *job) write(events <-chan event, to streamSink) error {
+	if err := to.start(); err != nil {
+		return err
+	}
+	if err := j.consume(events, to, to.idle); err != nil {
 		return err
 	}
 	return to.finish(j.tally.total())
