@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"prunellm/internal/bench"
@@ -38,7 +37,7 @@ func (f *autoFlags) checkAuto(startup float64, maxVariants int) []error {
 	if f.Shed && !limits.Set() {
 		faults = append(faults, errors.New("--shed needs --slo-ttft or --slo-itl"))
 	}
-	if needed := len(withRatio(f.AutoRatios, startup)); limits.Set() && needed > maxVariants {
+	if needed := len(slo.Ladder(f.AutoRatios, startup)); limits.Set() && needed > maxVariants {
 		faults = append(faults, fmt.Errorf("--auto-ratios and --ratio are %d variants, want at most --max-variants %d", needed, maxVariants))
 	}
 	return faults
@@ -46,15 +45,8 @@ func (f *autoFlags) checkAuto(startup float64, maxVariants int) []error {
 
 func (f *autoFlags) limits() slo.Limits { return slo.Limits{TTFT: f.SLOTTFT, ITL: f.SLOITL} }
 
-// withRatio is a ladder with the startup ratio in it, in order and each once.
-func withRatio(ladder []float64, startup float64) []float64 {
-	all := append(slices.Clone(ladder), startup)
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
 func (f *autoFlags) auto(startup float64) catalog.Auto {
-	return catalog.Auto{Limits: f.limits(), Ladder: withRatio(f.AutoRatios, startup), Shed: f.Shed, Policy: slo.DefaultPolicy()}
+	return catalog.Auto{Limits: f.limits(), Ladder: slo.Ladder(f.AutoRatios, startup), Shed: f.Shed, Policy: slo.DefaultPolicy()}
 }
 
 // machine names all that decides how quick a variant is here.

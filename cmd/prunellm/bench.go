@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"prunellm/internal/bench"
+	"prunellm/internal/flags"
+	"prunellm/internal/outfile"
 	"prunellm/internal/secrets"
 	"prunellm/internal/variant"
 	"prunellm/internal/workshop"
@@ -54,7 +56,7 @@ const (
 
 // Validate reports every fault at once, and fills in what depends on other flags.
 func (c *benchCommand) Validate() error {
-	faults := nonNil(c.engineFlags.Validate(), c.recipeFlags.Validate(), c.cacheFlags.Validate())
+	faults := flags.Faults(c.engineFlags.Validate(), c.recipeFlags.Validate(), c.cacheFlags.Validate())
 	if len(c.Ratios) == 0 && len(c.URL) == 0 {
 		c.Ratios = []float64{0, 0.2, 0.4}
 	}
@@ -62,7 +64,7 @@ func (c *benchCommand) Validate() error {
 		c.Streams = []int{1, 4}
 	}
 	for i, ratio := range c.Ratios {
-		faults = append(faults, nonNil(checkRatio(ratio))...)
+		faults = append(faults, flags.Faults(checkRatio(ratio))...)
 		if slices.Contains(c.Ratios[:i], ratio) {
 			faults = append(faults, fmt.Errorf("--ratios has %v twice", ratio))
 		}
@@ -94,7 +96,7 @@ func (c *benchCommand) Validate() error {
 		}
 	}
 	_, err := c.plan()
-	return joinFaults(append(faults, nonNil(err)...))
+	return flags.Join(append(faults, flags.Faults(err)...))
 }
 
 // plan turns flags into loads and lengths.
@@ -119,7 +121,7 @@ func (c *benchCommand) plan() (bench.Plan, error) {
 	if plan.Answer, errAnswer = bench.ParseLengths(c.AnswerTokens); errAnswer != nil {
 		errAnswer = fmt.Errorf("--answer-tokens: %w", errAnswer)
 	}
-	return plan, joinFaults(nonNil(errPrompt, errAnswer))
+	return plan, flags.Join(flags.Faults(errPrompt, errAnswer))
 }
 
 // Run starts what is to be measured, measures, and writes the reports.
@@ -130,7 +132,7 @@ func (c *benchCommand) Run(env *environment) error {
 	}
 	for _, path := range outputs {
 		if path != "" {
-			if err := checkOutputFolder(path); err != nil {
+			if err := outfile.CheckFolder(path); err != nil {
 				return err
 			}
 		}
@@ -179,7 +181,7 @@ func (c *benchCommand) Run(env *environment) error {
 // write puts the reports where they were asked for.
 func (c *benchCommand) write(env *environment, report *bench.Report) error {
 	if c.HTML != "" {
-		if err := writeFile(c.HTML, report.HTML); err != nil {
+		if err := outfile.Write(c.HTML, report.HTML); err != nil {
 			return fmt.Errorf("--html: %w", err)
 		}
 	}
@@ -187,7 +189,7 @@ func (c *benchCommand) write(env *environment, report *bench.Report) error {
 		return report.JSON(env.stdout)
 	}
 	if c.JSON != "" {
-		if err := writeFile(c.JSON, report.JSON); err != nil {
+		if err := outfile.Write(c.JSON, report.JSON); err != nil {
 			return fmt.Errorf("--json: %w", err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"prunellm/internal/jobs/work"
+	"prunellm/internal/outfile"
 	"prunellm/internal/progress"
 	"prunellm/internal/variant"
 )
@@ -23,7 +24,7 @@ func (c *calibrateCommand) Validate() error { return c.recipeFlags.Validate() }
 
 // Run computes in this process: it is the command's only work.
 func (c *calibrateCommand) Run(env *environment) error {
-	if err := checkOutputFolder(c.Output); err != nil {
+	if err := outfile.CheckFolder(c.Output); err != nil {
 		return err
 	}
 	model, err := c.open(env, c.CacheDir)

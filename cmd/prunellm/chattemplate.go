@@ -26,19 +26,28 @@ func (f chatFlags) template(model *models.GGUF, log *slog.Logger) (*chat.Templat
 		}
 		return modelTemplate(model)
 	}
-	if _, err := trust.Resolve(f.ChatTemplate); err != nil {
-		return nil, usageError{fmt.Errorf("--chat-template: %w", err)}
-	}
-	source, err := regularfile.Read(f.ChatTemplate, maxTemplateBytes)
+	template, err := readTemplate(model, f.ChatTemplate)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--chat-template: %w", err)}
 	}
+	return template, nil
+}
+
+// readTemplate parses a file that only this user and root can change.
+func readTemplate(model *models.GGUF, path string) (*chat.Template, error) {
+	if _, err := trust.Resolve(path); err != nil {
+		return nil, err
+	}
+	source, err := regularfile.Read(path, maxTemplateBytes)
+	if err != nil {
+		return nil, err
+	}
 	if len(source) == 0 {
-		return nil, usageError{fmt.Errorf("--chat-template: %q is empty", f.ChatTemplate)}
+		return nil, fmt.Errorf("%q is empty", path)
 	}
 	template, err := parseTemplate(model, string(source))
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--chat-template: %q: %w", f.ChatTemplate, err)}
+		return nil, fmt.Errorf("%q: %w", path, err)
 	}
 	return template, nil
 }
@@ -57,7 +66,7 @@ func parseTemplate(model *models.GGUF, source string) (*chat.Template, error) {
 	return chat.New(source, model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS))
 }
 
-// inspectTemplate describes a model's chat template, a line each. The error says why it renders nothing.
+// inspectTemplate describes a model's chat template in lines. The error says why it renders nothing.
 func inspectTemplate(path string) ([]string, error) {
 	model, err := models.OpenGGUF(path, nil)
 	if err != nil {
@@ -68,17 +77,5 @@ func inspectTemplate(path string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	prompt, notes, err := template.Probe()
-	if err != nil {
-		return nil, err
-	}
-	origin := fmt.Sprintf("%d bytes", len(model.Tokenizer().ChatTemplate))
-	if model.Tokenizer().ChatTemplate == "" {
-		origin = "none, ChatML is used"
-	}
-	lines := []string{fmt.Sprintf("chat template: %s; the message Hello becomes %q", origin, prompt)}
-	for _, note := range notes {
-		lines = append(lines, "chat template: "+note)
-	}
-	return lines, nil
+	return template.Describe()
 }

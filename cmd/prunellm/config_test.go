@@ -32,7 +32,7 @@ func parsedArgs(t *testing.T, args ...string) (*commandLine, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = parse(parser, args)
+	_, _, err = flags.ParseArgs(parser, args)
 	return &cli, err
 }
 
@@ -144,7 +144,7 @@ func TestConfigFaults(t *testing.T) {
 			if err == nil {
 				t.Fatalf("%.80q is accepted", test.file)
 			}
-			line := oneLine(err)
+			line := flags.OneLine(err)
 			for _, want := range append(test.want, "prunellm.yaml") {
 				if !strings.Contains(line, want) {
 					t.Errorf("%.80q gives %q, want %q in it", test.file, line, want)
@@ -265,8 +265,8 @@ func FuzzParseConfig(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := flags.Parse(data, parser.Model)
 		if err != nil {
-			if strings.Contains(oneLine(err), "\n") {
-				t.Errorf("%q gives lines %q", data, oneLine(err))
+			if strings.Contains(flags.OneLine(err), "\n") {
+				t.Errorf("%q gives lines %q", data, flags.OneLine(err))
 			}
 			return
 		}

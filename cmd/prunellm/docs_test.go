@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"prunellm/internal/flags"
 )
 
 var update = flag.Bool("update", false, "write docs/use/flags.md anew")
@@ -168,13 +170,12 @@ func parseLine(rest string) error {
 		args[i] = strings.Trim(args[i], `"'`)
 	}
 	var cli commandLine
-	left := -1
-	parser, err := newParser(&cli, "home", kong.Writers(io.Discard, io.Discard), kong.Exit(func(status int) { left = status; panic(exit{}) }))
+	parser, err := newParser(&cli, "home", kong.Writers(io.Discard, io.Discard), flags.Exit())
 	if err != nil {
 		return err
 	}
-	_, err = parse(parser, args)
-	if left == 0 {
+	_, exited, err := flags.ParseArgs(parser, args)
+	if exited != nil && *exited == 0 {
 		return nil // it only asked for help
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/catalog"
+	"prunellm/internal/flags"
 	"prunellm/internal/machine"
 	"prunellm/internal/variant"
 	"prunellm/models"
@@ -64,7 +65,7 @@ func (f *engineFlags) Validate() error {
 	if _, err := f.gpuLayers(); err != nil {
 		faults = append(faults, err)
 	}
-	return joinFaults(faults)
+	return flags.Join(faults)
 }
 
 // shareOfMemory is how many parts of the available memory a variant's default context leaves: the dense model and a variant are

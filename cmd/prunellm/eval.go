@@ -11,6 +11,8 @@ import (
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/calibration"
+	"prunellm/internal/flags"
+	"prunellm/internal/outfile"
 	"prunellm/internal/progress"
 	"prunellm/internal/quality"
 	"prunellm/internal/regularfile"
@@ -45,7 +47,7 @@ const (
 
 // Validate reports every fault at once.
 func (c *evalCommand) Validate() error {
-	faults := nonNil(c.recipeFlags.Validate(), c.cacheFlags.Validate())
+	faults := flags.Faults(c.recipeFlags.Validate(), c.cacheFlags.Validate())
 	if len(c.Ratios) == 0 || len(c.Ratios) > maxRatios {
 		faults = append(faults, fmt.Errorf("--ratios has %d entries, want 1 to %d", len(c.Ratios), maxRatios))
 	}
@@ -71,7 +73,7 @@ func (c *evalCommand) Validate() error {
 	if !(c.Share > 0 && c.Share < 1) {
 		faults = append(faults, fmt.Errorf("--share is %v, want above 0 and below 1", c.Share))
 	}
-	return joinFaults(faults)
+	return flags.Join(faults)
 }
 
 // Run makes the variants and measures all on the same windows.
@@ -180,7 +182,7 @@ func (c *evalCommand) windows(ctx context.Context, dense calibration.Tokenizer, 
 // read reads text and tasks before anything is computed.
 func (c *evalCommand) read() (text string, tasks []quality.Task, err error) {
 	if c.Output != "" {
-		if err := checkOutputFolder(c.Output); err != nil {
+		if err := outfile.CheckFolder(c.Output); err != nil {
 			return "", nil, err
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -18,6 +16,7 @@ import (
 	redisstore "prunellm/internal/store/redis"
 	"prunellm/internal/workshop"
 	"prunellm/models"
+	"prunellm/models/hub"
 )
 
 // commandLine is the whole surface: every flag can also be PRUNELLM_<FLAG> or a key of the --config file.
@@ -59,6 +58,9 @@ type modelFlags struct {
 	HubURL   string   `help:"Hub for hf: references. Only this host gets HF_TOKEN." default:"https://huggingface.co" env:"PRUNELLM_HUB_URL,HF_ENDPOINT" placeholder:"URL"`
 	HubHosts []string `help:"More hosts that the hub may redirect downloads to; other redirects fail." placeholder:"HOST,..."`
 }
+
+// sharedInputs are the flags that name inputs, with their values that name no file; see flags.WarnOfShared.
+var sharedInputs = map[string][]string{"model": {models.DefaultRef, hub.Prefix}, "calibration": {calibration.SelfName}}
 
 // recipeFlags decide the scores, and what is done with them.
 type recipeFlags struct {
@@ -102,7 +104,7 @@ func (f *cacheFlags) Validate() error {
 	if f.RedisCA != "" && f.Redis == "" {
 		faults = append(faults, errors.New("--redis-ca needs --redis"))
 	}
-	return joinFaults(faults)
+	return flags.Join(faults)
 }
 
 // openWorkshop opens what makes variants of the model. The caller closes it before the model.
@@ -117,15 +119,10 @@ func openWorkshop(env *environment, model *models.GGUF, flags cacheFlags, servin
 	if redis.TTL == 0 {
 		redis.TTL = -1
 	}
-	shop, err := workshop.Open(env.ctx, workshop.Options{
+	return workshop.Open(env.ctx, workshop.Options{
 		Model: model, Version: version, CacheDir: flags.CacheDir, Redis: redis, Child: env.child(), Out: env.stderr, Log: env.log,
 		Serving: serving,
 	})
-	var setting *workshop.SettingError
-	if errors.As(err, &setting) {
-		err = usageError{err}
-	}
-	return shop, err
 }
 
 // autoBudget leaves the budget to the architecture.
@@ -155,7 +152,7 @@ func (f *recipeFlags) Validate() error {
 	if f.CalibrationTokens < minCalibrationTokens || f.CalibrationTokens > maxCalibrationTokens {
 		faults = append(faults, fmt.Errorf("--calibration-tokens is %d, want %d to %d", f.CalibrationTokens, minCalibrationTokens, maxCalibrationTokens))
 	}
-	return joinFaults(faults)
+	return flags.Join(faults)
 }
 
 // checkRatio accepts shares of all parameters that can be asked for.
@@ -164,49 +161,6 @@ func checkRatio(ratio float64) error {
 		return fmt.Errorf("--ratio is %v, want a share of all parameters from 0 up to, but not including, 1", ratio)
 	}
 	return nil
-}
-
-// checkListen refuses to open an unprotected server to other machines.
-func checkListen(addr string, hasKeys, insecure bool) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("--addr is %q, want host:port", addr)
-	}
-	if hasKeys || insecure || isLoopback(host) {
-		return nil
-	}
-	return fmt.Errorf("--addr %s can be reached from other machines and no --api-key-file is given: add one, or --insecure if that is meant", addr)
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
-// nonNil returns the errors that are not nil.
-func nonNil(errs ...error) []error {
-	var kept []error
-	for _, err := range errs {
-		if err != nil {
-			kept = append(kept, err)
-		}
-	}
-	return kept
-}
-
-// joinFaults makes one line of several faults.
-func joinFaults(faults []error) error {
-	if len(faults) == 0 {
-		return nil
-	}
-	lines := make([]string, len(faults))
-	for i, fault := range faults {
-		lines[i] = fault.Error()
-	}
-	return errors.New(strings.Join(lines, "; "))
 }
 
 // logger writes to stderr; standard output belongs to results.
@@ -226,9 +180,4 @@ func (c *commandLine) logger(stderr io.Writer) (*slog.Logger, error) {
 		return a
 	}
 	return slog.New(slog.NewTextHandler(stderr, options)), nil
-}
-
-// oneLine folds an error's message, whatever it wraps, into one line.
-func oneLine(err error) string {
-	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }

@@ -8,6 +8,7 @@ import (
 	"prunellm/convert/ggmlquant"
 	"prunellm/convert/hffolder"
 	"prunellm/internal/jobs/work"
+	"prunellm/internal/outfile"
 	"prunellm/internal/source"
 	"prunellm/internal/variant"
 	"prunellm/models"
@@ -36,7 +37,7 @@ func (c *pruneCommand) checkFormat() error {
 
 // prepareFolder settles what the flags left open: one width, and a plain type.
 func (c *pruneCommand) prepareFolder(model *models.GGUF) error {
-	if err := checkNotStandard(c.Output); err != nil {
+	if err := outfile.CheckNotStandard(c.Output); err != nil {
 		return err
 	}
 	if err := hffolder.CheckTarget(c.Output); err != nil {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 
+	"prunellm/internal/flags"
 	"prunellm/internal/secrets"
 )
 
@@ -26,7 +27,7 @@ const maxRateLimit = 1 << 20
 
 // Validate reports every fault at once.
 func (f *frontFlags) Validate() error {
-	faults := nonNil(checkListen(f.Addr, f.APIKeyFile != "", f.Insecure))
+	faults := flags.Faults(flags.CheckListen(f.Addr, f.APIKeyFile != "", f.Insecure))
 	if (f.TLSCert == "") != (f.TLSKey == "") {
 		faults = append(faults, errors.New("--tls-cert and --tls-key must be given together"))
 	}
@@ -38,7 +39,7 @@ func (f *frontFlags) Validate() error {
 			faults = append(faults, errors.New("--otlp-endpoint is not a URL such as http://127.0.0.1:4318"))
 		}
 	}
-	return joinFaults(faults)
+	return flags.Join(faults)
 }
 
 // scheme returns that of the server's URL.

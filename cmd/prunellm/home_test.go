@@ -75,7 +75,7 @@ func TestHomeAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command, err := parse(parser, []string{"--home", "/a", "prune", "--ratio", "0.1", "-o", "x.gguf"})
+	command, _, err := flags.ParseArgs(parser, []string{"--home", "/a", "prune", "--ratio", "0.1", "-o", "x.gguf"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,11 +168,11 @@ func TestWarnings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		command, err := parse(parser, c.args)
+		command, _, err := flags.ParseArgs(parser, c.args)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if warnOfSharedInputs(command, log); c.want != "" && !strings.Contains(logged.String(), c.want) || c.want == "" && logged.Len() > 0 {
+		if flags.WarnOfShared(command, sharedInputs, log); c.want != "" && !strings.Contains(logged.String(), c.want) || c.want == "" && logged.Len() > 0 {
 			t.Errorf("%q: log %q, want %q in it", c.args, logged.String(), c.want)
 		}
 	}

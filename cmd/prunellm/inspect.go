@@ -7,6 +7,7 @@ import (
 
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
+	"prunellm/internal/flags"
 	"prunellm/internal/source"
 )
 
@@ -52,7 +53,7 @@ func (c *inspectCommand) Run(env *environment) error {
 		return fmt.Errorf("write report: %w", err)
 	}
 	for _, fault := range faults {
-		fmt.Fprintf(env.stderr, "%s: %s\n", c.File, oneLine(fmt.Errorf("%s", fault)))
+		fmt.Fprintf(env.stderr, "%s: %s\n", c.File, flags.OneLine(fmt.Errorf("%s", fault)))
 	}
 	switch len(faults) {
 	case 0:

@@ -17,6 +17,8 @@ import (
 
 	"prunellm/internal/flags"
 	"prunellm/internal/jobs"
+	"prunellm/internal/outfile"
+	"prunellm/internal/workshop"
 )
 
 // version is set by the linker (see Makefile).
@@ -54,21 +56,20 @@ func (e *environment) child() jobs.Command {
 // run executes one command and returns the exit status. Errors are one line on stderr.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var cli commandLine
-	exited := -1
 	parser, err := newParser(&cli, defaultHome(os.Getenv),
 		kong.Writers(stdout, stderr),
-		kong.Exit(func(status int) { exited = status; panic(exit{}) }),
+		flags.Exit(),
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "prunellm:", err)
 		return exitFailed
 	}
-	command, err := parse(parser, args)
-	if exited >= 0 {
-		return exited
+	command, exited, err := flags.ParseArgs(parser, args)
+	if exited != nil {
+		return int(*exited)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "prunellm: %s (prunellm --help lists the flags)\n", oneLine(err))
+		fmt.Fprintf(stderr, "prunellm: %s (prunellm --help lists the flags)\n", flags.OneLine(err))
 		return exitUsage
 	}
 	putCacheInHome(command, cli.Home)
@@ -86,7 +87,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	// Libraries log through the default logger; what is below a warning there is of no use to a user.
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	limitHeap()
-	warnOfSharedInputs(command, env.log)
+	flags.WarnOfShared(command, sharedInputs, env.log)
 	if err := command.Run(env, &cli); err != nil {
 		return report(err, stderr)
 	}
@@ -101,74 +102,38 @@ func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kon
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.DefaultEnvars("PRUNELLM"),
-		kong.ValueFormatter(withDefault),
+		kong.ValueFormatter(flags.WithDefault),
 		kong.Vars{"home": home, "cache": defaultCache(home), "version": "prunellm " + version}, criterionVars(),
 	), options...)...)
 }
 
-// withDefault adds a flag's default to its help where the placeholder hides it.
-func withDefault(value *kong.Value) string {
-	help := kong.DefaultHelpValueFormatter(value)
-	if value.HasDefault && value.Default != "" && value.Tag.PlaceHolder != "" {
-		help += " (default " + value.Default + ")"
-	}
-	return help
-}
-
-// exit unwinds the parser after it printed help or a version.
-type exit struct{}
-
-// parse reads the command line, with the variables and the file that stand in for flags.
-func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) {
-	unsetEmpty(parser.Model.Node)
-	defer func() {
-		if p := recover(); p != nil {
-			if _, ok := p.(exit); !ok {
-				panic(p)
-			}
-		}
-	}()
-	return parser.Parse(args)
-}
-
-// unsetEmpty removes the variables of flags that are set to nothing, as Compose sets them for ${NAME:-}: they are as if
-// they were not set.
-func unsetEmpty(node *kong.Node) {
-	for _, flag := range node.Flags {
-		for _, name := range flag.Envs {
-			if os.Getenv(name) == "" {
-				_ = os.Unsetenv(name) // a name that cannot be unset is not set
-			}
-		}
-	}
-	for _, child := range node.Children {
-		unsetEmpty(child)
-	}
-}
-
-// usageError marks what the user must write differently; it ends with status 2.
+// usageError is a command line that the user must change; it ends with status 2.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// silentError ends with status 1 after the command itself said all there is to say.
+// silentError ends with status 1 and prints nothing.
 type silentError struct{}
 
 func (silentError) Error() string { return "failed" }
 
 func report(err error, stderr io.Writer) int {
-	var usage usageError
+	var (
+		usage   usageError
+		setting *workshop.SettingError
+		path    *outfile.PathError
+	)
 	switch {
 	case errors.As(err, &silentError{}):
 		return exitFailed
-	case errors.As(err, &usage):
-		fmt.Fprintln(stderr, "prunellm:", oneLine(err))
+	case errors.As(err, &usage), errors.As(err, &setting), errors.As(err, &path):
+		fmt.Fprintln(stderr, "prunellm:", flags.OneLine(err))
 		return exitUsage
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "prunellm: interrupted")
 		return exitFailed
 	default:
-		fmt.Fprintln(stderr, "prunellm:", oneLine(err))
+		fmt.Fprintln(stderr, "prunellm:", flags.OneLine(err))
 		return exitFailed
 	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"prunellm/convert"
+	"prunellm/internal/flags"
+	"prunellm/internal/outfile"
 	"prunellm/internal/variant"
 	"prunellm/internal/workshop"
 )
@@ -19,13 +21,13 @@ type pruneCommand struct {
 
 // Validate reports every fault at once.
 func (c *pruneCommand) Validate() error {
-	return joinFaults(nonNil(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.cacheFlags.Validate(), c.checkFormat()))
+	return flags.Join(flags.Faults(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.cacheFlags.Validate(), c.checkFormat()))
 }
 
 // Run makes the variant, or finds it, and copies it to its place.
 func (c *pruneCommand) Run(env *environment) error {
 	if c.Format != formatSafetensors {
-		if err := checkOutputFolder(c.Output); err != nil {
+		if err := outfile.CheckFolder(c.Output); err != nil {
 			return err
 		}
 	}
@@ -58,7 +60,7 @@ func (c *pruneCommand) Run(env *environment) error {
 	if c.Format == formatSafetensors {
 		err = named(model, c.writeFolder(env, built, origin))
 	} else {
-		err = copyFile(built.Path, c.Output)
+		err = outfile.Copy(built.Path, c.Output)
 	}
 	if err != nil {
 		return err

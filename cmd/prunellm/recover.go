@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"prunellm/convert"
+	"prunellm/internal/flags"
+	"prunellm/internal/outfile"
 	"prunellm/internal/progress"
 	"prunellm/internal/variant"
 	"prunellm/internal/workshop"
@@ -57,19 +59,19 @@ func (f *recoveryFlags) Validate() error {
 	if f.TextTokens != 0 && (f.TextTokens < 2*recoverySequenceLength || f.TextTokens > maxCalibrationTokens) {
 		faults = append(faults, fmt.Errorf("--text-tokens is %d, want %d to %d", f.TextTokens, 2*recoverySequenceLength, maxCalibrationTokens))
 	}
-	return joinFaults(faults)
+	return flags.Join(faults)
 }
 
 // Validate reports every fault at once.
 func (c *recoverCommand) Validate() error {
-	faults := nonNil(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.recoveryFlags.Validate(), c.cacheFlags.Validate())
+	faults := flags.Faults(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.recoveryFlags.Validate(), c.cacheFlags.Validate())
 	if c.Ratio == 0 {
 		faults = append(faults, errors.New("--ratio is 0: there is nothing to recover"))
 	}
 	if !(c.Minutes >= 0 && c.Minutes <= maxRecoverMinutes) || c.Tokens < 0 || c.Tokens > maxRecoverTokens {
 		faults = append(faults, fmt.Errorf("--minutes is %v and --tokens %d, want 0 or more", c.Minutes, c.Tokens))
 	}
-	return joinFaults(faults)
+	return flags.Join(faults)
 }
 
 // recovery is what the flags ask for, on the text that the recipe's scores come from. minutes may be 0 if tokens is not.
@@ -91,7 +93,7 @@ func (f *recoveryFlags) recovery(spec variant.Spec, minutes float64, tokens, con
 // Run makes the variant, trains it, and writes it if it is better.
 func (c *recoverCommand) Run(env *environment) error {
 	if c.Output != "" {
-		if err := checkOutput(c.Output); err != nil {
+		if err := outfile.Check(c.Output); err != nil {
 			return err
 		}
 	}
@@ -131,11 +133,9 @@ func (c *recoverCommand) Run(env *environment) error {
 	return c.finish(env, built, report)
 }
 
-// finish tells what was gained, and writes the file if anything was.
+// finish prints the gain, and writes the file if there is any.
 func (c *recoverCommand) finish(env *environment, built variant.Built, report variant.RecoveryReport) error {
-	fmt.Fprintf(env.stdout, "held-out text: KL to dense %.4f before, %.4f after; perplexity %.3f before, %.3f after (%d tokens in %s)\n",
-		report.Before.KL, report.After.KL, report.Before.Perplexity(), report.After.Perplexity(), report.Tokens,
-		report.Elapsed.Round(time.Second))
+	fmt.Fprintln(env.stdout, report)
 	if report.Stopped != "" {
 		env.log.Warn("training ended early", "reason", report.Stopped)
 	}
@@ -152,7 +152,7 @@ func (c *recoverCommand) finish(env *environment, built variant.Built, report va
 	if err := os.MkdirAll(filepath.Dir(c.Output), 0o755); err != nil {
 		return err
 	}
-	if err := copyFile(built.Path, c.Output); err != nil {
+	if err := outfile.Copy(built.Path, c.Output); err != nil {
 		return err
 	}
 	env.log.Info("wrote recovered variant", "path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,

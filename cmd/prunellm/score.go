@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"prunellm/internal/outfile"
 	"prunellm/internal/progress"
 	"prunellm/internal/regularfile"
 	"prunellm/internal/variant"
@@ -31,7 +32,7 @@ func (c *scoreCommand) Validate() error {
 
 // Run computes in this process: it is the command's only work.
 func (c *scoreCommand) Run(env *environment) error {
-	if err := checkOutputFolder(c.Output); err != nil {
+	if err := outfile.CheckFolder(c.Output); err != nil {
 		return err
 	}
 	model, err := c.open(env, defaultCache(env.home))

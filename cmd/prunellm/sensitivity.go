@@ -10,6 +10,7 @@ import (
 
 	"prunellm/internal/bench"
 	"prunellm/internal/jobs/work"
+	"prunellm/internal/outfile"
 	"prunellm/internal/progress"
 	"prunellm/internal/sensitivity"
 	"prunellm/internal/variant"
@@ -86,7 +87,7 @@ func (c *evalCommand) remove(env *environment, path string, scores [][]float32, 
 	}
 	defer os.RemoveAll(folder)
 	part := filepath.Join(folder, "part.gguf")
-	if err := copyFile(path, part); err != nil {
+	if err := outfile.Copy(path, part); err != nil {
 		return nil, err
 	}
 	open := c.opener(env)

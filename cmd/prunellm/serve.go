@@ -13,6 +13,7 @@ import (
 	promcollectors "github.com/prometheus/client_golang/prometheus/collectors"
 
 	"prunellm/internal/catalog"
+	"prunellm/internal/flags"
 	"prunellm/internal/jobs"
 	"prunellm/internal/progress"
 	"prunellm/internal/tracing"
@@ -48,7 +49,7 @@ const maxWaitingVariants = 8
 
 // Validate reports every fault at once.
 func (c *serveCommand) Validate() error {
-	faults := nonNil(
+	faults := flags.Faults(
 		checkRatio(c.Ratio), c.engineFlags.Validate(), c.recipeFlags.Validate(), c.cacheFlags.Validate(),
 		c.frontFlags.Validate(), c.Recover.Validate(),
 	)
@@ -69,7 +70,7 @@ func (c *serveCommand) Validate() error {
 	if c.StopTimeout < 0 || c.StopTimeout > 3600 {
 		faults = append(faults, fmt.Errorf("--stop-timeout is %d, want 0 to 3600", c.StopTimeout))
 	}
-	return joinFaults(append(faults, c.checkAuto(c.Ratio, c.MaxVariants)...))
+	return flags.Join(append(faults, c.checkAuto(c.Ratio, c.MaxVariants)...))
 }
 
 // Run serves until the process is asked to stop.

@@ -1,8 +1,10 @@
 package catalog
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"prunellm/internal/variant"
 )
@@ -55,4 +57,42 @@ func (m *maker) exchange(next *engine) (old *engine, idle bool, err error) {
 		m.measurer.learn(next)
 	}
 	return old, idle, err
+}
+
+// swapPause is the time between two attempts to replace a variant that is still loading.
+const swapPause = time.Second
+
+// Improve waits until the ratio's variant answers, trains it and swaps the result in. It swaps nothing if train reports that
+// the result is not better. Errors are those of train, Swap and ctx.
+func Improve(ctx context.Context, c *Catalog, ratio float64, train func() (built variant.Built, better bool, err error)) error {
+	for !c.Answers(ratio) {
+		if err := sleep(ctx, swapPause); err != nil {
+			return err
+		}
+	}
+	built, better, err := train()
+	if err != nil || !better {
+		return err
+	}
+	for {
+		err := c.Swap(built)
+		if !errors.Is(err, ErrNotServed) {
+			return err
+		}
+		if err := sleep(ctx, swapPause); err != nil {
+			return err
+		}
+	}
+}
+
+// sleep waits unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }

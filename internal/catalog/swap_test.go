@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -44,5 +45,24 @@ func TestSwap(t *testing.T) {
 	}
 	if n := len(uses); n < 2 || n%2 == 0 || !uses[n-1] || uses[n-2] {
 		t.Errorf("use was reported as %v, want it to alternate and to end with a request that holds a variant", uses)
+	}
+}
+
+func TestImprove(t *testing.T) {
+	b := newBench(t, nil)
+	trained := variant.Built{Model: "m", Ratio: 0.2, Digest: "trained"}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Improve(ctx, b.Catalog, 0.2, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("Improve before the variant is loaded = %v, want it to wait until the context ends", err)
+	}
+	close(b.gate)
+	b.Start(t.Context())
+	b.waitReady(t)
+	if err := Improve(t.Context(), b.Catalog, 0.2, func() (variant.Built, bool, error) { return trained, false, nil }); err != nil || b.loadedNow(0.2).built.Digest == "trained" {
+		t.Errorf("a variant that is not better: %v, want the old one to stay", err)
+	}
+	if err := Improve(t.Context(), b.Catalog, 0.2, func() (variant.Built, bool, error) { return trained, true, nil }); err != nil || b.loadedNow(0.2).built.Digest != "trained" {
+		t.Errorf("a better variant: %v, want it to be loaded", err)
 	}
 }

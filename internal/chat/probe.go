@@ -42,3 +42,20 @@ func (t *Template) Probe() (prompt string, notes []string, err error) {
 	}
 	return prompt, notes, nil
 }
+
+// Describe returns the template's size, a short prompt and what Probe notes, a line each. Errors are those of Probe.
+func (t *Template) Describe() ([]string, error) {
+	prompt, notes, err := t.Probe()
+	if err != nil {
+		return nil, err
+	}
+	origin := fmt.Sprintf("%d bytes", t.sourceBytes)
+	if t.sourceBytes == 0 {
+		origin = "none, ChatML is used"
+	}
+	lines := []string{fmt.Sprintf("chat template: %s; the message Hello becomes %q", origin, prompt)}
+	for _, note := range notes {
+		lines = append(lines, "chat template: "+note)
+	}
+	return lines, nil
+}

@@ -22,11 +22,14 @@ type Template struct {
 	jinja    *jinja.Template
 	bos, eos string
 	syntax   syntax
+
+	sourceBytes int // of the model's own template, 0 without one
 }
 
 // New parses a model's chat template; an empty source means ChatML. bos and eos are the texts of the tokens that begin
 // and end a sequence, empty where the model has none.
 func New(source, bos, eos string) (*Template, error) {
+	sourceBytes := len(source)
 	if source == "" {
 		source = ChatML
 	}
@@ -34,7 +37,7 @@ func New(source, bos, eos string) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Template{jinja: parsed, bos: bos, eos: eos, syntax: syntaxOf(source)}, nil
+	return &Template{jinja: parsed, bos: bos, eos: eos, syntax: syntaxOf(source), sourceBytes: sourceBytes}, nil
 }
 
 // SpecialTokens returns the texts of the tokens that begin and end a sequence; empty where the model has none.

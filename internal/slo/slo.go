@@ -132,3 +132,10 @@ func (p Policy) Next(s State, seen Seen, limits Limits, levels int, now time.Tim
 	}
 	return s
 }
+
+// Ladder returns the ratios and the startup ratio, ascending and without repeats.
+func Ladder(ratios []float64, startup float64) []float64 {
+	all := append(slices.Clone(ratios), startup)
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -167,5 +168,11 @@ func TestWait(t *testing.T) {
 		if got := Wait(c.running, c.queued, c.sequences, time.Second); got != c.want {
 			t.Errorf("Wait(%d, %d, %d) = %v, want %v", c.running, c.queued, c.sequences, got, c.want)
 		}
+	}
+}
+
+func TestLadder(t *testing.T) {
+	if got, want := Ladder([]float64{0.4, 0, 0.2, 0.2}, 0.3), []float64{0, 0.2, 0.3, 0.4}; !slices.Equal(got, want) {
+		t.Errorf("Ladder = %v, want %v", got, want)
 	}
 }

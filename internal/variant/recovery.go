@@ -84,6 +84,12 @@ type RecoveryReport struct {
 	Better bool `json:"better"` // there are weights, and they are better than those before on what was held out
 }
 
+// String returns the gain in one line.
+func (r RecoveryReport) String() string {
+	return fmt.Sprintf("held-out text: KL to dense %.4f before, %.4f after; perplexity %.3f before, %.3f after (%d tokens in %s)",
+		r.Before.KL, r.After.KL, r.Before.Perplexity(), r.After.Perplexity(), r.Tokens, r.Elapsed.Round(time.Second))
+}
+
 // ErrNotRecovered tells that there is nothing to train: the ratio is 0, or all neurons stay.
 var ErrNotRecovered = errors.New("nothing was pruned, so there is nothing to recover")
 

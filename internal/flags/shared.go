@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"log/slog"
@@ -7,30 +7,22 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"prunellm/internal/calibration"
 	"prunellm/internal/trust"
-	"prunellm/models"
-	"prunellm/models/hub"
 )
 
-// sharedInputs are the flags that name what is computed with. A user may well choose a file that others can change, as in a
-// folder of a team's models, and is told so.
-var sharedInputs = map[string][]string{ // and the values that name no file
-	"model":       {models.DefaultRef, hub.Prefix},
-	"calibration": {calibration.SelfName},
-}
-
-// warnOfSharedInputs says which of a command's inputs other users can change.
-func warnOfSharedInputs(command *kong.Context, log *slog.Logger) {
+// WarnOfShared logs which of a command's inputs other users can change. A user may choose such a file, as in a team's folder
+// of models. inputs maps the flags that name inputs to their values that are no paths: whole ones, and prefixes that end
+// in a colon.
+func WarnOfShared(command *kong.Context, inputs map[string][]string, log *slog.Logger) {
 	for _, flag := range command.Flags() {
-		names, ok := sharedInputs[flag.Name]
+		names, ok := inputs[flag.Name]
 		path, isText := flag.Target.Interface().(string)
 		if !ok || !isText || path == "" || isName(path, names) {
 			continue
 		}
 		info, err := os.Stat(path)
 		if err != nil {
-			continue // whoever opens it says so
+			continue // opening it gives the error
 		}
 		check := trust.Resolve
 		if info.IsDir() {

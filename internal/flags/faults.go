@@ -1,0 +1,56 @@
+package flags
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+)
+
+// Faults returns the errors that are not nil.
+func Faults(errs ...error) []error {
+	var kept []error
+	for _, err := range errs {
+		if err != nil {
+			kept = append(kept, err)
+		}
+	}
+	return kept
+}
+
+// Join returns one error of one line for all faults, nil for none.
+func Join(faults []error) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	lines := make([]string, len(faults))
+	for i, fault := range faults {
+		lines[i] = fault.Error()
+	}
+	return errors.New(strings.Join(lines, "; "))
+}
+
+// OneLine returns an error's message in one line.
+func OneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
+
+// CheckListen refuses an address that other machines can reach, unless the server asks for keys or insecure is set.
+func CheckListen(addr string, hasKeys, insecure bool) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("--addr is %q, want host:port", addr)
+	}
+	if hasKeys || insecure || isLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("--addr %s can be reached from other machines and no --api-key-file is given: add one, or --insecure if that is meant", addr)
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
