@@ -2,12 +2,12 @@
 // GGUF file that can be served, asking a store before computing anything.
 //
 // It neither computes gradients itself (a Runner does, in a process of its own) nor loads models, and it knows stores by
-// their interface alone (see internal/diskstore and internal/redisstore).
+// their interface alone (see internal/store/disk and internal/store/redis).
 //
 // # Data flow
 //
-// Builder.Build reads scores, or has a Job make them under a lease; selects the neurons; reads or has made the refitted
-// down matrices of that selection; and assembles the file unless the file cache has it. Scores do not depend on the
+// Builder.Build reads scores, or has a Job compute them under a lease; selects the neurons; reads the refitted down matrices of that
+// selection or has a Job compute them; and assembles the file unless the file cache has it. Scores do not depend on the
 // ratio. Every value has a Key and a checksum, and is decoded and checked against the model before it is used.
 //
 // # Concurrency
@@ -17,6 +17,6 @@
 //
 // # Errors
 //
-// Damaged or misfitting values are deleted, counted and made anew. A shared store that fails is a warning. What remains
-// are failures of the local disk, of a job, and ratios that the model cannot reach (*prune.RatioError).
+// Damaged or misfitting values are deleted, counted and computed again. A shared store that fails is a warning. The other errors are
+// failures of the local disk, of a job, and ratios that the model cannot reach (*prune.RatioError).
 package variant
