@@ -103,7 +103,7 @@ func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kon
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.DefaultEnvars("PRUNELLM"),
 		kong.ValueFormatter(flags.WithDefault),
-		kong.Vars{"home": home, "cache": defaultCache(home), "version": "prunellm " + version}, criterionVars(),
+		kong.Vars{"home": home, "cache": defaultCache(home), "version": "prunellm " + version}, flags.CriterionVars(),
 	), options...)...)
 }
 

@@ -1,4 +1,4 @@
-package main
+package flags
 
 import (
 	"strings"
@@ -8,9 +8,9 @@ import (
 	"prunellm/prune"
 )
 
-// criterionVars are what the flags of a recipe say about criteria: their names and help, those that take the distillation loss
+// CriterionVars are what the flags of a recipe say about criteria: their names and help, those that take the distillation loss
 // or draw labels, and those whose ranking suffers in bfloat16.
-func criterionVars() kong.Vars {
+func CriterionVars() kong.Vars {
 	var names, help, distilling, drawing, float32Only []string
 	for _, c := range prune.Criteria() {
 		names = append(names, string(c))
