@@ -9,8 +9,8 @@ import (
 	"prunellm/prune"
 )
 
-// assemble writes the variant's file unless the file cache has it. A nil plan keeps all neurons; down is nil or the
-// refitted matrices in stored form.
+// assemble writes the variant's file unless the file cache has it. A nil plan keeps all neurons; down holds the refitted
+// matrices in stored form, or is nil without refit.
 func (w *build) assemble(ctx context.Context, plan *prune.Plan, down []byte) (Built, error) {
 	identity := w.keys.file(plan, down)
 	path, ok, err := w.Files.Path(ctx, identity)
@@ -27,7 +27,7 @@ func (w *build) assemble(ctx context.Context, plan *prune.Plan, down []byte) (Bu
 	return w.built(path, identity, plan)
 }
 
-// write makes the file at path.
+// write assembles the file at path.
 func (w *build) write(ctx context.Context, path string, plan *prune.Plan, down []byte) error {
 	options := convert.Options{FileType: w.spec.FileType, Codec: w.Codec, Provenance: w.provenance(plan)}
 	if plan != nil {
@@ -42,7 +42,8 @@ func (w *build) write(ctx context.Context, path string, plan *prune.Plan, down [
 	return w.slim(ctx, path, options)
 }
 
-// slim writes the slim model. What was not changed comes from the dense file, which nobody may have written into meanwhile.
+// slim writes the pruned model. It copies unchanged tensors from the dense file, so it returns an error if that file has
+// changed meanwhile.
 func (w *build) slim(ctx context.Context, path string, options convert.Options) error {
 	if _, err := convert.Slim(ctx, w.Model, path, options); err != nil {
 		return err

@@ -14,27 +14,27 @@ import (
 	"prunellm/prune"
 )
 
-// Runner does jobs, each in a process of its own.
+// Runner runs jobs, each in a child process.
 type Runner interface {
 	Run(ctx context.Context, job Job, progress func(Progress)) (Outputs, error)
 }
 
-// Files keeps assembled files by their digest; *diskstore.Files does.
+// Files caches assembled files by their digest; *disk.Files implements it.
 type Files interface {
-	// Path finds a file that is whole.
+	// Path returns the path of a file whose content is intact; ok reports whether there is one.
 	Path(ctx context.Context, digest string) (path string, ok bool, err error)
-	// Create has write make the file, unless somebody else makes it meanwhile, and returns its path.
+	// Create has write make the file, unless another process makes it meanwhile, and returns its path.
 	Create(ctx context.Context, digest string, write func(tempPath string) error) (path string, err error)
 }
 
-// Builder makes the variants of one dense model, asking the store first.
+// Builder makes the variants of one dense model. It asks the store first.
 //
 // # Concurrency
 //
-// Build may be called from several goroutines; work that two of them share is done once, through the leases.
+// Several goroutines may call Build; leases keep them from computing the same value twice.
 type Builder struct {
 	Model  *models.GGUF
-	Name   string // under which the model is served
+	Name   string // the served model name
 	Store  store.Store
 	Leaser store.Leaser
 	Files  Files
@@ -42,13 +42,13 @@ type Builder struct {
 	Codec  convert.Codec
 	Tool   string // name and version, for the provenance of files
 	Log    *slog.Logger
-	// Scored, if set, is called for each score pass that was computed, not found, with the time it took.
+	// Scored, unless nil, receives the duration of each job that computed scores. Scores found in the store do not count.
 	Scored func(took time.Duration)
-	// Corrupt, if set, is called for each stored value that turned out not to fit the model.
+	// Corrupt, unless nil, receives the kind of each stored value that is not valid for the model.
 	Corrupt func(kind store.Kind)
 }
 
-// Build makes the variant of a spec, or finds it. progress may be nil.
+// Build makes or finds the variant of a spec. progress may be nil. The errors are those of the package comment.
 func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress)) (Built, error) {
 	if progress == nil {
 		progress = func(Progress) {}
@@ -64,7 +64,7 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	if spec.Ratio == 0 {
 		return w.assemble(ctx, nil, nil)
 	}
-	// A ratio that the model cannot reach is known without scores.
+	// The check needs no scores, so it comes before any job.
 	if err := CheckRatio(b.Model.Config(), spec.Ratio, spec.Budget); err != nil {
 		return Built{}, err
 	}
@@ -75,7 +75,7 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	return w.assemble(ctx, plan, down)
 }
 
-// modelDigest identifies the model, whose file must still be the one that was opened.
+// modelDigest returns the digest of the model. It returns an error if another file has replaced the open one.
 func (b *Builder) modelDigest(ctx context.Context) (string, error) {
 	if err := b.notReplaced(ctx); err != nil {
 		return "", err
@@ -83,7 +83,7 @@ func (b *Builder) modelDigest(ctx context.Context) (string, error) {
 	return b.Model.Digest(ctx)
 }
 
-// notReplaced is Model.Unchanged for what reads the file that is open: that its name is gone does not matter there.
+// notReplaced is Model.Unchanged for readers of the open file: a deleted name does not matter to them.
 func (b *Builder) notReplaced(ctx context.Context) error {
 	if err := b.Model.Unchanged(ctx); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -91,7 +91,7 @@ func (b *Builder) notReplaced(ctx context.Context) error {
 	return nil
 }
 
-// dense is the model as it came.
+// dense returns the unmodified model file as a variant.
 func (b *Builder) dense(ctx context.Context) (Built, error) {
 	if err := b.Model.Unchanged(ctx); err != nil {
 		return Built{}, err
@@ -103,17 +103,17 @@ func (b *Builder) dense(ctx context.Context) (Built, error) {
 	}, nil
 }
 
-// build is one call of Build.
+// build holds the state of one call of Build, Recover or Scores.
 type build struct {
 	*Builder
 	keys     keys
 	spec     Spec
 	progress func(Progress)
-	made     map[store.Key][]byte // values that this call computed, whether or not they could be stored
+	made     map[store.Key][]byte // values that this call computed, even if the store refused them
 }
 
-// value finds a stored value or has it computed once among all replicas, and checks that it fits the model. A value that
-// is whole but does not fit came from somebody else's mistake or malice: it is deleted, counted and computed anew.
+// value finds a stored value, or has one replica compute it, and checks that it fits the model. A value whose checksum is
+// right may still not fit, by another writer's mistake or malice. value deletes, counts and recomputes it.
 func (w *build) value(ctx context.Context, key store.Key, check func([]byte) error) error {
 	if value, ok := w.made[key]; ok {
 		return check(value)
@@ -127,7 +127,7 @@ func (w *build) value(ctx context.Context, key store.Key, check func([]byte) err
 	}
 	fault := check(value)
 	if fault == nil && key.Kind == store.KindScores {
-		w.made[key] = value // what follows has to be of these, whatever the store holds by then
+		w.made[key] = value // later steps must use these scores, even if the store changes meanwhile
 	}
 	if _, ours := w.made[key]; fault == nil || ours {
 		return fault
@@ -146,7 +146,7 @@ func (w *build) value(ctx context.Context, key store.Key, check func([]byte) err
 	return check(value)
 }
 
-// plan reads or computes the scores and selects the neurons. The selection is published by ratio beside the scores.
+// plan reads or computes the scores, plans the neurons to keep, and publishes the plan by ratio beside the scores.
 func (w *build) plan(ctx context.Context) (*prune.Plan, error) {
 	var plan *prune.Plan
 	err := w.value(ctx, w.keys.scores(), func(value []byte) (err error) {
@@ -160,7 +160,7 @@ func (w *build) plan(ctx context.Context) (*prune.Plan, error) {
 	return plan, nil
 }
 
-// publishPlan stores the selection where it is not stored yet, or differs: what follows from the scores rules.
+// publishPlan stores the plan unless the store has the same one. A stored plan that differs is replaced: the scores decide.
 func (w *build) publishPlan(ctx context.Context, plan *prune.Plan) {
 	key, encoded := w.keys.plan(), plan.Encode()
 	stored, err := w.Store.Get(ctx, key)
@@ -175,7 +175,7 @@ func (w *build) publishPlan(ctx context.Context, plan *prune.Plan) {
 	}
 }
 
-// down reads or computes the refitted matrices of a plan, in stored form.
+// down reads or computes the refitted down_proj matrices of a plan, in stored form.
 func (w *build) down(ctx context.Context, plan *prune.Plan) ([]byte, error) {
 	var down []byte
 	err := w.value(ctx, w.keys.down(plan), func(value []byte) error {
@@ -185,8 +185,8 @@ func (w *build) down(ctx context.Context, plan *prune.Plan) ([]byte, error) {
 	return down, err
 }
 
-// compute runs the job that makes whatever is missing, and returns the value of the kind that the lease was taken for,
-// which the caller stores. What else was made is stored here.
+// compute runs the job that computes all missing values. It returns the value of the wanted kind, for which the caller
+// holds the lease and which the caller stores. compute stores the other values itself.
 func (w *build) compute(ctx context.Context, wanted store.Kind, lease store.Lease) ([]byte, error) {
 	config := w.Model.Config()
 	job := Job{Spec: w.spec, ModelPath: w.Model.Path(), ModelDigest: w.keys.model, WantDown: w.spec.Reconstruct}
@@ -201,7 +201,7 @@ func (w *build) compute(ctx context.Context, wanted store.Kind, lease store.Leas
 	began := time.Now()
 	out, err := w.Runner.Run(ctx, job, w.publishing(ctx, lease))
 	if err == nil {
-		err = w.Model.Unchanged(ctx) // since the job opened it by its path
+		err = w.Model.Unchanged(ctx) // the job opens the model by its path
 	}
 	if err != nil {
 		return nil, err
@@ -230,11 +230,11 @@ func (w *build) compute(ctx context.Context, wanted store.Kind, lease store.Leas
 	return scores, nil
 }
 
-// publishEvery is how often those who wait for a value hear how far it is.
+// publishEvery is the interval between two notes to waiting replicas within one stage.
 const publishEvery = time.Second
 
-// publishing shows progress, and passes it on to those who wait: each stage at once, and within one every so often, since it is a file that is
-// written, or a command to Redis.
+// publishing returns a function that shows progress and publishes it to waiting replicas: a new stage at once, further
+// progress every publishEvery. Each note costs a file write or a Redis command.
 func (w *build) publishing(ctx context.Context, lease store.Lease) func(Progress) {
 	var stage Stage
 	var last time.Time
@@ -245,12 +245,12 @@ func (w *build) publishing(ctx context.Context, lease store.Lease) func(Progress
 		}
 		stage, last = p.Stage, time.Now()
 		if note, err := json.Marshal(p); err == nil {
-			_ = lease.SetProgress(ctx, note) // they do without
+			_ = lease.SetProgress(ctx, note) // waiting replicas can do without it
 		}
 	}
 }
 
-// planOf selects the neurons by scores in stored form.
+// planOf plans the neurons to keep from scores in stored form.
 func (w *build) planOf(value []byte) (*prune.Plan, error) {
 	scores, err := DecodeScores(value, w.Model.Config())
 	if err != nil {
@@ -259,10 +259,10 @@ func (w *build) planOf(value []byte) (*prune.Plan, error) {
 	return prune.MakePlan(w.Model.Config(), scores.Stage2, w.spec.Ratio, w.spec.Budget)
 }
 
-// optional is a stored value that saves work, nil when it is not there or does not fit.
+// optional returns a stored value that saves the job work, or nil if it is missing or does not fit.
 func (w *build) optional(ctx context.Context, key store.Key, check func([]byte) error) []byte {
 	value, ok := w.made[key]
-	stored, err := w.Store.Get(ctx, key) // in any case: a store that lacks it takes a value up again when it is read
+	stored, err := w.Store.Get(ctx, key) // always: reading copies a value into the layers of the store that lack it
 	switch {
 	case ok:
 	case err != nil:
@@ -276,7 +276,7 @@ func (w *build) optional(ctx context.Context, key store.Key, check func([]byte) 
 	return value
 }
 
-// keep remembers a value for this build and stores it for others.
+// keep remembers a value for this build and stores it for other builds.
 func (w *build) keep(ctx context.Context, lease store.Lease, key store.Key, value []byte) {
 	w.made[key] = value
 	if err := lease.Put(ctx, key, value); err != nil && !errors.Is(err, context.Canceled) {
@@ -284,7 +284,8 @@ func (w *build) keep(ctx context.Context, lease store.Lease, key store.Key, valu
 	}
 }
 
-// showLeader passes on what the replica that computes has published; it is another process's word, so it is only shown.
+// showLeader shows the progress that the leader has published. Another process wrote the note, so only known stages and
+// units and counts of at least 0 pass.
 func (w *build) showLeader(note []byte) {
 	var p Progress
 	if len(note) == 0 || json.Unmarshal(note, &p) != nil || p.Done < 0 || p.Total < 0 || p.Elapsed < 0 || !p.Stage.known() {
@@ -293,7 +294,7 @@ func (w *build) showLeader(note []byte) {
 	w.progress(Progress{Stage: StageWaiting, Leader: p.Stage, Done: p.Done, Total: p.Total, Unit: knownUnit(p.Unit), Elapsed: p.Elapsed})
 }
 
-// Scores finds the importances that a spec's recipe gives, or has them computed. progress may be nil.
+// Scores finds or computes the scores of a spec's recipe. progress may be nil.
 func (b *Builder) Scores(ctx context.Context, spec Spec, progress func(Progress)) (*prune.Scores, error) {
 	if progress == nil {
 		progress = func(Progress) {}

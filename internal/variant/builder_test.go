@@ -20,13 +20,13 @@ import (
 	"prunellm/prune"
 )
 
-// countingRunner does jobs in this process with made-up scores, and counts what it was asked for.
+// countingRunner runs jobs in this process with made-up scores and counts calls.
 type countingRunner struct {
 	model          *models.GGUF
 	calibrations   int
 	scores, refits int
 	fail           error
-	during         func() // called while a job runs; may be nil
+	during         func() // runs during a job; may be nil
 }
 
 func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func(variant.Progress)) (variant.Outputs, error) {
@@ -75,7 +75,7 @@ func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func
 	}, progress)
 }
 
-// workshop is a builder on a tiny model with a real disk store.
+// workshop is a Builder on a tiny model with a real disk store.
 type workshop struct {
 	*variant.Builder
 	runner  *countingRunner
@@ -129,7 +129,7 @@ func (w *workshop) build(t *testing.T, s variant.Spec) variant.Built {
 	return built
 }
 
-// Scores are computed once for all ratios, and what was built is found again by the next process.
+// All ratios share one computation of scores, and the next process finds the built files.
 func TestBuildComputesOnce(t *testing.T) {
 	cache := t.TempDir()
 	w := newWorkshop(t, cache)
@@ -150,7 +150,7 @@ func TestBuildComputesOnce(t *testing.T) {
 	}
 }
 
-// What a job made of another file than the one that was opened is not stored.
+// The builder stores no results of a job that read another file than the open one.
 func TestBuildRefusesAReplacedModel(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	replace := func() {
@@ -162,7 +162,7 @@ func TestBuildRefusesAReplacedModel(t *testing.T) {
 		}
 	}
 	w.runner.during = replace
-	for range 2 { // while the job runs, and before
+	for range 2 { // replaced during the job, then before Build
 		if _, err := w.Build(t.Context(), spec(0.2), nil); !errors.Is(err, models.ErrChanged) {
 			t.Fatalf("Build gives %v, want ErrChanged", err)
 		}
@@ -175,7 +175,7 @@ func TestBuildRefusesAReplacedModel(t *testing.T) {
 	}
 }
 
-// What is stored is assembled from the file that is open, also when its name is gone.
+// The builder assembles stored values with the open file, even after its name is deleted.
 func TestBuildWithoutTheModelsName(t *testing.T) {
 	cache := t.TempDir()
 	w := newWorkshop(t, cache)
@@ -192,7 +192,7 @@ func TestBuildWithoutTheModelsName(t *testing.T) {
 	}
 }
 
-// An empty file cache is filled from stored values alone, with the same bytes.
+// Build fills an empty file cache from stored values alone, with the same bytes.
 func TestAssembleFromStore(t *testing.T) {
 	cache := t.TempDir()
 	w := newWorkshop(t, cache)
@@ -209,7 +209,7 @@ func TestAssembleFromStore(t *testing.T) {
 	}
 }
 
-// What the file holds is what was asked: widths, the refit, provenance.
+// The file has the requested widths, refit and provenance.
 func TestBuiltFile(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	built := w.build(t, spec(0.2))
@@ -268,7 +268,7 @@ func TestWidthsDecideIdentity(t *testing.T) {
 	}
 }
 
-// A stored value with a right checksum that does not fit the model is deleted, counted and made anew.
+// The builder deletes, counts and recomputes a stored value with a right checksum that does not fit the model.
 func TestMisfitIsMadeAnew(t *testing.T) {
 	for _, kind := range []store.Kind{store.KindScores, store.KindDown, store.KindPlan, store.KindCalibration} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -300,7 +300,7 @@ func TestMisfitIsMadeAnew(t *testing.T) {
 	}
 }
 
-// So is one of the right shape that no refit gives.
+// A stored refit of the right shape that holds NaN is recomputed too.
 func TestStoredNaN(t *testing.T) {
 	cache := t.TempDir()
 	w := newWorkshop(t, cache)

@@ -11,23 +11,23 @@ import (
 	"prunellm/internal/store"
 )
 
-// Card is what pruning cost: a variant's file against the dense model's, on calibration text that had no part in making
-// it. It is stored as JSON.
+// Card holds a variant's perplexity, KL divergence and top-1 agreement against the dense model on held-out calibration
+// text. The store has it as JSON.
 type Card struct {
 	Perplexity      float64 `json:"perplexity"`
-	DensePerplexity float64 `json:"dense_perplexity"` // on the same tokens
-	KLToDense       float64 `json:"kl_to_dense"`      // nats a token
-	Top1Agreement   float64 `json:"top1_agreement"`   // share of positions with the dense model's likeliest token, in [0,1]
-	Tokens          int     `json:"tokens"`           // positions measured
+	DensePerplexity float64 `json:"dense_perplexity"` // the dense model's, on the same tokens
+	KLToDense       float64 `json:"kl_to_dense"`      // mean KL divergence in nats per token
+	Top1Agreement   float64 `json:"top1_agreement"`   // share of positions where both rank the same token first, in [0,1]
+	Tokens          int     `json:"tokens"`           // measured positions
 }
 
-// Ratio is the perplexity over the dense model's.
+// Ratio returns the perplexity divided by the dense model's.
 func (c Card) Ratio() float64 { return c.Perplexity / c.DensePerplexity }
 
 // maxCardBytes bounds a stored card.
 const maxCardBytes = 4 << 10
 
-// DecodeCard reads a stored card and refuses figures that no measurement gives.
+// DecodeCard decodes a stored card. Figures outside the range of measurements are an error.
 func DecodeCard(value []byte) (card Card, err error) {
 	if len(value) > maxCardBytes {
 		return Card{}, fmt.Errorf("card: %d bytes, want at most %d", len(value), maxCardBytes)
@@ -49,20 +49,20 @@ func (c Card) check() error {
 	return nil
 }
 
-// Comparison is two files that are to be run on the same windows of tokens.
+// Comparison names two files to run on the same windows of tokens.
 type Comparison struct {
 	Dense       string    `json:"dense"`        // path
-	DenseDigest string    `json:"dense_digest"` // of what is in that file
+	DenseDigest string    `json:"dense_digest"` // digest of the content of Dense
 	Variant     string    `json:"variant"`      // path
-	Windows     [][]int32 `json:"windows"`      // each is run from an empty context
+	Windows     [][]int32 `json:"windows"`      // each runs from an empty context
 }
 
-// ErrNoHeldOut tells that a card cannot be measured: the calibration text is not in the store, or too short to hold
-// something out.
+// ErrNoHeldOut reports that a card cannot be measured: the store has no calibration text, or the text is too short for a
+// held-out part.
 var ErrNoHeldOut = errors.New("no held-out calibration text")
 
-// Card finds the card of a variant that Build made of the spec, or has it measured, once among all replicas. The same
-// file and text give the same card.
+// Card finds the card of a variant that Build made of the spec, or has one replica measure it. The same file and text
+// give the same card. The error wraps ErrNoHeldOut if there is no text to measure on.
 func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func(context.Context, Comparison) (Card, error)) (Card, error) {
 	model, err := b.modelDigest(ctx)
 	if err != nil {
@@ -108,7 +108,7 @@ func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func
 	return DecodeCard(value)
 }
 
-// heldOut is the held-out part of stored calibration text.
+// heldOut returns the held-out part of the stored calibration text, or an error that wraps ErrNoHeldOut.
 func (b *Builder) heldOut(ctx context.Context, key store.Key) ([][]int32, error) {
 	value, err := b.Store.Get(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {

@@ -12,7 +12,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// cardOf asks for a card and counts the measurements.
+// cardOf returns the card and counts measurements in measured.
 func (w *workshop) cardOf(t *testing.T, s variant.Spec, built variant.Built, measured *int) variant.Card {
 	t.Helper()
 	card, err := w.Card(t.Context(), s, built, func(_ context.Context, c variant.Comparison) (variant.Card, error) {
@@ -28,7 +28,7 @@ func (w *workshop) cardOf(t *testing.T, s variant.Spec, built variant.Built, mea
 	return card
 }
 
-// A card is measured once for a file and a text, and found by the next process; a damaged one is measured again.
+// One file and text have one measurement, and the next process finds its card. The builder measures a damaged card again.
 func TestCardIsMeasuredOnce(t *testing.T) {
 	cache, measured := t.TempDir(), 0
 	w := newWorkshop(t, cache)
@@ -63,7 +63,7 @@ func TestCardIsMeasuredOnce(t *testing.T) {
 	}
 }
 
-// Without held-out text there is no card; what a measurement gives is checked; its failure is passed on.
+// Card returns errors for missing held-out text, for figures out of range and for a failed measurement.
 func TestCardErrors(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	built := w.build(t, spec(0))
@@ -84,7 +84,7 @@ func TestCardErrors(t *testing.T) {
 	}
 }
 
-// Text keeps both parts; what `score` reads may lack the held-out one.
+// Text keeps both parts through its stored form; the input of `score` may lack the held-out part.
 func TestText(t *testing.T) {
 	text := variant.Text{Tokens: [][]int32{{1, 2}, {3, 4, 5}}, HeldOut: [][]int32{{6, 7}}}
 	value, err := variant.EncodeText(text)
@@ -106,7 +106,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Of the tokens that somebody gives, only those are read.
+// DecodeTokens reads only the member "tokens".
 func TestDecodeTokens(t *testing.T) {
 	for _, good := range []string{
 		`{"tokens": [[1, 2]]}`, `{"tokens": [[1, 2]], "held_out": [[1]]}`, `{"held_out": "x", "alpha": 1e999, "tokens": [[1, 2]]}`,

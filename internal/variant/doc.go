@@ -1,22 +1,24 @@
-// Package variant makes variants of a dense model and knows what is stored of them: from a file, a recipe and a ratio to a
-// GGUF file that can be served, asking a store before computing anything.
+// Package variant makes variants of a dense model: from a file, a recipe and a ratio to a GGUF file that can be served. It
+// asks a store before it computes anything.
 //
-// It neither computes gradients itself (a Runner does, in a process of its own) nor loads models, and it knows stores by
-// their interface alone (see internal/store/disk and internal/store/redis).
+// Gradients belong to a Runner, which computes them in a child process. The package loads no model into an engine, and
+// knows stores by their interface alone (internal/store/disk and internal/store/redis implement it).
 //
 // # Data flow
 //
-// Builder.Build reads scores, or has a Job compute them under a lease; selects the neurons; reads the refitted down matrices of that
-// selection or has a Job compute them; and assembles the file unless the file cache has it. Scores do not depend on the
-// ratio. Every value has a Key and a checksum, and is decoded and checked against the model before it is used.
+// Builder.Build reads the scores, or has a Job compute them under a lease, and plans the neurons to keep. It reads the
+// refitted down_proj matrices of that plan, or has a Job compute them. It assembles the file unless the file cache has it.
+// Scores do not depend on the ratio. Every value has a Key and a checksum. Build decodes it and checks it against the
+// model before use.
 //
 // # Concurrency
 //
-// A Builder, a Layered store and Sharing may be used from several goroutines and processes; leases keep the same work from
-// being done twice.
+// Several goroutines and processes may use a Builder, store.Layered and store.Sharing; leases keep them from computing
+// the same value twice.
 //
 // # Errors
 //
-// Damaged or misfitting values are deleted, counted and computed again. A shared store that fails is a warning. The other errors are
-// failures of the local disk, of a job, and ratios that the model cannot reach (*prune.RatioError).
+// Build deletes, counts and recomputes values that are damaged or do not fit the model. It logs a warning when the shared
+// store fails. It returns failures of the local disk and of jobs, and ratios that the model cannot reach
+// (*prune.RatioError).
 package variant

@@ -13,9 +13,9 @@ import (
 	"prunellm/prune"
 )
 
-// DownPacker packs refitted down matrices in the precision in which the variant's file will have them: a safetensors file
-// with one tensor of bytes a layer, U8[hidden, bytes of a row], whose type is in the metadata under the tensor's name.
-// Packing what was unpacked makes the same bytes again. It holds the packed form alone.
+// DownPacker quantizes refitted down_proj matrices to the precision of the variant's file. Bytes returns them as a
+// safetensors file: one tensor U8[hidden, bytes of a row] per layer, with its GGUF type in the metadata under the tensor's
+// name. Quantizing dequantized values gives the same bytes again. The packer holds only the quantized form.
 type DownPacker struct {
 	model    *models.GGUF
 	fileType convert.FileType
@@ -24,13 +24,13 @@ type DownPacker struct {
 	types    map[string]string
 }
 
-// NewDownPacker begins to pack the matrices of a variant of a model.
+// NewDownPacker returns an empty packer for a variant of a model.
 func NewDownPacker(model *models.GGUF, fileType convert.FileType, codec convert.Codec) *DownPacker {
 	return &DownPacker{model: model, fileType: fileType, codec: codec, types: map[string]string{}}
 }
 
-// Add packs one layer's matrix, float32[hidden, width], and returns it rounded as it is packed. Layers come from the first to
-// the last.
+// Add quantizes one layer's matrix, float32[hidden, width], and returns it as the variant's file will round it. The caller
+// adds all layers in order, from layer 0.
 func (p *DownPacker) Add(layer int, values []float32) (rounded []float32, err error) {
 	config := p.model.Config()
 	if layer != len(p.sources) {
@@ -55,7 +55,7 @@ func (p *DownPacker) Add(layer int, values []float32) (rounded []float32, err er
 	return p.round(kind, packed, len(values), width)
 }
 
-// round returns n packed values as the variant's file will have them, in rows of rowLen.
+// round dequantizes n packed values in rows of rowLen, rounded to kind, the type in the variant's file.
 func (p *DownPacker) round(kind gguf.Type, packed []byte, n, rowLen int) ([]float32, error) {
 	values, err := models.DequantizeWith(p.codec.Dequantize, storedType(kind), packed, n)
 	if err != nil || kind == storedType(kind) {
@@ -67,8 +67,8 @@ func (p *DownPacker) round(kind gguf.Type, packed []byte, n, rowLen int) ([]floa
 	return models.DequantizeWith(p.codec.Dequantize, kind, packed, n)
 }
 
-// Grid returns the rounding of a layer's matrix of some width to the type that it is packed in: nil for types whose rounding
-// hardly counts, and for those whose blocks are not prune.GridBlock values.
+// Grid returns the function that rounds a layer's matrix of that width to its type in the file. It is nil for types whose
+// rounding error is negligible, and for types whose blocks do not have prune.GridBlock values.
 func (p *DownPacker) Grid(layer, width int) prune.Grid {
 	info, ok := p.model.File().Tensor(models.TensorName(models.FFNDown, layer))
 	if !ok {
@@ -89,7 +89,7 @@ func (p *DownPacker) Grid(layer, width int) prune.Grid {
 	}
 }
 
-// Bytes is the packed form of all layers.
+// Bytes returns the stored form of all layers. The error says that some are missing.
 func (p *DownPacker) Bytes() ([]byte, error) {
 	if len(p.sources) != p.model.Config().Layers {
 		return nil, fmt.Errorf("down of %d layers, want %d", len(p.sources), p.model.Config().Layers)
@@ -97,8 +97,8 @@ func (p *DownPacker) Bytes() ([]byte, error) {
 	return safetensors.EncodeSources(p.sources, p.types)
 }
 
-// storedType is the type itself where coding what was decoded gives the same bytes again. K-quants do not have that
-// property, so they are kept with more precision and coded once, when the file is assembled.
+// storedType returns kind if quantizing dequantized values gives the same bytes again. K-quants lack that property: they
+// are stored as f16 and quantized once, when the file is assembled.
 func storedType(kind gguf.Type) gguf.Type {
 	if kind.BlockSize() > 32 {
 		return gguf.F16
@@ -113,7 +113,7 @@ func pack(codec convert.Codec, kind gguf.Type, values []float32, rowLen int) ([]
 	return codec.Quantize(kind, values, rowLen)
 }
 
-// downTensor finds one layer's matrix and checks that it has the bytes of hidden rows of the plan's width.
+// downTensor finds one layer's matrix and checks that its size is that of kind[hidden, width].
 func downTensor(file *safetensors.File, config models.Config, layer, width int) (info safetensors.Info, kind gguf.Type, err error) {
 	name := models.TensorName(models.FFNDown, layer)
 	if info, err = file.Tensor(name); err != nil {
@@ -129,7 +129,7 @@ func downTensor(file *safetensors.File, config models.Config, layer, width int) 
 	return info, kind, nil
 }
 
-// CheckDown tells whether packed matrices fit the plan and hold finite numbers.
+// CheckDown returns an error unless stored matrices fit the plan and hold finite numbers.
 func CheckDown(value []byte, config models.Config, plan *prune.Plan, codec convert.Codec) error {
 	unpack, err := UnpackDown(value, config, plan, codec)
 	if err != nil {
@@ -143,8 +143,9 @@ func CheckDown(value []byte, config models.Config, plan *prune.Plan, codec conve
 	return nil
 }
 
-// UnpackDown gives a function that unpacks one layer's matrix at a time, float32[hidden, width]. It gives nil for the layers before the first that
-// loses neurons: their matrix is the source's, which need not be coded once more.
+// UnpackDown returns a function that dequantizes one layer's matrix, float32[hidden, width]. The function returns nil for
+// the layers before the first one that loses neurons: the file copies their matrices from the source without quantizing
+// them again.
 func UnpackDown(value []byte, config models.Config, plan *prune.Plan, codec convert.Codec) (func(layer int) ([]float32, error), error) {
 	file, err := safetensors.Parse(bytes.NewReader(value), int64(len(value)))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"prunellm/prune"
 )
 
-// Layers before the first that loses neurons keep the source's own bytes, whatever was packed for them.
+// Layers before the first one that loses neurons keep the source's bytes, even if the packer has others.
 func TestUnpackDownLeavesUntouchedLayers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
 	if err := tinymodel.Write(path, tinymodel.Options{FFN: []int{64, 64}}); err != nil {

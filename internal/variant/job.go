@@ -10,40 +10,40 @@ import (
 	"prunellm/prune"
 )
 
-// Job is what needs gradients or the dense model's activations, and is done in a worker. What is given is not computed
-// again; the values are those of the store.
+// Job is the work that needs gradients or the dense model's activations. It runs in a child process, and does not compute
+// again the values that it is given. Calibration and Scores are in stored form.
 type Job struct {
 	Spec        Spec   `json:"spec"`
 	ModelPath   string `json:"model_path"`
 	ModelDigest string `json:"model_digest"`
-	Calibration []byte `json:"-"` // nil: obtain the tokens
-	Scores      []byte `json:"-"` // nil: compute them
+	Calibration []byte `json:"-"` // EncodeText; nil: the job obtains the tokens
+	Scores      []byte `json:"-"` // EncodeScores; nil: the job computes them
 	WantDown    bool   `json:"want_down"`
 }
 
-// Outputs are the values that a job made, in the form in which they are stored; nil for what it was given.
+// Outputs are the values that a job computed, in stored form; nil for values that it was given or that nothing needed.
 type Outputs struct {
 	Calibration []byte `json:"-"`
 	Scores      []byte `json:"-"`
 	Down        []byte `json:"-"`
 }
 
-// Tools do the parts of a job. They belong to one model.
+// Tools are the functions that do the parts of a job. They belong to one model.
 type Tools struct {
 	Config models.Config
-	// Text obtains calibration text in sequences of spec.Calibration.Length tokens, spec.Recipe.Tokens in all, and about
-	// spec.HeldOut() more that are held out.
+	// Text returns calibration text in sequences of spec.Calibration.Length tokens: spec.Recipe.Tokens in all, and about
+	// spec.HeldOut() held-out ones.
 	Text func(ctx context.Context, spec Spec, progress func(done, total int)) (Text, error)
-	// Score computes the importances.
+	// Score computes the scores, float32[layers][neurons].
 	Score func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error)
-	// Refit fits down_proj of every layer, in the recipe's precision, and packs each, from the first layer to the last. Later
-	// layers are fitted to the values that the packer returns.
+	// Refit fits down_proj of every layer in the recipe's precision and adds it to the packer, from the first layer to the
+	// last. It fits later layers to the rounded values that the packer returns.
 	Refit func(ctx context.Context, plan *prune.Plan, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress), packer *DownPacker) error
-	// PackDown begins to pack fitted matrices in the file type's precision.
+	// PackDown returns an empty packer for the file type.
 	PackDown func(fileType convert.FileType) *DownPacker
 }
 
-// Run does the job. Progress reports carry the stage's own unit.
+// Run does the job. Each progress report has the unit of its stage.
 func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Outputs, error) {
 	var out Outputs
 	sequences, err := j.sequences(ctx, tools, progress, &out)
@@ -100,7 +100,7 @@ func (j Job) scores(ctx context.Context, tools Tools, sequences [][]int32, progr
 	return scores, err
 }
 
-// Clocked turns reports of package prune into Progress, timing each stage from its first report.
+// Clocked converts reports of package prune to Progress and times each stage from its first report. It returns nil for nil.
 func Clocked(progress func(Progress)) func(prune.Progress) {
 	if progress == nil {
 		return nil

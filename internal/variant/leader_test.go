@@ -13,7 +13,7 @@ import (
 	"prunellm/prune"
 )
 
-// slowRunner publishes a note and then waits until it may go on.
+// slowRunner publishes progress and then waits for its gate.
 type slowRunner struct {
 	*countingRunner
 	gate chan struct{}
@@ -29,7 +29,7 @@ func (r slowRunner) Run(ctx context.Context, job variant.Job, progress func(vari
 	return r.countingRunner.Run(ctx, job, progress)
 }
 
-// Whoever waits is told what the leader is doing, and computes nothing.
+// A waiting replica shows the leader's progress and computes nothing.
 func TestWaitingShowsTheLeader(t *testing.T) {
 	cache := t.TempDir()
 	leader, follower := newWorkshop(t, cache), newWorkshop(t, cache)
@@ -73,7 +73,7 @@ func TestWaitingShowsTheLeader(t *testing.T) {
 	}
 }
 
-// lyingLeaser is held by somebody who publishes rubbish.
+// lyingLeaser reports a held lease, and publishes notes as its leader, until they run out.
 type lyingLeaser struct {
 	store.Leaser
 	notes []string
@@ -92,7 +92,7 @@ func (l *lyingLeaser) Progress(context.Context, store.Key) ([]byte, error) {
 	return []byte(note), nil
 }
 
-// What a leader says is another process's word: only stages and counts that make sense are shown.
+// Another process writes a leader's notes: the builder shows only known stages and valid counts.
 func TestLeaderIsNotTrusted(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	evil, err := json.Marshal(variant.Progress{Stage: "pay\n\x1b[31m"})
@@ -110,7 +110,7 @@ func TestLeaderIsNotTrusted(t *testing.T) {
 	}
 }
 
-// Every stage that is computed under a lease is shown to those who wait, with the unit that it counts in.
+// Waiting replicas show every stage that runs under a lease, with its unit.
 func TestEveryStageOfALeaderIsShown(t *testing.T) {
 	for stage, unit := range map[variant.Stage]string{
 		variant.StageCalibrating: "tokens", variant.StageScoring1: "tokens", variant.StageScoring2: "tokens",
@@ -136,7 +136,7 @@ func TestEveryStageOfALeaderIsShown(t *testing.T) {
 	}
 }
 
-// The plans that a recipe made are told from others, by the keys under which they were published.
+// PlanRatio tells the plans of a recipe from others by their keys.
 func TestPlanRatio(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	built := w.build(t, spec(0.2))

@@ -8,7 +8,7 @@ import (
 // Stage names a part of making a variant.
 type Stage string
 
-// The stages in the order in which they run; one that is found in the store is left out.
+// The stages of a variant. A stage does not run when the store has its result.
 const (
 	StageWaiting     Stage = "waiting for another replica"
 	StageCalibrating Stage = "writing calibration text"
@@ -22,19 +22,19 @@ const (
 	StageEvaluating  Stage = "evaluating"
 )
 
-// Progress says how far the making of a variant has come.
+// Progress is the state of the stage that runs.
 type Progress struct {
 	Stage   Stage         `json:"stage"`
-	Done    int           `json:"done"`    // units of the stage: tokens, or layers when refitting
-	Total   int           `json:"total"`   // 0 when unknown
-	Unit    string        `json:"unit"`    // "tokens", "layers" or "seconds"
-	Elapsed time.Duration `json:"elapsed"` // since the stage began, in nanoseconds
-	// Leader is what the replica that computes is doing while this one waits for it: then the other fields are that
-	// replica's. "" when it has not said.
+	Done    int           `json:"done"`    // units done
+	Total   int           `json:"total"`   // units in all; 0: unknown
+	Unit    string        `json:"unit"`    // plural, such as "tokens", "seconds" or "MiB"
+	Elapsed time.Duration `json:"elapsed"` // since the stage began; nanoseconds in JSON
+	// Leader is the stage of the replica that computes while this replica waits; Done, Total, Unit and Elapsed are then the
+	// leader's. "" when this replica does not wait, or the leader has published nothing.
 	Leader Stage `json:"-"`
 }
 
-// known tells whether a stage is one of ours. What another process says is shown to people, so it is not taken as it comes.
+// known reports whether a replica may publish the stage under a lease. People read the text, and another process wrote it.
 func (s Stage) known() bool {
 	switch s {
 	case StageWaiting, StageCalibrating, StageScoring1, StageScoring2, StageRefitting, StageRecovering, StageAssembling, StageLoading, StageEvaluating:
@@ -43,7 +43,7 @@ func (s Stage) known() bool {
 	return false
 }
 
-// knownUnit is the unit itself if it is one of ours, else the one that most stages count in.
+// knownUnit returns the unit if a leader may publish it, else "tokens", which most stages count.
 func knownUnit(unit string) string {
 	switch unit {
 	case "tokens", "layers", "seconds":
@@ -52,10 +52,10 @@ func knownUnit(unit string) string {
 	return "tokens"
 }
 
-// settled is how long a stage runs before its rate means anything.
+// settled is the time that a stage must run before its rate is meaningful.
 const settled = time.Second
 
-// Rate is units a second so far, 0 while nothing is known.
+// Rate returns units per second since the stage began, or 0 during the first second.
 func (p Progress) Rate() float64 {
 	if p.Elapsed < settled {
 		return 0
@@ -63,7 +63,7 @@ func (p Progress) Rate() float64 {
 	return float64(p.Done) / p.Elapsed.Seconds()
 }
 
-// Remaining is the time left in the stage at the rate so far, 0 while nothing is known.
+// Remaining returns the time left in the stage at the current rate, or 0 while rate or total are unknown.
 func (p Progress) Remaining() time.Duration {
 	rate := p.Rate()
 	if rate <= 0 || p.Done >= p.Total {
@@ -72,7 +72,7 @@ func (p Progress) Remaining() time.Duration {
 	return time.Duration(float64(p.Total-p.Done) / rate * float64(time.Second))
 }
 
-// Fraction is the part of the stage that is done, in [0,1].
+// Fraction returns the share of the stage that is done, in [0,1]; 0 without a total.
 func (p Progress) Fraction() float64 {
 	if p.Total <= 0 {
 		return 0
@@ -80,7 +80,7 @@ func (p Progress) Fraction() float64 {
 	return min(1, float64(p.Done)/float64(p.Total))
 }
 
-// String is one line for people: "scoring, stage 1 of 2: 40 %, 12s left".
+// String returns one line for people: "scoring: 40 %, 12s left".
 func (p Progress) String() string {
 	text := string(p.Stage)
 	if p.Leader != "" {
@@ -95,7 +95,7 @@ func (p Progress) String() string {
 	return text
 }
 
-// NewCounter returns a function that reports how many units of a stage are done, timed from now. report may be nil.
+// NewCounter returns a function that reports the units done of a stage that begins now. report may be nil.
 func NewCounter(stage Stage, unit string, report func(Progress)) func(done, total int) {
 	began := time.Now()
 	return func(done, total int) {
@@ -105,7 +105,7 @@ func NewCounter(stage Stage, unit string, report func(Progress)) func(done, tota
 	}
 }
 
-// NewMeter is NewCounter for a total that is known.
+// NewMeter is NewCounter for a known total.
 func NewMeter(stage Stage, unit string, total int, report func(Progress)) func(done int) {
 	count := NewCounter(stage, unit, report)
 	return func(done int) { count(done, total) }

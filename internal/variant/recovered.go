@@ -17,15 +17,15 @@ import (
 	"prunellm/prune/recover"
 )
 
-// The stored form of trained weights is a safetensors file in the manner of EncodeDown: a tensor of bytes for each weight
-// that was trained, with its type in the metadata under its name, and the RecoveryReport as JSON under reportKey. A
-// training that gained nothing has no tensors.
+// The stored form of trained weights is a safetensors file like that of DownPacker. It has one tensor U8[rows, bytes of a
+// row] per trained weight, its GGUF type in the metadata under its name, and the RecoveryReport as JSON under reportKey. A
+// training without gain has no tensors.
 const reportKey = "recovery"
 
 // maxReportBytes bounds a stored report.
 const maxReportBytes = 1 << 20
 
-// EncodeRecovered packs what a training came to, in the precision of the variant's file.
+// EncodeRecovered returns the stored form of a training's report and weights, in the precision of the variant's file.
 func EncodeRecovered(model *models.GGUF, fileType convert.FileType, slim models.Config, result *recover.Result, codec convert.Codec) ([]byte, error) {
 	report, err := json.Marshal(RecoveryReport{Result: *result, Better: result.Better()})
 	if err != nil {
@@ -53,7 +53,7 @@ func EncodeRecovered(model *models.GGUF, fileType convert.FileType, slim models.
 	return safetensors.EncodeSources(sources, metadata)
 }
 
-// RoundTrained brings values of a tensor to what the file type will keep of them.
+// RoundTrained rounds a tensor's values to the type in which EncodeRecovered stores them. f32 returns values itself.
 func RoundTrained(model *models.GGUF, fileType convert.FileType, slim models.Config, slot models.Slot, values []float32, codec convert.Codec) ([]float32, error) {
 	kind, shape, err := trainedType(model, fileType, slim, slot)
 	if err != nil || kind == gguf.F32 {
@@ -66,7 +66,7 @@ func RoundTrained(model *models.GGUF, fileType convert.FileType, slim models.Con
 	return models.DequantizeWith(codec.Dequantize, kind, packed, len(values))
 }
 
-// trainedType is the type in which a trained tensor is stored, and its shape.
+// trainedType returns the stored type and the shape of a trained tensor.
 func trainedType(model *models.GGUF, fileType convert.FileType, slim models.Config, slot models.Slot) (gguf.Type, []int, error) {
 	info, ok := model.File().Tensor(slot.Name())
 	if !ok {
@@ -75,7 +75,7 @@ func trainedType(model *models.GGUF, fileType convert.FileType, slim models.Conf
 	return storedType(fileType.TensorType(slim, slot, info.Type)), slim.TensorShape(slot.Role, slot.Layer), nil
 }
 
-// recoveredFile is stored trained weights that were checked against the model.
+// recoveredFile holds stored trained weights whose names, types and sizes fit the model.
 type recoveredFile struct {
 	file   *safetensors.File
 	report RecoveryReport
@@ -125,7 +125,7 @@ func openRecovered(value []byte, model *models.GGUF, fileType convert.FileType, 
 	return r, nil
 }
 
-// checkReport refuses figures that no training gives.
+// checkReport returns an error for figures that no training gives.
 func checkReport(report RecoveryReport) error {
 	for _, f := range []recover.Figures{report.Before, report.After} {
 		if !(f.KL >= -1e-3 && f.CrossEntropy >= 0) || math.IsInf(f.KL+f.CrossEntropy, 0) {
@@ -133,7 +133,7 @@ func checkReport(report RecoveryReport) error {
 		}
 	}
 	if report.Tokens < 0 || report.Steps < 0 || report.Elapsed < 0 || report.Better && !(report.After.KL < report.Before.KL) {
-		return errors.New("report makes no sense")
+		return errors.New("report: tokens, steps, elapsed time or gain is out of range")
 	}
 	return nil
 }
@@ -146,7 +146,8 @@ func elements(shape []int) int {
 	return n
 }
 
-// CheckRecovered tells whether stored trained weights fit the plan and are finite numbers, and reads their report.
+// CheckRecovered returns the report of stored trained weights. The error says that they do not fit the plan or hold NaN or
+// infinity.
 func CheckRecovered(value []byte, model *models.GGUF, fileType convert.FileType, plan *prune.Plan, codec convert.Codec) (RecoveryReport, error) {
 	r, err := openRecovered(value, model, fileType, plan)
 	if err != nil {
@@ -155,7 +156,7 @@ func CheckRecovered(value []byte, model *models.GGUF, fileType convert.FileType,
 	return r.report, r.unpack(model, fileType, codec, func(models.Slot, []float32) {})
 }
 
-// DecodeRecovered unpacks trained weights.
+// DecodeRecovered dequantizes stored trained weights. The errors are those of CheckRecovered.
 func DecodeRecovered(value []byte, model *models.GGUF, fileType convert.FileType, plan *prune.Plan, codec convert.Codec) (map[models.Slot][]float32, error) {
 	r, err := openRecovered(value, model, fileType, plan)
 	if err != nil {
@@ -166,7 +167,7 @@ func DecodeRecovered(value []byte, model *models.GGUF, fileType convert.FileType
 	return weights, err
 }
 
-// unpack decodes one tensor after the other. It refuses those that hold NaN or infinity.
+// unpack dequantizes one tensor at a time and passes it to take. NaN and infinity are errors.
 func (r *recoveredFile) unpack(model *models.GGUF, fileType convert.FileType, codec convert.Codec, take func(models.Slot, []float32)) error {
 	for _, slot := range r.slots {
 		info, err := r.file.Tensor(slot.Name())

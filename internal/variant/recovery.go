@@ -15,20 +15,20 @@ import (
 	"prunellm/prune/recover"
 )
 
-// Recovery says how a pruned variant is trained on the dense model's distribution.
+// Recovery describes how to train a pruned variant on the dense model's distribution.
 type Recovery struct {
 	Train        recover.Train `json:"train"`
-	Tokens       int           `json:"tokens"`        // to train on; 0: Duration decides
-	Duration     time.Duration `json:"duration"`      // working time; 0: Tokens decides
-	LearningRate float64       `json:"learning_rate"` // 0: by what is trained and the ratio
-	CrossEntropy float64       `json:"cross_entropy"` // share of cross entropy in the loss
+	Tokens       int           `json:"tokens"`        // tokens to train on; 0: Duration decides
+	Duration     time.Duration `json:"duration"`      // working time, without pauses; 0: Tokens decides
+	LearningRate float64       `json:"learning_rate"` // peak; 0: Train and the ratio decide
+	CrossEntropy float64       `json:"cross_entropy"` // weight of cross entropy in the loss, in [0,1]
 	Seed         uint64        `json:"seed"`
-	Source       string        `json:"source"`      // identifies the text, as in a recipe
-	Text         Calibration   `json:"text"`        // where the text comes from
-	TextTokens   int           `json:"text_tokens"` // of it at most
+	Source       string        `json:"source"`      // identifies the text, as prune.Recipe.Calibration does
+	Text         Calibration   `json:"text"`        // file and sequence length of the text
+	TextTokens   int           `json:"text_tokens"` // tokens of the text at most
 }
 
-// String is the canonical form of all that decides the result. The place of the text's file is none of it.
+// String returns the canonical form of all settings that decide the result. The path of the text does not.
 func (r Recovery) String() string {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 	return fmt.Sprintf("train=%s tokens=%d duration=%s learning_rate=%s cross_entropy=%s seed=%d source=%q length=%d text_tokens=%d",
@@ -38,19 +38,19 @@ func (r Recovery) String() string {
 // recoveryVersion changes whenever the same recovery would give other weights.
 const recoveryVersion = "1"
 
-// RecoveryJob is a training, done in a worker.
+// RecoveryJob is a training in a child process.
 type RecoveryJob struct {
 	Spec      Spec     `json:"spec"`
 	Recovery  Recovery `json:"recovery"`
 	ModelPath string   `json:"model_path"`
-	Identity  string   `json:"identity"` // of what is trained, for its checkpoint
-	// HeldOut is the part of the calibration text that cards are measured on: it is not to be trained on.
+	Identity  string   `json:"identity"` // key of the result; names the checkpoint to resume from
+	// HeldOut is the held-out calibration text, for cards. Training must not read it.
 	HeldOut [][]int32 `json:"held_out"`
 	Plan    []byte    `json:"-"`
-	Down    []byte    `json:"-"` // nil without refit
+	Down    []byte    `json:"-"` // refitted matrices in stored form; nil without refit
 }
 
-// Slim is the pruned model that the job trains.
+// Slim returns the pruned model that the job trains, with the refitted matrices if Down has any.
 func (j RecoveryJob) Slim(model *models.GGUF, codec convert.Codec) (models.Weights, error) {
 	plan, err := prune.DecodePlan(j.Plan)
 	if err != nil {
@@ -73,35 +73,36 @@ func (j RecoveryJob) Slim(model *models.GGUF, codec convert.Codec) (models.Weigh
 	return prune.Pruned(model, plan, down)
 }
 
-// Trainer does recovery jobs, each in a process of its own. What it returns is EncodeRecovered's.
+// Trainer runs recovery jobs, each in a child process. Recover returns the value of EncodeRecovered.
 type Trainer interface {
 	Recover(ctx context.Context, job RecoveryJob, progress func(Progress)) ([]byte, error)
 }
 
-// RecoveryReport is what a training came to.
+// RecoveryReport has the figures of a training before and after it, on held-out text.
 type RecoveryReport struct {
 	recover.Result
-	Better bool `json:"better"` // there are weights, and they are better than those before on what was held out
+	Better bool `json:"better"` // training lowered the held-out KL divergence, and there are weights
 }
 
-// String returns the gain in one line.
+// String returns KL divergence and perplexity before and after, in one line.
 func (r RecoveryReport) String() string {
 	return fmt.Sprintf("held-out text: KL to dense %.4f before, %.4f after; perplexity %.3f before, %.3f after (%d tokens in %s)",
 		r.Before.KL, r.After.KL, r.Before.Perplexity(), r.After.Perplexity(), r.Tokens, r.Elapsed.Round(time.Second))
 }
 
-// ErrNotRecovered tells that there is nothing to train: the ratio is 0, or all neurons stay.
+// ErrNotRecovered reports that there is nothing to train: the ratio is 0, or the plan keeps all neurons.
 var ErrNotRecovered = errors.New("nothing was pruned, so there is nothing to recover")
 
-// Recover makes the variant of a spec, trains it or finds that done, once among all replicas, and makes the trained
-// variant. When training gained nothing it is the variant as Build makes it. progress may be nil.
+// Recover makes the variant of a spec, finds its trained weights or has one replica train them, and makes the trained
+// variant. After a training without gain it returns the variant that Build makes. progress may be nil. The error wraps
+// ErrNotRecovered if there is nothing to train.
 func (b *Builder) Recover(ctx context.Context, spec Spec, recovery Recovery, trainer Trainer, progress func(Progress)) (Built, RecoveryReport, error) {
 	return b.recovered(ctx, spec, recovery, progress, func(w *build, key store.Key, check func([]byte) error, job RecoveryJob) error {
 		return w.trained(ctx, key, check, job, trainer)
 	})
 }
 
-// FindRecovered is Recover for a training that was done already; an error that wraps ErrNotFound says that it was not.
+// FindRecovered is Recover without training. The error wraps store.ErrNotFound if the store has no trained weights.
 func (b *Builder) FindRecovered(ctx context.Context, spec Spec, recovery Recovery, progress func(Progress)) (Built, RecoveryReport, error) {
 	return b.recovered(ctx, spec, recovery, progress, func(w *build, key store.Key, check func([]byte) error, _ RecoveryJob) error {
 		value, err := w.Store.Get(ctx, key)
@@ -112,7 +113,7 @@ func (b *Builder) FindRecovered(ctx context.Context, spec Spec, recovery Recover
 	})
 }
 
-// recovered makes the variant from the trained weights that obtain gives to its check.
+// recovered makes the variant from trained weights. obtain finds or trains them and passes them to check.
 func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, progress func(Progress),
 	obtain func(w *build, key store.Key, check func([]byte) error, job RecoveryJob) error) (built Built, report RecoveryReport, err error) {
 	if progress == nil {
@@ -162,7 +163,7 @@ func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, p
 	return built, report, nil
 }
 
-// parts are the plan and the refitted matrices in stored form, nil without refit.
+// parts returns the plan and the refitted matrices in stored form, nil without refit.
 func (w *build) parts(ctx context.Context) (plan *prune.Plan, down []byte, err error) {
 	if plan, err = w.plan(ctx); err == nil && w.spec.Reconstruct {
 		down, err = w.down(ctx, plan)
@@ -170,13 +171,13 @@ func (w *build) parts(ctx context.Context) (plan *prune.Plan, down []byte, err e
 	return plan, down, err
 }
 
-// trained finds the trained weights or has them made. As with other values, one that does not fit is made anew.
+// trained finds the trained weights or has one replica train them. Like value, it recomputes a value that does not fit.
 func (w *build) trained(ctx context.Context, key store.Key, check func([]byte) error, job RecoveryJob, trainer Trainer) error {
 	compute := func(ctx context.Context, lease store.Lease) ([]byte, error) {
 		value, err := trainer.Recover(ctx, job, func(p Progress) {
 			w.progress(p)
 			if note, err := json.Marshal(p); err == nil {
-				_ = lease.SetProgress(ctx, note) // for those who wait; they do without
+				_ = lease.SetProgress(ctx, note) // waiting replicas can do without it
 			}
 		})
 		if err != nil {
@@ -237,7 +238,7 @@ func (w *build) assembleRecovered(ctx context.Context, plan *prune.Plan, down, v
 	return w.built(path, identity, plan)
 }
 
-// recovered depends on what is trained, on how, and on how the result is stored.
+// recovered depends on the pruned weights, on the training and on the stored type.
 func (k keys) recovered(plan *prune.Plan, down []byte, recovery Recovery) store.Key {
 	what := digest(recoveryVersion, neurons(plan), digest(string(down)), recovery.String())
 	return store.Key{Model: k.model, Kind: store.KindRecovered, Recipe: k.spec.Recipe.Digest(), Detail: what[:2*digestLength] + "-" + string(k.spec.FileType)}

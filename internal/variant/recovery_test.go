@@ -17,7 +17,7 @@ import (
 	"prunellm/prune/recover"
 )
 
-// fakeTrainer sets every trained value to one half, or gains nothing.
+// fakeTrainer sets every trained value to one half, or returns a training without gain.
 type fakeTrainer struct {
 	t     *testing.T
 	model *models.GGUF
@@ -51,7 +51,8 @@ func (f *fakeTrainer) Recover(_ context.Context, job variant.RecoveryJob, progre
 	return variant.EncodeRecovered(f.model, job.Spec.FileType, slim.Config(), result, convert.Codec{})
 }
 
-// Trained weights are stored once, found by the next process, and are in the file; a damaged value is trained again.
+// The file has the trained weights, the store has them once, and the next process finds them. A damaged value is trained
+// again.
 func TestRecover(t *testing.T) {
 	cache := t.TempDir()
 	w := newWorkshop(t, cache)
@@ -106,7 +107,7 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-// A training that gained nothing leaves the variant as Build makes it, and is not tried again.
+// A training without gain leaves the variant that Build makes, and does not run again.
 func TestRecoverWithoutGain(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	trainer := &fakeTrainer{t: t, model: w.Model}

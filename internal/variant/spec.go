@@ -15,42 +15,42 @@ import (
 	"prunellm/prune"
 )
 
-// Spec says which variant of a model is wanted and how it is to be made.
+// Spec describes one variant of a model and how to make it.
 type Spec struct {
 	Ratio       float64          `json:"ratio"`       // share of all parameters to remove, in [0,1)
 	Recipe      prune.Recipe     `json:"recipe"`      // decides the scores
-	Calibration Calibration      `json:"calibration"` // where the recipe's tokens come from
+	Calibration Calibration      `json:"calibration"` // source of the recipe's tokens
 	Budget      prune.Budget     `json:"budget"`
 	Reconstruct bool             `json:"reconstruct"` // refit down_proj
 	FileType    convert.FileType `json:"file_type"`
 }
 
-// Calibration says where calibration tokens come from. The recipe's Calibration, Tokens and Seed identify them.
+// Calibration is the source of calibration tokens. The recipe's Calibration, Tokens and Seed identify the tokens.
 type Calibration struct {
-	File   string `json:"file"`   // text or JSONL; "" has the dense model write its own text
-	Length int    `json:"length"` // tokens of a sequence
+	File   string `json:"file"`   // text or JSONL; "": the dense model writes the text
+	Length int    `json:"length"` // tokens per sequence
 }
 
 // Bounds of the held-out calibration tokens.
 const (
-	heldOutShare     = 8 // calibration tokens for each one held out
+	heldOutShare     = 8 // calibration tokens per held-out token
 	minHeldOutTokens = 256
 	maxHeldOutTokens = 4096
 )
 
-// At returns the spec of another ratio.
+// At returns the spec with another ratio.
 func (s Spec) At(ratio float64) Spec {
 	s.Ratio = ratio
 	return s
 }
 
-// HeldOut is the number of calibration tokens beyond the recipe's that cards are measured on: an eighth of them, within
-// bounds.
+// HeldOut returns the number of held-out tokens for cards, beyond the recipe's: 1/heldOutShare of the recipe's tokens, at
+// least minHeldOutTokens and at most maxHeldOutTokens.
 func (s Spec) HeldOut() int {
 	return min(max(s.Recipe.Tokens/heldOutShare, minHeldOutTokens), maxHeldOutTokens)
 }
 
-// calibrationVersion changes whenever the same source would give other calibration text.
+// calibrationVersion must change when the same source gives other calibration text.
 const calibrationVersion = "2"
 
 // digestLength is the number of hex digits of a digest inside a key's detail.
@@ -64,13 +64,13 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-// keys names the stored values of one spec on one model.
+// keys derives the keys of the stored values of one spec on one model.
 type keys struct {
-	model string // digest of the dense file
+	model string // SHA-256 of the dense file, in hex
 	spec  Spec
 }
 
-// calibration depends on the text alone, not on what is computed on it.
+// calibration depends on the text alone: criteria with the same text share it.
 func (k keys) calibration() store.Key {
 	r := k.spec.Recipe
 	source := digest(calibrationVersion, r.Calibration, strconv.Itoa(k.spec.Calibration.Length), strconv.Itoa(r.Tokens), strconv.FormatUint(r.Seed, 10))
@@ -86,7 +86,7 @@ func (k keys) plan() store.Key {
 	return store.Key{Model: k.model, Kind: store.KindPlan, Recipe: k.spec.Recipe.Digest(), Detail: detail}
 }
 
-// PlanRatio is the ratio of a stored plan that was made by the same recipe and budget as this spec's.
+// PlanRatio returns the ratio of a stored plan; ok reports whether the plan has this spec's recipe and budget.
 func (s Spec) PlanRatio(key store.Key) (ratio float64, ok bool) {
 	text, found := strings.CutSuffix(key.Detail, "-"+string(s.Budget))
 	if !found || key.Kind != store.KindPlan || key.Recipe != s.Recipe.Digest() {
@@ -100,24 +100,24 @@ func (s Spec) PlanRatio(key store.Key) (ratio float64, ok bool) {
 	return ratio, keys{model: key.Model, spec: s}.plan() == key
 }
 
-// down depends on the neurons kept and on how the fitted values are stored.
+// down depends on the kept neurons and on the file type, which decides the stored types.
 func (k keys) down(plan *prune.Plan) store.Key {
 	detail := digest(neurons(plan))[:digestLength] + "-" + string(k.spec.FileType)
 	return store.Key{Model: k.model, Kind: store.KindDown, Recipe: k.spec.Recipe.Digest(), Detail: detail}
 }
 
-// card depends on the file that is measured and on the text.
+// card depends on the measured file and on the text.
 func (k keys) card(built Built) store.Key {
 	return store.Key{Model: k.model, Kind: store.KindCard, Recipe: k.calibration().Recipe, Detail: cardVersion + "-" + built.Digest}
 }
 
-// cardVersion changes whenever the same variant and text would give other figures.
+// cardVersion must change when the same variant and text give other figures.
 const cardVersion = "1"
 
-// assemblyVersion changes whenever the same inputs would be assembled to other bytes.
+// assemblyVersion must change when the same inputs give a file of other bytes.
 const assemblyVersion = "2"
 
-// file identifies an assembled GGUF: what decides its tensors.
+// file returns the digest of the inputs that decide the tensors of an assembled GGUF file.
 func (k keys) file(plan *prune.Plan, down []byte) string {
 	var kept string
 	if plan != nil {
@@ -126,12 +126,12 @@ func (k keys) file(plan *prune.Plan, down []byte) string {
 	return digest(assemblyVersion, k.model, kept, digest(string(down)), string(k.spec.FileType))
 }
 
-// neurons is which neurons a plan keeps, whatever ratio was asked for: two ratios that keep the same ones are one variant.
+// neurons encodes the kept neurons of a plan without its ratio: two ratios that keep the same neurons are one variant.
 func neurons(plan *prune.Plan) string {
 	return string((&prune.Plan{Kept: plan.Kept, Dense: plan.Dense}).Encode())
 }
 
-// LargestRatio is the largest ratio that a model can be asked for, rounded down to three decimals.
+// LargestRatio returns the largest ratio that the model can reach, rounded down to three decimals.
 func LargestRatio(config models.Config, budget prune.Budget) float64 {
 	const beyondAll = 0.999999
 	var refused *prune.RatioError
@@ -141,8 +141,8 @@ func LargestRatio(config models.Config, budget prune.Budget) float64 {
 	return 0
 }
 
-// CheckRatio tells, without scores, whether a model can lose that share of its parameters. The error wraps a
-// *prune.RatioError.
+// CheckRatio returns an error that wraps a *prune.RatioError if the model cannot lose that share of its parameters. It
+// needs no scores.
 func CheckRatio(config models.Config, ratio float64, budget prune.Budget) error {
 	equal := make([][]float32, config.Layers)
 	for layer, width := range config.FFN {

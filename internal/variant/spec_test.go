@@ -7,7 +7,7 @@ import (
 	"prunellm/prune"
 )
 
-// The largest ratio is reached, and a little more is refused.
+// The model reaches the largest ratio; a slightly larger one is an error.
 func TestLargestRatio(t *testing.T) {
 	config := tinymodel.Options{FFN: []int{512, 512}}.Config()
 	for _, budget := range []prune.Budget{prune.Uniform, prune.Global} {

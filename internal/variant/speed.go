@@ -11,15 +11,16 @@ import (
 	"prunellm/internal/store"
 )
 
-// Speed is what pruning won: how quickly a variant answers one stream on one kind of machine. It is stored as JSON.
+// Speed holds a variant's TTFT, inter-token latency (ITL) and throughput for one stream on one kind of machine. The store
+// has it as JSON.
 type Speed struct {
-	TTFTMillis            float64 `json:"ttft_ms"`                  // median time to the first token
-	ITLMillis             float64 `json:"itl_ms"`                   // median time between two tokens
+	TTFTMillis            float64 `json:"ttft_ms"`                  // median time to first token, milliseconds
+	ITLMillis             float64 `json:"itl_ms"`                   // median inter-token latency, milliseconds
 	OutputTokensPerSecond float64 `json:"output_tokens_per_second"` // 1000 / ITLMillis
-	PromptTokens          int     `json:"prompt_tokens"`            // of each answer's prompt
+	PromptTokens          int     `json:"prompt_tokens"`            // tokens of each measured prompt
 }
 
-// NewSpeed is the speed of medians that were measured.
+// NewSpeed returns the speed with the given medians.
 func NewSpeed(ttft, itl time.Duration, promptTokens int) Speed {
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	s := Speed{TTFTMillis: ms(ttft), ITLMillis: ms(itl), PromptTokens: promptTokens}
@@ -29,13 +30,13 @@ func NewSpeed(ttft, itl time.Duration, promptTokens int) Speed {
 	return s
 }
 
-// TTFT is TTFTMillis as a duration.
+// TTFT returns TTFTMillis as a duration.
 func (s Speed) TTFT() time.Duration { return time.Duration(s.TTFTMillis * float64(time.Millisecond)) }
 
-// ITL is ITLMillis as a duration.
+// ITL returns ITLMillis as a duration.
 func (s Speed) ITL() time.Duration { return time.Duration(s.ITLMillis * float64(time.Millisecond)) }
 
-// maxMillis bounds the times of a speed: an hour.
+// maxMillis bounds the latencies of a speed to one hour.
 const maxMillis = 3600e3
 
 func (s Speed) check() error {
@@ -46,7 +47,7 @@ func (s Speed) check() error {
 	return nil
 }
 
-// DecodeSpeed reads a stored speed and refuses figures that no measurement gives.
+// DecodeSpeed decodes a stored speed. Figures outside the range of measurements are an error.
 func DecodeSpeed(value []byte) (speed Speed, err error) {
 	if len(value) > maxCardBytes {
 		return Speed{}, fmt.Errorf("speed: %d bytes, want at most %d", len(value), maxCardBytes)
@@ -59,7 +60,7 @@ func DecodeSpeed(value []byte) (speed Speed, err error) {
 	return speed, speed.check()
 }
 
-// speedVersion changes whenever speeds are measured another way.
+// speedVersion must change when speeds are measured another way.
 const speedVersion = "speed2"
 
 func (b *Builder) speedKey(ctx context.Context, built Built, machine string) (store.Key, error) {
@@ -71,8 +72,8 @@ func (b *Builder) speedKey(ctx context.Context, built Built, machine string) (st
 	return store.Key{Model: model, Kind: store.KindCard, Recipe: host, Detail: speedVersion + "-" + built.Digest}, nil
 }
 
-// Speed is the stored speed of a variant on machines that the text describes: processor, threads, all that decides how
-// quick they are. The error wraps ErrNotFound where none is stored, or one that cannot be used.
+// Speed returns the stored speed of a variant. machine describes all that decides the latency: processor, threads, GPU and
+// batch. The error wraps store.ErrNotFound if the store has no speed or a damaged one.
 func (b *Builder) Speed(ctx context.Context, built Built, machine string) (Speed, error) {
 	key, err := b.speedKey(ctx, built, machine)
 	if err != nil {
@@ -93,7 +94,7 @@ func (b *Builder) Speed(ctx context.Context, built Built, machine string) (Speed
 	return speed, nil
 }
 
-// KeepSpeed stores a variant's speed.
+// KeepSpeed stores a variant's speed on the machine. Figures outside the range of measurements are an error.
 func (b *Builder) KeepSpeed(ctx context.Context, built Built, machine string, speed Speed) error {
 	if err := speed.check(); err != nil {
 		return err

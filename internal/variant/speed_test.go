@@ -9,7 +9,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// A speed belongs to a variant and a kind of machine; a damaged one is as good as none.
+// A speed belongs to one variant and one kind of machine; a damaged one counts as not found.
 func TestSpeed(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	built, other := w.build(t, spec(0.2)), w.build(t, spec(0.1))

@@ -12,31 +12,31 @@ import (
 	"prunellm/prune"
 )
 
-// Limits of calibration tokens, wherever they come from.
+// Limits of calibration tokens from any source: sequences, and tokens in all.
 const (
 	maxSequences = 1 << 16
 	maxTokens    = 1 << 24
 )
 
-// MaxTokenFileBytes bounds calibration tokens in stored form.
+// MaxTokenFileBytes bounds the stored form of calibration tokens.
 const MaxTokenFileBytes = 256 << 20
 
-// maxHeldOut bounds the held-out tokens, so that a card is measured in seconds wherever they come from.
+// maxHeldOut bounds the held-out tokens, so that a card takes seconds to measure.
 const maxHeldOut = 1 << 15
 
-// Text is calibration text as sequences of tokens.
+// Text is calibration text as sequences of token ids.
 type Text struct {
-	Tokens  [][]int32 // what scores and refits are computed on
-	HeldOut [][]int32 // what had no part in that: cards are measured on it; empty when the text is too short for both
+	Tokens  [][]int32 // for scores and refits
+	HeldOut [][]int32 // for cards; no score or refit reads it; empty when the text is too short for both
 }
 
-// textFile is the stored form of Text: JSON, so that it can be read, and given to `prunellm score`.
+// textFile is the stored form of Text. It is JSON, so that people and `prunellm score` can read it.
 type textFile struct {
 	Tokens  sequences `json:"tokens"`
 	HeldOut sequences `json:"held_out,omitempty"`
 }
 
-// sequences are lists of tokens, none of which may be null: encoding/json takes that for token 0.
+// sequences are lists of token ids. A null id is an error here, because encoding/json would read it as token 0.
 type sequences [][]int32
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -46,25 +46,25 @@ func (s *sequences) UnmarshalJSON(raw []byte) error {
 	}
 	before, _, found := bytes.Cut(raw, []byte("null"))
 	begin, end := bytes.LastIndexByte(before, '['), bytes.LastIndexByte(before, ']')
-	sequence := bytes.Count(before, []byte("[")) - 2 // less the outer list's bracket, counted from 0
+	sequence := bytes.Count(before, []byte("[")) - 2 // without the outer bracket, counted from 0
 	if !found || begin < end || sequence < 0 {
-		return nil // a list that is null is an empty one
+		return nil // a null list is an empty list
 	}
 	return fmt.Errorf("token %d of sequence %d is null, want a number", bytes.Count(before[begin:], []byte(",")), sequence)
 }
 
-// EncodeText packs calibration text.
+// EncodeText returns the stored form of calibration text.
 func EncodeText(text Text) ([]byte, error) {
 	return json.Marshal(textFile{Tokens: text.Tokens, HeldOut: text.HeldOut})
 }
 
-// DecodeTokens reads the member "tokens" of a JSON object and nothing else: what other members hold, and whether it is of
-// their type, does not matter. It checks tokens as DecodeText does.
+// DecodeTokens reads the member "tokens" of a JSON object, int32[sequences][tokens], and ignores other members, whatever
+// their type. It checks tokens as DecodeText does.
 func DecodeTokens(value []byte, vocab int) ([][]int32, error) {
 	if len(value) > MaxTokenFileBytes {
 		return nil, fmt.Errorf("tokens: %d bytes, want at most %d", len(value), MaxTokenFileBytes)
 	}
-	var members map[string]json.RawMessage // by exact name, which a struct would not match
+	var members map[string]json.RawMessage // by exact name; a struct would ignore case
 	if err := json.Unmarshal(value, &members); err != nil {
 		return nil, fmt.Errorf("tokens: %w", err)
 	}
@@ -79,8 +79,8 @@ func DecodeTokens(value []byte, vocab int) ([][]int32, error) {
 	return tokens, Text{Tokens: tokens}.check(vocab)
 }
 
-// DecodeText is the inverse of EncodeText. It reads the members "tokens" and "held_out" alone and checks that every token
-// is below vocab and every sequence has at least two. Only held-out text may be missing.
+// DecodeText is the inverse of EncodeText. It reads only the members "tokens" and "held_out". Every token must be below
+// vocab, and every sequence must have at least two. "held_out" may be missing.
 func DecodeText(value []byte, vocab int) (Text, error) {
 	if len(value) > MaxTokenFileBytes {
 		return Text{}, fmt.Errorf("tokens: %d bytes, want at most %d", len(value), MaxTokenFileBytes)
@@ -107,7 +107,7 @@ func (t Text) check(vocab int) error {
 	return checkSequences("held_out", t.HeldOut, maxHeldOut, vocab)
 }
 
-// checkSequences reports the first sequence that is no calibration text; member names the list.
+// checkSequences returns an error for the first sequence that is not valid; member names the list in it.
 func checkSequences(member string, sequences [][]int32, limit, vocab int) error {
 	if len(sequences) > maxSequences {
 		return fmt.Errorf("%s: %d sequences, want at most %d", member, len(sequences), maxSequences)
@@ -135,8 +135,8 @@ const (
 	stage2Tensor = "stage2"
 )
 
-// EncodeScores packs scores as a safetensors file with the tensors "stage1" and "stage2", float32[layers, neurons]; a
-// layer with fewer neurons than the widest is filled up with zeros.
+// EncodeScores returns scores as a safetensors file with the tensors "stage1" and "stage2", float32[layers, neurons]. It
+// pads layers that are narrower than the widest one with zeros.
 func EncodeScores(scores *prune.Scores) ([]byte, error) {
 	return safetensors.Encode([]safetensors.Tensor{matrix(stage1Tensor, scores.Stage1), matrix(stage2Tensor, scores.Stage2)}, nil)
 }
@@ -153,7 +153,8 @@ func matrix(name string, rows [][]float32) safetensors.Tensor {
 	return safetensors.Tensor{Name: name, DType: safetensors.F32, Shape: []int{len(rows), width}, Values: values}
 }
 
-// DecodeScores is the inverse of EncodeScores for a model of that architecture. Losses are not stored.
+// DecodeScores is the inverse of EncodeScores for a model with that config. The result has no losses. A score that is
+// negative, NaN or infinite is an error.
 func DecodeScores(value []byte, config models.Config) (*prune.Scores, error) {
 	file, err := safetensors.Parse(bytes.NewReader(value), int64(len(value)))
 	if err != nil {
