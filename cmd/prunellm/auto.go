@@ -14,7 +14,7 @@ import (
 	"prunellm/server"
 )
 
-// autoFlags let the server choose the ratio.
+// autoFlags configure 'name@auto': the server chooses the ratio by latency limits.
 type autoFlags struct {
 	SLOTTFT    time.Duration `help:"Time to first token that 'name@auto' keeps by the measured cards: the largest variant of --auto-ratios within the limits answers. 0: no limit." name:"slo-ttft" default:"0s" placeholder:"TIME"`
 	SLOITL     time.Duration `help:"Inter-token latency that 'name@auto' keeps, likewise. 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
@@ -22,7 +22,7 @@ type autoFlags struct {
 	Shed       bool          `help:"Under load, answer 'name@auto' and names without a ratio with smaller variants of --auto-ratios until the limits are kept again."`
 }
 
-// checkAuto checks the ladder against what may be loaded.
+// checkAuto returns the faults of the flags, such as a ladder with more variants than may be loaded.
 func (f *autoFlags) checkAuto(startup float64, maxVariants int) []error {
 	var faults []error
 	for _, ratio := range f.AutoRatios {
@@ -49,12 +49,13 @@ func (f *autoFlags) auto(startup float64) catalog.Auto {
 	return catalog.Auto{Limits: f.limits(), Ladder: slo.Ladder(f.AutoRatios, startup), Shed: f.Shed, Policy: slo.DefaultPolicy()}
 }
 
-// machine names all that decides how quick a variant is here.
+// machine describes all that decides a variant's latency here. It is part of the key of stored speeds.
 func (f *engineFlags) machine() string {
 	return fmt.Sprintf("%s; threads %d, %d; gpu %s; batch %d", bench.Hardware(), f.Threads, f.ThreadsBatch, f.GPULayers, f.BatchSize)
 }
 
-// speedOf finds a variant's stored speed, or measures and stores it.
+// speedOf returns a function that finds a variant's stored speed, or measures and stores it. The error wraps
+// catalog.ErrDisturbed if requests ran meanwhile or tokens arrived in a burst.
 func speedOf(builder *variant.Builder, machine string, log *slog.Logger) func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
 	return func(ctx context.Context, built variant.Built, engine server.Engine, undisturbed func() bool) (variant.Speed, error) {
 		if stored, err := builder.Speed(ctx, built, machine); err == nil && stored.PromptTokens >= bench.SpeedPromptOf(engine) {

@@ -19,7 +19,7 @@ import (
 	"prunellm/internal/workshop"
 )
 
-// benchCommand measures what a client sees.
+// benchCommand measures latency and throughput as a client sees them.
 type benchCommand struct {
 	modelFlags   `embed:"" group:"Model"`
 	Ratios       []float64     `help:"Ratios to measure; each gets a server of its own, and 0 is the dense model. Default without --url: 0,0.2,0.4." placeholder:"R,..."`
@@ -45,7 +45,7 @@ type benchCommand struct {
 	cacheFlags   `embed:"" group:"Cache"`
 }
 
-// Limits of what a run may be asked for.
+// Limits of one run: targets, streams, requests per second, requests per round, rounds.
 const (
 	maxTargets  = 32
 	maxStreams  = 1024
@@ -54,7 +54,7 @@ const (
 	maxRounds   = 1000
 )
 
-// Validate reports every fault at once, and fills in what depends on other flags.
+// Validate reports every fault at once, and sets the defaults that depend on other flags.
 func (c *benchCommand) Validate() error {
 	faults := flags.Faults(c.engineFlags.Validate(), c.recipeFlags.Validate(), c.cacheFlags.Validate())
 	if len(c.Ratios) == 0 && len(c.URL) == 0 {
@@ -99,14 +99,14 @@ func (c *benchCommand) Validate() error {
 	return flags.Join(append(faults, flags.Faults(err)...))
 }
 
-// plan turns flags into loads and lengths.
+// plan returns the plan that the flags describe.
 func (c *benchCommand) plan() (bench.Plan, error) {
 	plan := bench.Plan{
 		Rounds: c.Rounds, Requests: c.Requests, Warmup: c.Warmup, Seed: c.Seed, Timeout: c.Timeout,
 		SLO: bench.SLO{TTFT: c.SLOTTFT, ITL: c.SLOITL, E2E: c.SLOE2E},
 	}
 	if len(c.URL) > 0 {
-		plan.Seed = uint64(rand.Uint32()) //nolint:gosec // a server that another run has measured may still have its prompts in a cache
+		plan.Seed = uint64(rand.Uint32()) //nolint:gosec // a running server may still cache the prompts of an earlier run
 	}
 	for _, streams := range c.Streams {
 		plan.Loads = append(plan.Loads, bench.Load{Streams: streams})
@@ -124,7 +124,7 @@ func (c *benchCommand) plan() (bench.Plan, error) {
 	return plan, flags.Join(flags.Faults(errPrompt, errAnswer))
 }
 
-// Run starts what is to be measured, measures, and writes the reports.
+// Run starts the servers, measures them and writes the reports.
 func (c *benchCommand) Run(env *environment) error {
 	outputs := []string{c.HTML}
 	if c.JSON != "-" {
@@ -141,7 +141,7 @@ func (c *benchCommand) Run(env *environment) error {
 	if err != nil {
 		return usageError{err}
 	}
-	runtime.LockOSThread() // servers end with the thread that started them
+	runtime.LockOSThread() // the kernel kills a server when the thread that started it ends
 	defer runtime.UnlockOSThread()
 	shop, closeShop, err := c.openWorkshop(env)
 	if err != nil {
@@ -178,7 +178,7 @@ func (c *benchCommand) Run(env *environment) error {
 	return c.write(env, report)
 }
 
-// write puts the reports where they were asked for.
+// write writes the reports that --html and --json name, and prints a table or JSON.
 func (c *benchCommand) write(env *environment, report *bench.Report) error {
 	if c.HTML != "" {
 		if err := outfile.Write(c.HTML, report.HTML); err != nil {
@@ -196,7 +196,7 @@ func (c *benchCommand) write(env *environment, report *bench.Report) error {
 	return report.Table(env.stdout)
 }
 
-// openWorkshop opens the model and its workshop, for the targets that --ratios names.
+// openWorkshop opens the model and its workshop if --ratios names targets; otherwise shop is nil.
 func (c *benchCommand) openWorkshop(env *environment) (shop *workshop.Workshop, closeShop func(), err error) {
 	if len(c.Ratios) == 0 {
 		return nil, func() {}, nil
@@ -211,11 +211,12 @@ func (c *benchCommand) openWorkshop(env *environment) (shop *workshop.Workshop, 
 	}
 	return shop, func() {
 		shop.Close()
-		_ = model.Close() // nothing was written
+		_ = model.Close() // the model is read-only
 	}, nil
 }
 
-// serveRatios makes the variants, measures what pruning cost them, and starts a server for each.
+// serveRatios makes the variants, measures their cards, and starts a server for each. On an error it returns the servers
+// that it has started, for the caller to close.
 func (c *benchCommand) serveRatios(env *environment, shop *workshop.Workshop) ([]*benchServer, error) {
 	variants := make([]variant.Built, len(c.Ratios))
 	for i, ratio := range c.Ratios {
@@ -229,7 +230,7 @@ func (c *benchCommand) serveRatios(env *environment, shop *workshop.Workshop) ([
 	}
 	var servers []*benchServer
 	for _, built := range variants {
-		about, err := c.about(env, shop, built) // after all builds: a pruned one leaves the text to measure on
+		about, err := c.about(env, shop, built) // after all builds: pruning stores the text that cards need
 		if err != nil {
 			return servers, err
 		}
@@ -248,7 +249,7 @@ func (c *benchCommand) serveRatios(env *environment, shop *workshop.Workshop) ([
 	return servers, nil
 }
 
-// about describes a variant, with what pruning cost.
+// about describes a variant, with the perplexity, KL divergence and top-1 agreement of its card if it has one.
 func (c *benchCommand) about(env *environment, shop *workshop.Workshop, built variant.Built) (*bench.About, error) {
 	spec, err := c.spec(shop.Builder.Model, built.Ratio, c.FileType)
 	if err != nil {
@@ -264,7 +265,7 @@ func (c *benchCommand) about(env *environment, shop *workshop.Workshop, built va
 	return about, err
 }
 
-// keepSpeeds stores what was measured with one stream on prompts of the usual length, for the variants' cards.
+// keepSpeeds stores the latencies of one stream as the variants' speeds, if all prompts have bench.SpeedPrompt words.
 func (c *benchCommand) keepSpeeds(env *environment, shop *workshop.Workshop, servers []*benchServer, report *bench.Report) error {
 	if report.Plan.Prompt != bench.Exactly(bench.SpeedPrompt) {
 		return nil
@@ -284,7 +285,7 @@ func (c *benchCommand) keepSpeeds(env *environment, shop *workshop.Workshop, ser
 	return nil
 }
 
-// remotes are the servers that run already.
+// remotes returns the running servers that --url names.
 func (c *benchCommand) remotes(ctx context.Context) ([]bench.Target, error) {
 	key, err := secrets.ReadKey(c.APIKeyFile)
 	if err != nil {

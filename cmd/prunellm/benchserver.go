@@ -12,14 +12,14 @@ import (
 	"prunellm/internal/variant"
 )
 
-// benchServer is a server of a variant that bench started.
+// benchServer is a server that bench started for one variant.
 type benchServer struct {
 	*bench.Server
 	built variant.Built
 }
 
-// startServer serves a variant's file as it is. The calling goroutine must hold its thread for as long as the server is
-// to live.
+// startServer starts a server of a variant's file without further pruning. The calling goroutine must stay locked to its
+// thread while the server runs.
 func (c *benchCommand) startServer(env *environment, built variant.Built) (*benchServer, error) {
 	self, err := jobs.Self()
 	if err != nil {
@@ -31,7 +31,7 @@ func (c *benchCommand) startServer(env *environment, built variant.Built) (*benc
 		"--ctx", n(c.Ctx), "--parallel", n(c.Parallel), "--batch-size", n(c.BatchSize), "--threads", n(c.Threads),
 		"--threads-batch", n(c.ThreadsBatch), "--gpu-layers", c.GPULayers, "--max-queue", n(c.MaxQueue))
 	cmd.Args[0] = os.Args[0]
-	for _, setting := range os.Environ() { // what is meant for this process must not change that one
+	for _, setting := range os.Environ() { // settings of this process must not change the server
 		if !strings.HasPrefix(setting, "PRUNELLM_") {
 			cmd.Env = append(cmd.Env, setting)
 		}

@@ -11,7 +11,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// calibrateCommand writes the tokens that scores and refits would be computed on.
+// calibrateCommand writes the calibration tokens that scores and refits would read.
 type calibrateCommand struct {
 	modelFlags  `embed:"" group:"Model"`
 	Output      string `help:"JSON file to write, with members tokens and held_out, lists of token ids. 'score --tokens' reads it." short:"o" required:"" type:"path" placeholder:"FILE.json"`
@@ -22,7 +22,7 @@ type calibrateCommand struct {
 // Validate reports every fault at once.
 func (c *calibrateCommand) Validate() error { return c.recipeFlags.Validate() }
 
-// Run computes in this process: it is the command's only work.
+// Run computes in this process, not in a child process: the command does nothing else.
 func (c *calibrateCommand) Run(env *environment) error {
 	if err := outfile.CheckFolder(c.Output); err != nil {
 		return err

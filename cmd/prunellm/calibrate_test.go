@@ -10,7 +10,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// What is written meanwhile lies in the cache folder alone, and what a killed run left there goes.
+// The command writes temporary files to the cache folder alone, and removes those of a killed run.
 func TestCalibrateLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	model, jobs := filepath.Join(dir, "tiny.gguf"), filepath.Join(dir, "cache", "jobs")

@@ -13,12 +13,12 @@ import (
 // maxTemplateBytes bounds the file of --chat-template.
 const maxTemplateBytes = 1 << 20
 
-// chatFlags choose how chats become prompts.
+// chatFlags choose the chat template.
 type chatFlags struct {
 	ChatTemplate string `help:"Jinja file that replaces the model's own chat template." type:"path" placeholder:"FILE"`
 }
 
-// template parses the file of --chat-template, or else the model's own.
+// template parses the file of --chat-template, or without the flag the model's template.
 func (f chatFlags) template(model *models.GGUF, log *slog.Logger) (*chat.Template, error) {
 	if f.ChatTemplate == "" {
 		if model.Tokenizer().ChatTemplate == "" {
@@ -33,7 +33,7 @@ func (f chatFlags) template(model *models.GGUF, log *slog.Logger) (*chat.Templat
 	return template, nil
 }
 
-// readTemplate parses a file that only this user and root can change.
+// readTemplate parses a template file. A file that other users can change is an error.
 func readTemplate(model *models.GGUF, path string) (*chat.Template, error) {
 	if _, err := trust.Resolve(path); err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func readTemplate(model *models.GGUF, path string) (*chat.Template, error) {
 	return template, nil
 }
 
-// modelTemplate parses the model's own chat template.
+// modelTemplate parses the model's chat template.
 func modelTemplate(model *models.GGUF) (*chat.Template, error) {
 	template, err := parseTemplate(model, model.Tokenizer().ChatTemplate)
 	if err != nil {
@@ -66,7 +66,7 @@ func parseTemplate(model *models.GGUF, source string) (*chat.Template, error) {
 	return chat.New(source, model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS))
 }
 
-// inspectTemplate describes a model's chat template in lines. The error says why it renders nothing.
+// inspectTemplate returns lines that describe a model's chat template. The error says why it does not render.
 func inspectTemplate(path string) ([]string, error) {
 	model, err := models.OpenGGUF(path, nil)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"prunellm/openapi"
 )
 
-// modelWithTemplate writes a model whose file holds the template.
+// modelWithTemplate writes a model file with the template and returns its path.
 func modelWithTemplate(t *testing.T, template string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tiny.gguf")

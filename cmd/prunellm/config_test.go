@@ -15,7 +15,7 @@ import (
 	"prunellm/internal/flags"
 )
 
-// parsed parses a command line beside a configuration file with that text.
+// parsed parses a command line together with a configuration file of that text.
 func parsed(t *testing.T, file string, args ...string) (*commandLine, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "prunellm.yaml")
@@ -95,7 +95,7 @@ func TestConfigValues(t *testing.T) {
 	}
 }
 
-// Every fault names the file, and where it can the line and the key.
+// Every fault names the file, and the line and the key if they are known.
 func TestConfigFaults(t *testing.T) {
 	for name, test := range map[string]struct {
 		file string
@@ -160,7 +160,7 @@ func TestConfigFaults(t *testing.T) {
 	}
 }
 
-// A file of aliases to aliases costs no more than its size.
+// Nested aliases must not expand: parsing takes time and memory in proportion to the file's size.
 func TestConfigAliases(t *testing.T) {
 	file := "ratios: &a0 [0]\n"
 	for i := range 30 {
@@ -171,7 +171,7 @@ func TestConfigAliases(t *testing.T) {
 	}
 }
 
-// The command line wins over the variable, the variable over the file, and a variable that is set to nothing over neither.
+// The command line overrides the variable, and the variable overrides the file. An empty variable overrides nothing.
 func TestConfigOrder(t *testing.T) {
 	ratio := func(want float64, args ...string) {
 		t.Helper()
@@ -187,7 +187,7 @@ func TestConfigOrder(t *testing.T) {
 	ratio(0.1)
 }
 
-// Variables that are set to nothing are as if they were not set.
+// An empty variable counts as unset.
 func TestEmptyVariables(t *testing.T) {
 	var cli commandLine
 	parser, err := newParser(&cli, "/home")
@@ -236,7 +236,7 @@ func TestPathsAndDurations(t *testing.T) {
 	}
 }
 
-// A key at the top of a file is a command or a flag, never both.
+// No top-level key of a file names both a command and a flag.
 func TestConfigKeysAreDistinct(t *testing.T) {
 	var cli commandLine
 	parser, err := newParser(&cli, "/home")
@@ -252,7 +252,7 @@ func TestConfigKeysAreDistinct(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, it is read or refused in one line.
+// The parser accepts every file or returns an error of one line.
 func FuzzParseConfig(f *testing.F) {
 	for _, file := range []string{"ratio: 0\nserve: {alpha: 1}", "ratios: [0, 0.2]", "a: &a [*a]", "? [b]\n: c", "--- !!map {no-reconstruct: yes}", "<<: *x", "\xff\xfea\x00"} {
 		f.Add([]byte(file))

@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/xla"
 )
 
-// useDevices applies --device to this process. It comes before anything looks for a GPU.
+// useDevices applies --device to this process. It must run before any library looks for a GPU.
 func useDevices(device, home string) error {
 	llamacpp.SetLibraryHome(home)
 	if device == "auto" {
@@ -33,22 +33,22 @@ func visibleGPUs(ctx context.Context) ([]nvidia.GPU, error) {
 	return nvidia.Visible(ctx, value, set)
 }
 
-// warnOfIdleGPU says why no GPU is used, if the machine has one.
+// warnOfIdleGPU logs why llama.cpp uses no GPU, if the machine has one.
 func warnOfIdleGPU(ctx context.Context, log *slog.Logger) {
 	gpus, err := visibleGPUs(ctx)
 	switch {
 	case err != nil:
-		log.Warn("the driver does not answer, serving on the processor", "error", err)
-	case len(gpus) == 0 || len(llamacpp.Devices()) > 0: // no GPU, or a full one, of which the log has a line
+		log.Warn("gpu driver unreachable, serving on the cpu", "error", err)
+	case len(gpus) == 0 || len(llamacpp.Devices()) > 0: // no GPU, or one without free memory, which the engine logs
 	default:
-		log.Warn("a gpu is not used", "reason", gpus[0].WhyIdle(llamacpp.WhyNotStarted()))
+		log.Warn("gpu not used", "reason", gpus[0].WhyIdle(llamacpp.WhyNotStarted()))
 	}
 }
 
-// pluginVariable names folders of XLA's plugins, which come before the home folder's.
+// pluginVariable lists folders of XLA plugins. They have priority over the home folder.
 const pluginVariable = "PJRT_PLUGIN_LIBRARY_PATH"
 
-// openXLA opens the backend that gradients are computed on.
+// openXLA opens the backend for gradients: the first visible GPU, or the CPU.
 func openXLA(ctx context.Context, home string, log *slog.Logger) (backends.Backend, error) {
 	if home == "" && os.Getenv(pluginVariable) == "" {
 		return nil, fmt.Errorf("find the xla plugin: %w", errNoHome)

@@ -19,7 +19,7 @@ import (
 
 var update = flag.Bool("update", false, "write docs/use/flags.md anew")
 
-// flagsDocument lists every command with its flags, as kong knows them.
+// flagsDocument returns the page of all commands and their flags from kong's model.
 func flagsDocument(t *testing.T) string {
 	t.Helper()
 	var cli commandLine
@@ -92,7 +92,7 @@ func TestFlagsDocument(t *testing.T) {
 	}
 }
 
-// documents are all pages of the repository that people read.
+// documents returns the paths of the README and all pages.
 func documents(t *testing.T) []string {
 	t.Helper()
 	root := filepath.Join("..", "..", "docs")
@@ -109,10 +109,10 @@ func documents(t *testing.T) []string {
 	return pages
 }
 
-// invocation finds prunellm at the beginning of a command line, or behind a variable's setting or a shell's operator.
+// invocation matches prunellm at the start of a command line, or after a variable assignment or a shell operator.
 var invocation = regexp.MustCompile(`(?:^|[;&|(] ?|exec |[A-Z_]+=\S* )(?:bin/)?prunellm((?: .*)?)$`)
 
-// Every command line of a code block names commands and flags that exist.
+// Every command line in a code block parses.
 func TestDocumentedCommandsParse(t *testing.T) {
 	found := 0
 	for _, page := range documents(t) {
@@ -136,7 +136,7 @@ func TestDocumentedCommandsParse(t *testing.T) {
 	}
 }
 
-// codeLines are the lines of fenced and indented code by their number, continued ones joined.
+// codeLines returns the lines of fenced and indented code by line number, with continued lines joined.
 func codeLines(text string) map[int]string {
 	lines, fenced, joined, begin := map[int]string{}, false, "", 0
 	for i, line := range strings.Split(text, "\n") {
@@ -160,7 +160,7 @@ func codeLines(text string) map[int]string {
 	return lines
 }
 
-// parseLine parses what follows "prunellm" on a line, up to a comment or a shell's operator.
+// parseLine parses the rest of a line after "prunellm", up to a comment or a shell operator.
 func parseLine(rest string) error {
 	for _, end := range []string{" #", " >", " 2>", " |", " &", ";", ")"} {
 		rest, _, _ = strings.Cut(rest, end)
@@ -176,7 +176,7 @@ func parseLine(rest string) error {
 	}
 	_, exited, err := flags.ParseArgs(parser, args)
 	if exited != nil && *exited == 0 {
-		return nil // it only asked for help
+		return nil // a request for help
 	}
 	return err
 }

@@ -16,7 +16,7 @@ import (
 	"prunellm/server"
 )
 
-// engineFlags decide how a model is run.
+// engineFlags configure the engine.
 type engineFlags struct {
 	Ctx          int    `help:"Tokens per request at most, prompt and answer together; not divided by --parallel. 0: the model's trained context, or less where memory is short." default:"0" placeholder:"N"`
 	Parallel     int    `help:"Requests that are answered at the same time." default:"4" placeholder:"N"`
@@ -28,7 +28,7 @@ type engineFlags struct {
 	MaxQueue     int    `help:"Requests that may wait; more are refused with 429." default:"256" placeholder:"N"`
 }
 
-// Limits of the engine's numbers.
+// Limits of the engine flags.
 const (
 	minCtx      = 16
 	maxCtx      = 1 << 20
@@ -68,12 +68,12 @@ func (f *engineFlags) Validate() error {
 	return flags.Join(faults)
 }
 
-// shareOfMemory is how many parts of the available memory a variant's default context leaves: the dense model and a variant are
-// loaded together, and a job takes about as much.
+// shareOfMemory divides the available memory: a variant with its default context gets one part. The dense model gets
+// another, since both are loaded together, and a job needs about as much.
 const shareOfMemory = 3
 
-// fitContext chooses the context where --ctx leaves it open, and keeps it within the tokens that the model was trained for: beyond
-// them its answers lose their sense, or are computed in another way than the model has it.
+// fitContext chooses the context length if --ctx is 0, and limits it to the model's trained context. Beyond it
+// answers lose coherence, or the engine computes them differently from the model.
 func (f *engineFlags) fitContext(model *models.GGUF, log *slog.Logger) (err error) {
 	trained := model.Config().ContextLength
 	if f.Ctx > trained {
@@ -91,10 +91,10 @@ func (f *engineFlags) fitContext(model *models.GGUF, log *slog.Logger) (err erro
 	return nil
 }
 
-// allLayers asks for as many layers on GPUs as fit.
+// allLayers is the number for as many layers on GPUs as fit.
 const allLayers = -1
 
-// gpuLayers is what --gpu-layers asks for.
+// gpuLayers returns the number of --gpu-layers, or allLayers.
 func (f *engineFlags) gpuLayers() (int, error) {
 	if f.GPULayers == "auto" {
 		return allLayers, nil
@@ -106,17 +106,18 @@ func (f *engineFlags) gpuLayers() (int, error) {
 	return n, nil
 }
 
-// idleGPU lets the warning be said once.
+// idleGPU limits the warning to one per process.
 var idleGPU sync.Once
 
-// options are those of a model's context.
+// options returns the options of a model's context.
 func (f *engineFlags) options() llamacpp.Options {
 	return llamacpp.Options{
 		ContextSize: f.Ctx, Sequences: f.Parallel, BatchSize: f.BatchSize, Threads: f.Threads, BatchThreads: f.ThreadsBatch,
 	}
 }
 
-// memory is how many bytes a loaded variant takes; its file's size where that cannot be told.
+// memory returns the bytes that a loaded variant and its prompt cache take. If llamacpp.Need returns an error, the file's
+// size stands for the model and its context.
 func (f *engineFlags) memory(built variant.Built) int64 {
 	need, err := llamacpp.Need(built.Path, f.options())
 	if err != nil {
@@ -125,7 +126,7 @@ func (f *engineFlags) memory(built variant.Built) int64 {
 	return need + int64(f.PromptCache)<<20
 }
 
-// load opens a variant's file.
+// load opens a variant's file in a new engine.
 func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.Logger) (catalog.Loaded, error) {
 	layers, err := f.gpuLayers()
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"prunellm/models"
 )
 
-// evalCommand measures what pruning cost.
+// evalCommand measures perplexity, KL divergence, accuracy in tasks, and sensitivity.
 type evalCommand struct {
 	modelFlags  `embed:"" group:"Model"`
 	Ratios      []float64 `help:"Ratios to measure; 0 is the dense model." default:"0,0.2,0.4" placeholder:"R,..."`
@@ -76,7 +76,7 @@ func (c *evalCommand) Validate() error {
 	return flags.Join(faults)
 }
 
-// Run makes the variants and measures all on the same windows.
+// Run makes the variants and measures all of them on the same windows and tasks.
 func (c *evalCommand) Run(env *environment) error {
 	text, tasks, err := c.read()
 	if err != nil {
@@ -166,7 +166,7 @@ func (c *evalCommand) opener(env *environment) func(path string) (infer.Decoder,
 	}
 }
 
-// windows cuts the text.
+// windows cuts the text into windows of --window tokens.
 func (c *evalCommand) windows(ctx context.Context, dense calibration.Tokenizer, text string) ([][]infer.Token, error) {
 	tokens, err := calibration.Tokenize(ctx, dense, text, false, nil)
 	if err != nil {
@@ -179,7 +179,7 @@ func (c *evalCommand) windows(ctx context.Context, dense calibration.Tokenizer, 
 	return windows, nil
 }
 
-// read reads text and tasks before anything is computed.
+// read reads text and tasks, so that their faults end the command before any computation.
 func (c *evalCommand) read() (text string, tasks []quality.Task, err error) {
 	if c.Output != "" {
 		if err := outfile.CheckFolder(c.Output); err != nil {
@@ -205,7 +205,7 @@ func (c *evalCommand) read() (text string, tasks []quality.Task, err error) {
 	return text, tasks, nil
 }
 
-// readText reads a text file of bounded size.
+// readText reads a UTF-8 text file of at most maxEvalBytes.
 func readText(path string) (string, error) {
 	data, err := regularfile.Read(path, maxEvalBytes)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"prunellm/models/hub"
 )
 
-// commandLine is the whole surface: every flag can also be PRUNELLM_<FLAG> or a key of the --config file.
+// commandLine has all commands and flags. The variable PRUNELLM_<FLAG> or a key of the --config file also sets a flag.
 type commandLine struct {
 	Config    flags.File `help:"YAML file with any of the flags, at its top level or below the name of a command. The command line and PRUNELLM_* variables override it." type:"path" placeholder:"FILE"`
 	Home      string     `help:"Folder with what setup fetched: the default model, the XLA plugin." default:"${home}" type:"path" placeholder:"DIR"`
@@ -42,8 +42,8 @@ type commandLine struct {
 	Calibrate calibrateCommand `cmd:"" help:"Write the calibration tokens that importance would be computed on."`
 }
 
-// childFlags are the flags of child processes of the same binary. Children inherit the devices that were chosen, so that
-// PRUNELLM_DEVICE must not choose among them again. They read no configuration: it may have changed since.
+// childFlags returns the flags of child processes of the same binary. Children inherit the chosen devices, so
+// PRUNELLM_DEVICE must not choose again. They read no configuration file, because it may have changed since the start.
 func (c *commandLine) childFlags() []string {
 	list := []string{"--log-level", c.LogLevel, "--log-format", c.LogFormat, "--device", "auto", "--config="}
 	if c.Home != "" {
@@ -59,10 +59,10 @@ type modelFlags struct {
 	HubHosts []string `help:"More hosts that the hub may redirect downloads to; other redirects fail." placeholder:"HOST,..."`
 }
 
-// sharedInputs are the flags that name inputs, with their values that name no file; see flags.WarnOfShared.
+// sharedInputs are the flags that name inputs, each with the values that are not paths; see flags.WarnOfShared.
 var sharedInputs = map[string][]string{"model": {models.DefaultRef, hub.Prefix}, "calibration": {calibration.SelfName}}
 
-// recipeFlags decide the scores, and what is done with them.
+// recipeFlags decide the scores, the budget and the refit.
 type recipeFlags struct {
 	Criterion         string  `help:"How neurons are scored: ${criteria_help}." enum:"${criteria}" default:"sdm2"`
 	Alpha             float64 `help:"Weight of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
@@ -79,7 +79,7 @@ type recipeFlags struct {
 	AllowUnknownPreTokenizer bool `help:"Accept a calibration file although the model's file names no pre-tokenizer or an unknown one. Its tokens may be wrong."`
 }
 
-// cacheFlags say where computed things are kept.
+// cacheFlags configure the stores of computed values.
 type cacheFlags struct {
 	CacheDir string `help:"Folder of computed scores, plans and variants." default:"${cache}" type:"path" placeholder:"DIR"`
 	Redis    string `help:"URL of the Redis through which replicas share scores, plans and refitted tensors. Without it only the disk is used." placeholder:"URL"`
@@ -89,7 +89,7 @@ type cacheFlags struct {
 	RedisCA       string        `help:"PEM file of the authorities that sign the certificate of a rediss:// server, instead of the system's." name:"redis-ca" type:"path" placeholder:"FILE"`
 }
 
-// minRedisTTL leaves the time between two looks at a value that is in use.
+// minRedisTTL leaves replicas time to read a value in use again: each read restarts its TTL.
 const minRedisTTL = time.Minute
 
 // Validate reports every fault of the Redis settings at once.
@@ -107,7 +107,7 @@ func (f *cacheFlags) Validate() error {
 	return flags.Join(faults)
 }
 
-// openWorkshop opens what makes variants of the model. The caller closes it before the model.
+// openWorkshop opens the workshop that makes variants of the model. The caller closes it before the model.
 func openWorkshop(env *environment, model *models.GGUF, flags cacheFlags, serving workshop.Serving) (*workshop.Workshop, error) {
 	if flags.CacheDir == "" {
 		return nil, errNoHome
@@ -125,13 +125,13 @@ func openWorkshop(env *environment, model *models.GGUF, flags cacheFlags, servin
 	})
 }
 
-// autoBudget leaves the budget to the architecture.
+// autoBudget is the value of --budget by which the architecture decides.
 const autoBudget = "auto"
 
 // quickTokens bounds the calibration tokens of --quick.
 const quickTokens = 4096
 
-// Limits of the recipe's numbers.
+// Limits of --calibration-tokens.
 const (
 	minCalibrationTokens = calibration.MinTokens
 	maxCalibrationTokens = 1 << 24
@@ -155,7 +155,7 @@ func (f *recipeFlags) Validate() error {
 	return flags.Join(faults)
 }
 
-// checkRatio accepts shares of all parameters that can be asked for.
+// checkRatio returns an error unless the ratio is in [0,1).
 func checkRatio(ratio float64) error {
 	if math.IsNaN(ratio) || ratio < 0 || ratio >= 1 {
 		return fmt.Errorf("--ratio is %v, want a share of all parameters from 0 up to, but not including, 1", ratio)
@@ -163,7 +163,7 @@ func checkRatio(ratio float64) error {
 	return nil
 }
 
-// logger writes to stderr; standard output belongs to results.
+// logger returns a logger that writes to stderr; standard output is for results.
 func (c *commandLine) logger(stderr io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {

@@ -18,10 +18,10 @@ import (
 
 const formatSafetensors = "safetensors"
 
-// folderTypes are the file types that a safetensors folder can have; the first is what quantized models become.
+// folderTypes are the types of a safetensors folder. Quantized models become the first.
 var folderTypes = [...]gguf.Type{gguf.F16, gguf.BF16, gguf.F32}
 
-// checkFormat refuses what a safetensors folder cannot hold.
+// checkFormat returns an error for flags that a safetensors folder does not support.
 func (c *pruneCommand) checkFormat() error {
 	if c.Format != formatSafetensors {
 		return nil
@@ -35,7 +35,8 @@ func (c *pruneCommand) checkFormat() error {
 	return nil
 }
 
-// prepareFolder settles what the flags left open: one width, and a plain type.
+// prepareFolder sets --budget and --file-type to values that a safetensors folder supports. The error says that the output
+// or the model does not fit.
 func (c *pruneCommand) prepareFolder(model *models.GGUF) error {
 	if err := outfile.CheckNotStandard(c.Output); err != nil {
 		return err
@@ -58,7 +59,7 @@ func (c *pruneCommand) prepareFolder(model *models.GGUF) error {
 	return nil
 }
 
-// writeFolder turns a variant's GGUF file into a safetensors folder.
+// writeFolder converts a variant's GGUF file to a safetensors folder.
 func (c *pruneCommand) writeFolder(env *environment, built variant.Built, origin source.Source) error {
 	slim, err := models.OpenGGUF(built.Path, ggmlquant.Dequantize)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"prunellm/internal/secrets"
 )
 
-// frontFlags decide where the server listens, and who may use it.
+// frontFlags configure the server's address, access and traces.
 type frontFlags struct {
 	Addr         string   `help:"Address to listen on. An address that other machines can reach needs --api-key-file or --insecure." group:"Serving" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	APIKeyFile   string   `help:"File with the accepted API keys, one per line; reloaded on SIGHUP." group:"Security" name:"api-key-file" type:"path" placeholder:"FILE"`
@@ -22,7 +22,7 @@ type frontFlags struct {
 	OTLPEndpoint string   `help:"URL of an OpenTelemetry collector (OTLP over HTTP) for traces. OTEL_EXPORTER_OTLP_ENDPOINT works too." group:"Observability" name:"otlp-endpoint" placeholder:"URL"`
 }
 
-// maxRateLimit bounds --rate-limit.
+// maxRateLimit bounds --rate-limit, in requests per minute.
 const maxRateLimit = 1 << 20
 
 // Validate reports every fault at once.
@@ -42,7 +42,7 @@ func (f *frontFlags) Validate() error {
 	return flags.Join(faults)
 }
 
-// scheme returns that of the server's URL.
+// scheme returns the scheme of the server's URL.
 func (f *frontFlags) scheme() string {
 	if f.TLSCert != "" {
 		return "https"
@@ -50,7 +50,7 @@ func (f *frontFlags) scheme() string {
 	return "http"
 }
 
-// openSecrets reads the files of keys and certificate.
+// openSecrets reads the API keys and the TLS certificate.
 func (f *frontFlags) openSecrets(log *slog.Logger) (*secrets.Store, error) {
 	return secrets.Open(secrets.Files{APIKeys: f.APIKeyFile, TLSCert: f.TLSCert, TLSKey: f.TLSKey}, log)
 }

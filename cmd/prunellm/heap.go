@@ -7,12 +7,12 @@ import (
 	"prunellm/internal/machine"
 )
 
-// heapShare is the part of a control group's memory limit that Go's heap may fill before the collector runs more often. The
-// rest is for llama.cpp, XLA and thread stacks, which Go does not see.
+// heapShare is the share of the control group's memory limit that Go's heap may fill before the collector runs more often.
+// llama.cpp, XLA and thread stacks need the rest, and Go does not count them.
 const heapShare = 0.8
 
-// limitHeap keeps Go's heap within the memory limit of this process's control groups; without one, or with GOMEMLIMIT set,
-// it changes nothing.
+// limitHeap sets Go's memory limit from the memory limit of this process's control groups. Without one, or with GOMEMLIMIT
+// set, it changes nothing.
 func limitHeap() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return

@@ -8,11 +8,11 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// errNoHome is the error of what needs a home folder where none is known. No other folder is safe to take: one in the
-// temporary folder has a name that other users can guess, and fill before this one comes.
+// errNoHome reports that a command needs a home folder and none is known. A folder in the temporary folder is not safe
+// instead: other users can guess its name and fill it first.
 var errNoHome = errors.New("no home folder is known, neither HOME nor XDG_CACHE_HOME is set: name one by --home or PRUNELLM_HOME")
 
-// defaultHome is where scripts/setup puts things; "" where it is not known.
+// defaultHome returns the folder of scripts/setup's downloads, or "" if the user has no home directory.
 func defaultHome(getenv func(string) string) string {
 	if cache := getenv("XDG_CACHE_HOME"); cache != "" {
 		return filepath.Join(cache, "prunellm")
@@ -24,7 +24,7 @@ func defaultHome(getenv func(string) string) string {
 	return filepath.Join(home, ".cache", "prunellm")
 }
 
-// defaultCache is the folder of what is computed; "" without a home.
+// defaultCache returns the folder of computed values, or "" without a home folder.
 func defaultCache(home string) string {
 	if home == "" {
 		return ""
@@ -32,7 +32,7 @@ func defaultCache(home string) string {
 	return filepath.Join(home, "cache")
 }
 
-// putCacheInHome gives --cache-dir its value where --home alone says where things are.
+// putCacheInHome sets an empty --cache-dir to the cache in the folder of --home.
 func putCacheInHome(command *kong.Context, home string) {
 	for _, flag := range command.Flags() {
 		if flag.Name == "cache-dir" && flag.Target.String() == "" {

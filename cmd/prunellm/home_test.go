@@ -18,7 +18,7 @@ import (
 	"prunellm/internal/workshop"
 )
 
-// withoutHome is a process of which no home folder is known, as a service has it that starts without a login.
+// withoutHome leaves the process without a known home folder, like a service that starts without a login.
 func withoutHome(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"HOME", "XDG_CACHE_HOME", "PRUNELLM_HOME", "PRUNELLM_CACHE_DIR"} {
@@ -67,7 +67,7 @@ func tokenFile(t *testing.T) string {
 	return path
 }
 
-// TestHomeAlone has --home say where things are, the cache included.
+// --home alone decides all folders, the cache included.
 func TestHomeAlone(t *testing.T) {
 	withoutHome(t)
 	var cli commandLine
@@ -84,7 +84,7 @@ func TestHomeAlone(t *testing.T) {
 	}
 }
 
-// TestFilesOfAnotherUser has files that decide what this process does and who may use it.
+// Commands refuse config files, keys, CA files and exchange folders that another user owns or can write.
 func TestFilesOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make files of other users")
@@ -138,7 +138,7 @@ func TestWarnings(t *testing.T) {
 		t.Skip("only root can make files of other users")
 	}
 	folder := t.TempDir()
-	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil { // the testing package makes it for the user alone
+	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil { // the testing package creates it with mode 0700
 		t.Fatal(err)
 	}
 	path := filepath.Join(folder, "keys")

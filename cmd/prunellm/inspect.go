@@ -17,7 +17,7 @@ type inspectCommand struct {
 	CacheDir string `help:"Folder of converted models." default:"${cache}" type:"path" placeholder:"DIR"`
 }
 
-// Run prints the report on standard output and one line a fault on standard error.
+// Run prints the report on standard output and one line per fault on standard error.
 func (c *inspectCommand) Run(env *environment) error {
 	path := c.File
 	if info, err := os.Stat(path); err == nil && info.IsDir() {

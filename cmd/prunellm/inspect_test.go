@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// Of a file that cannot be read nothing is told but why.
+// For an unreadable file, inspect prints only the reason.
 func TestInspectOfNothing(t *testing.T) {
 	for _, path := range []string{filepath.Join(t.TempDir(), "missing.gguf"), "/dev/null"} {
 		var stdout, stderr bytes.Buffer
@@ -25,7 +25,7 @@ func TestInspectOfNothing(t *testing.T) {
 	}
 }
 
-// What does not fit on the disk is told, where standard output is a file.
+// A full disk under standard output is an error.
 func TestFullDiskIsAnError(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,6 +1,6 @@
-// Command prunellm serves pruned variants of a language model behind an OpenAI-compatible API and makes them itself.
+// Command prunellm makes pruned variants of a language model and serves them behind an OpenAI-compatible API.
 //
-// This package is wiring only: it reads flags, builds the parts and connects them, one file a command.
+// This package only reads flags, builds the parts and connects them. Each command has one file.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"prunellm/internal/workshop"
 )
 
-// version is set by the linker (see Makefile).
+// version is the release; the linker sets it (see Makefile).
 var version = "unknown"
 
 // Exit statuses.
@@ -37,7 +37,7 @@ func main() {
 	os.Exit(status)
 }
 
-// environment is what a command may use of the process around it.
+// environment holds the parts of the process that a command may use.
 type environment struct {
 	ctx    context.Context
 	stdin  io.Reader
@@ -45,15 +45,15 @@ type environment struct {
 	stderr io.Writer
 	log    *slog.Logger
 	home   string
-	flags  []string // of child processes of the same binary
+	flags  []string // flags of child processes of the same binary
 }
 
-// child is the command that starts a child process for a job.
+// child returns the command that starts a child process for a job.
 func (e *environment) child() jobs.Command {
 	return jobs.Command{Args: append([]string{"worker"}, e.flags...), Log: e.stderr}
 }
 
-// run executes one command and returns the exit status. Errors are one line on stderr.
+// run executes one command and returns the exit status. It prints an error as one line on stderr.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var cli commandLine
 	parser, err := newParser(&cli, defaultHome(os.Getenv),
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err := useDevices(cli.Device, cli.Home); err != nil {
 		return report(err, stderr)
 	}
-	// Libraries log through the default logger; what is below a warning there is of no use to a user.
+	// Libraries use the default logger; users need only their warnings and errors.
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	limitHeap()
 	flags.WarnOfShared(command, sharedInputs, env.log)
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return 0
 }
 
-// newParser knows all commands and flags; home is where setup put things.
+// newParser returns the parser of all commands and flags; home is the default of --home.
 func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kong, error) {
 	return kong.New(cli, append(append(flags.Values(),
 		kong.Name("prunellm"),
@@ -107,12 +107,12 @@ func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kon
 	), options...)...)
 }
 
-// usageError is a command line that the user must change; it ends with status 2.
+// usageError says that the user must change the command line. The process exits with status 2.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// silentError ends with status 1 and prints nothing.
+// silentError makes the process exit with status 1 and print nothing.
 type silentError struct{}
 
 func (silentError) Error() string { return "failed" }

@@ -16,7 +16,7 @@ import (
 	"prunellm/server"
 )
 
-// TestEveryMetricIsRegistered compares what serve registers with the list of metrics.
+// TestEveryMetricIsRegistered compares the metrics that serve registers with the table of metrics.
 func TestEveryMetricIsRegistered(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	workshop.NewCounters(registry)

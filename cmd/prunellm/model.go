@@ -17,13 +17,13 @@ import (
 	"prunellm/models/hub"
 )
 
-// open opens the dense model that the flags name. What has to be downloaded or converted for it is kept under cacheDir.
+// open opens the dense model that the flags name. It caches downloads and conversions in cacheDir.
 func (f *modelFlags) open(env *environment, cacheDir string) (*models.GGUF, error) {
 	model, _, err := f.openSource(env.ctx, env, cacheDir)
 	return model, err
 }
 
-// openSource is open for those who also need to know where the file comes from.
+// openSource is open, and returns the source of the file too.
 func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir string) (*models.GGUF, source.Source, error) {
 	if f.needsHome(env.home, cacheDir) {
 		return nil, source.Source{}, errNoHome
@@ -50,7 +50,7 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 	if err != nil {
 		return nil, source.Source{}, err
 	}
-	if f.Model == models.DefaultRef { // a file that the user has not named
+	if f.Model == models.DefaultRef { // the user did not name the file, so other users must not be able to change it
 		if _, err := trust.Resolve(found.Path); err != nil {
 			return nil, source.Source{}, fmt.Errorf("default model: %w", err)
 		}
@@ -60,7 +60,7 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 		return nil, source.Source{}, err
 	}
 	if err := convert.Check(ctx, model.File(), ggmlquant.Dequantize); err != nil {
-		_ = model.Close() // nothing was written
+		_ = model.Close() // the model is read-only
 		return nil, source.Source{}, fmt.Errorf("open model %q: %w", found.Path, err)
 	}
 	if fault := model.Tokenizer().PreTokenizerFault(); fault != "" {
@@ -69,8 +69,8 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 	return model, found, nil
 }
 
-// needsHome reports whether the model lies in a folder that is not known: the home folder holds the default model, and the cache
-// what was downloaded or converted.
+// needsHome reports whether the model needs a folder that is not known: the home folder for the default model, the cache
+// for downloads and conversions.
 func (f *modelFlags) needsHome(home, cacheDir string) bool {
 	if f.Model == models.DefaultRef {
 		return home == ""
@@ -79,7 +79,7 @@ func (f *modelFlags) needsHome(home, cacheDir string) bool {
 	return cacheDir == "" && (strings.HasPrefix(f.Model, hub.Prefix) || err == nil && info.IsDir())
 }
 
-// named adds the model's file to an error that tells what went wrong in it.
+// named adds the model's path to an error that does not have it.
 func named(model *models.GGUF, err error) error {
 	if err == nil || strings.Contains(err.Error(), model.Path()) || errors.Is(err, context.Canceled) {
 		return err

@@ -14,7 +14,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// TestUnknownPreTokenizer has files whose texts give other tokens than the model was trained on.
+// TestUnknownPreTokenizer uses model files without a known pre-tokenizer, whose tokens may differ from those in training.
 func TestUnknownPreTokenizer(t *testing.T) {
 	const key = "tokenizer.ggml.pre"
 	for name, options := range map[string]tinymodel.Options{

@@ -24,7 +24,7 @@ func (c *pruneCommand) Validate() error {
 	return flags.Join(flags.Faults(checkRatio(c.Ratio), c.recipeFlags.Validate(), c.cacheFlags.Validate(), c.checkFormat()))
 }
 
-// Run makes the variant, or finds it, and copies it to its place.
+// Run makes or finds the variant and writes it to --output.
 func (c *pruneCommand) Run(env *environment) error {
 	if c.Format != formatSafetensors {
 		if err := outfile.CheckFolder(c.Output); err != nil {
@@ -68,7 +68,7 @@ func (c *pruneCommand) Run(env *environment) error {
 	return c.summarize(env, shop, spec, built)
 }
 
-// summarize logs what was written and what pruning cost.
+// summarize logs the variant's sizes and the figures of its card.
 func (c *pruneCommand) summarize(env *environment, shop *workshop.Workshop, spec variant.Spec, built variant.Built) error {
 	summary := []any{"path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
 		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes, "dense_bytes", built.DenseBytes}

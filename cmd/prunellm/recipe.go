@@ -17,8 +17,8 @@ const sequenceLength = 256
 // precisions are the values of --mixed-precision.
 var precisions = map[string]llama.Precision{"auto": llama.AutoPrecision, "no": llama.Float32, "bf16": llama.BFloat16}
 
-// recipe turns flags into a recipe and the source of its calibration tokens. A calibration file is identified by its
-// content, so that a changed file gives new scores.
+// recipe returns the recipe of the flags and the source of its calibration tokens. The content identifies a calibration
+// file, so that a changed file gives new scores.
 func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 	r := prune.DefaultRecipe()
 	r.Criterion = prune.Criterion(f.Criterion)
@@ -35,8 +35,8 @@ func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 	return r, variant.Calibration{Length: sequenceLength, File: ref.File}, r.Validate()
 }
 
-// spec says which variant of a model the flags ask for. The budget 'auto' is global where the architecture can have a
-// width for each layer.
+// spec returns the spec of the variant that the flags describe. The budget 'auto' is global if the architecture supports a
+// width per layer, else uniform.
 func (f *recipeFlags) spec(model *models.GGUF, ratio float64, fileType string) (variant.Spec, error) {
 	config := model.Config()
 	if fault := model.Tokenizer().PreTokenizerFault(); fault != "" && f.Calibration != calibration.SelfName && !f.AllowUnknownPreTokenizer {

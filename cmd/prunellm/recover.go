@@ -29,7 +29,7 @@ type recoverCommand struct {
 	cacheFlags    `embed:"" group:"Cache"`
 }
 
-// recoveryFlags decide how a variant is trained.
+// recoveryFlags configure recovery training.
 type recoveryFlags struct {
 	Train        string  `help:"Weights to train: ${enum}. 'lora' trains low-rank updates of all matrices and merges them at the end, 'all' every weight of every layer." enum:"mlp,lora,all" default:"mlp"`
 	LearningRate float64 `help:"Peak learning rate; 0 chooses it by --train and the ratio." default:"0"`
@@ -74,7 +74,8 @@ func (c *recoverCommand) Validate() error {
 	return flags.Join(faults)
 }
 
-// recovery is what the flags ask for, on the text that the recipe's scores come from. minutes may be 0 if tokens is not.
+// recovery returns the training that the flags describe, on the recipe's calibration text. minutes or tokens must be
+// positive.
 func (f *recoveryFlags) recovery(spec variant.Spec, minutes float64, tokens, contextLength int) variant.Recovery {
 	r := variant.Recovery{
 		Train: recover.Train(f.Train), Tokens: tokens, Duration: time.Duration(minutes * float64(time.Minute)),
@@ -90,7 +91,7 @@ func (f *recoveryFlags) recovery(spec variant.Spec, minutes float64, tokens, con
 	return r
 }
 
-// Run makes the variant, trains it, and writes it if it is better.
+// Run makes the variant, trains it, and writes it if training lowered its KL divergence.
 func (c *recoverCommand) Run(env *environment) error {
 	if c.Output != "" {
 		if err := outfile.Check(c.Output); err != nil {
@@ -133,7 +134,7 @@ func (c *recoverCommand) Run(env *environment) error {
 	return c.finish(env, built, report)
 }
 
-// finish prints the gain, and writes the file if there is any.
+// finish prints the figures, and writes the file if training improved them.
 func (c *recoverCommand) finish(env *environment, built variant.Built, report variant.RecoveryReport) error {
 	fmt.Fprintln(env.stdout, report)
 	if report.Stopped != "" {

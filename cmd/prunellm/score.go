@@ -12,7 +12,7 @@ import (
 	"prunellm/prune"
 )
 
-// scoreCommand writes importances for given tokens.
+// scoreCommand computes scores on given tokens and writes them.
 type scoreCommand struct {
 	modelFlags     `embed:"" group:"Model"`
 	Tokens         string  `help:"JSON file whose member \"tokens\" holds sequences of token ids." required:"" type:"path" placeholder:"FILE.json"`
@@ -30,7 +30,7 @@ func (c *scoreCommand) Validate() error {
 	return recipe.Validate()
 }
 
-// Run computes in this process: it is the command's only work.
+// Run computes in this process, not in a child process: the command does nothing else.
 func (c *scoreCommand) Run(env *environment) error {
 	if err := outfile.CheckFolder(c.Output); err != nil {
 		return err

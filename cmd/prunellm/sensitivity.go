@@ -18,11 +18,11 @@ import (
 	"prunellm/models"
 )
 
-// sensitivityWindows is how many windows a part's removal is measured on unless --windows says otherwise: every layer
-// takes two measurements.
+// sensitivityWindows is the default of --windows with --sensitivity. It is small because every layer takes two
+// measurements.
 const sensitivityWindows = 4
 
-// sensitivity measures the layers one by one, on the model in the type in which it would be served.
+// sensitivity measures the layers one by one, on the dense model in the file type of --file-type.
 func (c *evalCommand) sensitivity(env *environment, model *models.GGUF, text string) error {
 	if c.Windows == 0 {
 		c.Windows = sensitivityWindows
@@ -47,7 +47,7 @@ func (c *evalCommand) sensitivity(env *environment, model *models.GGUF, text str
 	return report.Table(env.stdout)
 }
 
-// scored obtains the neurons' importance and the path of the whole model in the file type asked for.
+// scored returns the scores, float32[layers][neurons], and the path of the dense model in the file type of --file-type.
 func (c *evalCommand) scored(env *environment, model *models.GGUF) ([][]float32, string, error) {
 	shop, err := openWorkshop(env, model, c.cacheFlags, workshop.Serving{})
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *evalCommand) scored(env *environment, model *models.GGUF) ([][]float32,
 	return scores.Stage2, built.Path, nil
 }
 
-// remove measures a copy of the whole model without each of its parts.
+// remove measures a copy of the dense model with each part removed in turn.
 func (c *evalCommand) remove(env *environment, path string, scores [][]float32, text string) (*sensitivity.Report, error) {
 	whole, err := models.OpenGGUF(path, work.Codec().Dequantize)
 	if err != nil {

@@ -44,7 +44,7 @@ type serveCommand struct {
 	cacheFlags   `embed:"" group:"Cache"`
 }
 
-// maxWaitingVariants bounds how many variants may be in the queue to be made.
+// maxWaitingVariants bounds the queue of variants to make.
 const maxWaitingVariants = 8
 
 // Validate reports every fault at once.
@@ -73,7 +73,7 @@ func (c *serveCommand) Validate() error {
 	return flags.Join(append(faults, c.checkAuto(c.Ratio, c.MaxVariants)...))
 }
 
-// Run serves until the process is asked to stop.
+// Run serves until a signal stops the process.
 func (c *serveCommand) Run(env *environment) error {
 	access, err := c.openSecrets(env.log)
 	if err != nil {
@@ -140,7 +140,7 @@ func (c *serveCommand) Run(env *environment) error {
 	return front.Serve(env.ctx, listener)
 }
 
-// newCatalog connects building and loading.
+// newCatalog returns a catalog that builds, loads and measures variants, and the function that closes it.
 func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *workshop.Workshop, pauser *jobs.Pauser) (*catalog.Catalog, func()) {
 	model, builder := shop.Builder.Model, shop.Builder
 	view := progress.New(env.stderr, env.log)
@@ -168,7 +168,7 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 				return built, err
 			},
 			Remove: func(ctx context.Context, built variant.Built) error {
-				if built.Path == model.Path() { // the dense model as it came is not ours to delete
+				if built.Path == model.Path() { // the user owns the dense model's file
 					return nil
 				}
 				return shop.Files.Remove(ctx, built.Digest)
@@ -196,5 +196,5 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 	}
 }
 
-// closeTimeout bounds how long engines may take to end what the server has already cut off.
+// closeTimeout bounds the time that engines get to end requests that the server has already cut off.
 const closeTimeout = 5 * time.Second

@@ -11,7 +11,7 @@ import (
 	"prunellm/internal/workshop"
 )
 
-// backgroundRecovery are the flags of training in the server.
+// backgroundRecovery are the flags of recovery training in the server.
 type backgroundRecovery struct {
 	Minutes       float64 `help:"Minutes to train the startup variant in the background, at low priority and while no request runs. A better variant replaces it. 0: no training." default:"0" placeholder:"M"`
 	recoveryFlags `embed:"" group:"Training"`
@@ -26,7 +26,7 @@ func (b *backgroundRecovery) Validate() error {
 	return flags.Join(faults)
 }
 
-// build makes a variant; the startup variant is the trained one where that is stored already.
+// build makes a variant. It makes the startup variant from trained weights if the store has them.
 func (c *serveCommand) build(ctx context.Context, builder *variant.Builder, spec variant.Spec, progress func(variant.Progress)) (variant.Built, error) {
 	if c.Recover.Minutes > 0 && spec.Ratio == c.Ratio && spec.Ratio > 0 {
 		built, _, err := builder.FindRecovered(ctx, spec, c.recovery(builder, spec), progress)
@@ -41,8 +41,8 @@ func (c *serveCommand) recovery(builder *variant.Builder, spec variant.Spec) var
 	return c.Recover.recovery(spec, c.Recover.Minutes, 0, builder.Model.Config().ContextLength)
 }
 
-// startRecovery trains the startup variant in the background once it is loaded, if the flags ask for it. The caller calls
-// stop, which waits.
+// startRecovery trains the startup variant in the background once it is loaded, if --recover-minutes is not 0. The caller
+// must call stop, which cancels the training and waits.
 func (c *serveCommand) startRecovery(env *environment, shop *workshop.Workshop, spec variant.Spec, variants *catalog.Catalog) (stop func()) {
 	if c.Recover.Minutes == 0 || c.Ratio == 0 {
 		return func() {}
@@ -59,7 +59,7 @@ func (c *serveCommand) startRecovery(env *environment, shop *workshop.Workshop, 
 	return func() { cancel(); <-done }
 }
 
-// train trains a variant; better reports whether the result is.
+// train trains a variant; better reports whether training improved it.
 func (c *serveCommand) train(ctx context.Context, env *environment, shop *workshop.Workshop, spec variant.Spec) (built variant.Built, better bool, err error) {
 	view := progress.New(env.stderr, env.log)
 	built, report, err := shop.Builder.Recover(ctx, spec, c.recovery(shop.Builder, spec), shop.Orders, view.Show)

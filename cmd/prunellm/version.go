@@ -12,18 +12,18 @@ import (
 	"prunellm/infer/llamacpp"
 )
 
-// versionCommand shows what this binary is.
+// versionCommand shows the versions of this binary and its main dependencies.
 type versionCommand struct {
 	Devices bool `help:"List the GPUs, and what computes on them."`
 }
 
-// namedDependencies are the parts that decide what prunellm computes and serves.
+// namedDependencies are the modules that decide computed values and responses.
 var namedDependencies = [...]string{
 	"github.com/gofiber/fiber/v2", "github.com/ollama/ollama", "github.com/gomlx/gomlx", "github.com/gomlx/go-xla",
 	"github.com/redis/go-redis/v9", "github.com/x448/float16",
 }
 
-// Run prints one line for the program and one for each of its main parts.
+// Run prints one line for the program and one per main dependency.
 func (c *versionCommand) Run(env *environment) error {
 	out := bufio.NewWriter(env.stdout) // keeps the first error
 	fmt.Fprintf(out, "prunellm %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
@@ -49,7 +49,7 @@ func (c *versionCommand) Run(env *environment) error {
 	return nil
 }
 
-// listDevices prints what serves and what scores, one line a GPU, and what is missing.
+// listDevices prints one line per GPU, and the devices that serve and score. A line says why serving uses no GPU.
 func listDevices(env *environment, out io.Writer) error {
 	gpus, err := visibleGPUs(env.ctx)
 	if err != nil {

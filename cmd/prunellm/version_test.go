@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestVersionFlag has the flag that people try first, and a variable of the name that the others would have, which is taken for images.
+// --version prints the version. PRUNELLM_VERSION must not set it: that name is common for image tags.
 func TestVersionFlag(t *testing.T) {
 	t.Setenv("PRUNELLM_VERSION", "1.2")
 	for _, args := range [][]string{{"--version"}, {"serve", "--version"}} {
