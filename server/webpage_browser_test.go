@@ -187,6 +187,22 @@ func TestHostileAnswer(t *testing.T) {
 	}
 }
 
+// A model may write a NUL character, which no message can hold: the next question is answered all the same.
+func TestPageSendsNoNUL(t *testing.T) {
+	models := newFake()
+	models.answer = func(infer.Request) string { return "a\x00b" }
+	page, _ := browse(t, models)
+	ask(page, "Hello")
+	page.WaitFor("an answer", answered)
+	ask(page, "And then?")
+	page.WaitFor("a second answer", `document.querySelectorAll(".turn.assistant[aria-busy=false]").length === 2`)
+	models.mu.Lock()
+	defer models.mu.Unlock()
+	if got := len(models.requests); got != 2 {
+		t.Errorf("%d requests were taken, want 2", got)
+	}
+}
+
 // A server with keys: the page asks for one, keeps it for the tab alone, and a wrong one is told.
 func TestPageAsksForKey(t *testing.T) {
 	page, _ := browse(t, newFake(), func(o *Options) { o.APIKeys = func() []string { return []string{"secret"} } })

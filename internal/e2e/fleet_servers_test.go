@@ -101,7 +101,7 @@ func TestUntrustedRedisIsNoCondition(t *testing.T) {
 		t.Errorf("chat: status %d: %s", status, body)
 	}
 	log := s.stderr.String()
-	if n := strings.Count(log, "redis does not answer"); n != 1 || !strings.Contains(log, "certificate") {
+	if n := strings.Count(log, "redis is unreachable"); n != 1 || !strings.Contains(log, "certificate") {
 		t.Errorf("%d warnings, want one that names the certificate:\n%s", n, log)
 	}
 	if strings.Contains(log, "hunter2") {

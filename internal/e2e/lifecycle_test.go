@@ -188,7 +188,7 @@ func checkModels(t *testing.T, s *instance) {
 	_, err = api.Chat.Completions.New(t.Context(), question("gpt-4o"))
 	checkAPIError(t, err, http.StatusNotFound, "model_not_found")
 	long := question(name)
-	long.Messages = []openai.ChatCompletionMessageParamUnion{openai.UserMessage(strings.Repeat("word ", 6000))}
+	long.Messages = []openai.ChatCompletionMessageParamUnion{openai.UserMessage(strings.Repeat("word ", 12000))}
 	_, err = api.Chat.Completions.New(t.Context(), long)
 	checkAPIError(t, err, http.StatusBadRequest, "context_length_exceeded")
 }

@@ -69,7 +69,8 @@ export function startConversation(models, needKey) {
     };
     const result = await answer.ask(request, controller.signal, () => toEnd(false));
     if (running === controller) setRunning(null);
-    if (answer.text) turns.push(question, { role: "assistant", content: answer.text });
+    const said = answer.text.replaceAll("\0", ""); // no message can hold a NUL character, which a model may write
+    if (said) turns.push(question, { role: "assistant", content: said });
     else if (answer.failure && !prompt.value.trim()) prompt.value = text;
     if (answer.failure) needKey(answer.failure);
     if (result) {
