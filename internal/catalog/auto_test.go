@@ -215,7 +215,7 @@ func (b *bench) engineOf(t *testing.T, ratio float64) *fakeEngine {
 	t.Helper()
 	b.state.mu.Lock()
 	defer b.state.mu.Unlock()
-	return b.state.shelves[ratio].engine.Loaded.Engine.(*fakeEngine)
+	return b.state.shelves[ratio].engine.Engine.(*fakeEngine)
 }
 
 // An answer that its client left does not count as waiting.

@@ -114,7 +114,7 @@ func (w *walk) readable(path string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if n.mode&want == 0 && !(n.mode&(want<<3) != 0 && !w.user.alone(n.gid)) {
+		if n.mode&want == 0 && (n.mode&(want<<3) == 0 || w.user.alone(n.gid)) {
 			return false, nil
 		}
 		above := filepath.Dir(path)

@@ -202,14 +202,14 @@ func (r *renderer) field(field string, args arguments, next *int) (string, error
 	if v, err = r.follow(v, path); err != nil {
 		return "", err
 	}
-	if conversion == "r" {
-		if v, err = reprOf(v); err != nil {
-			return "", err
-		}
-	} else if conversion == "s" {
-		if v, err = strOf(v); err != nil {
-			return "", err
-		}
+	switch conversion {
+	case "r":
+		v, err = reprOf(v)
+	case "s":
+		v, err = strOf(v)
+	}
+	if err != nil {
+		return "", err
 	}
 	return formatted(v, form)
 }

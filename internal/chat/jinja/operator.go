@@ -134,7 +134,7 @@ func arithmetic(operator string, left, right value) (value, error) {
 	}
 	a, aInteger := asInteger(left)
 	b, bInteger := asInteger(right)
-	if aInteger && bInteger && operator != "/" && !(operator == "**" && b < 0) {
+	if aInteger && bInteger && operator != "/" && (operator != "**" || b >= 0) {
 		return integers(operator, a, b)
 	}
 	switch operator {
@@ -166,7 +166,7 @@ func integers(operator string, a, b int64) (value, error) {
 			return difference, nil
 		}
 	case "*":
-		if product := a * b; a == 0 || product/a == b && !(a == -1 && b == math.MinInt64) {
+		if product := a * b; a == 0 || product/a == b && (a != -1 || b != math.MinInt64) {
 			return product, nil
 		}
 	case "//", "%":

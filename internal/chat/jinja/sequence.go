@@ -101,7 +101,7 @@ func items(_ *renderer, v value, args arguments) (value, error) {
 			case isUndefined(v):
 				return nil, false, nil
 			default:
-				return nil, false, errors.New("Can only get item pairs from a mapping.")
+				return nil, false, errors.New("Can only get item pairs from a mapping.") //nolint:staticcheck // Jinja2's own words
 			}
 		}
 		return pairs.next()
@@ -214,7 +214,7 @@ func selecting(attribute, keep bool) filterFunction {
 		var path value
 		if attribute {
 			if len(args.positional) == 0 {
-				return nil, errors.New("Missing parameter for attribute name")
+				return nil, errors.New("Missing parameter for attribute name") //nolint:staticcheck // Jinja2's own words
 			}
 			path, args.positional = args.positional[0], args.positional[1:]
 		}

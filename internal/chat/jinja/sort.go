@@ -149,7 +149,7 @@ func dictSort(r *renderer, v value, args arguments) (value, error) {
 	case "value":
 		by = 1
 	default:
-		return nil, errors.New(`You can only sort by either "key" or "value"`)
+		return nil, errors.New(`You can only sort by either "key" or "value"`) //nolint:staticcheck // Jinja2's own words
 	}
 	keys, err := r.keys(d.pairs(), by, truth(valueOr(bound[0], false)))
 	if err != nil {
