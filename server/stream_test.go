@@ -77,7 +77,9 @@ func TestClientOfHTTP10Leaves(t *testing.T) {
 }
 
 func BenchmarkChatStreamChunk(b *testing.B) {
-	stream := &chatStream{head: head{id: "chatcmpl-x", model: "tiny@0.2", fingerprint: "fp_x"}, out: eventStream{bufio.NewWriter(io.Discard)}, parsers: make([]*chat.Parser, 1), begun: []bool{true}}
+	parser := fakeChat(b, toolsUnknown).Parser(&openapi.Turn{}, nil)
+	stream := &chatStream{head: head{id: "chatcmpl-x", model: "tiny@0.2", fingerprint: "fp_x"}, out: eventStream{bufio.NewWriter(io.Discard)},
+		parsers: []*chat.Parser{parser}, begun: []bool{true}}
 	chunk := infer.Chunk{Text: " token"}
 	b.ReportAllocs()
 	for b.Loop() {
