@@ -18,7 +18,8 @@ func (s *Server) routeAdmin(app *fiber.App) {
 	app.Delete("/admin/variants/*", s.requireKey, s.sameOrigin, s.deleteVariant)
 }
 
-// sameOrigin refuses requests that a foreign web page sends: one without a body needs no permission from us to be sent.
+// sameOrigin refuses requests that a page of another origin sends. A browser sends such a request without asking first
+// if it has no body.
 func (s *Server) sameOrigin(c *fiber.Ctx) error {
 	origin := c.Get(fiber.HeaderOrigin)
 	if origin == "" {
@@ -46,7 +47,7 @@ func (s *Server) listVariants(c *fiber.Ctx) error {
 	return writeJSON(c, openapi.AdminList{Object: "list", Data: admin.Variants()})
 }
 
-// makeVariant answers at once: 200 when the variant is there, 202 while it is made.
+// makeVariant responds at once: 200 if the variant is loaded, 202 while it is being made.
 func (s *Server) makeVariant(c *fiber.Ctx) error {
 	admin, err := s.admin()
 	if err != nil {
@@ -66,7 +67,7 @@ func (s *Server) makeVariant(c *fiber.Ctx) error {
 	return writeJSON(c, made)
 }
 
-// pinVariant answers POST /admin/variants/{id}/pin and /unpin.
+// pinVariant handles POST /admin/variants/{id}/pin and /unpin.
 func (s *Server) pinVariant(c *fiber.Ctx) error {
 	admin, err := s.admin()
 	if err != nil {
@@ -107,7 +108,7 @@ func (s *Server) deleteVariant(c *fiber.Ctx) error {
 func nameInPath(escaped string) (openapi.ModelName, error) {
 	id, err := url.PathUnescape(escaped)
 	if err != nil {
-		return openapi.ModelName{}, openapi.Invalid("model", openapi.CodeInvalidValue, "the model's name is not well escaped")
+		return openapi.ModelName{}, openapi.Invalid("model", openapi.CodeInvalidValue, "the model's name is not a valid escaped path; percent-encode it")
 	}
 	return openapi.ParseModelName(id)
 }

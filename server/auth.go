@@ -12,7 +12,7 @@ import (
 	"prunellm/openapi"
 )
 
-// requireKey lets a request pass that carries one of the keys as Bearer token or in x-api-key.
+// requireKey accepts requests that carry a valid key, as Bearer token or in x-api-key.
 func (s *Server) requireKey(c *fiber.Ctx) error {
 	if s.options.APIKeys == nil {
 		return c.Next()
@@ -35,7 +35,8 @@ func givenKey(header *fasthttp.RequestHeader) string {
 	return string(header.Peek("X-Api-Key"))
 }
 
-// bodyLimit keeps strangers from filling the memory: fasthttp reads a body before any handler sees the key.
+// bodyLimit bounds the bodies of requests without a valid key. fasthttp reads a body into memory before any handler
+// checks the key.
 func (s *Server) bodyLimit(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	limit := s.options.MaxBodyBytes
 	if s.options.APIKeys != nil && !anyEqual(givenKey(header), s.options.APIKeys()) {
@@ -44,7 +45,7 @@ func (s *Server) bodyLimit(header *fasthttp.RequestHeader) fasthttp.RequestConfi
 	return fasthttp.RequestConfig{MaxRequestBodySize: limit}
 }
 
-// anyEqual compares with every key, in a time that reveals neither which one came close nor how long it is.
+// anyEqual compares with every key in constant time: its duration reveals neither the length nor a common prefix.
 func anyEqual(given string, keys []string) bool {
 	sum := sha256.Sum256([]byte(given))
 	found := 0
@@ -58,12 +59,12 @@ func anyEqual(given string, keys []string) bool {
 	return found == 1
 }
 
-// checkHost refuses requests whose Host is not ours: a web page whose name was rebound to a local address sends its own.
-// Loopback names pass, and the very address the connection came in on (an address cannot be rebound), and what the
-// options allow.
+// checkHost refuses requests with a foreign Host header. A web page whose name was rebound to a local address (DNS
+// rebinding) sends its own name. Loopback names, the address that the connection came in on and Options.AllowedHosts
+// pass; an address cannot be rebound.
 func (s *Server) checkHost(c *fiber.Ctx) error {
 	header := string(c.Request().Header.Host())
-	absolute := string(c.Request().URI().Host()) // differs when the request line holds a whole URL
+	absolute := string(c.Request().URI().Host()) // not the Host header: they differ if the request line holds a whole URL
 	if s.hostAllowed(header, c.Context().LocalAddr()) && s.hostAllowed(absolute, c.Context().LocalAddr()) {
 		return c.Next()
 	}

@@ -13,7 +13,7 @@ import (
 	"prunellm/openapi"
 )
 
-// chat answers POST /v1/chat/completions.
+// chat handles POST /v1/chat/completions.
 func (s *Server) chat(c *fiber.Ctx, j *job) error {
 	req, err := openapi.DecodeChat(c.Request().Body())
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 	})
 }
 
-// turnRequest makes the engine's request for a turn; field is the endpoint's name of its messages.
+// turnRequest returns the engine's request for a turn. field is the endpoint's name for its messages.
 func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Common, field string) (infer.Request, error) {
 	prompt, err := s.turnPrompt(v, turn, field)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Com
 	return request, err
 }
 
-// turnPrompt turns messages into the tokens of a prompt that ends with the beginning of the model's turn.
+// turnPrompt renders messages and tokenizes them. The prompt ends with the header of the model's turn.
 func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]infer.Token, error) {
 	sizeBytes := 0
 	for _, m := range turn.Messages {
@@ -95,8 +95,8 @@ func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]i
 	return tokenize(v, field, rendered)
 }
 
-// answerGrammar returns the GBNF that constrains the answer to a turn; "" if it is free. It refuses a format or a tool that
-// a grammar cannot express, with an *openapi.Error that names the field.
+// answerGrammar returns the GBNF that constrains the answer to a turn, or "" if nothing does. If a grammar cannot
+// express the format or a tool, it returns an *openapi.Error that names the field.
 func (s *Server) answerGrammar(g Grammars, turn *openapi.Turn) (string, error) {
 	grammar, err := s.options.Chat.Grammar(turn, g.SchemaGrammar, turn.Format.Field)
 	var schema *chat.SchemaError
@@ -112,7 +112,7 @@ func (s *Server) answerGrammar(g Grammars, turn *openapi.Turn) (string, error) {
 	return grammar, nil
 }
 
-// newParsers makes a parser for each answer to a turn.
+// newParsers returns a parser for each answer to a turn.
 func (s *Server) newParsers(turn *openapi.Turn, stops []string, n int) []*chat.Parser {
 	parsers := make([]*chat.Parser, n)
 	for i := range parsers {
@@ -121,17 +121,17 @@ func (s *Server) newParsers(turn *openapi.Turn, stops []string, n int) []*chat.P
 	return parsers
 }
 
-// run submits n answers to each of the requests; field names the prompt in errors.
+// run submits n answers to each request. field names the prompt in errors.
 func (j *job) run(submit []infer.Request, n int, field string) (<-chan event, error) {
 	j.tally = newTally(j.started, len(submit)*n, n)
 	events, err := j.start(submit, n)
 	return events, promptField(err, field)
 }
 
-// head is what all events of a response have in common.
+// head holds the fields that all events of a response share.
 type head struct {
 	id          string
-	created     int64 // seconds since 1970
+	created     int64 // in seconds since 1970
 	model       string
 	fingerprint string
 }
@@ -145,7 +145,7 @@ func (s *Server) newHead(prefix string, variant string) head {
 	}
 }
 
-// partsOf turns a chunk into text and pieces of calls; the last chunk brings what the parser held back.
+// partsOf splits a chunk into text and pieces of calls. The last chunk flushes the text that the parser holds back.
 func partsOf(p *chat.Parser, chunk infer.Chunk) []chat.Part {
 	out := p.Feed(chunk.Text)
 	if chunk.Finish != "" {
@@ -154,8 +154,8 @@ func partsOf(p *chat.Parser, chunk infer.Chunk) []chat.Part {
 	return out
 }
 
-// finishReason returns the reason as clients know it. A call that was cut off, by a stop string as well, does not count:
-// its arguments are not valid JSON, and a client would parse them after "tool_calls".
+// finishReason returns the reason in the words of OpenAI's API. A call that was cut off, even by a stop string, is not
+// reported as "tool_calls": clients parse the arguments after that, and they would not be valid JSON.
 func finishReason(p *chat.Parser, reason infer.FinishReason) string {
 	if p.Called() && reason == infer.FinishStop {
 		return "tool_calls"
@@ -222,13 +222,13 @@ type chatStream struct {
 	head
 	out      eventStream
 	parsers  []*chat.Parser
-	begun    []bool                   // of each choice: the delta with the role was sent
-	tokens   [][]openapi.TokenLogprob // of each choice: those that the next delta brings
+	begun    []bool                   // per choice: the delta with the role was sent
+	tokens   [][]openapi.TokenLogprob // per choice: tokens for the next delta
 	logprobs bool
 	usage    bool
 }
 
-// send writes a chunk; usage is nil but in the last one.
+// send writes a chunk. Only the last chunk has usage.
 func (s *chatStream) send(choices []openapi.ChatChunkChoice, usage *openapi.Usage) error {
 	return s.out.data(openapi.ChatChunk{
 		ID: s.id, Object: "chat.completion.chunk", Created: s.created, Model: s.model,
@@ -236,7 +236,7 @@ func (s *chatStream) send(choices []openapi.ChatChunkChoice, usage *openapi.Usag
 	})
 }
 
-// eventUsage is the usage of a stream's event: what is known of it, or null, when it was asked for.
+// eventUsage returns the usage field of a stream's event: absent unless the client asked, null until it is known.
 func eventUsage(asked bool, usage *openapi.Usage) **openapi.Usage {
 	switch {
 	case !asked:
@@ -251,7 +251,7 @@ func (s *chatStream) start() error { return nil }
 
 func (s *chatStream) idle() error { return s.out.ping() }
 
-// open begins a choice that is certainly text; the first part of any other choice decides its kind.
+// open begins a choice that is known to be text. For any other choice, the first part decides.
 func (s *chatStream) open(choice int) error {
 	if !s.parsers[choice].Plain() {
 		return nil
@@ -300,7 +300,7 @@ func (s *chatStream) chunk(choice int, chunk infer.Chunk) error {
 	if err := s.begin(choice, true); err != nil { // an empty answer is text
 		return err
 	}
-	if s.logprobs && len(s.tokens[choice]) > 0 { // of text that the parser held back
+	if s.logprobs && len(s.tokens[choice]) > 0 { // text that the parser held back may follow
 		if err := s.delta(choice, openapi.ChatDelta{}); err != nil {
 			return err
 		}

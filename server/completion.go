@@ -11,7 +11,7 @@ import (
 	"prunellm/openapi"
 )
 
-// completion answers POST /v1/completions.
+// completion handles POST /v1/completions.
 func (s *Server) completion(c *fiber.Ctx, j *job) error {
 	req, err := openapi.DecodeCompletion(c.Request().Body())
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, whole)
 }
 
-// completionRequests makes the engine's request for each prompt, and the text that each choice begins with.
+// completionRequests returns the engine's request for each prompt, and the text that each choice echoes.
 func completionRequests(v *Variant, req *openapi.CompletionRequest) (submit []infer.Request, echo []string, err error) {
 	for i, prompt := range req.Prompts {
 		field := "prompt"
@@ -85,7 +85,7 @@ func completionRequests(v *Variant, req *openapi.CompletionRequest) (submit []in
 	return submit, echo, nil
 }
 
-// promptTokens are the tokens of a prompt in either form.
+// promptTokens returns the tokens of a prompt in either form.
 func promptTokens(v Vocabulary, field string, prompt openapi.Prompt) ([]infer.Token, error) {
 	if prompt.Tokens != nil {
 		return givenTokens(v, field, prompt.Tokens)
@@ -93,12 +93,12 @@ func promptTokens(v Vocabulary, field string, prompt openapi.Prompt) ([]infer.To
 	return tokenize(v, field, prompt.Text)
 }
 
-// textSink writes the chunks of a streamed completion, and knows what one that is collected shares with it.
+// textSink writes the chunks of a streamed completion. textAnswer embeds it for what both share.
 type textSink struct {
 	head
 	out      eventStream
-	echo     []string // of each choice: text that is still to come before what is generated
-	offset   []int    // of each choice: characters of text so far
+	echo     []string // per choice: prompt text still to be echoed
+	offset   []int    // per choice: characters sent so far
 	logprobs bool
 	usage    bool
 }
@@ -116,7 +116,7 @@ func (s *textSink) response(choices []openapi.CompletionChoice) openapi.Completi
 	}
 }
 
-// send writes an event; usage is nil but in the last one.
+// send writes an event. Only the last event has usage.
 func (s *textSink) send(choices []openapi.CompletionChoice, usage *openapi.Usage) error {
 	return s.out.data(openapi.CompletionChunk{CompletionResponse: s.response(choices), Usage: eventUsage(s.usage, usage)})
 }
@@ -127,7 +127,7 @@ func (s *textSink) idle() error { return s.out.ping() }
 
 func (s *textSink) open(int) error { return nil }
 
-// take returns the text of a chunk, after the echo if that is due, and adds its tokens to into.
+// take returns the text of a chunk, after the echo if it was not sent yet, and appends its tokens to into.
 func (s *textSink) take(choice int, chunk infer.Chunk, into *openapi.TextLogprobs) string {
 	text := s.echo[choice] + chunk.Text
 	if into != nil {

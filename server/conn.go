@@ -12,24 +12,25 @@ import (
 )
 
 const (
-	// sendBufferBytes bounds what the kernel holds for a reader that does not read, so that it is noticed early.
+	// sendBufferBytes bounds the kernel's send buffer, so that a client that does not read is noticed early.
 	sendBufferBytes = 128 << 10
-	// A connection that is closed with a request half read lingers, because closing with unread data resets it and the
-	// client may lose the answer that says why.
+	// Closing a connection with unread data resets it, and the client may lose the response that gives the reason. The
+	// server therefore reads on for lingerTime, up to a limit, before it closes.
 	lingerTime  = 2 * time.Second
 	lingerBytes = 64 << 20
-	// Pauses before another connection is accepted when the system has no room for one, and between log lines that say so.
+	// Backoff between attempts to accept when the system has no free descriptor or memory, and the interval between log
+	// lines about it.
 	firstAcceptPause = 5 * time.Millisecond
 	lastAcceptPause  = time.Second
 	acceptLogPause   = time.Minute
 )
 
-// listener wraps the connections it accepts and remembers those that are open. It stands below TLS, if there is any.
+// listener wraps the connections that it accepts and remembers the open ones. It stands below TLS, if there is any.
 type listener struct {
 	net.Listener
 	writeTimeout time.Duration
 	log          *slog.Logger
-	lacked       time.Time // when the log last reported too many connections; used by Accept alone
+	lacked       time.Time // when the log last reported too many connections; only Accept uses it
 
 	once   sync.Once
 	closed chan struct{}
@@ -41,7 +42,7 @@ func newListener(inner net.Listener, writeTimeout time.Duration, log *slog.Logge
 	return &listener{Listener: inner, writeTimeout: writeTimeout, log: log, closed: make(chan struct{}), open: map[*conn]struct{}{}}
 }
 
-// Close implements net.Listener; closing again does nothing.
+// Close implements net.Listener. A second call does nothing.
 func (l *listener) Close() (err error) {
 	l.once.Do(func() {
 		close(l.closed)
@@ -50,7 +51,7 @@ func (l *listener) Close() (err error) {
 	return err
 }
 
-// closeConnections ends every connection, whatever it is doing.
+// closeConnections closes every connection, busy or idle.
 func (l *listener) closeConnections() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,7 +60,7 @@ func (l *listener) closeConnections() {
 	}
 }
 
-// lacksRoom reports whether a connection could not be accepted for want of something that comes back when others close.
+// lacksRoom reports whether accept failed for lack of a resource that closing connections frees.
 func lacksRoom(err error) bool {
 	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
 		if errors.Is(err, shortage) {
@@ -69,8 +70,8 @@ func lacksRoom(err error) bool {
 	return false
 }
 
-// acceptPatiently waits while the system has no room for a connection: an error would end the server, which fasthttp takes
-// every one but a timeout for a reason to.
+// acceptPatiently retries with backoff while the system lacks resources for a connection. fasthttp would stop the
+// server at any accept error except a timeout.
 func (l *listener) acceptPatiently() (net.Conn, error) {
 	for pause := firstAcceptPause; ; pause = min(2*pause, lastAcceptPause) {
 		inner, err := l.Listener.Accept()
@@ -79,7 +80,7 @@ func (l *listener) acceptPatiently() (net.Conn, error) {
 		}
 		if now := time.Now(); now.Sub(l.lacked) >= acceptLogPause {
 			l.lacked = now
-			l.log.Warn("no room for further connections, they wait until others close (is the limit of open files too low?)", "error", err)
+			l.log.Warn("cannot accept connections until others close; the limit of open files may be too low", "error", err)
 		}
 		select {
 		case <-l.closed:
@@ -96,7 +97,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if tcp, ok := inner.(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(sendBufferBytes) // an aim, not a need
+		_ = tcp.SetWriteBuffer(sendBufferBytes) // best effort
 	}
 	c := &conn{Conn: inner, listener: l}
 	l.mu.Lock()
@@ -105,11 +106,11 @@ func (l *listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// conn gives each write a deadline of its own. fasthttp's WriteTimeout would bound a whole stream instead.
+// conn sets a deadline for each write. fasthttp's WriteTimeout would bound a whole stream instead.
 type conn struct {
 	net.Conn
 	listener *listener
-	linger   atomic.Bool // set when the rest of a request will not be read
+	linger   atomic.Bool // set when the rest of a request stays unread
 }
 
 // Write implements net.Conn.
@@ -133,7 +134,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// SyscallConn implements syscall.Conn; it is nil with an error where there is no socket.
+// SyscallConn implements syscall.Conn. It returns an error if there is no socket.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	if inner, ok := c.Conn.(syscall.Conn); ok {
 		return inner.SyscallConn()
@@ -141,7 +142,7 @@ func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	return nil, syscall.ENOTSOCK
 }
 
-// below unwraps TLS down to the connection that the listener accepted.
+// below unwraps TLS and returns the connection that the listener accepted.
 func below(c net.Conn) net.Conn {
 	for {
 		tls, ok := c.(interface{ NetConn() net.Conn })
@@ -152,8 +153,8 @@ func below(c net.Conn) net.Conn {
 	}
 }
 
-// peerGone reports whether the peer has closed its side of the connection, without reading from it. A client that shuts
-// down only its sending side counts as gone too, as in net/http. Where there is no socket to look at it says false.
+// peerGone reports whether the peer has closed its side of the connection, without reading from it. As in net/http, a
+// client that shuts down only its sending side counts as gone. Without a socket it reports false.
 func peerGone(c net.Conn) bool {
 	socket, ok := below(c).(syscall.Conn)
 	if !ok {
@@ -164,9 +165,9 @@ func peerGone(c net.Conn) bool {
 		return false
 	}
 	gone := false
-	// Control and not Read: Read fails once the read deadline that fasthttp left behind has passed.
+	// Control instead of Read: Read fails once the read deadline that fasthttp set has passed.
 	if err := raw.Control(func(fd uintptr) { gone = hungUp(fd) }); err != nil {
-		return true // closed on our side
+		return true // this side closed it
 	}
 	return gone
 }

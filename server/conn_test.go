@@ -64,7 +64,7 @@ func TestNoRoomForConnections(t *testing.T) {
 			if response.StatusCode != 200 || on.failed.Load() != 3 {
 				t.Errorf("healthz = %d after %d failures, want 200 after 3", response.StatusCode, on.failed.Load())
 			}
-			if n := strings.Count(logged.String(), "no room for further connections"); n != 1 {
+			if n := strings.Count(logged.String(), "cannot accept connections"); n != 1 {
 				t.Errorf("the log says %d times that there is no room, want once:\n%s", n, logged)
 			}
 			stop()

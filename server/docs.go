@@ -8,7 +8,8 @@ import (
 	swagger "github.com/swaggo/files/v2"
 )
 
-// docsPolicy lets Swagger UI do what it needs, which includes style elements and images within its style sheet.
+// docsPolicy is the content security policy of the API documentation. Swagger UI needs style elements and images in its
+// style sheet.
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -18,14 +19,14 @@ var docsPage []byte
 //go:embed docs/start.js
 var docsScript []byte
 
-// docsFiles are the parts of Swagger UI that the page loads.
+// docsFiles are the files of Swagger UI that the page loads.
 var docsFiles = map[string]string{
 	"swagger-ui-bundle.js": "text/javascript; charset=utf-8",
 	"swagger-ui.css":       "text/css; charset=utf-8",
 	"favicon-32x32.png":    "image/png",
 }
 
-// routeDocs puts the contract, to be read and tried out, at /docs. Nothing is loaded from elsewhere.
+// routeDocs serves the API documentation with Swagger UI at /docs. The page loads nothing from other hosts.
 func (s *Server) routeDocs(app *fiber.App) {
 	app.Get("/docs", func(c *fiber.Ctx) error { return sendDocs(c, docsPage, "text/html; charset=utf-8") })
 	app.Get("/docs/:file", func(c *fiber.Ctx) error {

@@ -12,7 +12,7 @@ import (
 	"prunellm/openapi"
 )
 
-// embedding answers POST /v1/embeddings.
+// embedding handles POST /v1/embeddings.
 func (s *Server) embedding(c *fiber.Ctx, j *job) error {
 	req, err := openapi.DecodeEmbedding(c.Request().Body())
 	if err != nil {
@@ -22,7 +22,7 @@ func (s *Server) embedding(c *fiber.Ctx, j *job) error {
 		return err
 	}
 	if own := j.variant.HiddenSize; req.Dimensions != 0 && req.Dimensions != own {
-		return openapi.Invalid("dimensions", openapi.CodeUnsupported, "dimensions is %d, and this model's vectors have %d: they cannot be cut", req.Dimensions, own)
+		return openapi.Invalid("dimensions", openapi.CodeUnsupported, "dimensions is %d but must be %d, the size of this model's vectors, or absent", req.Dimensions, own)
 	}
 	prompts := make([][]infer.Token, len(req.Inputs))
 	for i, input := range req.Inputs {
@@ -55,7 +55,7 @@ func (s *Server) embedding(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, out)
 }
 
-// base64Vector is float32[n], little-endian, in base64.
+// base64Vector returns float32[n] as base64 of its little-endian bytes.
 func base64Vector(vector []float32) string {
 	raw := make([]byte, 0, 4*len(vector))
 	for _, x := range vector {

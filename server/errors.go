@@ -18,15 +18,15 @@ import (
 // statusClientGone is the status that nginx logs for a client that disconnected before its response.
 const statusClientGone = 499
 
-// failure is an error as HTTP sees it.
+// failure is the HTTP form of an error.
 type failure struct {
 	status     int
 	body       *openapi.Error
 	retryAfter time.Duration // 0: no Retry-After header
-	hidden     bool          // the cause is not in body and belongs in the log
+	hidden     bool          // body does not show the cause, so the log must
 }
 
-// classify is the one table from Go errors to HTTP.
+// classify maps Go errors to HTTP. It is the only such table.
 func classify(err error, requestID string) failure {
 	var (
 		wire     *openapi.Error
@@ -46,7 +46,7 @@ func classify(err error, requestID string) failure {
 		return failure{status: fiber.StatusBadRequest, body: wire}
 	case errors.As(err, &refused):
 		return refused.failure
-	case errors.Is(err, errClientGone): // the status is for log and metrics alone
+	case errors.Is(err, errClientGone): // only the log and the metrics see this status
 		return invalid(statusClientGone, "", openapi.CodeClientClosed)
 	case errors.Is(err, ErrModelNotFound):
 		return invalid(fiber.StatusNotFound, "model", openapi.CodeModelNotFound)
@@ -65,13 +65,13 @@ func classify(err error, requestID string) failure {
 	case errors.Is(err, infer.ErrQueueFull):
 		return failure{
 			status:     fiber.StatusTooManyRequests,
-			body:       openapi.NewError(openapi.TypeRateLimit, "", openapi.CodeQueueFull, "too many requests wait for an answer, try again later"),
+			body:       openapi.NewError(openapi.TypeRateLimit, "", openapi.CodeQueueFull, "the queue is full; try again later"),
 			retryAfter: time.Second,
 		}
 	case errors.Is(err, errStopping), errors.Is(err, context.Canceled):
 		return unavailable("the server is stopping", openapi.CodeUnavailable, time.Second)
 	case errors.Is(err, infer.ErrEngine):
-		f := unavailable("the engine is not available, try again later", openapi.CodeUnavailable, time.Second)
+		f := unavailable("the engine is not available; try again later", openapi.CodeUnavailable, time.Second)
 		f.hidden = true
 		return f
 	case errors.As(err, &http):
@@ -80,7 +80,7 @@ func classify(err error, requestID string) failure {
 	return internalFailure(requestID)
 }
 
-// internalFailure hides its cause, which belongs in the log under the same request id.
+// internalFailure hides the cause. The log has it under the same request id.
 func internalFailure(requestID string) failure {
 	message := "internal error; see the server log for request id " + requestID
 	return failure{
@@ -90,10 +90,10 @@ func internalFailure(requestID string) failure {
 	}
 }
 
-// contextError refuses a prompt in the words that clients look for.
+// contextError refuses a prompt in words that clients search for.
 func contextError(field string, tooLong *infer.ContextError) *openapi.Error {
 	return openapi.Invalid(field, openapi.CodeContextLength,
-		"prompt is too long: %d tokens. This model's maximum context length is %d tokens, the answer included (serve --ctx)", tooLong.Prompt, tooLong.Context)
+		"prompt is too long: %d tokens. This model's maximum context length is %d tokens, including the answer; shorten the prompt or start the server with a larger --ctx", tooLong.Prompt, tooLong.Context)
 }
 
 func unavailable(message, code string, retryAfter time.Duration) failure {
@@ -107,7 +107,7 @@ func unavailable(message, code string, retryAfter time.Duration) failure {
 	}
 }
 
-// wireField is the request's name of a field of infer.Request that is called otherwise there.
+// wireField returns the request's name for a field of infer.Request. Some names differ.
 func wireField(field string) string {
 	if field == "prompt" {
 		return "messages"
@@ -115,15 +115,15 @@ func wireField(field string) string {
 	return field
 }
 
-// fromFiber words the errors that fiber and fasthttp raise themselves; what they say may quote the request.
+// fromFiber rewrites the errors of fiber and fasthttp, because their texts may quote the request.
 func fromFiber(err *fiber.Error) failure {
 	f := failure{status: err.Code}
 	var code, message string
 	switch err.Code {
 	case fiber.StatusNotFound:
-		code, message = openapi.CodeUnknownURL, "no such URL; /openapi.yaml lists those there are"
+		code, message = openapi.CodeUnknownURL, "no such URL; /openapi.yaml lists the endpoints"
 	case fiber.StatusMethodNotAllowed:
-		code, message = openapi.CodeMethodNotAllowed, "this URL does not take this method; see the Allow header"
+		code, message = openapi.CodeMethodNotAllowed, "this URL does not support this method; see the Allow header"
 	case fiber.StatusRequestEntityTooLarge:
 		code, message = openapi.CodeRequestTooLarge, "the request body is too large"
 	case fiber.StatusRequestHeaderFieldsTooLarge:
@@ -154,7 +154,7 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	return writeFailure(c, f)
 }
 
-// unread reports whether a status is given while the request may still be arriving.
+// unread reports whether the server may send a status before it has read the whole request.
 func unread(status int) bool {
 	return status == fiber.StatusRequestEntityTooLarge || status == fiber.StatusRequestHeaderFieldsTooLarge
 }
@@ -170,7 +170,7 @@ func writeFailure(c *fiber.Ctx, f failure) error {
 	return writeJSON(c, openapi.ErrorBody{Error: f.body})
 }
 
-// promptField renames the field of a refused prompt: chats call it messages, completions prompt.
+// promptField renames the field of a refused prompt: "messages" for chats, "prompt" for completions.
 func promptField(err error, field string) error {
 	var (
 		tooLong *infer.ContextError

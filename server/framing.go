@@ -9,8 +9,8 @@ import (
 	"prunellm/openapi"
 )
 
-// headerReceived runs before a request's body is read. Of one whose end is in doubt nothing more is read: what follows
-// might be taken for a request of its own that a proxy in front never saw (RFC 9112, section 6.3).
+// headerReceived runs before fasthttp reads the body. If the end of the body is ambiguous, it reads nothing more: a
+// proxy in front may have seen the rest as part of this request, not as a request of its own (RFC 9112, section 6.3).
 func (s *Server) headerReceived(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	if misframed(header) {
 		header.SetContentLength(0)
@@ -19,22 +19,22 @@ func (s *Server) headerReceived(header *fasthttp.RequestHeader) fasthttp.Request
 	return s.bodyLimit(header)
 }
 
-// refuseMisframed answers what headerReceived found; the connection closes behind the answer.
+// refuseMisframed responds with the error that headerReceived found. The connection closes after it.
 func (s *Server) refuseMisframed(c *fiber.Ctx) error {
 	if inner, ok := below(c.Context().Conn()).(*conn); ok {
 		inner.linger.Store(true)
 	}
 	return s.handleError(c, refuse(fiber.StatusBadRequest, openapi.TypeInvalidRequest, openapi.CodeBadRequest,
-		"the request's length is in doubt: send one Content-Length, or Transfer-Encoding: chunked with HTTP/1.1, and no folded header lines"))
+		"the request's length is ambiguous: send one Content-Length, or Transfer-Encoding: chunked with HTTP/1.1, and no folded header lines"))
 }
 
-// misframed reports whether two readers of a header could disagree on where the body ends. fasthttp itself takes the last
-// Content-Length there is, and any Transfer-Encoding but identity as chunked.
+// misframed reports whether two readers of a header could disagree on where the body ends. fasthttp itself takes the
+// last Content-Length, and any Transfer-Encoding other than identity as chunked.
 func misframed(header *fasthttp.RequestHeader) bool {
-	var length []byte // of the body, from the first header that has it
+	var length []byte // the body's length, from the first header that gives it
 	chunked := false
 	for line := range bytes.Lines(header.RawHeaders()) {
-		if line[0] == ' ' || line[0] == '\t' { // it continues the line above, for some readers
+		if line[0] == ' ' || line[0] == '\t' { // some readers join it to the line above
 			return true
 		}
 		if first := line[0] | 0x20; first != 'c' && first != 't' {

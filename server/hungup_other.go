@@ -2,5 +2,5 @@
 
 package server
 
-// hungUp knows nothing on this system: a client that leaves is noticed at the next failed write.
+// hungUp cannot tell on this system. The server notices a disconnect at the next failed write.
 func hungUp(uintptr) bool { return false }

@@ -21,15 +21,16 @@ import (
 var (
 	errClientGone = errors.New("the client closed the connection")
 	errStopping   = errors.New("the server is stopping")
-	errDone       = errors.New("the request is answered")
+	errDone       = errors.New("the response is complete")
 )
 
-// job is one request that uses a variant, from its arrival to the end of its response. Its context ends when the client leaves,
-// when the server must stop, and at the latest with end.
+// job is one request that uses a variant, from its arrival to the end of its response. Its context ends when the client
+// disconnects, when the server must stop, and at the latest with end.
 //
 // # Concurrency
 //
-// The handler owns it until handOver, then the stream writer. end waits for every goroutine the job has started.
+// The handler owns it until handOver; then the stream writer owns it. end waits for every goroutine that the job
+// started.
 type job struct {
 	server    *Server
 	requestID string
@@ -41,7 +42,7 @@ type job struct {
 	streaming bool // the stream writer owns the job
 	generates bool // counted as a generation request
 	tally     *tally
-	trace     trace.Span // nil when nothing is traced
+	trace     trace.Span // nil without tracing
 }
 
 // generates wraps the handler of an endpoint that generates text.
@@ -124,7 +125,7 @@ func (j *job) end() {
 	j.server.jobs.Done()
 }
 
-// acquire pins the variant that answers and names it in the response's header.
+// acquire pins the variant for this request and sets the response's header that names it.
 func (j *job) acquire(c *fiber.Ctx, name openapi.ModelName) error {
 	if err := j.pin(name, waits(c)); err != nil {
 		return err
@@ -133,7 +134,8 @@ func (j *job) acquire(c *fiber.Ctx, name openapi.ModelName) error {
 	return nil
 }
 
-// pin acquires the variant. Without wait, a variant that is not loaded begins to be made, and pin returns a *NotReadyError.
+// pin acquires the variant. If wait is false and the variant is not loaded, pin starts making it and returns a
+// *NotReadyError.
 func (j *job) pin(name openapi.ModelName, wait bool) error {
 	ctx := j.ctx
 	if !wait {
@@ -152,7 +154,7 @@ func (j *job) pin(name openapi.ModelName, wait bool) error {
 	return j.cause(err)
 }
 
-// waits reports whether the client wants to wait while a variant is made: it does unless it says otherwise.
+// waits reports whether the client waits while a variant is made. It does unless a header says otherwise.
 func waits(c *fiber.Ctx) bool {
 	if strings.EqualFold(c.Get(headerWait), "false") {
 		return false
@@ -165,7 +167,7 @@ func waits(c *fiber.Ctx) bool {
 	return true
 }
 
-// cause replaces the bare end of the job's context by the reason for it.
+// cause returns the reason that ended the job's context instead of the context's own error.
 func (j *job) cause(err error) error {
 	if j.ctx.Err() != nil && errors.Is(err, j.ctx.Err()) {
 		return context.Cause(j.ctx)
@@ -173,15 +175,15 @@ func (j *job) cause(err error) error {
 	return err
 }
 
-// event is what one choice has to tell; err ends the whole request.
+// event is one step of one choice. An err ends the whole request.
 type event struct {
 	choice int
 	chunk  infer.Chunk
 	err    error
 }
 
-// start submits n answers to each request. The channel yields the chunks of all of them, choice p*n+i for answer i to
-// request p, and is closed after the last. If one cannot be submitted, it cancels those before it.
+// start submits n answers to each request. The channel yields the chunks of all of them and is closed after the last;
+// answer i to request p is choice p*n+i. If one cannot be submitted, start cancels the earlier ones.
 func (j *job) start(requests []infer.Request, n int) (<-chan event, error) {
 	var generations []infer.Generation
 	for _, request := range requests {
@@ -192,7 +194,7 @@ func (j *job) start(requests []infer.Request, n int) (<-chan event, error) {
 		}
 		generations = append(generations, more...)
 	}
-	// One slot per choice lets each reader fetch the next chunk while the last one is being written.
+	// One slot per choice lets each reader fetch the next chunk while the previous one is being written.
 	events := make(chan event, len(generations))
 	var readers sync.WaitGroup
 	for i, generation := range generations {
@@ -220,7 +222,7 @@ func (j *job) submit(request infer.Request, n int) ([]infer.Generation, error) {
 	return generations, nil
 }
 
-// read passes on the chunks of one choice until it finishes, fails or the job ends.
+// read forwards the chunks of one choice until it finishes, fails or the job ends.
 func (j *job) read(choice int, generation infer.Generation, events chan<- event) {
 	for {
 		chunk, err := next(j.ctx, generation)
@@ -235,7 +237,7 @@ func (j *job) read(choice int, generation infer.Generation, events chan<- event)
 	}
 }
 
-// next is Generation.Next, but a panic or an end without a reason becomes an error.
+// next calls Generation.Next. It turns a panic, or an end without a reason, into an error.
 func next(ctx context.Context, generation infer.Generation) (chunk infer.Chunk, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// marshal writes JSON without escaping <, > and &: answers are code as often as not, and are never put into HTML.
+// marshal writes JSON without escaping <, > and &. Answers often are code and are never embedded in HTML.
 func marshal(value any) ([]byte, error) {
 	var buf bytes.Buffer
 	encoder := json.NewEncoder(&buf)
@@ -18,7 +18,7 @@ func marshal(value any) ([]byte, error) {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
-// writeJSON sends value with the status that is already set.
+// writeJSON sends value. The caller has set the status.
 func writeJSON(c *fiber.Ctx, value any) error {
 	body, err := marshal(value)
 	if err != nil {

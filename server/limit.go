@@ -14,11 +14,11 @@ import (
 	"prunellm/openapi"
 )
 
-// maxLimited bounds how many clients a limiter remembers; beyond that those whose allowance is full are forgotten.
+// maxLimited bounds how many clients a limiter remembers. At the bound it forgets clients whose allowance is full.
 const maxLimited = 4096
 
 // limiter gives each client an allowance of requests per minute that refills evenly. A client is an API key, or an
-// address where no keys are needed.
+// address if the server needs no keys.
 type limiter struct {
 	perMinute int
 	clock     func() time.Time
@@ -31,9 +31,9 @@ func newLimiter(perMinute int) *limiter {
 	return &limiter{perMinute: perMinute, clock: time.Now, clients: map[[sha256.Size]byte]*rate.Limiter{}}
 }
 
-// allow takes one request off a client's allowance. It returns how many are left, and if none is, when to retry.
+// allow takes one request off a client's allowance. It returns how many are left or, if none is, when to retry.
 func (l *limiter) allow(client string) (ok bool, left int, again time.Duration) {
-	key := sha256.Sum256([]byte(client)) // keys are not kept
+	key := sha256.Sum256([]byte(client)) // the limiter does not hold the keys themselves
 	now := l.clock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,7 +61,7 @@ func (l *limiter) forget(now time.Time) {
 			delete(l.clients, key)
 		}
 	}
-	for key := range l.clients { // all are busy: somebody gets a fresh allowance rather than the memory growing
+	for key := range l.clients { // no allowance is full: dropping one keeps memory bounded, and that client starts afresh
 		if len(l.clients) < maxLimited {
 			return
 		}
@@ -69,7 +69,7 @@ func (l *limiter) forget(now time.Time) {
 	}
 }
 
-// limitRate refuses a client that has used up its allowance.
+// limitRate refuses requests of a client that has used up its allowance.
 func (s *Server) limitRate(c *fiber.Ctx) error {
 	if s.limiter == nil {
 		return c.Next()
@@ -87,7 +87,7 @@ func (s *Server) limitRate(c *fiber.Ctx) error {
 	return &refusal{failure{
 		status: fiber.StatusTooManyRequests,
 		body: openapi.NewError(openapi.TypeRateLimit, "", openapi.CodeRateLimit,
-			fmt.Sprintf("more than %d requests per minute, try again in %s", s.limiter.perMinute, again.Round(time.Second))),
+			fmt.Sprintf("more than %d requests per minute; try again in %s", s.limiter.perMinute, again.Round(time.Second))),
 		retryAfter: max(again, time.Second),
 	}}
 }

@@ -10,7 +10,7 @@ import (
 	"prunellm/openapi"
 )
 
-// leastLogprob stands for log probabilities that JSON cannot hold (minus infinity), as in OpenAI's API.
+// leastLogprob replaces log probabilities that JSON cannot hold (minus infinity), as in OpenAI's API.
 const leastLogprob = -9999
 
 func finite(logprob float64) float64 {
@@ -20,7 +20,7 @@ func finite(logprob float64) float64 {
 	return min(logprob, 0)
 }
 
-// tokenLogprobs converts tokens to the form of chats.
+// tokenLogprobs converts tokens to the form that chats use.
 func tokenLogprobs(tokens []infer.TokenInfo) []openapi.TokenLogprob {
 	out := make([]openapi.TokenLogprob, len(tokens))
 	for i, token := range tokens {
@@ -40,8 +40,8 @@ func logprob(t infer.TokenProb) openapi.Logprob {
 	return openapi.Logprob{Token: strings.ToValidUTF8(string(t.Piece), "\uFFFD"), Logprob: finite(t.Logprob), Bytes: bytes}
 }
 
-// appendText adds tokens in the older form of completions; offset is where the first of them begins, in characters.
-// It returns where the next one begins.
+// appendText appends tokens in the older form that completions use. offset is where the first of them begins, in
+// characters. It returns where the next one begins.
 func appendText(into *openapi.TextLogprobs, tokens []infer.TokenInfo, offset int) int {
 	for _, token := range tokens {
 		into.Tokens = append(into.Tokens, legacyToken(token.Piece))
@@ -59,14 +59,15 @@ func appendText(into *openapi.TextLogprobs, tokens []infer.TokenInfo, offset int
 		for _, alternative := range token.Top {
 			top[legacyToken(alternative.Piece)] = finite(alternative.Logprob)
 		}
-		top[legacyToken(token.Piece)] = logprob // always there, so that there may be one more than was asked for
+		top[legacyToken(token.Piece)] = logprob // always listed, so there may be one more than the client asked for
 		into.TopLogprobs = append(into.TopLogprobs, top)
 		offset += characters(token.Piece)
 	}
 	return offset
 }
 
-// characters counts those that begin in a piece; the other bytes of a character belong to the piece where it began.
+// characters counts the characters that begin in a piece. The other bytes of a character belong to the piece where it
+// began.
 func characters(piece []byte) int {
 	n := 0
 	for _, b := range piece {
@@ -77,7 +78,7 @@ func characters(piece []byte) int {
 	return n
 }
 
-// legacyToken is a piece as completions show it: text, or its bytes when they are not whole characters.
+// legacyToken returns a piece as completions show it: as text, or as bytes if it holds incomplete characters.
 func legacyToken(piece []byte) string {
 	if utf8.Valid(piece) {
 		return string(piece)

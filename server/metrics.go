@@ -8,7 +8,7 @@ import (
 	"prunellm/internal/metric"
 )
 
-// metrics are the server's own.
+// metrics are the server's own metrics.
 type metrics struct {
 	inFlight         prometheus.Gauge
 	requests         *prometheus.CounterVec

@@ -19,17 +19,17 @@ import (
 const (
 	headerRequestID = "X-Request-Id"
 	headerVariant   = "X-Prunellm-Variant"
-	// Types of tools and of input items that a response was made without, separated by commas.
+	// The types of tools and input items that the server left out of the request, separated by commas.
 	headerSkippedTools = "X-Prunellm-Skipped-Tools"
 	headerSkippedItems = "X-Prunellm-Skipped-Items"
-	headerWait         = "X-Prunellm-Wait" // "false": 503 instead of waiting while a variant is made
+	headerWait         = "X-Prunellm-Wait" // "false": respond with 503 instead of waiting while a variant is made
 	localStream        = "stream"          // a fasthttp.StreamWriter, see observe
 	localRequestID     = "request_id"
 )
 
 func newRequestID() string { return "req_" + strings.ReplaceAll(uuid.NewString(), "-", "") }
 
-// requestID returns the id of the current request, and gives it one at the first call.
+// requestID returns the current request's id. The first call creates it.
 func requestID(c *fiber.Ctx) string {
 	if id, ok := c.Locals(localRequestID).(string); ok {
 		return id
@@ -40,8 +40,8 @@ func requestID(c *fiber.Ctx) string {
 	return id
 }
 
-// outermost wraps fiber itself: a panic there would end the process, fiber answers unknown methods in plain text, and it
-// does not refuse requests whose length is ambiguous.
+// outermost wraps fiber itself. A panic in fiber would end the process, fiber answers unknown methods in plain text,
+// and it accepts requests whose length is ambiguous.
 func (s *Server) outermost(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		defer func() {
@@ -65,12 +65,12 @@ func (s *Server) outermost(next fasthttp.RequestHandler) fasthttp.RequestHandler
 	}
 }
 
-// answerPanic logs a panic outside the handlers, and answers 500.
+// answerPanic logs a panic outside the handlers and responds with 500.
 func (s *Server) answerPanic(ctx *fasthttp.RequestCtx, reason any) {
 	id := cmp.Or(string(ctx.Response.Header.Peek(headerRequestID)), newRequestID())
 	s.log.Error("panic outside the handlers", "request_id", id, "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
 	failure := internalFailure(id)
-	body, _ := marshal(openapi.ErrorBody{Error: failure.body}) // strings alone: it cannot fail
+	body, _ := marshal(openapi.ErrorBody{Error: failure.body}) // made of strings only, so marshal cannot fail
 	ctx.Response.Reset()
 	ctx.Response.Header.Set(headerRequestID, id)
 	ctx.SetContentType(fiber.MIMEApplicationJSON)
@@ -87,7 +87,7 @@ func knownMethod(method string) bool {
 	return false
 }
 
-// observe gives the request its id, turns panics into errors, answers errors, and then logs and counts.
+// observe sets the request's id, turns panics into errors and errors into responses, then logs and counts.
 func (s *Server) observe(c *fiber.Ctx) error {
 	start := time.Now()
 	id := requestID(c)
@@ -97,7 +97,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 			return err
 		}
 	}
-	// Only now: a middleware that looks at the size of a body would otherwise read the stream to its end.
+	// Not earlier: a middleware that reads the body's size would read the stream to its end.
 	if stream, ok := c.Locals(localStream).(fasthttp.StreamWriter); ok {
 		if c.Request().Header.IsHTTP11() {
 			c.Context().SetBodyStreamWriter(stream)
@@ -105,12 +105,12 @@ func (s *Server) observe(c *fiber.Ctx) error {
 			writeUnchunked(c.Context(), stream)
 		}
 	}
-	route := c.Route().Path // the pattern: paths themselves may hold anything
+	route := c.Route().Path // the route's pattern, because a path may hold anything
 	if route == "/" && c.Path() != "/" {
 		route = unknownRoute
 	}
 	status := c.Response().StatusCode()
-	method := strings.Clone(c.Method()) // fiber's strings lie in a buffer that the next request overwrites
+	method := strings.Clone(c.Method()) // fiber's strings point into a buffer that the next request overwrites
 	s.metrics.requests.WithLabelValues(method, route, fmt.Sprint(status)).Inc()
 	level := slog.LevelInfo
 	if quietRoute(route) {
@@ -124,7 +124,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	return nil
 }
 
-// quietRoute reports whether machines ask for a route so often that the log should not show it.
+// quietRoute reports whether probes poll a route so often that the log leaves it out.
 func quietRoute(route string) bool {
 	return route == "/healthz" || route == "/health" || route == "/readyz" || route == "/metrics" || route == pageFileRoute
 }
@@ -138,8 +138,8 @@ func (s *Server) protected(c *fiber.Ctx) (err error) {
 	return c.Next()
 }
 
-// requireJSON refuses bodies that a foreign web page could send without asking first (forms, plain text), and encodings
-// that would have to be unpacked.
+// requireJSON refuses content types that a page of another origin could send without a preflight request (forms, plain
+// text), and compressed bodies.
 func requireJSON(c *fiber.Ctx) error {
 	kind, params, err := mime.ParseMediaType(string(c.Request().Header.ContentType()))
 	charset := params["charset"]

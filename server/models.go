@@ -9,19 +9,19 @@ import (
 	"prunellm/openapi"
 )
 
-// Models holds the variants that answer requests. The caller of New implements it.
+// Models provides the variants that serve requests. The caller of New implements it.
 //
 // # Concurrency
 //
-// All methods may be called from several goroutines, also before anything is ready; List and Status never block.
+// All methods may be called from several goroutines, even before a variant is ready. List and Status never block.
 type Models interface {
-	// Acquire returns the variant for a model name. A name without a base is the server's own model, a name without a
-	// ratio has the startup ratio. It may wait while a variant is made, until ctx ends. The caller must Release the
-	// variant. Errors: ErrModelNotFound, *NotReadyError, *RatioError, or the error of ctx; all may be wrapped.
+	// Acquire returns the variant for a model name. A name without a base means the server's own model; a name without
+	// a ratio has the startup ratio. Acquire may wait, until ctx ends, while a variant is made. The caller must Release
+	// the variant. Errors: ErrModelNotFound, *NotReadyError, *RatioError, or ctx's error, possibly wrapped.
 	Acquire(ctx context.Context, model openapi.ModelName) (*Variant, error)
-	// List describes the models that can be asked for, the startup variant first.
+	// List describes the models that requests can name, the startup variant first.
 	List() []openapi.Model
-	// Status reports whether a request for the startup variant would be answered now.
+	// Status reports whether a request for the startup variant would succeed now.
 	Status() Status
 }
 
@@ -29,41 +29,41 @@ type Models interface {
 //
 // # Concurrency
 //
-// All methods may be called from several goroutines and do not wait for a variant to be made.
+// All methods may be called from several goroutines. None waits for a variant to be made.
 type Admin interface {
-	// Variants lists what is loaded, being made, pinned or failed.
+	// Variants lists the variants that are loaded, being made, pinned or failed.
 	Variants() []openapi.AdminVariant
-	// Make begins to make and load a variant, if it is not there.
+	// Make starts to make and load a variant unless it is loaded.
 	Make(ratio float64) (openapi.AdminVariant, error)
-	// Pin keeps a variant from being unloaded to make room, or lets it go again. Errors: ErrModelNotFound.
+	// Pin protects a variant from eviction, or ends that protection. Errors: ErrModelNotFound.
 	Pin(name openapi.ModelName, pin bool) (openapi.AdminVariant, error)
 	// Delete unloads a variant and removes its file. Errors: ErrModelNotFound, *ConflictError.
 	Delete(name openapi.ModelName) error
 }
 
-// ConflictError says that something cannot be done to a variant as it is.
+// ConflictError means that the state of a variant forbids an operation.
 type ConflictError struct{ Reason string }
 
 // Error implements error.
 func (e *ConflictError) Error() string { return "the variant cannot be deleted: " + e.Reason }
 
-// Status says whether the server is ready, and if not how far it is.
+// Status reports whether the server is ready and, if not, its progress.
 type Status struct {
 	Ready      bool
-	Progress   string        // one line for people, such as "scoring: 40 %"; when ready, of the variant that another answers for
-	RetryAfter time.Duration // when to ask again; 0 means DefaultRetryAfter
+	Progress   string        // one line such as "scoring: 40%"; if ready, about the variant that another one stands in for
+	RetryAfter time.Duration // when to retry; 0 means DefaultRetryAfter
 }
 
-// DefaultRetryAfter is the Retry-After when no better estimate is known.
+// DefaultRetryAfter is the Retry-After without a better estimate.
 const DefaultRetryAfter = 5 * time.Second
 
-// ErrModelNotFound is wrapped by Acquire when no model has that base name.
+// ErrModelNotFound is wrapped by Acquire if no model has that base name.
 var ErrModelNotFound = errors.New("model not found")
 
-// NotReadyError says that the variant is still being made.
+// NotReadyError means that the variant is still being made.
 type NotReadyError struct {
 	RetryAfter time.Duration // 0 means DefaultRetryAfter
-	Progress   string        // one line for people
+	Progress   string        // one line for the user
 }
 
 // Error implements error.
@@ -74,13 +74,13 @@ func (e *NotReadyError) Error() string {
 	return "the model is not ready yet: " + e.Progress
 }
 
-// RatioError says that a model cannot be pruned as far as was asked.
+// RatioError means that the model cannot be pruned by the requested ratio.
 type RatioError struct {
-	Ratio float64 // asked for
-	Max   float64 // the largest that works
+	Ratio float64 // the requested ratio
+	Max   float64 // the largest valid ratio
 }
 
 // Error implements error.
 func (e *RatioError) Error() string {
-	return fmt.Sprintf("ratio %g cannot be reached by narrowing MLPs, at most %g can", e.Ratio, e.Max)
+	return fmt.Sprintf("ratio %g is too large: pruning MLPs reaches at most %g", e.Ratio, e.Max)
 }

@@ -12,36 +12,38 @@ import (
 	"prunellm/internal/chat"
 )
 
-// Options configure a Server. Zero values of the limits and timeouts get the defaults named below.
+// Options configure a Server. Limits and timeouts that are zero get the defaults below.
 type Options struct {
 	Models   Models
-	Chat     *chat.Template // of the model, which all variants share
-	Admin    Admin          // nil: there are no admin endpoints
+	Chat     *chat.Template // the model's, shared by all variants
+	Admin    Admin          // nil: no admin endpoints
 	Log      *slog.Logger
-	Registry *prometheus.Registry // the server's metrics join those already there; /metrics shows all
-	Version  string               // of prunellm; part of system_fingerprint
+	Registry *prometheus.Registry // where the server registers its metrics; /metrics shows everything in it
+	Version  string               // prunellm's version, a part of system_fingerprint
 
-	// APIKeys returns the keys that are valid now. nil: no key is needed. A function that returns none refuses all requests.
+	// APIKeys returns the keys that are valid now. nil: no key is needed. If it returns none, the server refuses all
+	// requests.
 	APIKeys func() []string
-	// AllowedHosts are names (without port) that the Host header may hold besides loopback names and the address the
-	// connection came in on. "*" allows all.
+	// AllowedHosts are names (without port) that the Host header may hold besides loopback names and the connection's
+	// local address. "*" allows all.
 	AllowedHosts []string
 
-	// RateLimit is how many requests a key, or an address where no keys are needed, may make in a minute; 0: any number.
+	// RateLimit is the number of requests per minute for each key, or for each address if no keys are needed. 0: no
+	// limit.
 	RateLimit int
 
-	// Tracing, if not nil, takes a span for each request and each generation.
+	// Tracing, if not nil, receives a span for each request and each generation.
 	Tracing trace.TracerProvider
 
-	// TLS, if not nil, is spoken on the listener given to Serve.
+	// TLS, if not nil, wraps the listener passed to Serve.
 	TLS *tls.Config
 
 	MaxBodyBytes int           // default 8 MiB
-	ReadTimeout  time.Duration // for a whole request, against slow senders; default 30 s
+	ReadTimeout  time.Duration // for a whole request, against clients that send slowly; default 30 s
 	IdleTimeout  time.Duration // between requests of a connection; default 120 s
-	WriteTimeout time.Duration // for each write, against slow readers; default 10 s
-	PingInterval time.Duration // silence in a stream before a comment is sent; default 1 s
-	Probe        time.Duration // how often the sockets of running generations are looked at; default 500 ms
+	WriteTimeout time.Duration // for each write, against clients that read slowly; default 10 s
+	PingInterval time.Duration // silence in a stream before a ping; default 1 s
+	Probe        time.Duration // how often to poll the sockets of running generations; default 500 ms
 	StopTimeout  time.Duration // for running requests when the server stops; default 20 s
 }
 
@@ -78,7 +80,7 @@ func (o *Options) validate() error {
 		errs = append(errs, errors.New("Models must not be nil"))
 	}
 	if o.Chat == nil {
-		errs = append(errs, errors.New("chat is nil"))
+		errs = append(errs, errors.New("Chat must not be nil"))
 	}
 	if o.RateLimit < 0 {
 		errs = append(errs, errors.New("RateLimit must not be negative"))

@@ -12,10 +12,10 @@ import (
 	"prunellm/openapi"
 )
 
-// healthz answers while the process lives.
+// healthz responds while the process runs.
 func (s *Server) healthz(c *fiber.Ctx) error { return writeJSON(c, openapi.Health{Status: "ok"}) }
 
-// readyz reports whether a request for the startup variant would be answered now.
+// readyz reports whether a request for the startup variant would succeed now.
 func (s *Server) readyz(c *fiber.Ctx) error {
 	s.mu.Lock()
 	stopping := s.stopping
@@ -52,7 +52,7 @@ func (s *Server) listModels(c *fiber.Ctx) error {
 	return writeJSON(c, openapi.ModelList{Object: "list", Data: models})
 }
 
-// getModel answers GET /v1/models/{id}; an id may hold slashes. A bare name is the first model of that name.
+// getModel handles GET /v1/models/{id}. An id may hold slashes. A bare name means the first model of that name.
 func (s *Server) getModel(c *fiber.Ctx) error {
 	name, err := nameInPath(c.Params("*"))
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *Server) tokenize(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, openapi.TokenizeResponse{Tokens: ids})
 }
 
-// tokenizerInfo answers GET /tokenizer_info, by which lm-evaluation-harness knows that it can leave tokenizing to the server.
+// tokenizerInfo handles GET /tokenizer_info. lm-evaluation-harness then lets the server tokenize.
 func (s *Server) tokenizerInfo(c *fiber.Ctx, j *job) error {
 	if err := j.acquire(c, openapi.ModelName{}); err != nil {
 		return err
@@ -98,7 +98,7 @@ func (s *Server) tokenizerInfo(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, openapi.TokenizerInfo{BOS: orNull(bos), EOS: orNull(eos)})
 }
 
-// orNull is nil for an empty text.
+// orNull returns nil for an empty text.
 func orNull(text string) *string {
 	if text == "" {
 		return nil

@@ -9,10 +9,10 @@ import (
 	"prunellm/openapi"
 )
 
-// maxBytesPerToken bounds the text that is worth tokenizing: no vocabulary packs text so tightly on the whole.
+// maxBytesPerToken bounds the text that the server tokenizes. No vocabulary's average token is that long.
 const maxBytesPerToken = 256
 
-// tokenize turns a prompt's text into tokens; field names it in errors.
+// tokenize returns the tokens of a prompt's text. field names it in errors.
 func tokenize(v Vocabulary, field, text string) ([]infer.Token, error) {
 	if err := checkBytes(v, field, len(text)); err != nil {
 		return nil, err
@@ -24,17 +24,17 @@ func tokenize(v Vocabulary, field, text string) ([]infer.Token, error) {
 	return dropSecondBOS(v, tokens), nil
 }
 
-// checkBytes refuses a prompt by its length alone, before anything is done with it.
+// checkBytes refuses a prompt by its length, before any other work on it.
 func checkBytes(v Vocabulary, field string, sizeBytes int) error {
 	if sizeBytes/maxBytesPerToken <= v.ContextSize() {
 		return nil
 	}
 	return openapi.Invalid(field, openapi.CodeContextLength,
-		"prompt is too long: %d bytes. This model's maximum context length is %d tokens, the answer included (serve --ctx)", sizeBytes, v.ContextSize())
+		"prompt is too long: %d bytes. This model's maximum context length is %d tokens, including the answer; shorten the prompt or start the server with a larger --ctx", sizeBytes, v.ContextSize())
 }
 
-// dropSecondBOS undoes what happens when a chat template writes the beginning-of-sequence token that the tokenizer adds
-// as well: the model never saw two in training.
+// dropSecondBOS drops one of two beginning-of-sequence tokens if both the chat template and the tokenizer add it. The
+// model never saw two in training.
 func dropSecondBOS(v Vocabulary, tokens []infer.Token) []infer.Token {
 	if len(tokens) > 1 && tokens[0] == tokens[1] && len(v.Piece(tokens[0], false)) == 0 {
 		return tokens[1:]
@@ -42,19 +42,19 @@ func dropSecondBOS(v Vocabulary, tokens []infer.Token) []infer.Token {
 	return tokens
 }
 
-// givenTokens checks tokens that came from the client.
+// givenTokens checks tokens that the client sent.
 func givenTokens(v Vocabulary, field string, ids []int) ([]infer.Token, error) {
 	tokens := make([]infer.Token, len(ids))
 	for i, id := range ids {
 		if id < 0 || id >= v.VocabSize() {
-			return nil, openapi.Invalid(field, openapi.CodeInvalidValue, "%s[%d] is %d, the vocabulary has %d tokens", field, i, id, v.VocabSize())
+			return nil, openapi.Invalid(field, openapi.CodeInvalidValue, "%s[%d] is %d; a token must be below %d, the size of the vocabulary", field, i, id, v.VocabSize())
 		}
 		tokens[i] = infer.Token(id)
 	}
 	return tokens, nil
 }
 
-// text is the text of tokens, special ones written out; bytes that are no UTF-8 become the replacement character.
+// text returns the text of tokens, including special ones. Bytes that are not UTF-8 become the replacement character.
 func text(v Vocabulary, tokens []infer.Token) string {
 	var out []byte
 	for _, token := range tokens {
@@ -66,7 +66,7 @@ func text(v Vocabulary, tokens []infer.Token) string {
 	return string([]rune(string(out)))
 }
 
-// request makes the engine's request for one prompt, without log probabilities.
+// request returns the engine's request for one prompt, without log probabilities.
 func request(v *Variant, field string, prompt []infer.Token, c *openapi.Common) (infer.Request, error) {
 	room := v.ContextSize() - len(prompt)
 	switch {
@@ -93,7 +93,7 @@ func request(v *Variant, field string, prompt []infer.Token, c *openapi.Common) 
 	}, nil
 }
 
-// constraintGrammar returns the GBNF of a request's constraint; "" if it has none.
+// constraintGrammar returns the GBNF of a request's constraint, or "" if it has none.
 func constraintGrammar(g Grammars, c openapi.Constraint) (string, error) {
 	switch {
 	case c.Schema != nil:
@@ -114,7 +114,7 @@ func sampling(v Vocabulary, c *openapi.Common) (infer.Sampling, error) {
 		RepetitionPenalty: c.RepetitionPenalty, PresencePenalty: c.PresencePenalty, FrequencyPenalty: c.FrequencyPenalty,
 		Seed: rand.Uint64(),
 	}
-	if c.TopP == 0 { // for the engine 0 keeps all, for a client it keeps the likeliest
+	if c.TopP == 0 { // the engine takes 0 as "keep all", a client as "keep the likeliest"
 		out.TopK = 1
 	}
 	if c.Seed != nil {
@@ -125,14 +125,14 @@ func sampling(v Vocabulary, c *openapi.Common) (infer.Sampling, error) {
 	}
 	for id, bias := range c.LogitBias {
 		if id >= v.VocabSize() {
-			return out, openapi.Invalid("logit_bias", openapi.CodeInvalidValue, "logit_bias has token %d, the vocabulary has %d tokens", id, v.VocabSize())
+			return out, openapi.Invalid("logit_bias", openapi.CodeInvalidValue, "logit_bias has token %d; a token must be below %d, the size of the vocabulary", id, v.VocabSize())
 		}
 		out.LogitBias[infer.Token(id)] = bias
 	}
 	return out, nil
 }
 
-// refusedBy turns the engine's refusal of a grammar into one that names the request's field.
+// refusedBy rewrites the engine's error about a grammar so that it names the request's field.
 func refusedBy(err error, field, code string) error {
 	var param *infer.ParameterError
 	if errors.As(err, &param) {

@@ -12,7 +12,7 @@ import (
 	"prunellm/openapi"
 )
 
-// response answers POST /v1/responses. Whether it is streamed or not, a responseWriter builds it.
+// response handles POST /v1/responses. A responseWriter builds the response, streamed or not.
 func (s *Server) response(c *fiber.Ctx, j *job) error {
 	req, err := openapi.DecodeResponse(c.Request().Body())
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, writer.response)
 }
 
-// setSkipped names in headers what the server leaves out of a request.
+// setSkipped sets headers that name what the server left out of a request.
 func setSkipped(c *fiber.Ctx, req *openapi.ResponseRequest) {
 	for header, types := range map[string][]string{headerSkippedTools: req.SkippedTools, headerSkippedItems: req.SkippedItems} {
 		if len(types) > 0 {
@@ -62,7 +62,7 @@ func setSkipped(c *fiber.Ctx, req *openapi.ResponseRequest) {
 	}
 }
 
-// inputTokens answers POST /v1/responses/input_tokens: how long the prompt of a response would be.
+// inputTokens handles POST /v1/responses/input_tokens: it counts the tokens of a response's prompt.
 func (s *Server) inputTokens(c *fiber.Ctx, j *job) error {
 	req, err := openapi.DecodeResponse(c.Request().Body())
 	if err != nil {
@@ -83,12 +83,12 @@ func (s *Server) inputTokens(c *fiber.Ctx, j *job) error {
 type responseWriter struct {
 	response openapi.Response
 	emit     func(openapi.ResponseEvent) error
-	ping     func() error // of a stream
+	ping     func() error // only if streamed
 	parser   *chat.Parser
 	sequence int             // number of the next event
 	text     strings.Builder // of the open item: a message's text or a call's arguments
-	isOpen   bool            // the last item of the output is not done
-	err      error           // the first that emit gave
+	isOpen   bool            // the output's last item is still open
+	err      error           // the first error of emit
 	reason   infer.FinishReason
 }
 
@@ -115,7 +115,7 @@ func (w *responseWriter) send(kind string, fill func(*openapi.ResponseEvent)) {
 	w.err = w.emit(e)
 }
 
-// whole sends an event that carries the response as it is now.
+// whole sends an event that carries the current response.
 func (w *responseWriter) whole(kind string) {
 	w.send(kind, func(e *openapi.ResponseEvent) {
 		copied := w.response
@@ -123,14 +123,13 @@ func (w *responseWriter) whole(kind string) {
 	})
 }
 
-// start tells clients at once that the response is being made: a prompt can take minutes, and some of them count pings as
-// silence.
+// start announces the response at once. Prefill can take minutes, and some clients count pings as silence.
 func (w *responseWriter) start() error {
 	w.whole("response.created")
 	return w.idle()
 }
 
-// idle repeats that the response is being made until its first text comes.
+// idle repeats the announcement until the first text comes.
 func (w *responseWriter) idle() error {
 	if len(w.response.Output) > 0 {
 		return w.ping()
@@ -162,13 +161,13 @@ func (w *responseWriter) chunk(_ int, chunk infer.Chunk) error {
 	return w.err
 }
 
-// index of the open item.
+// index returns the index of the open item.
 func (w *responseWriter) index() *int {
 	i := len(w.response.Output) - 1
 	return &i
 }
 
-// item is the open item.
+// item returns the open item.
 func (w *responseWriter) item() *openapi.ResponseItem {
 	return &w.response.Output[len(w.response.Output)-1]
 }
@@ -196,7 +195,7 @@ func textPart(text string) openapi.ResponsePart {
 	return openapi.ResponsePart{Type: "output_text", Text: text, Annotations: []struct{}{}, Logprobs: []struct{}{}}
 }
 
-// place says which item, and in a message which part, an event is about.
+// place sets the item, and for a message its part, that an event is about.
 func (w *responseWriter) place(e *openapi.ResponseEvent) {
 	e.OutputIndex, e.ItemID = w.index(), w.item().ID
 	if w.item().Type == "message" {
@@ -215,7 +214,7 @@ func (w *responseWriter) append(delta, kind string) {
 	})
 }
 
-// closeItem finishes the open item, if there is one.
+// closeItem finishes the open item, if any.
 func (w *responseWriter) closeItem(status string) {
 	if !w.isOpen {
 		return
@@ -253,7 +252,7 @@ func (w *responseWriter) finish(usage openapi.Usage) error {
 		status = "incomplete"
 		w.response.Incomplete = &openapi.ResponseReason{Reason: "max_output_tokens"}
 	}
-	if len(w.response.Output) == 0 { // an empty answer is an answer
+	if len(w.response.Output) == 0 { // an empty answer still has an item
 		w.openMessage()
 	}
 	w.closeItem(status)

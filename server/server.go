@@ -17,20 +17,20 @@ import (
 
 const (
 	maxHeaderBytes = 32 << 10
-	// maxStrangerBytes is the largest body of a request without a valid key, when keys are needed.
+	// maxStrangerBytes bounds the body of a request without a valid key, if the server needs keys.
 	maxStrangerBytes = 64 << 10
-	// maxConnections bounds what clients that only hold connections open can use up.
+	// maxConnections bounds the resources of clients that only hold connections open.
 	maxConnections = 4096
-	// closeTimeout is how long responses may take to be written out after their requests were cut off.
+	// closeTimeout bounds how long responses may take to be written after their requests were cut off.
 	closeTimeout = 3 * time.Second
 )
 
-// Server answers HTTP requests on behalf of Models.
+// Server serves HTTP requests with the variants of Models.
 type Server struct {
 	options Options
 	log     *slog.Logger
 	metrics *metrics
-	limiter *limiter // nil: requests are not limited
+	limiter *limiter // nil: no rate limit
 	app     *fiber.App
 	hosts   map[string]bool // lower case
 
@@ -38,11 +38,11 @@ type Server struct {
 	cancel context.CancelCauseFunc
 
 	mu       sync.Mutex
-	stopping bool // no job begins any more
+	stopping bool // no new job may start
 	jobs     sync.WaitGroup
 }
 
-// New makes a server and registers its metrics. It answers nothing before Serve.
+// New returns a server and registers its metrics. It accepts no request before Serve.
 func New(options Options) (*Server, error) {
 	options.setDefaults()
 	if err := options.validate(); err != nil {
@@ -81,7 +81,7 @@ func New(options Options) (*Server, error) {
 	return s, nil
 }
 
-// quiet takes fasthttp's own complaints, which are about single connections and may quote what clients sent.
+// quiet logs fasthttp's own messages at debug level without their arguments, which may quote the request.
 type quiet struct{ log *slog.Logger }
 
 // Printf implements fasthttp.Logger.
@@ -119,15 +119,15 @@ func (s *Server) route() error {
 	return nil
 }
 
-// Serve answers requests on ln until ctx ends, then stops: it takes no more connections, gives running requests
-// StopTimeout to finish, cuts off the rest and returns nil. It may be called once.
+// Serve serves requests on ln until ctx ends. Then it accepts no more connections, gives running requests StopTimeout
+// to finish, cuts off the rest and returns nil. It may be called once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	below := newListener(ln, s.options.WriteTimeout, s.log)
 	var top net.Listener = below
 	if s.options.TLS != nil {
 		top = tls.NewListener(below, s.options.TLS)
 	}
-	served := make(chan error, 1) // Serve's own end must not wait for a reader
+	served := make(chan error, 1) // a client that does not read must not delay the end of Serve
 	go func() { served <- s.app.Listener(top) }()
 	select {
 	case err := <-served:
@@ -139,12 +139,12 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 }
 
-// stop is bounded by StopTimeout and twice closeTimeout.
+// stop takes at most StopTimeout plus twice closeTimeout.
 func (s *Server) stop(ln *listener) {
 	s.mu.Lock()
 	s.stopping = true
 	s.mu.Unlock()
-	_ = ln.Close() // nothing to be done about it
+	_ = ln.Close() // nothing to do about it
 	done := make(chan struct{})
 	go func() {
 		s.jobs.Wait()
@@ -172,7 +172,7 @@ func waitFor(done <-chan struct{}, limit time.Duration) bool {
 	}
 }
 
-// fingerprint changes when answers to the same seed may change: with the variant and with the version of prunellm.
+// fingerprint changes whenever the answer to the same seed may change: with the variant and with the version.
 func (s *Server) fingerprint(variant string) string {
 	sum := sha256.Sum256([]byte(s.options.Version + "\x00" + variant))
 	return "fp_" + hex.EncodeToString(sum[:5])

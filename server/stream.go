@@ -18,14 +18,14 @@ import (
 	"prunellm/openapi"
 )
 
-// sink is where a job's chunks go: a response that is collected, or a stream. open is called once per choice before its
-// first chunk.
+// sink receives a job's chunks: a collected response or a stream. consume calls open once per choice, before its first
+// chunk.
 type sink interface {
 	open(choice int) error
 	chunk(choice int, chunk infer.Chunk) error
 }
 
-// consume feeds the sink until every choice has finished. idle is called when nothing came for a while; it may be nil.
+// consume feeds the sink until every choice has finished. It calls idle, which may be nil, after a silence.
 func (j *job) consume(events <-chan event, to sink, idle func() error) error {
 	var ping <-chan time.Time
 	interval := j.server.options.PingInterval
@@ -42,8 +42,8 @@ func (j *job) consume(events <-chan event, to sink, idle func() error) error {
 			switch {
 			case !ok && j.tally.complete():
 				return nil
-			case !ok && j.ctx.Err() == nil: // readers stop early only with an error or when the job ends
-				return errors.New("the choices ended without a finish")
+			case !ok && j.ctx.Err() == nil: // readers stop early only on an error or when the job ends
+				return errors.New("a choice ended without a finish reason")
 			case !ok:
 				return j.cause(j.ctx.Err())
 			case e.err != nil:
@@ -76,7 +76,7 @@ func (j *job) consume(events <-chan event, to sink, idle func() error) error {
 // eventStream writes server-sent events. It belongs to the stream writer's goroutine.
 type eventStream struct{ w *bufio.Writer }
 
-// data sends one event; a failed flush means that the client is gone or too slow.
+// data sends one event. A failed flush means that the client disconnected or reads too slowly.
 func (s eventStream) data(value any) error {
 	body, err := marshal(value)
 	if err != nil {
@@ -95,7 +95,7 @@ func (s eventStream) named(kind string, value any) error {
 }
 
 func (s eventStream) raw(prefix string, body []byte) error {
-	_, _ = s.w.WriteString(prefix) // a bufio.Writer keeps its first error for Flush
+	_, _ = s.w.WriteString(prefix) // a bufio.Writer returns its first error at Flush
 	_, _ = s.w.Write(body)
 	_, _ = s.w.WriteString("\n\n")
 	if err := s.w.Flush(); err != nil {
@@ -104,28 +104,28 @@ func (s eventStream) raw(prefix string, body []byte) error {
 	return nil
 }
 
-// ping is a comment, which clients skip; writing it shows whether somebody still reads.
+// ping sends a comment, which clients skip. The write fails if the client disconnected.
 func (s eventStream) ping() error { return s.raw(": ping", nil) }
 
-// done is what streams of chats and completions end with.
+// done sends the end of a stream of chats or completions.
 func (s eventStream) done() error { return s.raw("data: ", []byte("[DONE]")) }
 
 // streamSink is a sink that writes events.
 type streamSink interface {
 	sink
 	start() error                     // before the first chunk, when the prompt is still to be prefilled
-	idle() error                      // nothing came for a while
+	idle() error                      // after a silence
 	finish(usage openapi.Usage) error // after the last chunk of the last choice
-	fail(body *openapi.Error) error   // the status has been sent, so an error is the stream's last event
+	fail(body *openapi.Error) error   // the status is already sent, so the error becomes the last event
 }
 
-// stream answers with events and takes the job over from the handler. prepare submits the requests once the variant is
-// there; newSink is called after it. When the variant has to be made first, the stream begins meanwhile, with pings, and
-// errors are events; otherwise errors have their status. Neither function may use the *fiber.Ctx, as they may run on
-// the writer's goroutine.
+// stream responds with events and takes the job over from the handler. prepare submits the requests once the variant is
+// loaded; newSink is called after it. If the variant must be made first, the stream begins meanwhile with pings, and
+// errors are events; otherwise errors have their HTTP status. Neither function may use the *fiber.Ctx, because both may
+// run on the writer's goroutine.
 func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-chan event, error), newSink func(eventStream) streamSink) error {
 	wait := waits(c)
-	pinned := make(chan error, 1) // the handler or the writer takes it, if the job does not end before
+	pinned := make(chan error, 1) // the handler or the writer receives it, unless the job ends first
 	j.readers.Go(func() { pinned <- j.pinSafely(model, wait) })
 	var events <-chan event
 	patience := time.NewTimer(j.server.options.PingInterval)
@@ -173,22 +173,22 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 	return nil
 }
 
-// writeUnchunked writes a stream as HTTP/1.0 knows it: its end is the end of the connection. fasthttp would write chunks,
-// so the connection is taken from it.
+// writeUnchunked writes a stream in HTTP/1.0, where the end of the connection ends the body. It hijacks the connection,
+// because fasthttp would write chunks.
 func writeUnchunked(ctx *fasthttp.RequestCtx, stream fasthttp.StreamWriter) {
 	ctx.SetConnectionClose()
 	header := bytes.Clone(ctx.Response.Header.Header())
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(conn net.Conn) {
 		w := bufio.NewWriter(conn)
-		_, _ = w.Write(header) // a bufio.Writer keeps its first error for the stream's flush
+		_, _ = w.Write(header) // a bufio.Writer returns its first error at the stream's flush
 		stream(w)
 		_ = w.Flush()
 	})
 }
 
-// evenUnwritten ends the job with its context where the writer never runs: fasthttp forgets a connection that was taken
-// from it when the answer to an earlier request on it cannot be written.
+// evenUnwritten ends the job with its context if the writer never runs. fasthttp drops a hijacked connection if it
+// cannot write the response to an earlier request on it.
 func (j *job) evenUnwritten(writer func(*bufio.Writer)) func(*bufio.Writer) {
 	var taken atomic.Bool
 	context.AfterFunc(j.ctx, func() {
@@ -203,7 +203,7 @@ func (j *job) evenUnwritten(writer func(*bufio.Writer)) func(*bufio.Writer) {
 	}
 }
 
-// pinSafely is pin on a goroutine of its own, where a panic would end the process.
+// pinSafely calls pin on its own goroutine, where a panic would end the process.
 func (j *job) pinSafely(model openapi.ModelName, wait bool) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -213,7 +213,7 @@ func (j *job) pinSafely(model openapi.ModelName, wait bool) (err error) {
 	return j.pin(model, wait)
 }
 
-// awaitVariant sends pings until the variant is there.
+// awaitVariant sends pings until the variant is loaded.
 func (j *job) awaitVariant(out eventStream, pinned <-chan error, prepare func() (<-chan event, error)) (<-chan event, error) {
 	if err := out.ping(); err != nil {
 		return nil, err
@@ -245,7 +245,7 @@ func (j *job) write(events <-chan event, to streamSink) error {
 	return to.finish(j.tally.total())
 }
 
-// streamFailed sends an error as the last event; to is nil if the stream has no events yet.
+// streamFailed sends an error as the last event. to is nil if the stream has no events yet.
 func (j *job) streamFailed(out eventStream, to streamSink, err error) {
 	f := classify(err, j.requestID)
 	if f.status == statusClientGone {
@@ -256,7 +256,7 @@ func (j *job) streamFailed(out eventStream, to streamSink, err error) {
 		j.server.log.Error("stream failed", "request_id", j.requestID, "error", err)
 	}
 	if to == nil {
-		_ = out.data(openapi.ErrorBody{Error: f.body}) // whether it arrives makes no difference any more
+		_ = out.data(openapi.ErrorBody{Error: f.body}) // the stream has failed already
 		return
 	}
 	_ = to.fail(f.body)

@@ -7,15 +7,15 @@ import (
 	"prunellm/openapi"
 )
 
-// tally counts the tokens of a job and notes when they came. It belongs to the goroutine that consumes the events.
+// tally counts the tokens of a job and records when they arrived. It belongs to the goroutine that consumes the events.
 type tally struct {
 	n       int           // choices per prompt
-	usage   []infer.Usage // of each choice, so far
+	usage   []infer.Usage // per choice, so far
 	reason  []infer.FinishReason
-	last    []time.Time // when each choice last gave a token
-	seen    []bool      // which choices have given a chunk
+	last    []time.Time // when each choice last produced a token
+	seen    []bool      // which choices have produced a chunk
 	started time.Time
-	first   time.Duration // until the first token of any choice
+	first   time.Duration // time to the first token of any choice
 }
 
 func newTally(started time.Time, choices, n int) *tally {
@@ -74,7 +74,7 @@ func (t *tally) total() openapi.Usage {
 	return total
 }
 
-// record adds the job to the metrics. Generated tokens count also if the client disconnected.
+// record adds the job to the metrics. The tokens of a disconnected client count too.
 func (t *tally) record(m *metrics) {
 	total := t.total()
 	m.promptTokens.Add(float64(total.PromptTokens))

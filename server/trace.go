@@ -12,19 +12,19 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// traced adds a span for each request. Health checks, which machines ask for every few seconds, have none. Spans carry
-// neither prompts nor answers nor keys.
+// traced adds a span for each request except health checks, which probes poll every few seconds. Spans carry no
+// prompts, answers or keys.
 func (s *Server) traced() fiber.Handler {
 	return otelfiber.Middleware(
 		otelfiber.WithTracerProvider(s.options.Tracing),
-		otelfiber.WithMeterProvider(noop.NewMeterProvider()), // Prometheus has the metrics
+		otelfiber.WithMeterProvider(noop.NewMeterProvider()), // Prometheus counts requests
 		otelfiber.WithPropagators(propagation.TraceContext{}),
 		otelfiber.WithCollectClientIP(false),
 		otelfiber.WithNext(func(c *fiber.Ctx) bool { return quietRoute(c.Path()) }),
 	)
 }
 
-// span begins the span of a job, which for a stream outlives that of its request. It is nil when nothing is traced.
+// span begins the span of a job, which for a stream outlives its request's span. It returns nil without tracing.
 func (j *job) span(c *fiber.Ctx) trace.Span {
 	tracing := j.server.options.Tracing
 	if tracing == nil {

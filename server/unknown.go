@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// unknownRoute is what log and metrics call all paths that the server does not know.
+// unknownRoute is the route's name in log and metrics for every path that the server does not know.
 const unknownRoute = "other"
 
-// apiWords returns the words that paths of the APIs of other servers are made of.
+// apiWords returns the words in paths of the APIs of other servers.
 func apiWords() []string {
 	return strings.Fields(`v1 v1beta v2 v3 api openai engines deployments organization
 		chat completions completion messages count_tokens responses input_tokens input_items cancel conversations items
@@ -20,8 +20,8 @@ func apiWords() []string {
 		favicon.ico robots.txt .well-known docs swagger redoc`)
 }
 
-// unknownPath names a path that the server does not know, for the log. It shows only words of known APIs: a path may
-// hold anything, also what must not be logged. Every other segment becomes "*".
+// unknownPath returns the form of an unknown path that the log may show. It keeps only words of known APIs and replaces
+// every other segment with "*": a path may hold secrets.
 func unknownPath(path string) string {
 	const most = 8 // segments
 	segments := strings.SplitN(strings.Trim(path, "/"), "/", most+1)

@@ -12,12 +12,12 @@ import (
 	"prunellm/server/web"
 )
 
-// pagePolicy is the content security policy of the web page: its own files and requests to its own server, and neither
-// inline scripts nor strings read as HTML, whatever a model writes.
+// pagePolicy is the content security policy of the web page. It allows its own files and requests to its own server,
+// and forbids inline scripts and HTML made from strings, whatever a model writes.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// pageTypes are the content types of the page's files. The system's own table is not asked: it differs between machines.
+// pageTypes are the content types of the page's files. The system's table differs between machines.
 var pageTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
@@ -26,10 +26,10 @@ var pageTypes = map[string]string{
 	".txt":  "text/plain; charset=utf-8",
 }
 
-// pageFileRoute is where the page's files are; index.html refers to them.
+// pageFileRoute is the URL of the page's files; index.html refers to them.
 const pageFileRoute = "/web/:file"
 
-// pageFile is a file of the web page, ready to be sent.
+// pageFile is a file of the web page in the form that is sent.
 type pageFile struct {
 	body []byte
 	kind string // content type
@@ -58,8 +58,8 @@ func readPage(files fs.FS) (map[string]pageFile, error) {
 	return page, nil
 }
 
-// routeWeb puts the web page at "/" and its files below "/web/". Neither needs a key: they hold nothing but themselves,
-// and the page asks for the key that its requests need.
+// routeWeb serves the web page at "/" and its files below "/web/". Neither needs a key: they hold no secrets, and the
+// page asks for the key that its requests need.
 func (s *Server) routeWeb(app *fiber.App) error {
 	page, err := readPage(web.Files())
 	if err != nil {
@@ -76,8 +76,8 @@ func (s *Server) routeWeb(app *fiber.App) error {
 	return nil
 }
 
-// sendPage sends a file, or 304 to a browser that has it. Browsers keep files but ask each time, so that a new version of
-// the server is never shown with parts of an old page.
+// sendPage sends a file, or 304 if the browser has it. Browsers cache the files but revalidate each time, so that a new
+// server never mixes with parts of an old page.
 func sendPage(c *fiber.Ctx, file pageFile) error {
 	c.Set(fiber.HeaderContentSecurityPolicy, pagePolicy)
 	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
