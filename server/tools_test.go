@@ -76,6 +76,11 @@ func TestToolCalls(t *testing.T) {
 		{"marker cut off by a stop string", "<tool", `,"stop":"_call"`, toolsHermes, "", nil, "stop"},
 		{"Llama's call cut off before its arguments", `{"name": "weather", "parameters": {}}`, `,"max_tokens":9`, toolsLlama, "", nil, "length"},
 		{"less than at the limit", "if a < b", `,"max_tokens":6`, toolsHermes, "if a <", nil, "length"},
+		{"without marker", `{"name": "time", "arguments": {}}`, "", toolsHermes, "null", []call{timeCall}, "tool_calls"},
+		{"without marker, in a fence", "```json\n{\"name\": \"time\", \"arguments\": {}}\n```", "", toolsUnknown, "null", []call{timeCall}, "tool_calls"},
+		{"without marker, cut off by the limit", `{"name": "time", "arguments": {}}`, `,"max_tokens":9`, toolsHermes, "", nil, "length"},
+		{"without marker, beside a format", `{"name": "time", "arguments": {}}`, jsonFormat, toolsHermes, `{"name": "time", "arguments": {}}`, nil, "stop"},
+		{"JSON in a fence", "```json\n{\"name\": \"Rome\"}\n```", "", toolsHermes, "```json\n{\"name\": \"Rome\"}\n```", nil, "stop"},
 		{"none", twoCalls, `,"tool_choice":"none"`, toolsHermes, twoCalls, nil, "stop"},
 	}
 	for _, test := range tests {

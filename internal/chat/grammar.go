@@ -48,7 +48,7 @@ func (t *Template) Grammar(turn *openapi.Turn, schemas SchemaGrammar, formatFiel
 		// White space may come first, as models have it; a brace behind it begins a call as one without it does.
 		out.WriteString("root ::= [ \\t\\n\\r]* (calls | [^{ \\t\\n\\r\\x00] [^\\x00]*)?\n")
 	default:
-		out.WriteString("root ::= text-0\n" + textBefore(syntax.marker, "after-marker"))
+		out.WriteString("root ::= begin\n" + textBefore(syntax.marker, "after-marker") + unmarkedCalls(turn, syntax.marker))
 		// Where text ends in a marker, the rest of the first call and its followers come.
 		out.WriteString("after-marker ::= " + literal(strings.TrimPrefix(syntax.open, syntax.marker)) + " call " + literal(syntax.close) + " more\n")
 	}

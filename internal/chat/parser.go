@@ -22,28 +22,30 @@ type Part struct {
 //
 // The grammar of the answer guarantees that each call is well formed as far as it goes: a known name comes first, and
 // only calls follow the first one. A client's own grammar guarantees nothing, and the JSON of a format may begin as a
-// call does: if it turns out to be none, it is text.
+// call does: if it turns out to be none, it is text. Calls without marker are in unmarked.go.
 type Parser struct {
-	syntax syntax
-	head   [][]string // what comes before the arguments, piece by piece: for each the words there may be
-	whole  bool       // the answer is calls alone or text alone
-	format bool       // text is held to a format
-	held   string     // not returned yet: it may begin a marker or a call
-	state  parseState
-	calls  int
-	depth  int  // of the arguments' braces and brackets
-	quoted bool // within a string of the arguments
-	escape bool // after a backslash there
-	spoken bool // text other than white space was returned
-	inLine bool // the returned text does not end with a line
-	stops  []string
-	tools  []openapi.Tool // whose names calls have
+	syntax   syntax
+	head     [][]string // what comes before the arguments, piece by piece: for each the words there may be
+	whole    bool       // the answer is calls alone or text alone
+	format   bool       // text is held to a format
+	held     string     // not returned yet: it may begin a marker or a call
+	state    parseState
+	calls    int
+	depth    int  // of the arguments' braces and brackets
+	quoted   bool // within a string of the arguments
+	escape   bool // after a backslash there
+	unmarked bool // calls come without the syntax's marker
+	spoken   bool // text other than white space was returned
+	inLine   bool // the returned text does not end with a line
+	stops    []string
+	tools    []openapi.Tool // whose names calls have
 }
 
 type parseState int
 
 const (
-	atStart parseState = iota // of an answer that is whole
+	atStart     parseState = iota // of an answer that is whole
+	atBeginning                   // of an answer that is not, but may be calls without marker
 	inText
 	beforeArguments
 	inArguments
@@ -78,7 +80,7 @@ func newParser(syntax syntax, names []string, format bool, stops []string) *Pars
 	for i, name := range names {
 		quoted[i] = `"` + name + `"`
 	}
-	p := &Parser{syntax: syntax, whole: format || syntax.marker == "", format: format, state: inText, stops: stops}
+	p := &Parser{syntax: syntax, whole: format || syntax.marker == "", format: format, state: atBeginning, stops: stops}
 	p.head = [][]string{{"{"}, {`"name"`}, {":"}, quoted, {","}, {`"arguments"`, `"parameters"`}, {":"}}
 	if p.whole {
 		p.state = atStart
@@ -107,6 +109,8 @@ func (p *Parser) Feed(text string) []Part {
 		switch p.state {
 		case atStart:
 			progress = p.feedStart()
+		case atBeginning:
+			progress = p.feedBeginning()
 		case inText:
 			out, progress = p.feedText(out)
 		case beforeArguments:
@@ -129,7 +133,7 @@ func (p *Parser) Feed(text string) []Part {
 // the beginning of a call that was cut off, by the limit of tokens (full) or by a stop string that continues the call.
 func (p *Parser) End(full bool) []Part {
 	noMarker := p.state == beforeArguments && p.syntax.marker == ""
-	if p.state != atStart && p.state != inText && !noMarker {
+	if p.state > inText && !noMarker {
 		return nil
 	}
 	held := p.held
@@ -153,6 +157,11 @@ func (p *Parser) begunCall(held string, full bool) int {
 			_, _, fits := p.readHead(held + stop)
 			return fits
 		})
+	}
+	if p.state == atBeginning {
+		if at := p.begunUnmarked(held, full); at >= 0 {
+			return at
+		}
 	}
 	length := longestBorder(p.syntax.marker, held)
 	if length == 0 {
@@ -235,6 +244,9 @@ func (p *Parser) feedHead(out []Part) ([]Part, bool) {
 		return append(out, Part{Call: p.calls - 1, ID: newCallID(), Name: p.clientName(name)}), true
 	case p.calls > 0:
 		p.state = afterArguments
+		if p.unmarked { // past the brace
+			p.held = p.held[1:]
+		}
 	case p.whole:
 		out, p.state = p.say(out, p.syntax.marker), onlyText
 	default:
@@ -313,6 +325,9 @@ func (p *Parser) feedTail() bool {
 	if p.syntax.marker == "" {
 		p.held = ""
 		return false
+	}
+	if p.unmarked {
+		return p.feedUnmarkedTail()
 	}
 	_, after, found := strings.Cut(p.held, p.syntax.marker)
 	if !found {

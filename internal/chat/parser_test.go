@@ -36,10 +36,18 @@ func TestNoMarkerLeaks(t *testing.T) {
 	}{
 		"hermes": {hermes, "<tool_call>\n{\"name\": \"time\", \"arguments\": "},
 		"llama":  {llama, `{"name": "time", "parameters": `},
+		"bare":   {hermes, `{"name": "time", "arguments": `},
+	}
+	fence := "```json\n"
+	for cut := len(fence) + 1; cut < len(fence)+10; cut++ {
+		answer := (fence + syntaxes["bare"].call)[:cut]
+		if got, calls := said(newParser(hermes, []string{"time"}, false, nil), answer, true); got != "" || calls != 0 {
+			t.Errorf("%q cut by the limit: text %q, %d calls", answer, got, calls)
+		}
 	}
 	for name, test := range syntaxes {
 		for _, before := range []string{"", "\n\n", "Let me see.\n"} {
-			if name == "llama" && before == "Let me see.\n" { // a call is all of the answer
+			if name != "hermes" && before == "Let me see.\n" { // a call is all of the answer
 				continue
 			}
 			want := before
@@ -99,6 +107,8 @@ func FuzzParser(f *testing.F) {
 	f.Add(` {"name": "tim", "parameters": {}}`, uint8(3), true, false)
 	f.Add("<tool_call>{\"name\":\"time\",\"arguments\": 12}</tool_call><tool_call>", uint8(2), false, false)
 	f.Add("<<tool_call>\n{\"nam", uint8(5), false, false)
+	f.Add("```json\n{\"name\": \"time\", \"arguments\": {}}\n```", uint8(4), false, false)
+	f.Add("\n{\"name\": \"time\", \"arguments\": {}} {\"name\": 4}", uint8(4), false, false)
 	f.Add(`{"answer": "yes <tool_call> no"}`, uint8(5), false, true)
 	f.Add(`{"name": "time", "of": "day"}`, uint8(5), true, true)
 	f.Fuzz(func(t *testing.T, answer string, size uint8, isLlama, format bool) {
