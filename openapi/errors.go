@@ -2,7 +2,7 @@ package openapi
 
 import "fmt"
 
-// Types of Error, as OpenAI's clients know them.
+// Types of Error in OpenAI's API.
 const (
 	TypeInvalidRequest = "invalid_request_error"
 	TypeAuthentication = "authentication_error"
@@ -10,7 +10,7 @@ const (
 	TypeServer         = "server_error"
 )
 
-// Codes of Error that clients may branch on; Codes describes them.
+// Codes of Error that clients may branch on. Codes describes them.
 const (
 	CodeInvalidJSON      = "invalid_json"
 	CodeInvalidType      = "invalid_type"
@@ -45,38 +45,39 @@ type Code struct {
 	Name   string
 	Status int    // of the HTTP response
 	Cause  string // one phrase
-	Remedy string // what the client, or whoever runs the server, can do
+	Remedy string // the step that fixes it, by the client or the operator
 }
 
-// Codes returns all codes, by status. docs/use/errors.md shows them.
+// Codes returns all codes, sorted by status. It is the only list of statuses: responses take theirs from it, and
+// docs/use/errors.md shows them.
 func Codes() []Code {
 	return []Code{
 		{CodeInvalidJSON, 400, "the body is not JSON", "send one JSON object"},
 		{CodeInvalidType, 400, "a field has another JSON type", "`param` names the field"},
 		{CodeInvalidValue, 400, "a field has a value that is not valid", "`param` names the field, the message the limits"},
 		{CodeMissing, 400, "a required field is missing", "`param` names the field"},
-		{CodeUnsupported, 400, "the server cannot do what a field asks for", "leave the field out"},
+		{CodeUnsupported, 400, "the server does not support a field or its value", "leave the field out"},
 		{CodeInvalidRatio, 400, "the model cannot be pruned to this ratio", "the message names the largest ratio"},
-		{CodeInvalidSchema, 400, "answers cannot be held to a JSON schema", "the message names the keyword"},
+		{CodeInvalidSchema, 400, "no grammar can express the JSON schema", "the message names the keyword"},
 		{CodeContextLength, 400, "the prompt is longer than the context", "a shorter prompt, or a larger `--ctx`"},
 		{CodeBadRequest, 400, "the request is not valid HTTP", "the message says what is wrong"},
 		{CodeInvalidKey, 401, "the API key is missing or wrong", "send `Authorization: Bearer KEY`"},
 		{CodeHostNotAllowed, 403, "the Host header is not allowed", "`--allowed-hosts NAME`"},
 		{CodeOriginNotAllowed, 403, "a page of another origin sent the request", "send it from the server's own page, or without Origin"},
-		{CodeModelNotFound, 404, "the name is another model's", "`/v1/models` lists the models; the name before `@` must be this server's"},
+		{CodeModelNotFound, 404, "the server has no model of that name", "`/v1/models` lists the models; the name before `@` must be this server's"},
 		{CodeUnknownURL, 404, "there is no such URL", "`/openapi.yaml` lists the URLs"},
-		{CodeMethodNotAllowed, 405, "the URL does not take this method", "the Allow header names the methods"},
+		{CodeMethodNotAllowed, 405, "the URL does not support this method", "the Allow header names the methods"},
 		{CodeRequestTimeout, 408, "the request took too long to arrive", "send it faster"},
 		{CodeConflict, 409, "the variant cannot be deleted now", "the message says why"},
 		{CodeRequestTooLarge, 413, "the body is too large", "at most 8 MiB, and 64 KiB without a valid key"},
 		{CodeUnsupportedType, 415, "the body is not application/json", "send `Content-Type: application/json`, without Content-Encoding"},
-		{CodeQueueFull, 429, "`--max-queue` requests wait already", "retry after `Retry-After`; more `--parallel`, another replica, or a higher ratio"},
+		{CodeQueueFull, 429, "`--max-queue` requests are already waiting", "retry after `Retry-After`; more `--parallel`, another replica, or a higher ratio"},
 		{CodeRateLimit, 429, "the client exceeded `--rate-limit`", "retry after `Retry-After`"},
 		{CodeHeadersTooLarge, 431, "the headers are too large", "at most 32 KiB"},
 		{CodeClientClosed, 499, "the client disconnected before the response", "only logs and metrics show it"},
-		{CodeInternal, 500, "something failed in the server", "the server log has the cause under the request id of the message"},
+		{CodeInternal, 500, "an internal error", "the server log has the cause under the request id of the message"},
 		{CodeNotReady, 503, "the variant is being made, or too many variants are", "retry after `Retry-After`; the message has the progress"},
-		{CodeUnavailable, 503, "the server stops, or its engine failed", "retry after `Retry-After`"},
+		{CodeUnavailable, 503, "the server is stopping, or its engine failed", "retry after `Retry-After`"},
 	}
 }
 
@@ -91,12 +92,22 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string { return e.Message }
 
+// Status returns the HTTP status that Codes has for the error's code, or 500 if the table lacks it.
+func (e *Error) Status() int {
+	for _, code := range Codes() {
+		if e.Code != nil && *e.Code == code.Name {
+			return code.Status
+		}
+	}
+	return 500
+}
+
 // ErrorBody is the body of every response with a status of 400 or more.
 type ErrorBody struct {
 	Error *Error `json:"error"`
 }
 
-// NewError makes an error object; an empty param or code becomes null.
+// NewError returns an error object. An empty param or code becomes null.
 func NewError(kind, param, code, message string) *Error {
 	e := &Error{Message: message, Type: kind}
 	if param != "" {
@@ -108,7 +119,7 @@ func NewError(kind, param, code, message string) *Error {
 	return e
 }
 
-// Invalid makes the error for a request that can never succeed as it stands; the server answers it with status 400.
+// Invalid returns an error for a request that fails until the client changes it.
 func Invalid(param, code, format string, args ...any) *Error {
 	return NewError(TypeInvalidRequest, param, code, fmt.Sprintf(format, args...))
 }

@@ -39,14 +39,14 @@ func TestCodesAreComplete(t *testing.T) {
 		}
 	}
 	if !slices.Equal(constants, rows) {
-		t.Errorf("Codes() has %v, the constants are %v", rows, constants)
+		t.Errorf("Codes() lists %v, but the constants are %v", rows, constants)
 	}
 	if !slices.IsSortedFunc(Codes(), func(a, b Code) int { return cmp.Compare(a.Status, b.Status) }) {
 		t.Error("Codes() is not sorted by status")
 	}
 }
 
-// TestErrorsPage keeps the table of docs/use/errors.md equal to Codes.
+// TestErrorsPage checks that the table of docs/use/errors.md equals Codes.
 func TestErrorsPage(t *testing.T) {
 	const path = "../docs/use/errors.md"
 	begin, end := []byte("<!-- codes: go test ./openapi -run ErrorsPage -update -->\n"), []byte("<!-- end of codes -->\n")
@@ -69,5 +69,18 @@ func TestErrorsPage(t *testing.T) {
 		}
 	} else if !bytes.Equal(written, want) {
 		t.Errorf("the table of codes in %s is stale: run go test ./openapi -run ErrorsPage -update", path)
+	}
+}
+
+func TestErrorStatus(t *testing.T) {
+	for _, code := range Codes() {
+		if got := NewError(TypeServer, "", code.Name, "x").Status(); got != code.Status {
+			t.Errorf("Status() of %s = %d, want %d", code.Name, got, code.Status)
+		}
+	}
+	for _, unlisted := range []string{"", "unlisted"} {
+		if got := NewError(TypeServer, "", unlisted, "x").Status(); got != 500 {
+			t.Errorf("Status() of code %q = %d, want 500", unlisted, got)
+		}
 	}
 }

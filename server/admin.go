@@ -29,7 +29,7 @@ func (s *Server) sameOrigin(c *fiber.Ctx) error {
 	if err == nil && strings.EqualFold(parsed.Host, string(c.Request().Header.Host())) {
 		return c.Next()
 	}
-	return refuse(fiber.StatusForbidden, openapi.TypeInvalidRequest, openapi.CodeOriginNotAllowed, "requests from pages of another origin are refused")
+	return refuse(openapi.TypeInvalidRequest, openapi.CodeOriginNotAllowed, "requests from pages of another origin are refused")
 }
 
 func (s *Server) admin() (Admin, error) {

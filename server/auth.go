@@ -19,11 +19,11 @@ func (s *Server) requireKey(c *fiber.Ctx) error {
 	}
 	given := givenKey(&c.Request().Header)
 	if given == "" {
-		return refuse(fiber.StatusUnauthorized, openapi.TypeAuthentication, openapi.CodeInvalidKey,
+		return refuse(openapi.TypeAuthentication, openapi.CodeInvalidKey,
 			"an API key is needed: send Authorization: Bearer KEY, or x-api-key: KEY")
 	}
 	if !anyEqual(given, s.options.APIKeys()) {
-		return refuse(fiber.StatusUnauthorized, openapi.TypeAuthentication, openapi.CodeInvalidKey, "the API key is not valid")
+		return refuse(openapi.TypeAuthentication, openapi.CodeInvalidKey, "the API key is not valid")
 	}
 	return c.Next()
 }
@@ -68,7 +68,7 @@ func (s *Server) checkHost(c *fiber.Ctx) error {
 	if s.hostAllowed(header, c.Context().LocalAddr()) && s.hostAllowed(absolute, c.Context().LocalAddr()) {
 		return c.Next()
 	}
-	return refuse(fiber.StatusForbidden, openapi.TypeInvalidRequest, openapi.CodeHostNotAllowed,
+	return refuse(openapi.TypeInvalidRequest, openapi.CodeHostNotAllowed,
 		"this Host is not allowed; start the server with --allowed-hosts NAME to allow it")
 }
 

@@ -15,18 +15,14 @@ import (
 	"prunellm/openapi"
 )
 
-// statusClientGone is the status that nginx logs for a client that disconnected before its response.
-const statusClientGone = 499
-
-// failure is the HTTP form of an error.
+// failure is the HTTP form of an error. The code in its body determines the status.
 type failure struct {
-	status     int
 	body       *openapi.Error
 	retryAfter time.Duration // 0: no Retry-After header
 	hidden     bool          // body does not show the cause, so the log must
 }
 
-// classify maps Go errors to HTTP. It is the only such table.
+// classify maps Go errors to HTTP. It is the only place that does; openapi.Codes has the status of each code.
 func classify(err error, requestID string) failure {
 	var (
 		wire     *openapi.Error
@@ -38,33 +34,32 @@ func classify(err error, requestID string) failure {
 		http     *fiber.Error
 		refused  *refusal
 	)
-	invalid := func(status int, param, code string) failure {
-		return failure{status: status, body: openapi.NewError(openapi.TypeInvalidRequest, param, code, err.Error())}
+	invalid := func(param, code string) failure {
+		return failure{body: openapi.NewError(openapi.TypeInvalidRequest, param, code, err.Error())}
 	}
 	switch {
 	case errors.As(err, &wire):
-		return failure{status: fiber.StatusBadRequest, body: wire}
+		return failure{body: wire}
 	case errors.As(err, &refused):
 		return refused.failure
 	case errors.Is(err, errClientGone): // only the log and the metrics see this status
-		return invalid(statusClientGone, "", openapi.CodeClientClosed)
+		return invalid("", openapi.CodeClientClosed)
 	case errors.Is(err, ErrModelNotFound):
-		return invalid(fiber.StatusNotFound, "model", openapi.CodeModelNotFound)
+		return invalid("model", openapi.CodeModelNotFound)
 	case errors.As(err, &notReady):
 		return unavailable(notReady.Error(), openapi.CodeNotReady, notReady.RetryAfter)
 	case errors.As(err, &conflict):
-		return invalid(fiber.StatusConflict, "", openapi.CodeConflict)
+		return invalid("", openapi.CodeConflict)
 	case errors.As(err, &ratio):
-		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid("model", openapi.CodeInvalidRatio, "%s", ratio)}
+		return failure{body: openapi.Invalid("model", openapi.CodeInvalidRatio, "%s", ratio)}
 	case errors.As(err, &tooLong):
-		return failure{status: fiber.StatusBadRequest, body: contextError("messages", tooLong)}
+		return failure{body: contextError("messages", tooLong)}
 	case errors.As(err, &param):
-		return failure{status: fiber.StatusBadRequest, body: openapi.Invalid(wireField(param.Field), openapi.CodeInvalidValue, "%s", param)}
+		return failure{body: openapi.Invalid(wireField(param.Field), openapi.CodeInvalidValue, "%s", param)}
 	case errors.Is(err, chat.ErrMessages):
-		return invalid(fiber.StatusBadRequest, "messages", openapi.CodeInvalidValue)
+		return invalid("messages", openapi.CodeInvalidValue)
 	case errors.Is(err, infer.ErrQueueFull):
 		return failure{
-			status:     fiber.StatusTooManyRequests,
 			body:       openapi.NewError(openapi.TypeRateLimit, "", openapi.CodeQueueFull, "the queue is full; try again later"),
 			retryAfter: time.Second,
 		}
@@ -84,7 +79,6 @@ func classify(err error, requestID string) failure {
 func internalFailure(requestID string) failure {
 	message := "internal error; see the server log for request id " + requestID
 	return failure{
-		status: fiber.StatusInternalServerError,
 		body:   openapi.NewError(openapi.TypeServer, "", openapi.CodeInternal, message),
 		hidden: true,
 	}
@@ -101,7 +95,6 @@ func unavailable(message, code string, retryAfter time.Duration) failure {
 		retryAfter = DefaultRetryAfter
 	}
 	return failure{
-		status:     fiber.StatusServiceUnavailable,
 		body:       openapi.NewError(openapi.TypeServer, "", code, message),
 		retryAfter: retryAfter,
 	}
@@ -117,7 +110,6 @@ func wireField(field string) string {
 
 // fromFiber rewrites the errors of fiber and fasthttp, because their texts may quote the request.
 func fromFiber(err *fiber.Error) failure {
-	f := failure{status: err.Code}
 	var code, message string
 	switch err.Code {
 	case fiber.StatusNotFound:
@@ -131,13 +123,9 @@ func fromFiber(err *fiber.Error) failure {
 	case fiber.StatusRequestTimeout:
 		code, message = openapi.CodeRequestTimeout, "the request took too long to arrive"
 	default:
-		if f.status < 400 || f.status >= 500 {
-			f.status = fiber.StatusBadRequest
-		}
 		code, message = openapi.CodeBadRequest, "the request is not valid HTTP"
 	}
-	f.body = openapi.NewError(openapi.TypeInvalidRequest, "", code, message)
-	return f
+	return failure{body: openapi.NewError(openapi.TypeInvalidRequest, "", code, message)}
 }
 
 // handleError is fiber's ErrorHandler: every error response leaves through it.
@@ -146,7 +134,7 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	if f.hidden {
 		s.log.Error("request failed", "request_id", requestID(c), "error", err)
 	}
-	if unread(f.status) {
+	if unread(f.body.Status()) {
 		if inner, ok := below(c.Context().Conn()).(*conn); ok {
 			inner.linger.Store(true)
 		}
@@ -160,11 +148,12 @@ func unread(status int) bool {
 }
 
 func writeFailure(c *fiber.Ctx, f failure) error {
-	c.Status(f.status)
+	status := f.body.Status()
+	c.Status(status)
 	if f.retryAfter > 0 {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(f.retryAfter.Seconds()))))
 	}
-	if f.status == fiber.StatusUnauthorized {
+	if status == fiber.StatusUnauthorized {
 		c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
 	}
 	return writeJSON(c, openapi.ErrorBody{Error: f.body})

@@ -35,12 +35,12 @@ func checkCode(t *testing.T, got reply) {
 	}
 }
 
-// codeArgument is the position of the code among the arguments of functions and methods (with a dot) that make errors.
+// codeArgument maps functions and methods (with a dot) that make errors to the position of their argument for the code.
 var codeArgument = map[string]int{
-	"NewError": 2, ".NewError": 2, "Invalid": 1, ".Invalid": 1, "refuse": 2, ".refuse": 1, "unavailable": 1, "invalid": 2, "refusedBy": 2,
+	"NewError": 2, ".NewError": 2, "Invalid": 1, ".Invalid": 1, "refuse": 1, ".refuse": 1, "unavailable": 1, "invalid": 1, "refusedBy": 2,
 }
 
-// TestCodesAreConstants finds codes that are written as text instead of a constant of the list.
+// TestCodesAreConstants finds codes that are string literals instead of constants of the list.
 func TestCodesAreConstants(t *testing.T) {
 	found := 0
 	for _, folder := range []string{".", "../openapi"} {
@@ -77,7 +77,7 @@ func TestCodesAreConstants(t *testing.T) {
 	}
 }
 
-// An internal error names the request id, and the log has the cause under it.
+// An internal error names the request id, and the log has the cause with that id.
 func TestInternalErrorNamesTheRequest(t *testing.T) {
 	fake := newFake()
 	fake.acquire = func(context.Context, openapi.ModelName) error { panic("no models today") }

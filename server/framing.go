@@ -24,7 +24,7 @@ func (s *Server) refuseMisframed(c *fiber.Ctx) error {
 	if inner, ok := below(c.Context().Conn()).(*conn); ok {
 		inner.linger.Store(true)
 	}
-	return s.handleError(c, refuse(fiber.StatusBadRequest, openapi.TypeInvalidRequest, openapi.CodeBadRequest,
+	return s.handleError(c, refuse(openapi.TypeInvalidRequest, openapi.CodeBadRequest,
 		"the request's length is ambiguous: send one Content-Length, or Transfer-Encoding: chunked with HTTP/1.1, and no folded header lines"))
 }
 

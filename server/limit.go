@@ -85,7 +85,6 @@ func (s *Server) limitRate(c *fiber.Ctx) error {
 		return c.Next()
 	}
 	return &refusal{failure{
-		status: fiber.StatusTooManyRequests,
 		body: openapi.NewError(openapi.TypeRateLimit, "", openapi.CodeRateLimit,
 			fmt.Sprintf("more than %d requests per minute; try again in %s", s.limiter.perMinute, again.Round(time.Second))),
 		retryAfter: max(again, time.Second),

@@ -74,7 +74,7 @@ func (s *Server) answerPanic(ctx *fasthttp.RequestCtx, reason any) {
 	ctx.Response.Reset()
 	ctx.Response.Header.Set(headerRequestID, id)
 	ctx.SetContentType(fiber.MIMEApplicationJSON)
-	ctx.SetStatusCode(failure.status)
+	ctx.SetStatusCode(failure.body.Status())
 	ctx.SetBody(body)
 }
 
@@ -152,16 +152,16 @@ func requireJSON(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// refusal is an error with a status of its own.
+// refusal is an error that has its HTTP form already.
 type refusal struct{ failure }
 
 // Error implements error.
 func (r *refusal) Error() string { return r.body.Message }
 
-func refuse(status int, kind, code, message string) error {
-	return &refusal{failure{status: status, body: openapi.NewError(kind, "", code, message)}}
+func refuse(kind, code, message string) error {
+	return &refusal{failure{body: openapi.NewError(kind, "", code, message)}}
 }
 
 func unsupportedMedia(message string) error {
-	return refuse(fiber.StatusUnsupportedMediaType, openapi.TypeInvalidRequest, openapi.CodeUnsupportedType, message)
+	return refuse(openapi.TypeInvalidRequest, openapi.CodeUnsupportedType, message)
 }

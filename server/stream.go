@@ -247,11 +247,11 @@ func (j *job) write(events <-chan event, to streamSink) error {
 
 // streamFailed sends an error as the last event. to is nil if the stream has no events yet.
 func (j *job) streamFailed(out eventStream, to streamSink, err error) {
-	f := classify(err, j.requestID)
-	if f.status == statusClientGone {
+	if errors.Is(err, errClientGone) {
 		j.server.log.Info("client left", "request_id", j.requestID)
 		return
 	}
+	f := classify(err, j.requestID)
 	if f.hidden {
 		j.server.log.Error("stream failed", "request_id", j.requestID, "error", err)
 	}
