@@ -6,30 +6,30 @@ type AdminVariant struct {
 	Object     string  `json:"object"` // "variant"
 	Ratio      float64 `json:"ratio"`
 	State      string  `json:"state"`              // one of the states below
-	Progress   string  `json:"progress,omitempty"` // while it is made, a line for people
+	Progress   string  `json:"progress,omitempty"` // one line, while the variant is being made
 	Error      string  `json:"error,omitempty"`    // why the last attempt failed
-	Pinned     bool    `json:"pinned"`             // never unloaded to make room
-	Startup    bool    `json:"startup"`            // the variant of a request that names no ratio
-	InUse      int     `json:"in_use"`             // requests that hold it now
+	Pinned     bool    `json:"pinned"`             // protected from eviction
+	Startup    bool    `json:"startup"`            // used for requests without a ratio
+	InUse      int     `json:"in_use"`             // requests that use it now
 	LastUsedAt int64   `json:"last_used_at"`       // seconds since 1970; 0: never
-	Card       *Card   `json:"prunellm,omitempty"` // once it is loaded
+	Card       *Card   `json:"prunellm,omitempty"` // 0 before it is loaded
 }
 
 // States of an AdminVariant.
 const (
 	StateMaking   = "making"
 	StateLoaded   = "loaded"
-	StateUnloaded = "unloaded" // it is made again, or found, when it is asked for
+	StateUnloaded = "unloaded" // a request makes it again or loads its file
 	StateFailed   = "failed"
 )
 
-// AdminList is the answer of GET /admin/variants.
+// AdminList is the response of GET /admin/variants.
 type AdminList struct {
 	Object string         `json:"object"` // "list"
 	Data   []AdminVariant `json:"data"`
 }
 
-// AdminDeleted is the answer of DELETE /admin/variants/{id}.
+// AdminDeleted is the response of DELETE /admin/variants/{id}.
 type AdminDeleted struct {
 	ID      string `json:"id"`
 	Object  string `json:"object"` // "variant"

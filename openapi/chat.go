@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// Message is one turn of a chat. Text parts of a message are joined by line breaks.
+// Message is one turn of a chat. Its text parts are joined by line breaks.
 type Message struct {
 	Role       string // "system", "user", "assistant" or "tool"; a developer message counts as system
 	Content    string
 	Name       string     // of the speaker; templates may use it
 	ToolCalls  []ToolCall // of an assistant message
-	ToolCallID string     // of a tool message: the call that it answers
+	ToolCallID string     // of a tool message: the call that it responds to
 }
 
-// ToolCall is a call that the model asked for.
+// ToolCall is a call that the model requests.
 type ToolCall struct {
 	ID       string       `json:"id"`
 	Type     string       `json:"type"` // "function"
@@ -58,7 +58,7 @@ func DecodeChat(body []byte) (*ChatRequest, error) {
 	return req, nil
 }
 
-// readMaxCompletionTokens reads the newer name of max_tokens; both may be given if they agree.
+// readMaxCompletionTokens reads the newer name of max_tokens. A request may have both if they agree.
 func readMaxCompletionTokens(f *fields, c *Common) {
 	if _, ok := f.get("max_completion_tokens"); !ok {
 		return
@@ -67,11 +67,11 @@ func readMaxCompletionTokens(f *fields, c *Common) {
 	older := c.MaxTokens
 	f.count("max_completion_tokens", 1, MaxTokensAsked, &c.MaxTokens)
 	if older != 0 && older != c.MaxTokens {
-		f.refuse("max_tokens", CodeInvalidValue, "max_tokens is %d and max_completion_tokens is %d: give one of them", older, c.MaxTokens)
+		f.refuse("max_tokens", CodeInvalidValue, "max_tokens is %d and max_completion_tokens is %d: send only one of them", older, c.MaxTokens)
 	}
 }
 
-// refuseUnsupportedChat names every field of OpenAI's chat API that would change the answer and cannot be honoured.
+// refuseUnsupportedChat refuses every field of OpenAI's chat API that would change the answer and is not supported.
 func refuseUnsupportedChat(f *fields) {
 	f.only("functions", "it is the old name of tools", "[]")
 	f.only("function_call", "it is the old name of tool_choice", `"none"`, `"auto"`)
@@ -82,7 +82,7 @@ func refuseUnsupportedChat(f *fields) {
 	f.hints("reasoning_effort", "verbosity", "service_tier")
 	f.readStore()
 	if metadata, ok := f.object("metadata"); ok && len(metadata.members) > 16 {
-		f.refuse("metadata", CodeInvalidValue, "metadata has %d entries, want at most 16", len(metadata.members))
+		f.refuse("metadata", CodeInvalidValue, "metadata has %d entries; the limit is 16", len(metadata.members))
 	}
 }
 
@@ -124,7 +124,7 @@ func readMessage(raw json.RawMessage, path string) (Message, *Error) {
 	case "function":
 		f.refuse("role", CodeUnsupported, "%srole is %q: it is the old name of tool", f.path, m.Role)
 	default:
-		f.refuse("role", CodeInvalidValue, "%srole is %q, want system, developer, user, assistant or tool", f.path, m.Role)
+		f.refuse("role", CodeInvalidValue, "%srole is %q but must be system, developer, user, assistant or tool", f.path, m.Role)
 	}
 	f.str("name", maxIdentifierSize, &m.Name)
 	f.checkText("name", m.Name)
@@ -147,7 +147,7 @@ func readToolCalls(f *fields) []ToolCall {
 			return nil
 		}
 		c := ToolCall{Type: "function"}
-		call.only("type", "only calls of functions are", `"function"`)
+		call.only("type", "only functions can be called", `"function"`)
 		call.require("id")
 		call.str("id", maxIdentifierSize, &c.ID)
 		call.checkText("id", c.ID)
@@ -202,7 +202,7 @@ func (f *fields) contentOf(name string, types ...string) string {
 			return ""
 		}
 		part.require("type")
-		part.only("type", "only text parts are", accepted...)
+		part.only("type", "parts must be text", accepted...)
 		part.require("text")
 		part.text("text", &texts[i])
 		if f.err = part.err; f.err != nil {
@@ -212,7 +212,7 @@ func (f *fields) contentOf(name string, types ...string) string {
 	return strings.Join(texts, "\n")
 }
 
-// ChatResponse is the answer to a chat that was not streamed.
+// ChatResponse is the response to a chat without streaming.
 type ChatResponse struct {
 	ID                string       `json:"id"`
 	Object            string       `json:"object"` // "chat.completion"
@@ -234,7 +234,7 @@ type ChatChoice struct {
 // ChatMessage is the model's turn.
 type ChatMessage struct {
 	Role      string     `json:"role"`
-	Content   *string    `json:"content"` // null when the model only calls tools
+	Content   *string    `json:"content"` // null if the model only calls tools
 	Refusal   *string    `json:"refusal"`
 	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
 }
@@ -246,11 +246,11 @@ type ChatChunk struct {
 	Created           int64             `json:"created"`
 	Model             string            `json:"model"`
 	Choices           []ChatChunkChoice `json:"choices"`
-	Usage             **Usage           `json:"usage,omitempty"` // as NoUsageYet says
+	Usage             **Usage           `json:"usage,omitempty"` // see NoUsageYet
 	SystemFingerprint string            `json:"system_fingerprint"`
 }
 
-// ChatChunkChoice is what became known of one answer.
+// ChatChunkChoice is the new part of one answer.
 type ChatChunkChoice struct {
 	Index        int           `json:"index"`
 	Delta        ChatDelta     `json:"delta"`
@@ -258,14 +258,14 @@ type ChatChunkChoice struct {
 	FinishReason *string       `json:"finish_reason"`
 }
 
-// ChatDelta is the part of the message that is new; the first one of a choice carries the role.
+// ChatDelta is the new part of the message. The first one of a choice carries the role.
 type ChatDelta struct {
 	Role      string          `json:"role,omitempty"`
-	Content   **string        `json:"content,omitempty"` // a pointer to nil is null: there is no text, calls follow
+	Content   **string        `json:"content,omitempty"` // a pointer to nil becomes null: no text, only calls
 	ToolCalls []ToolCallDelta `json:"tool_calls,omitempty"`
 }
 
-// ToolCallDelta is the part of a call that is new; the first one of a call carries its id and name.
+// ToolCallDelta is the new part of a call. The first one of a call carries its id and name.
 type ToolCallDelta struct {
 	Index    int           `json:"index"` // among the calls of the answer
 	ID       string        `json:"id,omitempty"`
@@ -273,7 +273,7 @@ type ToolCallDelta struct {
 	Function FunctionDelta `json:"function"`
 }
 
-// FunctionDelta is the part of a function call that is new.
+// FunctionDelta is the new part of a function call.
 type FunctionDelta struct {
 	Name      string `json:"name,omitempty"`
 	Arguments string `json:"arguments"`
@@ -295,11 +295,11 @@ type TokenLogprob struct {
 type Logprob struct {
 	Token   string  `json:"token"`
 	Logprob float64 `json:"logprob"`
-	Bytes   []int   `json:"bytes"` // the token's bytes, which need not be whole UTF-8
+	Bytes   []int   `json:"bytes"` // the token's bytes, which may be incomplete UTF-8
 }
 
-// NoUsageYet is the usage of every event but the last of a stream that was asked for it: a pointer to nil, which is null
-// on the wire. A nil pointer leaves the field out, as in streams that were not asked.
+// NoUsageYet returns the usage of all events but the last of a stream, if the client asked for usage. It is a pointer
+// to nil, which JSON encodes as null. A nil pointer omits the field.
 func NoUsageYet() **Usage { return new(*Usage) }
 
 // Usage counts tokens over all choices of a response.

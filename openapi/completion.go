@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// Prompt is the beginning of a text, as text or as tokens.
+// Prompt is the beginning of a text, given as text or as tokens.
 type Prompt struct {
 	Text   string
-	Tokens []int // not nil: the prompt was given as tokens
+	Tokens []int // not nil: the client sent tokens
 }
 
 // CompletionRequest is the body of POST /v1/completions.
@@ -16,8 +16,8 @@ type CompletionRequest struct {
 	Common
 	Prompts  []Prompt
 	Echo     bool // the answer begins with the prompt, and with Logprobs its tokens are listed too
-	NoAnswer bool // max_tokens is 0: only the echo is wanted
-	Logprobs int  // alternatives per token, 0 to MaxTextLogprobs; -1: none asked
+	NoAnswer bool // max_tokens is 0: the client only wants the echo
+	Logprobs int  // alternatives per token, 0 to MaxTextLogprobs; -1: no log probabilities
 }
 
 // DecodeCompletion reads the body of POST /v1/completions. The error is an *Error.
@@ -38,7 +38,7 @@ func DecodeCompletion(body []byte) (*CompletionRequest, error) {
 		}
 	}
 	if choices := len(req.Prompts) * req.N; choices > MaxChoices {
-		f.refuse("n", CodeInvalidValue, "%d prompts times n = %d are %d answers, want at most %d", len(req.Prompts), req.N, choices, MaxChoices)
+		f.refuse("n", CodeInvalidValue, "%d prompts times n = %d are %d answers; the limit is %d", len(req.Prompts), req.N, choices, MaxChoices)
 	}
 	if f.err != nil {
 		return nil, f.err
@@ -46,7 +46,7 @@ func DecodeCompletion(body []byte) (*CompletionRequest, error) {
 	return req, nil
 }
 
-// readNoAnswer takes a max_tokens of 0 out of the way, which is only good for an echo.
+// readNoAnswer accepts a max_tokens of 0 if the request asks for an echo.
 func (r *CompletionRequest) readNoAnswer(f *fields) {
 	raw, ok := f.get("max_tokens")
 	if value, isInteger := parseInteger(raw); ok && r.Echo && isInteger && value == 0 {
@@ -55,7 +55,8 @@ func (r *CompletionRequest) readNoAnswer(f *fields) {
 	}
 }
 
-// readPrompts reads prompt, or another field of its kind with at most most texts: a string, an array of strings, an array of tokens, or an array of such arrays.
+// readPrompts reads prompt, or another field of its type, with at most the given number of texts: a string, an array of
+// strings, an array of tokens, or an array of such arrays.
 func readPrompts(f *fields, field string, most int) []Prompt {
 	f.require(field)
 	raw, ok := f.get(field)
@@ -96,7 +97,7 @@ func readPrompts(f *fields, field string, most int) []Prompt {
 	return prompts
 }
 
-// firstOf is the first byte of an array's first element, enough to tell its kind.
+// firstOf returns the first byte of an array's first element, which determines the element's type.
 func firstOf(array json.RawMessage) json.RawMessage {
 	for _, c := range array[1:] {
 		switch c {
@@ -110,7 +111,7 @@ func firstOf(array json.RawMessage) json.RawMessage {
 	return nil
 }
 
-// CompletionResponse is the answer to a completion.
+// CompletionResponse is the response to a completion.
 type CompletionResponse struct {
 	ID                string             `json:"id"`
 	Object            string             `json:"object"` // "text_completion"
@@ -124,21 +125,21 @@ type CompletionResponse struct {
 // CompletionChunk is one event of a streamed completion.
 type CompletionChunk struct {
 	CompletionResponse
-	Usage **Usage `json:"usage,omitempty"` // in place of the response's, as NoUsageYet says
+	Usage **Usage `json:"usage,omitempty"` // replaces the response's usage; see NoUsageYet
 }
 
-// CompletionChoice is one text; the choices of prompt p are those with index p*n to p*n+n-1.
+// CompletionChoice is one text. The choices of prompt p have the indices p*n to p*n+n-1.
 type CompletionChoice struct {
 	Index        int           `json:"index"`
 	Text         string        `json:"text"`
 	Logprobs     *TextLogprobs `json:"logprobs"`
-	FinishReason *string       `json:"finish_reason"` // "stop", "length" or, while it goes on, null
+	FinishReason *string       `json:"finish_reason"` // "stop", "length" or, before the end, null
 }
 
-// TextLogprobs lists tokens with their log probabilities in the older, parallel form.
+// TextLogprobs lists tokens with their log probabilities in the older form of parallel arrays.
 type TextLogprobs struct {
 	Tokens        []string             `json:"tokens"`
-	TokenLogprobs []*float64           `json:"token_logprobs"` // null for the first token of a prompt, which nothing precedes
+	TokenLogprobs []*float64           `json:"token_logprobs"` // null for the first token of a prompt
 	TopLogprobs   []map[string]float64 `json:"top_logprobs"`
 	TextOffset    []int                `json:"text_offset"` // characters from the beginning of the choice's text
 }

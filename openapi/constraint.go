@@ -8,8 +8,8 @@ import (
 
 const maxChoiceTexts = 1024 // of guided_choice
 
-// Constraint is what an answer is held to by other fields than tools and formats, those of llama.cpp and vLLM. At most one
-// of Grammar, Pattern and Schema is given, and Field then names the request's field.
+// Constraint constrains an answer by the fields of llama.cpp and vLLM, beside tools and formats. At most one of
+// Grammar, Pattern and Schema is set; Field then names the request's field.
 type Constraint struct {
 	Field   string
 	Grammar string          // GBNF
@@ -17,7 +17,7 @@ type Constraint struct {
 	Schema  json.RawMessage // a JSON schema
 }
 
-// readConstraint reads all fields that constrain an answer; two of them are refused.
+// readConstraint reads all fields that constrain an answer. It refuses more than one.
 func readConstraint(f *fields) Constraint {
 	var found []Constraint
 	add := func(c Constraint, ok bool) {
@@ -34,7 +34,7 @@ func readConstraint(f *fields) Constraint {
 		for _, kind := range []string{"json", "regex", "choice", "grammar", "json_object"} {
 			add(outputs.constrainedBy(kind, kind))
 		}
-		outputs.only("structural_tag", "an answer cannot be held to it")
+		outputs.only("structural_tag", "no grammar can express it")
 		f.err = outputs.err
 	}
 	if len(found) == 0 || f.err != nil {
@@ -75,7 +75,7 @@ func (f *fields) constrainedByGrammar(name string) (Constraint, bool) {
 	_, given := f.get(name)
 	f.str(name, MaxGrammarBytes, &c.Grammar)
 	f.checkText(name, c.Grammar)
-	if given && c.Grammar == "" { // an answer that is held to nothing was not asked for
+	if given && c.Grammar == "" { // an empty grammar is more likely a mistake than a wish for free text
 		f.refuse(name, CodeInvalidValue, "%s%s is empty: leave it out, or give rules with a root", f.path, name)
 	}
 	return c, given
@@ -95,7 +95,7 @@ func (f *fields) constrainedBySchema(name string) (Constraint, bool) {
 	return Constraint{Field: f.path + name, Schema: f.schema(name)}, given
 }
 
-// constrainedByChoice reads the texts of which the answer is one.
+// constrainedByChoice reads a list of texts; the answer is one of them.
 func (f *fields) constrainedByChoice(name string) (Constraint, bool) {
 	elements := f.array(name, 1, maxChoiceTexts)
 	texts := make([]string, len(elements))
@@ -110,7 +110,8 @@ func (f *fields) constrainedByChoice(name string) (Constraint, bool) {
 	return Constraint{Field: f.path + name, Pattern: "(" + strings.Join(texts, "|") + ")"}, len(elements) > 0
 }
 
-// hold makes a schema the format of a turn's answers, where it has none. Any other constraint leaves no room for formats and tools.
+// hold sets the format of a turn's answers to a schema, unless the turn has a format. Other constraints exclude formats
+// and tools.
 func (t *Turn) hold(c *Constraint, f *fields) {
 	switch {
 	case c.Field == "" || t.Format.Type == FormatText && c.Schema == nil && t.ToolChoice.Mode == ToolsNone:

@@ -14,20 +14,21 @@ import (
 // MaxDepth is how deep the objects and arrays of a request may nest.
 const MaxDepth = 64
 
-// fields reads the members of one JSON object by exact name. A member that is absent or null leaves its default. The
-// first refusal sticks in err and later calls do nothing, so that a decoder reads as a list of fields.
+// fields reads the members of one JSON object by exact name. A member that is absent or null keeps its default. After
+// the first error, which stays in err, later calls do nothing, so that a decoder reads as a list of fields.
 type fields struct {
 	members map[string]json.RawMessage
-	path    string // what stands before a field's name in Param: "" or "messages[2]."
+	path    string // prefix of a field's name in Param: "" or "messages[2]."
 	err     *Error
 }
 
-// parseBody checks that body is one JSON object in UTF-8 and no deeper than MaxDepth, and splits it into its members.
+// parseBody checks that body is one JSON object in UTF-8, nested at most MaxDepth levels, and splits it into its
+// members.
 func parseBody(body []byte) *fields {
 	f := &fields{}
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
-		f.err = Invalid("", CodeInvalidJSON, "the request body is empty, want a JSON object")
+		f.err = Invalid("", CodeInvalidJSON, "the request body is empty; send a JSON object")
 	case !utf8.Valid(body):
 		f.err = Invalid("", CodeInvalidJSON, "the request body is not valid UTF-8")
 	case tooDeep(body):
@@ -38,7 +39,7 @@ func parseBody(body []byte) *fields {
 	return f
 }
 
-// parse splits an object into its members; of members with the same name the last one counts.
+// parse splits an object into its members. Of members with the same name the last one counts.
 func (f *fields) parse(object []byte) *Error {
 	err := json.Unmarshal(object, &f.members)
 	var syntax *json.SyntaxError
@@ -47,12 +48,12 @@ func (f *fields) parse(object []byte) *Error {
 		return Invalid("", CodeInvalidJSON, "the request body is not valid JSON: %s at byte %d", syntax, syntax.Offset)
 	case err != nil || f.members == nil:
 		param := strings.TrimSuffix(f.path, ".")
-		return Invalid(param, CodeInvalidType, "%s is %s, want an object", orBody(param), kindOf(object))
+		return Invalid(param, CodeInvalidType, "%s is %s but must be an object", orBody(param), kindOf(object))
 	}
 	return nil
 }
 
-// tooDeep counts brackets outside strings; it allocates nothing, so it may run before any parser.
+// tooDeep counts brackets outside strings. It allocates nothing, so it may run before any parser.
 func tooDeep(body []byte) bool {
 	depth, inString := 0, false
 	for i := 0; i < len(body); i++ {
@@ -80,7 +81,7 @@ func orBody(param string) string {
 	return param
 }
 
-// kindOf names the type of a JSON value for messages.
+// kindOf returns the type of a JSON value in words for messages.
 func kindOf(raw json.RawMessage) string {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 {
@@ -101,7 +102,7 @@ func kindOf(raw json.RawMessage) string {
 	return "a number"
 }
 
-// get returns a member that is present and not null.
+// get returns a member unless it is absent or null.
 func (f *fields) get(name string) (json.RawMessage, bool) {
 	if f.err != nil {
 		return nil, false
@@ -116,18 +117,18 @@ func (f *fields) refuse(name, code, format string, args ...any) {
 	}
 }
 
-func (f *fields) wrongType(name string, raw json.RawMessage, want string) {
-	f.refuse(name, CodeInvalidType, "%s%s is %s, want %s", f.path, name, kindOf(raw), want)
+func (f *fields) wrongType(name string, raw json.RawMessage, expected string) {
+	f.refuse(name, CodeInvalidType, "%s%s is %s but must be %s", f.path, name, kindOf(raw), expected)
 }
 
-// require refuses an object without the member.
+// require refuses an object that lacks the member.
 func (f *fields) require(name string) {
 	if _, ok := f.get(name); !ok && f.err == nil {
 		f.refuse(name, CodeMissing, "%s%s is missing", f.path, name)
 	}
 }
 
-// only refuses a known field that cannot be honoured, unless its value is one of those that ask for nothing.
+// only refuses a known field that is not supported, unless its value has no effect.
 func (f *fields) only(name, why string, accepted ...string) {
 	raw, ok := f.get(name)
 	if !ok {
@@ -158,11 +159,11 @@ func (f *fields) str(name string, maxBytes int, into *string) {
 		return
 	}
 	if len(*into) > maxBytes {
-		f.refuse(name, CodeInvalidValue, "%s%s has %d bytes, want at most %d", f.path, name, len(*into), maxBytes)
+		f.refuse(name, CodeInvalidValue, "%s%s has %d bytes; the limit is %d", f.path, name, len(*into), maxBytes)
 	}
 }
 
-// text reads a string that is going to be tokenized, which must be free of NUL.
+// text reads a string for the tokenizer, which must not contain NUL.
 func (f *fields) text(name string, into *string) {
 	f.str(name, math.MaxInt, into)
 	f.checkText(name, *into)
@@ -184,7 +185,7 @@ func (f *fields) number(name string, least, most float64, into *float64) {
 		return
 	}
 	if !(*into >= least && *into <= most) {
-		f.refuse(name, CodeInvalidValue, "%s%s is %g, want %g to %g", f.path, name, *into, least, most)
+		f.refuse(name, CodeInvalidValue, "%s%s is %g but must be from %g to %g", f.path, name, *into, least, most)
 	}
 }
 
@@ -199,20 +200,21 @@ func (f *fields) integer(name string, least, most int64, into *int64) {
 		return
 	}
 	if value < least || value > most {
-		f.refuse(name, CodeInvalidValue, "%s%s is %d, want %d to %d", f.path, name, value, least, most)
+		f.refuse(name, CodeInvalidValue, "%s%s is %d but must be from %d to %d", f.path, name, value, least, most)
 		return
 	}
 	*into = value
 }
 
-// count is integer for fields held in an int.
+// count reads an integer into an int.
 func (f *fields) count(name string, least, most int, into *int) {
 	value := int64(*into)
 	f.integer(name, int64(least), int64(most), &value)
 	*into = int(value)
 }
 
-// parseInteger takes integers and floats without a fraction (JSON does not tell 1 from 1.0) up to 2^53.
+// parseInteger accepts integers, and floats without a fraction up to 2^53, because JSON does not distinguish 1 from
+// 1.0.
 func parseInteger(raw json.RawMessage) (int64, bool) {
 	text := string(bytes.TrimSpace(raw))
 	if value, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -228,7 +230,7 @@ func parseInteger(raw json.RawMessage) (int64, bool) {
 	return int64(value), true
 }
 
-// array splits an array of at least least and at most most elements.
+// array splits an array of least to most elements.
 func (f *fields) array(name string, least, most int) []json.RawMessage {
 	raw, ok := f.get(name)
 	if !ok {
@@ -244,24 +246,24 @@ func (f *fields) array(name string, least, most int) []json.RawMessage {
 		return nil
 	}
 	if len(elements) < least || len(elements) > most {
-		f.refuse(name, CodeInvalidValue, "%s%s has %d elements, want %d to %d", f.path, name, len(elements), least, most)
+		f.refuse(name, CodeInvalidValue, "%s%s has %d elements but must have %d to %d", f.path, name, len(elements), least, most)
 		return nil
 	}
 	return elements
 }
 
-// tokens reads an array of token ids; the server checks them against the vocabulary.
+// tokens reads an array of token ids. The server checks them against the vocabulary.
 func (f *fields) tokens(name string, raw json.RawMessage) []int {
 	var ids []int32
 	// encoding/json would read a null element as 0.
 	if json.Unmarshal(raw, &ids) != nil || bytes.Contains(raw, []byte("null")) {
-		f.refuse(name, CodeInvalidType, "%s%s: want an array of token ids, integers of 32 bits", f.path, name)
+		f.refuse(name, CodeInvalidType, "%s%s must be an array of token ids, which are integers of 32 bits", f.path, name)
 		return nil
 	}
 	out := make([]int, len(ids))
 	for i, id := range ids {
 		if id < 0 {
-			f.refuse(name, CodeInvalidValue, "%s%s[%d] is %d, want a token id of 0 or more", f.path, name, i, id)
+			f.refuse(name, CodeInvalidValue, "%s%s[%d] is %d but a token id must not be negative", f.path, name, i, id)
 			return nil
 		}
 		out[i] = int(id)
@@ -269,7 +271,7 @@ func (f *fields) tokens(name string, raw json.RawMessage) []int {
 	return out
 }
 
-// object opens a member that is itself an object; the second result is false when it is absent or refused.
+// object opens a member that is itself an object. It returns false if the member is absent or invalid.
 func (f *fields) object(name string) (*fields, bool) {
 	raw, ok := f.get(name)
 	if !ok {

@@ -50,7 +50,7 @@ func TestTooDeep(t *testing.T) {
 	}
 }
 
-// requestSchema is what the document says about the body of a request.
+// requestSchema returns the document's schema for a request body.
 func requestSchema(t testing.TB, path string) *openapi3.Schema {
 	t.Helper()
 	document, err := openapi3.NewLoader().LoadFromData(YAML())
@@ -60,8 +60,8 @@ func requestSchema(t testing.TB, path string) *openapi3.Schema {
 	return document.Paths.Find(path).Post.RequestBody.Value.Content.Get("application/json").Schema.Value
 }
 
-// fuzzDecode checks that a decoder never panics, that its refusals have OpenAI's shape, and that it takes nothing that the
-// document forbids.
+// fuzzDecode checks that a decoder never panics, that its errors have OpenAI's form, and that it accepts nothing that
+// the document forbids.
 func fuzzDecode(f *testing.F, path string, decode func([]byte) error) {
 	schema := requestSchema(f, path)
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -78,10 +78,10 @@ func fuzzDecode(f *testing.F, path string, decode func([]byte) error) {
 		}
 		var value any
 		if err := json.Unmarshal(body, &value); err != nil {
-			t.Fatalf("took what is not JSON: %v", err)
+			t.Fatalf("accepted invalid JSON: %v", err)
 		}
 		if err := schema.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
-			t.Errorf("took what the document forbids: %v", err)
+			t.Errorf("accepted a body that the document forbids: %v", err)
 		}
 	})
 }
@@ -185,7 +185,7 @@ func BenchmarkDecodeChat(b *testing.B) {
 	}
 }
 
-// TestItemReference is about what clients send that count on stored responses unless told otherwise; the refusal tells how.
+// TestItemReference covers clients that rely on stored responses by default. The error tells them how to stop that.
 func TestItemReference(t *testing.T) {
 	_, err := DecodeResponse([]byte(`{"input":[{"role":"user","content":"a"},{"type":"item_reference","id":"msg_1"}]}`))
 	var refused *Error

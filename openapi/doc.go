@@ -1,16 +1,16 @@
-// Package openapi is the contract between prunellm and its HTTP clients: the OpenAPI document, the types on the wire and
-// the strict decoding of requests.
+// Package openapi is the contract between prunellm and its HTTP clients: the OpenAPI document, the types on the wire
+// and the strict decoding of requests.
 //
-// It is not a server (see server) and knows no engine: a decoded request says what the client asked for, checked as far
-// as that is possible without knowing the model.
+// It contains no server (see server) and no engine. A decoded request is valid except where that depends on the model.
 //
 // # Data flow
 //
-// The bytes of a body go to DecodeChat, DecodeCompletion and their sisters. These refuse what is not one UTF-8 JSON
-// object, give every field a type, a range and a default, refuse known fields that cannot be honoured, and let unknown
-// fields pass. Responses are plain structs for encoding/json.
+// Each endpoint has a function such as DecodeChat or DecodeCompletion. It accepts one UTF-8 JSON object, gives every
+// field a type, a range and a default, and refuses known fields that are not supported. It ignores unknown fields.
+// Responses are plain structs for encoding/json.
 //
 // # Errors
 //
-// Every refusal is an *Error, the object that OpenAI's clients expect under "error", with the offending field in Param.
+// Every decoding error is an *Error, the object that OpenAI's clients expect under "error", with the invalid field in
+// Param.
 package openapi

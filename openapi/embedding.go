@@ -2,15 +2,17 @@ package openapi
 
 import "math"
 
-// MaxInputs is the most texts that one embeddings request may hold, OpenAI's number: clients fill their batches by it.
+// MaxInputs is the maximum number of texts in one embeddings request. It is OpenAI's number, and clients size their
+// batches by it.
 const MaxInputs = 2048
 
 // EmbeddingRequest is the body of POST /v1/embeddings.
 type EmbeddingRequest struct {
 	Model  ModelName
 	Inputs []Prompt
-	Base64 bool // vectors as little-endian float32 in base64, not as lists of numbers
-	// Dimensions is the length of vector that the client counts on; 0: any. Vectors cannot be cut, so it has to be the model's own.
+	Base64 bool // vectors as base64 of little-endian float32, not as lists of numbers
+	// Dimensions is the vector length that the client expects; 0: any. Vectors cannot be shortened, so it must be the
+	// model's.
 	Dimensions int
 }
 
@@ -23,7 +25,7 @@ func DecodeEmbedding(body []byte) (*EmbeddingRequest, error) {
 	encoding := "float"
 	f.str("encoding_format", 32, &encoding)
 	if encoding != "float" && encoding != "base64" {
-		f.refuse("encoding_format", CodeInvalidValue, "encoding_format is %q, want float or base64", encoding)
+		f.refuse("encoding_format", CodeInvalidValue, "encoding_format is %q but must be float or base64", encoding)
 	}
 	req.Base64 = encoding == "base64"
 	f.count("dimensions", 1, math.MaxInt32, &req.Dimensions)
@@ -35,7 +37,7 @@ func DecodeEmbedding(body []byte) (*EmbeddingRequest, error) {
 	return req, nil
 }
 
-// EmbeddingResponse is its answer.
+// EmbeddingResponse is the response of POST /v1/embeddings.
 type EmbeddingResponse struct {
 	Object string         `json:"object"` // "list"
 	Data   []Embedding    `json:"data"`
@@ -47,7 +49,7 @@ type EmbeddingResponse struct {
 type Embedding struct {
 	Object    string `json:"object"` // "embedding"
 	Index     int    `json:"index"`
-	Embedding any    `json:"embedding"` // []float32, or a string of base64
+	Embedding any    `json:"embedding"` // []float32, or a base64 string
 }
 
 // EmbeddingUsage counts the tokens of all inputs.

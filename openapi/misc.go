@@ -6,26 +6,26 @@ type Model struct {
 	Object  string `json:"object"` // "model"
 	Created int64  `json:"created"`
 	OwnedBy string `json:"owned_by"`
-	// Card says what the variant is and what pruning cost; nil while that is not known.
+	// Card describes the variant and the cost of pruning; nil until it is known.
 	Card *Card `json:"prunellm,omitempty"`
 }
 
 // Card is what prunellm adds to a model's entry. Values that are not measured yet are absent.
 type Card struct {
-	Ratio         float64 `json:"ratio"`               // asked for
+	Ratio         float64 `json:"ratio"`               // requested
 	RatioReached  float64 `json:"ratio_reached"`       // share of all parameters removed
-	Parameters    int64   `json:"parameters"`          // weights left
+	Parameters    int64   `json:"parameters"`          // weights that remain
 	Bytes         int64   `json:"bytes"`               // of the GGUF file
-	KeptMLP       float64 `json:"kept_mlp"`            // share of MLP neurons left
-	ContextTokens int     `json:"context_tokens"`      // one sequence may hold
-	MaxRatio      float64 `json:"max_ratio,omitempty"` // the largest that the model can be asked for
-	Digest        string  `json:"digest,omitempty"`    // of the variant: the same for the same tensors
+	KeptMLP       float64 `json:"kept_mlp"`            // share of MLP neurons that remain
+	ContextTokens int     `json:"context_tokens"`      // maximum tokens of one sequence
+	MaxRatio      float64 `json:"max_ratio,omitempty"` // the largest ratio that the model supports
+	Digest        string  `json:"digest,omitempty"`    // of the variant's tensors
 
-	// The cost of pruning, measured on held-out calibration text. All fields are present or none.
-	Perplexity      *float64 `json:"perplexity,omitempty"`       // of the variant as it is served
-	PerplexityRatio *float64 `json:"perplexity_ratio,omitempty"` // over the dense model's on the same tokens
+	// The cost of pruning on held-out calibration text. Either all fields are present or none.
+	Perplexity      *float64 `json:"perplexity,omitempty"`       // of the variant as served
+	PerplexityRatio *float64 `json:"perplexity_ratio,omitempty"` // relative to the dense model's on the same tokens
 	KLToDense       *float64 `json:"kl_to_dense,omitempty"`      // nats per token, Kullback-Leibler divergence from dense
-	Top1Agreement   *float64 `json:"top1_agreement,omitempty"`   // share of positions with dense's likeliest token, in [0,1]
+	Top1Agreement   *float64 `json:"top1_agreement,omitempty"`   // share of positions with the dense model's likeliest token, in [0,1]
 	EvalTokens      int      `json:"eval_tokens,omitempty"`      // positions measured
 
 	// The gain of recovery training on held-out text; nil without training.
@@ -41,13 +41,13 @@ type Card struct {
 type CardRecovery struct {
 	Tokens           int     `json:"tokens"`    // trained on
 	Seconds          float64 `json:"seconds"`   // of working time
-	KLBefore         float64 `json:"kl_before"` // nats a token, on weights as they are stored
+	KLBefore         float64 `json:"kl_before"` // nats per token, on the weights as stored
 	KLAfter          float64 `json:"kl_after"`
 	PerplexityBefore float64 `json:"perplexity_before"`
 	PerplexityAfter  float64 `json:"perplexity_after"`
 }
 
-// ModelList is the answer of GET /v1/models.
+// ModelList is the response of GET /v1/models.
 type ModelList struct {
 	Object string  `json:"object"` // "list"
 	Data   []Model `json:"data"`
@@ -57,10 +57,10 @@ type ModelList struct {
 type TokenizeRequest struct {
 	Model      ModelName // optional
 	Content    string
-	AddSpecial bool // put the beginning-of-sequence token in front if the model wants one
+	AddSpecial bool // prepend the beginning-of-sequence token if the model uses one
 }
 
-// TokenizeResponse is its answer.
+// TokenizeResponse is the response of POST /tokenize.
 type TokenizeResponse struct {
 	Tokens []int `json:"tokens"`
 }
@@ -79,7 +79,8 @@ func DecodeTokenize(body []byte) (*TokenizeRequest, error) {
 	return req, nil
 }
 
-// readText reads the text, which vLLM calls prompt, and whether tokens may be added, which it calls add_special_tokens.
+// readText reads the text, which vLLM calls prompt, and whether to add special tokens, which vLLM calls
+// add_special_tokens.
 func (r *TokenizeRequest) readText(f *fields) {
 	if _, ok := f.get("content"); !ok && f.members["prompt"] != nil {
 		f.text("prompt", &r.Content)
@@ -91,7 +92,7 @@ func (r *TokenizeRequest) readText(f *fields) {
 	f.boolean("add_special", &r.AddSpecial)
 }
 
-// TokenizerInfo is the answer of GET /tokenizer_info.
+// TokenizerInfo is the response of GET /tokenizer_info.
 type TokenizerInfo struct {
 	BOS *string `json:"bos_token"`
 	EOS *string `json:"eos_token"`
@@ -104,10 +105,10 @@ type DetokenizeRequest struct {
 	Tokens []int
 }
 
-// DetokenizeResponse is its answer.
+// DetokenizeResponse is the response of POST /detokenize.
 type DetokenizeResponse struct {
 	Content string `json:"content"`
-	Prompt  string `json:"prompt"` // the same, by the name that vLLM has for it
+	Prompt  string `json:"prompt"` // the same, under vLLM's name
 }
 
 // DecodeDetokenize reads the body of POST /detokenize. The error is an *Error.
@@ -131,10 +132,10 @@ type ApplyTemplateRequest struct {
 	Model               ModelName // optional
 	Messages            []Message
 	Tools               []Tool
-	AddGenerationPrompt bool // end with the beginning of the model's turn; true unless said otherwise
+	AddGenerationPrompt bool // append the header of the model's turn; the default is true
 }
 
-// ApplyTemplateResponse is its answer.
+// ApplyTemplateResponse is the response of POST /apply-template.
 type ApplyTemplateResponse struct {
 	Prompt string `json:"prompt"`
 }
@@ -159,9 +160,9 @@ func DecodeApplyTemplate(body []byte) (*ApplyTemplateRequest, error) {
 	return req, nil
 }
 
-// Health is the answer of /healthz and of a /readyz that is ready.
+// Health is the response of /healthz and, once ready, of /readyz.
 type Health struct {
 	Status string `json:"status"` // "ok" or "ready"
-	// Progress is one line on the startup variant while the dense model answers in its place.
+	// Progress is one line about the startup variant while the dense model stands in for it.
 	Progress string `json:"progress,omitempty"`
 }

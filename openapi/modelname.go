@@ -8,30 +8,31 @@ import (
 )
 
 const (
-	// MaxRatio is the largest ratio that a model name can ask for. A model's own limit is lower, because only its MLPs are
-	// pruned; the error for a larger ratio names that limit.
+	// MaxRatio is the largest ratio in a model name. A model's own limit is lower, because only its MLPs are pruned;
+	// the error for a larger ratio names that limit.
 	MaxRatio = 0.95
-	// MaxRatioDecimals is the most digits after the point of a ratio.
+	// MaxRatioDecimals is the maximum number of decimals in a ratio.
 	MaxRatioDecimals = 9
-	// MaxModelNameBytes is the longest model name.
+	// MaxModelNameBytes is the maximum length of a model name.
 	MaxModelNameBytes = 256
 )
 
-// Auto is what stands after the '@' where the server is to choose the ratio.
+// Auto replaces the ratio if the server should choose it.
 const Auto = "auto"
 
-// AnyModel is a base name that every server accepts for its own model, for clients that must send one and know none.
+// AnyModel is a base name that every server accepts for its own model, for clients that must send a name without
+// knowing one.
 const AnyModel = "default"
 
-// ModelName is a model as a client names it: "name", "name@ratio" or "name@auto".
+// ModelName is a model's name in a request: "name", "name@ratio" or "name@auto".
 type ModelName struct {
-	Base     string  // without the ratio; empty when the client named no model
+	Base     string  // without the ratio; empty if the request names no model
 	Ratio    float64 // share of all parameters removed, 0 to MaxRatio
-	Explicit bool    // a ratio was given; otherwise the server's own applies
-	Auto     bool    // the server is to choose the ratio, by its limits on latency
+	Explicit bool    // the name has a ratio; otherwise the startup ratio applies
+	Auto     bool    // the server chooses the ratio by its latency limits
 }
 
-// String is the name as a client would write it, the ratio in its shortest form.
+// String returns the name as a client would write it, with the ratio in its shortest form.
 func (n ModelName) String() string {
 	if n.Auto {
 		return n.Base + "@" + Auto
@@ -42,7 +43,7 @@ func (n ModelName) String() string {
 	return n.Base + "@" + FormatRatio(n.Ratio)
 }
 
-// FormatRatio writes a ratio in its shortest decimal form, as in model names: 0.2.
+// FormatRatio returns a ratio in its shortest decimal form, as in model names: 0.2.
 func FormatRatio(ratio float64) string { return strconv.FormatFloat(ratio, 'f', -1, 64) }
 
 // ParseModelName splits a model name at its last '@'. The error is an *Error with Param "model".
@@ -57,11 +58,11 @@ func ParseModelName(name string) (ModelName, error) {
 func parseModelName(name string) (ModelName, *Error) {
 	switch {
 	case name == "":
-		return ModelName{}, Invalid("model", CodeInvalidValue, "model is empty: name one that /v1/models lists")
+		return ModelName{}, Invalid("model", CodeInvalidValue, "model is empty; /v1/models lists the models")
 	case len(name) > MaxModelNameBytes:
-		return ModelName{}, Invalid("model", CodeInvalidValue, "model has %d bytes, want at most %d", len(name), MaxModelNameBytes)
+		return ModelName{}, Invalid("model", CodeInvalidValue, "model has %d bytes; the limit is %d", len(name), MaxModelNameBytes)
 	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return ModelName{}, Invalid("model", CodeInvalidValue, "model holds characters that cannot be printed")
+		return ModelName{}, Invalid("model", CodeInvalidValue, "model contains unprintable characters")
 	}
 	at := strings.LastIndexByte(name, '@')
 	if at < 0 {
@@ -80,13 +81,13 @@ func parseModelName(name string) (ModelName, *Error) {
 	return ModelName{Base: name[:at], Ratio: ratio, Explicit: true}, nil
 }
 
-// ParseRatio reads a ratio written as a plain decimal: "0", or "0." and up to MaxRatioDecimals digits, at most MaxRatio.
-// Signs, exponents, hexadecimal, NaN and everything else that strconv would take are refused.
+// ParseRatio reads a ratio written as a plain decimal: "0", or "0." and up to MaxRatioDecimals digits, at most
+// MaxRatio. It refuses signs, exponents, hexadecimal, NaN and everything else that strconv would accept.
 func ParseRatio(text string) (float64, error) {
 	whole, fraction, point := strings.Cut(text, ".")
 	switch {
 	case text == "":
-		return 0, fmt.Errorf("the ratio is empty, want a decimal such as 0.2")
+		return 0, fmt.Errorf("the ratio is empty; it must be a decimal such as 0.2")
 	case whole != "0" || (point && fraction == "") || strings.Trim(fraction, "0123456789") != "":
 		return 0, fmt.Errorf("ratio %q is not a plain decimal from 0 to %g, such as 0.2", text, MaxRatio)
 	case len(fraction) > MaxRatioDecimals:

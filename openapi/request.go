@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// Limits of requests. They bound what one request can make the server do.
+// Limits of requests. They bound the work of one request.
 const (
 	MaxChoices        = 128     // answers of one request: n times prompts
 	MaxN              = 16      // choices per prompt
@@ -18,17 +18,17 @@ const (
 	MaxLogitBias      = 4096    // entries of logit_bias
 	MaxTopLogprobs    = 20      // alternatives per token in chats
 	MaxTextLogprobs   = 5       // alternatives per token in completions
-	MaxTokensAsked    = 1 << 30 // larger is refused; what does not fit the context is cut
-	maxIdentifierSize = 512     // user and its like
+	MaxTokensAsked    = 1 << 30 // a larger value is an error; below it, max_tokens is cut to the context
+	maxIdentifierSize = 512     // user and similar fields
 )
 
-// Common holds what chats and completions share: how many answers, how they are sampled and sent. Ranges are OpenAI's.
+// Common holds the fields of both chats and completions: number of answers, sampling, streaming. Ranges are OpenAI's.
 type Common struct {
 	Model             ModelName
 	N                 int
 	Stream            bool
-	IncludeUsage      bool // the stream ends with a chunk that carries the usage
-	MaxTokens         int  // of the answer; 0: what the context has room for
+	IncludeUsage      bool // the last chunk of the stream carries the usage
+	MaxTokens         int  // of the answer; 0: the rest of the context
 	Temperature       float64
 	TopP              float64
 	TopK              int // 0 keeps all
@@ -37,14 +37,14 @@ type Common struct {
 	RepetitionPenalty float64
 	PresencePenalty   float64
 	FrequencyPenalty  float64
-	LogitBias         map[int]float64 // token id to what is added to its logit, -100 to 100
-	Seed              *int64          // nil: the server draws one
+	LogitBias         map[int]float64 // token id to the bias of its logit, -100 to 100
+	Seed              *int64          // nil: the server draws a random one
 	Stop              []string
 	IgnoreEOS         bool
 	Constraint        Constraint
 }
 
-// newCommon has OpenAI's defaults.
+// newCommon returns OpenAI's defaults.
 func newCommon() Common {
 	return Common{N: 1, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1}
 }
@@ -59,12 +59,12 @@ func (c *Common) read(f *fields) {
 	c.readSampling(f)
 }
 
-// readSampling reads how tokens are chosen and when an answer ends.
+// readSampling reads how to sample tokens and when an answer ends.
 func (c *Common) readSampling(f *fields) {
 	f.number("temperature", 0, 2, &c.Temperature)
 	f.number("top_p", 0, 1, &c.TopP)
 	f.count("top_k", -1, math.MaxInt32, &c.TopK)
-	if c.TopK < 0 { // vLLM's way to say all
+	if c.TopK < 0 { // vLLM's value for "all"
 		c.TopK = 0
 	}
 	f.number("min_p", 0, 1, &c.MinP)
@@ -119,7 +119,7 @@ func (c *Common) readStop(f *fields) {
 	}
 	if kindOf(raw) == "a string" {
 		var stop string
-		if f.text("stop", &stop); stop == "" { // some clients write no stop string like this
+		if f.text("stop", &stop); stop == "" { // some clients send an empty string for no stop string
 			return
 		}
 		c.Stop = []string{stop}
@@ -135,13 +135,13 @@ func (c *Common) readStop(f *fields) {
 	}
 	for _, stop := range c.Stop {
 		if stop == "" || len(stop) > MaxStopBytes {
-			f.refuse("stop", CodeInvalidValue, "a stop string has %d bytes, want 1 to %d", len(stop), MaxStopBytes)
+			f.refuse("stop", CodeInvalidValue, "a stop string has %d bytes but must have 1 to %d", len(stop), MaxStopBytes)
 		}
 		f.checkText("stop", stop)
 	}
 }
 
-// dropNoLimit removes a limit of -1, by which some clients mean none.
+// dropNoLimit removes a limit of -1, which some clients send for no limit.
 func (f *fields) dropNoLimit(name string) {
 	raw, ok := f.get(name)
 	if value, isInteger := parseInteger(raw); ok && isInteger && value == -1 {
@@ -149,7 +149,7 @@ func (f *fields) dropNoLimit(name string) {
 	}
 }
 
-// hints checks the types of fields that ask for something that need not be done: the server accepts and ignores them.
+// hints checks the types of fields that the server may ignore.
 func (f *fields) hints(names ...string) {
 	for _, name := range names {
 		var ignored string
@@ -157,7 +157,7 @@ func (f *fields) hints(names ...string) {
 	}
 }
 
-// readStore accepts store: answers are not stored either way, and responses say so.
+// readStore accepts store. The server never stores answers, and its responses say so.
 func (f *fields) readStore() {
 	var ignored bool
 	f.boolean("store", &ignored)
@@ -169,14 +169,14 @@ func (c *Common) readLogitBias(f *fields) {
 		return
 	}
 	if len(inner.members) > MaxLogitBias {
-		f.refuse("logit_bias", CodeInvalidValue, "logit_bias has %d entries, want at most %d", len(inner.members), MaxLogitBias)
+		f.refuse("logit_bias", CodeInvalidValue, "logit_bias has %d entries; the limit is %d", len(inner.members), MaxLogitBias)
 		return
 	}
 	c.LogitBias = make(map[int]float64, len(inner.members))
 	for key := range inner.members {
 		token, err := strconv.ParseInt(key, 10, 32)
 		if err != nil || token < 0 || strconv.FormatInt(token, 10) != key {
-			f.refuse("logit_bias", CodeInvalidValue, "logit_bias has the key %.20q, want token ids", key)
+			f.refuse("logit_bias", CodeInvalidValue, "logit_bias has the key %.20q but keys must be token ids", key)
 			return
 		}
 		var bias float64

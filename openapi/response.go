@@ -9,11 +9,11 @@ import (
 type ResponseRequest struct {
 	Common
 	Turn
-	Echo         ResponseEcho // what the response repeats of the request
-	SkippedItems []string     // types of input items that say nothing to the model, each once
+	Echo         ResponseEcho // the request's settings, which the response repeats
+	SkippedItems []string     // types of skipped input items, each once
 }
 
-// ResponseEcho are the fields of a request that its response repeats as they came.
+// ResponseEcho holds the fields of a request that its response repeats unchanged.
 type ResponseEcho struct {
 	Instructions    *string         `json:"instructions"`
 	MaxOutputTokens *int            `json:"max_output_tokens"`
@@ -56,20 +56,20 @@ func DecodeResponse(body []byte) (*ResponseRequest, error) {
 	return req, nil
 }
 
-// refuseUnsupportedResponse names every field of OpenAI's responses API that would change the answer and cannot be
-// honoured.
+// refuseUnsupportedResponse refuses every field of OpenAI's responses API that would change the answer and is not
+// supported.
 func refuseUnsupportedResponse(f *fields) {
 	f.only("previous_response_id", "responses are not stored: send the whole conversation as input")
 	f.only("conversation", "responses are not stored: send the whole conversation as input")
 	f.readStore()
 	f.only("background", "responses are not stored", "false")
-	f.only("include", "there is nothing more to include", "[]", `["reasoning.encrypted_content"]`)
+	f.only("include", "the server has no such data to include", "[]", `["reasoning.encrypted_content"]`)
 	f.only("prompt", "there are no stored prompts")
 	if reasoning, ok := f.object("reasoning"); ok {
 		reasoning.hints("effort", "summary", "generate_summary")
 		f.err = reasoning.err
 	}
-	f.only("truncation", "input that does not fit is refused", `"disabled"`, `"auto"`)
+	f.only("truncation", "the server refuses input that exceeds the context", `"disabled"`, `"auto"`)
 	f.only("top_logprobs", "responses have no log probabilities; chat completions do", "0")
 	f.only("max_tool_calls", "this server calls no tools itself")
 	f.hints("service_tier")
@@ -79,7 +79,7 @@ func refuseUnsupportedResponse(f *fields) {
 		f.err = options.err
 	}
 	if metadata, ok := f.object("metadata"); ok && len(metadata.members) > 16 {
-		f.refuse("metadata", CodeInvalidValue, "metadata has %d entries, want at most 16", len(metadata.members))
+		f.refuse("metadata", CodeInvalidValue, "metadata has %d entries; the limit is 16", len(metadata.members))
 	}
 }
 
@@ -111,7 +111,7 @@ func readEcho(f *fields, req *ResponseRequest) ResponseEcho {
 	return echo
 }
 
-// readInput reads the conversation: a text, or a list of items, which become messages.
+// readInput reads the conversation, a text or a list of items, as messages.
 func (r *ResponseRequest) readInput(f *fields) []Message {
 	f.require("input")
 	raw, ok := f.get("input")
@@ -148,8 +148,8 @@ func (r *ResponseRequest) readInput(f *fields) []Message {
 	return messages
 }
 
-// appendItem adds an item of a response's input. Calls that follow each other become one message of the assistant, as
-// in a chat's history.
+// appendItem adds an item of a response's input. Consecutive calls become one message of the assistant, as in a chat's
+// history.
 func appendItem(messages []Message, f *fields) []Message {
 	kind := "message"
 	f.str("type", 64, &kind)
@@ -182,7 +182,7 @@ func appendItem(messages []Message, f *fields) []Message {
 		f.refuse("type", CodeUnsupported, "%stype is %q, and responses are not stored: send the item itself, as clients do with store false", f.path, kind)
 		return messages
 	}
-	f.refuse("type", CodeUnsupported, "%stype is %q, want message, function_call or function_call_output", f.path, kind)
+	f.refuse("type", CodeUnsupported, "%stype is %q but must be message, function_call or function_call_output", f.path, kind)
 	return messages
 }
 
@@ -195,14 +195,14 @@ func readInputMessage(f *fields) Message {
 	case "developer":
 		m.Role = "system"
 	default:
-		f.refuse("role", CodeInvalidValue, "%srole is %q, want system, developer, user or assistant", f.path, m.Role)
+		f.refuse("role", CodeInvalidValue, "%srole is %q but must be system, developer, user or assistant", f.path, m.Role)
 	}
 	f.require("content")
 	m.Content = f.contentOf("content", "input_text", "output_text")
 	return m
 }
 
-// Response is the answer of POST /v1/responses; a stream's events carry it too.
+// Response is the response of POST /v1/responses. A stream's events carry it too.
 type Response struct {
 	ID                 string             `json:"id"`
 	Object             string             `json:"object"` // "response"
@@ -226,12 +226,12 @@ type ResponseReasoning struct {
 	Summary *string `json:"summary"`
 }
 
-// ResponseReason says why a response is incomplete.
+// ResponseReason is the reason why a response is incomplete.
 type ResponseReason struct {
 	Reason string `json:"reason"` // "max_output_tokens"
 }
 
-// ResponseError says why a response failed.
+// ResponseError is the reason why a response failed.
 type ResponseError struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
@@ -255,8 +255,8 @@ type ResponseItem struct {
 type ResponsePart struct {
 	Type        string     `json:"type"` // "output_text"
 	Text        string     `json:"text"`
-	Annotations []struct{} `json:"annotations"` // none
-	Logprobs    []struct{} `json:"logprobs"`    // none
+	Annotations []struct{} `json:"annotations"` // always empty
+	Logprobs    []struct{} `json:"logprobs"`    // always empty
 }
 
 // ResponseUsage counts tokens.
@@ -270,13 +270,13 @@ type ResponseUsage struct {
 	TotalTokens int `json:"total_tokens"`
 }
 
-// InputTokens is the answer of POST /v1/responses/input_tokens.
+// InputTokens is the response of POST /v1/responses/input_tokens.
 type InputTokens struct {
 	Object string `json:"object"` // "response.input_tokens"
 	Tokens int    `json:"input_tokens"`
 }
 
-// ResponseEvent is one event of a streamed response; which fields it has depends on its type.
+// ResponseEvent is one event of a streamed response. Its type determines its fields.
 type ResponseEvent struct {
 	Type           string        `json:"type"`
 	SequenceNumber int           `json:"sequence_number"`
@@ -291,7 +291,7 @@ type ResponseEvent struct {
 	Logprobs       *[]struct{}   `json:"logprobs,omitempty"`
 	Name           string        `json:"name,omitempty"`
 	Arguments      *string       `json:"arguments,omitempty"`
-	Code           *string       `json:"code,omitempty"` // of an error
+	Code           *string       `json:"code,omitempty"` // of an error event
 	Message        string        `json:"message,omitempty"`
 	Param          *string       `json:"param,omitempty"`
 }

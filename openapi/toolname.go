@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-const maxToolName = 64 // bytes of a tool's name, as a model gets it
+const maxToolName = 64 // maximum bytes of a tool's name in the prompt
 
-// nameTools gives tools names that models are used to, as OpenAI's API has them: a name with dots or spaces, or a long one,
-// becomes another that no other tool has. Calls in the history and the tool choice follow. ClientName keeps the request's.
+// nameTools replaces tool names that models were not trained with, such as long ones or ones with dots or spaces, by
+// unique plain names. Calls in the history and the tool choice use the new names too. ClientName returns the request's
+// name.
 func (t *Turn) nameTools() {
 	taken := map[string]bool{}
 	for _, tool := range t.Tools {
@@ -36,7 +37,7 @@ func (t *Turn) nameTools() {
 	}
 }
 
-// plainName replaces what a tool's name should not have by _, and cuts it.
+// plainName replaces characters that a tool's name should not contain by _, and cuts it to the maximum length.
 func plainName(name string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r < 0x80 && toolName.MatchString(string(r)) {
@@ -47,7 +48,7 @@ func plainName(name string) string {
 	return plain[:min(len(plain), maxToolName)]
 }
 
-// freeName adds the first number to a name with which it is not taken.
+// freeName returns a name that is not taken, with a number appended if necessary.
 func freeName(name string, taken map[string]bool) string {
 	free := name
 	for i := 2; taken[free]; i++ {

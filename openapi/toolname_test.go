@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Names that models are not used to become others, each its own; calls in the history and the choice follow.
+// Each name that models were not trained with becomes a unique plain one. Calls in the history and the choice follow.
 func TestToolNames(t *testing.T) {
 	long := strings.Repeat("x", 70)
 	names := []string{"files.read", "files_read", "files read", "wetter-köln", long + "a", long + "b", "ok"}

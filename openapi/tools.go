@@ -12,16 +12,16 @@ const (
 	MaxToolCalls    = 128     // of one message of the history
 	MaxSchemaBytes  = 1 << 18 // of one JSON schema
 	MaxGrammarBytes = 1 << 16 // of the extension grammar
-	maxDescription  = 1 << 16 // bytes of a tool's description
+	maxDescription  = 1 << 16 // of a tool's description
 )
 
 // Tool is a function that the model may ask the client to call.
 type Tool struct {
-	Name        string // for the model: 1 to 64 letters, digits, _ and -
-	ClientName  string // as the request has it, any text
+	Name        string // for the prompt: 1 to 64 letters, digits, _ and -
+	ClientName  string // the request's name, any text
 	Description string
 	Parameters  json.RawMessage // JSON schema of the arguments; nil: any object
-	Strict      bool            // arguments are held to all of the schema, otherwise to what of it can be held
+	Strict      bool            // arguments must match the whole schema; otherwise, the parts that a grammar can express
 }
 
 // Modes of a ToolChoice.
@@ -31,7 +31,7 @@ const (
 	ToolsRequired = "required"
 )
 
-// ToolChoice says whether the model may or must call tools.
+// ToolChoice determines whether the model may or must call tools.
 type ToolChoice struct {
 	Mode string // ToolsAuto, ToolsNone or ToolsRequired
 	Name string // with ToolsRequired: this function, exactly once; empty: any
@@ -44,23 +44,23 @@ const (
 	FormatJSONSchema = "json_schema"
 )
 
-// ResponseFormat says what text an answer has to be.
+// ResponseFormat constrains the text of an answer.
 type ResponseFormat struct {
 	Type   string          // FormatText, FormatJSONObject or FormatJSONSchema
 	Field  string          // of the request, for errors; empty with FormatText
 	Name   string          // of the schema
 	Schema json.RawMessage // with FormatJSONSchema
-	Strict bool            // asked for; answers are held to the schema in any case
+	Strict bool            // sent by the client; the schema applies in any case
 }
 
-// Turn is what a chat asks of the model: the messages so far and what kind of answer is wanted.
+// Turn is a request for the next turn of a chat: the messages so far and the constraints of the answer.
 type Turn struct {
 	Messages          []Message
 	Tools             []Tool
 	ToolChoice        ToolChoice
-	ParallelToolCalls bool // several calls in one answer are allowed
+	ParallelToolCalls bool // one answer may contain several calls
 	Format            ResponseFormat
-	SkippedTools      []string // types of tools that the server does not offer, each once
+	SkippedTools      []string // types of tools that the server skipped, each once
 }
 
 func newTurn() Turn {
@@ -69,8 +69,8 @@ func newTurn() Turn {
 
 var toolName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
-// readTools reads tools, tool_choice and parallel_tool_calls. nested selects one of two forms: chats put a tool's name
-// under "function", responses beside "type".
+// readTools reads tools, tool_choice and parallel_tool_calls. nested selects the form: chats have a tool's name under
+// "function", responses beside "type".
 func (t *Turn) readTools(f *fields, nested bool) {
 	elements := f.array("tools", 0, MaxTools)
 	known := map[string]bool{}
@@ -84,7 +84,7 @@ func (t *Turn) readTools(f *fields, nested bool) {
 			return
 		}
 		if f.err == nil && known[tool.Name] {
-			f.refuse(fmt.Sprintf("tools[%d]", i), CodeInvalidValue, "two tools are called %q", tool.Name)
+			f.refuse(fmt.Sprintf("tools[%d]", i), CodeInvalidValue, "two tools have the name %q", tool.Name)
 			return
 		}
 		known[tool.Name] = true
@@ -104,7 +104,7 @@ func readTool(raw json.RawMessage, path string, nested bool) (Tool, *Error) {
 		return Tool{}, err
 	}
 	f.require("type")
-	f.only("type", "only tools of type function are", `"function"`)
+	f.only("type", "the type must be function", `"function"`)
 	inner := f
 	if nested {
 		f.require("function")
@@ -128,7 +128,7 @@ func readTool(raw json.RawMessage, path string, nested bool) (Tool, *Error) {
 	return t, inner.err
 }
 
-// schema reads a JSON schema, which must be an object; nil when it is absent.
+// schema reads a JSON schema, which must be an object. It returns nil if the member is absent.
 func (f *fields) schema(name string) json.RawMessage {
 	raw, ok := f.get(name)
 	switch {
@@ -137,7 +137,7 @@ func (f *fields) schema(name string) json.RawMessage {
 	case kindOf(raw) != "an object":
 		f.wrongType(name, raw, "a JSON schema, which is an object")
 	case len(raw) > MaxSchemaBytes:
-		f.refuse(name, CodeInvalidValue, "%s%s has %d bytes, want at most %d", f.path, name, len(raw), MaxSchemaBytes)
+		f.refuse(name, CodeInvalidValue, "%s%s has %d bytes; the limit is %d", f.path, name, len(raw), MaxSchemaBytes)
 	}
 	return raw
 }
@@ -152,9 +152,9 @@ func (t *Turn) readToolChoice(f *fields, known map[string]bool, nested bool) {
 		f.str("tool_choice", 64, &mode)
 		switch {
 		case mode != ToolsAuto && mode != ToolsNone && mode != ToolsRequired:
-			f.refuse("tool_choice", CodeInvalidValue, "tool_choice is %q, want none, auto, required or a function", mode)
+			f.refuse("tool_choice", CodeInvalidValue, "tool_choice is %q but must be none, auto, required or a function", mode)
 		case mode == ToolsRequired && len(known) == 0:
-			f.refuse("tool_choice", CodeInvalidValue, "tool_choice is required and there are no tools")
+			f.refuse("tool_choice", CodeInvalidValue, "tool_choice is required but the request has no tools")
 		case len(known) > 0:
 			t.ToolChoice.Mode = mode
 		}
@@ -165,7 +165,7 @@ func (t *Turn) readToolChoice(f *fields, known map[string]bool, nested bool) {
 		return
 	}
 	choice.require("type")
-	choice.only("type", "a tool_choice names a function", `"function"`)
+	choice.only("type", "a tool_choice must name a function", `"function"`)
 	named := choice
 	if nested && choice.err == nil {
 		choice.require("function")
@@ -180,12 +180,12 @@ func (t *Turn) readToolChoice(f *fields, known map[string]bool, nested bool) {
 		choice.err = named.err
 	}
 	if f.err = choice.err; f.err == nil && !known[name] {
-		f.refuse("tool_choice", CodeInvalidValue, "tool_choice names the function %q, which is not among tools", name)
+		f.refuse("tool_choice", CodeInvalidValue, "tool_choice names the function %q, but tools lacks it", name)
 	}
 	t.ToolChoice = ToolChoice{Mode: ToolsRequired, Name: name}
 }
 
-// readFormat reads a response format; nested selects where a schema's name is: chats put it under "json_schema",
+// readFormat reads a response format. nested selects where a schema's name is: chats have it under "json_schema",
 // responses beside "type".
 func readFormat(f *fields, name string, nested bool) ResponseFormat {
 	format := ResponseFormat{Type: FormatText}
@@ -208,18 +208,18 @@ func readFormat(f *fields, name string, nested bool) ResponseFormat {
 		place.require("name")
 		place.str("name", 64, &format.Name)
 		if place.err == nil && !toolName.MatchString(format.Name) {
-			place.refuse("name", CodeInvalidValue, "%sname is %q, want 1 to 64 letters, digits, _ and -", place.path, format.Name)
+			place.refuse("name", CodeInvalidValue, "%sname is %q but must have 1 to 64 letters, digits, _ and -", place.path, format.Name)
 		}
 		place.boolean("strict", &format.Strict)
 		place.require("schema")
 		format.Schema = place.schema("schema")
 		inner.err = place.err
 	case format.Type == FormatJSONObject:
-		if format.Schema = inner.schema("schema"); format.Schema != nil { // llama.cpp's way to give one
+		if format.Schema = inner.schema("schema"); format.Schema != nil { // the form that llama.cpp accepts
 			format.Type = FormatJSONSchema
 		}
 	case format.Type != FormatText:
-		inner.refuse("type", CodeUnsupported, "%stype is %q, want text, json_object or json_schema", inner.path, format.Type)
+		inner.refuse("type", CodeUnsupported, "%stype is %q but must be text, json_object or json_schema", inner.path, format.Type)
 	}
 	if f.err = inner.err; format.Type != FormatText {
 		format.Field = f.path + name
