@@ -70,10 +70,10 @@ func TestAdminEndpoints(t *testing.T) {
 		}
 	}
 	if got := s.do("DELETE", "/admin/variants/x@0.3", "", "Origin", "https://evil.example"); got.status != 403 || len(admin.did) != 1 {
-		t.Errorf("a foreign page's request = %d %s, deleted %v", got.status, got.body, admin.did)
+		t.Errorf("a cross-origin request = %d %s, deleted %v", got.status, got.body, admin.did)
 	}
 	if got := s.do("POST", "/admin/variants/x@0.3/pin", "", "Origin", s.url); got.status != 200 {
-		t.Errorf("our own page's request = %d %s", got.status, got.body)
+		t.Errorf("a same-origin request = %d %s", got.status, got.body)
 	}
 	locked := serve(t, newFake(), func(o *Options) { o.Admin, o.APIKeys = admin, func() []string { return []string{"k"} } })
 	if got := locked.do("GET", "/admin/variants", ""); got.status != 401 {

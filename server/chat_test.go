@@ -38,7 +38,7 @@ func TestChat(t *testing.T) {
 		t.Errorf("prompt %q, want one <s> and then %q", got, prompt)
 	}
 	if want := fakeContext - len(request.Prompt); request.MaxTokens != want {
-		t.Errorf("max tokens %d, want what fits: %d", request.MaxTokens, want)
+		t.Errorf("max tokens %d, want the rest of the context: %d", request.MaxTokens, want)
 	}
 	want := openapi.Usage{PromptTokens: len(request.Prompt), CompletionTokens: 15, TotalTokens: len(request.Prompt) + 15, PromptTokensDetails: openapi.PromptsDetails{CachedTokens: 1}}
 	if diff := cmp.Diff(want, chat.Usage); diff != "" {
@@ -112,7 +112,7 @@ func TestChatLogprobs(t *testing.T) {
 	}
 }
 
-// streamed puts the chunks of a stream together.
+// streamed joins the chunks of a stream.
 func streamed(t *testing.T, body []byte) (text map[int]string, finish map[int]string, usage *openapi.Usage, chunks int) {
 	t.Helper()
 	if !bytes.HasSuffix(body, []byte("data: [DONE]\n\n")) {
@@ -193,7 +193,8 @@ func TestStreamPingsWhileNothingComes(t *testing.T) {
 	}
 }
 
-// TestFailures are errors of the engine: before anything was sent they have a status, in a stream they are an event.
+// TestFailures covers errors of the engine. Before the first byte they have an HTTP status; in a stream they are an
+// event.
 func TestFailures(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -221,7 +222,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("status %d, body %s", got.status, got.body)
 			}
 			if !strings.Contains(s.log.String(), test.err.Error()) {
-				t.Error("the log does not tell the cause")
+				t.Error("the log lacks the cause")
 			}
 			got = s.post("/v1/chat/completions", `{`+hi+`,"stream":true}`)
 			all := events(t, got.body)
@@ -259,7 +260,7 @@ func TestPanicsAreErrors(t *testing.T) {
 	}
 }
 
-// TestSubmitFailsHalfway cancels the choices that were already submitted.
+// TestSubmitFailsHalfway checks that the choices already submitted are cancelled.
 func TestSubmitFailsHalfway(t *testing.T) {
 	fake := newFake()
 	submitted := 0
@@ -295,6 +296,6 @@ func TestNothingPrivateIsLogged(t *testing.T) {
 		}
 	}
 	if !strings.Contains(log, "route=/v1/chat/completions status=200") {
-		t.Errorf("the log does not tell of requests:\n%s", log)
+		t.Errorf("the log lacks the requests:\n%s", log)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"prunellm/openapi"
 )
 
-// officialClient is OpenAI's own client, pointed at the server.
+// officialClient returns OpenAI's own client, configured for the server.
 func officialClient(s *testServer, key string) openai.Client {
 	return openai.NewClient(option.WithBaseURL(s.url+"/v1"), option.WithAPIKey(key), option.WithMaxRetries(0), option.WithHTTPClient(s.client))
 }
@@ -86,7 +86,7 @@ func TestOfficialClient(t *testing.T) {
 	}
 }
 
-// TestOfficialClientErrors sees refusals as the client's own error type.
+// TestOfficialClientErrors checks that errors arrive as the client's own error type.
 func TestOfficialClientErrors(t *testing.T) {
 	fake := newFake()
 	fake.submit = func(r infer.Request) error {

@@ -37,7 +37,7 @@ func TestCompletion(t *testing.T) {
 		{"lists of tokens", `{"prompt":[[97],[98,99]]}`, []string{"<a>", "<c>"}, 3},
 		{"echo", `{"prompt":"ab","echo":true}`, []string{"ab<b>"}, 3},
 		{"echo of tokens", `{"prompt":[257,97,98],"echo":true}`, []string{"<s>ab<b>"}, 3},
-		{"things that ask for nothing", `{"prompt":"ab","suffix":"","best_of":1,"logprobs":null}`, []string{"<b>"}, 3},
+		{"fields without effect", `{"prompt":"ab","suffix":"","best_of":1,"logprobs":null}`, []string{"<b>"}, 3},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestCompletionLogprobs(t *testing.T) {
 	var completion openapi.CompletionResponse
 	s.post("/v1/completions", `{"prompt":"x","logprobs":2}`).decode(t, &completion)
 	top := map[string]float64{"a": 0, "b": -1}
-	with := func(token string) map[string]float64 { // the token that was taken is always among them
+	with := func(token string) map[string]float64 { // the chosen token is always among them
 		out := maps.Clone(top)
 		out[token] = -0.5
 		return out
@@ -104,7 +104,7 @@ func floats(values ...float64) []*float64 {
 	return out
 }
 
-// TestPromptLogprobs: what lm-evaluation-harness asks for, the prompt's tokens with or without an answer.
+// TestPromptLogprobs covers requests of lm-evaluation-harness: the prompt's tokens, with or without an answer.
 func TestPromptLogprobs(t *testing.T) {
 	fake := newFake()
 	fake.answer = func(infer.Request) string { return "z" }

@@ -13,11 +13,11 @@ import (
 	"testing"
 )
 
-// crowded is a listener that fails as the system does when it has no room for connections.
+// crowded is a listener whose Accept fails as if the system were out of file descriptors.
 type crowded struct {
 	net.Listener
 	cause  error
-	fails  atomic.Int64 // so many times more; below 0: always
+	fails  atomic.Int64 // how many more failures; below 0: always
 	failed atomic.Int64
 }
 
@@ -30,7 +30,7 @@ func (c *crowded) Accept() (net.Conn, error) {
 	return c.Listener.Accept()
 }
 
-// crowd runs a server on a listener that fails; ended gives what Serve returned.
+// crowd runs a server on a listener that fails. ended receives the result of Serve.
 func crowd(t *testing.T, cause error, fails int64) (on *crowded, logged *syncBuffer, stop func(), ended <-chan error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,7 +50,7 @@ func crowd(t *testing.T, cause error, fails int64) (on *crowded, logged *syncBuf
 	return on, logged, stop, served
 }
 
-// Connections that the system has no room for wait; the server does not end, and says so once.
+// The server waits until the system has room for connections, and logs that once.
 func TestNoRoomForConnections(t *testing.T) {
 	for _, cause := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
 		t.Run(cause.Error(), func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestNoRoomForConnections(t *testing.T) {
 				t.Errorf("healthz = %d after %d failures, want 200 after 3", response.StatusCode, on.failed.Load())
 			}
 			if n := strings.Count(logged.String(), "cannot accept connections"); n != 1 {
-				t.Errorf("the log says %d times that there is no room, want once:\n%s", n, logged)
+				t.Errorf("%d log lines about failed accepts, want 1:\n%s", n, logged)
 			}
 			stop()
 			if err := <-ended; err != nil {
@@ -75,13 +75,13 @@ func TestNoRoomForConnections(t *testing.T) {
 	}
 }
 
-// A server that waits for room can be stopped, and one whose listener is broken ends.
+// A server that waits for room can be stopped. If its listener is broken, Serve ends.
 func TestAcceptEnds(t *testing.T) {
 	on, _, stop, ended := crowd(t, syscall.EMFILE, -1)
 	eventually(t, "a connection finds no room", func() bool { return on.failed.Load() > 0 })
 	stop()
 	if err := <-ended; err != nil {
-		t.Errorf("stopped while it waits: Serve() = %v", err)
+		t.Errorf("stopped while waiting: Serve() = %v", err)
 	}
 	_, _, _, ended = crowd(t, syscall.EINVAL, -1)
 	if err := <-ended; !errors.Is(err, syscall.EINVAL) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Constraints of other servers hold the answer, or are refused; none is dropped in silence.
+// The server honours constraints of other servers' APIs or refuses them. It ignores none silently.
 func TestConstraints(t *testing.T) {
 	const schema = `{"type":"object","properties":{"a":{"type":"integer"}}}`
 	fake := newFake()
@@ -13,7 +13,7 @@ func TestConstraints(t *testing.T) {
 	s := serve(t, fake)
 	for _, test := range []struct {
 		fields string
-		want   string // in the grammar; or the param of a 400
+		want   string // in the grammar, or the param of a 400
 		status int
 	}{
 		{`"json_schema":` + schema, "value ::=", 200},

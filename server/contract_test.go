@@ -18,7 +18,7 @@ import (
 	"prunellm/openapi"
 )
 
-// document is the parsed contract.
+// document returns the parsed contract.
 var document = sync.OnceValue(func() *openapi3.T {
 	parsed, err := openapi3.NewLoader().LoadFromData(openapi.YAML())
 	if err != nil {
@@ -27,7 +27,7 @@ var document = sync.OnceValue(func() *openapi3.T {
 	return parsed
 })
 
-// operation is what the contract says about a request, or nil.
+// operation returns the contract's operation for a request, or nil.
 func operation(method, path string) *openapi3.Operation {
 	for _, pattern := range []struct{ prefix, suffix, path string }{
 		{"/v1/models/", "", "/v1/models/{model}"}, {"/web/", "", "/web/{file}"}, {"/docs/", "", "/docs/{file}"},
@@ -45,14 +45,14 @@ func operation(method, path string) *openapi3.Operation {
 	return item.GetOperation(method)
 }
 
-// checkContract compares a request that was answered, and its response, with the document.
+// checkContract checks a request and its response against the document.
 func checkContract(t *testing.T, req *http.Request, body []byte, got reply) {
 	t.Helper()
 	checkCode(t, got)
 	op := operation(req.Method, req.URL.Path)
 	if op == nil {
 		if got.status < 400 {
-			t.Errorf("%s %s = %d, but the document does not know it", req.Method, req.URL.Path, got.status)
+			t.Errorf("%s %s = %d, but the document lacks the operation", req.Method, req.URL.Path, got.status)
 		}
 		checkJSON(t, document().Components.Schemas["ErrorBody"].Value, got.body)
 		return
@@ -77,7 +77,7 @@ func checkContract(t *testing.T, req *http.Request, body []byte, got reply) {
 	media := response.Value.Content.Get(kind)
 	switch {
 	case err != nil || media == nil:
-		t.Errorf("%s %s = %d with content type %q, which the document does not know", req.Method, req.URL.Path, got.status, got.header.Get("Content-Type"))
+		t.Errorf("%s %s = %d with content type %q, which the document lacks", req.Method, req.URL.Path, got.status, got.header.Get("Content-Type"))
 	case kind == "application/json":
 		checkJSON(t, media.Schema.Value, got.body)
 	case kind == "text/event-stream":
@@ -99,11 +99,11 @@ func checkJSON(t *testing.T, schema *openapi3.Schema, body []byte) {
 		return
 	}
 	if err := schema.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
-		t.Errorf("%.600s\nbreaks the contract: %v", body, err)
+		t.Errorf("%.600s\nviolates the contract: %v", body, err)
 	}
 }
 
-// events are the payloads of a stream, without its end.
+// events returns the payloads of a stream, without its end.
 func events(t *testing.T, body []byte) [][]byte {
 	t.Helper()
 	var out [][]byte
@@ -117,7 +117,7 @@ func events(t *testing.T, body []byte) [][]byte {
 	return out
 }
 
-// TestRoutesAreTheContract fails when the server and the document differ in what there is.
+// TestRoutesAreTheContract fails if the server's routes and the document's paths differ.
 func TestRoutesAreTheContract(t *testing.T) {
 	s, err := New(Options{Models: newFake(), Chat: fakeChat(t, toolsUnknown)})
 	if err != nil {

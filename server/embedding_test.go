@@ -17,7 +17,7 @@ func TestEmbeddings(t *testing.T) {
 		want   []any
 		tokens int
 	}{
-		{`{"input":"ab"}`, []any{[]any{3.0, 257.5}}, 3}, // and the token that begins a sequence
+		{`{"input":"ab"}`, []any{[]any{3.0, 257.5}}, 3}, // and the beginning-of-sequence token
 		{`{"input":["ab","c"],"encoding_format":"float","dimensions":2}`, []any{[]any{3.0, 257.5}, []any{2.0, 257.5}}, 5},
 		{`{"input":[97,98]}`, []any{[]any{2.0, 97.5}}, 2},
 		{`{"input":[[97],[98,99]],"encoding_format":"base64","model":"tiny@0"}`, []any{"AACAPwAAw0I=", "AAAAQAAAxUI="}, 3},
@@ -39,7 +39,7 @@ func TestEmbeddings(t *testing.T) {
 	}
 }
 
-// TestManyEmbeddings sends batches as large as OpenAI takes them, which is how large clients make them.
+// TestManyEmbeddings sends batches of OpenAI's maximum size, as clients do.
 func TestManyEmbeddings(t *testing.T) {
 	s := serve(t, newFake())
 	for n, status := range map[int]int{2048: 200, 2049: 400} {

@@ -21,7 +21,7 @@ const (
 	fakeContext = 256
 )
 
-// fakeModels is a Models with one variant whose tokens are bytes and whose answers are told in advance.
+// fakeModels is a Models with one variant whose tokens are bytes. Tests set its answers.
 type fakeModels struct {
 	answer   func(r infer.Request) string // nil: a greeting that depends on the seed
 	wait     func(ctx context.Context, token int) error
@@ -84,7 +84,7 @@ func (m *fakeModels) last() infer.Request {
 	return m.requests[len(m.requests)-1]
 }
 
-// fakeVariant is all parts of an Engine.
+// fakeVariant implements every part of an Engine.
 type fakeVariant struct{ models *fakeModels }
 
 func (v *fakeVariant) VocabSize() int   { return fakeVocab }
@@ -133,7 +133,7 @@ func (v *fakeVariant) SubmitN(ctx context.Context, r infer.Request, n int) ([]in
 	return out, nil
 }
 
-// Embed gives the length of the prompt and its first token.
+// Embed returns vectors made of the prompt's length and first token.
 func (v *fakeVariant) Embed(_ context.Context, prompts [][]infer.Token) ([][]float32, infer.Usage, error) {
 	var vectors [][]float32
 	var usage infer.Usage
@@ -189,12 +189,12 @@ func (v *fakeVariant) Submit(ctx context.Context, r infer.Request) (infer.Genera
 	}
 	g := &fakeGeneration{models: v.models, ctx: ctx, request: r, rest: text}
 	v.models.running.Add(1)
-	// As in the engine: the end of its context ends a generation, also when nobody asks for the next chunk.
+	// As in the engine, the end of its context ends a generation, even if nothing waits for the next chunk.
 	context.AfterFunc(ctx, g.end)
 	return g, nil
 }
 
-// fakeGeneration gives one character a chunk, and one token for each of its bytes.
+// fakeGeneration yields one character per chunk, and one token per byte.
 type fakeGeneration struct {
 	models  *fakeModels
 	ctx     context.Context

@@ -6,7 +6,7 @@ import (
 	"prunellm/internal/chat"
 )
 
-// Chat templates of the fake, by how their models write tool calls. All refuse a message "refuse me".
+// Chat templates of the fake, by the way their models write tool calls. All refuse a message "refuse me".
 const (
 	toolsUnknown = "<s>" + fakeTurns
 	toolsHermes  = "<s>{# <tool_call> arguments #}" + fakeTools + fakeTurns
@@ -17,7 +17,7 @@ const (
 		"{{ m.role }}:{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
 )
 
-// fakeChat is the fake's own template.
+// fakeChat parses a template of the fake.
 func fakeChat(t testing.TB, source string) *chat.Template {
 	t.Helper()
 	template, err := chat.New(source, "<s>", "<|end|>")

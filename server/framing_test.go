@@ -14,14 +14,14 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// framedReply is a response with how its end was told.
+// framedReply is a response and how it marks its end.
 type framedReply struct {
 	reply
-	length          int64 // -1: none was given
+	length          int64 // -1: absent
 	chunked, closes bool
 }
 
-// exchange sends bytes on a connection of their own and gives what comes back until the server closes it.
+// exchange sends bytes on a new connection and returns everything received until the server closes it.
 func (s *testServer) exchange(request string) []framedReply {
 	s.Helper()
 	conn, err := net.Dial("tcp", s.addr)
@@ -57,7 +57,7 @@ func (s *testServer) exchange(request string) []framedReply {
 
 const framed = "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
-// TestFraming sends requests whose length may be read in two ways, with another request inside the body and one behind.
+// TestFraming sends requests whose length is ambiguous, with another request inside the body and one after it.
 func TestFraming(t *testing.T) {
 	const (
 		body   = `{"prompt":"abc"}`
@@ -84,7 +84,7 @@ func TestFraming(t *testing.T) {
 		{"identity beside a length", "Transfer-Encoding: identity\r\n" + length, body, true},
 		{"an encoding that only looks like chunked", "Transfer-Encoding: xchunked\r\n", chunks, true},
 		{"a folded line", "Transfer-Encoding: chunked\r\n , gzip\r\n", chunks, true},
-		{"a client that waits for the word", longer + length + "Expect: 100-continue\r\n", body + hidden, true},
+		{"a client that waits for 100 Continue", longer + length + "Expect: 100-continue\r\n", body + hidden, true},
 	}
 	s := serve(t, newFake())
 	for _, test := range tests {
@@ -116,7 +116,7 @@ func TestFraming(t *testing.T) {
 	}
 }
 
-// TestFramingOfHTTP10 has no transfer encodings.
+// TestFramingOfHTTP10 covers HTTP/1.0, which has no transfer encodings.
 func TestFramingOfHTTP10(t *testing.T) {
 	got := serve(t, newFake()).exchange(strings.Replace(framed, "1.1", "1.0", 1) + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
 	if len(got) != 1 || got[0].status != 400 {

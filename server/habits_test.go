@@ -9,7 +9,7 @@ import (
 	"prunellm/openapi"
 )
 
-// Clients look for the words of this error to cut a conversation.
+// Clients search for these words to shorten a conversation.
 func TestContextErrorWords(t *testing.T) {
 	fake := newFake()
 	s := serve(t, fake)
@@ -39,7 +39,7 @@ func TestHealthAlias(t *testing.T) {
 	}
 }
 
-// A limit of -1 and an empty stop string ask for nothing.
+// A limit of -1 and an empty stop string have no effect.
 func TestEmptyLimits(t *testing.T) {
 	fake := newFake()
 	s := serve(t, fake)
@@ -51,7 +51,7 @@ func TestEmptyLimits(t *testing.T) {
 	}
 }
 
-// The log names a path that the server does not know, by the words of known APIs alone.
+// The log shows only words of known APIs from a path that the server does not know.
 func TestUnknownPathsAreLogged(t *testing.T) {
 	s := serve(t, newFake())
 	s.do("GET", "/v1/audio/secret?key=secret", "")
@@ -83,7 +83,7 @@ func TestHostRefusalNamesTheFlag(t *testing.T) {
 	}
 }
 
-// The error of the engine is worded like that of the server's own check.
+// The engine's error has the words of the server's own check.
 func TestEngineContextErrorWords(t *testing.T) {
 	fake := newFake()
 	fake.submit = func(infer.Request) error { return &infer.ContextError{Prompt: 9, Context: 8} }

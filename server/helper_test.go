@@ -22,9 +22,9 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		// fasthttp and fiber keep a clock each, for the life of the process.
+		// fasthttp and fiber each run a clock for the life of the process.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		// It looks every ten seconds whether its server has stopped.
+		// It checks every ten seconds whether its server has stopped.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 		goleak.IgnoreAnyFunction("github.com/gofiber/fiber/v2/utils.StartTimeStampUpdater.func1.1"),
 	)
@@ -39,10 +39,10 @@ type testServer struct {
 	log      *syncBuffer
 	registry *prometheus.Registry
 	client   *http.Client
-	stop     func() error // ends Serve and returns what it returned
+	stop     func() error // stops the server and returns the result of Serve
 }
 
-// syncBuffer takes log lines from several goroutines.
+// syncBuffer collects log lines from several goroutines.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -60,7 +60,7 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
-// templateOf is the chat template of a fake.
+// templateOf returns the chat template of a fake.
 func templateOf(models Models) string {
 	if fake, ok := models.(*fakeModels); ok {
 		return fake.template
@@ -74,7 +74,7 @@ func serve(t *testing.T, models Models, change ...func(*Options)) *testServer {
 	options := Options{
 		Models: models, Chat: fakeChat(t, templateOf(models)), Registry: s.registry, Version: "test",
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		// Shorter than the defaults, so that tests need not wait for seconds.
+		// Shorter than the defaults, to keep tests fast.
 		PingInterval: 20 * time.Millisecond, Probe: 10 * time.Millisecond, StopTimeout: 5 * time.Second,
 	}
 	for _, f := range change {
@@ -111,7 +111,7 @@ func serve(t *testing.T, models Models, change ...func(*Options)) *testServer {
 	return s
 }
 
-// reply is a response that has been read to its end.
+// reply is a response, read to its end.
 type reply struct {
 	status int
 	header http.Header
@@ -160,7 +160,7 @@ func (s *testServer) post(path, body string, headers ...string) reply {
 	return s.do(http.MethodPost, path, body, headers...)
 }
 
-// gauge reads one metric without labels.
+// gauge returns the value of a metric without labels.
 func (s *testServer) gauge(name string) float64 {
 	s.Helper()
 	families, err := s.registry.Gather()
@@ -177,7 +177,7 @@ func (s *testServer) gauge(name string) float64 {
 	return 0
 }
 
-// eventually waits for a condition that another goroutine brings about.
+// eventually waits for a condition that another goroutine fulfils.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	polltest.Within(t, 10*time.Second, func() error {

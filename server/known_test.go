@@ -10,8 +10,8 @@ import (
 	"prunellm/openapi"
 )
 
-// TestKnownFields checks fields of OpenAI's API that the server cannot honour. It accepts a hint, and a value that asks for
-// nothing, and both fit the contract. Any other value breaks the contract, and the server refuses it by name.
+// TestKnownFields checks fields of OpenAI's API that the server cannot honour. It accepts hints and values without
+// effect, and both fit the contract. Any other value violates the contract, and the server refuses it by name.
 func TestKnownFields(t *testing.T) {
 	const chat, completion, response, embedding = "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"
 	tests := []struct{ path, field, taken, refused string }{
@@ -50,7 +50,7 @@ func TestKnownFields(t *testing.T) {
 	for _, test := range tests {
 		schema := operation("POST", test.path).RequestBody.Value.Content.Get("application/json").Schema.Value
 		body := func(value string) string { return `{` + bodies[test.path] + `,"` + test.field + `":` + value + `}` }
-		// post checks what is taken against the contract.
+		// post checks accepted requests against the contract.
 		if got := s.post(test.path, body(test.taken)); got.status != 200 {
 			t.Errorf("POST %s %s = %d %s", test.path, body(test.taken), got.status, got.body)
 		}

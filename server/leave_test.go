@@ -18,7 +18,7 @@ import (
 	"prunellm/openapi"
 )
 
-// raw opens a connection and sends a chat request by hand.
+// raw opens a connection and writes a chat request to it.
 func (s *testServer) raw(dial func(addr string) (net.Conn, error), extra string) net.Conn {
 	s.Helper()
 	conn, err := dial(s.addr)
@@ -46,7 +46,7 @@ func forever(at int) func(context.Context, int) error {
 	}
 }
 
-// TestClientLeaves closes the connection in every phase of a request; the server must notice each time.
+// TestClientLeaves closes the connection in every phase of a request. The server must notice each time.
 func TestClientLeaves(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -95,7 +95,7 @@ func TestClientLeaves(t *testing.T) {
 	}
 }
 
-// TestClientStays is the other side: a client that waits quietly for long is not taken for gone.
+// TestClientStays covers a client that waits quietly for a long time: it must not count as disconnected.
 func TestClientStays(t *testing.T) {
 	fake := newFake()
 	release := make(chan struct{})
@@ -107,7 +107,7 @@ func TestClientStays(t *testing.T) {
 			return ctx.Err()
 		}
 	}
-	// The read deadline of the request passes while it is being answered.
+	// The request's read deadline passes while the response is being made.
 	s := serve(t, fake, func(o *Options) { o.ReadTimeout = 500 * time.Millisecond })
 	time.AfterFunc(900*time.Millisecond, func() { close(release) })
 	if got := s.post("/v1/chat/completions", `{`+hi+`}`); got.status != 200 {
@@ -115,7 +115,7 @@ func TestClientStays(t *testing.T) {
 	}
 }
 
-// certificate borrows the key pair that net/http/httptest carries for tests.
+// certificate returns the key pair that net/http/httptest has for tests.
 func certificate(t *testing.T) (*tls.Config, *tls.Config) {
 	t.Helper()
 	borrowed := httptest.NewTLSServer(http.NotFoundHandler())
@@ -149,7 +149,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestSlowReader reads nothing of a large stream: the write deadline ends it, and others are served meanwhile.
+// TestSlowReader never reads a large stream. The write deadline ends it, and other clients are served meanwhile.
 func TestSlowReader(t *testing.T) {
 	fake := newFake()
 	fake.answer = func(r infer.Request) string { return strings.Repeat("x", 1<<20) }
@@ -165,11 +165,11 @@ func TestSlowReader(t *testing.T) {
 	defer conn.Close()
 	eventually(t, "the request begins", func() bool { return s.gauge("prunellm_requests_in_flight") == 1 })
 	if got := s.do("GET", "/healthz", ""); got.status != 200 {
-		t.Errorf("healthz = %d", got.status)
+		t.Errorf("healthz meanwhile = %d", got.status)
 	}
 	eventually(t, "the slow reader is dropped", func() bool { return s.gauge("prunellm_requests_in_flight") == 0 })
 	if !strings.Contains(s.log.String(), "client left") {
-		t.Error("the whole stream went out: it is too small for this test")
+		t.Error("the whole stream was written: it is too small for this test")
 	}
 }
 
@@ -198,7 +198,7 @@ func TestSlowSender(t *testing.T) {
 	}
 }
 
-// TestStopFinishesRequests ends the server in the middle of an answer, which must arrive whole.
+// TestStopFinishesRequests stops the server during an answer, which must arrive complete.
 func TestStopFinishesRequests(t *testing.T) {
 	fake := newFake()
 	release := make(chan struct{})
@@ -228,14 +228,14 @@ func TestStopFinishesRequests(t *testing.T) {
 	close(release)
 	text, finish, _, _ := streamed(t, (<-replies).body)
 	if text[0] != "Hello, wörld!" || finish[0] != "stop" {
-		t.Errorf("the stream broke off: %v %v", text, finish)
+		t.Errorf("the stream is incomplete: %v %v", text, finish)
 	}
 	if err := <-stopped; err != nil {
 		t.Errorf("Serve() = %v", err)
 	}
 }
 
-// TestStopIsBounded ends the server while a request would run for ever, and while connections are half open.
+// TestStopIsBounded stops the server while a request never ends and connections are half open.
 func TestStopIsBounded(t *testing.T) {
 	fake := newFake()
 	fake.wait = forever(0)

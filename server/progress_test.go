@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A stream of a response begins before its prompt is prefilled, and tells again and again that it is in progress.
+// A streamed response begins before its prompt is prefilled, and repeats that it is in progress.
 func TestResponseProgressWhilePrefilling(t *testing.T) {
 	prefilled := make(chan struct{})
 	fake := newFake()

@@ -14,7 +14,7 @@ import (
 
 const weatherFlat = `"tools":[{"type":"function","name":"weather","parameters":{"type":"object"}},{"type":"function","name":"time"}]`
 
-// shape is what there is of a response without its ids and times.
+// shape returns a response without its ids and times.
 func shape(r openapi.Response) string {
 	var out []string
 	for _, item := range r.Output {
@@ -63,7 +63,7 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// checkEvents checks that a stream's events are numbered, and that deltas add up to what the last event says.
+// checkEvents checks that a stream's events are numbered, and that deltas add up to the final events.
 func checkEvents(t *testing.T, got reply) *openapi.Response {
 	t.Helper()
 	var last *openapi.Response
@@ -103,7 +103,7 @@ func checkEvents(t *testing.T, got reply) *openapi.Response {
 	return last
 }
 
-// TestResponseInput sees how items become the prompt.
+// TestResponseInput checks how items become the prompt.
 func TestResponseInput(t *testing.T) {
 	fake := newFake()
 	fake.template = toolsHermes
@@ -117,7 +117,7 @@ func TestResponseInput(t *testing.T) {
 	}
 }
 
-// TestResponseEchoIsTaken: what a response repeats of its settings can be sent back.
+// TestResponseEchoIsTaken checks that a client can send back the settings that a response repeats.
 func TestResponseEchoIsTaken(t *testing.T) {
 	got := serve(t, newFake()).post("/v1/responses", `{"input":"Hi","reasoning":{"effort":null,"summary":null},"previous_response_id":null,
 		"store":false,"truncation":"disabled","metadata":{},"parallel_tool_calls":true,"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[]}`)
@@ -126,7 +126,7 @@ func TestResponseEchoIsTaken(t *testing.T) {
 	}
 }
 
-// TestResponseFails sees an error that comes after the stream has begun.
+// TestResponseFails covers an error after the stream has begun.
 func TestResponseFails(t *testing.T) {
 	fake := newFake()
 	fake.panicAt = 3

@@ -8,7 +8,8 @@ import (
 
 const skippedTools = `"tools":[{"type":"web_search"},{"type":"namespace","name":"n","tools":[]},{"type":"custom","name":"patch"},{"type":"web_search"},{"type":"function","name":"time"}]`
 
-// Tools that the server cannot offer, and items that say nothing to the model, are left out; headers name them.
+// The server leaves out tools that it does not offer and items without content for the model, and names them in
+// headers.
 func TestResponsesSkipTools(t *testing.T) {
 	fake := newFake()
 	fake.context = 4096
@@ -27,7 +28,7 @@ func TestResponsesSkipTools(t *testing.T) {
 		}
 	}
 	if got := s.post("/v1/responses", `{"input":"Hi"}`); got.header.Get("x-prunellm-skipped-tools") != "" || got.header.Get("x-prunellm-skipped-items") != "" {
-		t.Errorf("headers of a request that nothing was left out of: %v", got.header)
+		t.Errorf("headers although nothing was left out: %v", got.header)
 	}
 }
 

@@ -15,13 +15,13 @@ import (
 	"prunellm/openapi"
 )
 
-// old is a chat request in HTTP/1.0.
+// old returns a chat request in HTTP/1.0.
 func old(headers, extra string) string {
 	body := `{` + hi + extra + `}`
 	return fmt.Sprintf("POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s", headers, len(body), body)
 }
 
-// TestStreamOfHTTP10 has no chunks, which HTTP/1.0 does not know: the connection ends the stream.
+// TestStreamOfHTTP10 covers HTTP/1.0, which has no chunks: the end of the connection ends the stream.
 func TestStreamOfHTTP10(t *testing.T) {
 	for _, headers := range []string{"", "Connection: keep-alive\r\n"} {
 		fake := newFake()
@@ -51,7 +51,7 @@ func TestStreamOfHTTP10(t *testing.T) {
 	}
 }
 
-// TestClientOfHTTP10Leaves goes while it streams, and before the answer to the request in front has been written.
+// TestClientOfHTTP10Leaves disconnects during the stream, and before the response to an earlier request is written.
 func TestClientOfHTTP10Leaves(t *testing.T) {
 	for _, before := range []string{"", "GET /healthz HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"} {
 		fake := newFake()
@@ -59,7 +59,7 @@ func TestClientOfHTTP10Leaves(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}
-		s := serve(t, fake, func(o *Options) { o.Probe = 300 * time.Millisecond }) // later than the stream begins
+		s := serve(t, fake, func(o *Options) { o.Probe = 300 * time.Millisecond }) // later than the beginning of the stream
 		conn, err := net.Dial("tcp", s.addr)
 		if err != nil {
 			t.Fatal(err)

@@ -58,7 +58,7 @@ func TestTokenizerInfo(t *testing.T) {
 	}
 }
 
-// TestRefusals are requests that a client has to change. They get a 4xx in OpenAI's shape that names the field.
+// TestRefusals covers requests that the client must change. They get a 4xx in OpenAI's form that names the field.
 func TestRefusals(t *testing.T) {
 	chat, completion, responses, embeddings := "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"
 	const toolF = `{"type":"function","function":{"name":"f"}}`
@@ -212,7 +212,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	if n := len(fake.requests); n != 0 {
-		t.Errorf("%d of these reached the engine", n)
+		t.Errorf("%d requests reached the engine", n)
 	}
 	if a, r := fake.acquired.Load(), fake.released.Load(); a != r {
 		t.Errorf("%d acquired and %d released", a, r)
@@ -226,7 +226,7 @@ func TestErrorTable(t *testing.T) {
 		code   string
 		retry  string
 	}{
-		{&NotReadyError{Progress: "scoring: 40 %", RetryAfter: 1500 * time.Millisecond}, 503, openapi.CodeNotReady, "2"},
+		{&NotReadyError{Progress: "scoring: 40%", RetryAfter: 1500 * time.Millisecond}, 503, openapi.CodeNotReady, "2"},
 		{fmt.Errorf("acquire: %w", &NotReadyError{}), 503, openapi.CodeNotReady, "5"},
 		{fmt.Errorf("x: %w", ErrModelNotFound), 404, openapi.CodeModelNotFound, ""},
 		{&infer.ContextError{Prompt: 9, Context: 8}, 400, openapi.CodeContextLength, ""},
@@ -321,7 +321,7 @@ func TestKeys(t *testing.T) {
 		}
 		for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.yaml"} {
 			if got := s.do("GET", path, "", test.headers...); got.status != 200 {
-				t.Errorf("GET %s %v = %d, want no key asked for", path, test.headers, got.status)
+				t.Errorf("GET %s %v = %d, want no need for a key", path, test.headers, got.status)
 			}
 		}
 	}
@@ -333,7 +333,7 @@ func TestKeys(t *testing.T) {
 	}
 	keys = nil
 	if got := s.do("GET", "/v1/models", "", "x-api-key", "sk-one"); got.status != 401 {
-		t.Errorf("with all keys gone = %d, want 401", got.status)
+		t.Errorf("after all keys were removed = %d, want 401", got.status)
 	}
 }
 
@@ -352,10 +352,10 @@ func TestAllowedHosts(t *testing.T) {
 
 func TestReadiness(t *testing.T) {
 	fake := newFake()
-	fake.status = Status{Progress: "scoring: 40 %", RetryAfter: 7 * time.Second}
+	fake.status = Status{Progress: "scoring: 40%", RetryAfter: 7 * time.Second}
 	s := serve(t, fake)
 	got := s.do("GET", "/readyz", "")
-	if got.status != 503 || got.header.Get("Retry-After") != "7" || !bytes.Contains(got.body, []byte("scoring: 40 %")) {
+	if got.status != 503 || got.header.Get("Retry-After") != "7" || !bytes.Contains(got.body, []byte("scoring: 40%")) {
 		t.Errorf("readyz = %d %v %s", got.status, got.header, got.body)
 	}
 	if got := s.do("GET", "/healthz", ""); got.status != 200 {
@@ -420,15 +420,15 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// fakePromptTokens are those of the chat hi: <s>, "user:Hi", <|end|>, "assistant:".
+// fakePromptTokens counts the prompt's tokens of the chat "Hi": <s>, "user:Hi", <|end|>, "assistant:".
 const fakePromptTokens = 1 + 7 + 1 + 10
 
 func TestOptionsAreChecked(t *testing.T) {
 	if _, err := New(Options{}); err == nil {
-		t.Error("New took no models")
+		t.Error("New accepted nil models")
 	}
 	if _, err := New(Options{Models: newFake(), Chat: fakeChat(t, toolsUnknown), ReadTimeout: -1}); err == nil {
-		t.Error("New took a negative timeout")
+		t.Error("New accepted a negative timeout")
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"prunellm/openapi"
 )
 
-// A model calls a tool by a name that it is used to, and the client gets its own name for it.
+// The model calls a tool by the name that it was trained with, and the client receives its own name for the tool.
 func TestToolNamesAreMapped(t *testing.T) {
 	fake := newFake()
 	fake.context = 4096
@@ -37,7 +37,7 @@ func TestToolNamesAreMapped(t *testing.T) {
 	}
 }
 
-// A keyword that cannot be held refuses strict tools and formats alone.
+// A keyword that grammars cannot express is refused only in strict tools and formats.
 func TestOnlyStrictSchemasAreRefused(t *testing.T) {
 	fake := newFake()
 	fake.context = 4096
@@ -56,6 +56,6 @@ func TestOnlyStrictSchemasAreRefused(t *testing.T) {
 	}
 	prompt := s.post("/apply-template", `{"messages":[{"role":"user","content":"Hi"}],`+tool("")+"}")
 	if !strings.Contains(string(prompt.body), "uniqueItems") {
-		t.Errorf("the model does not read the keyword: %s", prompt.body)
+		t.Errorf("the prompt lacks the keyword: %s", prompt.body)
 	}
 }

@@ -19,7 +19,7 @@ const (
 		"<tool_call>\n{\"name\": \"time\", \"arguments\": {}}\n</tool_call>"
 )
 
-// jsonFormat asks for answers in JSON.
+// jsonFormat requests answers in JSON.
 const jsonFormat = `,"response_format":{"type":"json_object"}`
 
 // call is a tool call without its id.
@@ -31,7 +31,7 @@ func callsOf(t *testing.T, calls []openapi.ToolCall) []call {
 	ids := map[string]bool{}
 	for _, c := range calls {
 		if ids[c.ID] || c.Type != "function" {
-			t.Errorf("call %+v: id not its own, or no function", c)
+			t.Errorf("call %+v: duplicate id, or no function", c)
 		}
 		ids[c.ID] = true
 		out = append(out, call{c.Function.Name, c.Function.Arguments})
@@ -122,7 +122,7 @@ func TestToolCalls(t *testing.T) {
 	}
 }
 
-// joined puts a stream's deltas together as clients do.
+// joined joins a stream's deltas as clients do.
 func joined(t *testing.T, got reply) (text string, calls []openapi.ToolCall, finish string) {
 	t.Helper()
 	for _, event := range events(t, got.body) {
@@ -190,7 +190,7 @@ func TestAnswerGrammar(t *testing.T) {
 	}
 }
 
-// TestToolDescriptionsHaveNoHTMLEscapes reads a tool's description as a model does.
+// TestToolDescriptionsHaveNoHTMLEscapes checks the text of a tool's description in the prompt.
 func TestToolDescriptionsHaveNoHTMLEscapes(t *testing.T) {
 	fake := newFake()
 	fake.context = 4096
@@ -203,7 +203,7 @@ func TestToolDescriptionsHaveNoHTMLEscapes(t *testing.T) {
 	}
 }
 
-// TestToolPrompt sees what a model gets to read, with a template that knows tools and with one that does not.
+// TestToolPrompt checks the prompt of a template that supports tools and of one that does not.
 func TestToolPrompt(t *testing.T) {
 	const history = `"messages":[{"role":"user","content":"Hi"},{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"time","arguments":"{}"}}]},
 		{"role":"tool","tool_call_id":"call_1","content":"noon"},{"role":"tool","tool_call_id":"call_2","content":"late"}]`

@@ -8,8 +8,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
-// TestTraces: a request and its generation have a span each, in the client's trace, and a stream arrives piece by piece
-// all the same.
+// TestTraces: a request and its generation each have a span in the client's trace, and a stream still arrives piece by
+// piece.
 func TestTraces(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	s := serve(t, newFake(), func(o *Options) { o.Tracing = trace.NewTracerProvider(trace.WithSpanProcessor(recorder)) })
@@ -33,7 +33,7 @@ func TestTraces(t *testing.T) {
 		}
 		for _, attribute := range span.Attributes() {
 			if strings.Contains(attribute.Value.Emit(), "secret") {
-				t.Errorf("span %s tells %s", span.Name(), attribute.Key)
+				t.Errorf("span %s holds %s", span.Name(), attribute.Key)
 			}
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestStreamedUsage: whoever asks for the usage finds the field in every chunk, null before the last; whoever does not,
-// in none.
+// TestStreamedUsage: if the client asks for usage, every chunk has the field, null before the last. Otherwise no chunk
+// has it.
 func TestStreamedUsage(t *testing.T) {
 	fake := newFake()
 	fake.answer = hello
@@ -19,10 +19,10 @@ func TestStreamedUsage(t *testing.T) {
 		}
 		for i, event := range asked[:len(asked)-1] {
 			if !strings.Contains(string(event), `"usage":null`) {
-				t.Fatalf("%s: event %d has no usage of null: %s", path, i, event)
+				t.Fatalf("%s: event %d lacks a null usage: %s", path, i, event)
 			}
 			if strings.Contains(string(plain[i]), `"usage"`) {
-				t.Fatalf("%s: event %d has a usage that nobody asked for: %s", path, i, plain[i])
+				t.Fatalf("%s: event %d has a usage that was not requested: %s", path, i, plain[i])
 			}
 		}
 		if last := string(asked[len(asked)-1]); !strings.Contains(last, `"choices":[]`) || !strings.Contains(last, `"usage":{"prompt_tokens":`) {

@@ -11,7 +11,7 @@ import (
 	"prunellm/openapi"
 )
 
-// TestPingsWhileAVariantIsMade: a stream begins before its variant is there, and ends with the answer.
+// TestPingsWhileAVariantIsMade: a stream begins before its variant is loaded, and ends with the answer.
 func TestPingsWhileAVariantIsMade(t *testing.T) {
 	made := make(chan struct{})
 	fake := newFake()
@@ -44,7 +44,7 @@ func TestPingsWhileAVariantIsMade(t *testing.T) {
 			t.Errorf("%s: %d, %v, %s", path, res.StatusCode, err, rest)
 		}
 	}
-	eventually(t, "the variant is given back", func() bool { return fake.acquired.Load() == fake.released.Load() })
+	eventually(t, "the variant is released", func() bool { return fake.acquired.Load() == fake.released.Load() })
 }
 
 // TestErrorWhileAVariantIsMade: the stream has begun, so the error is its last event.
@@ -68,7 +68,7 @@ func TestErrorWhileAVariantIsMade(t *testing.T) {
 	}
 }
 
-// TestNoWait: a client that does not want to wait is told to come back, and the variant is made meanwhile.
+// TestNoWait: a client that does not want to wait gets 503 and Retry-After, and the variant is made meanwhile.
 func TestNoWait(t *testing.T) {
 	asked := make(chan struct{}, 16)
 	ready := false
@@ -94,6 +94,6 @@ func TestNoWait(t *testing.T) {
 	}
 	ready = true
 	if got := s.post("/v1/chat/completions", body+"}", "X-Prunellm-Wait", "false"); got.status != 200 {
-		t.Errorf("a variant that is there = %d %s", got.status, got.body)
+		t.Errorf("a loaded variant = %d %s", got.status, got.body)
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"prunellm/openapi"
 )
 
-// browse opens the page of a server over fakes. The race detector's run leaves this file out: a browser is another process, and what drives it
-// takes minutes to compile.
+// browse opens the page of a server with fake models. The race detector's run leaves this file out: the browser is
+// another process, and its driver takes minutes to compile.
 func browse(t *testing.T, models Models, change ...func(*Options)) (*browsertest.Page, *testServer) {
 	t.Helper()
 	if testing.Short() {
@@ -31,7 +31,7 @@ func browse(t *testing.T, models Models, change ...func(*Options)) (*browsertest
 	return browsertest.Open(t, s.url, "/", 1280, 800), s
 }
 
-// ask types a message and sends it with the keyboard alone.
+// ask types a message and sends it with the keyboard only.
 func ask(p *browsertest.Page, text string) {
 	p.WaitFor("the model's name", `document.querySelector("#model").textContent === "tiny"`)
 	p.Type("#prompt", text+kb.Enter)
@@ -54,9 +54,9 @@ func TestPageChats(t *testing.T) {
 	if got := page.Text(".turn.assistant .speaker"); got != "tiny@0.2" {
 		t.Errorf("the answer is by %q, want tiny@0.2", got)
 	}
-	page.WaitFor("the card", `document.querySelector("#card").innerText.includes("19.7 %")`)
+	page.WaitFor("the card", `document.querySelector("#card").innerText.includes("19.7%")`)
 	page.CheckAccessibility("after an answer")
-	// A second question carries the first turn.
+	// The second question includes the first turn.
 	ask(page, "And then?")
 	page.WaitFor("a second answer", `document.querySelectorAll(".turn.assistant[aria-busy=false]").length === 2`)
 	models.mu.Lock()
@@ -74,7 +74,7 @@ func TestPageChats(t *testing.T) {
 	}
 }
 
-// The stop button and Escape end an answer, on the server too; what had come stays.
+// The stop button and Escape end an answer, on the server too. The partial answer stays.
 func TestPageStops(t *testing.T) {
 	models := newFake()
 	models.answer = func(infer.Request) string { return strings.Repeat("word ", 10) }
@@ -99,12 +99,12 @@ func TestPageStops(t *testing.T) {
 			t.Errorf("answer %d ends with %q, want Stopped.", i, got)
 		}
 		if got := page.Text(".turn.assistant:last-child .markdown"); got != "word word" {
-			t.Errorf("answer %d = %q, want what had come", i, got)
+			t.Errorf("answer %d = %q, want the partial answer", i, got)
 		}
 	}
 }
 
-// hostile is what a model might write that a careless page would run, load or follow.
+// hostile holds answers that a careless page would run, load or follow.
 var hostile = []string{
 	`<script>window.hacked = 1</script>`,
 	`<img src=x onerror="window.hacked = 1">`,
@@ -123,7 +123,8 @@ var hostile = []string{
 	strings.Repeat("- ", 400) + "deep list",
 }
 
-// mixed are texts of random pieces of Markdown and HTML: what each piece does is known, what they do together is not.
+// mixed returns texts of random pieces of Markdown and HTML. Each piece is harmless alone; their combinations may not
+// be.
 func mixed(n int) []string {
 	pieces := []string{
 		"<script>window.hacked=1</script>", "<img src=x onerror=window.hacked=1>", "javascript:window.hacked=1", "](javascript:window.hacked=1)", "[", "]", "(", ")", "![", "`", "```", "\n", "\n\n",
@@ -165,11 +166,11 @@ func TestHostileMarkdown(t *testing.T) {
 		t.Error(wrong)
 	}
 	if browsertest.Eval[bool](page, `"hacked" in window`) {
-		t.Error("something of the hostile text ran")
+		t.Error("a part of the hostile text ran")
 	}
 }
 
-// The same through a chat: the answer's HTML is shown as text.
+// The same through a chat: the page shows the answer's HTML as text.
 func TestHostileAnswer(t *testing.T) {
 	models := newFake()
 	models.answer = func(infer.Request) string { return strings.Join(hostile[:12], "\n\n") }
@@ -177,7 +178,7 @@ func TestHostileAnswer(t *testing.T) {
 	ask(page, `<img src=x onerror="window.hacked=1">`)
 	page.WaitFor("an answer", answered)
 	if browsertest.Eval[bool](page, `"hacked" in window`) {
-		t.Error("something of the hostile text ran")
+		t.Error("a part of the hostile text ran")
 	}
 	if got := page.Text(".turn.assistant"); !strings.Contains(got, "<script>") {
 		t.Errorf("the answer shows %q, want its HTML as text", got)
@@ -187,7 +188,7 @@ func TestHostileAnswer(t *testing.T) {
 	}
 }
 
-// A model may write a NUL character, which no message can hold: the next question is answered all the same.
+// A model may write a NUL character, which no message can hold. The next question still gets an answer.
 func TestPageSendsNoNUL(t *testing.T) {
 	models := newFake()
 	models.answer = func(infer.Request) string { return "a\x00b" }
@@ -199,11 +200,11 @@ func TestPageSendsNoNUL(t *testing.T) {
 	models.mu.Lock()
 	defer models.mu.Unlock()
 	if got := len(models.requests); got != 2 {
-		t.Errorf("%d requests were taken, want 2", got)
+		t.Errorf("the server accepted %d requests, want 2", got)
 	}
 }
 
-// A server with keys: the page asks for one, keeps it for the tab alone, and a wrong one is told.
+// A server with keys: the page asks for a key, keeps it only for the tab, and reports a wrong one.
 func TestPageAsksForKey(t *testing.T) {
 	page, _ := browse(t, newFake(), func(o *Options) { o.APIKeys = func() []string { return []string{"secret"} } })
 	page.WaitFor("the dialog", `document.querySelector("#key-dialog").open`)
@@ -224,12 +225,12 @@ func TestPageAsksForKey(t *testing.T) {
 	}
 }
 
-// While the server is not ready, the page says how far it is, and goes on by itself.
+// While the server is not ready, the page shows its progress. It continues without a reload.
 func TestPageWaitsForServer(t *testing.T) {
 	var ready atomic.Bool
 	models := &changing{fakeModels: newFake(), ready: &ready}
 	page, _ := browse(t, models)
-	page.WaitFor("the progress", `document.querySelector("#state").innerText.includes("scoring: 40 %")`)
+	page.WaitFor("the progress", `document.querySelector("#state").innerText.includes("scoring: 40%")`)
 	if got := browsertest.Eval[float64](page, `document.querySelector("#state progress").value`); got != 40 {
 		t.Errorf("the bar stands at %v, want 40", got)
 	}
@@ -256,17 +257,17 @@ func (c *changing) Status() Status {
 	if c.ready.Load() {
 		return Status{Ready: true}
 	}
-	return Status{Progress: "scoring: 40 %"}
+	return Status{Progress: "scoring: 40%"}
 }
 
 // making is an Admin whose only variant is being made.
 type making struct{ fakeAdmin }
 
 func (*making) Variants() []openapi.AdminVariant {
-	return []openapi.AdminVariant{{ID: "tiny@0.2", Object: "variant", Ratio: 0.2, State: openapi.StateMaking, Progress: "scoring: 40 %"}}
+	return []openapi.AdminVariant{{ID: "tiny@0.2", Object: "variant", Ratio: 0.2, State: openapi.StateMaking, Progress: "scoring: 40%"}}
 }
 
-// cold is a Models whose dense model answers while its own variant is made.
+// cold is a Models whose dense model stands in while the startup variant is being made.
 type cold struct {
 	*fakeModels
 	made *atomic.Bool
@@ -284,17 +285,18 @@ func (c cold) List() []openapi.Model {
 	return list
 }
 
-// Until the server's own variant is made the page tells that the whole model answers, and how far the making is.
+// Until the startup variant is made, the page reports that the dense model answers, and the progress.
 func TestPageTellsThatDenseAnswers(t *testing.T) {
 	models := cold{newFake(), &atomic.Bool{}}
 	page, _ := browse(t, models, func(o *Options) { o.Admin = &making{} })
-	page.WaitFor("the progress", `document.querySelector("#state").innerText.includes("whole model answers while tiny@0.2 is made: scoring: 40 %")`)
-	page.WaitFor("the hint", `document.querySelector("#chat-ratio .hint").innerText.includes("the whole model answers until then")`)
+	page.WaitFor("the progress", `document.querySelector("#state").innerText.includes("dense model answers while tiny@0.2 is being made: scoring: 40%")`)
+	page.WaitFor("the hint", `document.querySelector("#chat-ratio .hint").innerText.includes("the dense model answers until then")`)
 	models.made.Store(true)
 	page.WaitFor("no progress any more", `document.querySelector("#state").hidden && document.querySelector("#chat-ratio .hint").innerText === "Ready."`)
 }
 
-// A variant that is being made, and one that cannot be: the answer says so, and a busy server is asked again.
+// The variant is being made, or cannot be made: the answer shows the reason, and the page retries if the server is
+// busy.
 func TestPageWaitsForVariant(t *testing.T) {
 	models := newFake()
 	gate := make(chan struct{})
@@ -313,15 +315,15 @@ func TestPageWaitsForVariant(t *testing.T) {
 	page, _ := browse(t, models, func(o *Options) { o.Admin = &making{} })
 	ask(page, "Hello")
 	page.WaitFor("the reason", `document.querySelector(".meta")?.innerText.includes("too many variants")`)
-	page.WaitFor("the progress", `document.querySelector(".meta")?.innerText.includes("Making tiny@0.2: scoring: 40 %")`)
+	page.WaitFor("the progress", `document.querySelector(".meta")?.innerText.includes("Making tiny@0.2: scoring: 40%")`)
 	page.CheckAccessibility("waiting for a variant")
 	page.Screenshot("making")
 	close(gate)
 	page.WaitFor("an answer", answered)
-	// To the far end of the slider with the keyboard: the server says that this is too much.
+	// At the far end of the slider, the server responds that the ratio is too large.
 	page.Type("#chat-ratio-input", kb.End)
 	ask(page, "More")
-	page.WaitFor("the refusal", `document.querySelector(".turn.assistant:last-child .error")?.innerText.includes("cannot be reached")`)
+	page.WaitFor("the refusal", `document.querySelector(".turn.assistant:last-child .error")?.innerText.includes("is too large")`)
 	if got := browsertest.Eval[string](page, `document.querySelector("#prompt").value`); got != "More" {
 		t.Errorf("the message box holds %q, want the message that was not answered", got)
 	}
@@ -332,7 +334,7 @@ func TestPageWaitsForVariant(t *testing.T) {
 	}
 }
 
-// measured is a Models whose variants have full cards.
+// measured is a Models whose variants have complete cards.
 type measured struct{ *fakeModels }
 
 func (m measured) List() []openapi.Model {
@@ -360,7 +362,8 @@ func (m measured) List() []openapi.Model {
 	return list
 }
 
-// Tabs by keyboard, the comparison with its two cards, the chart with its table; all of it accessible in both themes.
+// Covers tabs by keyboard, the comparison with its two cards, and the chart with its table, all accessible in both
+// themes.
 func TestPageComparesAndCharts(t *testing.T) {
 	models := newFake()
 	models.answer = func(r infer.Request) string {
@@ -432,7 +435,7 @@ func TestPageComparesAndCharts(t *testing.T) {
 	}
 }
 
-// An answer that breaks off keeps what had come and says why; so does a server that is gone.
+// If an answer is cut off or the server unreachable, the page keeps the partial answer and shows the reason.
 func TestPageShowsFailures(t *testing.T) {
 	models := newFake()
 	models.answer = func(infer.Request) string { return "half an answer" }
@@ -446,7 +449,7 @@ func TestPageShowsFailures(t *testing.T) {
 	ask(page, "Hello")
 	page.WaitFor("the failure", `document.querySelector(".turn.assistant:last-child .error")?.innerText.includes("engine")`)
 	if got := page.Text(".turn.assistant .markdown"); got != "half a" {
-		t.Errorf("the answer shows %q, want what had come", got)
+		t.Errorf("the answer shows %q, want the partial answer", got)
 	}
 	page.CheckAccessibility("failure")
 	if err := s.stop(); err != nil {
@@ -455,7 +458,7 @@ func TestPageShowsFailures(t *testing.T) {
 	ask(page, "Are you there?")
 	page.WaitFor("the failure", `document.querySelectorAll(".turn.assistant .error").length === 2`)
 	if got := page.Text(".turn.assistant:last-child .error"); got != "The server cannot be reached." {
-		t.Errorf("the page says %q of a server that is gone", got)
+		t.Errorf("the page shows %q for an unreachable server", got)
 	}
 	for _, complaint := range page.Complaints() {
 		if !strings.Contains(complaint, "ERR_CONNECTION") && !strings.Contains(complaint, "ERR_EMPTY_RESPONSE") {
@@ -464,13 +467,13 @@ func TestPageShowsFailures(t *testing.T) {
 	}
 }
 
-// A stream counts as an answer only when it came to its end.
+// A stream counts as an answer only if it is complete.
 func TestPageNoticesCutStreams(t *testing.T) {
 	page, _ := browse(t, newFake())
 	for body, want := range map[string]string{
 		`"data: 1\n\ndata: 2\n\ndata: [DONE]\n\n"`: "1 2",
-		`"data: 1\n\ndata: 2\n\n"`:                 "1 2 The answer broke off: the connection to the server ended.",
-		`new ReadableStream({ start(c) { c.enqueue(new TextEncoder().encode("data: 1\n\n")); setTimeout(() => c.error(new TypeError("network error"))); } })`: "1 The answer broke off: the connection to the server ended.",
+		`"data: 1\n\ndata: 2\n\n"`:                 "1 2 The answer was cut off: the connection to the server ended.",
+		`new ReadableStream({ start(c) { c.enqueue(new TextEncoder().encode("data: 1\n\n")); setTimeout(() => c.error(new TypeError("network error"))); } })`: "1 The answer was cut off: the connection to the server ended.",
 	} {
 		got := browsertest.Eval[string](page, fmt.Sprintf(`import("/web/api.js").then(async ({ events }) => {
 			const seen = [];
@@ -483,7 +486,7 @@ func TestPageNoticesCutStreams(t *testing.T) {
 	}
 }
 
-// Settings are sent as they are written; what cannot be sent is pointed at, and the message stays.
+// Settings are sent as typed. The page points at a value that it cannot send, and keeps the message.
 func TestPageKeepsToSettings(t *testing.T) {
 	models := newFake()
 	page, _ := browse(t, models)
@@ -512,7 +515,7 @@ func TestPageKeepsToSettings(t *testing.T) {
 	}
 }
 
-// slow is a Models whose list takes its time.
+// slow is a Models whose List blocks for a while.
 type slow struct {
 	*fakeModels
 	gate chan struct{}
@@ -523,14 +526,14 @@ func (s slow) List() []openapi.Model {
 	return s.fakeModels.List()
 }
 
-// A message that is sent before the page knows the model waits for its name.
+// A message that is sent before the page knows the model's name waits for it.
 func TestPageWaitsForModels(t *testing.T) {
 	models := slow{newFake(), make(chan struct{})}
 	page, _ := browse(t, models)
 	page.Type("#prompt", "Hello"+kb.Enter)
 	page.WaitFor("the button that stops", `document.querySelector("#send").innerText === "Stop"`)
 	page.Press(kb.Escape)
-	page.WaitFor("the end of the waiting", `document.querySelector("#send").innerText === "Send" && document.querySelector("#prompt").value.trim() === "Hello"`)
+	page.WaitFor("the end of the wait", `document.querySelector("#send").innerText === "Send" && document.querySelector("#prompt").value.trim() === "Hello"`)
 	page.Press(kb.Enter)
 	close(models.gate)
 	page.WaitFor("an answer", answered)
@@ -539,7 +542,7 @@ func TestPageWaitsForModels(t *testing.T) {
 	}
 }
 
-// A key that no header can hold is refused in its dialog.
+// The dialog refuses a key that no header can hold.
 func TestPageRefusesOddKeys(t *testing.T) {
 	page, _ := browse(t, newFake(), func(o *Options) { o.APIKeys = func() []string { return []string{"secret"} } })
 	page.WaitFor("the dialog", `document.querySelector("#key-dialog").open`)
@@ -554,14 +557,14 @@ func TestPageRefusesOddKeys(t *testing.T) {
 	}
 }
 
-// odd is a Models with a ratio of three digits.
+// odd is a Models whose ratio has three digits.
 type odd struct{ *fakeModels }
 
 func (odd) List() []openapi.Model {
 	return []openapi.Model{{ID: "tiny", Object: "model", OwnedBy: "prunellm", Card: &openapi.Card{Ratio: 0.125, MaxRatio: 0.5}}}
 }
 
-// The slider begins at the server's own ratio, whatever that is.
+// The slider begins at the server's own ratio, whatever it is.
 func TestPageHasServersRatio(t *testing.T) {
 	page, _ := browse(t, odd{newFake()})
 	ask(page, "Hello")
@@ -570,13 +573,13 @@ func TestPageHasServersRatio(t *testing.T) {
 		t.Errorf("the answer is by %q, want tiny@0.125", got)
 	}
 	for _, complaint := range page.Complaints() {
-		if !strings.Contains(complaint, "404") { // of the card, which the fake has none of
+		if !strings.Contains(complaint, "404") { // of the card, which the fake lacks
 			t.Error(complaint)
 		}
 	}
 }
 
-// Texts run in the direction of their first letter.
+// The direction of a text follows its first letter.
 func TestPageWritesFromTheRight(t *testing.T) {
 	models := newFake()
 	models.answer = func(infer.Request) string { return "שלום!\n\n- אחת\n- שתיים\n\nHello." }
@@ -589,7 +592,7 @@ func TestPageWritesFromTheRight(t *testing.T) {
 	}
 }
 
-// Where the system chooses the colours the view that is shown and the card's bars can still be told.
+// With forced colors, the selected tab and the card's bars stay visible.
 func TestPageInForcedColors(t *testing.T) {
 	page, _ := browse(t, measured{newFake()})
 	page.ForceColors()
@@ -602,7 +605,7 @@ func TestPageInForcedColors(t *testing.T) {
 	page.Screenshot("forced-colors")
 }
 
-// Everything can be reached and done without a mouse.
+// Everything works without a mouse.
 func TestPageByKeyboard(t *testing.T) {
 	page, _ := browse(t, measured{newFake()})
 	page.WaitFor("the model's name", `document.querySelector("#model").textContent === "tiny"`)
@@ -616,7 +619,7 @@ func TestPageByKeyboard(t *testing.T) {
 		t.Errorf("the tab key leads to %v, want %v", order, want)
 	}
 	page.Type("#chat-ratio-input", kb.Home+kb.ArrowRight+kb.ArrowRight)
-	if got := browsertest.Eval[string](page, `document.querySelector("#chat-ratio-input").getAttribute("aria-valuetext")`); got != "0.1, 10 % of all parameters removed" {
+	if got := browsertest.Eval[string](page, `document.querySelector("#chat-ratio-input").getAttribute("aria-valuetext")`); got != "0.1, 10% of all parameters removed" {
 		t.Errorf("the slider reads %q", got)
 	}
 	ask(page, "Hello")
@@ -630,7 +633,7 @@ func TestPageByKeyboard(t *testing.T) {
 	}
 }
 
-// The page's own script cannot turn a string into HTML even by mistake.
+// Even the page's own script cannot parse a string as HTML.
 func TestPagePolicyHolds(t *testing.T) {
 	page, s := browse(t, newFake())
 	for _, attempt := range []string{
@@ -644,14 +647,14 @@ func TestPagePolicyHolds(t *testing.T) {
 		}
 	}
 	if blocked := strings.Join(page.Complaints(), "\n"); !strings.Contains(blocked, "evil.example") {
-		t.Errorf("the policy let a request to somebody else pass: %s", blocked)
+		t.Errorf("the policy allowed a request to another host: %s", blocked)
 	}
 	if got := s.do(http.MethodGet, "/", ""); got.header.Get("Content-Security-Policy") == "" {
 		t.Error("the page has no policy")
 	}
 }
 
-// The contract's page works offline, under its own policy.
+// The API documentation works offline, under its own policy.
 func TestContractInBrowser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a browser")

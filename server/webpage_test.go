@@ -10,7 +10,7 @@ import (
 	"prunellm/server/web"
 )
 
-// Every file comes with its type, the policy and a tag that spares the second transfer.
+// Every file has its type, the policy and an entity tag that saves the second transfer.
 func TestPageFiles(t *testing.T) {
 	s := serve(t, newFake())
 	paths := []string{"/"}
@@ -43,7 +43,7 @@ func TestPageFiles(t *testing.T) {
 	}
 }
 
-// The policy forbids inline scripts, styles and handlers, so the page must have none; and it names nobody else's server.
+// The policy forbids inline scripts, styles and handlers, so the page must have none. It also refers to no other host.
 func TestPageIsSelfContained(t *testing.T) {
 	page, err := fs.ReadFile(web.Files(), "index.html")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestPageIsSelfContained(t *testing.T) {
 	}
 }
 
-// A key keeps the page's requests out, not the page.
+// A key protects the requests of the page, not the page.
 func TestPageNeedsNoKey(t *testing.T) {
 	s := serve(t, newFake(), func(o *Options) { o.APIKeys = func() []string { return []string{"secret"} } })
 	if got := s.do("GET", "/", ""); got.status != http.StatusOK {

@@ -68,7 +68,7 @@ func (r *Report) Table(out io.Writer) error {
 	if err := r.models(out); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\n%d rounds in %s; this client used %.2f %% of a core for each 100 tokens/s.\n", r.Plan.Rounds, r.Took.Round(time.Second), 100*r.ClientShare())
+	_, err := fmt.Fprintf(out, "\n%d rounds in %s; this client used %.2f%% of a core per 100 tokens/s.\n", r.Plan.Rounds, r.Took.Round(time.Second), 100*r.ClientShare())
 	return err
 }
 

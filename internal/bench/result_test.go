@@ -93,7 +93,7 @@ func TestTable(t *testing.T) {
 	if err := report().Table(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1 stream", "good req/s", "1.00 (1.00 to 1.00)", "1.300", "3.03 % of a core"} {
+	for _, want := range []string{"1 stream", "good req/s", "1.00 (1.00 to 1.00)", "1.300", "3.03% of a core"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("table lacks %q:\n%s", want, out.String())
 		}

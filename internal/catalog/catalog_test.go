@@ -189,7 +189,7 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 	}
 	held.Release()
 	polltest.Within(t, 30*time.Second, func() error {
-		if status := b.Status(); !strings.Contains(status.Progress, "scoring: 50 %") {
+		if status := b.Status(); !strings.Contains(status.Progress, "scoring: 50%") {
 			return fmt.Errorf("Status = %+v, want ready with the progress of the pruned variant", status)
 		}
 		return nil

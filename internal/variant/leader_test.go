@@ -60,7 +60,7 @@ func TestWaitingShowsTheLeader(t *testing.T) {
 	})
 	select {
 	case p := <-seen:
-		if want := "waiting for another replica, which is scoring, self-distillation: 25 %"; p.String() != want {
+		if want := "waiting for another replica, which is scoring, self-distillation: 25%"; p.String() != want {
 			t.Errorf("progress = %q, want %q", p, want)
 		}
 	case <-time.After(30 * time.Second):

@@ -80,14 +80,14 @@ func (p Progress) Fraction() float64 {
 	return min(1, float64(p.Done)/float64(p.Total))
 }
 
-// String returns one line for people: "scoring: 40 %, 12s left".
+// String returns one line: "scoring: 40%, 12s left".
 func (p Progress) String() string {
 	text := string(p.Stage)
 	if p.Leader != "" {
 		text += ", which is " + string(p.Leader)
 	}
 	if p.Total > 0 {
-		text += fmt.Sprintf(": %d %%", int(100*p.Fraction()))
+		text += fmt.Sprintf(": %d%%", int(100*p.Fraction()))
 	}
 	if left := p.Remaining(); left > 0 {
 		text += fmt.Sprintf(", %s left", left.Round(time.Second))

@@ -1,12 +1,12 @@
-// One answer on its way: asked for, streamed, rendered, and summed up.
+// One answer: request, stream, rendering and summary.
 
 import { chat, listVariants, ServerError } from "./api.js";
 import { announce, element, statusLine } from "./dom.js";
 import { markdown } from "./markdown.js";
 
-const renderEvery = 60; // milliseconds; a long answer is lexed anew each time
+const renderEvery = 60; // milliseconds; each time, the whole answer is lexed again
 
-/** Answer is an article that shows one. */
+/** Answer is the article that shows an answer. */
 export class Answer {
   #timer = 0;
 
@@ -19,8 +19,8 @@ export class Answer {
   }
 
   /**
-   * ask runs a request to its end. It returns chat's result, or null when it was stopped or failed; what went wrong then
-   * stands in the answer, and in failure. grown is called whenever the answer has become longer.
+   * ask runs a request to its end. It returns chat's result, or null if it was stopped or failed. The answer and failure
+   * then show the error. It calls grown whenever the answer has become longer.
    */
   async ask(request, signal, grown) {
     const started = performance.now();
@@ -80,7 +80,7 @@ export class Answer {
       announce("Stopped");
       return;
     }
-    const message = error instanceof ServerError ? error.message : "The page could not read the server's answer.";
+    const message = error instanceof ServerError ? error.message : "The page cannot read the server's response.";
     if (!(error instanceof ServerError)) console.error(error);
     this.meta.textContent = "";
     this.meta.append(element("span", { class: "error" }, message));
@@ -95,17 +95,17 @@ export class Answer {
   }
 }
 
-/** progressOf says how far the making of a variant has come; "" when that is not known. */
+/** progressOf returns the progress of a variant that is being made; "" if it is unknown. */
 export async function progressOf(model) {
   const variant = (await listVariants()).find(({ id, state }) => id === model && state === "making");
   return variant?.progress ?? "";
 }
 
-/** summary says how long an answer took. */
+/** summary returns the length and the times of an answer. */
 function summary(result) {
   const parts = [`${result.tokens} tokens`, `${result.seconds.toFixed(1)} s`];
   if (result.firstToken) parts.push(`first after ${result.firstToken.toFixed(2)} s`);
   if (result.perSecond) parts.push(`${result.perSecond.toFixed(1)} tokens/s`);
-  if (result.finish === "length") parts.push("cut off at the most tokens");
+  if (result.finish === "length") parts.push("cut off at the token limit");
   return parts.join(" · ");
 }

@@ -1,8 +1,8 @@
-// Speaks to the server: which models there are, whether they are ready, and streamed chats.
+// Calls the server: list of models, readiness, streamed chats.
 
-const keyPlace = "prunellm.key"; // in sessionStorage: it ends with the tab
+const keyPlace = "prunellm.key"; // in sessionStorage, which ends with the tab
 
-/** ServerError is an answer other than 200; code is the server's own ("model_not_found"), retryAfter is in seconds. */
+/** ServerError is a response other than 200. code is the server's ("model_not_found"), retryAfter is in seconds. */
 export class ServerError extends Error {
   constructor(status, code, message, retryAfter) {
     super(message);
@@ -12,7 +12,7 @@ export class ServerError extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** passing tells whether the same request may succeed after a while. */
+  /** passing reports whether the same request may succeed later. */
   get passing() {
     return this.status === 503 || this.status === 429;
   }
@@ -44,18 +44,18 @@ async function failure(response) {
   try {
     body = (await response.json()).error ?? {};
   } catch {
-    // not the server's own answer; the status says what there is to say
+    // not prunellm's response, so only the status is known
   }
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;
-  return new ServerError(response.status, body.code ?? "", body.message ?? `The server answered with status ${response.status}.`, retryAfter);
+  return new ServerError(response.status, body.code ?? "", body.message ?? `The server responded with status ${response.status}.`, retryAfter);
 }
 
-/** listModels gives the entries of /v1/models. */
+/** listModels returns the entries of /v1/models. */
 export async function listModels(signal) {
   return (await (await call("v1/models", { signal })).json()).data;
 }
 
-/** getModel gives one entry with its card; null for a model that is not loaded. */
+/** getModel returns one entry with its card; null for a model that is not loaded. */
 export async function getModel(id) {
   try {
     return await (await call(`v1/models/${encodeURIComponent(id)}`)).json();
@@ -65,7 +65,7 @@ export async function getModel(id) {
   }
 }
 
-/** readiness is "" when the server's own variant would answer, and otherwise says how far it is. */
+/** readiness returns "" if the startup variant is ready, otherwise its progress. */
 export async function readiness() {
   try {
     await call("readyz");
@@ -76,8 +76,8 @@ export async function readiness() {
   }
 }
 
-/** listVariants gives the variants that are loaded or being made, as those who run the server see them; none where the
- * server does not tell. */
+/** listVariants returns the variants that are loaded or being made; none if the server has no admin endpoints or they need
+ * another key. */
 export async function listVariants() {
   try {
     return (await (await call("admin/variants")).json()).data ?? [];
@@ -86,7 +86,7 @@ export async function listVariants() {
   }
 }
 
-/** pause waits, or throws when the signal says stop. */
+/** pause waits. It throws if the signal aborts. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     const stop = () => {
@@ -103,10 +103,10 @@ export function pause(milliseconds, signal) {
 }
 
 /**
- * chat sends a request for a streamed answer and calls back as parts arrive: onWait(message) while the server cannot
- * answer yet, onStart(variant), onText(text). A server that is not ready is asked again until the signal stops it.
+ * chat requests a streamed answer. Callbacks report its parts: onWait(message) while the server is not ready,
+ * onStart(variant), onText(text). While the server is not ready, chat retries until the signal aborts.
  * The result holds variant, finish, tokens, seconds, firstToken (seconds, from sending) and perSecond (tokens, after the
- * first; 0 when there were too few).
+ * first; 0 if there were too few).
  */
 export async function chat(request, { signal, onWait, onStart, onText }) {
   for (;;) {
@@ -131,7 +131,7 @@ async function attempt(request, { signal, onStart, onText }) {
   const result = { variant: "", finish: "", tokens: 0, seconds: 0, firstToken: 0, perSecond: 0 };
   let first = 0;
   let last = 0;
-  for await (const event of events(response.body)) { // there are none while the variant is made
+  for await (const event of events(response.body)) { // none arrive while the variant is being made
     if (event.error) throw broken(event.error);
     if (!result.variant) onStart((result.variant = event.model));
     if (event.usage) result.tokens = event.usage.completion_tokens;
@@ -149,16 +149,16 @@ async function attempt(request, { signal, onStart, onText }) {
   return result;
 }
 
-/** broken is the error that ends a stream: its status was sent before it was known. */
+/** broken returns the error that ends a stream. The HTTP status was sent before it occurred. */
 function broken({ code, message }) {
   const status = { model_not_ready: 503, queue_full: 429 }[code] ?? 500;
-  return new ServerError(status, code ?? "", message ?? "The answer broke off.", 2);
+  return new ServerError(status, code ?? "", message ?? "The answer was cut off.", 2);
 }
 
-/** cut is the error of an answer whose connection ended before it. */
-const cut = () => new ServerError(0, "unreachable", "The answer broke off: the connection to the server ended.", 0);
+/** cut returns the error of an answer whose connection ended early. */
+const cut = () => new ServerError(0, "unreachable", "The answer was cut off: the connection to the server ended.", 0);
 
-/** events reads the server-sent events of a body up to [DONE]: the JSON of each data line. */
+/** events yields the JSON of each data line of a body's server-sent events, up to [DONE]. */
 export async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -180,8 +180,8 @@ export async function* events(body) {
         if (data) yield JSON.parse(data);
       }
     }
-    throw cut(); // also where a proxy ended the body as if it were whole
+    throw cut(); // even if a proxy ended the body as if it were complete
   } finally {
-    reader.cancel().catch(() => {}); // it has ended already, or was stopped
+    reader.cancel().catch(() => {}); // it has ended or was aborted
   }
 }

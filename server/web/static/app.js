@@ -1,4 +1,4 @@
-// Starts the page: tabs, theme, key, and the watch over the server's readiness.
+// Starts the page: tabs, theme, key, and polling of the server's readiness.
 
 import { apiKey, listVariants, pause, readiness, setApiKey } from "./api.js";
 import { startChart } from "./chart.js";
@@ -21,7 +21,7 @@ function startTabs() {
     document.body.dataset.view = panel(tab).id;
     if (focus !== null) history.replaceState(null, "", `#${panel(tab).id}`);
     if (focus) tab.focus();
-    if (focus !== null && models.base) models.load().catch(() => {}); // what is shown there should be what is so now
+    if (focus !== null && models.base) models.load().catch(() => {}); // the chart shows current figures
   };
   tabs.forEach((tab, i) => {
     tab.addEventListener("click", () => choose(tab, false));
@@ -35,7 +35,7 @@ function startTabs() {
   choose(tabs.find((tab) => `#${panel(tab).id}` === location.hash) ?? tabs[0], null);
 }
 
-/** startTheme lets people differ from their system's light or dark; the choice is kept in this browser. */
+/** startTheme lets the user override the system's light or dark theme. The browser stores the choice. */
 function startTheme() {
   const themes = ["system", "light", "dark"];
   const button = byId("theme-button");
@@ -43,7 +43,7 @@ function startTheme() {
   try {
     theme = localStorage.getItem("prunellm.theme") ?? theme;
   } catch {
-    // storage is switched off; the choice lasts as long as the page
+    // storage is disabled; the choice lasts as long as the page
   }
   const show = () => {
     document.documentElement.dataset.theme = theme;
@@ -54,14 +54,14 @@ function startTheme() {
     try {
       localStorage.setItem("prunellm.theme", theme);
     } catch {
-      // as above
+      // storage is disabled
     }
     show();
   });
   show();
 }
 
-/** startKey asks for the API key; the function it returns opens the dialog when an error is for want of one. */
+/** startKey prepares the dialog for the API key. It returns a function that opens the dialog if an error is about the key. */
 function startKey(changed) {
   const dialog = byId("key-dialog");
   const field = byId("key");
@@ -96,7 +96,7 @@ function showState(text) {
   state.hidden = text === "";
 }
 
-/** watch loads the models, and again once the server is ready. */
+/** watch loads the models now and once the server is ready. */
 async function watch(needKey) {
   for (let first = true; ; first = false) {
     let wait = 1000;
@@ -115,13 +115,13 @@ async function watch(needKey) {
         if (variant?.state !== "making") return showState("");
         models.denseMeanwhile = true;
         await models.load();
-        showState(`The whole model answers while ${own} is made: ${variant.progress || "starting"}`);
+        showState(`The dense model answers while ${own} is being made: ${variant.progress || "starting"}`);
         wait = 3000;
       }
     } catch (error) {
       showState(error.message);
       needKey(error);
-      if (error.status === 401) return; // the next try comes with the key
+      if (error.status === 401) return; // the key dialog retries
       wait = 3000;
     }
     await pause(wait);

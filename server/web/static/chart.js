@@ -1,4 +1,4 @@
-// The chart of quality against speed, one dot a variant, and the same figures as a table.
+// The chart of quality against speed, one dot per variant, and a table of the same figures.
 
 import { progressOf } from "./answer.js";
 import { chat } from "./api.js";
@@ -7,14 +7,14 @@ import { announce, byId, element, statusLine, svg } from "./dom.js";
 import { formatRatio } from "./models.js";
 import { percent, RatioSlider } from "./ratio.js";
 
-/** The measures of quality: dense is the dense model's own value, better is -1 when less is better. */
+/** The measures of quality: dense is the dense model's value; better is -1 if lower is better. */
 const measures = {
   top1_agreement: { title: "Same next token as dense", dense: 1, better: 1, write: (value) => percent(value) },
-  perplexity_ratio: { title: "Perplexity over dense's", dense: 1, better: -1, write: (value) => `${value.toFixed(2)} ×` },
-  kl_to_dense: { title: "Divergence from dense, nats a token", dense: 0, better: -1, write: (value) => value.toFixed(2) },
+  perplexity_ratio: { title: "Perplexity relative to dense", dense: 1, better: -1, write: (value) => `${value.toFixed(2)}x` },
+  kl_to_dense: { title: "KL divergence from dense, nats per token", dense: 0, better: -1, write: (value) => value.toFixed(2) },
 };
 
-/** niceTicks gives about n round numbers that cover [low, high]. */
+/** niceTicks returns about n round numbers that cover [low, high]. */
 export function niceTicks(low, high, n) {
   if (!(high > low)) [low, high] = [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
   const raw = (high - low) / n;
@@ -25,7 +25,7 @@ export function niceTicks(low, high, n) {
   return ticks;
 }
 
-/** rows gives what is known of each ratio, in order. speed falls back on the answers seen in this page. */
+/** rows returns the known figures of each ratio, in order. Without a benchmark, speed is that of the answers in this page. */
 function rows(models) {
   return [...models.cards.values()]
     .sort((a, b) => a.ratio - b.ratio)
@@ -57,7 +57,7 @@ export function startChart(models, needKey) {
 }
 
 const missing = (n) =>
-  element("p", { class: "hint" }, `The chart needs two ratios with both figures; there ${n === 1 ? "is one" : "are none"} now. Quality is measured after a variant is made, speed with the answers in this page or by prunellm bench.`);
+  element("p", { class: "hint" }, `The chart needs two ratios with both figures; there ${n === 1 ? "is one" : "are none"} yet. The server measures quality once it has made a variant. Speed comes from the answers in this page or from prunellm bench.`);
 
 function draw(points, measure, width) {
   const height = Math.max(260, Math.min(420, width * 0.55));
@@ -66,9 +66,9 @@ function draw(points, measure, width) {
   const values = niceTicks(Math.min(...points.map((p) => p.quality)), Math.max(...points.map((p) => p.quality)), 5);
   const scale = (ticks, from, to) => (value) => from + ((value - ticks[0]) / (ticks.at(-1) - ticks[0])) * (to - from);
   const x = scale(speeds, edge.left, width - edge.right);
-  // Better is always up: a measure where less is better runs downwards.
+  // Up is always better: the axis of a measure where lower is better is inverted.
   const y = measure.better > 0 ? scale(values, height - edge.bottom, edge.top) : scale(values, edge.top, height - edge.bottom);
-  const described = points.map((p) => `ratio ${formatRatio(p.ratio)}: ${measure.write(p.quality)}, ${p.speed.toFixed(1)} tokens a second`).join("; ");
+  const described = points.map((p) => `ratio ${formatRatio(p.ratio)}: ${measure.write(p.quality)}, ${p.speed.toFixed(1)} tokens per second`).join("; ");
   return svg(
     "svg",
     { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${measure.title} against speed. ${described}.` },
@@ -80,7 +80,7 @@ function draw(points, measure, width) {
       svg("line", { class: "grid", x1: edge.left, x2: width - edge.right, y1: y(tick), y2: y(tick) }),
       svg("text", { class: "tick", x: edge.left - 8, y: y(tick) + 4, "text-anchor": "end" }, measure.write(tick)),
     ]),
-    svg("text", { class: "axis", x: (edge.left + width - edge.right) / 2, y: height - 8, "text-anchor": "middle" }, "Tokens a second, one answer at a time → faster"),
+    svg("text", { class: "axis", x: (edge.left + width - edge.right) / 2, y: height - 8, "text-anchor": "middle" }, "Tokens per second, one answer at a time → faster"),
     svg("text", { class: "axis", x: 12, y: 18 }, `${measure.title} ↑ better`),
     svg("polyline", { class: "line", points: points.map((p) => `${x(p.speed)},${y(p.quality)}`).join(" ") }),
     points.map((p) => [
@@ -115,15 +115,15 @@ function table(all) {
     element(
       "table",
       {},
-      element("caption", { class: "visually-hidden" }, "What each ratio costs and wins"),
+      element("caption", { class: "visually-hidden" }, "Cost and gain of each ratio"),
       element("thead", {}, element("tr", {}, heads.map((head) => element("th", { scope: "col" }, head)))),
       element("tbody", {}, body),
     ),
-    all.some((row) => row.seen) ? element("p", { class: "hint" }, "* seen in this page; the dot is hollow") : "",
+    all.some((row) => row.seen) ? element("p", { class: "hint" }, "* measured in this page; the dot is hollow") : "",
   ];
 }
 
-/** startMaking lets people add a ratio to the chart: a short answer has the variant made and its speed seen. */
+/** startMaking lets the user add a ratio to the chart. A short request makes the server make the variant, and measures its speed. */
 function startMaking(models, needKey) {
   const slider = new RatioSlider(byId("make-ratio"), models, "Ratio to add", () => Math.min(models.largest, (models.startup ?? 0) + 0.1));
   const button = byId("make");
@@ -155,7 +155,7 @@ function startMaking(models, needKey) {
       await models.load();
       models.follow(result.variant);
     } catch (error) {
-      tell(error.name === "AbortError" ? "Not waiting any more; the server may still make it." : error.message);
+      tell(error.name === "AbortError" ? "Stopped waiting; the server may still make it." : error.message);
       needKey(error);
     } finally {
       clearInterval(clock);

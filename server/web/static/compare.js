@@ -1,4 +1,4 @@
-// One prompt answered by two ratios, side by side. By default one after the other: together they would share the cores.
+// One prompt, answered by two ratios side by side. By default they run in sequence: in parallel they would share the cores.
 
 import { Answer } from "./answer.js";
 import { showCard } from "./card.js";
@@ -66,7 +66,7 @@ export function startComparison(models, needKey) {
       return;
     }
     const { system, sampling } = chosen;
-    sampling.seed ??= 1; // the same dice for both
+    sampling.seed ??= 1; // the same for both sides
     const messages = [...(system ? [{ role: "system", content: system }] : []), { role: "user", content: text }];
     const all = sides.map((one) => () => run(one, messages, sampling, signal));
     for (const one of sides) {

@@ -1,4 +1,4 @@
-// The chat: turns, the composer with its send and stop button, and the card of the variant that answered last.
+// The chat: turns, the composer with its send and stop button, and the card of the last answer's variant.
 
 import { Answer } from "./answer.js";
 import { showCard } from "./card.js";
@@ -12,8 +12,8 @@ export function startConversation(models, needKey) {
   const prompt = byId("prompt");
   const send = byId("send");
   const slider = new RatioSlider(byId("chat-ratio"), models, "Ratio", () => models.startup);
-  let messages = []; // answered turns only: a question that failed is asked anew
-  let running = null; // AbortController of the answer under way
+  let messages = []; // answered turns only: a failed question returns to the composer
+  let running = null; // AbortController of the running answer
   let shown = null; // variant whose card is shown
 
   const card = () => {
@@ -24,7 +24,7 @@ export function startConversation(models, needKey) {
   };
   models.addEventListener("change", card);
 
-  /** toEnd keeps the newest text in view for those who have not scrolled away from it. */
+  /** toEnd scrolls to the newest text unless the user has scrolled away from the end. */
   const toEnd = (force) => {
     if (force || log.scrollHeight - log.scrollTop - log.clientHeight < 120) log.scrollTop = log.scrollHeight;
   };
@@ -46,7 +46,7 @@ export function startConversation(models, needKey) {
     } catch (error) {
       if (running === controller) setRunning(null);
       needKey(error);
-      return; // the text stays, and the state of the server says why
+      return; // the text stays in the composer, and the state line gives the reason
     }
     const text = prompt.value.trim();
     if (!text) {
@@ -56,7 +56,7 @@ export function startConversation(models, needKey) {
     byId("welcome")?.remove();
     prompt.value = "";
     const { system, sampling } = chosen;
-    const turns = messages; // those of this chat, also when a new one begins meanwhile
+    const turns = messages; // of this chat, even if a new one begins meanwhile
     const question = { role: "user", content: text };
     const questionNode = element("article", { class: "turn user" }, element("h3", { class: "visually-hidden" }, "You"), element("p", { dir: "auto" }, text));
     const answer = new Answer(models.name(slider.value));
@@ -69,7 +69,7 @@ export function startConversation(models, needKey) {
     };
     const result = await answer.ask(request, controller.signal, () => toEnd(false));
     if (running === controller) setRunning(null);
-    const said = answer.text.replaceAll("\0", ""); // no message can hold a NUL character, which a model may write
+    const said = answer.text.replaceAll("\0", ""); // a model may write NUL characters, but the API refuses them in messages
     if (said) turns.push(question, { role: "assistant", content: said });
     else if (answer.failure && !prompt.value.trim()) prompt.value = text;
     if (answer.failure) needKey(answer.failure);

@@ -1,16 +1,16 @@
-// Building elements. Text only ever becomes text: nothing here, or anywhere in this page, reads a string as HTML.
+// Builds elements. Text stays text: nothing in this page parses a string as HTML.
 
 const svgSpace = "http://www.w3.org/2000/svg";
 
-/** byId finds an element of index.html. */
+/** byId returns an element of index.html. */
 export const byId = (id) => document.getElementById(id);
 
-/** element makes an element with attributes and children; strings become text nodes, null and false are left out. */
+/** element returns an element with attributes and children. Strings become text nodes; null and false are skipped. */
 export function element(name, attributes = {}, ...children) {
   return fill(document.createElement(name), attributes, children);
 }
 
-/** svg makes an element of a drawing. */
+/** svg returns an SVG element. */
 export function svg(name, attributes = {}, ...children) {
   return fill(document.createElementNS(svgSpace, name), attributes, children);
 }
@@ -24,7 +24,7 @@ function fill(node, attributes, children) {
   return node;
 }
 
-/** announce tells people who hear the page what others see. A text that differs in its figures alone is not repeated. */
+/** announce makes screen readers read a text. It skips a text that differs from the last one only in its numbers. */
 export function announce(text) {
   const stage = text.replace(/\d+/g, "");
   const node = byId("announce");
@@ -33,9 +33,9 @@ export function announce(text) {
   node.textContent = text;
 }
 
-/** statusLine shows what the server says of its progress as a sentence, and as a bar when there is a percentage in it. */
+/** statusLine returns the server's progress as a sentence, and as a bar if it holds a percentage. */
 export function statusLine(text) {
-  const share = /(\d{1,3}) %/.exec(text)?.[1];
+  const share = /(\d{1,3})%/.exec(text)?.[1];
   const bar = share === undefined ? null : element("progress", { max: 100, value: share, "aria-label": "Progress" });
   return [element("span", {}, text.charAt(0).toUpperCase() + text.slice(1)), bar].filter(Boolean);
 }

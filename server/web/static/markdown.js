@@ -1,13 +1,13 @@
-// Turns a model's text into elements. marked splits the text into tokens; here each token becomes an element whose text is
-// set as text. HTML in an answer is shown as it is written, pictures are never fetched, and only plain links can be
-// followed: what a model writes must not run, load or send anything.
+// Renders a model's Markdown. marked splits the text into tokens. Each token becomes an element whose content is set as
+// text. HTML in an answer is shown as source, images are never fetched, and only plain links can be followed: a model's
+// text must not run, load or send anything.
 
 import { lexer } from "./marked.js";
 import { element } from "./dom.js";
 
-const maxDepth = 40; // of lists and quotes; deeper ones are shown as text
+const maxDepth = 40; // of lists and quotes; deeper ones become plain text
 
-/** markdown gives the nodes of a text. */
+/** markdown returns the nodes of a text. */
 export function markdown(text) {
   let tokens;
   try {
@@ -18,7 +18,7 @@ export function markdown(text) {
   return blocks(lowered(tokens), 0);
 }
 
-/** lowered has the highest heading become h4: the page's own headings stand above an answer's, without a gap. */
+/** lowered shifts headings so that the highest becomes h4, one level below the page's own headings. */
 function lowered(tokens) {
   const highest = Math.min(...tokens.filter((token) => token.type === "heading").map((token) => token.depth));
   return tokens.map((token) => (token.type === "heading" ? { ...token, depth: 4 + token.depth - highest } : token));
@@ -48,7 +48,7 @@ function block(token, depth) {
       return element("hr");
     case "text": // of a list item
       return element("span", {}, token.tokens ? inlines(token.tokens, depth) : plain(token.text));
-    default: // HTML, and whatever else marked may come to know
+    default: // HTML, and token types of later versions of marked
       return element("p", { dir: "auto" }, token.raw.trimEnd());
   }
 }
@@ -100,7 +100,7 @@ function inline(token, depth) {
       return element("br");
     case "link":
       return link(token.href, inlines(token.tokens, depth));
-    case "image": // fetching it would tell its server what was asked here
+    case "image": // fetching it could leak the conversation to its server
       return link(token.href, [plain(token.text || token.href)]);
     case "text":
       return token.tokens ? element("span", {}, inlines(token.tokens, depth)) : plain(token.text);
@@ -111,7 +111,7 @@ function inline(token, depth) {
   }
 }
 
-/** link is one that can be followed if it leads to the web, and otherwise its text alone. */
+/** link returns a link if its URL is http, https or mailto, otherwise only its text. */
 function link(href, children) {
   let url;
   try {
@@ -125,5 +125,5 @@ function link(href, children) {
 
 const entities = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&nbsp;": " " };
 
-/** plain reads the few entities that models write; the result is text like any other. */
+/** plain decodes the few entities that models write. The result is still only text. */
 const plain = (text) => text.replace(/&(?:amp|lt|gt|quot|#39|nbsp);/g, (entity) => entities[entity]);

@@ -1,18 +1,18 @@
-// What the page knows of the server's models: their name, the ratios that are loaded, and their cards. One Models object
-// is the owner; who shows something of it listens for "change".
+// The page's state of the server's models: their name, the loaded ratios and their cards. One Models object owns it and
+// fires "change".
 
 import { getModel, listModels, pause } from "./api.js";
 
-/** splitName gives base and ratio of "name@ratio"; the ratio of a bare name is null. */
+/** splitName returns base and ratio of "name@ratio". The ratio of a bare name is null. */
 export function splitName(id) {
   const at = id.lastIndexOf("@");
   return at < 0 ? { base: id, ratio: null } : { base: id.slice(0, at), ratio: Number(id.slice(at + 1)) };
 }
 
-/** formatRatio writes a ratio as model names do: 0.2. */
+/** formatRatio formats a ratio as model names do: 0.2. */
 export const formatRatio = (ratio) => String(Number(Number(ratio).toFixed(4)));
 
-const largestGuess = 0.6; // until the server says how far its model can be pruned
+const largestGuess = 0.6; // until the server reports the model's largest ratio
 
 export class Models extends EventTarget {
   #followed = new Set();
@@ -20,20 +20,20 @@ export class Models extends EventTarget {
   constructor() {
     super();
     this.base = "";
-    this.startup = null; // ratio of the server's own variant; null before the first load
+    this.startup = null; // the startup variant's ratio; null before the first load
     this.largest = largestGuess;
-    this.cards = new Map(); // by ratio, in the server's form; a card stays when its variant is unloaded
-    this.loaded = new Set(); // ratios that answer at once
-    this.denseMeanwhile = false; // the whole model answers for the server's own variant, which is being made
-    this.speeds = new Map(); // by ratio, tokens a second of the answers seen here
+    this.cards = new Map(); // by ratio, as the server sent them; they outlive their variants
+    this.loaded = new Set(); // ratios that need no waiting
+    this.denseMeanwhile = false; // the dense model stands in for the startup variant, which is being made
+    this.speeds = new Map(); // by ratio, tokens per second of the answers in this page
   }
 
-  /** known is there once the models' name is. */
+  /** known reports whether the models' name is known. */
   async known(signal) {
     if (!this.base) await this.load(signal);
   }
 
-  /** load asks the server for its models. */
+  /** load fetches the list of models. */
   async load(signal) {
     const list = await listModels(signal);
     this.loaded.clear();
@@ -59,7 +59,7 @@ export class Models extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** name is what requests call the variant of a ratio. */
+  /** name returns the model name of a ratio's variant. */
   name(ratio) {
     return `${this.base}@${formatRatio(ratio)}`;
   }
@@ -72,7 +72,7 @@ export class Models extends EventTarget {
     return this.loaded.has(formatRatio(ratio));
   }
 
-  /** answered notes how fast a variant answered. */
+  /** answered records a variant's speed. */
   answered(variant, perSecond) {
     const { ratio } = splitName(variant);
     if (ratio === null || !perSecond) return;
@@ -81,13 +81,13 @@ export class Models extends EventTarget {
     this.#changed();
   }
 
-  /** seen is the median of the speeds noted for a ratio; null for none. */
+  /** seen returns the median of a ratio's recorded speeds, or null. */
   seen(ratio) {
     const speeds = [...(this.speeds.get(formatRatio(ratio)) ?? [])].sort((a, b) => a - b);
     return speeds.length ? speeds[speeds.length >> 1] : null;
   }
 
-  /** follow fetches a variant's card until its quality and speed have been measured, ever more rarely. */
+  /** follow polls a variant's card, with growing intervals, until its quality and speed are measured. */
   async follow(variant) {
     if (this.#followed.has(variant)) return;
     this.#followed.add(variant);
@@ -102,7 +102,7 @@ export class Models extends EventTarget {
         await pause(wait);
       }
     } catch {
-      // the card is an extra: the answer that it stands beside tells of any trouble
+      // the card is optional, and the answer beside it reports errors
     } finally {
       this.#followed.delete(variant);
     }

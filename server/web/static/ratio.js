@@ -1,12 +1,12 @@
-// The ratio slider: which variant answers. It says in words what the number means and whether the variant is loaded.
+// The ratio slider selects the variant. Its text explains the ratio and reports whether the variant is loaded.
 
 import { element } from "./dom.js";
 import { formatRatio } from "./models.js";
 
-const steps = [0.05, 0.01, 0.005, 0.001, 0.0001]; // the widest that meets the server's own ratio is taken
+const steps = [0.05, 0.01, 0.005, 0.001, 0.0001]; // the slider uses the widest that hits the startup ratio
 
-/** percent writes a share. */
-export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+/** percent formats a share. */
+export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}%`;
 
 export class RatioSlider {
   #touched = false;
@@ -44,7 +44,7 @@ export class RatioSlider {
 
   #show() {
     const ratio = this.value;
-    const meaning = ratio === 0 ? "the whole model" : `${percent(ratio)} of all parameters removed`;
+    const meaning = ratio === 0 ? "the dense model" : `${percent(ratio)} of all parameters removed`;
     this.output.textContent = `${formatRatio(ratio)} · ${meaning}`;
     this.input.setAttribute("aria-valuetext", `${formatRatio(ratio)}, ${meaning}`);
     this.hint.textContent = this.#readiness(ratio);
@@ -53,7 +53,7 @@ export class RatioSlider {
   #readiness(ratio) {
     const { models } = this;
     if (models.isLoaded(ratio)) return "Ready.";
-    if (models.denseMeanwhile && formatRatio(ratio) === formatRatio(models.startup)) return "Being made; the whole model answers until then.";
-    return "Not made or loaded yet: the first answer waits for it.";
+    if (models.denseMeanwhile && formatRatio(ratio) === formatRatio(models.startup)) return "Being made; the dense model answers until then.";
+    return "Not loaded yet; the first answer waits until it is.";
   }
 }

@@ -2,8 +2,8 @@
 
 import { byId } from "./dom.js";
 
-/** settings reads the form: the system prompt, and the sampling fields of a request. It is null when a field holds what
- * cannot be sent; the browser then says beside the field why. */
+/** settings returns the form's system prompt and sampling fields. It returns null if a field is invalid; the browser then
+ * shows the reason beside the field. */
 export function settings() {
   const wrong = ["temperature", "max-tokens", "seed"].map(byId).find((field) => !field.checkValidity());
   if (wrong) {
