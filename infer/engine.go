@@ -148,12 +148,18 @@ func (e *Engine) SubmitN(ctx context.Context, req Request, n int) ([]Generation,
 			return nil, err
 		}
 	}
+	newThought, err := e.newThoughts(req.Thinking)
+	if err != nil {
+		return nil, err
+	}
 	requests, answers := make([]*request, n), make([]Generation, n)
 	for i := range requests {
 		requests[i] = newRequest(ctx, req)
 		answers[i] = requests[i].stream
+		thought := newThought()
+		requests[i].thought, requests[i].sampler.thought = thought, thought
 		if grammar != nil {
-			requests[i].sampler.grammar = e.constrain(grammar)
+			requests[i].sampler.grammar = e.constrain(grammar, thought)
 		}
 		if i > 0 && !req.PromptLogprobs {
 			requests[i].lead = requests[0]

@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -47,18 +48,26 @@ func parseGrammar(text string) (*gbnf.Grammar, error) {
 	return g, nil
 }
 
-// constraint holds one answer to its grammar.
+// constraint holds one answer to its grammar. What the model thinks before is free.
 type constraint struct {
+	grammar    *gbnf.Grammar
 	matcher    *gbnf.Matcher
 	vocabulary *gbnf.Vocabulary
 	dec        Decoder
 	ends       []Token // tokens that end an answer
+
+	thought *thought // nil: the answer begins at once
+	strayed bool     // what may be a begin marker does not follow the grammar
+	spaces  int      // bytes of white space between the thinking and the answer
 }
 
+// maxSpaces is how many bytes of white space the model may put between its thinking and an answer under a grammar.
+const maxSpaces = 8
+
 // constrain begins an answer that must follow a parsed grammar.
-func (e *Engine) constrain(g *gbnf.Grammar) *constraint {
+func (e *Engine) constrain(g *gbnf.Grammar, t *thought) *constraint {
 	index := e.grammarIndex()
-	return &constraint{matcher: g.Matcher(), vocabulary: index.vocabulary, dec: e.dec, ends: index.ends}
+	return &constraint{grammar: g, matcher: g.Matcher(), vocabulary: index.vocabulary, dec: e.dec, ends: index.ends, thought: t}
 }
 
 // grammarIndex holds what all grammars need of a vocabulary. The first request with a grammar makes it.
@@ -85,10 +94,34 @@ func newGrammarIndex(dec Decoder) grammarIndex {
 
 // allows reports whether the answer may continue with a token, or end with it.
 func (c *constraint) allows(t Token) (bool, error) {
+	piece := c.dec.Piece(t, false)
 	if c.dec.EndOfGeneration(t) {
-		return c.matcher.Complete(), nil
+		return !c.thought.inside() && !c.strayed && c.matcher.Complete(), nil
 	}
-	ok, err := c.matcher.Accepts(c.dec.Piece(t, false))
+	if c.thought == nil || c.thought.split.state == answering {
+		ok, err := c.matcher.Accepts(piece)
+		return ok, grammarError(err)
+	}
+	was := c.thought.split.state
+	marked := c.thought.piece(t, piece)
+	if len(marked) == 0 {
+		return was == thinking, nil
+	}
+	next, answer := c.thought.split.after(marked)
+	switch {
+	case next.state == thinking || was == thinking && next.state == between:
+		return true, nil
+	case next.state == between:
+		return c.spaces+len(marked) <= maxSpaces, nil
+	case next.state == undecided && next.marking(next.held):
+		return true, nil
+	case was == undecided:
+		if c.strayed {
+			return false, nil
+		}
+		answer = piece
+	}
+	ok, err := c.matcher.Accepts(answer)
 	return ok, grammarError(err)
 }
 
@@ -100,6 +133,12 @@ func (c *constraint) restrict(logits []float32, sc *scratch) (bool, error) {
 			sc.allowed = append(sc.allowed, weighted{Token(t), x})
 		}
 	}
+	if c.thought != nil && c.thought.split.state == undecided {
+		c.allowMarker(allow)
+	}
+	if c.strayed {
+		return c.keepAllowed(logits, sc), nil
+	}
 	if err := c.matcher.Allowed(c.vocabulary, allow); err != nil {
 		return false, grammarError(err)
 	}
@@ -108,13 +147,33 @@ func (c *constraint) restrict(logits []float32, sc *scratch) (bool, error) {
 			allow(int(t))
 		}
 	}
+	return c.keepAllowed(logits, sc), nil
+}
+
+// allowMarker allows the token with which the begin marker goes on, as the tokenizer cuts it.
+func (c *constraint) allowMarker(allow func(t int)) {
+	held := bytes.TrimLeft(c.thought.split.held, whiteSpace)
+	for _, t := range c.thought.begin {
+		if len(held) == 0 {
+			allow(int(t))
+			return
+		}
+		var fits bool
+		if held, fits = bytes.CutPrefix(held, c.thought.piece(t, c.dec.Piece(t, false))); !fits {
+			return
+		}
+	}
+}
+
+// keepAllowed keeps only the logits in sc.allowed. It reports whether there are any.
+func (c *constraint) keepAllowed(logits []float32, sc *scratch) bool {
 	for i := range logits {
 		logits[i] = float32(math.Inf(-1))
 	}
 	for _, w := range sc.allowed {
 		logits[w.token] = w.value
 	}
-	return len(sc.allowed) > 0, nil
+	return len(sc.allowed) > 0
 }
 
 // follow adds the chosen token to the text. It reports whether the text is complete and nothing can follow.
@@ -122,10 +181,41 @@ func (c *constraint) follow(t Token) (ended bool, err error) {
 	if c.dec.EndOfGeneration(t) {
 		return true, nil
 	}
-	if err := c.matcher.Advance(c.dec.Piece(t, false)); err != nil {
+	answer := c.dec.Piece(t, false)
+	if c.thought != nil && c.thought.split.state != answering {
+		if answer, err = c.think(t, answer); err != nil || len(answer) == 0 {
+			return false, err
+		}
+	}
+	if err := c.matcher.Advance(answer); err != nil {
 		return false, grammarError(err)
 	}
 	return c.matcher.Ended(), nil
+}
+
+// think follows a token before the answer is known to have begun. It returns what of it the grammar holds.
+func (c *constraint) think(t Token, piece []byte) ([]byte, error) {
+	was := c.thought.split.state
+	marked := c.thought.piece(t, piece)
+	next, answer := c.thought.split.after(marked)
+	switch {
+	case was == undecided && next.begun:
+		c.matcher, c.strayed = c.grammar.Matcher(), false // the answer has not begun
+	case was == undecided:
+		answer = piece
+		if next.state == undecided && !c.strayed {
+			ok, err := c.matcher.Accepts(piece)
+			if c.strayed = !ok; err != nil {
+				return nil, grammarError(err)
+			}
+		}
+		if c.strayed {
+			return nil, nil
+		}
+	case was == between && next.state == between:
+		c.spaces += len(marked)
+	}
+	return answer, nil
 }
 
 // grammarError returns the client's error for a failure that its grammar caused.

@@ -143,7 +143,7 @@ func TestGrammarWithoutTokens(t *testing.T) {
 	if got := ask(t, e, Request{Prompt: prompt("q"), MaxTokens: 4, Logprobs: -1, Grammar: `root ::= "abcd"`, Sampling: Sampling{LogitBias: bias}}); got.err != nil || got.text != "abcd" {
 		t.Errorf("%q, %v", got.text, got.err)
 	}
-	c := e.constrain(mustGrammar(t, `root ::= ""`))
+	c := e.constrain(mustGrammar(t, `root ::= ""`), nil)
 	logits := make([]float32, fakeVocab)
 	if ok, err := c.restrict(logits, newScratch(fakeVocab, nil)); !ok || err != nil || logits[fakeEOS] != 0 {
 		t.Errorf("a complete text: %t, %v, EOS at %g", ok, err, logits[fakeEOS])

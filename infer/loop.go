@@ -313,28 +313,46 @@ func (l *loop) deliver(r *request) {
 	r.usage.Completion++
 	l.counters.completion.Add(1)
 	r.next = r.sampled.Token
-	piece := l.dec.Piece(r.next, false)
+	r.thinking = r.thinking[:0]
 	var finish FinishReason
 	switch {
 	case (!r.req.IgnoreEOS || r.sampler.grammar != nil) && l.dec.EndOfGeneration(r.next):
 		finish = FinishStop
-		r.text.end()
-	case r.text.add(piece, l.describe(r)):
+		r.endText(false)
+	case l.addText(r):
 		finish = FinishStop
 	case r.sampled.Ended:
 		finish = FinishStop
-		r.text.end()
+		r.endText(false)
 	case r.usage.Completion >= r.req.MaxTokens || len(l.sequences[r.sequence].tokens) >= l.dec.ContextSize():
 		finish = FinishLength
-		r.text.end()
+		r.endText(true)
+	}
+	if r.thought != nil {
+		r.usage.Thinking = r.thought.tokens
 	}
 	text, tokens := r.text.take()
 	if finish != "" {
 		l.release(r) // first, so that a client that reads the end finds it in the counters
 	}
-	if len(text) > 0 || len(tokens) > 0 || finish != "" {
+	if len(r.thinking) > 0 || len(text) > 0 || len(tokens) > 0 || finish != "" {
+		r.stream.think(r.thinking)
 		r.stream.put(text, tokens, r.usage, finish)
 	}
+}
+
+// addText adds the sampled token to the thinking or to the answer. It reports whether the answer ends at a stop string.
+func (l *loop) addText(r *request) (stopped bool) {
+	piece := l.dec.Piece(r.next, false)
+	if r.thought == nil {
+		return r.text.add(piece, l.describe(r))
+	}
+	var info *TokenInfo
+	if !r.thought.inside() {
+		info = l.describe(r)
+	}
+	thinking, answer := r.thought.add(r.next, piece, info)
+	return r.take(thinking, answer)
 }
 
 // describe adds the pieces to the sampler's description of a token; nil if the request wants no log probabilities.

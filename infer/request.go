@@ -18,9 +18,10 @@ type request struct {
 	usage    Usage
 	sampler  *sampler
 	text     *answerText
-	entry    int // index in the batch whose logits are this request's; -1: none
-	first    int // index of its first entry in the batch
-	granted  int // entries in the batch
+	thought  *thought // nil: all is the answer
+	entry    int      // index in the batch whose logits are this request's; -1: none
+	first    int      // index of its first entry in the batch
+	granted  int      // entries in the batch
 
 	pool   *pool         // of a request for an embedding; nil for an answer
 	lead   *request      // request with the same prompt, whose cache this one copies; nil: prefill the prompt
@@ -31,6 +32,8 @@ type request struct {
 	logits  []float32
 	sampled sampled
 	failed  error
+
+	thinking []byte // new in this step
 }
 
 func newRequest(ctx context.Context, req Request) *request {
@@ -67,3 +70,22 @@ func (r *request) reusable() []Token {
 
 // describesPrompt reports whether the request needs the model's output for every token of the prompt.
 func (r *request) describesPrompt() bool { return r.pool != nil || r.req.PromptLogprobs }
+
+// take adds what a step brought. It reports whether the answer ends at a stop string.
+func (r *request) take(thinking []byte, answer []earlyToken) (stopped bool) {
+	r.thinking = append(r.thinking, thinking...)
+	for _, token := range answer {
+		if r.text.add(token.piece, token.info) {
+			return true
+		}
+	}
+	return false
+}
+
+// endText releases what was held back, once no more tokens follow; full: by the limit of tokens.
+func (r *request) endText(full bool) {
+	if r.thought != nil && r.take(r.thought.finish(full)) {
+		return
+	}
+	r.text.end()
+}

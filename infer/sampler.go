@@ -25,6 +25,7 @@ type sampler struct {
 	penalties *penalties // nil when none is set
 	top       []tokenLogprob
 	grammar   *constraint // nil: the answer is free
+	thought   *thought    // nil: there is none
 }
 
 // weighted is a token with its logit, bias or unnormalised probability.
@@ -109,12 +110,16 @@ func (s *sampler) next(logits []float32, sc *scratch) (sampled, error) {
 	if s.modify(logits, sc) {
 		likeliest, largest = sc.argmax(logits)
 	}
-	token, err := s.choose(logits, likeliest, largest, sc)
-	if err != nil {
-		return sampled{}, err
+	token, forced := s.thought.next()
+	if !forced {
+		var err error
+		if token, err = s.choose(logits, likeliest, largest, sc); err != nil {
+			return sampled{}, err
+		}
 	}
 	out := sampled{Token: token}
 	if s.grammar != nil {
+		var err error
 		if out.Ended, err = s.grammar.follow(token); err != nil {
 			return sampled{}, err
 		}
@@ -139,6 +144,9 @@ func (s *sampler) choose(logits []float32, likeliest Token, largest float32, sc 
 	}
 	if ok, err := s.grammar.allows(token); ok || err != nil {
 		return token, err
+	}
+	if s.thought.inside() { // the answer that must come was about to be left out, or to begin wrong
+		return s.thought.cut(), nil
 	}
 	if ok, err := s.grammar.restrict(logits, sc); err != nil {
 		return 0, err

@@ -13,16 +13,17 @@ import (
 type stream struct {
 	ctx context.Context // Submit's; it bounds the answer's life, so the stream keeps it
 
-	mu     sync.Mutex
-	text   []byte
-	tokens []TokenInfo
-	prompt []TokenInfo
-	usage  Usage
-	finish FinishReason
-	err    error // the end, once set; io.EOF after Finish was taken
-	ready  chan struct{}
-	begun  time.Time     // when Submit was called
-	queued time.Duration // until the request got a sequence
+	mu      sync.Mutex
+	thought []byte
+	text    []byte
+	tokens  []TokenInfo
+	prompt  []TokenInfo
+	usage   Usage
+	finish  FinishReason
+	err     error // the end, once set; io.EOF after Finish was taken
+	ready   chan struct{}
+	begun   time.Time     // when Submit was called
+	queued  time.Duration // until the request got a sequence
 }
 
 func newStream(ctx context.Context) *stream {
@@ -38,6 +39,13 @@ func (s *stream) put(text []byte, tokens []TokenInfo, usage Usage, finish Finish
 	s.finish = finish
 	s.mu.Unlock()
 	s.signal()
+}
+
+// think appends to the thinking; a put follows.
+func (s *stream) think(text []byte) {
+	s.mu.Lock()
+	s.thought = append(s.thought, text...)
+	s.mu.Unlock()
 }
 
 // admitted records that the request has a sequence.
@@ -91,14 +99,14 @@ func (s *stream) Next(ctx context.Context) (Chunk, error) {
 func (s *stream) take() (Chunk, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.text) == 0 && len(s.tokens) == 0 && s.finish == "" {
+	if len(s.thought) == 0 && len(s.text) == 0 && len(s.tokens) == 0 && s.finish == "" {
 		return Chunk{}, false, s.err
 	}
 	if errors.Is(s.err, io.EOF) {
 		return Chunk{}, false, io.EOF
 	}
-	chunk := Chunk{Text: string(s.text), Tokens: s.tokens, Prompt: s.prompt, Finish: s.finish, Usage: s.usage, Queued: s.queued}
-	s.text, s.tokens, s.prompt = s.text[:0], nil, nil
+	chunk := Chunk{Thinking: string(s.thought), Text: string(s.text), Tokens: s.tokens, Prompt: s.prompt, Finish: s.finish, Usage: s.usage, Queued: s.queued}
+	s.thought, s.text, s.tokens, s.prompt = s.thought[:0], s.text[:0], nil, nil
 	if s.finish != "" {
 		s.err = io.EOF
 	}

@@ -83,6 +83,7 @@ type Request struct {
 	IgnoreEOS bool     // continue after an end-of-generation token
 	Logprobs  int      // -1: none; otherwise the chosen token's log probability and that of the n likeliest
 	Grammar   string   // GBNF that the answer must follow, see CheckGrammar; "" leaves it free
+	Thinking  Thinking // comes before the answer; MaxTokens counts it too, stop strings and the grammar do not hold it
 	// PromptLogprobs describes the prompt's tokens too, like Logprobs; MaxTokens may then be 0. Such a request makes no
 	// use of the prompt cache.
 	PromptLogprobs bool
@@ -112,12 +113,13 @@ type TokenInfo struct {
 
 // Chunk is the output of an answer since the last chunk.
 type Chunk struct {
-	Text   string      // whole UTF-8 characters, free of stop strings
-	Tokens []TokenInfo // the tokens whose text this is, when Logprobs >= 0
-	Prompt []TokenInfo // in the first chunk, with PromptLogprobs: the prompt's tokens; the first one's Logprob is NaN
-	Finish FinishReason
-	Usage  Usage         // so far
-	Queued time.Duration // from Submit until the request got a sequence
+	Thinking string      // before the text: whole UTF-8 characters, without markers
+	Text     string      // whole UTF-8 characters, free of stop strings
+	Tokens   []TokenInfo // the tokens whose text this is, when Logprobs >= 0
+	Prompt   []TokenInfo // in the first chunk, with PromptLogprobs: the prompt's tokens; the first one's Logprob is NaN
+	Finish   FinishReason
+	Usage    Usage         // so far
+	Queued   time.Duration // from Submit until the request got a sequence
 }
 
 // Usage counts tokens of one request.
@@ -125,6 +127,7 @@ type Usage struct {
 	Prompt     int // tokens of the prompt
 	Cached     int // of these, taken from the prompt cache
 	Completion int // tokens generated, the ending one included
+	Thinking   int // of these, the thinking and its markers
 }
 
 // Generation is a running answer.

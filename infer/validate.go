@@ -55,6 +55,9 @@ func (e *Engine) validate(req Request) error {
 			return &ParameterError{Field: "stop", Reason: fmt.Sprintf("more than %d bytes in all", MaxStopBytes)}
 		}
 	}
+	if err := req.Thinking.validate(); err != nil {
+		return err
+	}
 	return req.Sampling.validate(e.dec.VocabSize())
 }
 
