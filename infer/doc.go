@@ -21,6 +21,12 @@
 // A grammar can constrain an answer (see infer/gbnf). The sampler tests the drawn token first, and the vocabulary only
 // if the grammar forbids that token.
 //
+// # Thinking
+//
+// Some models think before they answer, between markers that are text or control tokens. The engine separates the two
+// (Thinking, Splitter): a grammar begins after the end marker, stop strings match in the answer alone, and a budget ends
+// the thinking by the end marker's tokens.
+//
 // # Errors
 //
 // Submit refuses a request that is out of range with a ParameterError or a ContextError, before it allocates anything
