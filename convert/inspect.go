@@ -216,7 +216,7 @@ func (r *Report) Lines() []string {
 	if p := r.Provenance; p != nil {
 		lines = append(lines,
 			fmt.Sprintf("ratio: %g asked, %.4f reached, %.4f of the MLPs kept", p.Ratio, p.RatioReached, p.KeptMLP),
-			fmt.Sprintf("source: %q, sha256 %s", p.SourceName, p.SourceDigest),
+			"source: "+p.source(),
 			fmt.Sprintf("recipe: %q, criterion %q, budget %q, reconstructed %t, made by %q", p.Recipe, p.Criterion, p.Budget, p.Reconstructed, p.Tool))
 	}
 	if r.Warning != "" {

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"fmt"
 	"strings"
 
 	"prunellm/models/gguf"
@@ -13,6 +14,7 @@ type Provenance struct {
 	KeptMLP       float64 // kept share of the MLP parameters; Slim fills it in
 	SourceName    string  // the dense model's name for clients
 	SourceDigest  string  // SHA-256 of the dense file in hexadecimal
+	Architecture  string  // of the dense model where the file has another; Slim fills it in
 	Recipe        string  // of the scores
 	Criterion     string  // name of the importance
 	Budget        string  // "uniform" or "global"
@@ -35,7 +37,7 @@ func (p *Provenance) fields() []struct {
 		value any
 	}{
 		{"ratio", &p.Ratio}, {"ratio_reached", &p.RatioReached}, {"kept_mlp", &p.KeptMLP},
-		{"source.name", &p.SourceName}, {"source.digest", &p.SourceDigest}, {"recipe", &p.Recipe},
+		{"source.name", &p.SourceName}, {"source.digest", &p.SourceDigest}, {"source.architecture", &p.Architecture}, {"recipe", &p.Recipe},
 		{"criterion", &p.Criterion}, {"budget", &p.Budget}, {"reconstructed", &p.Reconstructed}, {"recovered", &p.Recovered}, {"tool", &p.Tool},
 	}
 }
@@ -80,3 +82,12 @@ func ReadProvenance(f *gguf.File) (Provenance, bool) {
 }
 
 func isProvenance(key string) bool { return strings.HasPrefix(key, provenancePrefix) }
+
+// source describes the dense model.
+func (p Provenance) source() string {
+	text := fmt.Sprintf("%q, sha256 %s", p.SourceName, p.SourceDigest)
+	if p.Architecture != "" {
+		text += fmt.Sprintf(", architecture %q", p.Architecture)
+	}
+	return text
+}

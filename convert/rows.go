@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"runtime"
+	"slices"
 
 	"prunellm/models/gguf"
 )
@@ -19,8 +20,8 @@ type rowPlan struct {
 	codec  Codec
 	kind   gguf.Type // of the written tensor
 	shape  []int     // of the written tensor, slowest axis first
-	rows   []int     // source rows, ascending; nil: all
-	cols   []int     // source columns, ascending; nil: all
+	rows   []int     // source row of each written row; nil: all in order
+	cols   []int     // source column of each written column; nil: all in order
 	values []float32 // float32[shape...] instead of the source's values; nil: the source's
 }
 
@@ -53,7 +54,7 @@ func (p *rowPlan) chunk(from, to int) ([]byte, error) {
 	}
 	first, last := from, to // source rows [first, last) span the written ones
 	if p.rows != nil {
-		first, last = p.rows[from], p.rows[to-1]+1
+		first, last = slices.Min(p.rows[from:to]), slices.Max(p.rows[from:to])+1
 	}
 	sourceLen := p.source.RowLength()
 	rowBytes := p.source.Size / (p.source.Elements() / int64(sourceLen))
@@ -77,12 +78,14 @@ func (p *rowPlan) chunk(from, to int) ([]byte, error) {
 	return p.codec.encode(p.kind, values, p.rowLen())
 }
 
-// gather moves the kept rows to the front of raw, which begins with row first.
+// gather returns the given rows of raw, which begins with row first.
 func gather(raw []byte, rowBytes int, rows []int, first int) []byte {
-	for i, row := range rows {
-		copy(raw[i*rowBytes:(i+1)*rowBytes], raw[(row-first)*rowBytes:])
+	out := make([]byte, 0, len(rows)*rowBytes)
+	for _, row := range rows {
+		at := (row - first) * rowBytes
+		out = append(out, raw[at:at+rowBytes]...)
 	}
-	return raw[:len(rows)*rowBytes]
+	return out
 }
 
 func gatherColumns(values []float32, rowLen int, cols []int) []float32 {

@@ -117,13 +117,25 @@ func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
 			return nil, fmt.Errorf("%w: architecture %q takes one width for all layers: use the uniform budget", models.ErrUnsupported,
 				s.dense.Architecture)
 		}
-		s.config.Architecture = row.PerLayer
+		s.become(row.PerLayer)
 	}
 	p := &s.options.Provenance
 	p.RatioReached = 1 - float64(s.config.Parameters(nil))/float64(s.dense.Parameters(nil))
 	p.KeptMLP = float64(s.config.MLPParameters()) / float64(s.dense.MLPParameters())
+	if p.Architecture = ""; s.config.Architecture != s.dense.Architecture {
+		p.Architecture = s.dense.Architecture
+	}
+	if before, ok := ReadProvenance(s.file); ok && before.Architecture != "" {
+		p.Architecture = before.Architecture // the source is a slim file itself
+	}
 	p.Reconstructed = options.LoadDown != nil || slices.ContainsFunc(options.Down, func(d []float32) bool { return d != nil })
 	return s, nil
+}
+
+// become makes the slim model one of another architecture that computes the same.
+func (s *slimmer) become(architecture string) {
+	row, _ := arch.Named(architecture)
+	s.config.Architecture, s.config.RoPELayout = row.Name, row.RoPE
 }
 
 // keptWidths checks the kept neurons and returns their number in each layer.
@@ -235,6 +247,9 @@ func (s *slimmer) plan(info gguf.TensorInfo) *rowPlan {
 	}
 	if values, ok := s.options.Weights[slot]; ok {
 		p.values = values
+	}
+	if order := s.order(slot.Role); order != nil {
+		p.reorder(order)
 	}
 	return p
 }

@@ -37,8 +37,9 @@ type Architecture struct {
 	Folders []Folder
 	// Base names the row with the same graph whose folder the exporter writes when Folders is empty.
 	Base string
-	// PerLayer names the row with the same graph that can have an MLP width per layer: this row itself, another one, or
-	// "" when llama.cpp has none. Pruning then takes the uniform budget only.
+	// PerLayer names the row that computes the same with an MLP width per layer: this row itself, another one, or "" when
+	// llama.cpp has none. Pruning then takes the uniform budget only. The row may order q and k otherwise (RoPE): package
+	// convert reorders them.
 	PerLayer string
 	// RoPE is the order of the rows of q and k in GGUF files.
 	RoPE RoPELayout
@@ -46,6 +47,8 @@ type Architecture struct {
 	RoPEFactors bool
 	// AttentionBias reports whether q, k and v of a folder have biases.
 	AttentionBias bool
+	// OptionalBias reports whether llama.cpp adds biases of q, k and v where a GGUF file has them.
+	OptionalBias bool
 	// QKNorm reports whether q and k are RMS-normalized per head before RoPE.
 	QKNorm bool
 	// HiddenHeads reports whether llama.cpp requires that all heads together are as wide as the hidden size.
