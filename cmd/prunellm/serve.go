@@ -15,6 +15,7 @@ import (
 	"prunellm/internal/catalog"
 	"prunellm/internal/flags"
 	"prunellm/internal/jobs"
+	"prunellm/internal/machine"
 	"prunellm/internal/progress"
 	"prunellm/internal/tracing"
 	"prunellm/internal/variant"
@@ -114,7 +115,7 @@ func (c *serveCommand) Run(env *environment) error {
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(promcollectors.NewGoCollector(), promcollectors.NewProcessCollector(promcollectors.ProcessCollectorOpts{}))
-	pauser := jobs.NewPauser(env.log)
+	pauser := jobs.NewPauser(machine.HasCPUQuota(), env.log)
 	var variants *catalog.Catalog
 	answers := func() bool { return c.WhilePruning == "dense" || variants.Status().Ready }
 	shop, err := openWorkshop(env, model, c.cacheFlags, workshop.Serving{Registry: registry, Pauser: pauser, Answers: answers})

@@ -13,7 +13,7 @@ import (
 
 // backgroundRecovery are the flags of recovery training in the server.
 type backgroundRecovery struct {
-	Minutes       float64 `help:"Minutes to train the startup variant in the background, at low priority and while no request runs. A better variant replaces it. 0: no training." default:"0" placeholder:"M"`
+	Minutes       float64 `help:"Minutes to train the startup variant in the background, while no request runs. A better variant replaces it. 0: no training." default:"0" placeholder:"M"`
 	recoveryFlags `embed:"" group:"Training"`
 }
 

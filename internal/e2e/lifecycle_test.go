@@ -298,12 +298,11 @@ func TestUnreachableRedis(t *testing.T) {
 	s.stop()
 }
 
-// The child that computes lets requests go first, and goes with a parent that was killed.
+// The child that computes goes with a parent that was killed.
 func TestKilledServerTakesItsWorkerAlong(t *testing.T) {
 	s := start(t, "--cache-dir", t.TempDir())
 	var child int
 	s.waitFor("a worker runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
-	s.waitFor("it has the lowest priority", time.Minute, func() bool { return nice(child) == "19" })
 	if err := s.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -316,18 +315,30 @@ func TestKilledServerTakesItsWorkerAlong(t *testing.T) {
 	})
 }
 
-// A server that answers nothing yet has no request to give way to: its child does not starve beside other programs.
-func TestStartThatWaitsHasTheNormalPriority(t *testing.T) {
-	s := start(t, "--while-pruning", "wait", "--cache-dir", t.TempDir())
-	var child int
-	s.waitFor("a worker runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
-	s.waitFor("it computes", time.Minute, func() bool {
-		return strings.Contains(s.stderr.String(), "writing calibration text\" percent=") || !running(child)
-	})
-	if got := nice(child); got != nice(s.cmd.Process.Pid) {
-		t.Errorf("the child's priority is %q, the server's %q", got, nice(s.cmd.Process.Pid))
+// A child gives way to requests, not to the rest of the machine: it has the server's priority while nothing is asked, also
+// where the dense model could answer, and stops beside a request.
+func TestJobsGiveWayToRequestsAlone(t *testing.T) {
+	for _, meanwhile := range []string{"wait", "dense"} {
+		t.Run(meanwhile, func(t *testing.T) {
+			s := start(t, "--while-pruning", meanwhile, "--cache-dir", t.TempDir())
+			var child int
+			s.waitFor("a worker runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
+			s.waitFor("it computes", 2*time.Minute, func() bool {
+				return strings.Contains(s.stderr.String(), "writing calibration text\" percent=") || !running(child)
+			})
+			if got := nice(child); got != nice(s.cmd.Process.Pid) {
+				t.Errorf("the child's priority is %q, the server's %q", got, nice(s.cmd.Process.Pid))
+			}
+			if meanwhile == "dense" {
+				s.waitFor("it is stopped beside a request", time.Minute, func() bool {
+					answer(t, s)
+					return state(child) == "T" // for a second from here on
+				})
+				s.waitFor("it continues", time.Minute, func() bool { return state(child) != "T" })
+			}
+			s.stop()
+		})
 	}
-	s.stop()
 }
 
 // Keys, and the addresses that need them.

@@ -17,7 +17,7 @@ type Call struct {
 	Payload    json.RawMessage
 	Values     Values
 	Folder     string // for files that the job needs meanwhile; it is removed afterwards
-	Background bool   // requests are answered meanwhile; this process has the lowest priority already
+	Background bool   // requests are answered meanwhile
 }
 
 // Now returns a clock that stands still while the job is stopped (see Pauser).
@@ -44,9 +44,6 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, exit func(int), han
 		_, _ = io.Copy(io.Discard, reader)
 		exit(1)
 	}()
-	if order.Background {
-		giveWay()
-	}
 	sender := &sender{encoder: json.NewEncoder(out)}
 	result, err := order.do(ctx, handlers, func(report any) {
 		if encoded, err := encode("progress", report); err == nil {

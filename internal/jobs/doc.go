@@ -14,8 +14,9 @@
 //
 // # Priority
 //
-// Orders of a Parent with Background run at the lowest priority. A Pauser stops a child while requests run, and lets it
-// continue afterwards; Call.Now is a clock that stands still meanwhile.
+// A child has its parent's priority. A Pauser stops it while requests run, and lets it continue afterwards; Call.Now is a
+// clock that stands still meanwhile. Requests without end do not stop it for ever, unless it is unhurried: it then works
+// beside them at the lowest priority.
 //
 // # Errors
 //

@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -70,6 +72,20 @@ func testHandlers() map[Kind]Handler {
 			select {}
 		},
 		"sleep": func(_ context.Context, _ *Call, progress func(any)) (any, Values, error) {
+			progress(os.Getpid())
+			select {}
+		},
+		"threads": func(_ context.Context, _ *Call, progress func(any)) (any, Values, error) {
+			var started sync.WaitGroup
+			for range 8 {
+				started.Add(1)
+				go func() {
+					runtime.LockOSThread()
+					started.Done()
+					select {}
+				}()
+			}
+			started.Wait()
 			progress(os.Getpid())
 			select {}
 		},

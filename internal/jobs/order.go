@@ -23,7 +23,7 @@ type Order struct {
 	Payload    json.RawMessage `json:"payload"`          // of the kind
 	Values     []string        `json:"values,omitempty"` // names
 	Folder     string          `json:"folder"`           // exchange folder, an absolute path
-	Background bool            `json:"background"`       // run at the lowest priority
+	Background bool            `json:"background"`       // requests are answered meanwhile
 }
 
 // Result is what a child answers. Its values lie in the order's folder.

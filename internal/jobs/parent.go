@@ -15,8 +15,9 @@ const heldFile = "held"
 type Parent struct {
 	Command
 	Scratch    string      // folder of the exchange folders
-	Background func() bool // reports whether requests may be answered meanwhile, and come first; nil: never
-	Pauser     *Pauser     // stops the child while requests run, for one order at a time; nil: never
+	Background func() bool // reports whether requests may be answered meanwhile; nil: never
+	Pauser     *Pauser     // has the child give way to requests; nil: it never does
+	Unhurried  bool        // nothing waits for the result: the child stands for as long as requests run
 }
 
 // Do has a child do a job. It returns the result's payload and values. progress, if not nil, is called for each report from
@@ -42,8 +43,9 @@ func (p Parent) Do(ctx context.Context, kind Kind, payload any, values Values, p
 	command := p.Command
 	command.Args = append(slices.Clone(p.Args), string(kind)) // for whoever lists processes
 	if p.Pauser != nil {
-		defer p.Pauser.use(filepath.Join(folder, heldFile))()
-		command.hold = &p.Pauser.hold
+		hold, release := p.Pauser.use(filepath.Join(folder, heldFile), p.Unhurried)
+		defer release()
+		command.hold = hold
 	}
 	result, err := command.run(ctx, order, progress)
 	if err != nil {

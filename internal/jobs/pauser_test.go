@@ -1,64 +1,195 @@
 package jobs
 
 import (
-	"errors"
+	"context"
+	"encoding/json"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"prunellm/internal/polltest"
 )
+
+// look is what a pauser does with a job at one moment.
+type look struct{ stopped, lowered bool }
+
+func (p *Pauser) look(h *hold) look {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return look{h.stopped, h.lowered}
+}
+
+// working, stopped and beside are what a pauser does with a job: all cores, none, and what requests leave.
+var working, stopped, beside = look{}, look{stopped: true}, look{lowered: true}
+
+// watch advances the bubble's clock and checks what a job does then.
+func watch(t *testing.T, p *Pauser, h *hold, after time.Duration, want look, what string) {
+	t.Helper()
+	time.Sleep(after)
+	synctest.Wait()
+	if got := p.look(h); got != want {
+		t.Errorf("%s: %+v, want %+v", what, got, want)
+	}
+}
+
+func newTestPauser(t *testing.T, quota bool) (p *Pauser, path string) {
+	return NewPauser(quota, slog.New(slog.DiscardHandler)), filepath.Join(t.TempDir(), "held")
+}
 
 // A job is stopped while requests run, also when they ran before it began, and continues after they have ended. Its clock
 // stands still meanwhile.
-func TestPauser(t *testing.T) { synctest.Test(t, testPauser) }
+func TestPauser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, path := newTestPauser(t, false)
+		clock := workingClock(path)
+		p.Requests(true) // no training yet
+		hold, release := p.use(path, true)
+		watch(t, p, hold, 0, stopped, "a training that begins while a request runs")
+		began, worked := time.Now(), clock()
+		p.Requests(false)
+		watch(t, p, hold, idleBeforeResume-1, stopped, "at once after a request")
+		watch(t, p, hold, 1, working, "after a second without a request")
+		p.Requests(true)
+		p.Requests(true)
+		watch(t, p, hold, 24*time.Hour, stopped, "an unhurried job beside a day of requests")
+		p.Requests(false)
+		p.Requests(true)
+		watch(t, p, hold, 2*idleBeforeResume, stopped, "a request within the second")
+		p.Requests(false)
+		watch(t, p, hold, idleBeforeResume, working, "after the last request")
+		if stood, want := time.Since(began)-clock().Sub(worked), 24*time.Hour+4*idleBeforeResume; stood != want {
+			t.Errorf("the clock stood still for %s, want %s", stood, want)
+		}
+		release()
+		p.Requests(true)
+		p.Requests(false)
+	})
+}
 
-func testPauser(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "held")
-	clock := workingClock(path)
-	p := NewPauser(slog.New(slog.DiscardHandler))
-	held := func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return !p.stopped.IsZero()
-	}
-	p.Requests(true) // no training yet
-	release := p.use(path)
-	if !held() {
-		t.Fatal("a training that begins while a request runs does not wait")
-	}
-	began, worked := time.Now(), clock()
-	p.Requests(false)
-	if !held() {
-		t.Error("training goes on at once after a request")
-	}
-	polltest.Within(t, time.Minute, func() error {
-		if held() {
-			return errors.New("the training is held without a request")
-		}
-		return nil
+// A job gives way to requests and to nothing else: without one it has all the priority that this process has.
+func TestJobGivesWayToRequestsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, path := newTestPauser(t, false)
+		hold, release := p.use(path, false)
+		defer release()
+		watch(t, p, hold, time.Hour, working, "without a request")
+		p.Requests(true)
+		watch(t, p, hold, firstPatience, stopped, "beside a request")
+		p.Requests(false)
+		watch(t, p, hold, idleBeforeResume, working, "after the request")
 	})
-	if waited := time.Since(began); waited < idleBeforeResume {
-		t.Errorf("training goes on after %s without a request, want %s", waited, idleBeforeResume)
-	}
-	p.Requests(true)
-	p.Requests(true)
-	if !held() {
-		t.Error("a request does not hold the training up")
-	}
-	p.Requests(false)
-	polltest.Within(t, time.Minute, func() error {
-		if held() {
-			return errors.New("the training is held without a request")
+}
+
+// Requests without end do not stop a job for ever: it loses its patience and works beside them, at the lowest priority.
+func TestEndlessRequestsDoNotStarveAJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, path := newTestPauser(t, false)
+		hold, release := p.use(path, false)
+		defer release()
+		began := time.Now()
+		watch(t, p, hold, 40*time.Second, working, "without a request")
+		p.Requests(true)
+		watch(t, p, hold, firstPatience+10*time.Second-1, stopped, "within its patience: ten seconds, and a quarter of forty")
+		watch(t, p, hold, 1, beside, "after its patience")
+		watch(t, p, hold, time.Hour, beside, "beside requests without end")
+		p.Requests(false)
+		watch(t, p, hold, idleBeforeResume, working, "after requests without end")
+
+		// An hour of requests with short gaps takes no more than its patience either.
+		for range 1000 {
+			p.Requests(true)
+			time.Sleep(3 * time.Second)
+			p.Requests(false)
+			time.Sleep(idleBeforeResume / 2)
 		}
-		return nil
+		stood := clockLag(path)
+		if worked := time.Since(began) - stood; stood > firstPatience+worked/patienceShare {
+			t.Errorf("the job worked for %s and stood for %s", worked, stood)
+		}
 	})
-	// Both clocks are read while the training works, so what differs is the time in which it was held.
-	if stood := time.Since(began) - clock().Sub(worked); stood < 2*idleBeforeResume {
-		t.Errorf("the clock stood still for %s, want %s or more", stood, 2*idleBeforeResume)
+}
+
+// clockLag is how long the job of a file has been stopped.
+func clockLag(path string) time.Duration { return time.Since(workingClock(path)()) }
+
+// Under a CPU quota a job of any priority takes the time of the threads that answer, so that after its patience it works
+// half of the time.
+func TestJobUnderAQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, path := newTestPauser(t, true)
+		hold, release := p.use(path, false)
+		p.Requests(true)
+		watch(t, p, hold, firstPatience-1, stopped, "within its patience")
+		watch(t, p, hold, 1, beside, "after its patience")
+		before := clockLag(path)
+		for range 20 {
+			watch(t, p, hold, slice, look{stopped: true, lowered: true}, "after half a second of work")
+			watch(t, p, hold, slice, beside, "after half a second without")
+		}
+		if got := clockLag(path) - before; got != 20*slice {
+			t.Errorf("of %s the job stood for %s, want half", 40*slice, got)
+		}
+		p.Requests(false)
+		watch(t, p, hold, idleBeforeResume, working, "after the requests")
+		watch(t, p, hold, time.Hour, working, "long after the requests")
+		p.Requests(true)
+		release()
+		time.Sleep(time.Hour)
+	})
+}
+
+// Priority is that of all threads of a child, and of those that it starts later.
+func TestLowerAndRaise(t *testing.T) {
+	var hold hold
+	hold.lower() // before it starts
+	parent := testParent(t.TempDir())
+	parent.hold = &hold
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	pid := make(chan int, 1)
+	ended := make(chan error, 1)
+	go func() {
+		_, _, err := parent.Do(ctx, "threads", nil, nil, func(raw json.RawMessage) {
+			var id int
+			if err := json.Unmarshal(raw, &id); err == nil {
+				pid <- id
+			}
+		})
+		ended <- err
+	}()
+	child := <-pid
+	checkThreads(t, child, lowestPriority)
+	own, err := niceness(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
 	}
-	release()
-	p.Requests(false)
+	if hold.raise() {
+		checkThreads(t, child, own)
+	} else {
+		checkThreads(t, child, lowestPriority)
+	}
+	cancel()
+	<-ended
+	if !hold.raise() {
+		t.Error("a job that has ended keeps the priority low")
+	}
+}
+
+func checkThreads(t *testing.T, pid, want int) {
+	t.Helper()
+	threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*"))
+	if err != nil || len(threads) < 1 {
+		t.Fatalf("threads of %d: %v, %v", pid, threads, err)
+	}
+	for _, path := range threads {
+		id, err := strconv.Atoi(filepath.Base(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := niceness(id); err == nil && got != want { // a thread that has ended has none
+			t.Errorf("thread %d has priority %d, want %d", id, got, want)
+		}
+	}
 }

@@ -60,9 +60,10 @@ func (c Command) run(ctx context.Context, order Order, progress func(json.RawMes
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start child process %q: %w", path, err)
 	}
-	defer c.hold.attach(cmd.Process)()
+	detach := c.hold.attach(cmd.Process)
 	_, writeErr := stdin.Write(append(line, '\n'))
 	result, readErr := receive(stdout, progress)
+	detach() // before the process is waited for, so that its number is still its own
 	_ = stdin.Close()
 	waitErr := cmd.Wait()
 

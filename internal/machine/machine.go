@@ -32,10 +32,19 @@ func MemoryLimit() int64 { return here().memoryLimit() }
 // up: threads that meet at barriers would then wait for the one whose time is used up.
 func Cores() int { return here().cores(runtime.GOMAXPROCS(0)) }
 
+// HasCPUQuota reports whether a group bounds the processor time of this process below that of the cores it may run on.
+func HasCPUQuota() bool { return here().hasCPUQuota(runtime.NumCPU()) }
+
 // system is a machine as its files describe it.
 type system struct{ files fs.FS }
 
 func here() system { return system{files: os.DirFS("/")} }
+
+// hasCPUQuota reports whether a quota is less than the time of n cores.
+func (s system) hasCPUQuota(n int) bool {
+	quota := s.cpuQuota()
+	return quota > 0 && quota < float64(n)
+}
 
 // cores is at most n, and what the quotas leave.
 func (s system) cores(n int) int {

@@ -163,6 +163,9 @@ func TestCores(t *testing.T) {
 		if got := tree(c.files).cores(16); got != c.want {
 			t.Errorf("%s: %d cores, want %d", name, got, c.want)
 		}
+		if got := tree(c.files).hasCPUQuota(16); got != (c.want < 16) {
+			t.Errorf("%s: a CPU quota is reported as %t", name, got)
+		}
 	}
 	if got := Cores(); got < 1 || got > runtime.GOMAXPROCS(0) {
 		t.Errorf("%d cores", got)

@@ -46,20 +46,19 @@ const (
 type Orders struct {
 	parent   jobs.Parent
 	cacheDir string
-	pauser   *jobs.Pauser // of trainings; nil: they are never stopped
 	log      *slog.Logger
 }
 
-// NewOrders returns orders of children that command starts. They have the lowest priority where background reports, when
-// they start, that requests are answered meanwhile; nil is never. pauser stops trainings while requests run; it may be nil.
+// NewOrders returns orders of children that command starts. background reports, when they start, whether requests are
+// answered meanwhile; nil is never. pauser has them give way to requests; it may be nil.
 func NewOrders(command jobs.Command, cacheDir string, background func() bool, pauser *jobs.Pauser, log *slog.Logger) (*Orders, error) {
 	cacheDir, err := filepath.Abs(cacheDir)
 	if err != nil {
 		return nil, fmt.Errorf("cache folder: %w", err)
 	}
 	return &Orders{
-		parent:   jobs.Parent{Command: command, Scratch: filepath.Join(cacheDir, exchangeFolder), Background: background},
-		cacheDir: cacheDir, pauser: pauser, log: log,
+		parent:   jobs.Parent{Command: command, Scratch: filepath.Join(cacheDir, exchangeFolder), Background: background, Pauser: pauser},
+		cacheDir: cacheDir, log: log,
 	}, nil
 }
 

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 func TestEveryKindReachesItsHandler(t *testing.T) {
 	cache := t.TempDir()
 	command := jobs.Command{Env: append(os.Environ(), roleVariable+"=child"), Log: io.Discard}
-	orders, err := NewOrders(command, cache, func() bool { return true }, jobs.NewPauser(slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
+	orders, err := NewOrders(command, cache, func() bool { return true }, jobs.NewPauser(false, slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
