@@ -92,7 +92,7 @@ func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]i
 	if err != nil {
 		return nil, err
 	}
-	return tokenize(v, field, rendered)
+	return tokenize(v, field, s.options.Chat.Pieces(rendered)...)
 }
 
 // answerGrammar returns the GBNF that constrains the answer to a turn, or "" if nothing does. If a grammar cannot

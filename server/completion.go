@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"prunellm/infer"
+	"prunellm/internal/chat"
 	"prunellm/openapi"
 )
 
@@ -90,7 +91,7 @@ func promptTokens(v Vocabulary, field string, prompt openapi.Prompt) ([]infer.To
 	if prompt.Tokens != nil {
 		return givenTokens(v, field, prompt.Tokens)
 	}
-	return tokenize(v, field, prompt.Text)
+	return tokenize(v, field, chat.Piece{Text: prompt.Text, Special: true})
 }
 
 // textSink writes the chunks of a streamed completion. textAnswer embeds it for what both share.

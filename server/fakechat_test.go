@@ -24,5 +24,6 @@ func fakeChat(t testing.TB, source string) *chat.Template {
 	if err != nil {
 		t.Fatal(err)
 	}
+	template.Guard([]string{"<s>", "<|end|>"})
 	return template
 }

@@ -134,5 +134,5 @@ func (s *Server) applyTemplate(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, openapi.ApplyTemplateResponse{Prompt: prompt})
+	return writeJSON(c, openapi.ApplyTemplateResponse{Prompt: s.options.Chat.Text(prompt)})
 }

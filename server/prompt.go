@@ -6,20 +6,29 @@ import (
 	"unicode/utf8"
 
 	"prunellm/infer"
+	"prunellm/internal/chat"
 	"prunellm/openapi"
 )
 
 // maxBytesPerToken bounds the text that the server tokenizes. No vocabulary's average token is that long.
 const maxBytesPerToken = 256
 
-// tokenize returns the tokens of a prompt's text. field names it in errors.
-func tokenize(v Vocabulary, field, text string) ([]infer.Token, error) {
-	if err := checkBytes(v, field, len(text)); err != nil {
+// tokenize returns the tokens of a prompt in pieces. field names it in errors.
+func tokenize(v Vocabulary, field string, pieces ...chat.Piece) ([]infer.Token, error) {
+	sizeBytes := 0
+	for _, piece := range pieces {
+		sizeBytes += len(piece.Text)
+	}
+	if err := checkBytes(v, field, sizeBytes); err != nil {
 		return nil, err
 	}
-	tokens, err := v.Tokenize(text, true, true)
-	if err != nil {
-		return nil, err
+	var tokens []infer.Token
+	for i, piece := range pieces {
+		part, err := v.Tokenize(piece.Text, i == 0, piece.Special)
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, part...)
 	}
 	return dropSecondBOS(v, tokens), nil
 }

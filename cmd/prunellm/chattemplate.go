@@ -63,7 +63,12 @@ func modelTemplate(model *models.GGUF) (*chat.Template, error) {
 
 func parseTemplate(model *models.GGUF, source string) (*chat.Template, error) {
 	tokenizer := model.Tokenizer()
-	return chat.New(source, model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS))
+	template, err := chat.New(source, model.TokenText(tokenizer.BOS), model.TokenText(tokenizer.EOS))
+	if err != nil {
+		return nil, err
+	}
+	template.Guard(model.ControlTexts())
+	return template, nil
 }
 
 // inspectTemplate returns lines that describe a model's chat template. The error says why it does not render.

@@ -23,6 +23,8 @@ type Template struct {
 	bos, eos string
 	syntax   syntax
 
+	controls, answerControls *controls // of messages and tools, and of the model's own messages; nil: no guards
+
 	sourceBytes int // of the model's own template, 0 without one
 }
 
@@ -47,7 +49,7 @@ func (t *Template) SpecialTokens() (bos, eos string) { return t.bos, t.eos }
 // that wraps ErrMessages is the client's: the template refused the messages.
 //
 // Tools go into the template if it knows them. Otherwise the system message describes them, and calls and their results
-// in the history become text.
+// in the history become text. After Guard the prompt is for Pieces and Text.
 func (t *Template) Prompt(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
 	if t.syntax.known {
 		return t.render(messages, tools, addGenerationPrompt)
@@ -70,7 +72,7 @@ func (t *Template) Prompt(messages []openapi.Message, tools []openapi.Tool, addG
 func (t *Template) render(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
 	turns := make([]any, len(messages))
 	for i, m := range messages {
-		turns[i] = messageValue(m)
+		turns[i] = t.guarded(m.Role, messageValue(m))
 	}
 	variables := map[string]any{
 		"messages": turns, "tools": nil, "documents": nil, "add_generation_prompt": addGenerationPrompt,
@@ -81,7 +83,7 @@ func (t *Template) render(messages []openapi.Message, tools []openapi.Tool, addG
 		for i, tool := range tools {
 			definitions[i] = definition(tool)
 		}
-		variables["tools"] = definitions
+		variables["tools"] = t.guarded("", definitions)
 	}
 	prompt, err := t.jinja.Render(variables)
 	if err != nil {

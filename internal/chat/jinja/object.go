@@ -14,6 +14,12 @@ type Member struct {
 	Value any
 }
 
+// Mapped is a value whose texts, names of members included, are what Text makes of them.
+type Mapped struct {
+	Value any
+	Text  func(string) string
+}
+
 // valueOf turns what Render takes into a template's value.
 func valueOf(v any) (value, error) {
 	switch v := v.(type) {
@@ -44,6 +50,46 @@ func valueOf(v any) (value, error) {
 		return out, nil
 	case json.RawMessage:
 		return decode(v)
+	case Mapped:
+		inner, err := valueOf(v.Value)
+		if err != nil {
+			return nil, err
+		}
+		return withTexts(inner, v.Text)
 	}
 	return nil, fmt.Errorf("a %T cannot be used in a template", v)
+}
+
+// withTexts is a value of valueOf with its texts replaced.
+func withTexts(v value, text func(string) string) (value, error) {
+	switch v := v.(type) {
+	case string:
+		return text(v), nil
+	case *list:
+		out := &list{items: make([]value, len(v.items)), kind: v.kind}
+		for i, item := range v.items {
+			var err error
+			if out.items[i], err = withTexts(item, text); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case *dict:
+		out := newDict()
+		for _, key := range v.keys {
+			name, err := withTexts(key, text)
+			if err != nil {
+				return nil, err
+			}
+			member, err := withTexts(v.at(key), text)
+			if err != nil {
+				return nil, err
+			}
+			if err := out.set(name, member); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	return v, nil
 }

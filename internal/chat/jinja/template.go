@@ -36,7 +36,7 @@ func New(source string) (*Template, error) {
 }
 
 // Render renders the template with variables, in Go's types and those of JSON: nil, bool, int, float64, string, []any,
-// Object and json.RawMessage.
+// Object, json.RawMessage and Mapped.
 func (t *Template) Render(variables map[string]any) (string, error) {
 	r := &renderer{env: t.env, out: &strings.Builder{}, budget: budget{deadline: time.Now().Add(maxTime)}}
 	r.now = t.Now()
