@@ -2,9 +2,11 @@ package convert
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
@@ -14,6 +16,10 @@ func SlimAs(ctx context.Context, source *models.GGUF, path, architecture string,
 	if err != nil {
 		return err
 	}
-	s.become(architecture)
+	row, ok := arch.Named(architecture)
+	if !ok {
+		return fmt.Errorf("no row %q", architecture)
+	}
+	s.become(row)
 	return gguf.Write(ctx, path, s.keys(), s.sources(), io.Discard)
 }

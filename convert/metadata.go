@@ -1,8 +1,10 @@
 package convert
 
 import (
+	"slices"
 	"strings"
 
+	"prunellm/models"
 	"prunellm/models/gguf"
 )
 
@@ -95,10 +97,8 @@ func (s *slimmer) fileTypeNumber() any {
 }
 
 func (s *slimmer) quantized() bool {
-	for _, info := range s.file.Tensors {
-		if s.plan(info).kind.Quantized() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.tensors(), func(tensor models.FileTensor) bool {
+		_, kind := s.plans(tensor)
+		return kind.Quantized()
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 
@@ -69,10 +68,10 @@ func RefuseSameFile(source, target string) error {
 	return nil
 }
 
-// TakesWidths reports whether Slim can give each layer of a model of that architecture its own MLP width.
-func TakesWidths(architecture string) bool {
-	row, _ := arch.Named(architecture)
-	return row.PerLayer != ""
+// TakesWidths reports whether Slim can give each layer of such a model its own MLP width.
+func TakesWidths(config models.Config) bool {
+	_, ok := config.PerLayer()
+	return ok
 }
 
 type counter struct{ bytes int64 }
@@ -84,21 +83,18 @@ func (c *counter) Write(b []byte) (int, error) {
 
 // slimmer is the state of one call of Slim, complete before it writes.
 type slimmer struct {
-	file    *gguf.File
+	source  *models.GGUF
+	file    *gguf.File // of source
 	dense   models.Config
 	config  models.Config // of the slim model
 	options Options
-	slots   map[string]models.Slot // by tensor name
 }
 
 func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
-	s := &slimmer{file: source.File(), dense: source.Config(), config: source.Config(), options: options, slots: map[string]models.Slot{}}
+	s := &slimmer{source: source, file: source.File(), dense: source.Config(), config: source.Config(), options: options}
 	var err error
 	if s.options.FileType, err = ParseFileType(string(options.FileType)); err != nil {
 		return nil, err
-	}
-	for _, slot := range s.dense.Slots() {
-		s.slots[slot.Name()] = slot
 	}
 	if s.config.FFN, err = keptWidths(s.dense, options.Kept); err != nil {
 		return nil, err
@@ -112,12 +108,12 @@ func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
 		}
 	}
 	if _, uniform := s.config.UniformWidth(); !uniform {
-		row, _ := arch.Named(s.dense.Architecture)
-		if row.PerLayer == "" {
-			return nil, fmt.Errorf("%w: architecture %q takes one width for all layers: use the uniform budget", models.ErrUnsupported,
-				s.dense.Architecture)
+		row, ok := s.dense.PerLayer()
+		if !ok {
+			return nil, fmt.Errorf("%w: architecture %q%s takes one width for all layers: use the uniform budget", models.ErrUnsupported,
+				s.dense.Architecture, untied(s.dense))
 		}
-		s.become(row.PerLayer)
+		s.become(row)
 	}
 	p := &s.options.Provenance
 	p.RatioReached = 1 - float64(s.config.Parameters(nil))/float64(s.dense.Parameters(nil))
@@ -133,9 +129,16 @@ func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
 }
 
 // become makes the slim model one of another architecture that computes the same.
-func (s *slimmer) become(architecture string) {
-	row, _ := arch.Named(architecture)
-	s.config.Architecture, s.config.RoPELayout = row.Name, row.RoPE
+func (s *slimmer) become(row arch.Architecture) {
+	s.config.Architecture, s.config.RoPELayout, s.config.FusedQKV = row.Name, row.RoPE, row.FusedQKV
+}
+
+// untied says what keeps a model from the architecture that its row names in PerLayer.
+func untied(config models.Config) string {
+	if row, _ := arch.Named(config.Architecture); row.PerLayer == "" || config.TiedEmbeddings {
+		return ""
+	}
+	return " with an output matrix of its own"
 }
 
 // keptWidths checks the kept neurons and returns their number in each layer.
@@ -186,70 +189,4 @@ func checkDown(config models.Config, down [][]float32) error {
 		}
 	}
 	return nil
-}
-
-// sources lists the tensors in the source's order.
-func (s *slimmer) sources() []gguf.Source {
-	out := make([]gguf.Source, 0, len(s.file.Tensors))
-	var done, total int64
-	for _, info := range s.file.Tensors {
-		plan := s.plan(info)
-		size, _ := plan.kind.Size(int64(plan.rowCount()) * int64(plan.rowLen())) // gguf.Write reports the error
-		total += size
-		out = append(out, gguf.Source{Name: info.Name, Type: plan.kind, Shape: plan.shape, Write: func(ctx context.Context, w io.Writer) error {
-			if err := s.fill(plan, info); err != nil {
-				return err
-			}
-			err := plan.write(ctx, w)
-			plan.values = nil
-			if err != nil {
-				return err
-			}
-			if done += size; s.options.Progress != nil {
-				s.options.Progress(done, total)
-			}
-			return nil
-		}})
-	}
-	return out
-}
-
-// fill loads the refitted values of a plan just before it is written.
-func (s *slimmer) fill(plan *rowPlan, info gguf.TensorInfo) (err error) {
-	slot := s.slots[info.Name]
-	if slot.Role != models.FFNDown || s.options.LoadDown == nil || plan.values != nil {
-		return nil
-	}
-	if plan.values, err = s.options.LoadDown(slot.Layer); err != nil || plan.values == nil {
-		return err
-	}
-	if want := s.config.HiddenSize * s.config.FFN[slot.Layer]; len(plan.values) != want {
-		return fmt.Errorf("layer %d: refitted down of %d values, want %d", slot.Layer, len(plan.values), want)
-	}
-	return nil
-}
-
-func (s *slimmer) plan(info gguf.TensorInfo) *rowPlan {
-	slot := s.slots[info.Name] // OpenGGUF refuses tensors without one
-	shape := s.config.TensorShape(slot.Role, slot.Layer)
-	p := &rowPlan{file: s.file, source: info, codec: s.options.Codec, shape: shape}
-	p.kind = s.options.FileType.typeFor(s.config, slot, info.Type, p.rowLen())
-	if s.config.FFN[slot.Layer] < s.dense.FFN[slot.Layer] {
-		switch slot.Role {
-		case models.FFNGate, models.FFNUp:
-			p.rows = s.options.Kept[slot.Layer]
-		case models.FFNDown:
-			p.cols = s.options.Kept[slot.Layer]
-		}
-	}
-	if slot.Role == models.FFNDown && s.options.Down != nil {
-		p.values = s.options.Down[slot.Layer]
-	}
-	if values, ok := s.options.Weights[slot]; ok {
-		p.values = values
-	}
-	if order := s.order(slot.Role); order != nil {
-		p.reorder(order)
-	}
-	return p
 }

@@ -4,6 +4,8 @@ package convert_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -108,7 +110,7 @@ func TestSlimModelsLoadInLlamaCpp(t *testing.T) {
 	for name, options := range tinymodel.PerArchitecture() {
 		row, _ := arch.Named(options.Architecture)
 		tests[name+" uniform"] = test{options, []int{32, 32}, row.Name}
-		if row.PerLayer != "" {
+		if convert.TakesWidths(options.Config()) {
 			options.FFN = []int{96, 64}
 			tests[name+" per layer"] = test{options, []int{64, 32}, row.PerLayer}
 			options.FFN = nil
@@ -153,7 +155,7 @@ func TestPerLayerArchitectureComputesTheSame(t *testing.T) {
 	paths := map[string]string{}
 	for name, options := range tinymodel.PerArchitecture() {
 		row, _ := arch.Named(options.Architecture)
-		if row.PerLayer == "" || row.PerLayer == row.Name {
+		if row.PerLayer == row.Name || !convert.TakesWidths(options.Config()) {
 			continue
 		}
 		if row.RoPEFactors {
@@ -276,5 +278,70 @@ func BenchmarkSlim(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Parts of different types become one tensor of the type with most bits, in which each value is that of its source.
+func TestFusedTypes(t *testing.T) {
+	path := tiny(t, tinymodel.Options{Architecture: "qwen3", Hidden: 256, FFN: []int{256, 256}, Type: gguf.Q4_K, Quantize: ggmlquant.Quantize})
+	mixed := filepath.Join(t.TempDir(), "mixed.gguf")
+	source := openWith(t, path, ggmlquant.Dequantize)
+	writeWith(t, source.File(), mixed, "blk.0.attn_v.weight", gguf.Q6_K)
+	source = openWith(t, mixed, ggmlquant.Dequantize)
+	fused := filepath.Join(t.TempDir(), "fused.gguf")
+	result, err := convert.Slim(t.Context(), source, fused, convert.Options{Kept: random(1, source.Config().FFN, []int{64, 32}), Codec: codec})
+	if err != nil || result.Config.Architecture != "openelm" {
+		t.Fatalf("architecture %q, %v", result.Config.Architecture, err)
+	}
+	out := openWith(t, fused, ggmlquant.Dequantize)
+	for layer, want := range []gguf.Type{gguf.Q6_K, gguf.Q4_K} {
+		info, ok := out.File().Tensor(fmt.Sprintf("blk.%d.attn_qkv.weight", layer))
+		if !ok || info.Type != want {
+			t.Errorf("layer %d: type %s, want %s", layer, info.Type, want)
+		}
+		for _, role := range []models.Role{models.AttnQ, models.AttnK, models.AttnV} {
+			before, _, err := source.Tensor(role, layer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, _, err := out.Tensor(role, layer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := relative(before, after); !(d < 2e-2) {
+				t.Errorf("layer %d: %s differs by %g of its deviation", layer, models.TensorName(role, layer), d)
+			}
+		}
+	}
+	if logits := decode(t, fused, prompt); slices.ContainsFunc(logits, func(v float32) bool { return v-v != 0 }) {
+		t.Error("a logit is not finite")
+	}
+}
+
+// writeWith copies a file with one tensor in another type.
+func writeWith(t *testing.T, file *gguf.File, path, name string, kind gguf.Type) {
+	t.Helper()
+	var sources []gguf.Source
+	for _, info := range file.Tensors {
+		raw, err := file.ReadTensor(info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source := gguf.Source{Name: info.Name, Type: info.Type, Shape: info.Shape}
+		if info.Name == name {
+			values, err := ggmlquant.Dequantize(info.Type, raw, int(info.Elements()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if raw, err = ggmlquant.Quantize(kind, values, info.RowLength()); err != nil {
+				t.Fatal(err)
+			}
+			source.Type = kind
+		}
+		source.Write = func(_ context.Context, w io.Writer) error { _, err := w.Write(raw); return err }
+		sources = append(sources, source)
+	}
+	if err := gguf.Write(t.Context(), path, file.KVs, sources); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -107,17 +107,30 @@ func TestGathers(t *testing.T) {
 			}
 		}
 		for _, slot := range source.Config().Slots() {
-			if slot.Role < models.FFNGate && moved(t, source, slot) != string(tensorBytes(t, out.File(), slot.Name())) {
+			if slot.Role < models.FFNGate && moved(t, source, slot) != string(slotBytes(t, out, slot)) {
 				t.Errorf("%s: tensor %q changed", row.Name, slot.Name())
 			}
 		}
 	}
 }
 
+func slotBytes(t *testing.T, model *models.GGUF, slot models.Slot) []byte {
+	t.Helper()
+	info, ok := model.TensorInfo(slot)
+	if !ok {
+		t.Fatalf("no tensor %q", slot.Name())
+	}
+	raw, err := model.File().ReadTensor(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
 // moved returns a tensor's bytes with the float32 rows of q and k as pairs where the source has them as halves.
 func moved(t *testing.T, source *models.GGUF, slot models.Slot) string {
 	t.Helper()
-	raw := tensorBytes(t, source.File(), slot.Name())
+	raw := slotBytes(t, source, slot)
 	c := source.Config()
 	heads := map[models.Role]int{
 		models.AttnQ: c.Heads, models.AttnQBias: c.Heads, models.AttnK: c.KVHeads, models.AttnKBias: c.KVHeads,

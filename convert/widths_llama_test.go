@@ -29,7 +29,7 @@ func TestTakesWidthsIsWhatLoads(t *testing.T) {
 		if err == nil {
 			llama.FreeModel(model)
 		}
-		if loads := err == nil; loads != convert.TakesWidths(row.Name) {
+		if loads := err == nil; loads != convert.TakesWidths(tinymodel.Options{Architecture: row.Name}.Config()) {
 			t.Errorf("TakesWidths(%s) = %v, but loading such a model gives %v", row.Name, !loads, err)
 		}
 	}

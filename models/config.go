@@ -26,6 +26,7 @@ type Config struct {
 	TiedEmbeddings bool // the output matrix is the token embedding
 	AttentionBias  bool // q, k and v have biases
 	QKNorm         bool // q and k are RMS-normalized per head before RoPE
+	FusedQKV       bool // a file has q, k and v of a layer as the rows of one tensor
 }
 
 // Parameters returns the number of weights of the model; tied embeddings count once. ffn is the MLP width of each layer,
@@ -61,9 +62,16 @@ func (c Config) MLPParameters() int64 {
 	return total
 }
 
-func (c Config) hiddenHeads() bool {
+func (c Config) row() arch.Architecture {
 	row, _ := arch.Named(c.Architecture)
-	return row.HiddenHeads
+	return row
+}
+
+// PerLayer returns the architecture in which a model like this one can have an MLP width per layer, or false if there is
+// none.
+func (c Config) PerLayer() (arch.Architecture, bool) {
+	row, ok := arch.Named(c.row().PerLayer)
+	return row, ok && (c.TiedEmbeddings || !row.TiedOnly)
 }
 
 // Limits of Config.Validate. They bound the memory that a hostile file can claim.
@@ -101,7 +109,9 @@ func (c Config) Validate() error {
 	switch {
 	case c.Heads%c.KVHeads != 0:
 		return fmt.Errorf("%d heads are not a multiple of %d kv heads", c.Heads, c.KVHeads)
-	case c.hiddenHeads() && c.Heads*c.HeadDim != c.HiddenSize:
+	case c.row().TiedOnly && !c.TiedEmbeddings:
+		return fmt.Errorf("%w: an output matrix in architecture %q, which has tied embeddings", ErrUnsupported, c.Architecture)
+	case c.row().HiddenHeads && c.Heads*c.HeadDim != c.HiddenSize:
 		return fmt.Errorf("%w: %d heads of %d for a hidden size of %d; architecture %q needs heads that are as wide together",
 			ErrUnsupported, c.Heads, c.HeadDim, c.HiddenSize, c.Architecture)
 	case c.RoPEDim > c.HeadDim || c.RoPEDim%2 != 0:

@@ -77,21 +77,20 @@ func (g *GGUF) check() (err error) {
 // that holds no weights, or is unknown. The last two wrap ErrUnsupported: the model computes something else.
 func TensorFaults(f *gguf.File, c Config) []error {
 	var faults []error
-	slots := c.Slots()
-	known := make(map[string]bool, len(slots))
-	for _, slot := range slots {
-		name := slot.Name()
-		known[name] = true
-		info, ok := f.Tensor(name)
+	tensors := c.FileTensors()
+	known := make(map[string]bool, len(tensors))
+	for _, t := range tensors {
+		known[t.Name] = true
+		info, ok := f.Tensor(t.Name)
 		if !ok {
-			faults = append(faults, fmt.Errorf("tensor %q: %w", name, ErrNoTensor))
+			faults = append(faults, fmt.Errorf("tensor %q: %w", t.Name, ErrNoTensor))
 			continue
 		}
-		if want := c.TensorShape(slot.Role, slot.Layer); !slices.Equal(info.Shape, want) {
-			faults = append(faults, fmt.Errorf("tensor %q has shape %v, want %v", name, info.Shape, want))
+		if !slices.Equal(info.Shape, t.Shape) {
+			faults = append(faults, fmt.Errorf("tensor %q has shape %v, want %v", t.Name, info.Shape, t.Shape))
 		}
 		if !weightType(info.Type) {
-			faults = append(faults, fmt.Errorf("%w: tensor %q is of type %s", ErrUnsupported, name, info.Type))
+			faults = append(faults, fmt.Errorf("%w: tensor %q is of type %s", ErrUnsupported, t.Name, info.Type))
 		}
 	}
 	for _, t := range f.Tensors {
@@ -138,10 +137,32 @@ func (g *GGUF) ServedName() string {
 // Close closes the file. It is idempotent.
 func (g *GGUF) Close() error { return g.file.Close() }
 
+// TensorInfo describes a slot's bytes in the file: a tensor, or the rows of a fused tensor that are this slot's.
+func (g *GGUF) TensorInfo(slot Slot) (gguf.TensorInfo, bool) {
+	if !g.config.FusedQKV {
+		return g.file.Tensor(slot.Name())
+	}
+	info, ok := g.file.Tensor(g.config.fileName(slot))
+	if !ok || info.Name == slot.Name() {
+		return info, ok
+	}
+	rowBytes := info.Size / int64(info.Shape[0])
+	for _, role := range []Role{AttnQ, AttnK, AttnV} {
+		rows := g.config.TensorShape(role, slot.Layer)[0]
+		size := int64(rows) * rowBytes
+		if role == slot.Role {
+			info.Name, info.Shape, info.Size = slot.Name(), []int{rows, info.Shape[1]}, size
+			break
+		}
+		info.Offset += size
+	}
+	return info, true
+}
+
 // Tensor implements Weights.
 func (g *GGUF) Tensor(role Role, layer int) ([]float32, []int, error) {
 	name := TensorName(role, layer)
-	info, ok := g.file.Tensor(name)
+	info, ok := g.TensorInfo(Slot{role, layer})
 	if !ok {
 		return nil, nil, fmt.Errorf("tensor %q of %q: %w", name, g.path, ErrNoTensor)
 	}

@@ -22,7 +22,7 @@ func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	if !ok {
 		return Config{}, fmt.Errorf("%w: architecture %q; use a model of architecture %s", ErrUnsupported, c.Architecture, arch.Names())
 	}
-	c.RoPELayout, c.QKNorm = row.RoPE, row.QKNorm
+	c.RoPELayout, c.QKNorm, c.FusedQKV = row.RoPE, row.QKNorm, row.FusedQKV
 	r.arch = c.Architecture
 	c.Name = r.stringOr("general.name", "")
 	c.Layers = r.int("block_count")

@@ -1,5 +1,7 @@
 package models
 
+import "fmt"
+
 // Slot is one tensor of a model: a role, and the layer for the roles that exist once per layer.
 type Slot struct {
 	Role  Role
@@ -9,8 +11,39 @@ type Slot struct {
 // Name returns the tensor's GGUF name.
 func (s Slot) Name() string { return TensorName(s.Role, s.Layer) }
 
+// FileTensor is one tensor of a GGUF file: the rows of one slot, or of several one after another.
+type FileTensor struct {
+	Name  string
+	Parts []Slot
+	Shape []int // slowest axis first
+}
+
+// FileTensors lists every tensor of a GGUF file of this architecture, in the order of Slots.
+func (c Config) FileTensors() []FileTensor {
+	var tensors []FileTensor
+	for _, slot := range c.Slots() {
+		shape := c.TensorShape(slot.Role, slot.Layer)
+		if c.FusedQKV && (slot.Role == AttnK || slot.Role == AttnV) {
+			fused := &tensors[len(tensors)-1]
+			fused.Parts = append(fused.Parts, slot)
+			fused.Shape[0] += shape[0]
+			continue
+		}
+		tensors = append(tensors, FileTensor{Name: c.fileName(slot), Parts: []Slot{slot}, Shape: shape})
+	}
+	return tensors
+}
+
+// fileName returns the name of the tensor of a GGUF file that holds the slot.
+func (c Config) fileName(slot Slot) string {
+	if c.FusedQKV && (slot.Role == AttnQ || slot.Role == AttnK || slot.Role == AttnV) {
+		return fmt.Sprintf("blk.%d.attn_qkv.weight", slot.Layer)
+	}
+	return slot.Name()
+}
+
 // Slots lists every tensor of a model of this architecture in a fixed order: the tensors that exist once, then layer by
-// layer.
+// layer. q, k and v are three, also where a file has them as one (FileTensors).
 func (c Config) Slots() []Slot {
 	slots := []Slot{{Role: TokenEmbedding}, {Role: OutputNorm}}
 	if !c.TiedEmbeddings {

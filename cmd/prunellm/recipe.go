@@ -53,11 +53,11 @@ func (f *recipeFlags) spec(model *models.GGUF, ratio float64, fileType string) (
 	text.Length = min(text.Length, config.ContextLength)
 	budget := prune.Budget(f.Budget)
 	if f.Budget == autoBudget {
-		if budget = prune.Uniform; convert.TakesWidths(config.Architecture) {
+		if budget = prune.Uniform; convert.TakesWidths(config) {
 			budget = prune.Global
 		}
 	}
-	if budget == prune.Global && !convert.TakesWidths(config.Architecture) {
+	if budget == prune.Global && !convert.TakesWidths(config) {
 		return variant.Spec{}, usageError{fmt.Errorf("--budget is global, but architecture %q takes one width for all layers: use uniform, or auto",
 			config.Architecture)}
 	}

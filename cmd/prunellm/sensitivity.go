@@ -78,7 +78,7 @@ func (c *evalCommand) remove(env *environment, path string, scores [][]float32, 
 		return nil, err
 	}
 	defer whole.Close()
-	if info, ok := whole.File().Tensor(models.TensorName(models.AttnV, 0)); !ok || info.Size%int64(info.Shape[0]) != 0 {
+	if info, ok := whole.TensorInfo(models.Slot{Role: models.AttnV}); !ok || info.Size%int64(info.Shape[0]) != 0 {
 		return nil, fmt.Errorf("%q: rows of type %s cannot be taken out one by one", path, info.Type)
 	}
 	folder, err := os.MkdirTemp(c.CacheDir, "sensitivity-")

@@ -128,7 +128,7 @@ func writeWeights(ctx context.Context, model *models.GGUF, path string, options 
 		if name == "" {
 			continue
 		}
-		info, ok := model.File().Tensor(slot.Name())
+		info, ok := model.TensorInfo(slot)
 		if !ok {
 			return fmt.Errorf("tensor %q: %w", slot.Name(), models.ErrNoTensor)
 		}

@@ -160,8 +160,12 @@ func (m *measurement) without(role models.Role, layer int, rows []int) (kl float
 	if err := m.ctx.Err(); err != nil {
 		return 0, err
 	}
-	for _, name := range []string{models.TensorName(role, layer), biasOf(role, layer)} {
-		info, ok := m.model.File().Tensor(name)
+	slots := []models.Slot{{Role: role, Layer: layer}}
+	if role == models.AttnV {
+		slots = append(slots, models.Slot{Role: models.AttnVBias, Layer: layer})
+	}
+	for _, slot := range slots {
+		info, ok := m.model.TensorInfo(slot)
 		if !ok {
 			continue
 		}
@@ -188,14 +192,6 @@ func (m *measurement) without(role models.Role, layer int, rows []int) (kl float
 		m.options.Done(m.steps)
 	}
 	return results[0].KLToDense, nil
-}
-
-// biasOf returns the name of the bias that is added to a tensor's matmul, "" for none.
-func biasOf(role models.Role, layer int) string {
-	if role == models.AttnV {
-		return models.TensorName(models.AttnVBias, layer)
-	}
-	return ""
 }
 
 // zero writes zeros over rows of a tensor, or elements of a vector; undo restores them.

@@ -13,6 +13,9 @@ func PerArchitecture() map[string]Options {
 			tied.FFN = []int{96, 32}
 		}
 		models[row.Name] = tied
+		if row.TiedOnly {
+			continue
+		}
 		untied := Options{Architecture: row.Name, Untied: true}
 		if !row.HiddenHeads {
 			untied.HeadDim = 32

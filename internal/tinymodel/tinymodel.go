@@ -69,7 +69,7 @@ func (o Options) Config() models.Config {
 		}
 	}
 	row, _ := arch.Named(c.Architecture)
-	c.AttentionBias, c.QKNorm, c.RoPELayout = row.AttentionBias, row.QKNorm, row.RoPE
+	c.AttentionBias, c.QKNorm, c.RoPELayout, c.FusedQKV = row.AttentionBias, row.QKNorm, row.RoPE, row.FusedQKV
 	return c
 }
 
@@ -83,31 +83,37 @@ func Write(path string, o Options) error {
 		return fmt.Errorf("tiny model: %w", err)
 	}
 	var tensors []gguf.Source
-	for _, slot := range config.Slots() {
-		tensors = append(tensors, o.tensor(config, slot))
+	for _, tensor := range config.FileTensors() {
+		tensors = append(tensors, o.tensor(config, tensor))
 	}
 	return gguf.Write(context.Background(), path, o.keys(config), tensors)
 }
 
-func (o Options) tensor(config models.Config, slot models.Slot) gguf.Source {
-	shape := config.TensorShape(slot.Role, slot.Layer)
+func (o Options) tensor(config models.Config, tensor models.FileTensor) gguf.Source {
+	shape := tensor.Shape
 	kind := gguf.F32
 	if len(shape) == 2 {
 		kind = o.Type
 	}
-	return gguf.Source{Name: slot.Name(), Type: kind, Shape: shape, Write: func(_ context.Context, w io.Writer) error {
+	return gguf.Source{Name: tensor.Name, Type: kind, Shape: shape, Write: func(_ context.Context, w io.Writer) error {
 		encode := o.Quantize
 		if len(shape) != 2 || encode == nil {
 			encode = func(kind gguf.Type, values []float32, _ int) ([]byte, error) { return gguf.EncodeFloats(kind, values) }
 		}
-		return o.weights(config, slot, shape, func(values []float32) error {
-			raw, err := encode(kind, values, shape[len(shape)-1])
+		for _, slot := range tensor.Parts {
+			err := o.weights(config, slot, config.TensorShape(slot.Role, slot.Layer), func(values []float32) error {
+				raw, err := encode(kind, values, shape[len(shape)-1])
+				if err != nil {
+					return err
+				}
+				_, err = w.Write(raw)
+				return err
+			})
 			if err != nil {
 				return err
 			}
-			_, err = w.Write(raw)
-			return err
-		})
+		}
+		return nil
 	}}
 }
 

@@ -68,7 +68,7 @@ func RoundTrained(model *models.GGUF, fileType convert.FileType, slim models.Con
 
 // trainedType returns the stored type and the shape of a trained tensor.
 func trainedType(model *models.GGUF, fileType convert.FileType, slim models.Config, slot models.Slot) (gguf.Type, []int, error) {
-	info, ok := model.File().Tensor(slot.Name())
+	info, ok := model.TensorInfo(slot)
 	if !ok {
 		return 0, nil, fmt.Errorf("trained %s: %w", slot.Name(), models.ErrNoTensor)
 	}

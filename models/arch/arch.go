@@ -51,6 +51,10 @@ type Architecture struct {
 	OptionalBias bool
 	// QKNorm reports whether q and k are RMS-normalized per head before RoPE.
 	QKNorm bool
+	// FusedQKV reports whether a GGUF file has q, k and v as the rows of one tensor.
+	FusedQKV bool
+	// TiedOnly reports whether llama.cpp has no output matrix beside the embedding.
+	TiedOnly bool
 	// HiddenHeads reports whether llama.cpp requires that all heads together are as wide as the hidden size.
 	HiddenHeads bool
 	// Activation is the MLP's.

@@ -41,10 +41,22 @@ var rows = [...]Architecture{
 	{
 		Name:         "qwen3",
 		Folders:      []Folder{{Name: "Qwen3ForCausalLM", ModelType: "qwen3"}},
+		PerLayer:     "openelm",
 		RoPE:         RoPEHalves,
 		QKNorm:       true,
 		Activation:   SiLU,
 		ConfigFields: map[string]any{"use_sliding_window": false, "sliding_window": nil, "attention_bias": false},
+		PreTokenizer: "qwen2",
+	},
+	{
+		Name:         "openelm",
+		Base:         "qwen3",
+		PerLayer:     "openelm",
+		RoPE:         RoPEHalves,
+		QKNorm:       true,
+		FusedQKV:     true,
+		TiedOnly:     true,
+		Activation:   SiLU,
 		PreTokenizer: "qwen2",
 	},
 }

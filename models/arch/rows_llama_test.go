@@ -7,8 +7,8 @@ import (
 
 	"github.com/ollama/ollama/llama"
 
+	"prunellm/convert"
 	"prunellm/internal/tinymodel"
-	"prunellm/models/arch"
 )
 
 // loads reports whether llama.cpp loads the file at path.
@@ -31,7 +31,7 @@ func TestRowLoadsInLlamaCpp(t *testing.T) {
 				t.Fatalf("dense: %v", err)
 			}
 			widths := []int{32, 32}
-			if row, _ := arch.Named(options.Architecture); row.PerLayer != "" {
+			if convert.TakesWidths(options.Config()) {
 				widths = []int{64, 32}
 			}
 			slim, err := prune(t, model, widths...)

@@ -85,7 +85,7 @@ func TestRowSurvivesFolder(t *testing.T) {
 			again := open(t, back)
 			row, _ := arch.Named(options.Architecture)
 			want := model.Config()
-			want.Architecture = row.InFolder().Name
+			want.Architecture, want.FusedQKV = row.InFolder().Name, false
 			if diff := cmp.Diff(want, again.Config()); diff != "" {
 				t.Errorf("config (-before +after):\n%s", diff)
 			}
