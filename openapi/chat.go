@@ -10,6 +10,7 @@ import (
 type Message struct {
 	Role       string // "system", "user", "assistant" or "tool"; a developer message counts as system
 	Content    string
+	Reasoning  string     // of an assistant message: what the model thought before it
 	Name       string     // of the speaker; templates may use it
 	ToolCalls  []ToolCall // of an assistant message
 	ToolCallID string     // of a tool message: the call that it responds to
@@ -51,6 +52,7 @@ func DecodeChat(body []byte) (*ChatRequest, error) {
 	if _, asked := f.get("top_logprobs"); asked && !req.Logprobs {
 		f.refuse("top_logprobs", CodeInvalidValue, "top_logprobs is only allowed when logprobs is true")
 	}
+	req.readThinking(f)
 	refuseUnsupportedChat(f)
 	if f.err != nil {
 		return nil, f.err
@@ -79,7 +81,7 @@ func refuseUnsupportedChat(f *fields) {
 	f.only("audio", "answers are text")
 	f.only("prediction", "answers are not predicted")
 	f.only("web_search_options", "this server searches nothing")
-	f.hints("reasoning_effort", "verbosity", "service_tier")
+	f.hints("verbosity", "service_tier")
 	f.readStore()
 	if metadata, ok := f.object("metadata"); ok && len(metadata.members) > 16 {
 		f.refuse("metadata", CodeInvalidValue, "metadata has %d entries; the limit is 16", len(metadata.members))
@@ -113,6 +115,7 @@ func readMessage(raw json.RawMessage, path string) (Message, *Error) {
 	case "system", "user":
 	case "assistant":
 		m.ToolCalls = readToolCalls(f)
+		m.Reasoning = readReasoning(f)
 		f.only("audio", "answers are text")
 		f.only("refusal", "answers are text", `""`)
 	case "tool":
@@ -132,11 +135,22 @@ func readMessage(raw json.RawMessage, path string) (Message, *Error) {
 	if m.Role != "assistant" {
 		f.only("tool_calls", "only assistant messages have them", "[]")
 	}
-	if len(m.ToolCalls) == 0 {
+	if len(m.ToolCalls) == 0 && m.Reasoning == "" {
 		f.require("content")
 	}
 	m.Content = readContent(f)
 	return m, f.err
+}
+
+// readReasoning reads what the model thought, by llama-server's or vLLM's name.
+func readReasoning(f *fields) string {
+	for _, name := range []string{"reasoning_content", "reasoning"} {
+		var text string
+		if f.text(name, &text); text != "" {
+			return text
+		}
+	}
+	return ""
 }
 
 func readToolCalls(f *fields) []ToolCall {
@@ -237,6 +251,19 @@ type ChatMessage struct {
 	Content   *string    `json:"content"` // null if the model only calls tools
 	Refusal   *string    `json:"refusal"`
 	ToolCalls []ToolCall `json:"tool_calls,omitempty"`
+	Reasoning
+}
+
+// Reasoning is what the model thought before its answer, by the names of llama-server and DeepSeek, and of vLLM and
+// OpenRouter. Clients read one of them and ignore the other.
+type Reasoning struct {
+	ReasoningContent string `json:"reasoning_content,omitempty"`
+	ReasoningText    string `json:"reasoning,omitempty"` // the same text
+}
+
+// NewReasoning returns a text by both names.
+func NewReasoning(text string) Reasoning {
+	return Reasoning{ReasoningContent: text, ReasoningText: text}
 }
 
 // ChatChunk is one event of a streamed chat.
@@ -263,6 +290,7 @@ type ChatDelta struct {
 	Role      string          `json:"role,omitempty"`
 	Content   **string        `json:"content,omitempty"` // a pointer to nil becomes null: no text, only calls
 	ToolCalls []ToolCallDelta `json:"tool_calls,omitempty"`
+	Reasoning
 }
 
 // ToolCallDelta is the new part of a call. The first one of a call carries its id and name.
@@ -304,10 +332,16 @@ func NoUsageYet() **Usage { return new(*Usage) }
 
 // Usage counts tokens over all choices of a response.
 type Usage struct {
-	PromptTokens        int            `json:"prompt_tokens"`
-	CompletionTokens    int            `json:"completion_tokens"`
-	TotalTokens         int            `json:"total_tokens"`
-	PromptTokensDetails PromptsDetails `json:"prompt_tokens_details"`
+	PromptTokens            int               `json:"prompt_tokens"`
+	CompletionTokens        int               `json:"completion_tokens"`
+	TotalTokens             int               `json:"total_tokens"`
+	PromptTokensDetails     PromptsDetails    `json:"prompt_tokens_details"`
+	CompletionTokensDetails CompletionDetails `json:"completion_tokens_details"`
+}
+
+// CompletionDetails has the number of completion tokens that were thinking, its markers included; none in completions of text.
+type CompletionDetails struct {
+	ReasoningTokens int `json:"reasoning_tokens"`
 }
 
 // PromptsDetails has the number of prompt tokens that came from the prompt cache.

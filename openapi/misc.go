@@ -132,6 +132,7 @@ type ApplyTemplateRequest struct {
 	Model               ModelName // optional
 	Messages            []Message
 	Tools               []Tool
+	Thinking            Thinking
 	AddGenerationPrompt bool // append the header of the model's turn; the default is true
 }
 
@@ -149,7 +150,8 @@ func DecodeApplyTemplate(body []byte) (*ApplyTemplateRequest, error) {
 	turn := newTurn()
 	turn.Messages = readMessages(f)
 	turn.readTools(f, true)
-	req.Messages = turn.Messages
+	turn.readThinking(f)
+	req.Messages, req.Thinking = turn.Messages, turn.Thinking
 	if req.Tools = turn.Tools; turn.ToolChoice.Mode == ToolsNone {
 		req.Tools = nil
 	}

@@ -25,6 +25,8 @@ type ResponseEcho struct {
 	ToolChoice      json.RawMessage `json:"tool_choice"`
 	Tools           json.RawMessage `json:"tools"`
 	User            *string         `json:"user,omitempty"`
+
+	Reasoning ResponseReasoning `json:"reasoning"`
 }
 
 // DecodeResponse reads the body of POST /v1/responses. The error is an *Error.
@@ -44,6 +46,12 @@ func DecodeResponse(body []byte) (*ResponseRequest, error) {
 		f.err = text.err
 	}
 	req.hold(&req.Constraint, f)
+	if reasoning, ok := f.object("reasoning"); ok {
+		reasoning.readEffort("effort", &req.Thinking)
+		reasoning.hints("summary", "generate_summary")
+		f.err = reasoning.err
+	}
+	req.readThinking(f)
 	refuseUnsupportedResponse(f)
 	req.Echo = readEcho(f, req)
 	if req.Echo.Instructions != nil {
@@ -65,10 +73,6 @@ func refuseUnsupportedResponse(f *fields) {
 	f.only("background", "responses are not stored", "false")
 	f.only("include", "the server has no such data to include", "[]", `["reasoning.encrypted_content"]`)
 	f.only("prompt", "there are no stored prompts")
-	if reasoning, ok := f.object("reasoning"); ok {
-		reasoning.hints("effort", "summary", "generate_summary")
-		f.err = reasoning.err
-	}
 	f.only("truncation", "the server refuses input that exceeds the context", `"disabled"`, `"auto"`)
 	f.only("top_logprobs", "responses have no log probabilities; chat completions do", "0")
 	f.only("max_tool_calls", "this server calls no tools itself")
@@ -94,6 +98,9 @@ func readEcho(f *fields, req *ResponseRequest) ResponseEcho {
 		Metadata: orElse("metadata", "{}"), Parallel: req.ParallelToolCalls,
 		Temperature: req.Temperature, TopP: req.TopP, Text: orElse("text", `{"format":{"type":"text"}}`),
 		ToolChoice: orElse("tool_choice", `"auto"`), Tools: orElse("tools", "[]"),
+	}
+	if req.Thinking.Effort != "" {
+		echo.Reasoning.Effort = &req.Thinking.Effort
 	}
 	if req.MaxTokens > 0 {
 		echo.MaxOutputTokens = &req.MaxTokens
@@ -128,8 +135,15 @@ func (r *ResponseRequest) readInput(f *fields) []Message {
 		return nil
 	}
 	var messages []Message
+	thought := "" // of the item that follows it
 	for i, element := range f.array("input", 1, MaxMessages) {
-		if kind := needlessItem(element); kind != "" {
+		kind := needlessItem(element)
+		if kind == "reasoning" {
+			if thought = thoughtText(f, i, element); thought != "" {
+				continue
+			}
+		}
+		if kind != "" {
 			r.SkippedItems = addOnce(r.SkippedItems, kind)
 			continue
 		}
@@ -141,6 +155,10 @@ func (r *ResponseRequest) readInput(f *fields) []Message {
 		if f.err = item.err; f.err != nil {
 			return nil
 		}
+		if last := &messages[len(messages)-1]; last.Role == "assistant" && last.Reasoning == "" {
+			last.Reasoning = thought
+		}
+		thought = ""
 	}
 	if f.err == nil && len(messages) == 0 {
 		f.refuse("input", CodeInvalidValue, "input has no message")
@@ -204,26 +222,25 @@ func readInputMessage(f *fields) Message {
 
 // Response is the response of POST /v1/responses. A stream's events carry it too.
 type Response struct {
-	ID                 string             `json:"id"`
-	Object             string             `json:"object"` // "response"
-	CreatedAt          int64              `json:"created_at"`
-	Status             string             `json:"status"` // "in_progress", "completed", "incomplete" or "failed"
-	Error              *ResponseError     `json:"error"`
-	Incomplete         *ResponseReason    `json:"incomplete_details"`
-	Model              string             `json:"model"`
-	Output             []ResponseItem     `json:"output"`
-	PreviousResponseID *string            `json:"previous_response_id"`
-	Reasoning          *ResponseReasoning `json:"reasoning"`
-	Store              bool               `json:"store"`
-	Truncation         string             `json:"truncation"` // "disabled"
-	Usage              *ResponseUsage     `json:"usage"`
+	ID                 string          `json:"id"`
+	Object             string          `json:"object"` // "response"
+	CreatedAt          int64           `json:"created_at"`
+	Status             string          `json:"status"` // "in_progress", "completed", "incomplete" or "failed"
+	Error              *ResponseError  `json:"error"`
+	Incomplete         *ResponseReason `json:"incomplete_details"`
+	Model              string          `json:"model"`
+	Output             []ResponseItem  `json:"output"`
+	PreviousResponseID *string         `json:"previous_response_id"`
+	Store              bool            `json:"store"`
+	Truncation         string          `json:"truncation"` // "disabled"
+	Usage              *ResponseUsage  `json:"usage"`
 	ResponseEcho
 }
 
-// ResponseReasoning is always empty: the server does not separate reasoning from text.
+// ResponseReasoning is what the request asked of the model's thinking.
 type ResponseReasoning struct {
 	Effort  *string `json:"effort"`
-	Summary *string `json:"summary"`
+	Summary *string `json:"summary"` // none: the thinking itself is given
 }
 
 // ResponseReason is the reason why a response is incomplete.
@@ -237,37 +254,36 @@ type ResponseError struct {
 	Message string `json:"message"`
 }
 
-// ResponseItem is a message or a function call.
+// ResponseItem is a message, a function call or what the model thought.
 type ResponseItem struct {
 	ID     string `json:"id"`
-	Type   string `json:"type"`   // "message" or "function_call"
+	Type   string `json:"type"`   // "message", "function_call" or "reasoning"
 	Status string `json:"status"` // "in_progress", "completed" or "incomplete"
 
 	Role    string          `json:"role,omitempty"` // of a message: "assistant"
 	Content *[]ResponsePart `json:"content,omitempty"`
+	Summary *[]struct{}     `json:"summary,omitempty"` // of reasoning: none
 
 	CallID    string  `json:"call_id,omitempty"` // of a function call
 	Name      string  `json:"name,omitempty"`
 	Arguments *string `json:"arguments,omitempty"`
 }
 
-// ResponsePart is a text within a message.
+// ResponsePart is a text within a message, or within reasoning.
 type ResponsePart struct {
-	Type        string     `json:"type"` // "output_text"
-	Text        string     `json:"text"`
-	Annotations []struct{} `json:"annotations"` // always empty
-	Logprobs    []struct{} `json:"logprobs"`    // always empty
+	Type        string      `json:"type"` // "output_text" or "reasoning_text"
+	Text        string      `json:"text"`
+	Annotations *[]struct{} `json:"annotations,omitempty"` // of a message: always empty
+	Logprobs    *[]struct{} `json:"logprobs,omitempty"`    // of a message: always empty
 }
 
 // ResponseUsage counts tokens.
 type ResponseUsage struct {
-	InputTokens        int            `json:"input_tokens"`
-	InputTokensDetails PromptsDetails `json:"input_tokens_details"`
-	OutputTokens       int            `json:"output_tokens"`
-	OutputDetails      struct {
-		ReasoningTokens int `json:"reasoning_tokens"`
-	} `json:"output_tokens_details"`
-	TotalTokens int `json:"total_tokens"`
+	InputTokens        int               `json:"input_tokens"`
+	InputTokensDetails PromptsDetails    `json:"input_tokens_details"`
+	OutputTokens       int               `json:"output_tokens"`
+	OutputDetails      CompletionDetails `json:"output_tokens_details"`
+	TotalTokens        int               `json:"total_tokens"`
 }
 
 // InputTokens is the response of POST /v1/responses/input_tokens.

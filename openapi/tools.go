@@ -60,6 +60,7 @@ type Turn struct {
 	ToolChoice        ToolChoice
 	ParallelToolCalls bool // one answer may contain several calls
 	Format            ResponseFormat
+	Thinking          Thinking
 	SkippedTools      []string // types of tools that the server skipped, each once
 }
 

@@ -65,6 +65,7 @@ func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Com
 		return infer.Request{}, promptField(err, field)
 	}
 	request, err := request(v, field, prompt, common)
+	request.Thinking = s.thinking(v, turn, prompt)
 	if err != nil || request.Grammar != "" {
 		return request, err
 	}
@@ -76,7 +77,7 @@ func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Com
 func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]infer.Token, error) {
 	sizeBytes := 0
 	for _, m := range turn.Messages {
-		sizeBytes += len(m.Content)
+		sizeBytes += len(m.Content) + len(m.Reasoning)
 		for _, call := range m.ToolCalls {
 			sizeBytes += len(call.Function.Arguments)
 		}
@@ -88,7 +89,11 @@ func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]i
 	if turn.ToolChoice.Mode == openapi.ToolsNone {
 		tools = nil
 	}
-	rendered, err := s.options.Chat.Prompt(turn.Messages, tools, true)
+	template, err := s.template(turn.Thinking)
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := template.Prompt(turn.Messages, tools, true)
 	if err != nil {
 		return nil, err
 	}
@@ -145,9 +150,9 @@ func (s *Server) newHead(prefix string, variant string) head {
 	}
 }
 
-// partsOf splits a chunk into text and pieces of calls. The last chunk flushes the text that the parser holds back.
+// partsOf splits a chunk into thinking, text and pieces of calls. The last chunk flushes the text that the parser holds back.
 func partsOf(p *chat.Parser, chunk infer.Chunk) []chat.Part {
-	out := p.Feed(chunk.Text)
+	out := append(p.Think(chunk.Thinking), p.Feed(chunk.Text)...)
 	if chunk.Finish != "" {
 		out = append(out, p.End(chunk.Finish == infer.FinishLength)...)
 	}
@@ -167,6 +172,7 @@ func finishReason(p *chat.Parser, reason infer.FinishReason) string {
 type chatAnswer struct {
 	parsers  []*chat.Parser
 	text     []strings.Builder
+	thinking []strings.Builder
 	calls    [][]openapi.ToolCall
 	tokens   [][]openapi.TokenLogprob
 	finish   []string
@@ -176,7 +182,7 @@ type chatAnswer struct {
 func newChatAnswer(parsers []*chat.Parser, logprobs bool) *chatAnswer {
 	n := len(parsers)
 	return &chatAnswer{
-		parsers: parsers, text: make([]strings.Builder, n), calls: make([][]openapi.ToolCall, n),
+		parsers: parsers, text: make([]strings.Builder, n), thinking: make([]strings.Builder, n), calls: make([][]openapi.ToolCall, n),
 		tokens: make([][]openapi.TokenLogprob, n), finish: make([]string, n), logprobs: logprobs,
 	}
 }
@@ -188,6 +194,7 @@ func (a *chatAnswer) chunk(choice int, chunk infer.Chunk) error {
 		switch {
 		case part.Call < 0:
 			a.text[choice].WriteString(part.Text)
+			a.thinking[choice].WriteString(part.Thinking)
 		case part.ID != "":
 			call := openapi.ToolCall{ID: part.ID, Type: "function", Function: openapi.FunctionCall{Name: part.Name}}
 			a.calls[choice] = append(a.calls[choice], call)
@@ -205,7 +212,7 @@ func (a *chatAnswer) chunk(choice int, chunk infer.Chunk) error {
 func (a *chatAnswer) choices() []openapi.ChatChoice {
 	out := make([]openapi.ChatChoice, len(a.text))
 	for i := range out {
-		message := openapi.ChatMessage{Role: "assistant", ToolCalls: a.calls[i]}
+		message := openapi.ChatMessage{Role: "assistant", ToolCalls: a.calls[i], Reasoning: openapi.NewReasoning(a.thinking[i].String())}
 		if text := a.text[i].String(); text != "" || len(a.calls[i]) == 0 {
 			message.Content = &text
 		}
@@ -287,7 +294,7 @@ func (s *chatStream) chunk(choice int, chunk infer.Chunk) error {
 		s.tokens[choice] = append(s.tokens[choice], tokenLogprobs(chunk.Tokens)...)
 	}
 	for _, part := range partsOf(parser, chunk) {
-		if err := s.begin(choice, part.Call < 0); err != nil {
+		if err := s.begin(choice, part.Call < 0 && part.Thinking == ""); err != nil {
 			return err
 		}
 		if err := s.delta(choice, chatDelta(part)); err != nil {
@@ -310,6 +317,9 @@ func (s *chatStream) chunk(choice int, chunk infer.Chunk) error {
 }
 
 func chatDelta(p chat.Part) openapi.ChatDelta {
+	if p.Thinking != "" {
+		return openapi.ChatDelta{Reasoning: openapi.NewReasoning(p.Thinking)}
+	}
 	if p.Call < 0 {
 		text := &p.Text
 		return openapi.ChatDelta{Content: &text}

@@ -59,7 +59,7 @@ func TestChatSampling(t *testing.T) {
 		t.Fatalf("status %d, body %s", got.status, got.body)
 	}
 	got := fake.last()
-	got.Prompt = nil
+	got.Prompt, got.Thinking = nil, infer.Thinking{}
 	want := infer.Request{
 		MaxTokens: 3, Stop: []string{"a", "b"}, IgnoreEOS: true, Logprobs: 2,
 		Sampling: infer.Sampling{

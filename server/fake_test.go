@@ -187,7 +187,7 @@ func (v *fakeVariant) Submit(ctx context.Context, r infer.Request) (infer.Genera
 	if v.models.answer != nil {
 		text = v.models.answer(r)
 	}
-	g := &fakeGeneration{models: v.models, ctx: ctx, request: r, rest: text}
+	g := &fakeGeneration{models: v.models, ctx: ctx, request: r, rest: text, split: infer.NewSplitter(r.Thinking)}
 	v.models.running.Add(1)
 	// As in the engine, the end of its context ends a generation, even if nothing waits for the next chunk.
 	context.AfterFunc(ctx, g.end)
@@ -200,7 +200,9 @@ type fakeGeneration struct {
 	ctx     context.Context
 	request infer.Request
 	rest    string
+	split   *infer.Splitter
 	tokens  int
+	thought int // tokens before the answer
 	done    bool
 	ended   sync.Once
 }
@@ -244,7 +246,8 @@ func (g *fakeGeneration) Next(context.Context) (chunk infer.Chunk, err error) {
 		chunk.Finish = infer.FinishStop
 	} else {
 		_, size := utf8.DecodeRuneInString(g.rest)
-		chunk.Text, g.rest = g.rest[:size], g.rest[size:]
+		thought, answer := g.split.Add([]byte(g.rest[:size]))
+		chunk.Thinking, chunk.Text, g.rest = string(thought), string(answer), g.rest[size:]
 		for _, b := range []byte(chunk.Text) {
 			info := infer.TokenInfo{TokenProb: infer.TokenProb{Token: infer.Token(b), Piece: []byte{b}, Logprob: -0.5}}
 			for k := range max(g.request.Logprobs, 0) {
@@ -253,13 +256,20 @@ func (g *fakeGeneration) Next(context.Context) (chunk infer.Chunk, err error) {
 			chunk.Tokens = append(chunk.Tokens, info)
 		}
 		g.tokens += size
+		if len(chunk.Text) == 0 {
+			g.thought += size
+		}
 		if g.tokens >= g.request.MaxTokens {
 			chunk.Finish = infer.FinishLength
 		}
 	}
+	if chunk.Finish != "" {
+		thought, answer := g.split.End(chunk.Finish == infer.FinishLength)
+		chunk.Thinking, chunk.Text = chunk.Thinking+string(thought), chunk.Text+string(answer)
+	}
 	if g.request.Logprobs < 0 {
 		chunk.Tokens = nil
 	}
-	chunk.Usage = infer.Usage{Prompt: len(g.request.Prompt), Cached: 1, Completion: g.tokens}
+	chunk.Usage = infer.Usage{Prompt: len(g.request.Prompt), Cached: 1, Completion: g.tokens, Thinking: g.thought}
 	return chunk, nil
 }

@@ -10,13 +10,15 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"prunellm/internal/chat"
+	"prunellm/openapi"
 )
 
 // Options configure a Server. Limits and timeouts that are zero get the defaults below.
 type Options struct {
 	Models   Models
-	Chat     *chat.Template // the model's, shared by all variants
-	Admin    Admin          // nil: no admin endpoints
+	Chat     *chat.Template   // the model's, shared by all variants
+	Thinking openapi.Thinking // what holds where a request does not say it: Enabled and Budget
+	Admin    Admin            // nil: no admin endpoints
 	Log      *slog.Logger
 	Registry *prometheus.Registry // where the server registers its metrics; /metrics shows everything in it
 	Version  string               // prunellm's version, a part of system_fingerprint

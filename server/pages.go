@@ -130,7 +130,11 @@ func (s *Server) applyTemplate(c *fiber.Ctx, j *job) error {
 	if err := j.acquire(c, req.Model); err != nil {
 		return err
 	}
-	prompt, err := s.options.Chat.Prompt(req.Messages, req.Tools, req.AddGenerationPrompt)
+	template, err := s.template(req.Thinking)
+	if err != nil {
+		return err
+	}
+	prompt, err := template.Prompt(req.Messages, req.Tools, req.AddGenerationPrompt)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func newResponseWriter(model string, echo openapi.ResponseEcho, parser *chat.Par
 	return &responseWriter{
 		response: openapi.Response{
 			ID: newID("resp_"), Object: "response", CreatedAt: time.Now().Unix(), Status: "in_progress", Model: model,
-			Output: []openapi.ResponseItem{}, Reasoning: &openapi.ResponseReasoning{}, Truncation: "disabled", ResponseEcho: echo,
+			Output: []openapi.ResponseItem{}, Truncation: "disabled", ResponseEcho: echo,
 		},
 		emit: emit, parser: parser,
 	}
@@ -143,6 +143,9 @@ func (w *responseWriter) open(int) error { return nil }
 func (w *responseWriter) chunk(_ int, chunk infer.Chunk) error {
 	for _, part := range partsOf(w.parser, chunk) {
 		switch {
+		case part.Thinking != "":
+			w.openText(reasoningItem)
+			w.append(part.Thinking, "response.reasoning_text.delta")
 		case part.Call >= 0 && part.ID != "":
 			w.closeItem("completed")
 			w.openItem(openapi.ResponseItem{
@@ -151,9 +154,7 @@ func (w *responseWriter) chunk(_ int, chunk infer.Chunk) error {
 		case part.Call >= 0:
 			w.append(part.Arguments, "response.function_call_arguments.delta")
 		default:
-			if !w.isOpen {
-				w.openMessage()
-			}
+			w.openText(messageItem)
 			w.append(part.Text, "response.output_text.delta")
 		}
 	}
@@ -182,23 +183,47 @@ func (w *responseWriter) openItem(item openapi.ResponseItem) {
 	})
 }
 
-func (w *responseWriter) openMessage() {
-	w.openItem(openapi.ResponseItem{ID: newID("msg_"), Type: "message", Role: "assistant", Content: &[]openapi.ResponsePart{}})
+// Types of items that hold a text.
+const (
+	messageItem   = "message"
+	reasoningItem = "reasoning"
+)
+
+// openText opens an item of a type for text, unless it is open.
+func (w *responseWriter) openText(kind string) {
+	if w.isOpen && w.item().Type == kind {
+		return
+	}
+	w.closeItem("completed")
+	item := openapi.ResponseItem{ID: newID("msg_"), Type: kind, Role: "assistant", Content: &[]openapi.ResponsePart{}}
+	if kind == reasoningItem {
+		item.ID, item.Role, item.Summary = newID("rs_"), "", &[]struct{}{}
+	}
+	w.openItem(item)
 	w.send("response.content_part.added", func(e *openapi.ResponseEvent) {
-		part := textPart("")
+		part := textPart(kind, "")
 		w.place(e)
 		e.Part = &part
 	})
 }
 
-func textPart(text string) openapi.ResponsePart {
-	return openapi.ResponsePart{Type: "output_text", Text: text, Annotations: []struct{}{}, Logprobs: []struct{}{}}
+// textPart is the only part of an item of a type.
+func textPart(kind, text string) openapi.ResponsePart {
+	if kind == reasoningItem {
+		return openapi.ResponsePart{Type: "reasoning_text", Text: text}
+	}
+	return openapi.ResponsePart{Type: "output_text", Text: text, Annotations: &[]struct{}{}, Logprobs: &[]struct{}{}}
 }
 
-// place sets the item, and for a message its part, that an event is about.
+// holdsText reports whether the open item has a part with text.
+func (w *responseWriter) holdsText() bool {
+	return w.item().Type == messageItem || w.item().Type == reasoningItem
+}
+
+// place sets the item, and for text its part, that an event is about.
 func (w *responseWriter) place(e *openapi.ResponseEvent) {
 	e.OutputIndex, e.ItemID = w.index(), w.item().ID
-	if w.item().Type == "message" {
+	if w.holdsText() {
 		e.ContentIndex = new(int)
 	}
 }
@@ -208,7 +233,7 @@ func (w *responseWriter) append(delta, kind string) {
 	w.send(kind, func(e *openapi.ResponseEvent) {
 		w.place(e)
 		e.Delta = &delta
-		if w.item().Type == "message" {
+		if w.item().Type == messageItem {
 			e.Logprobs = &[]struct{}{}
 		}
 	})
@@ -222,12 +247,12 @@ func (w *responseWriter) closeItem(status string) {
 	w.isOpen = false
 	item, text := w.item(), w.text.String()
 	item.Status = status
-	if item.Type == "message" {
-		part := textPart(text)
+	if w.holdsText() {
+		part := textPart(item.Type, text)
 		item.Content = &[]openapi.ResponsePart{part}
-		w.send("response.output_text.done", func(e *openapi.ResponseEvent) {
+		w.send("response."+part.Type+".done", func(e *openapi.ResponseEvent) {
 			w.place(e)
-			e.Text, e.Logprobs = &text, &[]struct{}{}
+			e.Text, e.Logprobs = &text, part.Logprobs
 		})
 		w.send("response.content_part.done", func(e *openapi.ResponseEvent) {
 			w.place(e)
@@ -253,7 +278,7 @@ func (w *responseWriter) finish(usage openapi.Usage) error {
 		w.response.Incomplete = &openapi.ResponseReason{Reason: "max_output_tokens"}
 	}
 	if len(w.response.Output) == 0 { // an empty answer still has an item
-		w.openMessage()
+		w.openText(messageItem)
 	}
 	w.closeItem(status)
 	w.response.Status = status
@@ -265,7 +290,7 @@ func (w *responseWriter) finish(usage openapi.Usage) error {
 func responseUsage(usage openapi.Usage) *openapi.ResponseUsage {
 	return &openapi.ResponseUsage{
 		InputTokens: usage.PromptTokens, InputTokensDetails: usage.PromptTokensDetails,
-		OutputTokens: usage.CompletionTokens, TotalTokens: usage.TotalTokens,
+		OutputTokens: usage.CompletionTokens, OutputDetails: usage.CompletionTokensDetails, TotalTokens: usage.TotalTokens,
 	}
 }
 

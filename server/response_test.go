@@ -25,6 +25,8 @@ func shape(r openapi.Response) string {
 				texts = append(texts, part.Text)
 			}
 			out = append(out, item.Status+" "+strings.Join(texts, "|"))
+		case "reasoning":
+			out = append(out, item.Status+" "+item.ID[:3]+" "+(*item.Content)[0].Text)
 		case "function_call":
 			out = append(out, item.Status+" "+item.Name+*item.Arguments)
 		}

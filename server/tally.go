@@ -65,6 +65,7 @@ func (t *tally) total() openapi.Usage {
 	var total openapi.Usage
 	for i, usage := range t.usage {
 		total.CompletionTokens += usage.Completion
+		total.CompletionTokensDetails.ReasoningTokens += usage.Thinking
 		if i%t.n == 0 {
 			total.PromptTokens += usage.Prompt
 			total.PromptTokensDetails.CachedTokens += usage.Cached

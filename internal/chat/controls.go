@@ -11,10 +11,6 @@ import (
 // guard breaks the text of a control token in a message. It is a noncharacter: no text for interchange holds it.
 const guard = '\uFDD0'
 
-// thinkingMarkers are control tokens in some vocabularies. Clients send them back in the model's own messages, where
-// templates look for them; they begin no turn.
-var thinkingMarkers = []string{"<think>", "</think>", "[THINK]", "[/THINK]"}
-
 // Piece is a part of a prompt that is tokenized by itself.
 type Piece struct {
 	Text    string
@@ -26,7 +22,7 @@ type Piece struct {
 // hold guards, which Pieces and Text take out.
 func (t *Template) Guard(controls []string) {
 	t.controls = newControls(controls, nil)
-	t.answerControls = newControls(controls, thinkingMarkers)
+	t.answerControls = newControls(controls, markers())
 }
 
 // Text returns a prompt of Prompt as clients may see it.

@@ -9,8 +9,9 @@ import (
 	"prunellm/openapi"
 )
 
-// Part is a piece of an answer: text, or a piece of a tool call.
+// Part is a piece of an answer: text, thinking, or a piece of a tool call.
 type Part struct {
+	Thinking  string // before the text; Text is then empty
 	Call      int    // index of the call; -1: text
 	ID, Name  string // of the call, in its first part
 	Text      string // when Call is -1
@@ -39,6 +40,7 @@ type Parser struct {
 	inLine   bool // the returned text does not end with a line
 	stops    []string
 	tools    []openapi.Tool // whose names calls have
+	hidden   bool           // the client wants no thinking
 }
 
 type parseState int
@@ -62,15 +64,23 @@ const jsonSpace = " \t\n\r"
 // Parser returns a parser of one answer to a turn. stops are the texts at which the answer ends.
 func (t *Template) Parser(turn *openapi.Turn, stops []string) *Parser {
 	if turn.ToolChoice.Mode == openapi.ToolsNone {
-		return &Parser{}
+		return &Parser{hidden: turn.Thinking.Hidden}
 	}
 	names := make([]string, len(turn.Tools))
 	for i, tool := range turn.Tools {
 		names[i] = tool.Name
 	}
 	p := newParser(t.syntax, names, turn.Format.Type != openapi.FormatText, stops)
-	p.tools = turn.Tools
+	p.tools, p.hidden = turn.Tools, turn.Thinking.Hidden
 	return p
+}
+
+// Think takes the next piece of what the model thinks, which the engine has separated from the answer.
+func (p *Parser) Think(text string) []Part {
+	if text == "" || p.hidden {
+		return nil
+	}
+	return []Part{{Call: -1, Thinking: text}}
 }
 
 // newParser makes a parser of answers that may call the named tools. Answers are whole when they are held to a

@@ -44,7 +44,7 @@ func plainMessages(messages []openapi.Message) []openapi.Message {
 			for _, call := range m.ToolCalls {
 				parts = append(parts, "<tool_call>\n{\"name\": "+string(encode(call.Function.Name))+", \"arguments\": "+arguments(call)+"}\n</tool_call>")
 			}
-			out = append(out, openapi.Message{Role: m.Role, Name: m.Name, Content: strings.Join(parts, "\n")})
+			out = append(out, openapi.Message{Role: m.Role, Name: m.Name, Reasoning: m.Reasoning, Content: strings.Join(parts, "\n")})
 		case m.Role == "tool":
 			content := "<tool_response>\n" + m.Content + "\n</tool_response>"
 			if i > 0 && messages[i-1].Role == "tool" {

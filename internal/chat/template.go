@@ -22,6 +22,9 @@ type Template struct {
 	jinja    *jinja.Template
 	bos, eos string
 	syntax   syntax
+	thinking thinking
+	more     map[string]json.RawMessage // further variables
+	mute     bool                       // the system message turns thinking off
 
 	controls, answerControls *controls // of messages and tools, and of the model's own messages; nil: no guards
 
@@ -39,7 +42,7 @@ func New(source, bos, eos string) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Template{jinja: parsed, bos: bos, eos: eos, syntax: syntaxOf(source), sourceBytes: sourceBytes}, nil
+	return &Template{jinja: parsed, bos: bos, eos: eos, syntax: syntaxOf(source), thinking: thinkingOf(source), sourceBytes: sourceBytes}, nil
 }
 
 // SpecialTokens returns the texts of the tokens that begin and end a sequence; empty where the model has none.
@@ -70,9 +73,25 @@ func (t *Template) Prompt(messages []openapi.Message, tools []openapi.Tool, addG
 
 // render gives the template the wire's messages and tools, as transformers does.
 func (t *Template) render(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
+	if t.mute {
+		messages = inSystem(messages, noThink)
+	}
+	variables := t.variables(messages, tools, addGenerationPrompt)
+	for name, value := range t.more {
+		variables[name] = t.guarded("", value)
+	}
+	prompt, err := t.jinja.Render(variables)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrMessages, err)
+	}
+	return prompt, nil
+}
+
+// variables are those that the template gets from the wire.
+func (t *Template) variables(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) map[string]any {
 	turns := make([]any, len(messages))
 	for i, m := range messages {
-		turns[i] = t.guarded(m.Role, messageValue(m))
+		turns[i] = t.guarded(m.Role, t.messageValue(m))
 	}
 	variables := map[string]any{
 		"messages": turns, "tools": nil, "documents": nil, "add_generation_prompt": addGenerationPrompt,
@@ -85,17 +104,13 @@ func (t *Template) render(messages []openapi.Message, tools []openapi.Tool, addG
 		}
 		variables["tools"] = t.guarded("", definitions)
 	}
-	prompt, err := t.jinja.Render(variables)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrMessages, err)
-	}
-	return prompt, nil
+	return variables
 }
 
 // messageValue is a message as templates know it; what is empty is left out, the content aside.
-func messageValue(m openapi.Message) jinja.Object {
+func (t *Template) messageValue(m openapi.Message) jinja.Object {
 	value := jinja.Object{{Name: "role", Value: m.Role}, {Name: "content", Value: m.Content}}
-	for _, member := range []jinja.Member{{Name: "name", Value: m.Name}, {Name: "tool_call_id", Value: m.ToolCallID}} {
+	for _, member := range []jinja.Member{{Name: "name", Value: m.Name}, {Name: "tool_call_id", Value: m.ToolCallID}, {Name: t.thinking.key, Value: m.Reasoning}} {
 		if member.Value != "" {
 			value = append(value, member)
 		}

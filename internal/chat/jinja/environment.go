@@ -25,6 +25,12 @@ func newEnvironment() *environment {
 	}
 }
 
+// Defines reports whether a name is a function of templates.
+func Defines(name string) bool {
+	_, found := newGlobals()[name]
+	return found
+}
+
 func newGlobals() map[string]value {
 	out := map[string]value{}
 	for name, call := range map[string]func(r *renderer, args arguments) (value, error){
