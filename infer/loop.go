@@ -20,7 +20,8 @@ type loop struct {
 	keeper    stateKeeper // nil: nothing is saved
 	saved     savedStates
 	step      uint64
-	held      int // prompt tokens decoded since running answers last had a token
+	held      int           // prompt tokens decoded since running answers last had a token
+	owed      time.Duration // that running answers may decode without prompts
 	failures  int
 
 	// Each step reuses these.
@@ -205,7 +206,9 @@ func (l *loop) empty(sequence int) error {
 func (l *loop) advance() error {
 	l.compose()
 	l.step++
+	began := time.Now()
 	err := l.dec.Decode(l.entries)
+	l.owed = answersOwed(l.owed, time.Since(began), l.wants, l.grants)
 	l.counters.steps.Add(1)
 	l.counters.batchTokens.Add(uint64(len(l.entries)))
 	if err != nil {
@@ -241,7 +244,11 @@ func (l *loop) compose() {
 		l.wants = append(l.wants, r.want())
 	}
 	l.grants = slices.Grow(l.grants[:0], len(l.wants))[:len(l.wants)]
-	planStep(l.wants, l.dec.BatchSize(), l.opts.PrefillChunk, l.opts.SharedChunk, l.held, l.grants)
+	if answersAlone(l.wants, l.owed, l.opts.PrefillChunk) {
+		planAnswers(l.wants, l.dec.BatchSize(), l.grants)
+	} else {
+		planStep(l.wants, l.dec.BatchSize(), l.opts.PrefillChunk, l.opts.SharedChunk, l.held, l.grants)
+	}
 	l.held = heldAfter(l.held, l.wants, l.grants)
 	l.entries = l.entries[:0]
 	for sequence := range l.sequences {

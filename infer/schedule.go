@@ -1,6 +1,11 @@
 package infer
 
+import "time"
+
 // Decisions of the scheduler: functions of their arguments, without side effects.
+
+// longPrompt is how many steps a prompt takes for which no answer waits.
+const longPrompt = 4
 
 // want is what one running request could put into the next batch.
 type want struct {
@@ -9,18 +14,20 @@ type want struct {
 
 // planStep returns how many entries each request gets in the next batch. wants are in order of arrival; grants has the
 // same length. Generating requests get their one entry first, so that none waits for another's prompt, unless hold
-// delays them for a burst of prompts; held is the number of prompt tokens decoded since their last entry. The prompts
+// delays them for a burst of short prompts; held is the number of prompt tokens decoded since their last entry. The prompts
 // share the rest: up to alone entries, and beside generating requests up to sharedBudget. The prompt with the fewest
 // tokens left comes first, among equals the earliest, which minimises the mean time to first token. The earliest prompt
-// always gets a quarter, so that a long one does not wait for every later short one.
+// always gets a quarter, so that a long one does not wait for every later short one. A step that ends a prompt has no
+// more than that quarter for one that takes several steps, so that the short one's first token comes soon.
 func planStep(wants []want, batch, alone, shared, held int, grants []int) {
-	generating, prefilling, earliest := 0, 0, -1
+	generating, prefilling, earliest, shortest := 0, 0, -1, 0
 	for i, w := range wants {
 		grants[i] = 0
 		if w.prompt > 0 {
 			if prefilling == 0 {
-				earliest = i
+				earliest, shortest = i, w.prompt
 			}
+			shortest = min(shortest, w.prompt)
 			prefilling++
 		} else if generating < batch {
 			grants[i] = 1
@@ -30,15 +37,17 @@ func planStep(wants []want, batch, alone, shared, held int, grants []int) {
 	if earliest < 0 {
 		return
 	}
-	if hold(generating, prefilling, held, alone) {
+	if hold(generating, prefilling, held, alone) && shortest <= longPrompt*alone {
 		generating = 0
 		for i := range grants {
 			grants[i] = 0
 		}
 	}
 	budget := min(max(sharedBudget(generating, prefilling, alone, shared), 1), batch-generating)
-	grants[earliest] = min(wants[earliest].prompt, (budget+3)/4)
+	quarter := (budget + 3) / 4
+	grants[earliest] = min(wants[earliest].prompt, quarter)
 	budget -= grants[earliest]
+	ends := grants[earliest] == wants[earliest].prompt // a prompt
 	for budget > 0 {
 		next := -1
 		for i, w := range wants {
@@ -49,10 +58,58 @@ func planStep(wants []want, batch, alone, shared, held int, grants []int) {
 		if next < 0 {
 			return
 		}
-		more := min(wants[next].prompt-grants[next], budget)
+		left := wants[next].prompt - grants[next]
+		if ends && left > alone {
+			grants[next] = max(grants[next], min(quarter, budget))
+			return
+		}
+		more := min(left, budget)
+		ends = ends || more == left
 		grants[next] += more
 		budget -= more
 	}
+}
+
+// planAnswers is planStep for a step without prompts.
+func planAnswers(wants []want, batch int, grants []int) {
+	for i, w := range wants {
+		grants[i] = 0
+		if w.prompt == 0 && batch > 0 {
+			grants[i] = 1
+			batch--
+		}
+	}
+}
+
+// answersAlone reports whether the answers get a step without prompts: while they are owed time, and no prompt waits that
+// one step would end. owed is what answersOwed returned.
+func answersAlone(wants []want, owed time.Duration, alone int) bool {
+	generating, prefilling := 0, 0
+	for _, w := range wants {
+		switch {
+		case w.prompt == 0:
+			generating++
+		case w.prompt <= alone:
+			return false
+		default:
+			prefilling++
+		}
+	}
+	return owed > 0 && generating > 0 && prefilling > 0
+}
+
+// answersOwed returns how long the answers may decode alone after a step that took this long, with these grants. A step
+// with hundreds of prompt tokens deep in a long prompt takes as long as a hundred tokens of an answer. So answers then
+// have an eighth of its time to themselves: a short one ends after one such step, not after one for each of its tokens.
+func answersOwed(owed, took time.Duration, wants []want, grants []int) time.Duration {
+	prompts := false
+	for i, w := range wants {
+		prompts = prompts || w.prompt > 0 && grants[i] > 0
+	}
+	if prompts {
+		return took / 8
+	}
+	return owed - took
 }
 
 // hold reports whether running answers wait for prompts. A step for two answers takes nearly as long as one for eight,

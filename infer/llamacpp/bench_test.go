@@ -2,12 +2,15 @@ package llamacpp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"prunellm/infer"
+	"prunellm/internal/polltest"
 )
 
 // benchModel is the model of the benchmarks: PRUNELLM_BENCH_MODEL, or the default model.
@@ -139,6 +142,62 @@ func BenchmarkBurst(b *testing.B) {
 			}
 			reportRate(b, tokens)
 		})
+	}
+}
+
+// BenchmarkShortBesideLong submits a request of 15 tokens, with an answer of 15, while a prompt of 7,500 is prefilled. The
+// metrics are seconds: to the short one's first and last token, and to the long one's first; alone is that without the
+// short one.
+func BenchmarkShortBesideLong(b *testing.B) {
+	const long, steps = 7500, 4
+	m, err := Open(context.Background(), benchModel(b), Options{ContextSize: 8192, Sequences: 4, GPULayers: benchLayers(b)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := infer.New(m, infer.Options{CopyAtLeast: -1}, nil)
+	var first, last, beside, alone time.Duration
+	submit := func(tokens, answer, salt int) infer.Generation {
+		prompt := make([]infer.Token, tokens)
+		for i := range prompt {
+			prompt[i] = infer.Token(100 + (i+salt)*7%4000)
+		}
+		g, err := e.Submit(context.Background(), infer.Request{Prompt: prompt, MaxTokens: answer, IgnoreEOS: true, Logprobs: -1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return g
+	}
+	salt := 0
+	for b.Loop() {
+		salt += 2
+		began := time.Now()
+		collect(b, submit(long, 1, salt))
+		alone += time.Since(began)
+		began = time.Now()
+		before := e.Stats().Steps
+		g := submit(long, 1, salt+1)
+		polltest.Within(b, time.Minute, func() error {
+			if e.Stats().Steps < before+steps {
+				return errors.New("the long prompt is not under way")
+			}
+			return nil
+		})
+		came := time.Now()
+		short := submit(15, 15, salt)
+		if _, err := short.Next(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		first += time.Since(came)
+		collect(b, short)
+		last += time.Since(came)
+		collect(b, g)
+		beside += time.Since(began)
+	}
+	for unit, total := range map[string]time.Duration{"first-s": first, "last-s": last, "beside-s": beside, "alone-s": alone} {
+		b.ReportMetric(total.Seconds()/float64(b.N), unit)
+	}
+	if err := e.Close(context.Background()); err != nil {
+		b.Fatal(err)
 	}
 }
 
