@@ -35,6 +35,10 @@ type Card struct {
 	OutputTokensPerSec *float64 `json:"output_tokens_per_second,omitempty"` // generated
 	ITL                *float64 `json:"itl_ms,omitempty"`                   // median time between two tokens, milliseconds
 	TTFT               *float64 `json:"ttft_ms,omitempty"`                  // median time to the first token, milliseconds
+	ITLSpread          *float64 `json:"itl_spread,omitempty"`               // longest less shortest measurement, over the median
+	TTFTSpread         *float64 `json:"ttft_spread,omitempty"`              // likewise
+	MeasuredAt         int64    `json:"measured_at,omitempty"`              // seconds since 1970; the same for variants that were measured in turns
+	Provisional        bool     `json:"provisional,omitempty"`              // measured beside other programs, and again later
 }
 
 // CardRecovery is the gain of recovery training.

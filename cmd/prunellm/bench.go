@@ -270,6 +270,7 @@ func (c *benchCommand) keepSpeeds(env *environment, shop *workshop.Workshop, ser
 	if report.Plan.Prompt != bench.Exactly(bench.SpeedPrompt) {
 		return nil
 	}
+	now := time.Now().Unix()
 	for _, s := range servers {
 		for _, r := range report.Results {
 			if r.Target.Name != s.Target.Name || r.Load.Streams != 1 || r.TPOT.P50() <= 0 {
@@ -277,6 +278,7 @@ func (c *benchCommand) keepSpeeds(env *environment, shop *workshop.Workshop, ser
 			}
 			ms := float64(time.Millisecond)
 			speed := variant.NewSpeed(time.Duration(r.TTFT.P50()*ms), time.Duration(r.TPOT.P50()*ms), bench.SpeedPrompt)
+			speed.TTFTSpread, speed.ITLSpread, speed.MeasuredAt = 2*r.TTFT.SD/r.TTFT.P50(), 2*r.TPOT.SD/r.TPOT.P50(), now
 			if err := shop.Builder.KeepSpeed(env.ctx, s.built, c.machine(), speed); err != nil {
 				return err
 			}

@@ -182,7 +182,7 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 			Cost: func(ctx context.Context, built variant.Built) (variant.Card, error) {
 				return builder.Card(ctx, spec.At(built.Ratio), built, shop.Orders.Measure)
 			},
-			Speed: speedOf(builder, c.machine(), env.log),
+			Speeds: speedsOf(builder, c.machine(), env.log),
 		},
 		Auto:  c.auto(c.Ratio),
 		Hooks: catalog.Hooks{OnUse: pauser.Requests, Progress: view.Show},

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"prunellm/internal/machine"
 )
 
 // Server is a server of one variant in a process of its own, as a user runs it: its memory is its own, and the client that
@@ -160,7 +162,7 @@ func procField(text, name string) int64 {
 	return 0
 }
 
-// Hardware describes this machine in one line.
+// Hardware describes what of this machine the process may use, in one line.
 func Hardware() string {
 	name := runtime.GOARCH
 	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -171,5 +173,5 @@ func Hardware() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%s, %d cores, %s", name, runtime.NumCPU(), runtime.GOOS)
+	return fmt.Sprintf("%s, %d cores, %s", name, machine.Cores(), runtime.GOOS)
 }

@@ -9,15 +9,22 @@ import (
 	"time"
 
 	"prunellm/infer"
+	"prunellm/internal/machine"
 )
 
 // What a speed is measured on: about a plan's default.
 const (
 	SpeedPrompt  = 200 // tokens of a prompt
 	speedAnswer  = 32  // tokens of an answer
-	speedRounds  = 3
-	speedSeconds = 10 // a slow model gets fewer rounds
+	speedRounds  = 5
+	speedSeconds = 10 // a slow model gets fewer rounds; for each engine
 )
+
+// busyShare is the share of this process's cores that other programs may use during a measurement.
+const busyShare = 0.15
+
+// ErrBusy is wrapped if other programs used the processor during a measurement.
+var ErrBusy = errors.New("other programs use the processor")
 
 // ErrBurst is wrapped if tokens of an answer arrived together, so that the time between them is not known.
 var ErrBurst = errors.New("tokens arrived at once")
@@ -29,31 +36,62 @@ type Engine interface {
 	ContextSize() int // tokens per sequence
 }
 
-// SpeedPromptOf returns how many tokens the prompts of MeasureSpeed have.
+// SpeedPromptOf returns how many tokens the prompts of MeasureSpeeds have.
 func SpeedPromptOf(engine Engine) int { return min(SpeedPrompt, engine.ContextSize()/2) }
 
-// MeasureSpeed asks an engine for a few answers, one after the other. It returns the medians of the time to the first token
-// and of the inter-token latency, and the tokens of a prompt. Prompts differ, also between calls, so that no prompt cache
-// helps. Errors are the engine's, or wrap ErrBurst.
-func MeasureSpeed(ctx context.Context, engine Engine) (ttft, itl time.Duration, promptTokens int, err error) {
-	length := SpeedPromptOf(engine)
+// Speed is how fast a model answers one stream.
+type Speed struct {
+	TTFT, ITL    Spread
+	PromptTokens int // of each prompt
+}
+
+// Spread is the median of repeated measurements of a time, and how far they lie apart.
+type Spread struct {
+	Median time.Duration
+	Range  float64 // longest less shortest, over the median; 0 for a single one
+}
+
+func newSpread(all []time.Duration) Spread {
+	slices.Sort(all)
+	median := all[len(all)/2]
+	return Spread{median, float64(all[len(all)-1]-all[0]) / float64(max(median, 1))}
+}
+
+// MeasureSpeeds asks each engine for a few answers, in turns, so that whatever changes on the machine meanwhile meets all
+// of them. Prompts differ, also between calls, so that no prompt cache helps. Errors are the engines', or wrap ErrBurst.
+// An error that wraps ErrBusy comes with the speeds.
+func MeasureSpeeds(ctx context.Context, engines []Engine) ([]Speed, error) {
 	chance := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // words of a prompt
-	var firsts, betweens []time.Duration
-	began := time.Now()
-	for i := 0; i < speedRounds && (i == 0 || time.Since(began) < speedSeconds*time.Second); i++ {
-		prompt, err := engine.Tokenize(Prompt(chance, length), true, false)
-		if err != nil {
-			return 0, 0, 0, err
+	firsts, betweens := make([][]time.Duration, len(engines)), make([][]time.Duration, len(engines))
+	began, before := time.Now(), machine.Now()
+	for round := 0; round < speedRounds && (round == 0 || time.Since(began) < speedSeconds*time.Second*time.Duration(len(engines))); round++ {
+		for i, engine := range engines {
+			length := SpeedPromptOf(engine)
+			prompt, err := engine.Tokenize(Prompt(chance, length), true, false)
+			if err != nil {
+				return nil, err
+			}
+			first, between, err := timeAnswer(ctx, engine, prompt[:min(length, len(prompt))])
+			if err != nil {
+				return nil, err
+			}
+			firsts[i], betweens[i] = append(firsts[i], first), append(betweens[i], between)
 		}
-		first, between, err := timeAnswer(ctx, engine, prompt[:min(length, len(prompt))])
-		if err != nil {
-			return 0, 0, 0, err
-		}
-		firsts, betweens = append(firsts, first), append(betweens, between)
 	}
-	slices.Sort(firsts)
-	slices.Sort(betweens)
-	return firsts[len(firsts)/2], betweens[len(betweens)/2], length, nil
+	speeds := make([]Speed, len(engines))
+	for i, engine := range engines {
+		speeds[i] = Speed{newSpread(firsts[i]), newSpread(betweens[i]), SpeedPromptOf(engine)}
+	}
+	return speeds, checkIdle(before, machine.Now())
+}
+
+// checkIdle returns an error that wraps ErrBusy if other programs took much of the cores that this process may use.
+func checkIdle(before, after machine.Times) error {
+	busy, spare, ok := before.Others(after)
+	if limit := spare + busyShare*float64(machine.Cores()); ok && busy > limit {
+		return fmt.Errorf("%w: %.1f cores on average, and %.1f would not disturb", ErrBusy, busy, limit)
+	}
+	return nil
 }
 
 // timeAnswer returns the time to the first token of one answer, and the mean time between the others.

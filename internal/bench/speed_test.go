@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"prunellm/infer"
+	"prunellm/internal/machine"
 )
 
 // fakeEngine answers with chunks that arrive at the given times.
@@ -16,6 +18,7 @@ type fakeEngine struct {
 	context int
 	chunks  []fakeChunk
 	asked   []infer.Request
+	asking  func() // nil, or called before each answer
 }
 
 type fakeChunk struct {
@@ -34,6 +37,9 @@ func (f *fakeEngine) Tokenize(text string, _, _ bool) (tokens []infer.Token, err
 
 func (f *fakeEngine) Submit(_ context.Context, request infer.Request) (infer.Generation, error) {
 	f.asked = append(f.asked, request)
+	if f.asking != nil {
+		f.asking()
+	}
 	return &fakeGeneration{rest: f.chunks}, nil
 }
 
@@ -57,12 +63,22 @@ func (g *fakeGeneration) Next(ctx context.Context) (chunk infer.Chunk, err error
 	return chunk, nil
 }
 
-func TestMeasureSpeed(t *testing.T) {
+func TestMeasureSpeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var order []int
 		engine := &fakeEngine{context: 100, chunks: []fakeChunk{{200 * time.Millisecond, 1}, {100 * time.Millisecond, 6}, {50 * time.Millisecond, 11}}}
-		ttft, itl, prompt, err := MeasureSpeed(t.Context(), engine)
-		if err != nil || ttft != 200*time.Millisecond || itl != 15*time.Millisecond || prompt != 50 {
-			t.Errorf("MeasureSpeed = %v, %v, %d, %v, want 200ms, 15ms, 50 tokens", ttft, itl, prompt, err)
+		other := &fakeEngine{context: 1000, chunks: []fakeChunk{{300 * time.Millisecond, 1}, {70 * time.Millisecond, 8}}, asking: func() { order = append(order, 1) }}
+		engine.asking = func() { order = append(order, 0) }
+		speeds, err := MeasureSpeeds(t.Context(), []Engine{engine, other})
+		if err != nil && !errors.Is(err, ErrBusy) {
+			t.Fatal(err)
+		}
+		want := []Speed{{Spread{200 * time.Millisecond, 0}, Spread{15 * time.Millisecond, 0}, 50}, {Spread{300 * time.Millisecond, 0}, Spread{10 * time.Millisecond, 0}, 200}}
+		if !slices.Equal(speeds, want) {
+			t.Errorf("MeasureSpeeds = %+v, want %+v", speeds, want)
+		}
+		if want := []int{0, 1, 0, 1, 0, 1, 0, 1, 0, 1}; !slices.Equal(order, want) {
+			t.Errorf("engines were asked in order %v, want turns", order)
 		}
 		if len(engine.asked) != speedRounds {
 			t.Fatalf("%d answers, want %d", len(engine.asked), speedRounds)
@@ -78,15 +94,27 @@ func TestMeasureSpeed(t *testing.T) {
 func TestMeasureSpeedOfASlowModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := &fakeEngine{context: 4096, chunks: []fakeChunk{{11 * time.Second, 1}, {time.Second, 2}}}
-		if _, _, prompt, err := MeasureSpeed(t.Context(), engine); err != nil || len(engine.asked) != 1 || prompt != SpeedPrompt {
-			t.Errorf("%d answers to prompts of %d tokens, %v, want 1 of %d", len(engine.asked), prompt, err, SpeedPrompt)
+		speeds, err := MeasureSpeeds(t.Context(), []Engine{engine})
+		if err != nil && !errors.Is(err, ErrBusy) || len(engine.asked) != 1 || speeds[0].PromptTokens != SpeedPrompt {
+			t.Errorf("%d answers, %+v, %v, want 1 to a prompt of %d tokens", len(engine.asked), speeds, err, SpeedPrompt)
 		}
 	})
 }
 
 func TestMeasureSpeedOfABurst(t *testing.T) {
 	engine := &fakeEngine{context: 100, chunks: []fakeChunk{{0, 25}}}
-	if _, _, _, err := MeasureSpeed(t.Context(), engine); !errors.Is(err, ErrBurst) {
+	if _, err := MeasureSpeeds(t.Context(), []Engine{engine}); !errors.Is(err, ErrBurst) {
 		t.Errorf("an answer in one chunk = %v, want ErrBurst", err)
+	}
+}
+
+func TestSpread(t *testing.T) {
+	ms := time.Millisecond
+	if got, want := newSpread([]time.Duration{30 * ms, 10 * ms, 20 * ms}), (Spread{20 * ms, 1}); got != want {
+		t.Errorf("newSpread = %v, want %v", got, want)
+	}
+	var unknown machine.Times
+	if err := checkIdle(unknown, unknown); err != nil {
+		t.Errorf("where processor times are not known the machine is busy: %v", err)
 	}
 }

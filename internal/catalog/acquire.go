@@ -56,8 +56,12 @@ func (c *Catalog) hold(ratio float64) *server.Variant {
 		return nil
 	}
 	s.take(e)
+	serving := e.Serving
+	if c.options.Measure.Speeds != nil {
+		serving.Generator = &experience{Generator: serving.Generator, catalog: c, engine: e}
+	}
 	return &server.Variant{
-		Engine: e.Serving, Name: e.built.Name(),
+		Engine: serving, Name: e.built.Name(),
 		Release: sync.OnceFunc(func() { c.release(e) }),
 	}
 }

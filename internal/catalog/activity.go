@@ -19,6 +19,9 @@ func (a *activity) build() { a.making, a.begun = a.making+1, a.begun+1 }
 // inUse reports whether background work must make room: a request or a measurement runs.
 func (a *activity) inUse() bool { return a.requests+a.measuring > 0 }
 
+// alone reports whether one request runs, and nothing else.
+func (a *activity) alone() bool { return a.requests == 1 && a.measuring+a.making == 0 }
+
 // quiet reports whether a measurement may begin. It must not count as a request itself: an engine under measurement can
 // be unloaded for one that a client waits for.
 func (a *activity) quiet() bool { return a.requests == 0 && a.making == 0 }

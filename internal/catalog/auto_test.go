@@ -25,10 +25,10 @@ func ladder(t *testing.T, auto Auto) *bench {
 	auto.Ladder, auto.Policy = []float64{0, 0.2, 0.4}, slo.DefaultPolicy()
 	b := newBench(t, func(o *Options) {
 		o.Model.Startup, o.Limits.MaxLoaded, o.Auto = 0, 3, auto
-		o.Measure.Speed = func(_ context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
+		o.Measure.Speeds = each(func(_ context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
 			itl := map[float64]time.Duration{0: 40, 0.2: 20, 0.4: 10}[built.Ratio] * time.Millisecond
 			return variant.NewSpeed(10*itl, itl, 200), nil
-		}
+		})
 	})
 	close(b.gate)
 	b.Start(t.Context())
@@ -240,9 +240,9 @@ func TestMeasuringIsUse(t *testing.T) {
 	uses := make(chan bool, 8)
 	b := newBench(t, func(o *Options) {
 		o.Hooks.OnUse = func(inUse bool) { uses <- inUse }
-		o.Measure.Speed = func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
+		o.Measure.Speeds = each(func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
 			return variant.NewSpeed(time.Second, time.Second, 1), nil
-		}
+		})
 	})
 	close(b.gate)
 	b.Start(t.Context())
@@ -279,7 +279,7 @@ func TestDisturbedMeasurementIsRepeated(t *testing.T) {
 	var b *bench
 	begun := make(chan struct{})
 	b = newBench(t, func(o *Options) {
-		o.Measure.Speed = func(ctx context.Context, built variant.Built, _ server.Engine, undisturbed func() bool) (variant.Speed, error) {
+		o.Measure.Speeds = each(func(ctx context.Context, built variant.Built, _ server.Engine, undisturbed func() bool) (variant.Speed, error) {
 			tries.Add(1)
 			<-begun
 			once.Do(func() { b.acquireNow(t, at(0.2)).Release() })
@@ -287,7 +287,7 @@ func TestDisturbedMeasurementIsRepeated(t *testing.T) {
 				return variant.Speed{}, ErrDisturbed
 			}
 			return variant.NewSpeed(time.Second, time.Second, 1), nil
-		}
+		})
 	})
 	close(b.gate)
 	b.Start(t.Context())

@@ -39,7 +39,7 @@ func New(options Options) *Catalog {
 	c.evictor = &evictor{state: c.state, ctx: ctx, log: options.Log}
 	c.measurer = &measurer{
 		state: c.state, measure: options.Measure, ctx: ctx, turn: newTurn(), log: options.Log,
-		retry: backoff{next: firstQuiet, most: lastQuiet},
+		quiet: backoff{next: firstQuiet, most: lastQuiet}, idle: backoff{next: firstIdle, most: lastIdle},
 	}
 	c.maker = &maker{
 		state: c.state, evictor: c.evictor, measurer: c.measurer, work: options.Work, progress: options.Hooks.Progress,

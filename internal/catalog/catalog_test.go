@@ -102,7 +102,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 		change(&options)
 	}
 	b.Catalog = New(options)
-	b.measurer.retry.next = time.Millisecond
+	b.measurer.quiet.next = time.Millisecond
 	t.Cleanup(func() {
 		if err := b.Close(context.Background()); err != nil {
 			t.Errorf("Close = %v", err)

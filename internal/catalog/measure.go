@@ -9,8 +9,11 @@ import (
 	"prunellm/internal/variant"
 )
 
-// ErrDisturbed is wrapped by the error of Measure.Speed if other work disturbed the measurement.
-var ErrDisturbed = errors.New("disturbed by other work")
+// Errors of Measure.Speeds.
+var (
+	ErrDisturbed = errors.New("disturbed by other work") // of this process
+	ErrBusy      = errors.New("disturbed by other programs")
+)
 
 // measurer learns in the background what is not known of loaded variants, one measurement at a time.
 type measurer struct {
@@ -18,28 +21,37 @@ type measurer struct {
 	measure Measure
 	ctx     context.Context // ends when the catalog closes
 	turn    turn            // held while something is measured
-	retry   backoff         // of a speed whose measurement was disturbed; each engine starts with a copy
+	quiet   backoff         // of a speed whose measurement was disturbed; each engine starts with a copy
+	idle    backoff         // of one that was measured beside other programs, likewise
 	log     *slog.Logger
 }
 
 // learn begins to measure a loaded engine. The caller holds the state's mutex.
 func (m *measurer) learn(e *engine) {
-	if m.measure.Speed != nil {
-		m.state.spawn(func() { m.learnSpeed(e, m.retry) })
+	if m.measure.Speeds != nil {
+		m.state.spawn(func() { m.learnSpeed(e, false) })
 	}
 	if m.measure.Cost != nil {
 		m.state.spawn(func() { m.learnCost(e) })
 	}
 }
 
-// learnSpeed measures how fast an engine answers. While requests or builds disturb it, it tries again after a pause.
-func (m *measurer) learnSpeed(e *engine, retry backoff) {
+// learnSpeed measures how fast an engine answers. While requests or builds disturb it, it tries again after a pause; after
+// a longer one if other programs did.
+func (m *measurer) learnSpeed(e *engine, again bool) {
+	quiet, idle := m.quiet, m.idle
 	for {
-		err := m.trySpeed(e)
-		if err == nil {
+		pause := time.Duration(0)
+		err := m.trySpeed(e, again)
+		switch {
+		case err == nil:
 			return
-		}
-		if !errors.Is(err, ErrDisturbed) {
+		case errors.Is(err, ErrBusy):
+			again, pause = true, idle.pause()
+			m.log.Info("speed measured beside other programs, measuring again later", "variant", e.built.Name(), "pause", pause.String(), "error", err)
+		case errors.Is(err, ErrDisturbed):
+			pause = quiet.pause()
+		default:
 			if m.ctx.Err() == nil && !m.isEvicted(e) {
 				m.log.Warn("speed not measured", "variant", e.built.Name(), "error", err)
 			}
@@ -50,55 +62,75 @@ func (m *measurer) learnSpeed(e *engine, retry backoff) {
 			return
 		case <-e.Done():
 			return
-		case <-time.After(retry.pause()):
+		case <-time.After(pause):
 		}
 	}
 }
 
-func (m *measurer) trySpeed(e *engine) error {
+// trySpeed measures an engine, in turns with the others that are loaded.
+func (m *measurer) trySpeed(e *engine, again bool) error {
 	release, err := m.turn.take(m.ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	ctx, begun, err := m.begin(e)
+	ctx, engines, begun, err := m.begin(e)
 	if err != nil {
 		return err
 	}
-	defer m.end(e)
-	speed, err := m.measure.Speed(ctx, e.built, e.Serving, func() bool { return m.undisturbed(begun) })
-	if err != nil {
+	defer m.end(engines)
+	request := SpeedRequest{Again: again, Undisturbed: func() bool { return m.undisturbed(begun) }}
+	for _, e := range engines {
+		request.Subjects = append(request.Subjects, Subject{e.built, e.Serving})
+	}
+	speeds, err := m.measure.Speeds(ctx, request)
+	if err != nil && !errors.Is(err, ErrBusy) {
+		if ctx.Err() != nil && m.ctx.Err() == nil && !m.isEvicted(e) { // another engine was evicted
+			return errors.Join(ErrDisturbed, err)
+		}
 		return err
 	}
 	m.state.mu.Lock()
-	e.speed = &speed
+	for i, e := range engines {
+		e.speed, e.provisional, e.seen = &speeds[i], err != nil, nil
+	}
 	m.state.mu.Unlock()
-	m.log.Info("speed known", "variant", e.built.Name(), "ttft_ms", speed.TTFTMillis, "itl_ms", speed.ITLMillis)
-	return nil
+	for i, e := range engines {
+		speed := speeds[i]
+		m.log.Info("speed known", "variant", e.built.Name(), "ttft_ms", speed.TTFTMillis, "itl_ms", speed.ITLMillis,
+			"ttft_spread", speed.TTFTSpread, "itl_spread", speed.ITLSpread, "measured_at", time.Unix(speed.MeasuredAt, 0).UTC().Format(time.RFC3339))
+	}
+	return err
 }
 
-// begin starts a measurement if nothing else runs. Its context ends when the engine is evicted. Whoever began calls end.
-func (m *measurer) begin(e *engine) (ctx context.Context, begun int, err error) {
+// begin starts a measurement if nothing else runs. It returns the engines to measure, the given one first. The context ends when one of them is evicted. Whoever began calls end.
+func (m *measurer) begin(e *engine) (ctx context.Context, engines []*engine, begun int, err error) {
 	s := m.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case e.evicted:
-		return nil, 0, context.Canceled
+		return nil, nil, 0, context.Canceled
 	case !s.activity.quiet():
-		return nil, 0, ErrDisturbed
+		return nil, nil, 0, ErrDisturbed
 	}
+	engines = s.comparedWith(e)
 	ctx, e.stopMeasuring = context.WithCancel(m.ctx)
+	for _, other := range engines {
+		other.stopMeasuring = e.stopMeasuring
+	}
 	s.count(func() { s.activity.measuring++ })
-	return ctx, s.activity.begun, nil
+	return ctx, engines, s.activity.begun, nil
 }
 
-func (m *measurer) end(e *engine) {
+func (m *measurer) end(engines []*engine) {
 	s := m.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.stopMeasuring()
-	e.stopMeasuring = nil
+	engines[0].stopMeasuring()
+	for _, e := range engines {
+		e.stopMeasuring = nil
+	}
 	s.count(func() { s.activity.measuring-- })
 }
 

@@ -64,10 +64,25 @@ type Work struct {
 type Measure struct {
 	// Cost returns what pruning cost a variant, measuring it if need be. nil: cards show no cost. An error is logged.
 	Cost func(ctx context.Context, built variant.Built) (variant.Card, error)
-	// Speed returns how fast a variant answers one stream, measuring it if need be. nil: cards show no speed. undisturbed
-	// reports, after the measurement, whether the engine had this machine to itself. If not, the measurement means nothing:
-	// Speed then returns an error that wraps ErrDisturbed, and is called again later.
-	Speed func(ctx context.Context, built variant.Built, engine server.Engine, undisturbed func() bool) (variant.Speed, error)
+	// Speeds returns how fast variants answer one stream, in order, measuring them in turns if need be. nil: cards show no
+	// speed. An error that wraps ErrDisturbed has it called again later. With ErrBusy it comes with the speeds: they are on
+	// cards until better ones are known.
+	Speeds func(ctx context.Context, request SpeedRequest) ([]variant.Speed, error)
+}
+
+// SpeedRequest is what Measure.Speeds measures.
+type SpeedRequest struct {
+	Subjects []Subject
+	Again    bool // stored speeds disagree with what requests see
+	// Undisturbed reports, after the measurement, whether the engines had this process to themselves. If not, the measurement
+	// means nothing.
+	Undisturbed func() bool
+}
+
+// Subject is a loaded variant to be measured.
+type Subject struct {
+	Built  variant.Built
+	Engine server.Engine
 }
 
 // Auto says how the catalog chooses a ratio by itself.
@@ -95,6 +110,8 @@ const (
 
 	firstQuiet = 2 * time.Second // to measure a speed
 	lastQuiet  = 15 * time.Second
+	firstIdle  = time.Minute // to measure a speed that was measured beside other programs
+	lastIdle   = time.Hour
 )
 
 // What a client is told to wait before it asks again.

@@ -13,18 +13,139 @@ import (
 	"prunellm/server"
 )
 
+// each makes a Measure.Speeds of a function that measures one variant.
+func each(one func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error)) func(context.Context, SpeedRequest) ([]variant.Speed, error) {
+	return func(ctx context.Context, request SpeedRequest) (speeds []variant.Speed, err error) {
+		for _, subject := range request.Subjects {
+			speed, err := one(ctx, subject.Built, subject.Engine, request.Undisturbed)
+			if err != nil {
+				return nil, err
+			}
+			speeds = append(speeds, speed)
+		}
+		return speeds, nil
+	}
+}
+
+// All loaded variants are measured in turns, and those of a busy machine again.
+func TestSpeedsAreMeasuredTogether(t *testing.T) {
+	requests := make(chan SpeedRequest, 8)
+	b := newBench(t, func(o *Options) {
+		o.Measure.Speeds = func(_ context.Context, request SpeedRequest) ([]variant.Speed, error) {
+			requests <- request
+			speeds := make([]variant.Speed, len(request.Subjects))
+			for i := range speeds {
+				speeds[i] = variant.NewSpeed(time.Second, time.Duration(10+len(speeds))*time.Millisecond, 200)
+			}
+			if len(speeds) == 2 && !request.Again {
+				return speeds, ErrBusy
+			}
+			return speeds, nil
+		}
+	})
+	b.measurer.idle.next = time.Millisecond
+	close(b.gate)
+	b.Start(t.Context())
+	b.waitReady(t)
+	if first := <-requests; len(first.Subjects) != 1 || first.Again {
+		t.Errorf("the startup variant is measured as %+v, want alone", first)
+	}
+	b.acquireNow(t, at(0.3)).Release()
+	for again := range 2 {
+		second := <-requests
+		if len(second.Subjects) != 2 || second.Subjects[0].Built.Ratio != 0.3 || second.Subjects[1].Built.Ratio != 0.2 || second.Again != (again == 1) {
+			t.Errorf("try %d measures %+v, want 0.3 and 0.2", again, second)
+		}
+	}
+	polltest.Within(t, 30*time.Second, func() error {
+		for _, name := range []string{"m@0.2", "m@0.3"} {
+			if c := b.cardOf(name); c == nil || c.ITL == nil || *c.ITL != 12 || c.Provisional || c.MeasuredAt == 0 {
+				return fmt.Errorf("%s: the card is %+v", name, c)
+			}
+		}
+		return nil
+	})
+}
+
+// Requests that see another speed than the card have it measured again, a few times at most.
+func TestSpeedThatRequestsContradict(t *testing.T) {
+	again := make(chan bool, 8)
+	b := newBench(t, func(o *Options) {
+		o.Measure.Speeds = each(func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
+			return variant.NewSpeed(time.Second, 10*time.Millisecond, 200), nil
+		})
+		measure := o.Measure.Speeds
+		o.Measure.Speeds = func(ctx context.Context, request SpeedRequest) ([]variant.Speed, error) {
+			again <- request.Again
+			return measure(ctx, request)
+		}
+	})
+	close(b.gate)
+	b.Start(t.Context())
+	b.waitReady(t)
+	measured := func() {
+		t.Helper()
+		polltest.Within(t, 30*time.Second, func() error {
+			b.state.mu.Lock()
+			defer b.state.mu.Unlock()
+			if e := b.state.engine(0.2); e.speed == nil || e.seen != nil || b.state.activity.measuring > 0 {
+				return errors.New("not measured")
+			}
+			return nil
+		})
+	}
+	see := func(prompt int, itl time.Duration) {
+		held := b.acquireNow(t, at(0.2))
+		defer held.Release()
+		for range seenAnswers {
+			b.saw(b.loadedNow(0.2), prompt, itl)
+		}
+	}
+	measured()
+	if <-again {
+		t.Error("the first measurement does not look for a stored speed")
+	}
+	see(100, 12*time.Millisecond)
+	see(5000, 50*time.Millisecond) // of long prompts
+	if len(again) > 0 {
+		t.Error("measured again though requests agree with the card")
+	}
+	for range maxRemeasured + 2 {
+		b.state.mu.Lock()
+		b.state.engine(0.2).seen = nil
+		b.state.mu.Unlock()
+		see(100, 30*time.Millisecond)
+		if b.loadedNow(0.2).remeasured < maxRemeasured {
+			if !<-again {
+				t.Error("a stored speed that disagrees is used again")
+			}
+		}
+		polltest.Within(t, 30*time.Second, func() error {
+			b.state.mu.Lock()
+			defer b.state.mu.Unlock()
+			if b.state.activity.measuring > 0 {
+				return errors.New("measuring")
+			}
+			return nil
+		})
+	}
+	if n := b.loadedNow(0.2).remeasured; n != maxRemeasured {
+		t.Errorf("measured again %d times, want %d", n, maxRemeasured)
+	}
+}
+
 // A variant whose speed is being measured goes for one that a client waits for.
 func TestMeasuringHoldsNoPlace(t *testing.T) {
 	measuring := make(chan string, 8)
 	b := newBench(t, func(o *Options) {
-		o.Measure.Speed = func(ctx context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
+		o.Measure.Speeds = each(func(ctx context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
 			if built.Ratio == 0.2 {
 				return variant.NewSpeed(time.Second, time.Second, 1), nil
 			}
 			measuring <- built.Name()
 			<-ctx.Done() // a slow machine: only its end ends it
 			return variant.Speed{}, ctx.Err()
-		}
+		})
 	})
 	close(b.gate)
 	b.Start(t.Context())
@@ -45,12 +166,12 @@ func TestMeasuringHoldsNoPlace(t *testing.T) {
 // The variant that takes the startup variant's place has its speed, and is measured itself.
 func TestSwappedVariantIsMeasured(t *testing.T) {
 	b := newBench(t, func(o *Options) {
-		o.Measure.Speed = func(_ context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
+		o.Measure.Speeds = each(func(_ context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
 			if built.Digest == "trained" {
 				return variant.NewSpeed(time.Second, 2*time.Millisecond, 1), nil
 			}
 			return variant.NewSpeed(time.Second, time.Millisecond, 1), nil
-		}
+		})
 	})
 	close(b.gate)
 	b.Start(t.Context())
@@ -101,14 +222,14 @@ func TestMeasuringWaitsForRequestsOnAReplacedEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := b.loadedNow(0.2)
-	b.measurer.measure.Speed = func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
+	b.measurer.measure.Speeds = each(func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
 		return variant.NewSpeed(time.Second, time.Second, 1), nil
-	}
-	if err := b.measurer.trySpeed(next); !errors.Is(err, ErrDisturbed) {
+	})
+	if err := b.measurer.trySpeed(next, false); !errors.Is(err, ErrDisturbed) {
 		t.Errorf("measuring while a request runs on the old engine = %v, want ErrDisturbed", err)
 	}
 	held.Release()
-	if err := b.measurer.trySpeed(next); err != nil {
+	if err := b.measurer.trySpeed(next, false); err != nil {
 		t.Errorf("measuring after it = %v", err)
 	}
 }

@@ -34,6 +34,10 @@ type engine struct {
 	cost    *variant.Card  // what pruning cost; nil: unknown
 	speed   *variant.Speed // what pruning gained; nil: unknown
 
+	provisional bool            // the speed was measured beside other programs
+	seen        []time.Duration // inter-token latencies of requests since then; see experience.go
+	remeasured  int             // times that seen led to another measurement
+
 	stopMeasuring context.CancelFunc // ends the measurement of speed that runs; nil: none runs
 }
 
@@ -115,11 +119,22 @@ func (s *stock) exchange(next *engine) (old *engine, idle bool, err error) {
 	}
 	s.shelves[next.built.Ratio].engine = next
 	s.loaded[next.built.Digest] = next
-	next.speed = old.speed // training changes no shape: the same speed but for noise, until it is measured
+	next.speed, next.provisional = old.speed, old.provisional // training changes no shape: the same speed but for noise, until it is measured
 	if s.shared(old) {
 		return old, false, nil
 	}
 	return old, s.evict(old), nil
+}
+
+// comparedWith returns an engine and the others that are loaded: cards are compared, so all are measured in turns.
+func (s *stock) comparedWith(e *engine) []*engine {
+	engines := []*engine{e}
+	for _, digest := range slices.Sorted(maps.Keys(s.loaded)) {
+		if other := s.loaded[digest]; other != e && !isClosed(other.Done()) {
+			engines = append(engines, other)
+		}
+	}
+	return engines
 }
 
 // drain empties the stock and returns the engines that were loaded.

@@ -79,6 +79,8 @@ func (e *engine) card() *openapi.Card {
 	if e.speed != nil {
 		speed := *e.speed
 		card.TTFT, card.ITL, card.OutputTokensPerSec = &speed.TTFTMillis, &speed.ITLMillis, &speed.OutputTokensPerSecond
+		card.TTFTSpread, card.ITLSpread, card.MeasuredAt = &speed.TTFTSpread, &speed.ITLSpread, speed.MeasuredAt
+		card.Provisional = e.provisional
 	}
 	if e.cost != nil {
 		cost, ratio := *e.cost, e.cost.Ratio()

@@ -18,12 +18,15 @@ type Speed struct {
 	ITLMillis             float64 `json:"itl_ms"`                   // median inter-token latency, milliseconds
 	OutputTokensPerSecond float64 `json:"output_tokens_per_second"` // 1000 / ITLMillis
 	PromptTokens          int     `json:"prompt_tokens"`            // tokens of each measured prompt
+	TTFTSpread            float64 `json:"ttft_spread"`              // longest less shortest, over the median; of bench twice the standard deviation
+	ITLSpread             float64 `json:"itl_spread"`               // likewise
+	MeasuredAt            int64   `json:"measured_at"`              // seconds since 1970; the same for variants that were measured in turns
 }
 
-// NewSpeed returns the speed with the given medians.
+// NewSpeed returns the speed with the given medians, measured now.
 func NewSpeed(ttft, itl time.Duration, promptTokens int) Speed {
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-	s := Speed{TTFTMillis: ms(ttft), ITLMillis: ms(itl), PromptTokens: promptTokens}
+	s := Speed{TTFTMillis: ms(ttft), ITLMillis: ms(itl), PromptTokens: promptTokens, MeasuredAt: time.Now().Unix()}
 	if itl > 0 {
 		s.OutputTokensPerSecond = float64(time.Second) / float64(itl)
 	}
@@ -41,6 +44,9 @@ const maxMillis = 3600e3
 
 func (s Speed) check() error {
 	valid := func(v float64) bool { return v > 0 && v < maxMillis }
+	if !(s.TTFTSpread >= 0 && s.TTFTSpread < maxMillis && s.ITLSpread >= 0 && s.ITLSpread < maxMillis) || s.MeasuredAt < 1 {
+		return fmt.Errorf("speed: %+v is out of range", s)
+	}
 	if !valid(s.TTFTMillis) || !valid(s.ITLMillis) || !(s.OutputTokensPerSecond > 0 && s.OutputTokensPerSecond < 1e9) || s.PromptTokens < 1 {
 		return fmt.Errorf("speed: %+v is out of range", s)
 	}
@@ -61,7 +67,7 @@ func DecodeSpeed(value []byte) (speed Speed, err error) {
 }
 
 // speedVersion must change when speeds are measured another way.
-const speedVersion = "speed2"
+const speedVersion = "speed3"
 
 func (b *Builder) speedKey(ctx context.Context, built Built, machine string) (store.Key, error) {
 	model, err := b.Model.Digest(ctx)

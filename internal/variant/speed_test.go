@@ -17,6 +17,10 @@ func TestSpeed(t *testing.T) {
 	if speed.OutputTokensPerSecond != 200 || speed.TTFT() != 250*time.Millisecond || speed.ITL() != 5*time.Millisecond {
 		t.Fatalf("speed = %+v", speed)
 	}
+	speed.TTFTSpread, speed.ITLSpread = 0.1, 0.02
+	if age := time.Since(time.Unix(speed.MeasuredAt, 0)); age < 0 || age > time.Hour {
+		t.Errorf("measured %v ago, want now", age)
+	}
 	if err := w.KeepSpeed(t.Context(), built, "a machine", speed); err != nil {
 		t.Fatal(err)
 	}

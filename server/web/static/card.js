@@ -83,6 +83,10 @@ function won(card, dense, seen) {
   if (known(speed)) facts.push(fact("Speed", `${speed.toFixed(1)} tokens/s`, card.ratio === 0 ? null : times(speed, dense?.output_tokens_per_second)));
   if (known(card.itl_ms)) facts.push(fact("Inter-token latency", `${card.itl_ms.toFixed(1)} ms`, null));
   if (known(card.ttft_ms)) facts.push(fact("Time to first token", `${card.ttft_ms.toFixed(0)} ms`, null));
+  if (known(card.measured_at)) {
+    const spread = known(card.itl_spread) ? `spread ${percent(card.itl_spread)}` : null;
+    facts.push(fact("Measured", new Date(1000 * card.measured_at).toLocaleString(), card.provisional ? "beside other programs: measured again later" : spread));
+  }
   if (seen !== null) facts.push(fact("Measured in this page", `${seen.toFixed(1)} tokens/s`, "median of its answers"));
   if (facts.length === 0) facts.push(fact("Speed", "not measured yet", null));
   return facts;

@@ -1,0 +1,97 @@
+package catalog
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"prunellm/infer"
+	"prunellm/internal/variant"
+	"prunellm/server"
+)
+
+// A speed is measured again when requests see another one.
+const (
+	seenAnswers   = 8   // answers of which the median counts
+	seenTokens    = 16  // shortest answer that counts
+	seenPrompt    = 4   // longest prompt that counts, in prompts of the measurement: deep in a context tokens take longer
+	disagreement  = 1.5 // ratio between what is seen and what is on the card, either way
+	maxRemeasured = 3   // for one engine
+)
+
+// disagrees reports whether the median of what requests saw is far from the speed.
+func disagrees(seen []time.Duration, speed variant.Speed) bool {
+	if len(seen) < seenAnswers {
+		return false
+	}
+	sorted := slices.Sorted(slices.Values(seen))
+	ratio := float64(sorted[len(sorted)/2]) / float64(speed.ITL())
+	return ratio > disagreement || ratio < 1/disagreement
+}
+
+// experience is a generator that tells the catalog how fast its answers come.
+type experience struct {
+	server.Generator
+	catalog *Catalog
+	engine  *engine
+}
+
+// Submit implements server.Generator.
+func (x *experience) Submit(ctx context.Context, request infer.Request) (infer.Generation, error) {
+	g, err := x.Generator.Submit(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return &experienced{Generation: g, experience: x}, nil
+}
+
+// experienced is a generation that is timed. One goroutine reads it.
+type experienced struct {
+	infer.Generation
+	experience *experience
+	first      time.Time // zero before the first token
+	tokens     int       // known when first came
+	alone      bool      // no other request ran when first came
+}
+
+// Next implements infer.Generation.
+func (g *experienced) Next(ctx context.Context) (infer.Chunk, error) {
+	chunk, err := g.Generation.Next(ctx)
+	if err != nil {
+		return chunk, err
+	}
+	if g.first.IsZero() && chunk.Usage.Completion > 0 {
+		g.first, g.tokens, g.alone = time.Now(), chunk.Usage.Completion, g.experience.catalog.alone()
+	}
+	if more := chunk.Usage.Completion - g.tokens; chunk.Finish != "" && g.alone && more >= seenTokens {
+		g.experience.catalog.saw(g.experience.engine, chunk.Usage.Prompt, time.Since(g.first)/time.Duration(more))
+	}
+	return chunk, nil
+}
+
+// alone reports whether one request runs, and nothing else.
+func (c *Catalog) alone() bool {
+	c.state.mu.Lock()
+	defer c.state.mu.Unlock()
+	return c.state.activity.alone()
+}
+
+// saw notes the inter-token latency of an answer to a prompt of so many tokens that began alone. Where the last answers
+// disagree with the engine's speed, it is measured again.
+func (c *Catalog) saw(e *engine, prompt int, itl time.Duration) {
+	s := c.state
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.speed == nil || e.provisional || !s.activity.alone() || prompt > seenPrompt*e.speed.PromptTokens {
+		return
+	}
+	e.seen = append(e.seen, itl)
+	e.seen = e.seen[max(0, len(e.seen)-seenAnswers):]
+	if e.remeasured >= maxRemeasured || !disagrees(e.seen, *e.speed) {
+		return
+	}
+	e.remeasured++
+	e.seen = nil
+	c.options.Log.Info("requests see another speed than the card, measuring again", "variant", e.built.Name(), "itl_ms", e.speed.ITLMillis)
+	s.spawn(func() { c.measurer.learnSpeed(e, true) })
+}
