@@ -24,10 +24,10 @@ func (s *Server) template(asked openapi.Thinking) (*chat.Template, error) {
 	return template, nil
 }
 
-// asked completes what a request says by the server's options.
+// asked completes what a request says by the server's options. A request that asks for an effort or a budget wants thinking.
 func (s *Server) asked(asked openapi.Thinking) openapi.Thinking {
 	defaults := s.options.Thinking
-	if asked.Enabled == nil {
+	if asked.Enabled == nil && asked.Effort == "" && asked.Budget == nil {
 		asked.Enabled = defaults.Enabled
 	}
 	if asked.Budget == nil {
@@ -42,11 +42,11 @@ func (s *Server) thinking(v Vocabulary, turn *openapi.Turn, prompt []infer.Token
 	marks := s.options.Chat.Marks(text(v, prompt[max(0, len(prompt)-maxBeginTokens):]))
 	out := infer.Thinking{Begin: marks.Begin, End: marks.End, Close: marks.Close, Open: marks.Open, Budget: -1}
 	asked := s.asked(turn.Thinking)
-	if asked.Budget != nil {
-		out.Budget = *asked.Budget
-	}
-	if asked.Enabled != nil && !*asked.Enabled {
+	switch {
+	case asked.Enabled != nil && !*asked.Enabled:
 		out.Budget = 0
+	case asked.Budget != nil && *asked.Budget > 0:
+		out.Budget = *asked.Budget
 	}
 	return out
 }

@@ -175,6 +175,9 @@ func TestThinkingAsked(t *testing.T) {
 		{"the server's budget", thinks, "", openapi.Thinking{Budget: number(9)}, "assistant:", 9, false},
 		{"off by the server", thinks, "", openapi.Thinking{Enabled: new(bool)}, "assistant:<think></think>", 0, false},
 		{"off by the server, but on", thinks, `,"enable_thinking":true`, openapi.Thinking{Enabled: new(bool)}, "assistant:", -1, false},
+		{"off by the server, but some effort", thinks, `,"reasoning_effort":"low"`, openapi.Thinking{Enabled: new(bool), Budget: number(0)}, "assistant:low", -1, false},
+		{"off by the server, but a budget", thinks, `,"reasoning_budget":5`, openapi.Thinking{Enabled: new(bool), Budget: number(0)}, "assistant:", 5, false},
+		{"no budget of the server, but on", thinks, `,"enable_thinking":true`, openapi.Thinking{Enabled: new(bool), Budget: number(0)}, "assistant:", -1, false},
 		{"always begun", opensThinking, "", openapi.Thinking{}, "assistant:<think>", -1, true},
 		{"always begun, off", opensThinking, `,"reasoning_effort":"none"`, openapi.Thinking{}, "assistant:<think>", 0, true},
 	} {

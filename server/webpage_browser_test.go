@@ -74,6 +74,37 @@ func TestPageChats(t *testing.T) {
 	}
 }
 
+// What the model thinks is folded above its answer, and part of the history.
+func TestPageFoldsThinking(t *testing.T) {
+	models := newFake()
+	models.context, models.template = 4096, thinks
+	models.answer = func(infer.Request) string { return "<think>First <b>this</b>.</think>\n\nThe *answer*." }
+	page, _ := browse(t, models)
+	ask(page, "Hello")
+	page.WaitFor("an answer", answered)
+	if got := page.Text(".turn.assistant .markdown em"); got != "answer" {
+		t.Errorf("emphasis %q, want answer", got)
+	}
+	if open := browsertest.Eval[bool](page, `document.querySelector(".thinking").open`); open {
+		t.Error("the thinking is unfolded")
+	}
+	page.CheckAccessibility("with folded thinking")
+	page.Click(".thinking summary")
+	if got := page.Text(".thinking"); !strings.Contains(got, "Thoughts") || !strings.Contains(got, "First <b>this</b>.") {
+		t.Errorf("thinking %q", got)
+	}
+	page.CheckAccessibility("with unfolded thinking")
+	models.answer = func(infer.Request) string { return "Just this." }
+	ask(page, "And?")
+	page.WaitFor("a second answer", `document.querySelectorAll(".turn.assistant[aria-busy=false]").length === 2`)
+	if hidden := browsertest.Eval[bool](page, `document.querySelectorAll(".thinking")[1].hidden`); !hidden {
+		t.Error("an answer without thinking shows some")
+	}
+	if got := text(&fakeVariant{}, models.last().Prompt); !strings.Contains(got, "<think>First <b>this</b>.</think>The *answer*.") {
+		t.Errorf("prompt %q", got)
+	}
+}
+
 // The stop button and Escape end an answer, on the server too. The partial answer stays.
 func TestPageStops(t *testing.T) {
 	models := newFake()

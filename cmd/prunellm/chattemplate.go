@@ -8,14 +8,34 @@ import (
 	"prunellm/internal/regularfile"
 	"prunellm/internal/trust"
 	"prunellm/models"
+	"prunellm/openapi"
 )
 
 // maxTemplateBytes bounds the file of --chat-template.
 const maxTemplateBytes = 1 << 20
 
-// chatFlags choose the chat template.
+// chatFlags choose the chat template, and whether models think.
 type chatFlags struct {
-	ChatTemplate string `help:"Jinja file that replaces the model's own chat template." type:"path" placeholder:"FILE"`
+	ChatTemplate    string `help:"Jinja file that replaces the model's own chat template." type:"path" placeholder:"FILE"`
+	Reasoning       string `help:"Whether a model thinks before it answers, if requests do not say it: auto is as its chat template has it." enum:"auto,on,off" default:"auto"`
+	ReasoningBudget int    `help:"Tokens that a model may think, if requests do not say it; -1: any number, 0: as --reasoning off." default:"-1" placeholder:"N"`
+}
+
+// Validate checks the budget.
+func (f chatFlags) Validate() error {
+	if f.ReasoningBudget < -1 {
+		return fmt.Errorf("--reasoning-budget is %d, want -1 or more", f.ReasoningBudget)
+	}
+	return nil
+}
+
+// thinking is what holds for requests that say nothing about thinking.
+func (f chatFlags) thinking() openapi.Thinking {
+	out := openapi.Thinking{Budget: &f.ReasoningBudget}
+	if on := f.Reasoning == "on"; on || f.Reasoning == "off" || f.ReasoningBudget == 0 {
+		out.Enabled = &on
+	}
+	return out
 }
 
 // template parses the file of --chat-template, or without the flag the model's template.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -48,7 +49,7 @@ func TestChatTemplateFlag(t *testing.T) {
 	model := openModel(t, modelWithTemplate(t, "own {{ messages[0].content }}"))
 	for _, test := range []struct{ file, want string }{{"", "own Hi"}, {templateFile(t, "file {{ messages[0].content }}"), "file Hi"}} {
 		var logged bytes.Buffer
-		template, err := chatFlags{test.file}.template(model, slog.New(slog.NewTextHandler(&logged, nil)))
+		template, err := chatFlags{ChatTemplate: test.file}.template(model, slog.New(slog.NewTextHandler(&logged, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +61,7 @@ func TestChatTemplateFlag(t *testing.T) {
 	for name, file := range map[string]string{
 		"missing": filepath.Join(t.TempDir(), "none"), "no Jinja": templateFile(t, "{% if %}"), "empty": templateFile(t, ""), "folder": t.TempDir(),
 	} {
-		_, err := chatFlags{file}.template(model, slog.New(slog.DiscardHandler))
+		_, err := chatFlags{ChatTemplate: file}.template(model, slog.New(slog.DiscardHandler))
 		if usage := (usageError{}); !errors.As(err, &usage) || !strings.Contains(err.Error(), "--chat-template") {
 			t.Errorf("%s: error %v, want a usage error that names --chat-template", name, err)
 		}
@@ -97,6 +98,30 @@ func TestInspectRendersTheTemplate(t *testing.T) {
 		}
 		if passed := strings.Contains(stdout.String(), "checks: passed"); passed != (test.status == 0) {
 			t.Errorf("inspect of %q: passed %v", test.template, passed)
+		}
+	}
+}
+
+func TestReasoningFlags(t *testing.T) {
+	for args, want := range map[string]string{
+		"": "nil -1", "--reasoning on": "true -1", "--reasoning off": "false -1", "--reasoning-budget 0": "false 0", "--reasoning-budget 7": "nil 7",
+	} {
+		cli, err := parsedArgs(t, append([]string{"serve"}, strings.Fields(args)...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		thinking := cli.Serve.thinking()
+		on := "nil"
+		if thinking.Enabled != nil {
+			on = fmt.Sprint(*thinking.Enabled)
+		}
+		if got := fmt.Sprint(on, " ", *thinking.Budget); got != want {
+			t.Errorf("%q is %q, want %q", args, got, want)
+		}
+	}
+	for _, args := range [][]string{{"serve", "--reasoning", "maybe"}, {"serve", "--reasoning-budget=-2"}} {
+		if _, err := parsedArgs(t, args...); err == nil || !strings.Contains(err.Error(), "--reasoning") {
+			t.Errorf("%v: %v", args, err)
 		}
 	}
 }

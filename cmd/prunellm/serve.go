@@ -52,7 +52,7 @@ const maxWaitingVariants = 8
 func (c *serveCommand) Validate() error {
 	faults := flags.Faults(
 		checkRatio(c.Ratio), c.engineFlags.Validate(), c.recipeFlags.Validate(), c.cacheFlags.Validate(),
-		c.frontFlags.Validate(), c.Recover.Validate(),
+		c.frontFlags.Validate(), c.Recover.Validate(), c.chatFlags.Validate(),
 	)
 	if c.Ratio > openapi.MaxRatio && c.Ratio < 1 {
 		faults = append(faults, fmt.Errorf("--ratio is %v, want at most %v", c.Ratio, openapi.MaxRatio))
@@ -127,7 +127,7 @@ func (c *serveCommand) Run(env *environment) error {
 	variants, closeCatalog = c.newCatalog(env, spec, shop, pauser)
 	defer closeCatalog()
 	front, err := server.New(server.Options{
-		Models: variants, Admin: variants, Chat: template, Log: env.log, Registry: registry, Version: version,
+		Models: variants, Admin: variants, Chat: template, Thinking: c.thinking(), Log: env.log, Registry: registry, Version: version,
 		APIKeys: access.APIKeys(), TLS: access.TLS(), AllowedHosts: c.AllowedHosts, RateLimit: c.RateLimit, Tracing: traces,
 		StopTimeout: time.Duration(c.StopTimeout) * time.Second,
 	})

@@ -12,10 +12,14 @@ export class Answer {
 
   constructor(title) {
     this.text = "";
+    this.thought = ""; // what the model thought before the text
     this.title = element("h3", { class: "speaker" }, title);
+    this.summary = element("summary", {}, "Thinking…");
+    this.thoughts = element("p", { dir: "auto" });
+    this.thinking = element("details", { class: "thinking", hidden: "" }, this.summary, this.thoughts);
     this.body = element("div", { class: "markdown" });
     this.meta = element("p", { class: "meta" });
-    this.node = element("article", { class: "turn assistant", "aria-busy": "true" }, this.title, this.body, this.meta);
+    this.node = element("article", { class: "turn assistant", "aria-busy": "true" }, this.title, this.thinking, this.body, this.meta);
   }
 
   /**
@@ -55,9 +59,13 @@ export class Answer {
           quiet();
           this.meta.textContent = "Answering…";
         },
+        onThought: (text) => {
+          this.thought += text;
+          this.#soon(grown);
+        },
         onText: (text) => {
           this.text += text;
-          this.#timer ||= setTimeout(() => this.#render(grown), renderEvery);
+          this.#soon(grown);
         },
       });
       this.meta.textContent = summary(result);
@@ -69,8 +77,8 @@ export class Answer {
       return null;
     } finally {
       quiet();
-      this.#render(grown);
       this.node.setAttribute("aria-busy", "false");
+      this.#render(grown);
     }
   }
 
@@ -87,9 +95,16 @@ export class Answer {
     announce(message);
   }
 
+  #soon(grown) {
+    this.#timer ||= setTimeout(() => this.#render(grown), renderEvery);
+  }
+
   #render(grown) {
     clearTimeout(this.#timer);
     this.#timer = 0;
+    this.thinking.hidden = !this.thought;
+    this.summary.textContent = this.text || this.node.getAttribute("aria-busy") === "false" ? "Thoughts" : "Thinking…";
+    this.thoughts.textContent = this.thought;
     this.body.replaceChildren(...markdown(this.text));
     grown();
   }

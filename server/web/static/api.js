@@ -104,14 +104,14 @@ export function pause(milliseconds, signal) {
 
 /**
  * chat requests a streamed answer. Callbacks report its parts: onWait(message) while the server is not ready,
- * onStart(variant), onText(text). While the server is not ready, chat retries until the signal aborts.
+ * onStart(variant), onThought(text) and then onText(text). While the server is not ready, chat retries until the signal aborts.
  * The result holds variant, finish, tokens, seconds, firstToken (seconds, from sending) and perSecond (tokens, after the
  * first; 0 if there were too few).
  */
-export async function chat(request, { signal, onWait, onStart, onText }) {
+export async function chat(request, { signal, onWait, onStart, onThought, onText }) {
   for (;;) {
     try {
-      return await attempt(request, { signal, onStart, onText });
+      return await attempt(request, { signal, onStart, onThought, onText });
     } catch (error) {
       if (!(error instanceof ServerError && error.passing)) throw error;
       onWait(error.message);
@@ -120,7 +120,7 @@ export async function chat(request, { signal, onWait, onStart, onText }) {
   }
 }
 
-async function attempt(request, { signal, onStart, onText }) {
+async function attempt(request, { signal, onStart, onThought, onText }) {
   const sent = performance.now();
   const response = await call("v1/chat/completions", {
     method: "POST",
@@ -137,11 +137,13 @@ async function attempt(request, { signal, onStart, onText }) {
     if (event.usage) result.tokens = event.usage.completion_tokens;
     const choice = event.choices?.[0];
     if (choice?.finish_reason) result.finish = choice.finish_reason;
-    if (choice?.delta?.content) {
+    const { reasoning_content: thought, content: text } = choice?.delta ?? {};
+    if (thought || text) {
       last = performance.now();
       first ||= last;
-      onText(choice.delta.content);
     }
+    if (thought) onThought(thought);
+    if (text) onText(text);
   }
   result.seconds = (performance.now() - sent) / 1000;
   if (first) result.firstToken = (first - sent) / 1000;

@@ -70,7 +70,8 @@ export function startConversation(models, needKey) {
     const result = await answer.ask(request, controller.signal, () => toEnd(false));
     if (running === controller) setRunning(null);
     const said = answer.text.replaceAll("\0", ""); // a model may write NUL characters, but the API refuses them in messages
-    if (said) turns.push(question, { role: "assistant", content: said });
+    const thought = answer.thought.replaceAll("\0", "");
+    if (said) turns.push(question, { role: "assistant", content: said, ...(thought && { reasoning_content: thought }) });
     else if (answer.failure && !prompt.value.trim()) prompt.value = text;
     if (answer.failure) needKey(answer.failure);
     if (result) {
