@@ -351,7 +351,7 @@ func (l *loop) deliver(r *request) {
 // addText adds the sampled token to the thinking or to the answer. It reports whether the answer ends at a stop string.
 func (l *loop) addText(r *request) (stopped bool) {
 	piece := l.dec.Piece(r.next, false)
-	if r.thought == nil {
+	if r.thought == nil || r.thought.split.state == answering {
 		return r.text.add(piece, l.describe(r))
 	}
 	var info *TokenInfo

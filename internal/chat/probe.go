@@ -54,6 +54,9 @@ func (t *Template) Describe() ([]string, error) {
 		origin = "none, ChatML is used"
 	}
 	lines := []string{fmt.Sprintf("chat template: %s; the message Hello becomes %q", origin, prompt)}
+	if t.thinking.known {
+		lines = append(lines, "chat template: "+t.thinking.String())
+	}
 	for _, note := range notes {
 		lines = append(lines, "chat template: "+note)
 	}

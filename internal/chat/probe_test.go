@@ -26,3 +26,22 @@ func TestProbe(t *testing.T) {
 		t.Errorf("Probe() of a template that fails = %v", err)
 	}
 }
+
+// TestDescribeThinking says how a model thinks where its template does.
+func TestDescribeThinking(t *testing.T) {
+	public := publicTemplates(t)
+	for source, want := range map[string]string{
+		public["Qwen-Qwen3-0.6B"]:                          "the model thinks between <think> and </think>; enable_thinking turns it on and off",
+		public["NVIDIA-Nemotron-Nano-v2"]:                  "the model thinks between <think> and </think>; /no_think turns it off",
+		public["deepseek-ai-DeepSeek-R1-Distill-Llama-8B"]: "the model thinks between <think> and </think>; the server closes it to turn it off",
+		plainSource: "",
+	} {
+		lines, err := newTemplate(t, source).Describe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(lines, "\n"); want != "" && !strings.Contains(got, want) || want == "" && strings.Contains(got, "thinks") {
+			t.Errorf("lines %q, want %q", got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"regexp"
 	"strings"
@@ -43,6 +44,7 @@ func markers() []string {
 // thinking is how one model thinks.
 type thinking struct {
 	marks  Marks
+	known  bool   // the template has the marks
 	key    string // of a message's thinking
 	toggle string // the variable that turns it on and off; empty: there is none
 	words  bool   // a system message turns it off
@@ -96,8 +98,21 @@ func switchOf(source string) string {
 // thinkingOf is what a template says about thinking.
 func thinkingOf(source string) thinking {
 	out := thinking{marks: marksOf(source), key: reasoningKeyOf(source), toggle: switchOf(source)}
+	out.known = strings.Contains(source, out.marks.End)
 	out.words = out.toggle == "" && strings.Contains(source, noThink)
 	return out
+}
+
+// String says how the model thinks and what turns that off.
+func (t thinking) String() string {
+	off := "the server closes it to turn it off"
+	switch {
+	case t.toggle != "":
+		off = t.toggle + " turns it on and off"
+	case t.words:
+		off = noThink + " turns it off"
+	}
+	return fmt.Sprintf("the model thinks between %s and %s; %s", t.marks.Begin, t.marks.End, off)
 }
 
 // Marks returns how the model writes its thinking in the answer to a prompt, of which the end is enough.
