@@ -3,8 +3,10 @@ package prune
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 
@@ -36,6 +38,10 @@ type ReconstructOptions struct {
 	Hidden *Hidden
 	// States, if set, stores the states for later refits on these sequences, and supplies them if Hidden is nil.
 	States *StateFile
+	// Scratch is a folder for a file with the states that exceed Memory; without one all of them stay in memory.
+	Scratch string
+	// Memory bounds the bytes of the states of a layer that are in memory at once; 0: by the backend's memory.
+	Memory int64
 	// Algebra solves the least squares of backends that compute in the machine's own memory; nil selects the backend if
 	// it can solve, or gonum.
 	Algebra LinearAlgebra
@@ -73,7 +79,9 @@ func Reconstruct(ctx context.Context, backend backends.Backend, weights models.W
 		return nil, err
 	}
 	defer r.close()
-	r.takeStates(ctx)
+	if r.park == nil { // the dense model's states of all layers are more than those of a layer
+		r.takeStates(ctx)
+	}
 	if r.tokens, r.chosen = total, opts.Ridge; opts.Ridge == 0 {
 		r.chosen = DefaultRidge(total)
 	}
@@ -93,7 +101,9 @@ type reconstructor struct {
 	opts      ReconstructOptions
 	plan      *Plan
 	sequences [][]int32
-	batches   []batch // of sequences, for the pruned model
+	batches   []batch   // of sequences, for the pruned model
+	portions  []portion // of batches, whose states are in memory together
+	park      *parking  // keeps the states of the other portions; nil: there is one
 	weights   models.Weights
 	slim      models.Weights
 	dense     *llama.Model
@@ -159,6 +169,15 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 		return nil, err
 	}
 	r.batches = batchSequences(sequences, r.budget.Together)
+	budget := cmp.Or(opts.Memory, r.budget.Refit)
+	if opts.Scratch == "" {
+		budget = math.MaxInt64
+	}
+	if r.portions = portionsOf(weights.Config(), r.batches, sequences, budget); len(r.portions) > 1 {
+		if r.park, err = newParking(r.pruned, opts.Scratch); err != nil {
+			return nil, err
+		}
+	}
 	for _, of := range r.batches {
 		var lengths []int32
 		for _, tokens := range of.pick(sequences) {
@@ -205,6 +224,7 @@ func (r *reconstructor) close() {
 		r.stopKeeping()
 		r.keeping.Wait()
 	}
+	r.park.close()
 	r.stored.Release()
 	r.collected.Release() // frees states that denseStates may still refer to
 	r.denseStates.Release()
@@ -280,26 +300,8 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (er
 		return err
 	}
 	defer s.release()
-	if err := r.moveDense(ctx, dense, slim.Index); err != nil {
-		return err
-	}
-	for i, of := range r.batches {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if mids[i], activations[i], err = r.forward(slim, i); err != nil {
-			return err
-		}
-		into := s.fit
-		if heldOut(i) {
-			into = s.held
-		}
-		if err := r.sum(into, of, mids[i], activations[i]); err != nil {
-			return err
-		}
-	}
-	for _, part := range []*sums{s.fit, s.held} {
-		if err := r.flush(part); err != nil {
+	for _, p := range r.portions {
+		if err := r.addPortion(ctx, p, dense, slim, s, mids, activations); err != nil {
 			return err
 		}
 	}
@@ -318,4 +320,43 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (er
 		return err
 	}
 	return r.adopt(slim.Index, refitted, values, mids, activations)
+}
+
+// addPortion moves both streams of a portion through one layer, the pruned one up to its down projection, and adds to the
+// sums.
+func (r *reconstructor) addPortion(ctx context.Context, p portion, dense, slim *llama.Layer, s layerSums, mids, activations llama.States) (err error) {
+	if err := r.moveDense(ctx, dense, slim.Index, p); err != nil {
+		return err
+	}
+	if err := r.park.take(parkedSlim, r.slimStates, p.batches); err != nil {
+		return err
+	}
+	for _, i := range p.batches {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if mids[i], activations[i], err = r.forward(slim, i); err != nil {
+			return err
+		}
+		into := s.fit
+		if heldOut(i) {
+			into = s.held
+		}
+		if err := r.sum(into, r.batches[i], mids[i], activations[i]); err != nil {
+			return err
+		}
+	}
+	for _, part := range []*sums{s.fit, s.held} {
+		if err := r.flush(part); err != nil {
+			return err
+		}
+	}
+	if r.park == nil {
+		return nil
+	}
+	for _, i := range p.batches {
+		r.slimStates.Replace(i, nil)
+	}
+	return errors.Join(r.park.put(parkedDense, r.denseStates, p.sequences), r.park.put(parkedSlim, mids, p.batches),
+		r.park.put(parkedActivation, activations, p.batches))
 }

@@ -2,6 +2,7 @@ package prune
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/gomlx/gomlx/pkg/core/tensors"
@@ -34,8 +35,13 @@ func (r *reconstructor) begin(ctx context.Context) (err error) {
 	}
 	if r.hidden == nil {
 		err := r.dense.EachLayer(ctx, r.weights, llama.Ascending(r.first), r.denseOptions, func(dense *llama.Layer) error {
-			if err := r.moveDense(ctx, dense, dense.Index); err != nil {
-				return err
+			for _, p := range r.portions {
+				if err := r.moveDense(ctx, dense, dense.Index, p); err != nil {
+					return err
+				}
+				if err := r.park.put(parkedDense, r.denseStates, p.sequences); err != nil {
+					return err
+				}
 			}
 			return done(dense.Index)
 		})
@@ -49,7 +55,7 @@ func (r *reconstructor) begin(ctx context.Context) (err error) {
 			}
 		}
 		if r.first > 0 {
-			if err := r.moveDense(ctx, nil, r.first-1); err != nil {
+			if err := r.moveDense(ctx, nil, r.first-1, r.portions[0]); err != nil { // with known states there is one
 				return err
 			}
 		}
@@ -64,29 +70,54 @@ func (r *reconstructor) embed() error {
 		return err
 	}
 	defer head.Release()
-	r.denseStates, err = llama.NewStates(r.dense, head, r.sequences)
-	return err
+	r.denseStates = make(llama.States, len(r.sequences))
+	for _, p := range r.portions {
+		states, err := llama.NewStates(r.dense, head, batch(p.sequences).pick(r.sequences))
+		if err != nil {
+			return err
+		}
+		for k, i := range p.sequences {
+			r.denseStates[i] = states[k]
+		}
+		if err := r.park.put(parkedDense, r.denseStates, p.sequences); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // branch starts the slim stream with a copy of the dense one.
 func (r *reconstructor) branch() error {
-	for _, of := range r.batches {
-		var joined []float32
-		for _, i := range of {
-			values, err := llama.Download[float32](r.denseStates[i])
-			if err != nil {
+	r.slimStates = make(llama.States, len(r.batches))
+	for _, p := range r.portions {
+		if err := r.park.take(parkedDense, r.denseStates, p.sequences); err != nil {
+			return err
+		}
+		for _, b := range p.batches {
+			if err := r.branchBatch(b); err != nil {
 				return err
 			}
-			joined = append(joined, values...)
 		}
-		hidden := r.dense.Config().HiddenSize
-		x, err := r.pruned.Upload(joined, len(joined)/hidden, hidden)
+		err := errors.Join(r.park.put(parkedSlim, r.slimStates, p.batches), r.park.put(parkedDense, r.denseStates, p.sequences))
 		if err != nil {
 			return err
 		}
-		r.slimStates = append(r.slimStates, x)
 	}
 	return nil
+}
+
+func (r *reconstructor) branchBatch(b int) (err error) {
+	var joined []float32
+	for _, i := range r.batches[b] {
+		values, err := llama.Download[float32](r.denseStates[i])
+		if err != nil {
+			return err
+		}
+		joined = append(joined, values...)
+	}
+	hidden := r.dense.Config().HiddenSize
+	r.slimStates[b], err = r.pruned.Upload(joined, len(joined)/hidden, hidden)
+	return err
 }
 
 // denseOptions returns how to load a layer of the dense model.
@@ -102,14 +133,18 @@ func (r *reconstructor) statesOf(layer int) (llama.States, error) {
 	return r.hidden.layer(r.dense, layer)
 }
 
-// moveDense moves the dense stream through a layer, which may be nil if its results are known.
-func (r *reconstructor) moveDense(ctx context.Context, dense *llama.Layer, layer int) (err error) {
+// moveDense moves the dense stream of a portion through a layer, which may be nil if its results are known: those of all
+// sequences are then in memory.
+func (r *reconstructor) moveDense(ctx context.Context, dense *llama.Layer, layer int, p portion) (err error) {
 	if r.hidden != nil {
 		r.denseStates.Release()
 		r.denseStates, err = r.statesOf(layer)
 		return err
 	}
-	for i := range r.sequences {
+	if err := r.park.take(parkedDense, r.denseStates, p.sequences); err != nil {
+		return err
+	}
+	for _, i := range p.sequences {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -181,12 +216,24 @@ func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, values []floa
 		return err
 	}
 	defer llama.Release(projection)
-	for i := range r.batches {
-		results, err := r.apply.Exec(mids[i], activations[i], projection)
-		if err != nil {
+	for _, p := range r.portions {
+		if err := errors.Join(r.park.take(parkedSlim, mids, p.batches), r.park.take(parkedActivation, activations, p.batches)); err != nil {
 			return err
 		}
-		r.slimStates.Replace(i, results[0])
+		for _, i := range p.batches {
+			results, err := r.apply.Exec(mids[i], activations[i], projection)
+			if err != nil {
+				return err
+			}
+			r.slimStates.Replace(i, results[0])
+			if r.park != nil {
+				mids.Replace(i, nil)
+				activations.Replace(i, nil)
+			}
+		}
+		if err := r.park.put(parkedSlim, r.slimStates, p.batches); err != nil {
+			return err
+		}
 	}
 	return nil
 }

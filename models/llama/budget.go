@@ -15,6 +15,8 @@ type Budget struct {
 	States int64
 	// Kept bounds the bytes of the dense model's hidden states that stay from the scores to a refit.
 	Kept int64
+	// Refit bounds the bytes of the states that are in memory during a layer's refit. Those of longer texts are on disk.
+	Refit int64
 	// Rows and Logits bound the tokens whose logits are in memory at once, and the number of these logits.
 	Rows, Logits int
 	// Together bounds the tokens of a batch of sequences in a forward pass. Longer sequences run alone.
@@ -27,7 +29,7 @@ type Budget struct {
 }
 
 // hostBudget is the budget of backends that compute in the machine's memory, beside a server.
-var hostBudget = Budget{Weights: 512 << 20, States: 256 << 20, Kept: 640 << 20, Together: 1024, Rows: 256, Logits: 16 << 20, Workers: 1}
+var hostBudget = Budget{Weights: 512 << 20, States: 256 << 20, Kept: 640 << 20, Refit: 1 << 30, Together: 1024, Rows: 256, Logits: 16 << 20, Workers: 1}
 
 // Divisors of a device's free memory. Buffers of running programs, results and the allocator's waste take the rest.
 const (
@@ -53,7 +55,7 @@ func BudgetOf(backend backends.Backend) Budget {
 	free := device.FreeMemory()
 	return Budget{
 		Weights: max(hostBudget.Weights, free/weightsShare), States: max(hostBudget.States, free/statesShare),
-		Kept: max(hostBudget.Kept, free/statesShare),
+		Kept: max(hostBudget.Kept, free/statesShare), Refit: max(hostBudget.Refit, free/statesShare),
 		Rows: deviceRows, Logits: max(hostBudget.Logits, int(free/logitsShare/4)), Doubles: true,
 		Workers: deviceWorkers,
 	}

@@ -86,6 +86,11 @@ func (m *Model) UploadIn(p Precision, values []float32, dimensions ...int) (*ten
 	return m.Upload(values, dimensions...)
 }
 
+// UploadNarrow copies values that are rounded to the device.
+func (m *Model) UploadNarrow(values []bfloat16.BFloat16, dimensions ...int) (*tensors.Tensor, error) {
+	return upload(m.backend, values, dtypes.BFloat16, dimensions...)
+}
+
 // UploadDoubles copies float64 values to the device.
 func (m *Model) UploadDoubles(values []float64, dimensions ...int) (*tensors.Tensor, error) {
 	return upload(m.backend, values, dtypes.Float64, dimensions...)

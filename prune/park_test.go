@@ -1,0 +1,128 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/gomlx/pkg/core/dtypes"
+
+	"prunellm/internal/tinymodel"
+	"prunellm/models/llama"
+)
+
+// manySequences returns random sequences of several lengths.
+func manySequences(n, vocab int) [][]int32 {
+	random := rand.New(rand.NewPCG(5, 6))
+	sequences := make([][]int32, n)
+	for i := range sequences {
+		sequences[i] = make([]int32, 12+10*(i%3))
+		for j := range sequences[i] {
+			sequences[i][j] = int32(random.IntN(vocab))
+		}
+	}
+	return sequences
+}
+
+// A refit whose states do not fit into memory gives the matrices of one whose states do, and leaves no file.
+func TestRefitWithStatesOnDisk(t *testing.T) {
+	model, backend := randomModel(t, tinymodel.Options{Layers: 4, FFN: []int{128, 128, 128, 128}}), pureGo(t)
+	plan, sequences := somePlan(t, model), manySequences(24, model.Config().VocabSize)
+	// A whole layer stays as it is, so that both streams pass one before they part.
+	plan.Kept[0] = llama.Ascending(model.Config().FFN[0])
+	refit := func(options ReconstructOptions) (down [][]float32, last Progress) {
+		t.Helper()
+		down, err := Reconstruct(t.Context(), backend, model, plan, sequences, options, func(p Progress) { last = p })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return down, last
+	}
+	want, _ := refit(ReconstructOptions{})
+	folder := t.TempDir()
+	for _, memory := range []int64{1, 100 << 10} {
+		got, last := refit(ReconstructOptions{Scratch: folder, Memory: memory})
+		if last.Done != last.Total || last.Total != tokensOf(sequences) {
+			t.Errorf("with %d bytes the last progress is %+v", memory, last)
+		}
+		for layer := range want {
+			far, size := 0.0, 0.0
+			for i, v := range want[layer] {
+				far, size = max(far, math.Abs(float64(v-got[layer][i]))), max(size, math.Abs(float64(v)))
+			}
+			if far > 1e-3*size {
+				t.Errorf("with %d bytes of states in memory layer %d is off by %g of %g", memory, layer, far, size)
+			}
+		}
+		if again, _ := refit(ReconstructOptions{Scratch: folder, Memory: memory}); !slices.EqualFunc(got, again, slices.Equal) {
+			t.Error("the same refit gives other matrices")
+		}
+	}
+	if rest, err := os.ReadDir(folder); err != nil || len(rest) != 0 {
+		t.Errorf("%v, %v are left in the folder", rest, err)
+	}
+	if one, _ := refit(ReconstructOptions{Scratch: "/nowhere"}); !slices.EqualFunc(want, one, slices.Equal) {
+		t.Error("a refit whose states fit into memory needs the folder, or is not the one without")
+	}
+}
+
+// Faults of the file are one line without a name that no longer exists, and an end of the context ends the refit.
+func TestRefitWithStatesOnDiskFails(t *testing.T) {
+	model, backend := randomModel(t, tinymodel.Options{}), pureGo(t)
+	plan, sequences := somePlan(t, model), manySequences(12, model.Config().VocabSize)
+	refit := func(ctx context.Context, folder string, progress func(Progress)) error {
+		_, err := Reconstruct(ctx, backend, model, plan, sequences, ReconstructOptions{Scratch: folder, Memory: 1}, progress)
+		return err
+	}
+	if err := refit(t.Context(), "/nowhere", nil); !errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("without the folder: %v, want one line with fs.ErrNotExist", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := refit(ctx, t.TempDir(), func(Progress) { cancel() }); !errors.Is(err, context.Canceled) {
+		t.Errorf("after an end of the context: %v, want context.Canceled", err)
+	}
+	park, err := newParking(nil, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	park.slots[parkedAt{parkedSlim, 0}] = &slot{dtype: dtypes.Float32, dimensions: []int{1}}
+	park.file.Close() // as good as a disk that fails
+	err = park.take(parkedSlim, make(llama.States, 1), []int{0})
+	if err == nil || strings.Contains(err.Error(), "refit-") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("reading a closed file gives %v, want one line without its name", err)
+	}
+}
+
+// Portions hold every batch once, in order, with their sequences, within the budget or one batch each.
+func TestPortions(t *testing.T) {
+	model := randomModel(t, tinymodel.Options{})
+	config, sequences := model.Config(), manySequences(20, model.Config().VocabSize)
+	batches := batchSequences(sequences, 64)
+	for budget, most := range map[int64]int{1: 1, math.MaxInt64: len(batches)} {
+		portions, next := portionsOf(config, batches, sequences, budget), 0
+		seen := map[int]bool{}
+		for _, p := range portions {
+			if len(p.batches) > most || !slices.IsSorted(p.sequences) {
+				t.Errorf("budget %d: portion %+v, want at most %d batches", budget, p, most)
+			}
+			for _, b := range p.batches {
+				if b != next {
+					t.Errorf("budget %d: batch %d comes where %d is next", budget, b, next)
+				}
+				next++
+			}
+			for _, i := range p.sequences {
+				seen[i] = true
+			}
+		}
+		if next != len(batches) || len(seen) != len(sequences) {
+			t.Errorf("budget %d: %d of %d batches and %d of %d sequences", budget, next, len(batches), len(seen), len(sequences))
+		}
+	}
+}
