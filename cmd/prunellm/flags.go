@@ -60,7 +60,7 @@ type modelFlags struct {
 }
 
 // sharedInputs are the flags that name inputs, each with the values that are not paths; see flags.WarnOfShared.
-var sharedInputs = map[string][]string{"model": {models.DefaultRef, hub.Prefix}, "calibration": {calibration.SelfName}}
+var sharedInputs = map[string][]string{"model": {models.DefaultRef, hub.Prefix}, "calibration": {calibration.AutoName, calibration.GeneralName, calibration.SelfName}}
 
 // recipeFlags decide the scores, the budget and the refit.
 type recipeFlags struct {
@@ -68,8 +68,9 @@ type recipeFlags struct {
 	Alpha             float64 `help:"Weight of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
 	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss (${distilling})." default:"0.2"`
 	SliverKeep        float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1 (${distilling})." default:"0.975"`
-	Calibration       string  `help:"Text to compute importance on: 'self' (the dense model writes it) or a text or JSONL file." default:"self" type:"homepath" placeholder:"self|FILE"`
-	CalibrationTokens int     `help:"Tokens of calibration text." default:"8192"`
+	Calibration       string  `help:"Text to compute importance on: 'general' (text of many genres, part of the binary), 'self' (the dense model writes it), a text or JSONL file, or several of these, each with an optional weight: a.txt=2,general. 'auto' is ${auto_calibration}." default:"auto" type:"homepath" placeholder:"auto|general|self|FILE,..."`
+	CalibrationTokens int     `help:"Tokens of calibration text that neurons are scored on." default:"8192"`
+	RefitTokens       int     `help:"Tokens that down_proj is refitted on: the scored ones first, then further ones of the same source, as far as it has them. 0: the scored ones." default:"0" placeholder:"N"`
 	Quick             bool    `help:"Use at most 4096 calibration tokens: variants are ready sooner and slightly worse."`
 	MixedPrecision    string  `help:"Use bfloat16 in matmuls of scoring, refit and recovery: ${enum}. auto uses it where the processor has instructions for it and the criterion tolerates it (not ${float32_only})." enum:"auto,no,bf16" default:"auto"`
 	Seed              uint64  `help:"Seed of the calibration text that the dense model writes, and of the labels that ${drawing} draws." default:"1"`
@@ -131,7 +132,7 @@ const autoBudget = "auto"
 // quickTokens bounds the calibration tokens of --quick.
 const quickTokens = 4096
 
-// Limits of --calibration-tokens.
+// Limits of --calibration-tokens and --refit-tokens.
 const (
 	minCalibrationTokens = calibration.MinTokens
 	maxCalibrationTokens = 1 << 24
@@ -151,6 +152,9 @@ func (f *recipeFlags) Validate() error {
 	}
 	if f.CalibrationTokens < minCalibrationTokens || f.CalibrationTokens > maxCalibrationTokens {
 		faults = append(faults, fmt.Errorf("--calibration-tokens is %d, want %d to %d", f.CalibrationTokens, minCalibrationTokens, maxCalibrationTokens))
+	}
+	if f.RefitTokens != 0 && (f.RefitTokens < minCalibrationTokens || f.RefitTokens > maxCalibrationTokens) {
+		faults = append(faults, fmt.Errorf("--refit-tokens is %d, want 0 or %d to %d", f.RefitTokens, minCalibrationTokens, maxCalibrationTokens))
 	}
 	return flags.Join(faults)
 }

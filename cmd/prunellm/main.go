@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"prunellm/internal/calibration"
 	"prunellm/internal/flags"
 	"prunellm/internal/jobs"
 	"prunellm/internal/outfile"
@@ -103,7 +104,7 @@ func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kon
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.DefaultEnvars("PRUNELLM"),
 		kong.ValueFormatter(flags.WithDefault),
-		kong.Vars{"home": home, "cache": defaultCache(home), "version": "prunellm " + version}, flags.CriterionVars(),
+		kong.Vars{"home": home, "cache": defaultCache(home), "version": "prunellm " + version, "auto_calibration": calibration.Auto}, flags.CriterionVars(),
 	), options...)...)
 }
 

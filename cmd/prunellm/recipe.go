@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"prunellm/convert"
@@ -17,9 +18,9 @@ const sequenceLength = 256
 // precisions are the values of --mixed-precision.
 var precisions = map[string]llama.Precision{"auto": llama.AutoPrecision, "no": llama.Float32, "bf16": llama.BFloat16}
 
-// recipe returns the recipe of the flags and the source of its calibration tokens. The content identifies a calibration
+// recipe returns the recipe of the flags and of a source of calibration tokens. The content identifies a calibration
 // file, so that a changed file gives new scores.
-func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
+func (f *recipeFlags) recipe(source string) (prune.Recipe, variant.Calibration, error) {
 	r := prune.DefaultRecipe()
 	r.Criterion = prune.Criterion(f.Criterion)
 	r.Alpha, r.Temperature, r.SliverKeep = f.Alpha, f.Temperature, f.SliverKeep
@@ -27,7 +28,7 @@ func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 	if f.Quick {
 		r.Tokens = min(r.Tokens, quickTokens)
 	}
-	ref, err := calibration.Find(f.Calibration)
+	ref, err := calibration.Find(source)
 	if err != nil {
 		return r, variant.Calibration{}, fmt.Errorf("--calibration: %w", err)
 	}
@@ -39,10 +40,12 @@ func (f *recipeFlags) recipe() (prune.Recipe, variant.Calibration, error) {
 // width per layer, else uniform.
 func (f *recipeFlags) spec(model *models.GGUF, ratio float64, fileType string) (variant.Spec, error) {
 	config := model.Config()
-	if fault := model.Tokenizer().PreTokenizerFault(); fault != "" && f.Calibration != calibration.SelfName && !f.AllowUnknownPreTokenizer {
+	fault := model.Tokenizer().PreTokenizerFault()
+	source := calibration.Resolve(f.Calibration, fault == "" || f.AllowUnknownPreTokenizer)
+	if fault != "" && source != calibration.SelfName && !f.AllowUnknownPreTokenizer {
 		return variant.Spec{}, usageError{fmt.Errorf("--calibration: %s; use 'self', or --allow-unknown-pre-tokenizer if that is meant", fault)}
 	}
-	recipe, text, err := f.recipe()
+	recipe, text, err := f.recipe(source)
 	if err != nil {
 		return variant.Spec{}, usageError{err}
 	}
@@ -63,6 +66,6 @@ func (f *recipeFlags) spec(model *models.GGUF, ratio float64, fileType string) (
 	}
 	return variant.Spec{
 		Ratio: ratio, Recipe: recipe, Calibration: text, Budget: budget,
-		Reconstruct: f.Reconstruct, FileType: kind,
+		Reconstruct: f.Reconstruct, RefitTokens: cmp.Or(f.RefitTokens, recipe.Tokens), FileType: kind,
 	}, nil
 }

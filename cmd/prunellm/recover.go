@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"prunellm/convert"
+	"prunellm/internal/calibration"
 	"prunellm/internal/flags"
 	"prunellm/internal/outfile"
 	"prunellm/internal/progress"
@@ -74,7 +75,8 @@ func (c *recoverCommand) Validate() error {
 	return flags.Join(faults)
 }
 
-// recovery returns the training that the flags describe, on the recipe's calibration text. minutes or tokens must be
+// recovery returns the training that the flags describe, on the recipe's calibration text where that is of files, and else on
+// text that the model writes. minutes or tokens must be
 // positive.
 func (f *recoveryFlags) recovery(spec variant.Spec, minutes float64, tokens, contextLength int) variant.Recovery {
 	r := variant.Recovery{
@@ -82,6 +84,9 @@ func (f *recoveryFlags) recovery(spec variant.Spec, minutes float64, tokens, con
 		LearningRate: f.LearningRate, CrossEntropy: f.CrossEntropy, Seed: spec.Recipe.Seed, Source: spec.Recipe.Calibration,
 		Text:       variant.Calibration{File: spec.Calibration.File, Length: min(recoverySequenceLength, contextLength)},
 		TextTokens: f.TextTokens,
+	}
+	if r.Text.File == "" { // the general text is too short to train on
+		r.Source = calibration.Self().Identity
 	}
 	if r.TextTokens == 0 {
 		if r.TextTokens = fileRecoveryTokens; r.Text.File == "" {

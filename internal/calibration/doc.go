@@ -1,13 +1,13 @@
 // Package calibration provides the token sequences that importance is scored on, that down_proj is refitted on and that
 // recovery trains on.
 //
-// A source is a row in source.go: the dense model itself, or a file of text. The package knows how to obtain tokens and
-// nothing of what is computed on them. It reaches inference through infer.Decoder, so it builds without cgo.
+// A source is a row in source.go (the dense model itself, or the general text of package corpus), a file of text, or a
+// mixture of these. The package knows how to obtain tokens and nothing of what is computed on them. It reaches inference through infer.Decoder, so it builds without cgo.
 //
 // # Data flow
 //
 // Find turns the value of --calibration into a Reference: an identity, which is part of every key of what is computed on
-// the text, and the path of a file where there is one. Reference.Open binds it to a dense model. Source.Sequences then
+// the text, and the path of a file or the list of a mixture where there is one. Reference.Open binds it to a dense model. Source.Sequences then
 // returns int32[sequences][Want.Length]. HoldOut splits them into sequences to compute on and sequences to measure on.
 //
 // # Concurrency

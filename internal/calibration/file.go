@@ -4,20 +4,33 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
+	"prunellm/internal/calibration/corpus"
 	"prunellm/internal/chat"
 	"prunellm/models"
 	"prunellm/openapi"
 )
 
-// fileSource cuts a file's text into sequences.
-type fileSource struct {
+// textSource cuts text into sequences.
+type textSource struct {
 	dense Dense
-	ref   Reference
+	name  string // in errors
+	read  func() (*text, error)
+}
+
+// fileSource is the text of a file.
+func fileSource(dense Dense, ref Reference) Source {
+	return textSource{dense: dense, name: strconv.Quote(ref.File), read: func() (*text, error) { return readText(ref.File, ref.Identity) }}
+}
+
+// generalSource is the text that is part of the binary.
+func generalSource(dense Dense) Source {
+	return textSource{dense: dense, name: "the general text", read: func() (*text, error) { return &text{documents: corpus.Documents()}, nil }}
 }
 
 // Sequences implements Source.
-func (s fileSource) Sequences(ctx context.Context, want Want, progress func(done, total int)) ([][]int32, error) {
+func (s textSource) Sequences(ctx context.Context, want Want, progress func(done, total int)) ([][]int32, error) {
 	model, err := s.dense.OpenModel(ctx, s.dense.Weights.Path(), want.Length+1, 1, false)
 	if err != nil {
 		return nil, err
@@ -26,9 +39,9 @@ func (s fileSource) Sequences(ctx context.Context, want Want, progress func(done
 	return s.cut(ctx, model, want, progress)
 }
 
-// cut tokenizes the whole file with the model's vocabulary and cuts the tokens.
-func (s fileSource) cut(ctx context.Context, model Tokenizer, want Want, progress func(done, total int)) ([][]int32, error) {
-	text, err := readText(s.ref.File, s.ref.Identity)
+// cut tokenizes the whole text with the model's vocabulary and cuts the tokens.
+func (s textSource) cut(ctx context.Context, model Tokenizer, want Want, progress func(done, total int)) ([][]int32, error) {
+	text, err := s.read()
 	if err != nil {
 		return nil, err
 	}
@@ -41,22 +54,23 @@ func (s fileSource) cut(ctx context.Context, model Tokenizer, want Want, progres
 	for i := range text.documents {
 		document, special, err := text.render(i, template)
 		if err != nil {
-			return nil, fmt.Errorf("%q: conversation %d: %w", s.ref.File, i+1, err)
+			return nil, fmt.Errorf("%s: conversation %d: %w", s.name, i+1, err)
 		}
 		part, err := Tokenize(ctx, model, document, special, done)
 		if err != nil {
-			return nil, fmt.Errorf("tokenize %q: %w", s.ref.File, err)
+			return nil, fmt.Errorf("tokenize %s: %w", s.name, err)
 		}
 		tokens = append(tokens, toInt32(part)...)
 	}
-	for _, sequence := range want.Exclude {
-		tokens = cutOut(tokens, sequence)
-	}
+	tokens = cutOut(tokens, want.Exclude)
 	if len(tokens) < want.AtLeast {
-		return nil, fmt.Errorf("%w: %q has %d tokens, want at least %d: use a longer text, or %q",
-			ErrTooShort, s.ref.File, len(tokens), want.AtLeast, SelfName)
+		return nil, tooShort(s.name, len(tokens), want)
 	}
 	return Cut(tokens, want.Length, want.Tokens), nil
+}
+
+func tooShort(name string, tokens int, want Want) error {
+	return fmt.Errorf("%w: %s has %d tokens, want at least %d: use a longer text, or %q", ErrTooShort, name, tokens, want.AtLeast, GeneralName)
 }
 
 // render returns a document as it is tokenized: a conversation in the template's form, in which control tokens are
@@ -98,12 +112,31 @@ func chatTemplate(dense *models.GGUF) *chat.Template {
 	return template
 }
 
-// cutOut removes the first place where tokens hold part.
-func cutOut(tokens, part []int32) []int32 {
-	for i := range len(tokens) - len(part) + 1 {
-		if tokens[i] == part[0] && slices.Equal(tokens[i:i+len(part)], part) {
-			return slices.Delete(tokens, i, i+len(part))
+// cutOut removes each sequence, of at least two tokens, where tokens hold it first. It reads tokens once.
+func cutOut(tokens []int32, sequences [][]int32) []int32 {
+	type start [2]int32
+	beginning := map[start][]int{}
+	for i, s := range sequences {
+		if len(s) < 2 {
+			continue
 		}
+		beginning[start(s[:2])] = append(beginning[start(s[:2])], i)
 	}
-	return tokens
+	left := tokens[:0]
+	for i := 0; i < len(tokens); {
+		rest, found := tokens[i:], -1
+		if len(rest) > 1 {
+			of := beginning[start(rest[:2])]
+			found = slices.IndexFunc(of, func(n int) bool {
+				return len(rest) >= len(sequences[n]) && slices.Equal(rest[:len(sequences[n])], sequences[n])
+			})
+			if found >= 0 {
+				i += len(sequences[of[found]])
+				beginning[start(rest[:2])] = slices.Delete(of, found, found+1)
+				continue
+			}
+		}
+		left, i = append(left, tokens[i]), i+1
+	}
+	return left
 }

@@ -5,14 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"prunellm/convert"
 	"prunellm/infer"
+	"prunellm/internal/calibration/corpus"
 	"prunellm/models"
 )
 
-// SelfName is the name of the source in which the dense model writes the text.
-const SelfName = "self"
+// Names of sources.
+const (
+	SelfName    = "self"    // the dense model writes the text
+	GeneralName = "general" // text of many genres that is part of the binary
+	AutoName    = "auto"    // see Resolve
+)
+
+// Auto is the source that needs nothing from the user (docs/understand/pruning.md).
+const Auto = SelfName
+
+// Resolve returns the source that a value names: Auto for 'auto', or the model's own text for a model that may not be
+// given text, because its tokens would be wrong. Other values stay.
+func Resolve(value string, takesText bool) string {
+	switch {
+	case value != AutoName:
+		return value
+	case takesText:
+		return Auto
+	}
+	return SelfName
+}
 
 // MaxSequence is the largest Want.Length, in tokens: what package prune scores at most (internal/jobs/work checks that
 // the two agree).
@@ -63,7 +84,9 @@ type Dense struct {
 // Reference identifies calibration text.
 type Reference struct {
 	Identity string // another text has another identity; at most 80 bytes
-	File     string // absolute path of a file of text; "" for the named sources
+	// File is the absolute path of a file of text, or a mixture: a list of sources with weights, which Find takes too. It
+	// is "" for one named source.
+	File string
 }
 
 // row is a source that has a name. Every other name is the path of a file.
@@ -77,16 +100,24 @@ type row struct {
 
 func rows() []row {
 	return []row{
-		{name: SelfName, identity: "self-2", open: func(dense Dense) Source { return selfSource{dense} }},
+		{name: SelfName, identity: Self().Identity, open: func(dense Dense) Source { return selfSource{dense} }},
+		{name: GeneralName, identity: "general-" + corpus.Digest(), open: generalSource},
 	}
 }
 
-// Find returns the reference of a source's name, or of the file at that path, which it reads once for its identity.
+// Self returns the reference of the text that the dense model writes.
+func Self() Reference { return Reference{Identity: "self-2"} }
+
+// Find returns the reference of a source's name, of the file at that path, which it reads once for its identity, or of a
+// mixture of such sources, which are separated by commas and may have a weight: "general,a.txt=2".
 func Find(name string) (Reference, error) {
 	for _, r := range rows() {
 		if r.name == name {
 			return Reference{Identity: r.identity}, nil
 		}
+	}
+	if isMixture(name) {
+		return findMixture(name)
 	}
 	identity, err := fileIdentity(name)
 	if err != nil {
@@ -98,8 +129,11 @@ func Find(name string) (Reference, error) {
 
 // Open binds the reference to a dense model. It reads nothing yet.
 func (r Reference) Open(dense Dense) (Source, error) {
-	if r.File != "" {
-		return fileSource{dense: dense, ref: r}, nil
+	switch {
+	case strings.HasPrefix(r.Identity, mixturePrefix):
+		return openMixture(r, dense)
+	case r.File != "":
+		return fileSource(dense, r), nil
 	}
 	for _, row := range rows() {
 		if row.identity == r.Identity {

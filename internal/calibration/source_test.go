@@ -34,6 +34,17 @@ func TestNamedSources(t *testing.T) {
 	}
 }
 
+func TestResolve(t *testing.T) {
+	for value, want := range map[string][2]string{AutoName: {Auto, SelfName}, SelfName: {SelfName, SelfName}, "a.txt": {"a.txt", "a.txt"}} {
+		if got := [2]string{Resolve(value, true), Resolve(value, false)}; got != want {
+			t.Errorf("%q is %v with and without text, want %v", value, got, want)
+		}
+	}
+	if _, err := Find(Auto); err != nil {
+		t.Errorf("Find(%q) = %v", Auto, err)
+	}
+}
+
 // A file's tokens are those of all its documents without excluded sequences, and too few of them are an error.
 func TestFileSource(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.jsonl")
@@ -44,7 +55,7 @@ func TestFileSource(t *testing.T) {
 	if err != nil || ref.File != path {
 		t.Fatalf("Find = %+v, %v", ref, err)
 	}
-	source, reported := fileSource{ref: ref}, [][2]int{}
+	source, reported := fileSource(Dense{}, ref).(textSource), [][2]int{}
 	got, err := source.cut(t.Context(), &letters{}, Want{Tokens: 100, Length: 2, Exclude: [][]int32{{'b', 'c'}}}, func(done, total int) {
 		reported = append(reported, [2]int{done, total})
 	})

@@ -324,7 +324,7 @@ func TestJobsGiveWayToRequestsAlone(t *testing.T) {
 			var child int
 			s.waitFor("a worker runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
 			s.waitFor("it computes", 2*time.Minute, func() bool {
-				return strings.Contains(s.stderr.String(), "writing calibration text\" percent=") || !running(child)
+				return strings.Contains(s.stderr.String(), " percent=") || !running(child)
 			})
 			if got := nice(child); got != nice(s.cmd.Process.Pid) {
 				t.Errorf("the child's priority is %q, the server's %q", got, nice(s.cmd.Process.Pid))

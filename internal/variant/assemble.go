@@ -54,7 +54,7 @@ func (w *build) slim(ctx context.Context, path string, options convert.Options) 
 func (w *build) provenance(plan *prune.Plan) convert.Provenance {
 	p := convert.Provenance{Ratio: w.spec.Ratio, SourceName: w.Name, SourceDigest: w.keys.model, Tool: w.Tool}
 	if plan != nil {
-		p.Recipe, p.Criterion, p.Budget = w.spec.Recipe.String(), string(w.spec.Recipe.Criterion), string(w.spec.Budget)
+		p.Recipe, p.Criterion, p.Budget = w.spec.recipe(), string(w.spec.Recipe.Criterion), string(w.spec.Budget)
 	}
 	return p
 }

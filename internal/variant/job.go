@@ -31,8 +31,8 @@ type Outputs struct {
 // Tools are the functions that do the parts of a job. They belong to one model.
 type Tools struct {
 	Config models.Config
-	// Text returns calibration text in sequences of spec.Calibration.Length tokens: spec.Recipe.Tokens in all, and about
-	// spec.HeldOut() held-out ones.
+	// Text returns calibration text in sequences of spec.Calibration.Length tokens: spec.Recipe.Tokens in all,
+	// spec.Further() further ones as far as the source has them, and about spec.HeldOut() held-out ones.
 	Text func(ctx context.Context, spec Spec, progress func(done, total int)) (Text, error)
 	// Score computes the scores, float32[layers][neurons].
 	Score func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error)
@@ -46,11 +46,11 @@ type Tools struct {
 // Run does the job. Each progress report has the unit of its stage.
 func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Outputs, error) {
 	var out Outputs
-	sequences, err := j.sequences(ctx, tools, progress, &out)
+	text, err := j.text(ctx, tools, progress, &out)
 	if err != nil {
 		return Outputs{}, err
 	}
-	scores, err := j.scores(ctx, tools, sequences, progress, &out)
+	scores, err := j.scores(ctx, tools, text.Tokens, progress, &out)
 	if err != nil {
 		return Outputs{}, err
 	}
@@ -62,7 +62,7 @@ func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Out
 		return Outputs{}, err
 	}
 	packer := tools.PackDown(j.Spec.FileType)
-	if err := tools.Refit(ctx, plan, sequences, j.Spec.Recipe, Clocked(progress), packer); err != nil {
+	if err := tools.Refit(ctx, plan, text.Refit(j.Spec.Refits()), j.Spec.Recipe, Clocked(progress), packer); err != nil {
 		return Outputs{}, fmt.Errorf("refit down_proj: %w", err)
 	}
 	if out.Down, err = packer.Bytes(); err != nil {
@@ -71,21 +71,19 @@ func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Out
 	return out, nil
 }
 
-func (j Job) sequences(ctx context.Context, tools Tools, progress func(Progress), out *Outputs) ([][]int32, error) {
+func (j Job) text(ctx context.Context, tools Tools, progress func(Progress), out *Outputs) (text Text, err error) {
 	needed := j.WantDown || (j.Scores == nil && j.Spec.Recipe.Criterion.NeedsTokens())
 	if !needed {
-		return nil, nil
+		return Text{}, nil
 	}
 	if j.Calibration != nil {
-		text, err := DecodeText(j.Calibration, tools.Config.VocabSize)
-		return text.Tokens, err
+		return DecodeText(j.Calibration, tools.Config.VocabSize)
 	}
-	text, err := tools.Text(ctx, j.Spec, NewCounter(StageCalibrating, "tokens", progress))
-	if err != nil {
-		return nil, fmt.Errorf("calibration: %w", err)
+	if text, err = tools.Text(ctx, j.Spec, NewCounter(StageCalibrating, "tokens", progress)); err != nil {
+		return Text{}, fmt.Errorf("calibration: %w", err)
 	}
 	out.Calibration, err = EncodeText(text)
-	return text.Tokens, err
+	return text, err
 }
 
 func (j Job) scores(ctx context.Context, tools Tools, sequences [][]int32, progress func(Progress), out *Outputs) (*prune.Scores, error) {

@@ -1,6 +1,7 @@
 package variant
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -17,11 +18,14 @@ import (
 
 // Spec describes one variant of a model and how to make it.
 type Spec struct {
-	Ratio       float64          `json:"ratio"`       // share of all parameters to remove, in [0,1)
-	Recipe      prune.Recipe     `json:"recipe"`      // decides the scores
-	Calibration Calibration      `json:"calibration"` // source of the recipe's tokens
-	Budget      prune.Budget     `json:"budget"`
-	Reconstruct bool             `json:"reconstruct"` // refit down_proj
+	Ratio       float64      `json:"ratio"`       // share of all parameters to remove, in [0,1)
+	Recipe      prune.Recipe `json:"recipe"`      // decides the scores
+	Calibration Calibration  `json:"calibration"` // source of the recipe's tokens
+	Budget      prune.Budget `json:"budget"`
+	Reconstruct bool         `json:"reconstruct"` // refit down_proj
+	// RefitTokens is how many tokens the refit reads at most; 0: those of the recipe. The scored ones come first, then
+	// further ones of the same source.
+	RefitTokens int              `json:"refit_tokens,omitempty"`
 	FileType    convert.FileType `json:"file_type"`
 }
 
@@ -50,6 +54,25 @@ func (s Spec) HeldOut() int {
 	return min(max(s.Recipe.Tokens/heldOutShare, minHeldOutTokens), maxHeldOutTokens)
 }
 
+// Refits returns the number of tokens that the refit reads at most; 0 without a refit.
+func (s Spec) Refits() int {
+	if !s.Reconstruct {
+		return 0
+	}
+	return cmp.Or(s.RefitTokens, s.Recipe.Tokens)
+}
+
+// recipe returns what a file says about its recipe.
+func (s Spec) recipe() string {
+	if n := s.Refits(); n != 0 && n != s.Recipe.Tokens {
+		return fmt.Sprintf("%s refit_tokens=%d", s.Recipe, n)
+	}
+	return s.Recipe.String()
+}
+
+// Further returns the number of tokens that the refit reads beyond the recipe's, at most.
+func (s Spec) Further() int { return max(s.Refits()-s.Recipe.Tokens, 0) }
+
 // calibrationVersion must change when the same source gives other calibration text.
 const calibrationVersion = "2"
 
@@ -70,11 +93,15 @@ type keys struct {
 	spec  Spec
 }
 
-// calibration depends on the text alone: criteria with the same text share it.
+// calibration depends on the text alone: criteria with the same text share it. Without further tokens for the refit it is
+// the key of earlier versions, whose texts are the same.
 func (k keys) calibration() store.Key {
 	r := k.spec.Recipe
-	source := digest(calibrationVersion, r.Calibration, strconv.Itoa(k.spec.Calibration.Length), strconv.Itoa(r.Tokens), strconv.FormatUint(r.Seed, 10))
-	return store.Key{Model: k.model, Kind: store.KindCalibration, Recipe: source}
+	parts := []string{calibrationVersion, r.Calibration, strconv.Itoa(k.spec.Calibration.Length), strconv.Itoa(r.Tokens), strconv.FormatUint(r.Seed, 10)}
+	if further := k.spec.Further(); further > 0 {
+		parts = append(parts, strconv.Itoa(further))
+	}
+	return store.Key{Model: k.model, Kind: store.KindCalibration, Recipe: digest(parts...)}
 }
 
 func (k keys) scores() store.Key {
@@ -100,9 +127,14 @@ func (s Spec) PlanRatio(key store.Key) (ratio float64, ok bool) {
 	return ratio, keys{model: key.Model, spec: s}.plan() == key
 }
 
-// down depends on the kept neurons and on the file type, which decides the stored types.
+// down depends on the kept neurons, on the tokens of the refit, and on the file type, which decides the stored types.
+// Where the refit reads the recipe's tokens it is the key of earlier versions.
 func (k keys) down(plan *prune.Plan) store.Key {
-	detail := digest(neurons(plan))[:digestLength] + "-" + string(k.spec.FileType)
+	parts := []string{neurons(plan)}
+	if n := k.spec.Refits(); n != k.spec.Recipe.Tokens {
+		parts = append(parts, "refit", strconv.Itoa(n))
+	}
+	detail := digest(parts...)[:digestLength] + "-" + string(k.spec.FileType)
 	return store.Key{Model: k.model, Kind: store.KindDown, Recipe: k.spec.Recipe.Digest(), Detail: detail}
 }
 

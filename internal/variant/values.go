@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"prunellm/models"
 	"prunellm/models/safetensors"
@@ -27,12 +28,32 @@ const maxHeldOut = 1 << 15
 // Text is calibration text as sequences of token ids.
 type Text struct {
 	Tokens  [][]int32 // for scores and refits
+	Further [][]int32 // for refits alone
 	HeldOut [][]int32 // for cards; no score or refit reads it; empty when the text is too short for both
+}
+
+// Refit returns the sequences of a refit: all of them up to a number of tokens, or as many of the scored ones, spread
+// evenly over them, if those are more.
+func (t Text) Refit(tokens int) [][]int32 {
+	scored := 0
+	for _, sequence := range t.Tokens {
+		scored += len(sequence)
+	}
+	if tokens >= scored {
+		return slices.Concat(t.Tokens, t.Further)
+	}
+	count := max(len(t.Tokens)*tokens/scored, 1)
+	picked := make([][]int32, count)
+	for i := range picked {
+		picked[i] = t.Tokens[i*len(t.Tokens)/count]
+	}
+	return picked
 }
 
 // textFile is the stored form of Text. It is JSON, so that people and `prunellm score` can read it.
 type textFile struct {
 	Tokens  sequences `json:"tokens"`
+	Further sequences `json:"further,omitempty"`
 	HeldOut sequences `json:"held_out,omitempty"`
 }
 
@@ -55,7 +76,7 @@ func (s *sequences) UnmarshalJSON(raw []byte) error {
 
 // EncodeText returns the stored form of calibration text.
 func EncodeText(text Text) ([]byte, error) {
-	return json.Marshal(textFile{Tokens: text.Tokens, HeldOut: text.HeldOut})
+	return json.Marshal(textFile{Tokens: text.Tokens, Further: text.Further, HeldOut: text.HeldOut})
 }
 
 // DecodeTokens reads the member "tokens" of a JSON object, int32[sequences][tokens], and ignores other members, whatever
@@ -79,8 +100,8 @@ func DecodeTokens(value []byte, vocab int) ([][]int32, error) {
 	return tokens, Text{Tokens: tokens}.check(vocab)
 }
 
-// DecodeText is the inverse of EncodeText. It reads only the members "tokens" and "held_out". Every token must be below
-// vocab, and every sequence must have at least two. "held_out" may be missing.
+// DecodeText is the inverse of EncodeText. It reads only the members "tokens", "further" and "held_out". Every token must
+// be below vocab, and every sequence must have at least two. "further" and "held_out" may be missing.
 func DecodeText(value []byte, vocab int) (Text, error) {
 	if len(value) > MaxTokenFileBytes {
 		return Text{}, fmt.Errorf("tokens: %d bytes, want at most %d", len(value), MaxTokenFileBytes)
@@ -93,7 +114,7 @@ func DecodeText(value []byte, vocab int) (Text, error) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return Text{}, errors.New("tokens: bytes after the JSON object")
 	}
-	text := Text{Tokens: file.Tokens, HeldOut: file.HeldOut}
+	text := Text{Tokens: file.Tokens, Further: file.Further, HeldOut: file.HeldOut}
 	return text, text.check(vocab)
 }
 
@@ -102,6 +123,9 @@ func (t Text) check(vocab int) error {
 		return fmt.Errorf("tokens: 0 sequences, want 1 to %d", maxSequences)
 	}
 	if err := checkSequences("tokens", t.Tokens, maxTokens, vocab); err != nil {
+		return err
+	}
+	if err := checkSequences("further", t.Further, maxTokens, vocab); err != nil {
 		return err
 	}
 	return checkSequences("held_out", t.HeldOut, maxHeldOut, vocab)

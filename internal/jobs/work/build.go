@@ -113,7 +113,7 @@ func (b *builder) refit(ctx context.Context, plan *prune.Plan, sequences [][]int
 	}
 	precision := recipe.PrecisionOn(backend)
 	states := &prune.StateFile{File: reuse.File{Path: b.states, Folder: b.folder, Identity: b.job.ModelDigest + " " + string(precision)}}
-	options := prune.ReconstructOptions{Emit: packer.Add, Grid: packer.Grid, Hidden: b.hidden, States: states, Log: b.child.Log, Precision: precision}
+	options := prune.ReconstructOptions{Emit: packer.Add, Grid: packer.Grid, Hidden: b.hidden, States: states, Log: b.child.Log, Precision: precision, Scratch: b.folder}
 	if eigen.Fast() {
 		options.Algebra = eigen.Algebra{}
 	}

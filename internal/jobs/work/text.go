@@ -46,14 +46,33 @@ func CalibrationText(ctx context.Context, model *models.GGUF, scratch string, sp
 	if err != nil {
 		return variant.Text{}, err
 	}
+	first, further := spec.Recipe.Tokens+spec.HeldOut(), spec.Further()
 	sequences, err := source.Sequences(ctx, calibration.Want{
-		Tokens: spec.Recipe.Tokens + spec.HeldOut(), AtLeast: calibration.MinTokens, Length: spec.Calibration.Length, Seed: spec.Recipe.Seed,
-	}, progress)
+		Tokens: first, AtLeast: calibration.MinTokens, Length: spec.Calibration.Length, Seed: spec.Recipe.Seed,
+	}, partOf(progress, 0, first+further))
 	if err != nil {
 		return variant.Text{}, err
 	}
-	rest, heldOut := calibration.HoldOut(sequences, spec.HeldOut(), spec.Calibration.Length)
-	return variant.Text{Tokens: rest, HeldOut: heldOut}, nil
+	text := variant.Text{}
+	text.Tokens, text.HeldOut = calibration.HoldOut(sequences, spec.HeldOut(), spec.Calibration.Length)
+	if further < spec.Calibration.Length {
+		return text, nil
+	}
+	text.Further, err = source.Sequences(ctx, calibration.Want{
+		Tokens: further, Length: spec.Calibration.Length, Seed: spec.Recipe.Seed + furtherSeed, Exclude: sequences,
+	}, partOf(progress, first, first+further))
+	return text, err
+}
+
+// furtherSeed is what the seed of a refit's further text differs by from that of the scored text.
+const furtherSeed = 1 << 33
+
+// partOf returns the progress of a part of a whole, before which so many tokens are done. progress may be nil.
+func partOf(progress func(done, total int), before, whole int) func(done, total int) {
+	if progress == nil {
+		return nil
+	}
+	return func(done, _ int) { progress(before+done, whole) }
 }
 
 // trainingSeed is what a training's seed differs by from its calibration text's: the model is not to train on the text
