@@ -115,6 +115,9 @@ func (c *constraint) allows(t Token) (bool, error) {
 		return c.spaces+len(marked) <= maxSpaces, nil
 	case next.state == undecided && next.marking(next.held):
 		return true, nil
+	case was == undecided && next.begun: // one token with all of the thinking
+		ok, err := c.grammar.Matcher().Accepts(answer)
+		return ok, grammarError(err)
 	case was == undecided:
 		if c.strayed {
 			return false, nil

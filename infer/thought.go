@@ -140,6 +140,9 @@ func (t *thought) add(token Token, piece []byte, info *TokenInfo) (thinking []by
 		t.early = append(t.early, earlyToken{piece, info})
 		if t.split.begun {
 			t.tokens, t.early = len(t.early), nil
+			if len(rest) > 0 { // one token with all of the thinking
+				answer = []earlyToken{{rest, info}}
+			}
 		} else if t.split.state == answering {
 			answer, t.early = t.early, nil
 		}

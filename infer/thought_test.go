@@ -179,3 +179,47 @@ func TestThinkingRefused(t *testing.T) {
 		}
 	}
 }
+
+// FuzzThought gives a thought tokens of any text, and compares its thinking and answer with the splitter's of the whole.
+func FuzzThought(f *testing.F) {
+	f.Add("<think>\nhm\n</think>\n\nyes", []byte{1, 5, 2, 9}, false)
+	f.Add(" <thi> größer", []byte{3, 1, 1}, true)
+	f.Add("<think>\xff</think>\xc3", []byte{8}, false)
+	f.Add("<think></think>0", []byte{48}, false)
+	f.Fuzz(func(t *testing.T, text string, sizes []byte, full bool) {
+		e := &Engine{dec: newFake(1, 64, 64)}
+		newThought, err := e.newThoughts(thinkMarks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		thought := newThought()
+		var thinking, answer strings.Builder
+		take := func(said []byte, tokens []earlyToken) {
+			thinking.Write(said)
+			for _, token := range tokens {
+				answer.Write(token.piece)
+			}
+		}
+		rest, count := text, 0
+		for i := 0; rest != ""; i++ {
+			size := len(rest)
+			if i < len(sizes) {
+				size = min(size, int(sizes[i])+1)
+			}
+			take(thought.add(0, []byte(rest[:size]), nil))
+			rest = rest[size:]
+			count++
+		}
+		take(thought.finish(full))
+		wantThinking, wantAnswer := split(thinkMarks, text, full)
+		var valid textBuffer
+		valid.write([]byte(wantThinking))
+		valid.flush()
+		if want := string(valid.take()); thinking.String() != want || answer.String() != wantAnswer {
+			t.Errorf("%q in %v: thinking %q, answer %q, want %q, %q", text, sizes, thinking.String(), answer.String(), want, wantAnswer)
+		}
+		if thought.tokens > count {
+			t.Errorf("%d of %d tokens are thinking", thought.tokens, count)
+		}
+	})
+}
