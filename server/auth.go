@@ -59,35 +59,21 @@ func anyEqual(given string, keys []string) bool {
 	return found == 1
 }
 
-// checkHost refuses requests with a foreign Host header. A web page whose name was rebound to a local address (DNS
-// rebinding) sends its own name. Loopback names, the address that the connection came in on and Options.AllowedHosts
-// pass; an address cannot be rebound.
+// checkHost refuses requests with a foreign Host header (see hosts). A request of HTTP/1.0 has none: it passes on a
+// loopback address, where only this machine's own programs can have sent it, and no browser speaks HTTP/1.0.
 func (s *Server) checkHost(c *fiber.Ctx) error {
-	header := string(c.Request().Header.Host())
-	absolute := string(c.Request().URI().Host()) // not the Host header: they differ if the request line holds a whole URL
-	if s.hostAllowed(header, c.Context().LocalAddr()) && s.hostAllowed(absolute, c.Context().LocalAddr()) {
+	request := c.Request()
+	header := string(request.Header.Host())
+	absolute := string(request.URI().Host()) // not the Host header: they differ if the request line holds a whole URL
+	old := header == "" && absolute == "" && !request.Header.IsHTTP11() && isLoopback(c.Context().LocalAddr())
+	if old || (s.hosts.allow(header) && s.hosts.allow(absolute)) {
 		return c.Next()
 	}
 	return refuse(openapi.TypeInvalidRequest, openapi.CodeHostNotAllowed,
 		"this Host is not allowed; start the server with --allowed-hosts NAME to allow it")
 }
 
-func (s *Server) hostAllowed(hostPort string, local net.Addr) bool {
-	if s.hosts["*"] {
-		return true
-	}
-	host := hostPort
-	if h, _, err := net.SplitHostPort(hostPort); err == nil {
-		host = h
-	}
-	host = strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), "."))
-	if host == "localhost" || s.hosts[host] {
-		return true
-	}
-	ip := net.ParseIP(host)
-	if ip == nil {
-		return false
-	}
-	tcp, ok := local.(*net.TCPAddr)
-	return ip.IsLoopback() || (ok && ip.Equal(tcp.IP))
+func isLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }

@@ -26,8 +26,7 @@ type Options struct {
 	// APIKeys returns the keys that are valid now. nil: no key is needed. If it returns none, the server refuses all
 	// requests.
 	APIKeys func() []string
-	// AllowedHosts are names (without port) that the Host header may hold besides loopback names and the connection's
-	// local address. "*" allows all.
+	// AllowedHosts are names that the Host header may hold besides loopback names and addresses; see ParseHosts.
 	AllowedHosts []string
 
 	// RateLimit is the number of requests per minute for each key, or for each address if no keys are needed. 0: no

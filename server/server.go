@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +31,7 @@ type Server struct {
 	metrics *metrics
 	limiter *limiter // nil: no rate limit
 	app     *fiber.App
-	hosts   map[string]bool // lower case
+	hosts   hosts
 
 	base   context.Context // of all jobs
 	cancel context.CancelCauseFunc
@@ -52,9 +51,9 @@ func New(options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: options, log: options.Log, metrics: metrics, hosts: map[string]bool{}}
-	for _, host := range options.AllowedHosts {
-		s.hosts[strings.ToLower(strings.TrimSpace(host))] = true
+	s := &Server{options: options, log: options.Log, metrics: metrics}
+	if s.hosts, err = parseHosts(options.AllowedHosts); err != nil {
+		return nil, fmt.Errorf("server options: %w", err)
 	}
 	if options.RateLimit > 0 {
 		s.limiter = newLimiter(options.RateLimit)

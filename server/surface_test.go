@@ -271,7 +271,7 @@ func TestOpenAIShapeEverywhere(t *testing.T) {
 		{"POST", "/v1/chat/completions", "\x1f\x8b", []string{"Content-Encoding", "gzip"}, 415},
 		{"GET", "/healthz", "", []string{"Host", "evil.example"}, 403},
 		{"GET", "/healthz", "", []string{"Host", "127.0.0.1.evil.example"}, 403},
-		{"GET", "/healthz", "", []string{"Host", "10.1.2.3"}, 403},
+		{"GET", "/healthz", "", []string{"Host", "10.1.2.3"}, 200}, // of a published port, which no name can be rebound to
 		{"GET", "/v1/models", "", []string{"X-Pad", strings.Repeat("x", 60<<10)}, 431},
 		{"POST", "/v1/chat/completions", `{` + hi + `}`, []string{"Content-Type", "application/json; charset=utf-8"}, 200},
 		{"GET", "/healthz", "", []string{"Host", "LOCALHOST:99"}, 200},
@@ -334,19 +334,6 @@ func TestKeys(t *testing.T) {
 	keys = nil
 	if got := s.do("GET", "/v1/models", "", "x-api-key", "sk-one"); got.status != 401 {
 		t.Errorf("after all keys were removed = %d, want 401", got.status)
-	}
-}
-
-func TestAllowedHosts(t *testing.T) {
-	s := serve(t, newFake(), func(o *Options) { o.AllowedHosts = []string{"LLM.example"} })
-	for host, want := range map[string]int{"llm.example": 200, "llm.example:443": 200, "llm.example.": 200, "other.example": 403} {
-		if got := s.do("GET", "/healthz", "", "Host", host); got.status != want {
-			t.Errorf("Host %s = %d, want %d", host, got.status, want)
-		}
-	}
-	s = serve(t, newFake(), func(o *Options) { o.AllowedHosts = []string{"*"} })
-	if got := s.do("GET", "/healthz", "", "Host", "any.example"); got.status != 200 {
-		t.Errorf("with * = %d", got.status)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"prunellm/internal/flags"
 	"prunellm/internal/secrets"
+	"prunellm/server"
 )
 
 // frontFlags configure the server's address, access and traces.
@@ -15,7 +16,7 @@ type frontFlags struct {
 	Addr         string   `help:"Address to listen on. An address that other machines can reach needs --api-key-file or --insecure." group:"Serving" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	APIKeyFile   string   `help:"File with the accepted API keys, one per line; reloaded on SIGHUP." group:"Security" name:"api-key-file" type:"path" placeholder:"FILE"`
 	Insecure     bool     `help:"Allow an address that other machines can reach without API keys." group:"Security"`
-	AllowedHosts []string `help:"More names that a request's Host header may have; '*' allows all." group:"Security" placeholder:"NAME,..."`
+	AllowedHosts []string `help:"More names that a request's Host header may have beside addresses: 'llm.example.org', '*.example.org' for all names below one, each with or without ':PORT'; '*' allows all." group:"Security" placeholder:"NAME,..."`
 	TLSCert      string   `help:"Certificate chain in PEM. With --tls-key the server speaks HTTPS. Both are reloaded on SIGHUP." group:"Security" name:"tls-cert" type:"path" placeholder:"FILE"`
 	TLSKey       string   `help:"Private key of --tls-cert in PEM." group:"Security" name:"tls-key" type:"path" placeholder:"FILE"`
 	RateLimit    int      `help:"Requests per minute at most per key, or per address where no keys are needed; 0: no limit." group:"Security" default:"0" placeholder:"N"`
@@ -33,6 +34,9 @@ func (f *frontFlags) Validate() error {
 	}
 	if f.RateLimit < 0 || f.RateLimit > maxRateLimit {
 		faults = append(faults, fmt.Errorf("--rate-limit is %d, want 0 to %d", f.RateLimit, maxRateLimit))
+	}
+	if err := server.ParseHosts(f.AllowedHosts); err != nil {
+		faults = append(faults, fmt.Errorf("--allowed-hosts: %w", err))
 	}
 	if f.OTLPEndpoint != "" {
 		if u, err := url.Parse(f.OTLPEndpoint); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
