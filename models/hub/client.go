@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -31,6 +32,7 @@ type Client struct {
 	hosts   []string
 	http    *http.Client
 	backoff time.Duration // before the second attempt
+	sleep   func(context.Context, time.Duration) error
 }
 
 // HostError reports a redirect of the hub to a host that is not on the allow-list.
@@ -56,7 +58,7 @@ func New(options Options) (*Client, error) {
 	if base.Scheme == "http" && options.Token != "" && !loopback(base.Hostname()) {
 		return nil, fmt.Errorf("hub URL %q: a token needs TLS to another machine; use https", options.URL)
 	}
-	c := &Client{options: options, base: base, hosts: options.Hosts, backoff: firstBackoff}
+	c := &Client{options: options, base: base, hosts: options.Hosts, backoff: firstBackoff, sleep: sleep}
 	if base.Hostname() == strings.TrimPrefix(DefaultURL, "https://") {
 		c.hosts = append(append([]string{}, defaultHosts[:]...), options.Hosts...)
 	}
@@ -113,8 +115,9 @@ func (c *Client) allowed(u *url.URL) bool {
 
 // StatusError is a response of the hub with an unexpected status.
 type StatusError struct {
-	What   string
-	Status int
+	What       string
+	Status     int
+	RetryAfter time.Duration // the hub asks for this pause; 0: for none
 }
 
 // Error implements error.
@@ -125,6 +128,11 @@ func (e *StatusError) Error() string {
 		hint = ": the repository is private or gated, or does not exist: set HF_TOKEN to a token that may read it"
 	case http.StatusNotFound:
 		hint = ": no such repository, revision or file"
+	case http.StatusTooManyRequests:
+		hint = ": too many requests; a token (HF_TOKEN) has a higher limit"
+		if e.RetryAfter > 0 {
+			hint += fmt.Sprintf(", and the hub answers again in %s", e.RetryAfter)
+		}
 	}
 	return fmt.Sprintf("%s: the hub answers %d %s%s", e.What, e.Status, http.StatusText(e.Status), hint)
 }
@@ -132,6 +140,42 @@ func (e *StatusError) Error() string {
 // passing reports whether the same request may succeed later.
 func (e *StatusError) passing() bool {
 	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout || e.Status >= 500
+}
+
+// patient reports whether the hub asks for no longer pause than a download may make.
+func (e *StatusError) patient() bool { return e.RetryAfter <= longestRetryAfter }
+
+// statusError reads an unexpected response.
+func statusError(what string, response *http.Response) *StatusError {
+	return &StatusError{What: what, Status: response.StatusCode, RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now())}
+}
+
+// retryAfter reads the header of that name: seconds or a date. Anything else is no pause.
+func retryAfter(header string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return max(date.Sub(now), 0)
+	}
+	return 0
+}
+
+// wait waits for a pause, at least as long as the hub asks for in a failed request.
+func (c *Client) wait(ctx context.Context, pause time.Duration, err error) error {
+	if status := new(StatusError); errors.As(err, &status) {
+		pause = max(pause, status.RetryAfter)
+	}
+	return c.sleep(ctx, pause)
+}
+
+func sleep(ctx context.Context, pause time.Duration) error {
+	select {
+	case <-time.After(pause):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // get requests a path below the hub's URL, from a byte on. The caller closes the body.
@@ -170,7 +214,7 @@ func (c *Client) info(ctx context.Context, ref Ref) ([]byte, error) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, &StatusError{What: ref.String(), Status: response.StatusCode}
+		return nil, statusError(ref.String(), response)
 	}
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxInfoBytes+1))
 	if err == nil && len(data) > maxInfoBytes {

@@ -35,4 +35,6 @@ const (
 	stallTimeout   = 60 * time.Second // without a byte
 	firstBackoff   = 500 * time.Millisecond
 	longestBackoff = 20 * time.Second
+	// longestRetryAfter is the longest pause that a hub may ask for. Hugging Face counts requests in windows of five minutes.
+	longestRetryAfter = 5 * time.Minute
 )

@@ -99,7 +99,7 @@ func (d *download) complete(ctx context.Context, f file, part string) error {
 		var status *StatusError
 		var host *HostError
 		if ctx.Err() != nil || errors.As(err, &host) || errors.Is(err, os.ErrPermission) || errors.As(err, new(*os.PathError)) ||
-			(errors.As(err, &status) && !status.passing()) {
+			(errors.As(err, &status) && !(status.passing() && status.patient())) {
 			return err
 		}
 		if after > best { // an attempt with more progress than any before resets the retries
@@ -109,10 +109,8 @@ func (d *download) complete(ctx context.Context, f file, part string) error {
 			return err
 		}
 		d.client.options.Log.Warn("download interrupted, resuming", "path", f.Name, "bytes", after, "error", err)
-		select {
-		case <-time.After(backoff):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := d.client.wait(ctx, backoff, err); err != nil {
+			return err
 		}
 		backoff = min(2*backoff, longestBackoff)
 	}
@@ -143,7 +141,7 @@ func (d *download) transfer(ctx context.Context, f file, part string, from int64
 	case response.StatusCode == http.StatusOK:
 		from = 0
 	default:
-		return &StatusError{What: f.Name, Status: response.StatusCode}
+		return statusError(f.Name, response)
 	}
 	out, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {

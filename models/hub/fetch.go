@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +32,7 @@ func (c *Client) Fetch(ctx context.Context, ref Ref) (path string, folder bool, 
 		return "", false, wrap(err)
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	about, err := c.about(ctx, repo, ref)
+	about, err := c.about(ctx, repo, ref, maxAttempts)
 	if err != nil {
 		return "", false, wrap(err)
 	}
@@ -56,8 +57,9 @@ func (c *Client) Fetch(ctx context.Context, ref Ref) (path string, folder bool, 
 	return filepath.Join(dir, filepath.FromSlash(files[0].Name)), false, nil
 }
 
-// about requests the list of a repository's files, and stores the response for when the hub is unreachable.
-func (c *Client) about(ctx context.Context, repo string, ref Ref) (*info, error) {
+// about requests the list of a repository's files, and stores the response for when the hub is unreachable. Without a
+// stored one it waits as long as a hub that has too many requests asks for, in at most so many attempts.
+func (c *Client) about(ctx context.Context, repo string, ref Ref, attempts int) (*info, error) {
 	remembered := filepath.Join(repo, "info-"+strings.ReplaceAll(ref.Revision, "/", "%2F")+".json")
 	data, err := c.info(ctx, ref)
 	if err == nil {
@@ -73,6 +75,13 @@ func (c *Client) about(ctx context.Context, repo string, ref Ref) (*info, error)
 		return nil, err
 	}
 	old, readErr := regularfile.Read(remembered, maxInfoBytes)
+	if readErr != nil && attempts > 1 && status != nil && status.Status == http.StatusTooManyRequests && status.patient() {
+		c.options.Log.Warn("hub refuses for now, waiting", "model", ref.String(), "error", err)
+		if err := c.wait(ctx, c.backoff, err); err != nil {
+			return nil, err
+		}
+		return c.about(ctx, repo, ref, attempts-1)
+	}
 	if readErr != nil {
 		return nil, err
 	}

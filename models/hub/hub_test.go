@@ -29,6 +29,7 @@ type fakeHub struct {
 	cut      int                                                            // bytes after which each response ends, 0: complete
 	ignore   bool                                                           // ignore ranges
 	serve    func(w http.ResponseWriter, r *http.Request, name string) bool // true: answered
+	list     func(w http.ResponseWriter) bool                               // of the list of files; true: answered
 	requests []string                                                       // of files, with their range
 	sums     map[string]string                                              // instead of the true ones
 }
@@ -50,6 +51,9 @@ func (h *fakeHub) handle(w http.ResponseWriter, r *http.Request) {
 	if rest, ok := strings.CutPrefix(r.URL.Path, "/api/models/owner/name/revision/"); ok {
 		if rest != "main" && rest != "v1" {
 			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		if h.list != nil && h.list(w) {
 			return
 		}
 		_ = json.NewEncoder(w).Encode(h.about())
