@@ -1,4 +1,4 @@
-// Package regularfile opens files whose paths come from outside: only regular ones, of bounded size. It also reports free disk space.
+// Package regularfile opens files whose paths come from outside: only regular ones, of bounded size, and no Git LFS pointers. It also reports free disk space.
 //
 // Opening a named pipe would block, and a device may never end. A file that is too large is an error before any of it is
 // read.
@@ -24,6 +24,9 @@ func Open(path string, maxBytes int64) (file *os.File, sizeBytes int64, err erro
 	}
 	if info, err = file.Stat(); err == nil { // the path may name another file by now
 		err = check(path, info, maxBytes)
+	}
+	if err == nil {
+		err = checkPointer(path, file, info.Size())
 	}
 	if err != nil {
 		_ = file.Close() // nothing was written
