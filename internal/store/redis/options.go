@@ -153,13 +153,24 @@ func parseURL(raw string) (*redis.UniversalOptions, error) {
 
 func parseSingle(raw string) (*redis.UniversalOptions, error) {
 	o, err := redis.ParseURL(raw)
+	if u, fault := url.Parse(raw); err == nil && (fault != nil || u.Fragment != "" || (u.Scheme == "unix" && u.Host != "")) {
+		err = errors.New("parts that go-redis ignores")
+	}
 	if err != nil {
-		return nil, errors.New("redis url: not valid, want redis://[user:password@]host[:port][/db], rediss:// likewise or unix://[user:password@]/path/to/socket[?db=N]")
+		return nil, errors.New("redis url: not valid, want redis://[user:password@]host[:port][/db], rediss:// likewise or unix://[user:password@]/path/to/socket[?db=N]" + encodingHint(raw))
 	}
 	return &redis.UniversalOptions{ // an address that begins with a slash is a unix socket
 		Addrs: []string{o.Addr}, DB: o.DB, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig,
 		ClientName: o.ClientName, Protocol: o.Protocol,
 	}, nil
+}
+
+// encodingHint tells how to write a password, if a URL that is not valid has one. It shows nothing of it.
+func encodingHint(raw string) string {
+	if !strings.Contains(raw, "@") {
+		return ""
+	}
+	return "; in user and password write special characters percent-encoded: / as %2F, # as %23, ? as %3F, % as %25, @ as %40"
 }
 
 // parseMany reads user:password@host:port,host:port/path, each host with go-redis's own parser. The credentials are those
@@ -169,13 +180,14 @@ func parseMany(base, kind, rest string) (*redis.UniversalOptions, error) {
 	if kind == "sentinel" {
 		bad = fmt.Errorf("%w/master[/db]", bad)
 	}
+	bad = fmt.Errorf("%w%s", bad, encodingHint(rest))
 	credentials, hosts := "", rest
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		credentials, hosts = rest[:at+1], rest[at+1:]
 	}
 	hosts, path, _ := strings.Cut(hosts, "/")
 	master, db, _ := strings.Cut(path, "/")
-	if kind == "sentinel" && master == "" || kind == "cluster" && path != "" {
+	if kind == "sentinel" && master == "" || kind == "cluster" && path != "" || strings.Contains(rest, "#") {
 		return nil, bad
 	}
 	master, err := url.PathUnescape(master)
