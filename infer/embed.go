@@ -47,7 +47,7 @@ func (p *pool) finish() error {
 // ParameterError or a ContextError, a full queue ErrQueueFull, a failing engine an error that wraps ErrEngine.
 func (e *Engine) Embed(ctx context.Context, prompts [][]Token) ([][]float32, Usage, error) {
 	for i, p := range prompts {
-		if err := e.validatePrompt(p); err != nil {
+		if err := e.validatePrompt(p, 0); err != nil {
 			return nil, Usage{}, fmt.Errorf("input %d: %w", i, err)
 		}
 	}

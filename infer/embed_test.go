@@ -51,8 +51,8 @@ func TestEmbedRefuses(t *testing.T) {
 	if _, _, err := e.Embed(context.Background(), [][]Token{prompt("a"), nil}); !errors.As(err, &parameter) || !strings.Contains(err.Error(), "input 1") {
 		t.Errorf("an empty prompt: %v, want a ParameterError of input 1", err)
 	}
-	if _, _, err := e.Embed(context.Background(), [][]Token{prompt(strings.Repeat("a", 16))}); !errors.As(err, &long) {
-		t.Errorf("a prompt as long as the context: %v, want a ContextError", err)
+	if _, _, err := e.Embed(context.Background(), [][]Token{prompt(strings.Repeat("a", 17))}); !errors.As(err, &long) || !long.Whole {
+		t.Errorf("a prompt longer than the context: %v, want a ContextError of the whole context", err)
 	}
 	if vectors, _, err := e.Embed(context.Background(), nil); err != nil || len(vectors) != 0 {
 		t.Errorf("no prompts: %v, %v", vectors, err)

@@ -14,12 +14,16 @@ var (
 
 // ContextError reports a prompt that does not fit the context.
 type ContextError struct {
-	Prompt  int // tokens of the prompt
-	Context int // tokens a sequence can hold
+	Prompt  int  // tokens of the prompt
+	Context int  // tokens a sequence can hold
+	Whole   bool // the prompt may take all of them: nothing is generated
 }
 
 // Error implements error.
 func (e *ContextError) Error() string {
+	if e.Whole {
+		return fmt.Sprintf("prompt has %d tokens, the context holds %d", e.Prompt, e.Context)
+	}
 	return fmt.Sprintf("prompt has %d tokens, the context holds %d and needs room for one more", e.Prompt, e.Context)
 }
 

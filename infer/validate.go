@@ -14,14 +14,14 @@ const (
 	maxBias      = 1e4     // absolute logit bias
 )
 
-// validatePrompt reports a prompt that leaves no room for one more token in the context.
-func (e *Engine) validatePrompt(prompt []Token) error {
+// validatePrompt reports a prompt that leaves no room in the context for an answer of so many tokens.
+func (e *Engine) validatePrompt(prompt []Token, answer int) error {
 	context := e.dec.ContextSize()
 	if len(prompt) == 0 {
 		return &ParameterError{Field: "prompt", Reason: "has no tokens"}
 	}
-	if len(prompt) >= context {
-		return &ContextError{Prompt: len(prompt), Context: context}
+	if len(prompt) > context-answer {
+		return &ContextError{Prompt: len(prompt), Context: context, Whole: answer == 0}
 	}
 	vocab := Token(e.dec.VocabSize())
 	for i, t := range prompt {
@@ -34,7 +34,7 @@ func (e *Engine) validatePrompt(prompt []Token) error {
 
 // validate reports the first field of a request that is out of range.
 func (e *Engine) validate(req Request) error {
-	if err := e.validatePrompt(req.Prompt); err != nil {
+	if err := e.validatePrompt(req.Prompt, min(req.MaxTokens, 1)); err != nil {
 		return err
 	}
 	if req.PromptLogprobs && req.Logprobs < 0 {

@@ -64,7 +64,7 @@ func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Com
 	if err != nil {
 		return infer.Request{}, promptField(err, field)
 	}
-	request, err := request(v, field, prompt, common)
+	request, err := request(v, field, prompt, common, false)
 	request.Thinking = s.thinking(v, turn, prompt)
 	if err != nil || request.Grammar != "" {
 		return request, err

@@ -62,7 +62,7 @@ func completionRequests(v *Variant, req *openapi.CompletionRequest) (submit []in
 		if err != nil {
 			return nil, nil, err
 		}
-		one, err := request(v, field, tokens, &req.Common)
+		one, err := request(v, field, tokens, &req.Common, req.NoAnswer)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -86,8 +86,12 @@ func internalFailure(requestID string) failure {
 
 // contextError refuses a prompt in words that clients search for.
 func contextError(field string, tooLong *infer.ContextError) *openapi.Error {
+	answer := ", including the answer"
+	if tooLong.Whole {
+		answer = ""
+	}
 	return openapi.Invalid(field, openapi.CodeContextLength,
-		"prompt is too long: %d tokens. This model's maximum context length is %d tokens, including the answer; shorten the prompt or start the server with a larger --ctx", tooLong.Prompt, tooLong.Context)
+		"prompt is too long: %d tokens. This model's maximum context length is %d tokens%s; shorten the prompt or start the server with a larger --ctx", tooLong.Prompt, tooLong.Context, answer)
 }
 
 func unavailable(message, code string, retryAfter time.Duration) failure {

@@ -138,8 +138,8 @@ func (v *fakeVariant) Embed(_ context.Context, prompts [][]infer.Token) ([][]flo
 	var vectors [][]float32
 	var usage infer.Usage
 	for _, prompt := range prompts {
-		if len(prompt) >= fakeContext {
-			return nil, usage, &infer.ContextError{Prompt: len(prompt), Context: fakeContext}
+		if len(prompt) > fakeContext {
+			return nil, usage, &infer.ContextError{Prompt: len(prompt), Context: fakeContext, Whole: true}
 		}
 		vectors = append(vectors, []float32{float32(len(prompt)), float32(prompt[0]) + 0.5})
 		usage.Prompt += len(prompt)

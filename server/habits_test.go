@@ -33,6 +33,28 @@ func TestContextErrorWords(t *testing.T) {
 	}
 }
 
+// Embeddings and the echo of a prompt without an answer take the whole context.
+func TestPromptOfExactlyTheContext(t *testing.T) {
+	s := serve(t, newFake())
+	whole := `"` + strings.Repeat("a", fakeContext-1) // and the beginning of sequence
+	for body, path := range map[string]string{
+		`{"input":` + whole + `"}`:                                          "/v1/embeddings",
+		`{"prompt":` + whole + `","echo":true,"max_tokens":0}`:              "/v1/completions",
+		`{"prompt":` + whole + `","echo":true,"max_tokens":0,"logprobs":1}`: "/v1/completions",
+	} {
+		if got := s.post(path, body); got.status != 200 {
+			t.Errorf("%s of the whole context = %d %s", path, got.status, got.body)
+		}
+		longer := strings.Replace(body, "aaa", "aaaa", 1)
+		if got := s.post(path, longer); got.status != 400 || !strings.Contains(string(got.body), "257 tokens") || strings.Contains(string(got.body), "including the answer") {
+			t.Errorf("%s of one token more = %d %s, want 400 without a word of an answer", path, got.status, got.body)
+		}
+	}
+	if got := s.post("/v1/completions", `{"prompt":`+whole+`","echo":true,"max_tokens":1}`); got.status != 400 {
+		t.Errorf("an answer beside the whole context = %d, want 400", got.status)
+	}
+}
+
 func TestHealthAlias(t *testing.T) {
 	if got := serve(t, newFake()).do("GET", "/health", ""); got.status != 200 || !strings.Contains(string(got.body), `"ok"`) {
 		t.Errorf("GET /health = %d %s", got.status, got.body)

@@ -75,14 +75,15 @@ func text(v Vocabulary, tokens []infer.Token) string {
 	return string([]rune(string(out)))
 }
 
-// request returns the engine's request for one prompt, without log probabilities.
-func request(v *Variant, field string, prompt []infer.Token, c *openapi.Common) (infer.Request, error) {
+// request returns the engine's request for one prompt, without log probabilities. noAnswer reports that the prompt alone
+// is computed, which may then take the whole context.
+func request(v *Variant, field string, prompt []infer.Token, c *openapi.Common, noAnswer bool) (infer.Request, error) {
 	room := v.ContextSize() - len(prompt)
 	switch {
 	case len(prompt) == 0:
 		return infer.Request{}, openapi.Invalid(field, openapi.CodeInvalidValue, "%s is empty", field)
-	case room < 1:
-		return infer.Request{}, promptField(&infer.ContextError{Prompt: len(prompt), Context: v.ContextSize()}, field)
+	case room < 0, room == 0 && !noAnswer:
+		return infer.Request{}, promptField(&infer.ContextError{Prompt: len(prompt), Context: v.ContextSize(), Whole: noAnswer}, field)
 	}
 	sampling, err := sampling(v, c)
 	if err != nil {
