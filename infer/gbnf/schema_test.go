@@ -227,6 +227,37 @@ func TestSchemasGiveJSON(t *testing.T) {
 	}
 }
 
+// White space between the tokens of JSON comes in runs of a few characters, wherever JSON allows it: a small model writes
+// blanks to the end of its context otherwise.
+func TestRunsOfWhitespaceAreBounded(t *testing.T) {
+	const most = 21 // a line end and an indent of twenty
+	for _, schema := range []string{
+		`{}`, `{"type":"object"}`, `{"properties":{"a":{"type":"array","items":{"type":"number"}}}}`, `{"properties":{"a":{}},"required":["a"]}`,
+	} {
+		text, err := FromSchema([]byte(schema))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := mustParse(t, text)
+		tokens := []string{"{", `"a"`, ":", "[", "1", ",", "2", "]", "}"}
+		if whole, _ := accepts(t, g, strings.Join(tokens, "\n  ")); !whole {
+			t.Errorf("%s refuses JSON with indents", schema)
+		}
+		for at := range len(tokens) + 1 {
+			for _, blank := range []string{" ", "\n", "\t", "\r"} {
+				before := strings.Join(tokens[:at], "")
+				run := strings.Repeat(blank, 1000)
+				if _, prefix := accepts(t, g, before+run); prefix > len(before)+most {
+					t.Errorf("%s accepts %d times %q behind %q, want at most %d", schema, prefix-len(before), blank, before, most)
+				}
+				if _, prefix := accepts(t, g, before+"\n"+run); prefix > len(before)+most {
+					t.Errorf("%s accepts %d times %q and a line end behind %q, want at most %d", schema, prefix-len(before), blank, before, most)
+				}
+			}
+		}
+	}
+}
+
 func FuzzFromSchema(f *testing.F) {
 	f.Add([]byte(`{"type":"object","properties":{"a":{"type":"integer","minimum":-5},"b":{"$ref":"#"}},"required":["a"],"additionalProperties":{"pattern":"^a|b+$"}}`))
 	f.Add([]byte(`{"anyOf":[{"prefixItems":[{},true],"maxItems":3},{"format":"date"},{"enum":[1.5,"é"]}]}`))
