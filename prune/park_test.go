@@ -11,20 +11,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/pkg/core/dtypes"
 
 	"prunellm/internal/tinymodel"
 	"prunellm/models/llama"
 )
 
-// manySequences returns random sequences of several lengths.
-func manySequences(n, vocab int) [][]int32 {
+// manySequences returns random sequences of so many lengths.
+func manySequences(n, lengths int) [][]int32 {
 	random := rand.New(rand.NewPCG(5, 6))
 	sequences := make([][]int32, n)
 	for i := range sequences {
-		sequences[i] = make([]int32, 12+10*(i%3))
+		sequences[i] = make([]int32, 12+10*(i%lengths))
 		for j := range sequences[i] {
-			sequences[i][j] = int32(random.IntN(vocab))
+			sequences[i][j] = 3 + random.Int32N(200)
 		}
 	}
 	return sequences
@@ -32,12 +33,19 @@ func manySequences(n, vocab int) [][]int32 {
 
 // A refit whose states do not fit into memory gives the matrices of one whose states do, and leaves no file.
 func TestRefitWithStatesOnDisk(t *testing.T) {
-	model, backend := randomModel(t, tinymodel.Options{Layers: 4, FFN: []int{128, 128, 128, 128}}), pureGo(t)
-	plan, sequences := somePlan(t, model), manySequences(24, model.Config().VocabSize)
+	refitWithStatesOnDisk(t, pureGo(t), llama.Float32, 1e-3, manySequences(24, 3), 1, 100<<10)
+}
+
+// refitWithStatesOnDisk compares refits with so many bytes of states in memory with one that has all of them. It takes matrices that differ by at most tolerance times the largest weight as the same: sums of
+// another portion are rounded otherwise.
+func refitWithStatesOnDisk(t *testing.T, backend backends.Backend, precision llama.Precision, tolerance float64, sequences [][]int32, memories ...int64) {
+	model := randomModel(t, tinymodel.Options{Layers: 4, FFN: []int{128, 128, 128, 128}})
+	plan := somePlan(t, model)
 	// A whole layer stays as it is, so that both streams pass one before they part.
 	plan.Kept[0] = llama.Ascending(model.Config().FFN[0])
 	refit := func(options ReconstructOptions) (down [][]float32, last Progress) {
 		t.Helper()
+		options.Precision = precision
 		down, err := Reconstruct(t.Context(), backend, model, plan, sequences, options, func(p Progress) { last = p })
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +54,7 @@ func TestRefitWithStatesOnDisk(t *testing.T) {
 	}
 	want, _ := refit(ReconstructOptions{})
 	folder := t.TempDir()
-	for _, memory := range []int64{1, 100 << 10} {
+	for _, memory := range memories {
 		got, last := refit(ReconstructOptions{Scratch: folder, Memory: memory})
 		if last.Done != last.Total || last.Total != tokensOf(sequences) {
 			t.Errorf("with %d bytes the last progress is %+v", memory, last)
@@ -56,7 +64,7 @@ func TestRefitWithStatesOnDisk(t *testing.T) {
 			for i, v := range want[layer] {
 				far, size = max(far, math.Abs(float64(v-got[layer][i]))), max(size, math.Abs(float64(v)))
 			}
-			if far > 1e-3*size {
+			if far > tolerance*size {
 				t.Errorf("with %d bytes of states in memory layer %d is off by %g of %g", memory, layer, far, size)
 			}
 		}
@@ -75,7 +83,7 @@ func TestRefitWithStatesOnDisk(t *testing.T) {
 // Faults of the file are one line without a name that no longer exists, and an end of the context ends the refit.
 func TestRefitWithStatesOnDiskFails(t *testing.T) {
 	model, backend := randomModel(t, tinymodel.Options{}), pureGo(t)
-	plan, sequences := somePlan(t, model), manySequences(12, model.Config().VocabSize)
+	plan, sequences := somePlan(t, model), manySequences(12, 3)
 	refit := func(ctx context.Context, folder string, progress func(Progress)) error {
 		_, err := Reconstruct(ctx, backend, model, plan, sequences, ReconstructOptions{Scratch: folder, Memory: 1}, progress)
 		return err
@@ -102,7 +110,7 @@ func TestRefitWithStatesOnDiskFails(t *testing.T) {
 // Portions hold every batch once, in order, with their sequences, within the budget or one batch each.
 func TestPortions(t *testing.T) {
 	model := randomModel(t, tinymodel.Options{})
-	config, sequences := model.Config(), manySequences(20, model.Config().VocabSize)
+	config, sequences := model.Config(), manySequences(20, 3)
 	batches := batchSequences(sequences, 64)
 	for budget, most := range map[int64]int{1: 1, math.MaxInt64: len(batches)} {
 		portions, next := portionsOf(config, batches, sequences, budget), 0
