@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 
+	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
 	"prunellm/convert/hffolder"
 	"prunellm/internal/jobs/work"
+	"prunellm/internal/modelcard"
 	"prunellm/internal/outfile"
 	"prunellm/internal/source"
 	"prunellm/internal/variant"
@@ -26,9 +29,6 @@ func (c *pruneCommand) checkFormat() error {
 	if c.Format != formatSafetensors {
 		return nil
 	}
-	if c.Budget == string(prune.Global) {
-		return fmt.Errorf("--format safetensors takes one width for all layers: use --budget uniform")
-	}
 	if kind, err := gguf.ParseType(c.FileType); c.FileType != "keep" && (err != nil || !slices.Contains(folderTypes[:], kind)) {
 		return fmt.Errorf("--file-type is %s: --format safetensors takes f32, f16, bf16 or keep", c.FileType)
 	}
@@ -44,10 +44,17 @@ func (c *pruneCommand) prepareFolder(model *models.GGUF) error {
 	if err := hffolder.CheckTarget(c.Output); err != nil {
 		return err
 	}
-	if ffn := model.Config().FFN; slices.Min(ffn) != slices.Max(ffn) {
-		return fmt.Errorf("--format safetensors takes one width for all layers, and this model's MLPs have from %d to %d neurons", slices.Min(ffn), slices.Max(ffn))
+	if err := hffolder.CheckWidths(model.Config()); err != nil {
+		return err
 	}
-	c.Budget = string(prune.Uniform)
+	if c.Budget == autoBudget { // a folder of one width loads without trust_remote_code
+		c.Budget = string(prune.Uniform)
+	}
+	if c.Budget == string(prune.Global) {
+		if err := hffolder.CheckPerLayer(model.Config().Architecture); err != nil {
+			return err
+		}
+	}
 	if c.FileType != "keep" {
 		c.FileType = strings.ToLower(c.FileType)
 		return nil
@@ -59,8 +66,8 @@ func (c *pruneCommand) prepareFolder(model *models.GGUF) error {
 	return nil
 }
 
-// writeFolder converts a variant's GGUF file to a safetensors folder.
-func (c *pruneCommand) writeFolder(env *environment, built variant.Built, origin source.Source) error {
+// writeFolder converts a variant's GGUF file to a safetensors folder. card may be nil.
+func (c *pruneCommand) writeFolder(env *environment, built variant.Built, card *variant.Card, origin source.Source) error {
 	slim, err := models.OpenGGUF(built.Path, ggmlquant.Dequantize)
 	if err != nil {
 		return err
@@ -70,5 +77,26 @@ func (c *pruneCommand) writeFolder(env *environment, built variant.Built, origin
 	if err != nil {
 		return err
 	}
-	return hffolder.FromGGUF(env.ctx, slim, c.Output, hffolder.Options{Source: origin.Folder, Codec: work.Codec(), Type: kind})
+	page, err := c.modelCard(slim, built, card, origin)
+	if err != nil {
+		return err
+	}
+	return hffolder.FromGGUF(env.ctx, slim, c.Output, hffolder.Options{Source: origin.Folder, Codec: work.Codec(), Type: kind, ModelCard: page})
+}
+
+// modelCard returns the folder's README.md.
+func (c *pruneCommand) modelCard(slim *models.GGUF, built variant.Built, card *variant.Card, origin source.Source) ([]byte, error) {
+	facts := modelcard.Facts{Built: built, Card: card, Type: c.FileType}
+	facts.Provenance, _ = convert.ReadProvenance(slim.File())
+	_, uniform := slim.Config().UniformWidth()
+	facts.PerLayer = !uniform
+	var err error
+	if facts.License, facts.BaseModel, err = modelcard.Source(slim.File(), origin.Folder); err != nil {
+		return nil, err
+	}
+	var page bytes.Buffer
+	if err := modelcard.Write(&page, facts); err != nil {
+		return nil, err
+	}
+	return page.Bytes(), nil
 }

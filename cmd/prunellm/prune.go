@@ -14,7 +14,7 @@ type pruneCommand struct {
 	Ratio       float64 `help:"Share of all parameters to remove, from 0 up to but not including 1." required:"" placeholder:"R"`
 	Output      string  `help:"GGUF file to write, or folder with --format safetensors." short:"o" required:"" type:"path" placeholder:"FILE.gguf|DIR"`
 	FileType    string  `help:"Type of the matrices written (q8_0, q4_0, f16, f32 and others), or 'keep' for each tensor's own. Safetensors takes f32, f16, bf16 or 'keep', which makes quantized matrices f16." default:"keep" placeholder:"TYPE"`
-	Format      string  `help:"Format of the output: ${enum}. A safetensors folder loads in transformers and vLLM, and has one width for all layers." enum:"gguf,safetensors" default:"gguf"`
+	Format      string  `help:"Format of the output: ${enum}. A safetensors folder loads in transformers and vLLM; with --budget global both need trust_remote_code." enum:"gguf,safetensors" default:"gguf"`
 	recipeFlags `embed:"" group:"Pruning"`
 	cacheFlags  `embed:"" group:"Cache"`
 }
@@ -57,25 +57,28 @@ func (c *pruneCommand) Run(env *environment) error {
 	if err != nil {
 		return named(model, err)
 	}
-	if c.Format == formatSafetensors {
-		err = named(model, c.writeFolder(env, built, origin))
-	} else {
-		err = outfile.Copy(built.Path, c.Output)
+	if c.Format != formatSafetensors { // before the card, whose measuring takes a while
+		if err := outfile.Copy(built.Path, c.Output); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	return c.summarize(env, shop, spec, built)
-}
-
-// summarize logs the variant's sizes and the figures of its card.
-func (c *pruneCommand) summarize(env *environment, shop *workshop.Workshop, spec variant.Spec, built variant.Built) error {
-	summary := []any{"path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
-		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes, "dense_bytes", built.DenseBytes}
 	card, err := shop.Card(env.ctx, spec, built)
 	if err != nil {
 		return err
 	}
+	if c.Format == formatSafetensors {
+		if err := c.writeFolder(env, built, card, origin); err != nil {
+			return named(model, err)
+		}
+	}
+	c.summarize(env, built, card)
+	return nil
+}
+
+// summarize logs the variant's sizes and the figures of its card, which may be nil.
+func (c *pruneCommand) summarize(env *environment, built variant.Built, card *variant.Card) {
+	summary := []any{"path", c.Output, "ratio", built.Ratio, "ratio_reached", built.Reached,
+		"mlp_kept", built.KeptMLP, "parameters", built.Parameters, "bytes", built.Bytes, "dense_bytes", built.DenseBytes}
 	if card != nil {
 		summary = append(summary, "perplexity", card.Perplexity, "perplexity_ratio", card.Ratio(),
 			"kl_to_dense", card.KLToDense, "top1_agreement", card.Top1Agreement, "eval_tokens", card.Tokens)
@@ -84,5 +87,4 @@ func (c *pruneCommand) summarize(env *environment, shop *workshop.Workshop, spec
 	if built.Larger() {
 		env.log.Warn("the variant is larger than the model file: --file-type keep makes it smaller", "path", c.Output)
 	}
-	return nil
 }

@@ -29,6 +29,7 @@ const (
 	addedTokensFile     = "added_tokens.json"
 	generationFile      = "generation_config.json"
 	templateFile        = "chat_template.jinja"
+	modelCardFile       = "README.md"
 
 	maxConfigBytes    = 1 << 20
 	maxIndexBytes     = 16 << 20

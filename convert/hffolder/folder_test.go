@@ -239,9 +239,59 @@ func TestSourceFolderIsKept(t *testing.T) {
 	if err := hffolder.FromGGUF(t.Context(), model, target, hffolder.Options{Type: gguf.F32}); err == nil || !strings.Contains(err.Error(), "not empty") {
 		t.Errorf("writing over a folder gives %v", err)
 	}
-	uneven := writeTiny(t, tinymodel.Options{Architecture: "deci", FFN: []int{96, 32}})
-	if err := hffolder.FromGGUF(t.Context(), uneven, filepath.Join(t.TempDir(), "x"), hffolder.Options{Type: gguf.F32}); !errors.Is(err, models.ErrUnsupported) {
-		t.Errorf("widths that differ give %v", err)
+}
+
+// Widths that differ are in block_configs, beside the classes that read them, also over a source's config.json, which loses
+// what the class would not compute.
+func TestPerLayerWidths(t *testing.T) {
+	even, uneven := writeTiny(t, tinymodel.Options{}), writeTiny(t, tinymodel.Options{Architecture: "deci", FFN: []int{96, 32}})
+	source := filepath.Join(t.TempDir(), "source")
+	if err := hffolder.FromGGUF(t.Context(), even, source, hffolder.Options{Type: gguf.F32}); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, source, func(c map[string]any) {
+		c["architectures"], c["model_type"], c["sliding_window"] = []string{"MistralForCausalLM"}, "mistral", 4096
+		delete(c, "rms_norm_eps")
+	})
+	for name, from := range map[string]string{"rebuilt": "", "source": source} {
+		t.Run(name, func(t *testing.T) {
+			folder := filepath.Join(t.TempDir(), "x")
+			if err := hffolder.FromGGUF(t.Context(), uneven, folder, hffolder.Options{Type: gguf.F32, Source: from, ModelCard: []byte("a card")}); err != nil {
+				t.Fatal(err)
+			}
+			var config struct {
+				Architectures []string
+				Epsilon       float64 `json:"rms_norm_eps"`
+				Window        *int    `json:"sliding_window"`
+				Blocks        []struct {
+					Attention struct {
+						Group int `json:"n_heads_in_group"`
+					}
+					FFN struct {
+						Width int `json:"intermediate_size"`
+					}
+				} `json:"block_configs"`
+			}
+			data, err := os.ReadFile(filepath.Join(folder, "config.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(data, &config); err != nil {
+				t.Fatal(err)
+			}
+			if config.Architectures[0] != "DeciLMForCausalLM" || len(config.Blocks) != 2 || config.Blocks[0].FFN.Width != 96 || config.Blocks[1].FFN.Width != 32 ||
+				config.Blocks[1].Attention.Group != 2 || config.Epsilon != 1e-5 || config.Window != nil {
+				t.Errorf("config.json = %s", data)
+			}
+			for _, name := range []string{"configuration_decilm.py", "modeling_decilm.py", "README.md", "generation_config.json"} {
+				if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.Size() == 0 {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if err := hffolder.ToGGUF(t.Context(), folder, filepath.Join(t.TempDir(), "back.gguf")); !errors.Is(err, models.ErrUnsupported) {
+				t.Errorf("ToGGUF of such a folder: %v, want %v", err, models.ErrUnsupported)
+			}
+		})
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"prunellm/convert"
 	"prunellm/internal/regularfile"
@@ -26,6 +28,8 @@ type Options struct {
 	Codec convert.Codec
 	// Type is the type of every written tensor: F32, F16 or BF16.
 	Type gguf.Type
+	// ModelCard is the folder's README.md; nil leaves it out.
+	ModelCard []byte
 }
 
 var dtypes = map[gguf.Type]safetensors.DType{gguf.F32: safetensors.F32, gguf.F16: safetensors.F16, gguf.BF16: safetensors.BF16}
@@ -34,14 +38,15 @@ var dtypes = map[gguf.Type]safetensors.DType{gguf.F32: safetensors.F32, gguf.F16
 var torchNames = map[gguf.Type]string{gguf.F32: "float32", gguf.F16: "float16", gguf.BF16: "bfloat16"}
 
 // FromGGUF writes a model as a safetensors folder that transformers and vLLM load. The folder appears whole or not at all; an
-// existing one must be empty. All layers must have one MLP width, because config.json has one number for them.
+// existing one must be empty. A model whose layers have different MLP widths needs trust_remote_code in both: its folder
+// holds the classes that read them (perlayer.go), and ToGGUF does not take it back.
 func FromGGUF(ctx context.Context, model *models.GGUF, dir string, options Options) (err error) {
 	wrap := func(err error) error { return fmt.Errorf("write folder %q: %w", dir, err) }
 	if _, ok := dtypes[options.Type]; !ok {
 		return wrap(fmt.Errorf("%w: cannot write type %s; use f32, f16 or bf16", models.ErrUnsupported, options.Type))
 	}
-	if _, uniform := model.Config().UniformWidth(); !uniform {
-		return wrap(fmt.Errorf("%w: the layers have different MLP widths, but config.json has one for all: use --budget uniform", models.ErrUnsupported))
+	if err := CheckWidths(model.Config()); err != nil {
+		return wrap(err)
 	}
 	if err := CheckTarget(dir); err != nil {
 		return err
@@ -96,6 +101,25 @@ var copied = []string{
 
 // textFiles returns all files but the weights, by name.
 func textFiles(model *models.GGUF, options Options) (map[string][]byte, error) {
+	files, err := sourceFiles(model, options)
+	if err != nil {
+		return nil, err
+	}
+	if _, uniform := model.Config().UniformWidth(); !uniform {
+		classes, err := perLayerFiles()
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(files, classes)
+	}
+	if options.ModelCard != nil {
+		files[modelCardFile] = options.ModelCard
+	}
+	return files, nil
+}
+
+// sourceFiles returns config.json and the tokenizer's files: a source folder's, or new ones.
+func sourceFiles(model *models.GGUF, options Options) (map[string][]byte, error) {
 	if options.Source == "" {
 		return rebuilt(model, options.Type)
 	}
@@ -132,7 +156,7 @@ func writeWeights(ctx context.Context, model *models.GGUF, path string, options 
 		if !ok {
 			return fmt.Errorf("tensor %q: %w", slot.Name(), models.ErrNoTensor)
 		}
-		heads := c.RoPELayout == arch.RoPEPairs && (slot.Role == models.AttnQ || slot.Role == models.AttnK)
+		heads := c.RoPELayout == arch.RoPEPairs && slices.Contains(rotated[:], slot.Role)
 		sources = append(sources, safetensors.Source{
 			Name: name, DType: dtypes[options.Type], Shape: info.Shape,
 			Write: func(ctx context.Context, w io.Writer) error {
@@ -143,6 +167,9 @@ func writeWeights(ctx context.Context, model *models.GGUF, path string, options 
 	return safetensors.Write(ctx, path, sources, map[string]string{"format": "pt"})
 }
 
+// rotated are the tensors whose rows follow RoPE's layout.
+var rotated = [...]models.Role{models.AttnQ, models.AttnK, models.AttnQBias, models.AttnKBias}
+
 // copyValues is the approximate number of values that copyTensor converts at a time.
 const copyValues = 1 << 20
 
@@ -150,6 +177,9 @@ const copyValues = 1 << 20
 // RoPEHalves.
 func copyTensor(ctx context.Context, w io.Writer, file *gguf.File, info gguf.TensorInfo, options Options, heads bool, headDim int) error {
 	rowLen := info.RowLength()
+	if len(info.Shape) == 1 && heads {
+		rowLen = 1 // a bias has one value for each row of its matrix
+	}
 	rows := int(info.Elements() / int64(rowLen))
 	rowBytes := info.Size / int64(rows)
 	unit := 1 // rows that stay together

@@ -13,7 +13,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// changedConfig returns a source's config.json with the width and the type of the written model.
+// changedConfig returns a source's config.json with the widths and the type of the written model.
 func changedConfig(data []byte, c models.Config, kind gguf.Type) ([]byte, error) {
 	var fields map[string]any
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -24,7 +24,7 @@ func changedConfig(data []byte, c models.Config, kind gguf.Type) ([]byte, error)
 	if fields == nil {
 		return nil, errors.New("not an object")
 	}
-	fields["intermediate_size"] = c.FFN[0]
+	setWidths(fields, c)
 	delete(fields, "dtype")
 	fields["torch_dtype"] = torchNames[kind]
 	return json.MarshalIndent(fields, "", "  ")
@@ -33,18 +33,20 @@ func changedConfig(data []byte, c models.Config, kind gguf.Type) ([]byte, error)
 // newConfig returns config.json for a model without a source folder.
 func newConfig(c models.Config, tokenizer models.Tokenizer, kind gguf.Type) ([]byte, error) {
 	row, ok := arch.Named(c.Architecture)
-	if !ok || c.AttentionBias != row.AttentionBias {
+	_, uniform := c.UniformWidth()
+	if !ok || (uniform && c.AttentionBias != row.AttentionBias) { // the class of folders with a width per layer takes both
 		return nil, fmt.Errorf("%w: architecture %q as a safetensors folder", models.ErrUnsupported, c.Architecture)
 	}
 	row = row.InFolder()
 	fields := map[string]any{
 		"architectures": []string{row.Folders[0].Name}, "model_type": row.Folders[0].ModelType, "vocab_size": c.VocabSize, "hidden_size": c.HiddenSize,
 		"num_hidden_layers": c.Layers, "num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
-		"intermediate_size": c.FFN[0], "max_position_embeddings": c.ContextLength, "rms_norm_eps": exactFloat(c.RMSEpsilon),
+		"max_position_embeddings": c.ContextLength, "rms_norm_eps": exactFloat(c.RMSEpsilon),
 		"rope_theta": exactFloat(c.RoPEBase), "tie_word_embeddings": c.TiedEmbeddings, "hidden_act": row.Activation, "torch_dtype": torchNames[kind],
 		"use_cache": true, "attention_dropout": 0.0, "initializer_range": 0.02,
 	}
 	maps.Copy(fields, row.ConfigFields)
+	setWidths(fields, c)
 	for key, id := range map[string]int{"bos_token_id": tokenizer.BOS, "eos_token_id": tokenizer.EOS} {
 		if id >= 0 {
 			fields[key] = id

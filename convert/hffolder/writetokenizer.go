@@ -33,12 +33,26 @@ func rebuilt(model *models.GGUF, kind gguf.Type) (map[string][]byte, error) {
 		return nil, err
 	}
 	files := map[string][]byte{configFile: config, tokenizerFile: body, tokenizerConfigFile: settings}
-	if ends := w.ends(); len(ends) > 1 { // config.json has only one
-		if files[generationFile], err = json.MarshalIndent(object{"eos_token_id": ends}, "", "  "); err != nil {
-			return nil, err
-		}
+	if files[generationFile], err = w.generation(); err != nil {
+		return nil, err
 	}
 	return files, nil
+}
+
+// generation returns generation_config.json: all tokens that end an answer, of which config.json has only one.
+func (w *tokenizerWriter) generation() ([]byte, error) {
+	fields := object{}
+	if w.tokenizer.BOS >= 0 {
+		fields["bos_token_id"] = w.tokenizer.BOS
+	}
+	switch ends := w.ends(); len(ends) {
+	case 0:
+	case 1:
+		fields["eos_token_id"] = ends[0]
+	default:
+		fields["eos_token_id"] = ends
+	}
+	return json.MarshalIndent(fields, "", "  ")
 }
 
 // ends returns the tokens that end an answer, by the file's keys.

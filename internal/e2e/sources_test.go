@@ -15,6 +15,36 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
+// checkPerLayerFolder looks for the width of each layer where vLLM reads it, and for the classes that config.json names.
+func checkPerLayerFolder(t *testing.T, folder string) {
+	t.Helper()
+	var config struct {
+		Architectures []string
+		Classes       map[string]string `json:"auto_map"`
+		Blocks        []struct {
+			FFN struct {
+				Width int `json:"intermediate_size"`
+			}
+		} `json:"block_configs"`
+	}
+	data, err := os.ReadFile(filepath.Join(folder, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &config); err != nil || len(config.Blocks) != 2 || config.Architectures[0] != "DeciLMForCausalLM" ||
+		config.Blocks[0].FFN.Width == config.Blocks[1].FFN.Width {
+		t.Errorf("config.json = %s, %v", data, err)
+	}
+	for _, class := range config.Classes {
+		module, name, _ := strings.Cut(class, ".")
+		code, err := os.ReadFile(filepath.Join(folder, module+".py"))
+		if err != nil || !strings.Contains(string(code), "class "+name+"(") {
+			t.Errorf("class %s: %v", class, err)
+		}
+	}
+	checkRefused(t, "DeciLMForCausalLM", "inspect", folder)
+}
+
 // A pruned model becomes a safetensors folder, and every command takes that folder as its model.
 func TestSafetensorsFolder(t *testing.T) {
 	dir := t.TempDir()
@@ -23,7 +53,6 @@ func TestSafetensorsFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{"prune", "--model", model, "--ratio", "0.2", "--format", "safetensors", "--cache-dir", cache, "--calibration-tokens", "512"}
-	checkRefused(t, "--budget uniform", append(args, "-o", folder, "--budget", "global")...)
 	checkRefused(t, "--file-type", append(args, "-o", folder, "--file-type", "q8_0")...)
 	checkRefused(t, "not empty", append(args, "-o", dir)...)
 	if r := command(t, coldLimit, append(args, "-o", folder)...); r.status != 0 {
@@ -40,6 +69,11 @@ func TestSafetensorsFolder(t *testing.T) {
 	if err := json.Unmarshal(data, &config); err != nil || config.Width >= 128 || config.Width%32 != 0 || config.Architectures[0] != "LlamaForCausalLM" {
 		t.Errorf("config.json = %s, %v", data, err)
 	}
+	widths := filepath.Join(dir, "Widths")
+	if r := command(t, coldLimit, append(args, "-o", widths, "--budget", "global")...); r.status != 0 {
+		t.Fatalf("prune --budget global: status %d\n%s", r.status, r.stderr)
+	}
+	checkPerLayerFolder(t, widths)
 	if r := command(t, coldLimit, "inspect", folder, "--cache-dir", cache); r.status != 0 || !strings.Contains(r.stdout, "checks: passed") {
 		t.Errorf("inspect: status %d\n%s%s", r.status, r.stdout, r.stderr)
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"math"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"prunellm/infer/llamacpp"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 )
 
@@ -25,8 +27,8 @@ const transformersScript = `
 import json, sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 folder, texts = sys.argv[1], json.loads(sys.argv[2])
-tokenizer = AutoTokenizer.from_pretrained(folder)
-model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, trust_remote_code=True)
 model.eval()
 answers = []
 for text in texts:
@@ -177,6 +179,77 @@ func TestFoldersLoadInTransformers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A folder with an MLP width per layer computes what the engine computes on the same widths.
+func TestPerLayerFoldersLoadInTransformers(t *testing.T) {
+	transformersPython(t)
+	for name, made := range perLayerFolders(t) {
+		t.Run(name, func(t *testing.T) {
+			checkAgainstEngine(t, made.folder, made.file, []string{"the bear said hello in 1999", "  two  spaces\nand\n\na line"}, engineTolerance)
+		})
+	}
+}
+
+// madeFolder is a GGUF file and the safetensors folder written from it.
+type madeFolder struct{ file, folder string }
+
+// perLayerFolders prunes a random model of every architecture to two different MLP widths and writes the folders, by
+// architecture. Architectures that no folder can hold that way must be refused.
+func perLayerFolders(t *testing.T) map[string]madeFolder {
+	t.Helper()
+	made := map[string]madeFolder{}
+	for _, row := range arch.Rows() {
+		if row.PerLayer == "" {
+			continue
+		}
+		dir := t.TempDir()
+		dense, slim := filepath.Join(dir, "dense.gguf"), filepath.Join(dir, "slim.gguf")
+		if err := tinymodel.Write(dense, tinymodel.Options{Architecture: row.Name, Hidden: 128, FFN: []int{128, 128}}); err != nil {
+			t.Fatal(err)
+		}
+		model := openModel(t, dense)
+		kept := [][]int{make([]int, 96), make([]int, 32)}
+		for _, layer := range kept {
+			for i := range layer {
+				layer[i] = i
+			}
+		}
+		if _, err := convert.Slim(t.Context(), model, slim, convert.Options{Kept: kept}); err != nil {
+			t.Fatal(err)
+		}
+		folder := filepath.Join(dir, "slim")
+		err := hffolder.FromGGUF(t.Context(), openModel(t, slim), folder, hffolder.Options{Type: gguf.F32})
+		if !row.InFolder().PerLayerFolder {
+			if !errors.Is(err, models.ErrUnsupported) {
+				t.Errorf("%s with a width per layer: %v, want %v", row.Name, err, models.ErrUnsupported)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[row.Name] = madeFolder{slim, folder}
+	}
+	return made
+}
+
+// exportFolder writes the folder of a GGUF file.
+func exportFolder(t *testing.T, made madeFolder) {
+	t.Helper()
+	if err := hffolder.FromGGUF(t.Context(), openModel(t, made.file), made.folder, hffolder.Options{Type: gguf.F32}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openModel(t *testing.T, path string) *models.GGUF {
+	t.Helper()
+	model, err := models.OpenGGUF(path, ggmlquant.Dequantize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = model.Close() })
+	return model
 }
 
 // The default model as a folder, with the real vocabulary.

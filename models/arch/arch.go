@@ -41,6 +41,9 @@ type Architecture struct {
 	// llama.cpp has none. Pruning then takes the uniform budget only. The row may order q and k otherwise (RoPE): package
 	// convert reorders them.
 	PerLayer string
+	// PerLayerFolder reports whether vLLM computes this graph with an MLP width per layer, as DeciLMForCausalLM: RoPE in
+	// halves, optional biases of q, k and v, no norms of q and k.
+	PerLayerFolder bool
 	// RoPE is the order of the rows of q and k in GGUF files.
 	RoPE RoPELayout
 	// RoPEFactors reports whether llama.cpp reads the tensor rope_freqs: the model can have frequency factors.
