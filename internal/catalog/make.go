@@ -102,7 +102,12 @@ func (m *maker) make(shelf *shelf) (e *engine, fresh bool, err error) {
 		m.evictor.trim()
 		return nil, false, err
 	}
-	built, err := m.work.Build(m.ctx, shelf.ratio, func(p variant.Progress) { m.report(shelf, p) })
+	built, err := m.work.Build(m.ctx, shelf.ratio, func(p variant.Progress) {
+		if p.Steps > 0 {
+			p.Steps++ // loading
+		}
+		m.report(shelf, p)
+	})
 	if err != nil {
 		return nil, false, err
 	}
@@ -113,7 +118,7 @@ func (m *maker) make(shelf *shelf) (e *engine, fresh bool, err error) {
 	if err := m.evictor.makeRoom(built.Digest, bytes); err != nil {
 		return nil, false, err
 	}
-	m.report(shelf, variant.Progress{Stage: variant.StageLoading})
+	m.report(shelf, loading(shelf.progress))
 	loaded, err := m.load(built)
 	if err != nil {
 		return nil, false, fmt.Errorf("load %s: %w", built.Name(), err)
@@ -169,6 +174,11 @@ func (m *maker) memory(built variant.Built) int64 {
 		return 0
 	}
 	return m.work.Memory(built)
+}
+
+// loading is the progress of the stage after the last one of a build.
+func loading(last variant.Progress) variant.Progress {
+	return variant.Progress{Stage: variant.StageLoading, Step: last.Steps, Steps: last.Steps}
 }
 
 func (m *maker) report(shelf *shelf, p variant.Progress) {

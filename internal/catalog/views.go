@@ -20,7 +20,7 @@ func (s *state) status() server.Status {
 	status.Ready = s.model.ServeDense && s.engine(0) != nil
 	if shelf, ok := s.shelves[s.model.Startup]; ok && shelf.progress.Stage != "" {
 		status.Progress = shelf.progress.String()
-		status.RetryAfter = min(max(shelf.progress.Remaining().Round(time.Second), time.Second), time.Minute)
+		status.RetryAfter = min(max(shelf.progress.TimeLeft().Round(time.Second), time.Second), time.Minute)
 	}
 	return status
 }

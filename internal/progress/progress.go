@@ -32,6 +32,7 @@ type View struct {
 	stage  variant.Stage
 	leader variant.Stage // of the replica that this one waits for
 	logged time.Time
+	told   string // by the bar
 }
 
 // New returns a view that draws on out if it is a terminal, and writes to log otherwise.
@@ -59,11 +60,17 @@ func (v *View) Show(p variant.Progress) {
 	if p.Leader != "" {
 		attrs = append(attrs, "leader", string(p.Leader))
 	}
+	if p.Steps > 0 {
+		attrs = append(attrs, "step", p.Step, "steps", p.Steps)
+	}
 	if p.Total > 0 {
 		attrs = append(attrs, "percent", int(100*p.Fraction()))
 	}
 	if rate := p.Rate(); rate > 0 {
 		attrs = append(attrs, p.Unit+"_per_second", fmt.Sprintf("%.3g", rate), "time_left", p.Remaining().Round(time.Second).String())
+	}
+	if left := p.Left.Round(time.Second); left > 0 {
+		attrs = append(attrs, "total_time_left", left.String())
 	}
 	v.log.Info("progress", attrs...)
 }
@@ -73,7 +80,6 @@ func (v *View) draw(p variant.Progress, changed bool) {
 		v.finish()
 		v.bar = progressbar.NewOptions(p.Total,
 			progressbar.OptionSetWriter(v.out),
-			progressbar.OptionSetDescription(variant.Progress{Stage: p.Stage, Leader: p.Leader}.String()),
 			progressbar.OptionShowCount(),
 			progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString(p.Unit),
@@ -82,16 +88,29 @@ func (v *View) draw(p variant.Progress, changed bool) {
 			progressbar.OptionOnCompletion(func() { fmt.Fprintln(v.out) }),
 		)
 	}
+	if text := describe(p); text != v.told {
+		v.told = text
+		v.bar.Describe(text)
+	}
 	_ = v.bar.Set(min(p.Done, p.Total))
 }
 
-// finish ends the bar of the last stage, so that the next output starts on a new line.
+// describe is what a bar says besides its own count, rate and time left.
+func describe(p variant.Progress) string {
+	text := variant.Progress{Stage: p.Stage, Leader: p.Leader}.String()
+	if whole := p.Whole(); whole != "" {
+		text += " (" + whole + ")"
+	}
+	return text
+}
+
+// finish ends the bar of the last stage, so that the next output starts on a new line. A bar that is complete has done so,
+// and one that ends early does when it exits.
 func (v *View) finish() {
 	if v.bar != nil && !v.bar.IsFinished() {
 		_ = v.bar.Exit()
-		fmt.Fprintln(v.out)
 	}
-	v.bar = nil
+	v.bar, v.told = nil, ""
 }
 
 // Close ends the bar. A later Show begins a new one.

@@ -17,14 +17,14 @@ func TestLogLines(t *testing.T) {
 	for done := range 5 {
 		view.Show(variant.Progress{Stage: variant.StageScoring1, Done: done, Total: 4, Unit: "tokens", Elapsed: time.Duration(done) * time.Second})
 	}
-	view.Show(variant.Progress{Stage: variant.StageWaiting, Leader: variant.StageRefitting})
+	view.Show(variant.Progress{Stage: variant.StageWaiting, Leader: variant.StageRefitting, Step: 2, Steps: 3, Left: 90 * time.Second})
 	view.Close()
 	lines := strings.Split(strings.TrimSpace(logged.String()), "\n")
 	if len(lines) != 3 || out.Len() > 0 {
 		t.Fatalf("%d lines, want 3, and %q besides:\n%s", len(lines), out.String(), logged.String())
 	}
 	for i, want := range [][]string{
-		{"stage=scoring", "percent=0"}, {"percent=100", "tokens_per_second=1"}, {"stage=\"waiting for another replica\"", "leader=\"refitting down_proj\""},
+		{"stage=scoring", "percent=0"}, {"percent=100", "tokens_per_second=1"}, {"stage=\"waiting for another replica\"", "leader=\"refitting down_proj\"", "step=2 steps=3", "total_time_left=1m30s"},
 	} {
 		for _, part := range want {
 			if !strings.Contains(lines[i], part) {
@@ -42,7 +42,12 @@ func TestBars(t *testing.T) {
 	view.Show(variant.Progress{Stage: variant.StageScoring1, Done: 1, Total: 4, Unit: "tokens"})
 	view.Show(variant.Progress{Stage: variant.StageAssembling, Done: 1, Total: 4, Unit: "layers"})
 	view.Close()
+	view.Show(variant.Progress{Stage: variant.StageLoading, Done: 1, Total: 4, Unit: "layers", Step: 2, Steps: 3, Left: time.Minute})
+	view.Close()
 	drawn := out.String()
+	if strings.Contains(drawn, "\n\n") || !strings.Contains(drawn, "loading (stage 2 of 3, 1m0s left in all)") {
+		t.Errorf("drew %q, want the whole and no empty line", drawn)
+	}
 	view.Close()
 	if logged.Len() > 0 || !strings.Contains(drawn, "scoring") || !strings.Contains(drawn, "\n\rassembling") || !strings.HasSuffix(drawn, "\n") {
 		t.Errorf("drew %q and logged %q, want two bars", drawn, logged.String())

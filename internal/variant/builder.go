@@ -60,7 +60,8 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	if err != nil {
 		return Built{}, err
 	}
-	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, progress: progress, made: map[store.Key][]byte{}}
+	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, file: true, made: map[store.Key][]byte{}}
+	w.progress = func(p Progress) { progress(w.whole.place(p)) }
 	if spec.Ratio == 0 {
 		return w.assemble(ctx, nil, nil)
 	}
@@ -109,6 +110,8 @@ type build struct {
 	keys     keys
 	spec     Spec
 	progress func(Progress)
+	file     bool                 // the build ends with a file
+	whole    whole                // the stages of the job that runs, and what follows it
 	made     map[store.Key][]byte // values that this call computed, even if the store refused them
 }
 
@@ -198,6 +201,7 @@ func (w *build) compute(ctx context.Context, wanted store.Kind, lease store.Leas
 		_, err := DecodeScores(v, config)
 		return err
 	})
+	w.whole = *wholeOf(job, w.file)
 	began := time.Now()
 	out, err := w.Runner.Run(ctx, job, w.publishing(ctx, lease))
 	if err == nil {
@@ -240,6 +244,7 @@ func (w *build) publishing(ctx context.Context, lease store.Lease) func(Progress
 	var last time.Time
 	return func(p Progress) {
 		w.progress(p)
+		p = w.whole.place(p)
 		if p.Stage == stage && time.Since(last) < publishEvery {
 			return
 		}
@@ -291,7 +296,13 @@ func (w *build) showLeader(note []byte) {
 	if len(note) == 0 || json.Unmarshal(note, &p) != nil || p.Done < 0 || p.Total < 0 || p.Elapsed < 0 || !p.Stage.known() {
 		p = Progress{}
 	}
-	w.progress(Progress{Stage: StageWaiting, Leader: p.Stage, Done: p.Done, Total: p.Total, Unit: knownUnit(p.Unit), Elapsed: p.Elapsed})
+	if !p.placed() {
+		p.Step, p.Steps, p.Left = 0, 0, 0
+	}
+	w.progress(Progress{
+		Stage: StageWaiting, Leader: p.Stage, Done: p.Done, Total: p.Total, Unit: knownUnit(p.Unit), Elapsed: p.Elapsed,
+		Step: p.Step, Steps: p.Steps, Left: p.Left,
+	})
 }
 
 // Scores finds or computes the scores of a spec's recipe. progress may be nil.
@@ -304,7 +315,8 @@ func (b *Builder) Scores(ctx context.Context, spec Spec, progress func(Progress)
 		return nil, err
 	}
 	spec.Reconstruct = false
-	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, progress: progress, made: map[store.Key][]byte{}}
+	w := &build{Builder: b, keys: keys{model: modelDigest, spec: spec}, spec: spec, made: map[store.Key][]byte{}}
+	w.progress = func(p Progress) { progress(w.whole.place(p)) }
 	var scores *prune.Scores
 	err = w.value(ctx, w.keys.scores(), func(value []byte) (err error) {
 		scores, err = DecodeScores(value, b.Model.Config())

@@ -60,7 +60,7 @@ func TestWaitingShowsTheLeader(t *testing.T) {
 	})
 	select {
 	case p := <-seen:
-		if want := "waiting for another replica, which is scoring, self-distillation: 25%"; p.String() != want {
+		if want := "waiting for another replica, which is scoring, self-distillation: 25% (stage 3 of 5)"; p.String() != want {
 			t.Errorf("progress = %q, want %q", p, want)
 		}
 	case <-time.After(30 * time.Second):
@@ -102,6 +102,22 @@ func TestLeaderIsNotTrusted(t *testing.T) {
 	w.Leaser = &lyingLeaser{Leaser: w.Leaser, notes: []string{string(evil), `{"stage":"scoring","done":-5}`, "[]", "", `{"stage":"scoring","elapsed":-1}`, `{"stage":"downloading"}`}}
 	_, err = w.Build(t.Context(), spec(0.2), func(p variant.Progress) {
 		if p.Stage == variant.StageWaiting && (p.Leader != "" || p.Done != 0 || strings.ContainsAny(p.String(), "\n\x1b")) {
+			t.Errorf("progress %+v is shown", p)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A leader's place among all stages is shown only if it can be.
+func TestPlaceOfALeaderIsNotTrusted(t *testing.T) {
+	w := newWorkshop(t, t.TempDir())
+	w.Leaser = &lyingLeaser{Leaser: w.Leaser, notes: []string{
+		`{"stage":"scoring","step":5,"steps":2}`, `{"stage":"scoring","step":-1,"steps":2}`, `{"stage":"scoring","step":1,"steps":1000}`, `{"stage":"scoring","left":-1}`,
+	}}
+	_, err := w.Build(t.Context(), spec(0.2), func(p variant.Progress) {
+		if p.Stage == variant.StageWaiting && (p.Leader != variant.StageScoring1 || p.Step != 0 || p.Steps != 0 || p.Left != 0) {
 			t.Errorf("progress %+v is shown", p)
 		}
 	})

@@ -29,6 +29,10 @@ type Progress struct {
 	Total   int           `json:"total"`   // units in all; 0: unknown
 	Unit    string        `json:"unit"`    // plural, such as "tokens", "seconds" or "MiB"
 	Elapsed time.Duration `json:"elapsed"` // since the stage began; nanoseconds in JSON
+	// Step is the number of the stage, from 1, among Steps that the work has; 0 where that is not known.
+	Step  int           `json:"step,omitempty"`
+	Steps int           `json:"steps,omitempty"`
+	Left  time.Duration `json:"left,omitempty"` // in all stages, estimated; 0: unknown
 	// Leader is the stage of the replica that computes while this replica waits; Done, Total, Unit and Elapsed are then the
 	// leader's. "" when this replica does not wait, or the leader has published nothing.
 	Leader Stage `json:"-"`
@@ -51,6 +55,20 @@ func knownUnit(unit string) string {
 	}
 	return "tokens"
 }
+
+// Bounds of what a leader may publish.
+const (
+	maxSteps = 16
+	maxLeft  = 1000 * time.Hour
+)
+
+// placed reports whether the numbers of the whole fit together.
+func (p Progress) placed() bool {
+	return p.Step >= 0 && p.Step <= p.Steps && p.Steps <= maxSteps && p.Left >= 0 && p.Left <= maxLeft
+}
+
+// TimeLeft returns the time left in all stages, or in this one where that is not known.
+func (p Progress) TimeLeft() time.Duration { return max(p.Left, p.Remaining()) }
 
 // settled is the time that a stage must run before its rate is meaningful.
 const settled = time.Second
@@ -80,7 +98,19 @@ func (p Progress) Fraction() float64 {
 	return min(1, float64(p.Done)/float64(p.Total))
 }
 
-// String returns one line: "scoring: 40%, 12s left".
+// Whole describes the place of the stage among all: "stage 2 of 5, 1m30s left in all"; "" where that is not known.
+func (p Progress) Whole() string {
+	if p.Steps < 2 {
+		return ""
+	}
+	text := fmt.Sprintf("stage %d of %d", p.Step, p.Steps)
+	if left := p.Left.Round(time.Second); left > 0 && p.Step < p.Steps {
+		text += fmt.Sprintf(", %s left in all", left)
+	}
+	return text
+}
+
+// String returns one line: "scoring: 40%, 12s left (stage 2 of 5, 1m30s left in all)".
 func (p Progress) String() string {
 	text := string(p.Stage)
 	if p.Leader != "" {
@@ -91,6 +121,9 @@ func (p Progress) String() string {
 	}
 	if left := p.Remaining(); left > 0 {
 		text += fmt.Sprintf(", %s left", left.Round(time.Second))
+	}
+	if whole := p.Whole(); whole != "" {
+		text += " (" + whole + ")"
 	}
 	return text
 }
