@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"cmp"
 	"fmt"
 	"log/slog"
@@ -87,7 +88,8 @@ func knownMethod(method string) bool {
 	return false
 }
 
-// observe sets the request's id, turns panics into errors and errors into responses, then logs and counts.
+// observe sets the request's id, turns panics into errors and errors into responses, then counts and logs. A stream is
+// logged when it ends.
 func (s *Server) observe(c *fiber.Ctx) error {
 	start := time.Now()
 	id := requestID(c)
@@ -95,14 +97,6 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	if err != nil {
 		if err = s.handleError(c, err); err != nil {
 			return err
-		}
-	}
-	// Not earlier: a middleware that reads the body's size would read the stream to its end.
-	if stream, ok := c.Locals(localStream).(fasthttp.StreamWriter); ok {
-		if c.Request().Header.IsHTTP11() {
-			c.Context().SetBodyStreamWriter(stream)
-		} else {
-			writeUnchunked(c.Context(), stream)
 		}
 	}
 	route := c.Route().Path // the route's pattern, because a path may hold anything
@@ -116,11 +110,26 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	if quietRoute(route) {
 		level = slog.LevelDebug
 	}
-	attributes := []any{"request_id", id, "method", method, "route", route, "status", status, "duration", time.Since(start)}
+	attributes := []any{"request_id", id, "method", method, "route", route, "status", status}
 	if route == unknownRoute {
 		attributes = append(attributes, "path", unknownPath(c.Path()))
 	}
-	s.log.Log(s.base, level, "request", attributes...)
+	report := func() { s.log.Log(s.base, level, "request", append(attributes, "duration", time.Since(start))...) }
+	stream, ok := c.Locals(localStream).(fasthttp.StreamWriter)
+	if !ok {
+		report()
+		return nil
+	}
+	// Not earlier: a middleware that reads the body's size would read the stream to its end.
+	logged := func(w *bufio.Writer) {
+		defer report()
+		stream(w)
+	}
+	if c.Request().Header.IsHTTP11() {
+		c.Context().SetBodyStreamWriter(logged)
+	} else {
+		writeUnchunked(c.Context(), logged)
+	}
 	return nil
 }
 

@@ -640,8 +640,12 @@ func TestPageInForcedColors(t *testing.T) {
 func TestPageByKeyboard(t *testing.T) {
 	page, _ := browse(t, measured{newFake()})
 	page.WaitFor("the model's name", `document.querySelector("#model").textContent === "tiny"`)
-	var order []string
-	for range 11 {
+	if got := browsertest.Eval[string](page, `document.activeElement.id`); got != "prompt" {
+		t.Errorf("at first the focus is on %q, want prompt", got)
+	}
+	page.Focus(".skip")
+	order := []string{"skip"}
+	for range 10 {
 		page.Press(kb.Tab)
 		order = append(order, browsertest.Eval[string](page, `document.activeElement.id || document.activeElement.className`))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
@@ -24,7 +25,22 @@ type chart struct {
 	Title  string
 	Says   string         // a description in one sentence
 	Option map[string]any // for ECharts
+	Kinds  []string       // of the lines of each target, in order
 }
+
+// colors tell the targets apart, the same in all charts; readers who see red and green alike can too (Okabe and Ito's,
+// without the yellow).
+var colors = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#555555"}
+
+func colorOf(target int) string { return colors[target%len(colors)] }
+
+// colorNamed returns the color of the target with a name.
+func (r *Report) colorNamed(name string) string {
+	return colorOf(slices.IndexFunc(r.firstLoad(), func(x Result) bool { return x.Target.Name == name }))
+}
+
+// dashes are how the lines of a target differ: its first is solid.
+var dashes = []string{"solid", "dashed"}
 
 // HTML writes the report as one page that loads nothing from elsewhere: it contains the chart library.
 func (r *Report) HTML(w io.Writer) error {
@@ -71,26 +87,32 @@ func (r *Report) charts() []chart {
 		}
 		line.SetXAxis(loads)
 		for t, target := range r.firstLoad() {
-			for _, f := range figures {
+			for k, f := range figures {
 				data := make([]opts.LineData, len(loads))
 				for i := range loads {
 					data[i] = opts.LineData{Value: rounded(f.of(r.Results[i*len(r.firstLoad())+t]))}
 				}
-				line.AddSeries(target.Target.Name+f.name, data)
+				line.AddSeries(target.Target.Name, data,
+					charts.WithItemStyleOpts(opts.ItemStyle{Color: colorOf(t)}),
+					charts.WithLineStyleOpts(opts.LineStyle{Color: colorOf(t), Width: 2, Type: dashes[k]}))
 			}
 		}
 		line.Validate()
-		return chart{Title: title, Says: says, Option: line.JSON()}
+		c := chart{Title: title, Says: says, Option: line.JSON()}
+		for _, f := range figures {
+			c.Kinds = append(c.Kinds, f.name)
+		}
+		return c
 	}
 	out = append(out,
-		perLoad("Time to the first token", "Milliseconds from sending (or arriving, in an open loop) to the first text; median and 95th percentile.", "ms",
-			figure{" p50", func(x Result) float64 { return x.TTFT.P50() }}, figure{" p95", func(x Result) float64 { return x.TTFT.P95() }}),
-		perLoad("Time between tokens", "Milliseconds between two events with text; median and 95th percentile.", "ms",
-			figure{" p50", func(x Result) float64 { return x.ITL.P50() }}, figure{" p95", func(x Result) float64 { return x.ITL.P95() }}),
+		perLoad("Time to the first token", "Milliseconds from sending (or arriving, in an open loop) to the first text; median (solid) and 95th percentile (dashed).", "ms",
+			figure{"p50", func(x Result) float64 { return x.TTFT.P50() }}, figure{"p95", func(x Result) float64 { return x.TTFT.P95() }}),
+		perLoad("Time between tokens", "Milliseconds between two events with text; median (solid) and 95th percentile (dashed).", "ms",
+			figure{"p50", func(x Result) float64 { return x.ITL.P50() }}, figure{"p95", func(x Result) float64 { return x.ITL.P95() }}),
 		perLoad("Output", "Tokens a second over all requests of a round; median of the rounds.", "tokens/s",
 			figure{"", func(x Result) float64 { return x.OutputThroughput }}),
-		perLoad("Whole answer", "Milliseconds from sending to the end of the answer; median and 95th percentile.", "ms",
-			figure{" p50", func(x Result) float64 { return x.E2E.P50() }}, figure{" p95", func(x Result) float64 { return x.E2E.P95() }}),
+		perLoad("Whole answer", "Milliseconds from sending to the end of the answer; median (solid) and 95th percentile (dashed).", "ms",
+			figure{"p50", func(x Result) float64 { return x.E2E.P50() }}, figure{"p95", func(x Result) float64 { return x.E2E.P95() }}),
 	)
 	if c, ok := r.sizeChart(); ok {
 		out = append(out, c)
@@ -111,7 +133,8 @@ func axes(x, y string) []charts.GlobalOpts {
 	return []charts.GlobalOpts{
 		charts.WithAnimation(false),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
-		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(true), Type: "scroll", Top: "0"}),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(false)}), // the page has one
+		charts.WithGridOpts(opts.Grid{Left: "8", Right: "24", Top: "36", Bottom: "36", ContainLabel: opts.Bool(true)}),
 		charts.WithXAxisOpts(opts.XAxis{Name: x, NameLocation: "middle", NameGap: 28}),
 		charts.WithYAxisOpts(opts.YAxis{Name: y}),
 	}
@@ -132,7 +155,7 @@ func (r *Report) qualityChart() (chart, bool) {
 		points++
 		scatter.AddSeries(x.Target.Name, []opts.ScatterData{{
 			Name: x.Target.Name, Value: []any{rounded(x.OutputThroughput), float64(int64(1000**x.Target.About.PerplexityRatio+0.5)) / 1000}, SymbolSize: 16,
-		}})
+		}}, charts.WithItemStyleOpts(opts.ItemStyle{Color: r.colorNamed(x.Target.Name)}))
 	}
 	scatter.Validate()
 	return chart{Title: "Quality against speed", Says: "Right is faster, down is closer to the dense model. Perplexity is on calibration text that had no part in pruning.", Option: scatter.JSON()}, points > 0
@@ -147,8 +170,9 @@ func (r *Report) sizeChart() (chart, bool) {
 	remembered := false
 	for _, x := range r.known() {
 		names = append(names, x.Target.Name)
-		files = append(files, opts.BarData{Value: rounded(mebibytes(x.Target.About.Bytes))})
-		memory = append(memory, opts.BarData{Value: rounded(mebibytes(x.Target.About.MemoryBytes))})
+		color := r.colorNamed(x.Target.Name)
+		files = append(files, opts.BarData{Value: rounded(mebibytes(x.Target.About.Bytes)), ItemStyle: &opts.ItemStyle{Color: color}})
+		memory = append(memory, opts.BarData{Value: rounded(mebibytes(x.Target.About.MemoryBytes)), ItemStyle: &opts.ItemStyle{Color: color, Opacity: opts.Float(0.5)}})
 		remembered = remembered || x.Target.About.MemoryBytes > 0
 	}
 	bar.SetXAxis(names).AddSeries("file", files)
@@ -156,12 +180,13 @@ func (r *Report) sizeChart() (chart, bool) {
 		bar.AddSeries("largest resident memory of the server", memory)
 	}
 	bar.Validate()
-	return chart{Title: "Size and memory", Says: "The model's file, and the most memory that its server held while it was measured.", Option: bar.JSON()}, len(names) > 0
+	return chart{Title: "Size and memory", Says: "The model's file, and (paler) the most memory that its server held while it was measured.", Option: bar.JSON()}, len(names) > 0
 }
 
 // bar is one bar of the chart that needs no script.
 type bar struct {
 	Name  string
+	Color string
 	Value float64 // output tokens per second
 	Y     int     // pixels
 	Width float64 // of at most barWidth pixels
@@ -169,9 +194,8 @@ type bar struct {
 }
 
 const (
-	barHeight = 26
-	barLeft   = 260.0
-	barWidth  = 420.0
+	barHeight = 40
+	barWidth  = 300.0
 )
 
 // bars returns the output throughput at the lightest load, for print and for readers without scripts.
@@ -182,11 +206,11 @@ func (r *Report) bars() []bar {
 	}
 	var out []bar
 	for i, x := range r.firstLoad() {
-		b := bar{Name: x.Target.Name, Value: x.OutputThroughput, Y: i * barHeight}
+		b := bar{Name: x.Target.Name, Color: colorOf(i), Value: x.OutputThroughput, Y: i * barHeight}
 		if most > 0 {
 			b.Width = barWidth * x.OutputThroughput / most
 		}
-		b.End = barLeft + b.Width + 8
+		b.End = b.Width + 6
 		out = append(out, b)
 	}
 	return out

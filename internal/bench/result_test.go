@@ -121,3 +121,52 @@ func TestHTMLIsSelfContained(t *testing.T) {
 		}
 	}
 }
+
+// Each target has one color in all charts, and the lines of one target differ.
+func TestColorsOfTargets(t *testing.T) {
+	r := report()
+	colors := map[string]map[string]bool{}
+	note := func(name, color string) {
+		if colors[name] == nil {
+			colors[name] = map[string]bool{}
+		}
+		colors[name][color] = true
+	}
+	for i, b := range r.bars() {
+		note(r.Results[i].Target.Name, b.Color)
+	}
+	for _, c := range r.charts() {
+		encoded, err := json.Marshal(c.Option["series"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var series []struct {
+			Name      string
+			Type      string
+			ItemStyle struct{ Color string }
+			LineStyle struct{ Color, Type string }
+		}
+		if err := json.Unmarshal(encoded, &series); err != nil {
+			t.Fatal(err)
+		}
+		lines := map[string]bool{}
+		for _, s := range series {
+			if s.Type == "bar" {
+				continue
+			}
+			note(s.Name, s.ItemStyle.Color)
+			if s.Type == "line" && (s.LineStyle.Color != s.ItemStyle.Color || lines[s.Name+s.LineStyle.Type]) {
+				t.Errorf("%s: the lines of %s are not told apart: %+v", c.Title, s.Name, s.LineStyle)
+			}
+			lines[s.Name+s.LineStyle.Type] = true
+		}
+	}
+	if len(colors) != 2 {
+		t.Fatalf("colors of %v, want two targets", colors)
+	}
+	for name, all := range colors {
+		if len(all) != 1 {
+			t.Errorf("%s has the colors %v", name, all)
+		}
+	}
+}

@@ -33,6 +33,7 @@ function startTabs() {
     });
   });
   choose(tabs.find((tab) => `#${panel(tab).id}` === location.hash) ?? tabs[0], null);
+  if (!byId("chat").hidden) byId("prompt").focus({ preventScroll: true });
 }
 
 /** startTheme lets the user override the system's light or dark theme. The browser stores the choice. */
