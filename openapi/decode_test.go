@@ -128,7 +128,7 @@ func FuzzDecodeResponse(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	fuzzDecode(f, "/v1/responses", func(body []byte) error {
-		_, err := DecodeResponse(body)
+		_, err := DecodeResponse(body, nil)
 		return err
 	})
 }
@@ -187,7 +187,7 @@ func BenchmarkDecodeChat(b *testing.B) {
 
 // TestItemReference covers clients that rely on stored responses by default. The error tells them how to stop that.
 func TestItemReference(t *testing.T) {
-	_, err := DecodeResponse([]byte(`{"input":[{"role":"user","content":"a"},{"type":"item_reference","id":"msg_1"}]}`))
+	_, err := DecodeResponse([]byte(`{"input":[{"role":"user","content":"a"},{"type":"item_reference","id":"msg_1"}]}`), nil)
 	var refused *Error
 	if !errors.As(err, &refused) || *refused.Param != "input[1].type" || !strings.Contains(refused.Message, "store false") {
 		t.Errorf("DecodeResponse() = %v, want a refusal of input[1].type that names store", err)

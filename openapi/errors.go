@@ -20,11 +20,13 @@ const (
 	CodeInvalidRatio     = "invalid_ratio"
 	CodeInvalidSchema    = "invalid_json_schema"
 	CodeContextLength    = "context_length_exceeded"
+	CodePreviousNotFound = "previous_response_not_found"
 	CodeBadRequest       = "bad_request"
 	CodeInvalidKey       = "invalid_api_key"
 	CodeHostNotAllowed   = "host_not_allowed"
 	CodeOriginNotAllowed = "origin_not_allowed"
 	CodeModelNotFound    = "model_not_found"
+	CodeResponseNotFound = "response_not_found"
 	CodeUnknownURL       = "unknown_url"
 	CodeMethodNotAllowed = "method_not_allowed"
 	CodeRequestTimeout   = "request_timeout"
@@ -60,11 +62,13 @@ func Codes() []Code {
 		{CodeInvalidRatio, 400, "the model cannot be pruned to this ratio", "the message names the largest ratio"},
 		{CodeInvalidSchema, 400, "no grammar can express the JSON schema", "the message names the keyword"},
 		{CodeContextLength, 400, "the prompt is longer than the context", "a shorter prompt, or a larger `--ctx`"},
+		{CodePreviousNotFound, 400, "the server does not have the previous response (any more)", "send the whole conversation as `input`"},
 		{CodeBadRequest, 400, "the request is not valid HTTP", "the message says what is wrong"},
 		{CodeInvalidKey, 401, "the API key is missing or wrong", "send `Authorization: Bearer KEY`"},
 		{CodeHostNotAllowed, 403, "the Host header is not allowed", "`--allowed-hosts NAME`"},
 		{CodeOriginNotAllowed, 403, "a page of another origin sent the request", "send it from the server's own page, or without Origin"},
 		{CodeModelNotFound, 404, "the server has no model of that name", "`/v1/models` lists the models; the name before `@` must be this server's"},
+		{CodeResponseNotFound, 404, "the server does not have that response (any more)", "`--response-store` bounds how many it keeps, for an hour"},
 		{CodeUnknownURL, 404, "there is no such URL", "`/openapi.yaml` lists the URLs"},
 		{CodeMethodNotAllowed, 405, "the URL does not support this method", "the Allow header names the methods"},
 		{CodeRequestTimeout, 408, "the request took too long to arrive", "send it faster"},

@@ -11,6 +11,9 @@ type ResponseRequest struct {
 	Turn
 	Echo         ResponseEcho // the request's settings, which the response repeats
 	SkippedItems []string     // types of skipped input items, each once
+	PreviousID   *string      // of the stored response that this one continues; nil: none
+	// Conversation is the items of the input, behind those of the previous response; nil unless the response may be stored.
+	Conversation []json.RawMessage
 }
 
 // ResponseEcho holds the fields of a request that its response repeats unchanged.
@@ -29,8 +32,8 @@ type ResponseEcho struct {
 	Reasoning ResponseReasoning `json:"reasoning"`
 }
 
-// DecodeResponse reads the body of POST /v1/responses. The error is an *Error.
-func DecodeResponse(body []byte) (*ResponseRequest, error) {
+// DecodeResponse reads the body of POST /v1/responses. A nil stored keeps nothing. The error is an *Error.
+func DecodeResponse(body []byte, stored Stored) (*ResponseRequest, error) {
 	f := parseBody(body)
 	req := &ResponseRequest{Common: newCommon(), Turn: newTurn()}
 	req.readModel(f)
@@ -38,7 +41,7 @@ func DecodeResponse(body []byte) (*ResponseRequest, error) {
 	req.readSampling(f)
 	f.dropNoLimit("max_output_tokens")
 	f.count("max_output_tokens", 1, MaxTokensAsked, &req.MaxTokens)
-	req.Messages = req.readInput(f)
+	req.Messages = req.readInput(f, stored)
 	req.readTools(f, false)
 	if text, ok := f.object("text"); ok {
 		req.Format = readFormat(text, "format", false)
@@ -67,10 +70,9 @@ func DecodeResponse(body []byte) (*ResponseRequest, error) {
 // refuseUnsupportedResponse refuses every field of OpenAI's responses API that would change the answer and is not
 // supported.
 func refuseUnsupportedResponse(f *fields) {
-	f.only("previous_response_id", "responses are not stored: send the whole conversation as input")
-	f.only("conversation", "responses are not stored: send the whole conversation as input")
+	f.only("conversation", "there are no stored conversations: use previous_response_id or send the whole conversation as input")
 	f.readStore()
-	f.only("background", "responses are not stored", "false")
+	f.only("background", "responses are made while the client waits", "false")
 	f.only("include", "the server has no such data to include", "[]", `["reasoning.encrypted_content"]`)
 	f.only("prompt", "there are no stored prompts")
 	f.only("truncation", "the server refuses input that exceeds the context", `"disabled"`, `"auto"`)
@@ -119,27 +121,20 @@ func readEcho(f *fields, req *ResponseRequest) ResponseEcho {
 }
 
 // readInput reads the conversation, a text or a list of items, as messages.
-func (r *ResponseRequest) readInput(f *fields) []Message {
-	f.require("input")
-	raw, ok := f.get("input")
-	if !ok {
+func (r *ResponseRequest) readInput(f *fields, stored Stored) []Message {
+	items, earlier := r.conversation(f, stored)
+	if f.err != nil {
 		return nil
 	}
-	if kindOf(raw) == "a string" {
-		m := Message{Role: "user"}
-		f.text("input", &m.Content)
-		return []Message{m}
-	}
-	if kindOf(raw) != "an array" {
-		f.wrongType("input", raw, "a string or an array of items")
-		return nil
+	if stored != nil {
+		r.keep(f, items)
 	}
 	var messages []Message
 	thought := "" // of the item that follows it
-	for i, element := range f.array("input", 1, MaxMessages) {
+	for i, element := range items {
 		kind := needlessItem(element)
 		if kind == "reasoning" {
-			if thought = thoughtText(f, i, element); thought != "" {
+			if thought = thoughtText(f, i-earlier, element); thought != "" {
 				continue
 			}
 		}
@@ -147,7 +142,7 @@ func (r *ResponseRequest) readInput(f *fields) []Message {
 			r.SkippedItems = addOnce(r.SkippedItems, kind)
 			continue
 		}
-		item := &fields{path: fmt.Sprintf("input[%d].", i)}
+		item := &fields{path: fmt.Sprintf("input[%d].", i-earlier)}
 		if f.err = item.parse(element); f.err != nil {
 			return nil
 		}
@@ -197,7 +192,7 @@ func appendItem(messages []Message, f *fields) []Message {
 		m.Content = f.contentOf("output", "input_text", "output_text")
 		return append(messages, m)
 	case "item_reference":
-		f.refuse("type", CodeUnsupported, "%stype is %q, and responses are not stored: send the item itself, as clients do with store false", f.path, kind)
+		f.refuse("type", CodeUnsupported, "%stype is %q, and the item is not stored: send the item itself, as clients do with store false", f.path, kind)
 		return messages
 	}
 	f.refuse("type", CodeUnsupported, "%stype is %q but must be message, function_call or function_call_output", f.path, kind)

@@ -31,6 +31,7 @@ var document = sync.OnceValue(func() *openapi3.T {
 func operation(method, path string) *openapi3.Operation {
 	for _, pattern := range []struct{ prefix, suffix, path string }{
 		{"/v1/models/", "", "/v1/models/{model}"}, {"/web/", "", "/web/{file}"}, {"/docs/", "", "/docs/{file}"},
+		{"/v1/responses/resp_", "", "/v1/responses/{id}"},
 		{"/admin/variants/", "pin", "/admin/variants/{id}/{action}"}, {"/admin/variants/", "", "/admin/variants/{id}"},
 	} {
 		if strings.HasPrefix(path, pattern.prefix) && strings.HasSuffix(path, pattern.suffix) {
@@ -126,7 +127,7 @@ func TestRoutesAreTheContract(t *testing.T) {
 	got, want := map[string]bool{}, map[string]bool{}
 	patterns := map[string]string{} // as the document writes them
 	for _, route := range s.app.GetRoutes(true) {
-		patterns[route.Path] = strings.NewReplacer("models/*", "models/{model}", "variants/*", "variants/{id}", ":file", "{file}").Replace(route.Path)
+		patterns[route.Path] = strings.NewReplacer("models/*", "models/{model}", "variants/*", "variants/{id}", ":file", "{file}", ":id", "{id}").Replace(route.Path)
 		if route.Method == http.MethodPost && route.Path == "/admin/variants/*" {
 			got["POST /admin/variants/{id}/{action}"] = true
 			continue

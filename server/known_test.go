@@ -32,7 +32,7 @@ func TestKnownFields(t *testing.T) {
 		{chat, "function_call", `"none"`, `{"name":"f"}`},
 		{completion, "suffix", `""`, `"a"`},
 		{embedding, "encoding_format", `"float"`, `"int8"`},
-		{response, "previous_response_id", `null`, `"resp_1"`},
+		{response, "previous_response_id", `null`, `3`},
 		{response, "conversation", `null`, `"conv_1"`},
 		{response, "prompt", `null`, `{"id":"p"}`},
 		{response, "background", `false`, `true`},

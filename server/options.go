@@ -33,6 +33,10 @@ type Options struct {
 	// limit.
 	RateLimit int
 
+	// ResponseStoreBytes bounds the responses that /v1/responses keeps in memory for each API key, so that later requests
+	// can continue them. 0: none.
+	ResponseStoreBytes int64
+
 	// Tracing, if not nil, receives a span for each request and each generation.
 	Tracing trace.TracerProvider
 
@@ -85,6 +89,9 @@ func (o *Options) validate() error {
 	}
 	if o.RateLimit < 0 {
 		errs = append(errs, errors.New("RateLimit must not be negative"))
+	}
+	if o.ResponseStoreBytes < 0 {
+		errs = append(errs, errors.New("ResponseStoreBytes must not be negative"))
 	}
 	if o.MaxBodyBytes < 0 {
 		errs = append(errs, errors.New("MaxBodyBytes must not be negative"))

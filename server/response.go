@@ -14,7 +14,7 @@ import (
 
 // response handles POST /v1/responses. A responseWriter builds the response, streamed or not.
 func (s *Server) response(c *fiber.Ctx, j *job) error {
-	req, err := openapi.DecodeResponse(c.Request().Body())
+	req, keys, err := s.stored.decode(c)
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,12 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 		return j.run([]infer.Request{submit}, 1, "input")
 	}
 	newWriter := func(emit func(openapi.ResponseEvent) error) *responseWriter {
-		return newResponseWriter(j.variant.Name, req.Echo, s.options.Chat.Parser(&req.Turn, req.Stop), emit)
+		w := newResponseWriter(j.variant.Name, req.Echo, s.options.Chat.Parser(&req.Turn, req.Stop), emit)
+		w.response.PreviousResponseID, w.response.Store = req.PreviousID, req.Conversation != nil
+		if req.Conversation != nil {
+			w.keep = func() error { return keys.put(w.response, req.Conversation) }
+		}
+		return w
 	}
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
@@ -64,7 +69,7 @@ func setSkipped(c *fiber.Ctx, req *openapi.ResponseRequest) {
 
 // inputTokens handles POST /v1/responses/input_tokens: it counts the tokens of a response's prompt.
 func (s *Server) inputTokens(c *fiber.Ctx, j *job) error {
-	req, err := openapi.DecodeResponse(c.Request().Body())
+	req, _, err := s.stored.decode(c)
 	if err != nil {
 		return err
 	}
@@ -84,6 +89,7 @@ type responseWriter struct {
 	response openapi.Response
 	emit     func(openapi.ResponseEvent) error
 	ping     func() error // only if streamed
+	keep     func() error // stores the finished response; nil: it is not stored
 	parser   *chat.Parser
 	sequence int             // number of the next event
 	text     strings.Builder // of the open item: a message's text or a call's arguments
@@ -283,6 +289,11 @@ func (w *responseWriter) finish(usage openapi.Usage) error {
 	w.closeItem(status)
 	w.response.Status = status
 	w.response.Usage = responseUsage(usage)
+	if w.keep != nil { // before a client can know that it is finished
+		if err := w.keep(); err != nil {
+			return err
+		}
+	}
 	w.whole("response." + status)
 	return w.err
 }

@@ -29,7 +29,8 @@ type Server struct {
 	options Options
 	log     *slog.Logger
 	metrics *metrics
-	limiter *limiter // nil: no rate limit
+	limiter *limiter       // nil: no rate limit
+	stored  *responseStore // nil: responses are not stored
 	app     *fiber.App
 	hosts   hosts
 
@@ -55,6 +56,7 @@ func New(options Options) (*Server, error) {
 	if s.hosts, err = parseHosts(options.AllowedHosts); err != nil {
 		return nil, fmt.Errorf("server options: %w", err)
 	}
+	s.stored = newResponseStore(options.ResponseStoreBytes, options.APIKeys != nil)
 	if options.RateLimit > 0 {
 		s.limiter = newLimiter(options.RateLimit)
 	}
@@ -110,6 +112,8 @@ func (s *Server) route() error {
 	app.Post("/v1/completions", s.requireKey, s.limitRate, requireJSON, s.generates(s.completion))
 	app.Post("/v1/responses", s.requireKey, s.limitRate, requireJSON, s.generates(s.response))
 	app.Post("/v1/responses/input_tokens", s.requireKey, s.limitRate, requireJSON, s.uses(s.inputTokens))
+	app.Get("/v1/responses/:id", s.requireKey, s.stored.get)
+	app.Delete("/v1/responses/:id", s.requireKey, s.stored.delete)
 	app.Post("/v1/embeddings", s.requireKey, s.limitRate, requireJSON, s.uses(s.embedding))
 	app.Post("/tokenize", s.requireKey, s.limitRate, requireJSON, s.uses(s.tokenize))
 	app.Get("/tokenizer_info", s.requireKey, s.uses(s.tokenizerInfo))

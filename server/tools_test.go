@@ -167,7 +167,7 @@ func TestAnswerGrammar(t *testing.T) {
 		{`,` + weather + `,"tool_choice":"none"`, nil, []string{"root"}},
 		{`,"grammar":"root ::= \"a\""`, []string{`root ::= "a"`}, nil},
 		{`,"response_format":{"type":"json_object"}`, []string{"root ::= "}, []string{"call"}},
-		{`,` + weather, []string{"root ::= begin\n", "call ::= call-0 | call-1\n", "arguments-1-root ::= ", "{0,15}", `\"name\": \"weather\"`}, nil},
+		{`,` + weather, []string{"root ::= begin\n", "text-0 ::= ", "call ::= call-0 | call-1\n", "arguments-1-root ::= ", "{0,15}", `\"name\": \"weather\"`}, nil},
 		{`,` + weather + `,"parallel_tool_calls":false`, []string{"more ::= \"\"\n"}, []string{"{0,15}"}},
 		{`,` + weather + `,"tool_choice":"required"`, []string{"root ::= calls\n"}, []string{"text-0"}},
 		{`,` + weather + `,"tool_choice":{"type":"function","function":{"name":"time"}}`, []string{"call ::= call-1\n", "more ::= \"\"\n"}, []string{"call-0", "weather"}},

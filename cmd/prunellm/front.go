@@ -20,11 +20,15 @@ type frontFlags struct {
 	TLSCert      string   `help:"Certificate chain in PEM. With --tls-key the server speaks HTTPS. Both are reloaded on SIGHUP." group:"Security" name:"tls-cert" type:"path" placeholder:"FILE"`
 	TLSKey       string   `help:"Private key of --tls-cert in PEM." group:"Security" name:"tls-key" type:"path" placeholder:"FILE"`
 	RateLimit    int      `help:"Requests per minute at most per key, or per address where no keys are needed; 0: no limit." group:"Security" default:"0" placeholder:"N"`
+	Stored       int      `help:"MiB of /v1/responses that are kept in memory for an hour, for each API key, so that 'previous_response_id' continues them; 0: none." group:"Serving" name:"response-store" default:"64" placeholder:"MIB"`
 	OTLPEndpoint string   `help:"URL of an OpenTelemetry collector (OTLP over HTTP) for traces. OTEL_EXPORTER_OTLP_ENDPOINT works too." group:"Observability" name:"otlp-endpoint" placeholder:"URL"`
 }
 
 // maxRateLimit bounds --rate-limit, in requests per minute.
 const maxRateLimit = 1 << 20
+
+// maxStored bounds --response-store, in MiB.
+const maxStored = 1 << 20
 
 // Validate reports every fault at once.
 func (f *frontFlags) Validate() error {
@@ -37,6 +41,9 @@ func (f *frontFlags) Validate() error {
 	}
 	if err := server.ParseHosts(f.AllowedHosts); err != nil {
 		faults = append(faults, fmt.Errorf("--allowed-hosts: %w", err))
+	}
+	if f.Stored < 0 || f.Stored > maxStored {
+		faults = append(faults, fmt.Errorf("--response-store is %d, want 0 to %d", f.Stored, maxStored))
 	}
 	if f.OTLPEndpoint != "" {
 		if u, err := url.Parse(f.OTLPEndpoint); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {

@@ -128,7 +128,7 @@ func (c *serveCommand) Run(env *environment) error {
 	defer closeCatalog()
 	front, err := server.New(server.Options{
 		Models: variants, Admin: variants, Chat: template, Thinking: c.thinking(), Log: env.log, Registry: registry, Version: version,
-		APIKeys: access.APIKeys(), TLS: access.TLS(), AllowedHosts: c.AllowedHosts, RateLimit: c.RateLimit, Tracing: traces,
+		APIKeys: access.APIKeys(), TLS: access.TLS(), AllowedHosts: c.AllowedHosts, RateLimit: c.RateLimit, ResponseStoreBytes: int64(c.Stored) << 20, Tracing: traces,
 		StopTimeout: time.Duration(c.StopTimeout) * time.Second,
 	})
 	if err != nil {
