@@ -36,6 +36,7 @@ type Report struct {
 	Parameters   int64
 	Provenance   *Provenance // nil when Slim did not write the file
 	Warning      string      // what makes a sound file give worse text; "" for nothing
+	Unprunable   error       // why a sound file can only be served as it is; nil for one that can be pruned
 	ScannedBytes int64       // bytes of weights searched for NaN and infinity
 	WeightBytes  int64       // bytes of weights
 }
@@ -159,6 +160,9 @@ func (i *inspection) contiguous(f *gguf.File) {
 }
 
 func (i *inspection) model(f *gguf.File) {
+	if i.report.Unprunable = models.UnprunableReason(f); i.report.Unprunable != nil {
+		return
+	}
 	config, err := models.ConfigFromGGUF(f)
 	if err != nil {
 		i.add("%v", err)
@@ -218,6 +222,9 @@ func (r *Report) Lines() []string {
 			fmt.Sprintf("ratio: %g asked, %.4f reached, %.4f of the MLPs kept", p.Ratio, p.RatioReached, p.KeptMLP),
 			"source: "+p.source(),
 			fmt.Sprintf("recipe: %q, criterion %q, budget %q, reconstructed %t, made by %q", p.Recipe, p.Criterion, p.Budget, p.Reconstructed, p.Tool))
+	}
+	if r.Unprunable != nil {
+		lines = append(lines, "pruning: "+r.Unprunable.Error())
 	}
 	if r.Warning != "" {
 		lines = append(lines, "warning: "+r.Warning)

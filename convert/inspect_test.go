@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,6 +93,21 @@ func TestInspectFaults(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A sound file that can only be served as it is has no fault, and the report says so.
+func TestInspectServedOnly(t *testing.T) {
+	for _, architecture := range tinymodel.ServedOnly() {
+		path := filepath.Join(t.TempDir(), architecture+".gguf")
+		if err := tinymodel.WriteServedOnly(path, architecture, 6); err != nil {
+			t.Fatal(err)
+		}
+		report, faults := convert.Inspect(t.Context(), path, nil)
+		want := `pruning: cannot be pruned: architecture "` + architecture + `"; dense models of architecture llama,`
+		if len(faults) > 0 || !slices.ContainsFunc(report.Lines(), func(line string) bool { return strings.HasPrefix(line, want) }) {
+			t.Errorf("faults %q, report %q, want a line %q", faults, report.Lines(), want)
+		}
 	}
 }
 

@@ -88,6 +88,9 @@ func firstNonFinite(kind gguf.Type, raw []byte, dequantize models.Dequantizer) (
 	if halves := scaleHalves(kind); halves > 0 {
 		return firstNonFiniteScale(raw, kind, halves), nil
 	}
+	if !models.HoldsWeights(kind) { // only llama.cpp reads it
+		return -1, nil
+	}
 	values, err := models.DequantizeWith(dequantize, kind, raw, len(raw)/kind.TypeSize()*kind.BlockSize())
 	if err != nil {
 		return -1, err

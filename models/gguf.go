@@ -31,6 +31,7 @@ type GGUF struct {
 	config     Config
 	tokenizer  Tokenizer
 	dequantize Dequantizer
+	unprunable error // see Unprunable
 
 	digestMu sync.Mutex // guards digest
 	digest   string
@@ -44,13 +45,17 @@ var _ Weights = (*GGUF)(nil)
 // OpenGGUF opens a model for reading. A model that prunellm cannot compute gives an error that wraps ErrUnsupported.
 // dequantize may be nil if all tensors are plain floats. The caller closes the model.
 func OpenGGUF(path string, dequantize Dequantizer) (*GGUF, error) {
+	return openGGUF(path, dequantize, (*GGUF).check)
+}
+
+func openGGUF(path string, dequantize Dequantizer, check func(*GGUF) error) (*GGUF, error) {
 	file, err := gguf.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	g := &GGUF{path: path, file: file, dequantize: dequantize}
 	if g.stat, err = file.Stat(); err == nil {
-		err = g.check()
+		err = check(g)
 	}
 	if err != nil {
 		_ = file.Close() // nothing was written
@@ -63,14 +68,18 @@ func (g *GGUF) check() (err error) {
 	if g.config, err = ConfigFromGGUF(g.file); err != nil {
 		return err
 	}
-	if g.config.Name == "" {
-		g.config.Name = fileStem(g.path)
-	}
+	g.nameConfig()
 	if faults := TensorFaults(g.file, g.config); len(faults) > 0 {
 		return faults[0]
 	}
 	g.tokenizer, err = TokenizerFromGGUF(g.file, g.config.VocabSize)
 	return err
+}
+
+func (g *GGUF) nameConfig() {
+	if g.config.Name == "" {
+		g.config.Name = fileStem(g.path)
+	}
 }
 
 // TensorFaults returns an error for each tensor that is missing, has another shape than the architecture's, has a type
@@ -89,7 +98,7 @@ func TensorFaults(f *gguf.File, c Config) []error {
 		if !slices.Equal(info.Shape, t.Shape) {
 			faults = append(faults, fmt.Errorf("tensor %q has shape %v, want %v", t.Name, info.Shape, t.Shape))
 		}
-		if !weightType(info.Type) {
+		if !HoldsWeights(info.Type) {
 			faults = append(faults, fmt.Errorf("%w: tensor %q is of type %s", ErrUnsupported, t.Name, info.Type))
 		}
 	}
@@ -101,8 +110,8 @@ func TensorFaults(f *gguf.File, c Config) []error {
 	return faults
 }
 
-// weightType reports whether values of the type can be dequantized to float32.
-func weightType(t gguf.Type) bool {
+// HoldsWeights reports whether values of the type can be dequantized to float32.
+func HoldsWeights(t gguf.Type) bool {
 	switch t {
 	case gguf.F32, gguf.F16, gguf.BF16, gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1, gguf.Q8_0, gguf.MXFP4,
 		gguf.Q2_K, gguf.Q3_K, gguf.Q4_K, gguf.Q5_K, gguf.Q6_K:

@@ -210,6 +210,11 @@ func (r *ggufReader) refuse() {
 	if n := r.intOr("expert_used_count", 0); n > 0 {
 		r.fail(fmt.Errorf("%w: %d experts used", ErrUnsupported, n))
 	}
+	r.refuseServing()
+}
+
+// refuseServing fails on files that no engine here can serve.
+func (r *ggufReader) refuseServing() {
 	if value, ok := r.file.Value("split.count"); ok && value != uint16(0) && value != uint16(1) {
 		r.fail(fmt.Errorf("%w: a model split over several files; join them with llama.cpp's gguf-split --merge", ErrUnsupported))
 	}

@@ -77,10 +77,13 @@ func (e *NotReadyError) Error() string {
 // RatioError means that the model cannot be pruned by the requested ratio.
 type RatioError struct {
 	Ratio float64 // the requested ratio
-	Max   float64 // the largest valid ratio
+	Max   float64 // the largest valid ratio; 0 for a model that cannot be pruned
 }
 
 // Error implements error.
 func (e *RatioError) Error() string {
+	if e.Max == 0 {
+		return fmt.Sprintf("ratio %g is too large: this model cannot be pruned, and is served at ratio 0 alone", e.Ratio)
+	}
 	return fmt.Sprintf("ratio %g is too large: pruning MLPs reaches at most %g", e.Ratio, e.Max)
 }

@@ -93,7 +93,7 @@ func parseTemplate(model *models.GGUF, source string) (*chat.Template, error) {
 
 // inspectTemplate returns lines that describe a model's chat template. The error says why it does not render.
 func inspectTemplate(path string) ([]string, error) {
-	model, err := models.OpenGGUF(path, nil)
+	model, err := models.OpenServable(path, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -7,24 +7,23 @@ import (
 	"os"
 	"strings"
 
-	"prunellm/convert"
-	"prunellm/convert/ggmlquant"
 	"prunellm/internal/progress"
 	"prunellm/internal/source"
 	"prunellm/internal/trust"
 	"prunellm/internal/variant"
+	"prunellm/internal/workshop"
 	"prunellm/models"
 	"prunellm/models/hub"
 )
 
 // open opens the dense model that the flags name. It caches downloads and conversions in cacheDir.
 func (f *modelFlags) open(env *environment, cacheDir string) (*models.GGUF, error) {
-	model, _, err := f.openSource(env.ctx, env, cacheDir)
+	model, _, err := f.openSource(env.ctx, env, cacheDir, false)
 	return model, err
 }
 
-// openSource is open, and returns the source of the file too.
-func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir string) (*models.GGUF, source.Source, error) {
+// openSource is open, and returns the source of the file too. With servable, a model that cannot be pruned opens too.
+func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir string, servable bool) (*models.GGUF, source.Source, error) {
 	if f.needsHome(env.home, cacheDir) {
 		return nil, source.Source{}, errNoHome
 	}
@@ -55,18 +54,8 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 			return nil, source.Source{}, fmt.Errorf("default model: %w", err)
 		}
 	}
-	model, err := models.OpenGGUF(found.Path, ggmlquant.Dequantize)
-	if err != nil {
-		return nil, source.Source{}, err
-	}
-	if err := convert.Check(ctx, model.File(), ggmlquant.Dequantize); err != nil {
-		_ = model.Close() // the model is read-only
-		return nil, source.Source{}, fmt.Errorf("open model %q: %w", found.Path, err)
-	}
-	if fault := model.Tokenizer().PreTokenizerFault(); fault != "" {
-		env.log.Warn("the model's pre-tokenizer is not known", "file", found.Path, "reason", fault)
-	}
-	return model, found, nil
+	model, err := workshop.OpenModel(ctx, found.Path, servable, env.log)
+	return model, found, err
 }
 
 // needsHome reports whether the model needs a folder that is not known: the home folder for the default model, the cache

@@ -31,7 +31,7 @@ func (c *pruneCommand) Run(env *environment) error {
 			return err
 		}
 	}
-	model, origin, err := c.openSource(env.ctx, env, c.CacheDir)
+	model, origin, err := c.openSource(env.ctx, env, c.CacheDir, false)
 	if err != nil {
 		return err
 	}

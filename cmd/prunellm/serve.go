@@ -86,7 +86,7 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 	defer closeTracing()
-	model, err := c.open(env, c.CacheDir)
+	model, _, err := c.openSource(env.ctx, env, c.CacheDir, true)
 	if err != nil {
 		return err
 	}
@@ -102,10 +102,8 @@ func (c *serveCommand) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	if c.Ratio > 0 {
-		if err := variant.CheckRatio(model.Config(), c.Ratio, spec.Budget); err != nil {
-			return usageError{fmt.Errorf("--ratio: %w", err)}
-		}
+	if err := variant.CheckSpec(model, spec); err != nil {
+		return usageError{fmt.Errorf("--ratio: %w", err)}
 	}
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
@@ -126,6 +124,9 @@ func (c *serveCommand) Run(env *environment) error {
 	var closeCatalog func()
 	variants, closeCatalog = c.newCatalog(env, spec, shop, pauser)
 	defer closeCatalog()
+	if err := shop.CheckServed(env.ctx); err != nil {
+		return err
+	}
 	front, err := server.New(server.Options{
 		Models: variants, Admin: variants, Chat: template, Thinking: c.thinking(), Log: env.log, Registry: registry, Version: version,
 		APIKeys: access.APIKeys(), TLS: access.TLS(), AllowedHosts: c.AllowedHosts, RateLimit: c.RateLimit, ResponseStoreBytes: int64(c.Stored) << 20, Tracing: traces,

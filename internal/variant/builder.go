@@ -56,6 +56,10 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	if spec.Ratio == 0 && spec.FileType == convert.Keep {
 		return b.dense(ctx)
 	}
+	// The check needs no scores, so it comes before any job.
+	if err := CheckSpec(b.Model, spec); err != nil {
+		return Built{}, err
+	}
 	modelDigest, err := b.modelDigest(ctx)
 	if err != nil {
 		return Built{}, err
@@ -64,10 +68,6 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	w.progress = func(p Progress) { progress(w.whole.place(p)) }
 	if spec.Ratio == 0 {
 		return w.assemble(ctx, nil, nil)
-	}
-	// The check needs no scores, so it comes before any job.
-	if err := CheckRatio(b.Model.Config(), spec.Ratio, spec.Budget); err != nil {
-		return Built{}, err
 	}
 	plan, down, err := w.parts(ctx)
 	if err != nil {
@@ -97,10 +97,9 @@ func (b *Builder) dense(ctx context.Context) (Built, error) {
 	if err := b.Model.Unchanged(ctx); err != nil {
 		return Built{}, err
 	}
-	config := b.Model.Config()
 	return Built{
-		Model: b.Name, Path: b.Model.Path(), Digest: "dense", KeptMLP: 1, Widths: config.FFN,
-		Parameters: config.Parameters(nil), Bytes: b.Model.File().Size, DenseBytes: b.Model.File().Size,
+		Model: b.Name, Path: b.Model.Path(), Digest: "dense", KeptMLP: 1, Widths: b.Model.Config().FFN,
+		Parameters: b.Model.Parameters(), Bytes: b.Model.File().Size, DenseBytes: b.Model.File().Size,
 	}, nil
 }
 

@@ -122,7 +122,7 @@ func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, p
 	if spec.Ratio == 0 {
 		return Built{}, report, ErrNotRecovered
 	}
-	if err := CheckRatio(b.Model.Config(), spec.Ratio, spec.Budget); err != nil {
+	if err := CheckSpec(b.Model, spec); err != nil {
 		return Built{}, report, err
 	}
 	modelDigest, err := b.modelDigest(ctx)

@@ -163,6 +163,30 @@ func neurons(plan *prune.Plan) string {
 	return string((&prune.Plan{Kept: plan.Kept, Dense: plan.Dense}).Encode())
 }
 
+// CheckSpec returns an error if the variant of a spec cannot be made of the model. One that wraps a *prune.RatioError is
+// about the ratio. It needs no scores.
+func CheckSpec(model *models.GGUF, spec Spec) error {
+	reason := model.Unprunable()
+	switch {
+	case reason != nil && spec.Ratio > 0:
+		return &unprunable{reason, &prune.RatioError{Ratio: spec.Ratio, Budget: spec.Budget}}
+	case reason != nil && spec.FileType != convert.Keep:
+		return fmt.Errorf("file type %s: %w, in the types of its file", spec.FileType, reason)
+	case spec.Ratio == 0:
+		return nil
+	}
+	return CheckRatio(model.Config(), spec.Ratio, spec.Budget)
+}
+
+// unprunable is the refusal of a ratio of a model that can only be served as it is.
+type unprunable struct{ reason, ratio error }
+
+// Error implements error.
+func (u *unprunable) Error() string { return u.reason.Error() }
+
+// Unwrap returns the reason and the *prune.RatioError.
+func (u *unprunable) Unwrap() []error { return []error{u.reason, u.ratio} }
+
 // LargestRatio returns the largest ratio that the model can reach, rounded down to three decimals.
 func LargestRatio(config models.Config, budget prune.Budget) float64 {
 	const beyondAll = 0.999999
@@ -176,6 +200,9 @@ func LargestRatio(config models.Config, budget prune.Budget) float64 {
 // CheckRatio returns an error that wraps a *prune.RatioError if the model cannot lose that share of its parameters. It
 // needs no scores.
 func CheckRatio(config models.Config, ratio float64, budget prune.Budget) error {
+	if config.Layers == 0 { // a model that can only be served as it is
+		return &prune.RatioError{Ratio: ratio, Budget: budget}
+	}
 	equal := make([][]float32, config.Layers)
 	for layer, width := range config.FFN {
 		equal[layer] = make([]float32, width)

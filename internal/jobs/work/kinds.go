@@ -23,6 +23,7 @@ const (
 	build    jobs.Kind = "build"    // scores and refitted matrices of a variant
 	card     jobs.Kind = "card"     // a variant's quality figures
 	training jobs.Kind = "training" // recovery training of a variant
+	trial    jobs.Kind = "trial"    // whether the engine runs a file
 )
 
 // kinds are all of them, with what a child does for each.
@@ -31,6 +32,7 @@ func (c Child) kinds() map[jobs.Kind]jobs.Handler {
 		build:    handler(c.build),
 		card:     handler(c.card),
 		training: handler(c.train),
+		trial:    handler(c.try),
 	}
 }
 

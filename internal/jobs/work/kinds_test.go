@@ -56,6 +56,7 @@ func TestEveryKindReachesItsHandler(t *testing.T) {
 			_, err := orders.Recover(t.Context(), variant.RecoveryJob{ModelPath: missing, Plan: []byte("1")}, nil)
 			return err
 		},
+		trial: func() error { return orders.Try(t.Context(), missing) },
 	}
 	for kind := range (Child{}).kinds() {
 		call, ok := calls[kind]

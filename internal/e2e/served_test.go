@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/openai/openai-go/v3"
+
+	"prunellm/internal/tinymodel"
+)
+
+// A model that cannot be pruned is served at ratio 0 with a warning; every other ratio is refused with the reason, by the
+// command and by the server.
+func TestServedOnly(t *testing.T) {
+	for _, architecture := range tinymodel.ServedOnly() {
+		t.Run(architecture, func(t *testing.T) {
+			dir := t.TempDir()
+			model, cache := filepath.Join(dir, "other.gguf"), filepath.Join(dir, "cache")
+			if err := tinymodel.WriteServedOnly(model, architecture, 6); err != nil {
+				t.Fatal(err)
+			}
+			for _, flags := range [][]string{{"--ratio", "0.2"}, {"--ratio", "0", "--file-type", "q8_0"}} {
+				r := command(t, badInputLimit, append([]string{"serve", "--model", model, "--cache-dir", cache, "--addr", "127.0.0.1:0"}, flags...)...)
+				if r.status == 0 || !strings.Contains(r.stderr, `cannot be pruned: architecture "`+architecture) || !strings.Contains(r.stderr, "llama, ") {
+					t.Errorf("%q: status %d, %s", flags, r.status, r.stderr)
+				}
+			}
+			s := start(t, "--model", model, "--ratio", "0", "--cache-dir", cache, "--ctx", "256")
+			s.waitReady(warmLimit)
+			api := client(s.base)
+			response, err := api.Chat.Completions.New(t.Context(), question("other"))
+			if err != nil || response.Model != "other@0" || response.Usage.CompletionTokens < 1 {
+				t.Errorf("chat: %v, %+v", err, response)
+			}
+			var refused *openai.Error
+			if _, err := api.Chat.Completions.New(t.Context(), question("other@0.3")); !errors.As(err, &refused) ||
+				refused.Code != "invalid_ratio" || !strings.Contains(refused.Message, "cannot be pruned") {
+				t.Errorf("ratio 0.3: %v", err)
+			}
+			s.stop()
+		})
+	}
+}
+
+// A file that llama.cpp crashes on ends the start with an error. llama.cpp stops on a gemma3 whose layers all have a sliding
+// window.
+func TestServedOnlyCrash(t *testing.T) {
+	dir := t.TempDir()
+	model := filepath.Join(dir, "other.gguf")
+	if err := tinymodel.WriteServedOnly(model, "gemma3", 2); err != nil {
+		t.Fatal(err)
+	}
+	r := command(t, warmLimit, "serve", "--model", model, "--ratio", "0", "--cache-dir", filepath.Join(dir, "cache"), "--addr", "127.0.0.1:0")
+	if r.status != 1 || !strings.Contains(r.stderr, "llama.cpp cannot run the model") {
+		t.Errorf("status %d, %s", r.status, r.stderr)
+	}
+}
