@@ -67,6 +67,12 @@ func (c Config) row() arch.Architecture {
 	return row
 }
 
+// Rotates reports whether a layer has RoPE.
+func (c Config) Rotates(layer int) bool {
+	n := c.row().UnrotatedEvery
+	return n == 0 || (layer+1)%n != 0
+}
+
 // PerLayer returns the architecture in which a model like this one can have an MLP width per layer, or false if there is
 // none.
 func (c Config) PerLayer() (arch.Architecture, bool) {

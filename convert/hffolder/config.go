@@ -38,6 +38,8 @@ type rawConfig struct {
 	MLPBias          bool            `json:"mlp_bias"`
 	SlidingWindow    *int            `json:"sliding_window"`
 	UseSlidingWindow *bool           `json:"use_sliding_window"`
+	Rotated          []int           `json:"no_rope_layers"` // 1 for each layer with RoPE, despite its name
+	UnrotatedEvery   *int            `json:"no_rope_layer_interval"`
 	PartialRotary    *float64        `json:"partial_rotary_factor"`
 	Quantization     json.RawMessage `json:"quantization_config"`
 	BOS              tokenIDs        `json:"bos_token_id"`
@@ -115,6 +117,9 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 		c.HeadDim = *raw.HeadDim
 	}
 	c.RoPEDim = c.HeadDim
+	if err := raw.unrotated(c); err != nil {
+		return models.Config{}, nil, err
+	}
 	if raw.RMSEpsilon != nil {
 		c.RMSEpsilon = float64(float32(*raw.RMSEpsilon))
 	}
@@ -143,6 +148,29 @@ func (r *rawConfig) refuse(row arch.Architecture) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", models.ErrUnsupported, what)
+}
+
+// unrotated returns an error unless the layers without RoPE are those of the architecture.
+func (r *rawConfig) unrotated(c models.Config) error {
+	row, _ := arch.Named(c.Architecture)
+	if row.UnrotatedEvery == 0 {
+		return nil // transformers does not read the fields
+	}
+	if r.Rotated == nil {
+		if r.UnrotatedEvery != nil && *r.UnrotatedEvery != row.UnrotatedEvery {
+			return fmt.Errorf("%w: no_rope_layer_interval is %d, want %d", models.ErrUnsupported, *r.UnrotatedEvery, row.UnrotatedEvery)
+		}
+		return nil
+	}
+	if len(r.Rotated) != c.Layers {
+		return fmt.Errorf("no_rope_layers has %d entries for %d layers", len(r.Rotated), c.Layers)
+	}
+	for layer, rotated := range r.Rotated {
+		if (rotated != 0) != c.Rotates(layer) {
+			return fmt.Errorf("%w: no_rope_layers is %d in layer %d; llama.cpp leaves out RoPE in every %dth", models.ErrUnsupported, rotated, layer, row.UnrotatedEvery)
+		}
+	}
+	return nil
 }
 
 // context returns the number of tokens up to which full attention is exact: attention over a sliding window equals full

@@ -346,6 +346,34 @@ func TestFolderNames(t *testing.T) {
 	}
 }
 
+// The layers without RoPE are those that llama.cpp leaves out, in both spellings of config.json.
+func TestUnrotatedLayers(t *testing.T) {
+	model := writeTiny(t, tinymodel.Options{Architecture: "smollm3", Layers: 5})
+	for name, test := range map[string]struct {
+		change  func(config map[string]any)
+		mention string // of the error; "" for none
+	}{
+		"interval":       {func(map[string]any) {}, ""},
+		"list":           {func(c map[string]any) { c["no_rope_layers"] = []int{1, 1, 1, 0, 1} }, ""},
+		"neither":        {func(c map[string]any) { delete(c, "no_rope_layer_interval") }, ""},
+		"other interval": {func(c map[string]any) { c["no_rope_layer_interval"] = 2 }, "no_rope_layer_interval"},
+		"all rotate":     {func(c map[string]any) { c["no_rope_layers"] = []int{1, 1, 1, 1, 1} }, "no_rope_layers is 1 in layer 3"},
+		"short list":     {func(c map[string]any) { c["no_rope_layers"] = []int{1, 1, 1} }, "3 entries for 5 layers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, back := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "m.gguf")
+			if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.F32}); err != nil {
+				t.Fatal(err)
+			}
+			edit(t, folder, test.change)
+			err := hffolder.ToGGUF(t.Context(), folder, back)
+			if (err == nil) != (test.mention == "") || err != nil && !strings.Contains(err.Error(), test.mention) {
+				t.Errorf("error is %v, want one about %q", err, test.mention)
+			}
+		})
+	}
+}
+
 // Mistral is Llama up to the window of its attention.
 func TestMistral(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})

@@ -148,10 +148,11 @@ func TestFoldersLoadInTransformers(t *testing.T) {
 		"untied":    {Untied: true, Type: gguf.BF16},
 		"wide head": {HeadDim: 32},
 		"linear":    {RoPEFactors: []float32{4, 4, 4, 4, 4, 4, 4, 4}},
+		"unrotated": {Architecture: "smollm3", Layers: 5},
 	})
 	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
-			options.FFN = []int{96, 96} // config.json has one width
+			options.FFN = slices.Repeat([]int{96}, options.Config().Layers) // config.json has one width
 			if options.Architecture != "" && !options.Untied {
 				options.Type = gguf.F16
 			}

@@ -48,6 +48,8 @@ type Architecture struct {
 	RoPE RoPELayout
 	// RoPEFactors reports whether llama.cpp reads the tensor rope_freqs: the model can have frequency factors.
 	RoPEFactors bool
+	// UnrotatedEvery is a number n for an architecture whose every n-th layer has no RoPE; 0: all layers have it.
+	UnrotatedEvery int
 	// AttentionBias reports whether q, k and v of a folder have biases.
 	AttentionBias bool
 	// OptionalBias reports whether llama.cpp adds biases of q, k and v where a GGUF file has them.

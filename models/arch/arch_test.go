@@ -56,7 +56,7 @@ func checkRelated(t *testing.T, row arch.Architecture) {
 		}
 		bias := other.AttentionBias == row.AttentionBias || (field == "PerLayer" && other.OptionalBias)
 		if (field == "Base" && other.RoPE != row.RoPE) || (row.RoPEFactors && !other.RoPEFactors) || other.QKNorm != row.QKNorm ||
-			!bias || other.Activation != row.Activation {
+			other.UnrotatedEvery != row.UnrotatedEvery || !bias || other.Activation != row.Activation {
 			t.Errorf("%s %q has another graph: %+v", field, name, other)
 		}
 		if field == "Base" && len(other.Folders) == 0 {

@@ -61,4 +61,16 @@ var rows = [...]Architecture{
 		Activation:   SiLU,
 		PreTokenizer: "qwen2",
 	},
+	{
+		Name:           "smollm3",
+		Folders:        []Folder{{Name: "SmolLM3ForCausalLM", ModelType: "smollm3"}},
+		RoPE:           RoPEPairs,
+		UnrotatedEvery: 4,
+		OptionalBias:   true,
+		Activation:     SiLU,
+		ConfigFields: map[string]any{
+			"attention_bias": false, "mlp_bias": false, "use_sliding_window": false, "sliding_window": nil, "no_rope_layer_interval": 4,
+		},
+		PreTokenizer: "llama-bpe",
+	},
 }

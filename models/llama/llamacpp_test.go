@@ -22,6 +22,7 @@ import (
 	"prunellm/internal/xla"
 	"prunellm/internal/xla/xlatest"
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/gguf"
 	"prunellm/models/llama"
 )
@@ -132,6 +133,11 @@ func TestLogitsAgainstLlamaCpp(t *testing.T) {
 		"one group": {KVHeads: 1}, // all query heads share keys and values
 		"no groups": {KVHeads: 4},
 	})
+	for _, row := range arch.Rows() {
+		if row.UnrotatedEvery > 0 {
+			tests[row.Name+" unrotated"] = tinymodel.Options{Architecture: row.Name, Layers: row.UnrotatedEvery + 1}
+		}
+	}
 	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "tiny.gguf")

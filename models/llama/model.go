@@ -23,8 +23,8 @@ type Model struct {
 	embed   *graph.Exec
 
 	mu    sync.Mutex
-	ropes map[int][2]*tensors.Tensor // by padded length; guarded by mu
-	execs []interface{ Finalize() }  // for Close; guarded by mu
+	ropes map[ropeKey][2]*tensors.Tensor // guarded by mu
+	execs []interface{ Finalize() }      // for Close; guarded by mu
 }
 
 // New returns a model of an architecture on a backend.
@@ -33,7 +33,7 @@ func New(backend backends.Backend, config models.Config) (m *Model, err error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("llama graph: %w", err)
 	}
-	m = &Model{backend: backend, config: config, ropes: map[int][2]*tensors.Tensor{}}
+	m = &Model{backend: backend, config: config, ropes: map[ropeKey][2]*tensors.Tensor{}}
 	m.embed, err = m.Compile("embed", func(args []*graph.Node) []*graph.Node {
 		return []*graph.Node{graph.Gather(args[0], args[1])}
 	})
@@ -57,7 +57,7 @@ func (m *Model) Close() {
 	for _, tables := range m.ropes {
 		release(tables[:]...)
 	}
-	m.ropes = map[int][2]*tensors.Tensor{}
+	m.ropes = map[ropeKey][2]*tensors.Tensor{}
 }
 
 // Compile returns an executable of a graph function, which compiles once for each set of argument shapes. Close frees it.
@@ -146,14 +146,24 @@ func Guard(err *error) {
 	}
 }
 
-// rope returns the RoPE table for a length and keeps it for later programs.
-func (m *Model) rope(tokens int) ([2]*tensors.Tensor, error) {
+// ropeKey says for what a RoPE table is.
+type ropeKey struct {
+	tokens  int  // padded length
+	rotates bool // false: the table of a layer without RoPE
+}
+
+// rope returns the RoPE table of a layer for a length and keeps it for later programs.
+func (m *Model) rope(tokens, layer int) ([2]*tensors.Tensor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if tables, ok := m.ropes[tokens]; ok {
+	key := ropeKey{tokens, m.config.Rotates(layer)}
+	if tables, ok := m.ropes[key]; ok {
 		return tables, nil
 	}
 	cos, sin := ropeTables(m.config, tokens)
+	if !key.rotates {
+		cos, sin = unrotated(len(cos))
+	}
 	var tables [2]*tensors.Tensor
 	for i, values := range [][]float32{cos, sin} {
 		t, err := m.Upload(values, tokens, m.config.RoPEDim/2)
@@ -162,7 +172,7 @@ func (m *Model) rope(tokens int) ([2]*tensors.Tensor, error) {
 		}
 		tables[i] = t
 	}
-	m.ropes[tokens] = tables
+	m.ropes[key] = tables
 	return tables, nil
 }
 
@@ -196,7 +206,7 @@ func (p *LayerProgram) Run(layer *Layer, args ...*tensors.Tensor) (results []*te
 // RunTogether is Run for several sequences of equal length, one after the other in the first argument's rows.
 func (p *LayerProgram) RunTogether(sequences int, layer *Layer, args ...*tensors.Tensor) (results []*tensors.Tensor, err error) {
 	defer Guard(&err)
-	tables, err := p.model.rope(args[0].Shape().Dim(0) / sequences)
+	tables, err := p.model.rope(args[0].Shape().Dim(0)/sequences, layer.Index)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package llama
 
 import (
 	"math"
+	"slices"
 
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
 
@@ -30,6 +31,12 @@ func ropeTables(config models.Config, tokens int) (cos, sin []float32) {
 		}
 	}
 	return cos, sin
+}
+
+// unrotated returns the cosines and sines of a table of that size that rotates by nothing, so that layers with and without
+// RoPE share a program.
+func unrotated(size int) (cos, sin []float32) {
+	return slices.Repeat([]float32{1}, size), make([]float32, size)
 }
 
 // rotate rotates the elements (i, i+r/2) of each head by its position's angle and passes elements from r on. all is
