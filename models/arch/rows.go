@@ -73,4 +73,13 @@ var rows = [...]Architecture{
 		},
 		PreTokenizer: "llama-bpe",
 	},
+	{
+		Name:         "ernie4_5",
+		Base:         "llama",
+		PerLayer:     "deci",
+		RoPE:         RoPEPairs,
+		OptionalBias: true,
+		Activation:   SiLU,
+		PreTokenizer: "smollm",
+	},
 }
