@@ -18,8 +18,8 @@ const (
 	Global  Budget = "global"
 )
 
-// widthStep divides every kept width. It is the block size of 4- and 8-bit quantization.
-const widthStep = 32
+// WidthStep divides every kept width. It is the block size of 4- and 8-bit quantization.
+const WidthStep = 32
 
 // globalFloorShare is the smallest share of its neurons that a layer keeps under the global budget (128 of 1536): the
 // other layers cannot compensate for a layer without neurons.
@@ -44,6 +44,13 @@ func (e *RatioError) Error() string {
 // MakePlan chooses the neurons to keep when a ratio of all parameters is removed. scores is float32[layers][neurons].
 // It is pure: the same arguments give the same plan.
 func MakePlan(config models.Config, scores [][]float32, ratio float64, budget Budget) (*Plan, error) {
+	return MakePlanInSteps(config, scores, ratio, budget, WidthStep)
+}
+
+// MakePlanInSteps is MakePlan with widths of the global budget in multiples of step, a multiple of WidthStep: the block
+// size of the types that down is stored in. The uniform budget keeps WidthStep, because one wide step in all layers is far
+// from most ratios.
+func MakePlanInSteps(config models.Config, scores [][]float32, ratio float64, budget Budget, step int) (*Plan, error) {
 	if !(ratio >= 0 && ratio < 1) {
 		return nil, &RatioError{Ratio: ratio, Budget: budget}
 	}
@@ -56,7 +63,7 @@ func MakePlan(config models.Config, scores [][]float32, ratio float64, budget Bu
 	case Uniform:
 		widths, err = uniformWidths(config, ratio)
 	case Global:
-		widths, err = globalWidths(config, scores, ratio)
+		widths, err = globalWidths(config, scores, ratio, step)
 	default:
 		return nil, fmt.Errorf("budget is %q, want uniform or global", budget)
 	}
@@ -105,20 +112,20 @@ func uniformWidths(config models.Config, ratio float64) ([]int, error) {
 		}
 		return widths
 	}
-	if largest := reached(config, at(widthStep)); ratio > largest {
+	if largest := reached(config, at(WidthStep)); ratio > largest {
 		return nil, &RatioError{Ratio: ratio, Largest: largest, Budget: Uniform}
 	}
-	best, bestGap := widthStep, math.Inf(1)
-	for width := widthStep; width < slices.Max(config.FFN)+widthStep; width += widthStep {
+	best, bestGap := WidthStep, math.Inf(1)
+	for width := WidthStep; width < slices.Max(config.FFN)+WidthStep; width += WidthStep {
 		gap := math.Abs(reached(config, at(width)) - ratio)
-		if gap < bestGap || gap == bestGap && width%(2*widthStep) == 0 {
+		if gap < bestGap || gap == bestGap && width%(2*WidthStep) == 0 {
 			best, bestGap = width, gap
 		}
 	}
 	return at(best), nil
 }
 
-// block is up to widthStep neurons of one layer, neighbours in its ranking.
+// block is up to a step of neurons of one layer, neighbours in its ranking.
 type block struct {
 	layer, index, size int
 	value              float64 // mean score
@@ -126,14 +133,14 @@ type block struct {
 
 // globalWidths ranks blocks of neurons over all layers. Within a layer the blocks' values descend, so the best blocks
 // of all are the best choice, and the total comes within half a block of the requested ratio.
-func globalWidths(config models.Config, scores [][]float32, ratio float64) ([]int, error) {
+func globalWidths(config models.Config, scores [][]float32, ratio float64, step int) ([]int, error) {
 	if ratio == 0 {
 		return slices.Clone(config.FFN), nil
 	}
 	widths := make([]int, config.Layers)
 	kept := 0
 	for layer, dense := range config.FFN {
-		widths[layer] = min(dense, max(widthStep, ceilTo(int(globalFloorShare*float64(dense)), widthStep)))
+		widths[layer] = min(dense, max(step, ceilTo(int(globalFloorShare*float64(dense)), step)))
 		kept += widths[layer]
 	}
 	if largest := reached(config, widths); ratio > largest {
@@ -141,7 +148,7 @@ func globalWidths(config models.Config, scores [][]float32, ratio float64) ([]in
 	}
 	perNeuron := 3 * float64(config.HiddenSize)
 	goal := float64(config.MLPParameters())/perNeuron - ratio*float64(config.Parameters(nil))/perNeuron
-	for _, b := range rankBlocks(config, scores, widths) {
+	for _, b := range rankBlocks(config, scores, widths, step) {
 		if math.Abs(float64(kept+b.size)-goal) >= math.Abs(float64(kept)-goal) {
 			break
 		}
@@ -152,12 +159,12 @@ func globalWidths(config models.Config, scores [][]float32, ratio float64) ([]in
 }
 
 // rankBlocks cuts each layer's ranking, after its floor, into blocks, and sorts them by descending value.
-func rankBlocks(config models.Config, scores [][]float32, floors []int) []block {
+func rankBlocks(config models.Config, scores [][]float32, floors []int, step int) []block {
 	var blocks []block
 	for layer := range config.FFN {
 		order := rank(scores[layer])
-		for from := floors[layer]; from < len(order); from += widthStep {
-			b := block{layer: layer, index: from, size: min(widthStep, len(order)-from)}
+		for from := floors[layer]; from < len(order); from += step {
+			b := block{layer: layer, index: from, size: min(step, len(order)-from)}
 			for _, neuron := range order[from : from+b.size] {
 				b.value += float64(scores[layer][neuron])
 			}

@@ -63,6 +63,38 @@ func TestUniformWidths(t *testing.T) {
 	}
 }
 
+// With steps of a K-quant's block, every width of the global budget fills blocks, and the total is within half a step.
+func TestStepsOfGlobalWidths(t *testing.T) {
+	c := smolLM2()
+	for layer := range c.FFN {
+		c.FFN[layer] = 4864
+	}
+	half := 128 * 3 * 576 / float64(c.Parameters(nil))
+	for _, ratio := range []float64{0.05, 0.2, 0.4, 0.7} {
+		plan, err := MakePlanInSteps(c, slopedScores(c), ratio, Global, 256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		differ := map[int]bool{}
+		for layer, width := range plan.Widths() {
+			if differ[width] = true; width%256 != 0 || width < 256 {
+				t.Errorf("ratio %g: width of layer %d is %d, want a multiple of 256", ratio, layer, width)
+			}
+		}
+		if math.Abs(plan.RatioReached-ratio) > half || len(differ) < 2 {
+			t.Errorf("ratio %g: reached %g with %d widths", ratio, plan.RatioReached, len(differ))
+		}
+	}
+	fine, err := MakePlan(c, slopedScores(c), 0.2, Uniform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := MakePlanInSteps(c, slopedScores(c), 0.2, Uniform, 256)
+	if diff := cmp.Diff(fine, steps); err != nil || diff != "" {
+		t.Errorf("the uniform budget takes steps: %v, %s", err, diff)
+	}
+}
+
 func TestGlobalWidths(t *testing.T) {
 	c := smolLM2()
 	half := 16 * 3 * 576 / float64(c.Parameters(nil)) // half a block of neurons

@@ -148,7 +148,7 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 	view := progress.New(env.stderr, env.log)
 	variants := catalog.New(catalog.Options{
 		Model: catalog.Model{
-			Name: model.ServedName(), Startup: c.Ratio, Largest: variant.LargestRatio(model.Config(), spec.Budget),
+			Name: model.ServedName(), Startup: c.Ratio, Largest: variant.LargestRatio(model.Config(), spec),
 			ServeDense: c.WhilePruning == "dense",
 		},
 		Limits: catalog.Limits{

@@ -260,7 +260,7 @@ func (w *build) planOf(value []byte) (*prune.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return prune.MakePlan(w.Model.Config(), scores.Stage2, w.spec.Ratio, w.spec.Budget)
+	return prune.MakePlanInSteps(w.Model.Config(), scores.Stage2, w.spec.Ratio, w.spec.Budget, w.spec.step())
 }
 
 // optional returns a stored value that saves the job work, or nil if it is missing or does not fit.

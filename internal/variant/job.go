@@ -57,7 +57,7 @@ func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Out
 	if !j.WantDown {
 		return out, nil
 	}
-	plan, err := prune.MakePlan(tools.Config, scores.Stage2, j.Spec.Ratio, j.Spec.Budget)
+	plan, err := prune.MakePlanInSteps(tools.Config, scores.Stage2, j.Spec.Ratio, j.Spec.Budget, j.Spec.step())
 	if err != nil {
 		return Outputs{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,28 @@ type Spec struct {
 	// further ones of the same source.
 	RefitTokens int              `json:"refit_tokens,omitempty"`
 	FileType    convert.FileType `json:"file_type"`
+	Step        int              `json:"step"` // of widths under the global budget, see WidthStep; 0: prune.WidthStep
 }
+
+// leastSteps is the least number of steps in a layer: a coarser choice costs more than a type of more bits.
+const leastSteps = 8
+
+// WidthStep returns the step of widths under the global budget with which no layer's down loses its type: the block size of
+// K-quants where the MLPs are wide enough multiples of it, otherwise prune.WidthStep.
+func WidthStep(model *models.GGUF, fileType convert.FileType) int {
+	config, step := model.Config(), prune.WidthStep
+	for layer, width := range config.FFN {
+		info, _ := model.TensorInfo(models.Slot{Role: models.FFNDown, Layer: layer})
+		step = max(step, fileType.DownType(config, layer, width, info.Type).BlockSize())
+	}
+	if slices.ContainsFunc(config.FFN, func(width int) bool { return width%step != 0 || width < leastSteps*step }) {
+		return prune.WidthStep
+	}
+	return step
+}
+
+// step returns the step of widths.
+func (s Spec) step() int { return cmp.Or(s.Step, prune.WidthStep) }
 
 // Calibration is the source of calibration tokens. The recipe's Calibration, Tokens and Seed identify the tokens.
 type Calibration struct {
@@ -110,12 +132,15 @@ func (k keys) scores() store.Key {
 
 func (k keys) plan() store.Key {
 	detail := strconv.FormatFloat(k.spec.Ratio, 'f', -1, 64) + "-" + string(k.spec.Budget)
+	if k.spec.Budget == prune.Global && k.spec.step() != prune.WidthStep {
+		detail += "-" + strconv.Itoa(k.spec.step())
+	}
 	return store.Key{Model: k.model, Kind: store.KindPlan, Recipe: k.spec.Recipe.Digest(), Detail: detail}
 }
 
 // PlanRatio returns the ratio of a stored plan; ok reports whether the plan has this spec's recipe and budget.
 func (s Spec) PlanRatio(key store.Key) (ratio float64, ok bool) {
-	text, found := strings.CutSuffix(key.Detail, "-"+string(s.Budget))
+	text, _, found := strings.Cut(key.Detail, "-"+string(s.Budget)) // a step may follow
 	if !found || key.Kind != store.KindPlan || key.Recipe != s.Recipe.Digest() {
 		return 0, false
 	}
@@ -175,7 +200,7 @@ func CheckSpec(model *models.GGUF, spec Spec) error {
 	case spec.Ratio == 0:
 		return nil
 	}
-	return CheckRatio(model.Config(), spec.Ratio, spec.Budget)
+	return CheckRatio(model.Config(), spec)
 }
 
 // unprunable is the refusal of a ratio of a model that can only be served as it is.
@@ -188,10 +213,10 @@ func (u *unprunable) Error() string { return u.reason.Error() }
 func (u *unprunable) Unwrap() []error { return []error{u.reason, u.ratio} }
 
 // LargestRatio returns the largest ratio that the model can reach, rounded down to three decimals.
-func LargestRatio(config models.Config, budget prune.Budget) float64 {
+func LargestRatio(config models.Config, spec Spec) float64 {
 	const beyondAll = 0.999999
 	var refused *prune.RatioError
-	if errors.As(CheckRatio(config, beyondAll, budget), &refused) {
+	if errors.As(CheckRatio(config, spec.At(beyondAll)), &refused) {
 		return math.Floor(1000*refused.Largest) / 1000
 	}
 	return 0
@@ -199,14 +224,14 @@ func LargestRatio(config models.Config, budget prune.Budget) float64 {
 
 // CheckRatio returns an error that wraps a *prune.RatioError if the model cannot lose that share of its parameters. It
 // needs no scores.
-func CheckRatio(config models.Config, ratio float64, budget prune.Budget) error {
+func CheckRatio(config models.Config, spec Spec) error {
 	if config.Layers == 0 { // a model that can only be served as it is
-		return &prune.RatioError{Ratio: ratio, Budget: budget}
+		return &prune.RatioError{Ratio: spec.Ratio, Budget: spec.Budget}
 	}
 	equal := make([][]float32, config.Layers)
 	for layer, width := range config.FFN {
 		equal[layer] = make([]float32, width)
 	}
-	_, err := prune.MakePlan(config, equal, ratio, budget)
+	_, err := prune.MakePlanInSteps(config, equal, spec.Ratio, spec.Budget, spec.step())
 	return err
 }

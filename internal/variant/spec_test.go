@@ -11,14 +11,14 @@ import (
 func TestLargestRatio(t *testing.T) {
 	config := tinymodel.Options{FFN: []int{512, 512}}.Config()
 	for _, budget := range []prune.Budget{prune.Uniform, prune.Global} {
-		largest := LargestRatio(config, budget)
+		largest := LargestRatio(config, Spec{Budget: budget})
 		if largest <= 0 || largest >= 1 {
 			t.Errorf("LargestRatio(%s) = %v, want a share", budget, largest)
 		}
-		if err := CheckRatio(config, largest, budget); err != nil {
+		if err := CheckRatio(config, Spec{Ratio: largest, Budget: budget}); err != nil {
 			t.Errorf("CheckRatio(%v) = %v, want none", largest, err)
 		}
-		if err := CheckRatio(config, largest+0.002, budget); err == nil {
+		if err := CheckRatio(config, Spec{Ratio: largest + 0.002, Budget: budget}); err == nil {
 			t.Errorf("CheckRatio(%v) passes, want a refusal", largest+0.002)
 		}
 	}

@@ -1,0 +1,75 @@
+//go:build cgo
+
+package variant
+
+import (
+	"path/filepath"
+	"testing"
+
+	"prunellm/convert"
+	"prunellm/convert/ggmlquant"
+	"prunellm/internal/store"
+	"prunellm/internal/tinymodel"
+	"prunellm/models"
+	"prunellm/models/gguf"
+	"prunellm/prune"
+)
+
+// Widths take the blocks of K-quants where down is stored in one and the layers are wide enough.
+func TestWidthStep(t *testing.T) {
+	for name, test := range map[string]struct {
+		kind     gguf.Type
+		width    int
+		fileType convert.FileType
+		want     int
+	}{
+		"k-quants":      {gguf.Q4_K, 2048, convert.Keep, 256},
+		"one step less": {gguf.Q4_K, 1792, convert.Keep, 32},
+		"no multiple":   {gguf.F16, 2080, "q4_k", 32},
+		"as q8_0":       {gguf.Q4_K, 2048, "q8_0", 32},
+		"as q6_k":       {gguf.F16, 2048, "q6_k", 256},
+		"blocks of 32":  {gguf.Q8_0, 2048, convert.Keep, 32},
+		"floats":        {gguf.F16, 2048, convert.Keep, 32},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "tiny.gguf")
+			options := tinymodel.Options{Hidden: 256, FFN: []int{test.width, test.width}, Type: test.kind, Quantize: ggmlquant.Quantize}
+			if err := tinymodel.Write(path, options); err != nil {
+				t.Fatal(err)
+			}
+			model, err := models.OpenGGUF(path, ggmlquant.Dequantize)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer model.Close()
+			if got := WidthStep(model, test.fileType); got != test.want {
+				t.Errorf("WidthStep = %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+// Plans of other steps have keys of their own, which name their ratio.
+func TestPlanKeyHasStep(t *testing.T) {
+	spec := Spec{Ratio: 0.2, Budget: prune.Global}
+	coarse := spec
+	coarse.Step = 256
+	plain, stepped := keys{model: "m", spec: spec}.plan(), keys{model: "m", spec: coarse}.plan()
+	if plain == stepped {
+		t.Errorf("both plans have the key %+v", plain)
+	}
+	uniform := coarse
+	uniform.Budget = prune.Uniform
+	if key := (keys{model: "m", spec: uniform}).plan(); key.Detail != "0.2-uniform" {
+		t.Errorf("key of the uniform budget, which has no step: %+v", key)
+	}
+	for _, test := range []struct {
+		spec Spec
+		key  store.Key
+		ok   bool
+	}{{spec, plain, true}, {coarse, stepped, true}, {spec, stepped, false}, {coarse, plain, false}} {
+		if ratio, ok := test.spec.PlanRatio(test.key); ok != test.ok || ok && ratio != 0.2 {
+			t.Errorf("step %d: PlanRatio(%q) = %v, %t, want %t", test.spec.Step, test.key.Detail, ratio, ok, test.ok)
+		}
+	}
+}
