@@ -65,7 +65,7 @@ func Codes() []Code {
 		{CodePreviousNotFound, 400, "the server does not have the previous response (any more)", "send the whole conversation as `input`"},
 		{CodeBadRequest, 400, "the request is not valid HTTP", "the message says what is wrong"},
 		{CodeInvalidKey, 401, "the API key is missing or wrong", "send `Authorization: Bearer KEY`"},
-		{CodeHostNotAllowed, 403, "the Host header is not allowed", "`--allowed-hosts NAME`"},
+		{CodeHostNotAllowed, 403, "the Host header is not allowed", "`--allowed-hosts NAME`, or `'*.example.org'` for all names below one"},
 		{CodeOriginNotAllowed, 403, "a page of another origin sent the request", "send it from the server's own page, or without Origin"},
 		{CodeModelNotFound, 404, "the server has no model of that name", "`/v1/models` lists the models; the name before `@` must be this server's"},
 		{CodeResponseNotFound, 404, "the server does not have that response (any more)", "`--response-store` bounds how many it keeps, for an hour"},
