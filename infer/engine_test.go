@@ -22,20 +22,24 @@ func TestAnswer(t *testing.T) {
 		req    Request
 		text   string
 		finish FinishReason
+		stop   string
 		tokens int
 	}{
-		"to the end":         {Request{MaxTokens: 50}, "Paris, of course.", FinishStop, 18},
-		"token limit":        {Request{MaxTokens: 5}, "Paris", FinishLength, 5},
-		"stop string":        {Request{MaxTokens: 50, Stop: []string{"xyz", "of c"}}, "Paris, ", FinishStop, 11},
-		"stop never reached": {Request{MaxTokens: 50, Stop: []string{"course. "}}, "Paris, of course.", FinishStop, 18},
-		"context":            {Request{MaxTokens: 1000, IgnoreEOS: true}, "Paris, of course.", FinishLength, 60},
+		"to the end":          {Request{MaxTokens: 50}, "Paris, of course.", FinishStop, "", 18},
+		"token limit":         {Request{MaxTokens: 5}, "Paris", FinishLength, "", 5},
+		"stop string":         {Request{MaxTokens: 50, Stop: []string{"xyz", "of c"}}, "Paris, ", FinishStop, "of c", 11},
+		"longest stop string": {Request{MaxTokens: 50, Stop: []string{"c", ", of c", "f c"}}, "Paris", FinishStop, ", of c", 11},
+		"stop string first":   {Request{MaxTokens: 50, Stop: []string{"Paris"}}, "", FinishStop, "Paris", 5},
+		"stop never reached":  {Request{MaxTokens: 50, Stop: []string{"course. "}}, "Paris, of course.", FinishStop, "", 18},
+		"context":             {Request{MaxTokens: 1000, IgnoreEOS: true}, "Paris, of course.", FinishLength, "", 60},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			test.req.Prompt, test.req.Logprobs = prompt("where"), -1
 			got := ask(t, e, test.req)
-			if got.err != nil || got.text != test.text || got.finish != test.finish || got.usage.Completion != test.tokens {
-				t.Errorf("got %q, %q, %+v, %v; want %q, %q, %d tokens", got.text, got.finish, got.usage, got.err, test.text, test.finish, test.tokens)
+			if got.err != nil || got.text != test.text || got.finish != test.finish || got.stop != test.stop || got.usage.Completion != test.tokens {
+				t.Errorf("got %q, %q, %q, %+v, %v; want %q, %q, %q, %d tokens",
+					got.text, got.finish, got.stop, got.usage, got.err, test.text, test.finish, test.stop, test.tokens)
 			}
 			if got.usage.Prompt != 5 {
 				t.Errorf("prompt of %d tokens, want 5", got.usage.Prompt)

@@ -211,6 +211,7 @@ type answer struct {
 	chunks []Chunk
 	tokens []TokenInfo
 	finish FinishReason
+	stop   string
 	usage  Usage
 	err    error
 }
@@ -231,7 +232,7 @@ func readAll(g Generation) answer {
 		text.WriteString(c.Text)
 		a.chunks = append(a.chunks, c)
 		a.tokens = append(a.tokens, c.Tokens...)
-		a.finish, a.usage = c.Finish, c.Usage
+		a.finish, a.stop, a.usage = c.Finish, c.Stop, c.Usage
 	}
 }
 

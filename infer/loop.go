@@ -328,6 +328,7 @@ func (l *loop) deliver(r *request) {
 		r.endText(false)
 	case l.addText(r):
 		finish = FinishStop
+		r.stream.stoppedBy(r.text.match)
 	case r.sampled.Ended:
 		finish = FinishStop
 		r.endText(false)

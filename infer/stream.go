@@ -20,7 +20,8 @@ type stream struct {
 	prompt  []TokenInfo
 	usage   Usage
 	finish  FinishReason
-	err     error // the end, once set; io.EOF after Finish was taken
+	stop    string // that ended the answer
+	err     error  // the end, once set; io.EOF after Finish was taken
 	ready   chan struct{}
 	begun   time.Time     // when Submit was called
 	queued  time.Duration // until the request got a sequence
@@ -52,6 +53,13 @@ func (s *stream) think(text []byte) {
 func (s *stream) admitted() {
 	s.mu.Lock()
 	s.queued = time.Since(s.begun)
+	s.mu.Unlock()
+}
+
+// stoppedBy records the stop string that ends the answer, before the end is put.
+func (s *stream) stoppedBy(stop string) {
+	s.mu.Lock()
+	s.stop = stop
 	s.mu.Unlock()
 }
 
@@ -105,7 +113,7 @@ func (s *stream) take() (Chunk, bool, error) {
 	if errors.Is(s.err, io.EOF) {
 		return Chunk{}, false, io.EOF
 	}
-	chunk := Chunk{Thinking: string(s.thought), Text: string(s.text), Tokens: s.tokens, Prompt: s.prompt, Finish: s.finish, Usage: s.usage, Queued: s.queued}
+	chunk := Chunk{Thinking: string(s.thought), Text: string(s.text), Tokens: s.tokens, Prompt: s.prompt, Finish: s.finish, Stop: s.stop, Usage: s.usage, Queued: s.queued}
 	s.thought, s.text, s.tokens, s.prompt = s.thought[:0], s.text[:0], nil, nil
 	if s.finish != "" {
 		s.err = io.EOF

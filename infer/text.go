@@ -47,7 +47,8 @@ type answerText struct {
 	state  int32        // of stop
 	held   []byte       // text not taken yet; its first ready bytes can be taken
 	ready  int
-	total  int // bytes of text so far, taken or not
+	total  int    // bytes of text so far, taken or not
+	match  string // the stop string that ended the answer
 	tokens []heldToken
 	out    []TokenInfo // take returned these
 }
@@ -97,6 +98,7 @@ func (a *answerText) extend(text []byte) (stopped bool) {
 		a.state = a.stop.next(a.state, c)
 		if length := a.stop.matched(a.state); length > 0 {
 			drop := len(text) - 1 - i + length
+			a.match = string(a.held[len(a.held)-drop:][:length])
 			a.held = a.held[:len(a.held)-drop]
 			a.total -= drop
 			return true

@@ -118,6 +118,7 @@ type Chunk struct {
 	Tokens   []TokenInfo // the tokens whose text this is, when Logprobs >= 0
 	Prompt   []TokenInfo // in the first chunk, with PromptLogprobs: the prompt's tokens; the first one's Logprob is NaN
 	Finish   FinishReason
+	Stop     string        // with FinishStop: the stop string that ended the answer; "" when a token did
 	Usage    Usage         // so far
 	Queued   time.Duration // from Submit until the request got a sequence
 }
