@@ -53,11 +53,17 @@ func TestTooDeep(t *testing.T) {
 // requestSchema returns the document's schema for a request body.
 func requestSchema(t testing.TB, path string) *openapi3.Schema {
 	t.Helper()
-	document, err := openapi3.NewLoader().LoadFromData(YAML())
-	if err != nil {
-		t.Fatal(err)
+	for _, document := range Documents() {
+		parsed, err := openapi3.NewLoader().LoadFromData(document.YAML)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if item := parsed.Paths.Find(path); item != nil {
+			return item.Post.RequestBody.Value.Content.Get("application/json").Schema.Value
+		}
 	}
-	return document.Paths.Find(path).Post.RequestBody.Value.Content.Get("application/json").Schema.Value
+	t.Fatalf("no document describes %s", path)
+	return nil
 }
 
 // fuzzDecode checks that a decoder never panics, that its errors have OpenAI's form, and that it accepts nothing that
@@ -129,6 +135,30 @@ func FuzzDecodeResponse(f *testing.F) {
 	}
 	fuzzDecode(f, "/v1/responses", func(body []byte) error {
 		_, err := DecodeResponse(body, nil)
+		return err
+	})
+}
+
+func FuzzDecodeMessages(f *testing.F) {
+	for _, seed := range []string{
+		`{"max_tokens":5,"messages":[{"role":"user","content":"Hi"}],"system":"Be brief","stream":true,"thinking":{"type":"enabled","budget_tokens":1024},"stop_sequences":["a"],"top_k":5}`,
+		`{"max_tokens":5,"system":[{"type":"text","text":"x-anthropic-billing-header: a\nB","cache_control":{}}],"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"s"},{"type":"text","text":"b"},{"type":"tool_use","id":"toolu_1","name":"f","input":{"a":[1,"é,:"]}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","is_error":true,"content":[{"type":"text","text":"c"},{"type":"tool_reference","tool_name":"g"}]},{"type":"text","text":"d"}]},{"role":"system","content":"e"}]}`,
+		`{"max_tokens":5,"messages":[{"role":"user","content":"a"}],"tools":[{"name":"f","input_schema":{"type":"object"},"strict":true},{"type":"custom","name":"g.h","input_schema":{}},{"type":"web_search_20250305","name":"web_search"}],"tool_choice":{"type":"tool","name":"f","disable_parallel_tool_use":true}}`,
+		`{"max_tokens":5,"messages":[{"role":"user","content":[{"type":"document","title":"t","source":{"type":"text","media_type":"text/plain","data":"d"}}]}],"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}},"effort":"high"},"metadata":{"user_id":"u"},"context_management":{"edits":[]}}`,
+		`{"max_tokens":5,"messages":[{"role":"user","content":[{"type":"image","source":{}}]}]}`, `{"max_tokens":0,"messages":[]}`, `{"max_tokens":5,"messages":[{"role":"user","content":[{"type":"tool_result"}]},{"role":"assistant","content":[]}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	fuzzDecode(f, "/v1/messages", func(body []byte) error {
+		_, err := DecodeMessages(body)
+		return err
+	})
+}
+
+func FuzzDecodeCountTokens(f *testing.F) {
+	f.Add([]byte(`{"messages":[{"role":"user","content":"Hi"}]}`))
+	fuzzDecode(f, "/v1/messages/count_tokens", func(body []byte) error {
+		_, err := DecodeCountTokens(body)
 		return err
 	})
 }

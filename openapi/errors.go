@@ -91,6 +91,8 @@ type Error struct {
 	Type    string  `json:"type"`
 	Param   *string `json:"param"`
 	Code    *string `json:"code"`
+	// Anthropic is the message where Anthropic's clients look for other words; mostly empty.
+	Anthropic string `json:"-"`
 }
 
 // Error implements error.

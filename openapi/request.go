@@ -77,7 +77,7 @@ func (c *Common) readSampling(f *fields) {
 		c.Seed = new(int64)
 		f.integer("seed", math.MinInt64, math.MaxInt64, c.Seed)
 	}
-	c.readStop(f)
+	c.readStop(f, "stop")
 	c.readLogitBias(f)
 	var ignored string
 	for _, name := range []string{"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"} {
@@ -112,22 +112,24 @@ func (c *Common) readStreamOptions(f *fields) {
 	f.err = options.err
 }
 
-func (c *Common) readStop(f *fields) {
-	raw, ok := f.get("stop")
+// readStop reads the stop strings, which have another name in some APIs.
+func (c *Common) readStop(f *fields, name string) {
+	raw, ok := f.get(name)
 	if !ok {
 		return
 	}
+	c.Stop = nil
 	if kindOf(raw) == "a string" {
 		var stop string
-		if f.text("stop", &stop); stop == "" { // some clients send an empty string for no stop string
+		if f.text(name, &stop); stop == "" { // some clients send an empty string for no stop string
 			return
 		}
 		c.Stop = []string{stop}
 	} else {
-		for i, element := range f.array("stop", 0, MaxStops) {
+		for i, element := range f.array(name, 0, MaxStops) {
 			var stop string
 			if json.Unmarshal(element, &stop) != nil || kindOf(element) == "null" {
-				f.wrongType(fmt.Sprintf("stop[%d]", i), element, "a string")
+				f.wrongType(fmt.Sprintf("%s[%d]", name, i), element, "a string")
 				return
 			}
 			c.Stop = append(c.Stop, stop)
@@ -135,9 +137,9 @@ func (c *Common) readStop(f *fields) {
 	}
 	for _, stop := range c.Stop {
 		if stop == "" || len(stop) > MaxStopBytes {
-			f.refuse("stop", CodeInvalidValue, "a stop string has %d bytes but must have 1 to %d", len(stop), MaxStopBytes)
+			f.refuse(name, CodeInvalidValue, "a stop string has %d bytes but must have 1 to %d", len(stop), MaxStopBytes)
 		}
-		f.checkText("stop", stop)
+		f.checkText(name, stop)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"path"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -13,34 +14,47 @@ import (
 
 var update = flag.Bool("update", false, "write openapi.json and docs/use/errors.md anew")
 
-// TestJSONIsTheYAML keeps the two embedded documents the same; go test ./openapi -run JSON -update rewrites the JSON.
+// TestJSONIsTheYAML keeps the two forms of each document the same; go test ./openapi -run JSON -update rewrites the JSON.
 func TestJSONIsTheYAML(t *testing.T) {
-	var document any
-	if err := yaml.Unmarshal(YAML(), &document); err != nil {
-		t.Fatal(err)
-	}
-	want, err := json.Marshal(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if *update {
-		if err := os.WriteFile("openapi.json", append(want, '\n'), 0o644); err != nil {
+	for _, document := range Documents() {
+		name := path.Base(document.Path)
+		var value any
+		if err := yaml.Unmarshal(document.YAML, &value); err != nil {
 			t.Fatal(err)
 		}
-		return
-	}
-	if !bytes.Equal(bytes.TrimSpace(JSON()), want) {
-		t.Error("openapi.json is not openapi.yaml; run: go test ./openapi -run JSON -update")
+		want, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *update {
+			if err := os.WriteFile(name+".json", append(want, '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if !bytes.Equal(bytes.TrimSpace(document.JSON), want) {
+			t.Errorf("%s.json is not %[1]s.yaml; run: go test ./openapi -run JSON -update", name)
+		}
 	}
 }
 
+// TestDocumentIsValid also sees that each path is in one document.
 func TestDocumentIsValid(t *testing.T) {
-	loader := openapi3.NewLoader()
-	document, err := loader.LoadFromData(YAML())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := document.Validate(loader.Context); err != nil {
-		t.Error(err)
+	seen := map[string]string{}
+	for _, document := range Documents() {
+		loader := openapi3.NewLoader()
+		parsed, err := loader.LoadFromData(document.YAML)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := parsed.Validate(loader.Context); err != nil {
+			t.Error(err)
+		}
+		for path := range parsed.Paths.Map() {
+			if other := seen[path]; other != "" {
+				t.Errorf("%s describes %s, and so does %s", document.Path, path, other)
+			}
+			seen[path] = document.Path
+		}
 	}
 }

@@ -73,20 +73,30 @@ var toolName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 // readTools reads tools, tool_choice and parallel_tool_calls. nested selects the form: chats have a tool's name under
 // "function", responses beside "type".
 func (t *Turn) readTools(f *fields, nested bool) {
-	elements := f.array("tools", 0, MaxTools)
+	skips := func(i int, element json.RawMessage) bool { return !nested && t.skipTool(f, i, element, "function") }
+	known := t.readToolList(f, skips, func(tool *fields) Tool { return readTool(tool, nested) })
+	t.readToolChoice(f, known, nested)
+	t.nameTools()
+	f.boolean("parallel_tool_calls", &t.ParallelToolCalls)
+}
+
+// readToolList reads the tools that skips does not leave out, and returns their names.
+func (t *Turn) readToolList(f *fields, skips func(int, json.RawMessage) bool, read func(*fields) Tool) map[string]bool {
 	known := map[string]bool{}
-	for i, element := range elements {
-		if !nested && t.skipTool(f, i, element) {
+	for i, element := range f.array("tools", 0, MaxTools) {
+		if skips(i, element) {
 			continue
 		}
-		tool, err := readTool(element, fmt.Sprintf("%stools[%d].", f.path, i), nested)
-		if err != nil {
-			f.err = err
-			return
+		inner := &fields{path: fmt.Sprintf("%stools[%d].", f.path, i)}
+		if f.err = inner.parse(element); f.err != nil {
+			return known
 		}
-		if f.err == nil && known[tool.Name] {
+		tool := read(inner)
+		if f.err = inner.err; f.err == nil && known[tool.Name] {
 			f.refuse(fmt.Sprintf("tools[%d]", i), CodeInvalidValue, "two tools have the name %q", tool.Name)
-			return
+		}
+		if f.err != nil {
+			return known
 		}
 		known[tool.Name] = true
 		t.Tools = append(t.Tools, tool)
@@ -94,16 +104,10 @@ func (t *Turn) readTools(f *fields, nested bool) {
 	if len(t.Tools) > 0 {
 		t.ToolChoice.Mode = ToolsAuto
 	}
-	t.readToolChoice(f, known, nested)
-	t.nameTools()
-	f.boolean("parallel_tool_calls", &t.ParallelToolCalls)
+	return known
 }
 
-func readTool(raw json.RawMessage, path string, nested bool) (Tool, *Error) {
-	f := &fields{path: path}
-	if err := f.parse(raw); err != nil {
-		return Tool{}, err
-	}
+func readTool(f *fields, nested bool) Tool {
 	f.require("type")
 	f.only("type", "the type must be function", `"function"`)
 	inner := f
@@ -111,22 +115,29 @@ func readTool(raw json.RawMessage, path string, nested bool) (Tool, *Error) {
 		f.require("function")
 		var ok bool
 		if inner, ok = f.object("function"); !ok {
-			return Tool{}, f.err
+			return Tool{}
 		}
 	}
+	t := inner.tool("parameters")
+	f.err = inner.err
+	return t
+}
+
+// tool reads what all forms of a tool have; parameters is their name of its schema.
+func (f *fields) tool(parameters string) Tool {
 	var t Tool
-	inner.require("name")
-	inner.str("name", maxIdentifierSize, &t.Name)
-	inner.checkText("name", t.Name)
-	if inner.err == nil && t.Name == "" {
-		inner.refuse("name", CodeInvalidValue, "%sname is empty", inner.path)
+	f.require("name")
+	f.str("name", maxIdentifierSize, &t.Name)
+	f.checkText("name", t.Name)
+	if f.err == nil && t.Name == "" {
+		f.refuse("name", CodeInvalidValue, "%sname is empty", f.path)
 	}
 	t.ClientName = t.Name
-	inner.str("description", maxDescription, &t.Description)
-	inner.checkText("description", t.Description)
-	inner.boolean("strict", &t.Strict)
-	t.Parameters = inner.schema("parameters")
-	return t, inner.err
+	f.str("description", maxDescription, &t.Description)
+	f.checkText("description", t.Description)
+	f.boolean("strict", &t.Strict)
+	t.Parameters = f.schema(parameters)
+	return t
 }
 
 // schema reads a JSON schema, which must be an object. It returns nil if the member is absent.

@@ -340,6 +340,4 @@ func (s *chatStream) finish(usage openapi.Usage) error {
 	return s.out.done()
 }
 
-func (s *chatStream) fail(body *openapi.Error) error {
-	return s.out.data(openapi.ErrorBody{Error: body})
-}
+func (s *chatStream) fail(body *openapi.Error) error { return s.out.failed(body) }

@@ -166,7 +166,7 @@ func (s *textSink) finish(usage openapi.Usage) error {
 	return s.out.done()
 }
 
-func (s *textSink) fail(body *openapi.Error) error { return s.out.data(openapi.ErrorBody{Error: body}) }
+func (s *textSink) fail(body *openapi.Error) error { return s.out.failed(body) }
 
 // textAnswer collects the choices of a completion that is not streamed.
 type textAnswer struct {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -90,8 +91,10 @@ func contextError(field string, tooLong *infer.ContextError) *openapi.Error {
 	if tooLong.Whole {
 		answer = ""
 	}
-	return openapi.Invalid(field, openapi.CodeContextLength,
+	err := openapi.Invalid(field, openapi.CodeContextLength,
 		"prompt is too long: %d tokens. This model's maximum context length is %d tokens%s; shorten the prompt or start the server with a larger --ctx", tooLong.Prompt, tooLong.Context, answer)
+	err.Anthropic = fmt.Sprintf("prompt is too long: %d tokens > %d maximum%s; shorten the prompt or start the server with a larger --ctx", tooLong.Prompt, tooLong.Context, answer)
+	return err
 }
 
 func unavailable(message, code string, retryAfter time.Duration) failure {
@@ -160,7 +163,7 @@ func writeFailure(c *fiber.Ctx, f failure) error {
 	if status == fiber.StatusUnauthorized {
 		c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
 	}
-	return writeJSON(c, openapi.ErrorBody{Error: f.body})
+	return writeJSON(c, dialectOf(c.Path()).errorBody(f.body, requestID(c)))
 }
 
 // promptField renames the field of a refused prompt: "messages" for chats, "prompt" for completions.

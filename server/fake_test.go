@@ -246,6 +246,14 @@ func (g *fakeGeneration) Next(context.Context) (chunk infer.Chunk, err error) {
 		chunk.Finish = infer.FinishStop
 	} else {
 		_, size := utf8.DecodeRuneInString(g.rest)
+		for _, stop := range g.request.Stop {
+			if strings.HasPrefix(g.rest, stop) {
+				g.tokens += len(stop)
+				chunk.Finish, chunk.Stop = infer.FinishStop, stop
+				chunk.Usage = infer.Usage{Prompt: len(g.request.Prompt), Cached: 1, Completion: g.tokens}
+				return chunk, nil
+			}
+		}
 		thought, answer := g.split.Add([]byte(g.rest[:size]))
 		chunk.Thinking, chunk.Text, g.rest = string(thought), string(answer), g.rest[size:]
 		for _, b := range []byte(chunk.Text) {

@@ -19,7 +19,9 @@ import (
 
 const (
 	headerRequestID = "X-Request-Id"
-	headerVariant   = "X-Prunellm-Variant"
+	// The same, as Anthropic's clients know it.
+	headerAnthropicRequestID = "Request-Id"
+	headerVariant            = "X-Prunellm-Variant"
 	// The types of tools and input items that the server left out of the request, separated by commas.
 	headerSkippedTools = "X-Prunellm-Skipped-Tools"
 	headerSkippedItems = "X-Prunellm-Skipped-Items"
@@ -38,6 +40,9 @@ func requestID(c *fiber.Ctx) string {
 	id := newRequestID()
 	c.Locals(localRequestID, id)
 	c.Set(headerRequestID, id)
+	if dialectOf(c.Path()) == anthropic {
+		c.Set(headerAnthropicRequestID, id)
+	}
 	return id
 }
 
@@ -71,9 +76,13 @@ func (s *Server) answerPanic(ctx *fasthttp.RequestCtx, reason any) {
 	id := cmp.Or(string(ctx.Response.Header.Peek(headerRequestID)), newRequestID())
 	s.log.Error("panic outside the handlers", "request_id", id, "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
 	failure := internalFailure(id)
-	body, _ := marshal(openapi.ErrorBody{Error: failure.body}) // made of strings only, so marshal cannot fail
+	dialect := dialectOf(string(ctx.Path()))
+	body, _ := marshal(dialect.errorBody(failure.body, id)) // made of strings only, so marshal cannot fail
 	ctx.Response.Reset()
 	ctx.Response.Header.Set(headerRequestID, id)
+	if dialect == anthropic {
+		ctx.Response.Header.Set(headerAnthropicRequestID, id)
+	}
 	ctx.SetContentType(fiber.MIMEApplicationJSON)
 	ctx.SetStatusCode(failure.body.Status())
 	ctx.SetBody(body)

@@ -34,14 +34,12 @@ func (s *Server) metricsHandler() fiber.Handler {
 	return adaptor.HTTPHandler(promhttp.HandlerFor(s.options.Registry, promhttp.HandlerOpts{}))
 }
 
-func (s *Server) openapiYAML(c *fiber.Ctx) error {
-	c.Set(fiber.HeaderContentType, "application/yaml")
-	return c.Send(openapi.YAML())
-}
-
-func (s *Server) openapiJSON(c *fiber.Ctx) error {
-	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
-	return c.Send(openapi.JSON())
+// sends answers with a document that never changes.
+func sends(kind string, body []byte) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		c.Set(fiber.HeaderContentType, kind)
+		return c.Send(body)
+	}
 }
 
 func (s *Server) listModels(c *fiber.Ctx) error {

@@ -18,7 +18,7 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	setSkipped(c, req)
+	setSkipped(c, req.SkippedTools, req.SkippedItems)
 	prepare := func() (<-chan event, error) {
 		submit, err := s.turnRequest(j.variant, &req.Turn, &req.Common, "input")
 		if err != nil {
@@ -59,8 +59,8 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 }
 
 // setSkipped sets headers that name what the server left out of a request.
-func setSkipped(c *fiber.Ctx, req *openapi.ResponseRequest) {
-	for header, types := range map[string][]string{headerSkippedTools: req.SkippedTools, headerSkippedItems: req.SkippedItems} {
+func setSkipped(c *fiber.Ctx, tools, items []string) {
+	for header, types := range map[string][]string{headerSkippedTools: tools, headerSkippedItems: items} {
 		if len(types) > 0 {
 			c.Set(header, strings.Join(types, ","))
 		}
@@ -73,7 +73,7 @@ func (s *Server) inputTokens(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	setSkipped(c, req)
+	setSkipped(c, req.SkippedTools, req.SkippedItems)
 	if err := j.acquire(c, req.Model); err != nil {
 		return err
 	}

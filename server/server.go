@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+
+	"prunellm/openapi"
 )
 
 const (
@@ -103,8 +105,10 @@ func (s *Server) route() error {
 	app.Get("/health", s.healthz)
 	app.Get("/readyz", s.readyz)
 	app.Get("/metrics", s.metricsHandler())
-	app.Get("/openapi.yaml", s.openapiYAML)
-	app.Get("/openapi.json", s.openapiJSON)
+	for _, document := range openapi.Documents() {
+		app.Get(document.Path+".yaml", sends("application/yaml", document.YAML))
+		app.Get(document.Path+".json", sends(fiber.MIMEApplicationJSON, document.JSON))
+	}
 
 	app.Get("/v1/models", s.requireKey, s.listModels)
 	app.Get("/v1/models/*", s.requireKey, s.getModel)
@@ -114,6 +118,8 @@ func (s *Server) route() error {
 	app.Post("/v1/responses/input_tokens", s.requireKey, s.limitRate, requireJSON, s.uses(s.inputTokens))
 	app.Get("/v1/responses/:id", s.requireKey, s.stored.get)
 	app.Delete("/v1/responses/:id", s.requireKey, s.stored.delete)
+	app.Post("/v1/messages", s.requireKey, s.limitRate, requireJSON, s.generates(s.messages))
+	app.Post("/v1/messages/count_tokens", s.requireKey, s.limitRate, requireJSON, s.uses(s.countTokens))
 	app.Post("/v1/embeddings", s.requireKey, s.limitRate, requireJSON, s.uses(s.embedding))
 	app.Post("/tokenize", s.requireKey, s.limitRate, requireJSON, s.uses(s.tokenize))
 	app.Get("/tokenizer_info", s.requireKey, s.uses(s.tokenizerInfo))

@@ -74,7 +74,11 @@ func (j *job) consume(events <-chan event, to sink, idle func() error) error {
 }
 
 // eventStream writes server-sent events. It belongs to the stream writer's goroutine.
-type eventStream struct{ w *bufio.Writer }
+type eventStream struct {
+	w         *bufio.Writer
+	dialect   dialect
+	requestID string
+}
 
 // data sends one event. A failed flush means that the client disconnected or reads too slowly.
 func (s eventStream) data(value any) error {
@@ -104,8 +108,23 @@ func (s eventStream) raw(prefix string, body []byte) error {
 	return nil
 }
 
-// ping sends a comment, which clients skip. The write fails if the client disconnected.
-func (s eventStream) ping() error { return s.raw(": ping", nil) }
+// ping sends a comment, or an event of that name where clients count on one. Clients skip both. The write fails if the client
+// disconnected.
+func (s eventStream) ping() error {
+	if s.dialect == anthropic {
+		return s.named("ping", openapi.MessagesEvent{Type: "ping"})
+	}
+	return s.raw(": ping", nil)
+}
+
+// failed sends an error as the last event.
+func (s eventStream) failed(err *openapi.Error) error {
+	body := s.dialect.errorBody(err, s.requestID)
+	if s.dialect == anthropic {
+		return s.named("error", body)
+	}
+	return s.data(body)
+}
 
 // done sends the end of a stream of chats or completions.
 func (s eventStream) done() error { return s.raw("data: ", []byte("[DONE]")) }
@@ -146,6 +165,7 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 	c.Set(fiber.HeaderCacheControl, "no-cache")
 	c.Set("X-Accel-Buffering", "no")
 	j.streaming = true
+	speaks := dialectOf(c.Path())
 	writer := func(w *bufio.Writer) {
 		defer j.end()
 		defer func() { // a panic on this goroutine would end the process
@@ -153,7 +173,7 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 				j.server.log.Error("panic in stream", "request_id", j.requestID, "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
 			}
 		}()
-		out := eventStream{w}
+		out := eventStream{w, speaks, j.requestID}
 		if pinned != nil {
 			var err error
 			if events, err = j.awaitVariant(out, pinned, prepare); err != nil {
@@ -256,7 +276,7 @@ func (j *job) streamFailed(out eventStream, to streamSink, err error) {
 		j.server.log.Error("stream failed", "request_id", j.requestID, "error", err)
 	}
 	if to == nil {
-		_ = out.data(openapi.ErrorBody{Error: f.body}) // the stream has failed already
+		_ = out.failed(f.body) // the stream has failed already
 		return
 	}
 	_ = to.fail(f.body)

@@ -78,7 +78,7 @@ func TestClientOfHTTP10Leaves(t *testing.T) {
 
 func BenchmarkChatStreamChunk(b *testing.B) {
 	parser := fakeChat(b, toolsUnknown).Parser(&openapi.Turn{}, nil)
-	stream := &chatStream{head: head{id: "chatcmpl-x", model: "tiny@0.2", fingerprint: "fp_x"}, out: eventStream{bufio.NewWriter(io.Discard)},
+	stream := &chatStream{head: head{id: "chatcmpl-x", model: "tiny@0.2", fingerprint: "fp_x"}, out: eventStream{w: bufio.NewWriter(io.Discard)},
 		parsers: []*chat.Parser{parser}, begun: []bool{true}}
 	chunk := infer.Chunk{Text: " token"}
 	b.ReportAllocs()

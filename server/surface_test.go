@@ -356,11 +356,13 @@ func TestReadiness(t *testing.T) {
 
 func TestDocumentsAndIndex(t *testing.T) {
 	s := serve(t, newFake())
-	if got := s.do("GET", "/openapi.yaml", ""); !bytes.Equal(got.body, openapi.YAML()) {
-		t.Error("openapi.yaml is not the document")
-	}
-	if got := s.do("GET", "/openapi.json", ""); !bytes.Equal(got.body, openapi.JSON()) {
-		t.Error("openapi.json is not the document")
+	for _, document := range openapi.Documents() {
+		if got := s.do("GET", document.Path+".yaml", ""); !bytes.Equal(got.body, document.YAML) {
+			t.Errorf("%s.yaml is not the document", document.Path)
+		}
+		if got := s.do("GET", document.Path+".json", ""); !bytes.Equal(got.body, document.JSON) {
+			t.Errorf("%s.json is not the document", document.Path)
+		}
 	}
 	if got := s.do("GET", "/", ""); got.status != 200 {
 		t.Errorf("/ = %d", got.status)

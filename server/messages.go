@@ -1,0 +1,210 @@
+package server
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"prunellm/infer"
+	"prunellm/internal/chat"
+	"prunellm/openapi"
+)
+
+// messages answers POST /v1/messages. Whether it is streamed or not, a messageWriter builds the answer.
+func (s *Server) messages(c *fiber.Ctx, j *job) error {
+	req, err := openapi.DecodeMessages(c.Request().Body())
+	if err != nil {
+		return err
+	}
+	setSkipped(c, req.SkippedTools, req.SkippedItems)
+	promptTokens := 0
+	prepare := func() (<-chan event, error) {
+		submit, err := s.turnRequest(j.variant, &req.Turn, &req.Common, "messages")
+		if err != nil {
+			return nil, err
+		}
+		promptTokens = len(submit.Prompt)
+		return j.run([]infer.Request{submit}, 1, "messages")
+	}
+	newWriter := func(emit func(openapi.MessagesEvent) error) *messageWriter {
+		w := newMessageWriter(j.variant.Name, s.options.Chat.Parser(&req.Turn, req.Stop), emit)
+		w.maxTokens, w.response.Usage.InputTokens = req.MaxTokens, promptTokens
+		return w
+	}
+	if req.Stream {
+		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
+			writer := newWriter(func(e openapi.MessagesEvent) error { return out.named(e.Type, e) })
+			writer.out = out
+			return writer
+		})
+	}
+	if err := j.acquire(c, req.Model); err != nil {
+		return err
+	}
+	events, err := prepare()
+	if err != nil {
+		return err
+	}
+	writer := newWriter(func(openapi.MessagesEvent) error { return nil })
+	if err := j.consume(events, writer, nil); err != nil {
+		return err
+	}
+	if err := writer.finish(j.tally.total()); err != nil {
+		return err
+	}
+	return writeJSON(c, writer.response)
+}
+
+// countTokens answers POST /v1/messages/count_tokens: how long the prompt of a message would be.
+func (s *Server) countTokens(c *fiber.Ctx, j *job) error {
+	req, err := openapi.DecodeCountTokens(c.Request().Body())
+	if err != nil {
+		return err
+	}
+	setSkipped(c, req.SkippedTools, req.SkippedItems)
+	if err := j.acquire(c, req.Model); err != nil {
+		return err
+	}
+	prompt, err := s.turnPrompt(j.variant, &req.Turn, "messages")
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, openapi.MessagesTokens{InputTokens: len(prompt)})
+}
+
+// messageWriter builds an answer block by block and emits each step as an event.
+type messageWriter struct {
+	response  openapi.MessagesResponse
+	emit      func(openapi.MessagesEvent) error
+	out       eventStream // of a stream
+	parser    *chat.Parser
+	maxTokens int
+	text      strings.Builder // of the open block: a text or the JSON of a call's input
+	isOpen    bool            // the last block of the content is not done
+	err       error           // the first that emit gave
+	last      infer.Chunk
+}
+
+func newMessageWriter(model string, parser *chat.Parser, emit func(openapi.MessagesEvent) error) *messageWriter {
+	return &messageWriter{
+		response: openapi.MessagesResponse{
+			ID: newID("msg_"), Type: "message", Role: "assistant", Model: model, Content: []openapi.MessagesBlock{},
+		},
+		emit: emit, parser: parser,
+	}
+}
+
+// send emits an event unless an earlier one failed.
+func (w *messageWriter) send(e openapi.MessagesEvent) {
+	if w.err == nil {
+		w.err = w.emit(e)
+	}
+}
+
+// start begins the message at once, as a prompt can take minutes; how much of it the prompt cache has is not known yet.
+func (w *messageWriter) start() error {
+	begun := w.response
+	w.send(openapi.MessagesEvent{Type: "message_start", Message: &begun})
+	if w.err != nil {
+		return w.err
+	}
+	return w.idle()
+}
+
+func (w *messageWriter) idle() error { return w.out.ping() }
+
+func (w *messageWriter) open(int) error { return nil }
+
+// chunk adds what the parser makes of a chunk. Each kind of part has a kind of block.
+func (w *messageWriter) chunk(_ int, chunk infer.Chunk) error {
+	for _, part := range partsOf(w.parser, chunk) {
+		switch {
+		case part.Call >= 0 && part.ID != "":
+			w.openBlock(openapi.MessagesBlock{
+				Type: openapi.BlockToolUse, ID: "toolu_" + strings.TrimPrefix(part.ID, "call_"), Name: part.Name, Input: json.RawMessage("{}"),
+			})
+		case part.Call >= 0:
+			w.append(part.Arguments, openapi.MessagesBlockDelta{Type: "input_json_delta", PartialJSON: &part.Arguments})
+		default:
+			if !w.isOpen || w.block().Type != openapi.BlockText {
+				w.openBlock(openapi.MessagesBlock{Type: openapi.BlockText, Text: new(string)})
+			}
+			w.append(part.Text, openapi.MessagesBlockDelta{Type: "text_delta", Text: &part.Text})
+		}
+	}
+	w.last = chunk
+	return w.err
+}
+
+// index of the open block.
+func (w *messageWriter) index() *int {
+	i := len(w.response.Content) - 1
+	return &i
+}
+
+// block is the open block.
+func (w *messageWriter) block() *openapi.MessagesBlock { return &w.response.Content[*w.index()] }
+
+func (w *messageWriter) openBlock(block openapi.MessagesBlock) {
+	w.closeBlock()
+	w.response.Content = append(w.response.Content, block)
+	w.isOpen = true
+	w.send(openapi.MessagesEvent{Type: "content_block_start", Index: w.index(), Block: &block})
+}
+
+func (w *messageWriter) append(text string, delta openapi.MessagesBlockDelta) {
+	w.text.WriteString(text)
+	w.send(openapi.MessagesEvent{Type: "content_block_delta", Index: w.index(), Delta: delta})
+}
+
+// closeBlock finishes the open block, if there is one. The input of a call that was cut off is an empty object: half of one is
+// not JSON.
+func (w *messageWriter) closeBlock() {
+	if !w.isOpen {
+		return
+	}
+	w.isOpen = false
+	text := w.text.String()
+	w.text.Reset()
+	switch block := w.block(); {
+	case block.Type == openapi.BlockText:
+		block.Text = &text
+	case json.Valid([]byte(text)):
+		block.Input = json.RawMessage(text)
+	}
+	w.send(openapi.MessagesEvent{Type: "content_block_stop", Index: w.index()})
+}
+
+func (w *messageWriter) finish(usage openapi.Usage) error {
+	w.closeBlock()
+	w.stop()
+	cached := usage.PromptTokensDetails.CachedTokens
+	w.response.Usage = openapi.MessagesUsage{InputTokens: usage.PromptTokens - cached, CacheReadTokens: cached, OutputTokens: usage.CompletionTokens}
+	w.send(openapi.MessagesEvent{
+		Type:  "message_delta",
+		Delta: openapi.MessagesStopDelta{StopReason: w.response.StopReason, StopSequence: w.response.StopSequence},
+		Usage: &w.response.Usage,
+	})
+	w.send(openapi.MessagesEvent{Type: "message_stop"})
+	return w.err
+}
+
+// stop says why the answer ended.
+func (w *messageWriter) stop() {
+	reason := openapi.StopEndTurn
+	switch {
+	case w.last.Finish == infer.FinishLength && w.last.Usage.Completion < w.maxTokens:
+		reason = openapi.StopContextWindow
+	case w.last.Finish == infer.FinishLength:
+		reason = openapi.StopMaxTokens
+	case w.parser.Called():
+		reason = openapi.StopToolUse
+	case w.last.Stop != "":
+		reason = openapi.StopSequence
+		w.response.StopSequence = &w.last.Stop
+	}
+	w.response.StopReason = &reason
+}
+
+func (w *messageWriter) fail(body *openapi.Error) error { return w.out.failed(body) }
