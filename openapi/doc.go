@@ -1,5 +1,5 @@
-// Package openapi is the contract between prunellm and its HTTP clients: the OpenAPI document, the types on the wire
-// and the strict decoding of requests.
+// Package openapi is the contract between prunellm and its HTTP clients: the OpenAPI documents, one for each API,
+// the types on the wire and the strict decoding of requests.
 //
 // It contains no server (see server) and no engine. A decoded request is valid except where that depends on the model.
 //
@@ -12,5 +12,5 @@
 // # Errors
 //
 // Every decoding error is an *Error, the object that OpenAI's clients expect under "error", with the invalid field in
-// Param.
+// Param. The server words it anew for clients of Anthropic's API.
 package openapi

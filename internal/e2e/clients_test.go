@@ -21,17 +21,8 @@ var langchainLacks = []string{"models.list", "models.retrieve", "chat.developer"
 // The official clients run the same list of cases against the binary with the real model.
 func TestOfficialClients(t *testing.T) {
 	home := clientsHome(t)
-	want := cases(t)
-	keys := filepath.Join(t.TempDir(), "keys")
-	if err := os.WriteFile(keys, []byte("k-go\nk-python\nk-node\nk-langchain\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	args := []string{"--ratio", "0", "--ctx", "2048", "--cache-dir", t.TempDir(), "--api-key-file", keys}
-	open := start(t, args...)
-	limited := start(t, append(args, "--rate-limit", "1")...)
-	open.waitReady(warmLimit)
-	limited.waitReady(warmLimit)
-	at := clientEnv{base: open.base + "/v1", limited: limited.base + "/v1"}
+	want := cases(t, "clients/cases.txt")
+	at := startForClients(t, "k-go", "k-python", "k-node", "k-langchain")
 	python := filepath.Join(home, "python", "bin", "python")
 	t.Run("clients", func(t *testing.T) { // its end waits for all of them
 		t.Run("openai-go", func(t *testing.T) {
@@ -51,8 +42,32 @@ func TestOfficialClients(t *testing.T) {
 			at.run(t, want, langchainLacks, "k-langchain", python, "clients/langchain_cases.py")
 		})
 	})
-	open.stop()
-	limited.stop()
+}
+
+// TestAnthropicClient runs the cases of anthropic, the official Python client of another API, likewise.
+func TestAnthropicClient(t *testing.T) {
+	python := filepath.Join(clientsHome(t), "python", "bin", "python")
+	want := cases(t, "clients/anthropic_cases.txt")
+	startForClients(t, "k-anthropic").run(t, want, nil, "k-anthropic", python, "clients/anthropic_cases.py")
+}
+
+// startForClients starts a server with keys and one that takes a request a minute, until the test's end.
+func startForClients(t *testing.T, keys ...string) clientEnv {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(file, []byte(strings.Join(keys, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--ratio", "0", "--ctx", "2048", "--cache-dir", t.TempDir(), "--api-key-file", file}
+	open := start(t, args...)
+	limited := start(t, append(args, "--rate-limit", "1")...)
+	open.waitReady(warmLimit)
+	limited.waitReady(warmLimit)
+	t.Cleanup(func() {
+		open.stop()
+		limited.stop()
+	})
+	return clientEnv{base: open.base + "/v1", limited: limited.base + "/v1"}
 }
 
 // clientsHome is where scripts/setup/install --tests puts the clients.
@@ -79,10 +94,10 @@ func nodeProgram(home string) string {
 	return filepath.Join(home, "python", "bin", "node")
 }
 
-// cases are the names in cases.txt.
-func cases(t *testing.T) []string {
+// cases are the names in a list of cases.
+func cases(t *testing.T, list string) []string {
 	t.Helper()
-	text, err := os.ReadFile("clients/cases.txt")
+	text, err := os.ReadFile(list)
 	if err != nil {
 		t.Fatal(err)
 	}

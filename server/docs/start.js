@@ -1,2 +1,4 @@
 "use strict";
-SwaggerUIBundle({ url: "/openapi.json", dom_id: "#docs", deepLinking: true, persistAuthorization: false, validatorUrl: null });
+const others = { anthropic: "/openapi/anthropic.json" };
+const url = others[new URLSearchParams(location.search).get("document")] ?? "/openapi.json";
+SwaggerUIBundle({ url, dom_id: "#docs", deepLinking: true, persistAuthorization: false, validatorUrl: null });
