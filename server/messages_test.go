@@ -347,7 +347,7 @@ func TestMessagesOverload(t *testing.T) {
 	fake := newFake()
 	fake.submit = func(infer.Request) error { return infer.ErrQueueFull }
 	s := serve(t, fake, func(o *Options) { o.MaxBodyBytes = 1000 })
-	checkMessagesError(t, s.post("/v1/messages", messagesHi+"}"), 429, "rate_limit_error", "too many")
+	checkMessagesError(t, s.post("/v1/messages", messagesHi+"}"), 429, "rate_limit_error", "queue is full")
 	fake.submit = func(infer.Request) error { return fmt.Errorf("%w: broken", infer.ErrEngine) }
 	checkMessagesError(t, s.post("/v1/messages", messagesHi+"}"), 503, "overloaded_error", "not available")
 	fake.submit = func(infer.Request) error { panic("broken") }
