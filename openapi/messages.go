@@ -38,7 +38,9 @@ func decodeMessages(body []byte, answers bool) (*MessagesRequest, error) {
 	}
 	req.Messages, req.SkippedItems = append(req.Messages, conversation.messages...), conversation.skipped
 	req.readCustomTools(f)
-	req.Format = readOutputFormat(f)
+	req.readOutputConfig(f)
+	req.readThinking(f)
+	req.readThinkingConfig(f)
 	req.hold(&req.Constraint, f)
 	refuseUnsupportedMessages(f)
 	if f.err != nil {
@@ -54,9 +56,8 @@ func refuseUnsupportedMessages(f *fields) {
 	f.only("mcp_servers", "this server calls no tools itself", "[]")
 	f.only("container", "this server runs no code")
 	f.hints("service_tier")
-	for _, name := range []string{"thinking", "context_management", "metadata"} {
-		f.object(name)
-	}
+	f.object("context_management")
+	f.object("metadata")
 }
 
 // billingHeader begins a line of Claude Code's system prompt that differs from request to request and is not meant for the
@@ -121,9 +122,8 @@ func (t *Turn) readCustomChoice(f *fields, known map[string]bool) {
 	}
 }
 
-// readOutputFormat reads the format of the answer, which output_format was the name of before.
-func readOutputFormat(f *fields) ResponseFormat {
-	format := ResponseFormat{Type: FormatText}
+// readOutputConfig reads the effort and the format of the answer, which output_format was the name of before.
+func (t *Turn) readOutputConfig(f *fields) {
 	read := func(f *fields, name string) {
 		inner, ok := f.object(name)
 		if !ok {
@@ -132,16 +132,41 @@ func readOutputFormat(f *fields) ResponseFormat {
 		inner.require("type")
 		inner.only("type", "a format is a JSON schema", `"json_schema"`)
 		inner.require("schema")
-		format = ResponseFormat{Type: FormatJSONSchema, Schema: inner.schema("schema"), Field: f.path + name}
+		t.Format = ResponseFormat{Type: FormatJSONSchema, Schema: inner.schema("schema"), Field: f.path + name}
 		f.err = inner.err
 	}
 	read(f, "output_format")
 	if config, ok := f.object("output_config"); ok {
 		read(config, "format")
-		config.hints("effort")
+		config.readEffort("effort", &t.Thinking)
 		f.err = config.err
 	}
-	return format
+}
+
+// readThinkingConfig reads what Anthropic's API says about thinking. Where it says nothing, the server's defaults hold.
+func (t *Turn) readThinkingConfig(f *fields) {
+	config, ok := f.object("thinking")
+	if !ok {
+		return
+	}
+	var kind, display string
+	config.require("type")
+	config.str("type", 64, &kind)
+	config.str("display", 64, &display)
+	t.Thinking.Hidden = t.Thinking.Hidden || display == "omitted"
+	switch kind {
+	case "adaptive":
+	case "enabled", "disabled":
+		enabled := kind == "enabled"
+		t.Thinking.Enabled = &enabled
+	default:
+		config.refuse("type", CodeInvalidValue, "thinking.type is %q, want enabled, disabled or adaptive", kind)
+	}
+	if _, given := config.get("budget_tokens"); given && kind == "enabled" {
+		t.Thinking.Budget = new(int)
+		config.count("budget_tokens", 1, MaxTokensAsked, t.Thinking.Budget)
+	}
+	f.err = config.err
 }
 
 // spaced writes JSON with a space behind each comma and colon, as models are trained to write calls: a call in the history is
@@ -239,14 +264,20 @@ func (c *conversation) read(f *fields) {
 func (c *conversation) say(m Message) {
 	if last := len(c.messages) - 1; last >= 0 && c.messages[last].Role == m.Role && m.Role != "tool" {
 		before := &c.messages[last]
-		if before.Content != "" && m.Content != "" {
-			before.Content += "\n"
-		}
-		before.Content += m.Content
+		before.Content = joined(before.Content, m.Content)
+		before.Reasoning = joined(before.Reasoning, m.Reasoning)
 		before.ToolCalls = append(before.ToolCalls, m.ToolCalls...)
 		return
 	}
 	c.messages = append(c.messages, m)
+}
+
+// joined is two texts, or the one that is not empty.
+func joined(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "\n" + b
 }
 
 // readBlock adds one block of a message's content.
@@ -263,7 +294,12 @@ func (c *conversation) readBlock(f *fields, role string) {
 		}
 	case kind == "tool_result" && role == "user":
 		c.say(readToolResult(f))
-	case (kind == "thinking" || kind == "redacted_thinking") && role == "assistant": // messages have no place for reasoning
+	case kind == "thinking" && role == "assistant":
+		m := Message{Role: role}
+		f.require("thinking")
+		f.text("thinking", &m.Reasoning)
+		c.say(m)
+	case kind == "redacted_thinking" && role == "assistant": // nobody but its author can read it
 	case kind == "server_tool_use" || kind == "mcp_tool_use" || kind != "tool_result" && strings.HasSuffix(kind, "_tool_result"):
 		if !wireType.MatchString(kind) {
 			f.refuse("type", CodeInvalidValue, "%stype is not a type of blocks", f.path)

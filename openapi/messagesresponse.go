@@ -7,8 +7,9 @@ import (
 
 // Types of the content blocks of an answer to POST /v1/messages.
 const (
-	BlockText    = "text"
-	BlockToolUse = "tool_use"
+	BlockText     = "text"
+	BlockThinking = "thinking"
+	BlockToolUse  = "tool_use"
 )
 
 // Reasons for the end of an answer to POST /v1/messages.
@@ -32,10 +33,13 @@ type MessagesResponse struct {
 	Usage        MessagesUsage   `json:"usage"`
 }
 
-// MessagesBlock is a text or a tool call; which fields it has depends on its type.
+// MessagesBlock is a text, what the model thought or a tool call; which fields it has depends on its type.
 type MessagesBlock struct {
-	Type  string          `json:"type"` // BlockText or BlockToolUse
-	Text  *string         `json:"text,omitempty"`
+	Type      string  `json:"type"` // BlockText, BlockThinking or BlockToolUse
+	Text      *string `json:"text,omitempty"`
+	Thinking  *string `json:"thinking,omitempty"`
+	Signature *string `json:"signature,omitempty"` // with Thinking; some clients send blocks back only with one
+
 	ID    string          `json:"id,omitempty"`
 	Name  string          `json:"name,omitempty"`
 	Input json.RawMessage `json:"input,omitempty"` // an object
@@ -47,6 +51,9 @@ type MessagesUsage struct {
 	CacheCreationTokens int `json:"cache_creation_input_tokens"` // 0: the prompt cache costs nothing extra
 	CacheReadTokens     int `json:"cache_read_input_tokens"`
 	OutputTokens        int `json:"output_tokens"`
+	OutputDetails       struct {
+		ThinkingTokens int `json:"thinking_tokens"`
+	} `json:"output_tokens_details"`
 }
 
 // MessagesEvent is one event of a stream; which fields it has depends on its type.
@@ -61,8 +68,10 @@ type MessagesEvent struct {
 
 // MessagesBlockDelta is what is new of a block.
 type MessagesBlockDelta struct {
-	Type        string  `json:"type"` // "text_delta" or "input_json_delta"
+	Type        string  `json:"type"` // "text_delta", "thinking_delta", "signature_delta" or "input_json_delta"
 	Text        *string `json:"text,omitempty"`
+	Thinking    *string `json:"thinking,omitempty"`
+	Signature   *string `json:"signature,omitempty"`
 	PartialJSON *string `json:"partial_json,omitempty"`
 }
 

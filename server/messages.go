@@ -84,6 +84,7 @@ type messageWriter struct {
 	isOpen    bool            // the last block of the content is not done
 	err       error           // the first that emit gave
 	last      infer.Chunk
+	pings     int
 }
 
 func newMessageWriter(model string, parser *chat.Parser, emit func(openapi.MessagesEvent) error) *messageWriter {
@@ -112,7 +113,29 @@ func (w *messageWriter) start() error {
 	return w.idle()
 }
 
-func (w *messageWriter) idle() error { return w.out.ping() }
+// pingsPerUpdate is after how many pings in a row the usage so far is sent again.
+const pingsPerUpdate = 60
+
+// idle shows that the answer is being made. Anthropic's clients drop pings before anybody sees them, and Claude Code leaves after
+// five minutes without another event; a message_delta that changes nothing is one that they all know.
+func (w *messageWriter) idle() error {
+	if w.pings++; w.pings%pingsPerUpdate == 0 && len(w.response.Content) == 0 {
+		w.update()
+	}
+	if w.err != nil {
+		return w.err
+	}
+	return w.out.ping()
+}
+
+// update sends what is known of the message as a whole.
+func (w *messageWriter) update() {
+	w.send(openapi.MessagesEvent{
+		Type:  "message_delta",
+		Delta: openapi.MessagesStopDelta{StopReason: w.response.StopReason, StopSequence: w.response.StopSequence},
+		Usage: &w.response.Usage,
+	})
+}
 
 func (w *messageWriter) open(int) error { return nil }
 
@@ -120,6 +143,9 @@ func (w *messageWriter) open(int) error { return nil }
 func (w *messageWriter) chunk(_ int, chunk infer.Chunk) error {
 	for _, part := range partsOf(w.parser, chunk) {
 		switch {
+		case part.Thinking != "":
+			w.openText(openapi.BlockThinking)
+			w.append(part.Thinking, openapi.MessagesBlockDelta{Type: "thinking_delta", Thinking: &part.Thinking})
 		case part.Call >= 0 && part.ID != "":
 			w.openBlock(openapi.MessagesBlock{
 				Type: openapi.BlockToolUse, ID: "toolu_" + strings.TrimPrefix(part.ID, "call_"), Name: part.Name, Input: json.RawMessage("{}"),
@@ -127,9 +153,7 @@ func (w *messageWriter) chunk(_ int, chunk infer.Chunk) error {
 		case part.Call >= 0:
 			w.append(part.Arguments, openapi.MessagesBlockDelta{Type: "input_json_delta", PartialJSON: &part.Arguments})
 		default:
-			if !w.isOpen || w.block().Type != openapi.BlockText {
-				w.openBlock(openapi.MessagesBlock{Type: openapi.BlockText, Text: new(string)})
-			}
+			w.openText(openapi.BlockText)
 			w.append(part.Text, openapi.MessagesBlockDelta{Type: "text_delta", Text: &part.Text})
 		}
 	}
@@ -153,12 +177,26 @@ func (w *messageWriter) openBlock(block openapi.MessagesBlock) {
 	w.send(openapi.MessagesEvent{Type: "content_block_start", Index: w.index(), Block: &block})
 }
 
+// openText opens a block of a type for text, unless it is open.
+func (w *messageWriter) openText(kind string) {
+	block := openapi.MessagesBlock{Type: kind}
+	switch {
+	case w.isOpen && w.block().Type == kind:
+		return
+	case kind == openapi.BlockThinking:
+		block.Thinking, block.Signature = new(string), new(string)
+	default:
+		block.Text = new(string)
+	}
+	w.openBlock(block)
+}
+
 func (w *messageWriter) append(text string, delta openapi.MessagesBlockDelta) {
 	w.text.WriteString(text)
 	w.send(openapi.MessagesEvent{Type: "content_block_delta", Index: w.index(), Delta: delta})
 }
 
-// closeBlock finishes the open block, if there is one. The input of a call that was cut off is an empty object: half of one is
+// closeBlock finishes the open block, if there is one. The signature of thinking says only which message it is from. The input of a call that was cut off is an empty object: half of one is
 // not JSON.
 func (w *messageWriter) closeBlock() {
 	if !w.isOpen {
@@ -170,6 +208,9 @@ func (w *messageWriter) closeBlock() {
 	switch block := w.block(); {
 	case block.Type == openapi.BlockText:
 		block.Text = &text
+	case block.Type == openapi.BlockThinking:
+		block.Thinking, block.Signature = &text, &w.response.ID
+		w.append("", openapi.MessagesBlockDelta{Type: "signature_delta", Signature: block.Signature})
 	case json.Valid([]byte(text)):
 		block.Input = json.RawMessage(text)
 	}
@@ -181,11 +222,8 @@ func (w *messageWriter) finish(usage openapi.Usage) error {
 	w.stop()
 	cached := usage.PromptTokensDetails.CachedTokens
 	w.response.Usage = openapi.MessagesUsage{InputTokens: usage.PromptTokens - cached, CacheReadTokens: cached, OutputTokens: usage.CompletionTokens}
-	w.send(openapi.MessagesEvent{
-		Type:  "message_delta",
-		Delta: openapi.MessagesStopDelta{StopReason: w.response.StopReason, StopSequence: w.response.StopSequence},
-		Usage: &w.response.Usage,
-	})
+	w.response.Usage.OutputDetails.ThinkingTokens = usage.CompletionTokensDetails.ReasoningTokens
+	w.update()
 	w.send(openapi.MessagesEvent{Type: "message_stop"})
 	return w.err
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -56,6 +57,8 @@ type messagesEvent struct {
 		Type         string
 		Text         *string
 		PartialJSON  *string `json:"partial_json"`
+		Thinking     *string
+		Signature    *string
 		StopReason   *string `json:"stop_reason"`
 		StopSequence *string `json:"stop_sequence"`
 	}
@@ -96,10 +99,15 @@ func assemble(t *testing.T, got reply) openapi.MessagesResponse {
 			if !open || e.Index != last {
 				t.Fatalf("delta of block %d while block %d is open (%v)", e.Index, last, open)
 			}
-			if m.Content[last].Type == openapi.BlockText {
-				*m.Content[last].Text += *e.Delta.Text
-			} else {
-				m.Content[last].Input = append(m.Content[last].Input, *e.Delta.PartialJSON...)
+			switch block := &m.Content[last]; e.Delta.Type {
+			case "text_delta":
+				*block.Text += *e.Delta.Text
+			case "thinking_delta":
+				*block.Thinking += *e.Delta.Thinking
+			case "signature_delta":
+				*block.Signature += *e.Delta.Signature
+			case "input_json_delta":
+				block.Input = append(block.Input, *e.Delta.PartialJSON...)
 			}
 		case "content_block_stop":
 			open = false
@@ -430,5 +438,67 @@ func untilReady(ctx context.Context, ready <-chan struct{}) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// TestMessagesThinking: what the model thinks is a block of its own, which the request switches, and which comes back in the
+// history.
+func TestMessagesThinking(t *testing.T) {
+	fake := newFake()
+	fake.template = thinks
+	fake.context = 4096
+	fake.answer = func(infer.Request) string { return "<think>\nHm, größer.\n</think>\n\nYes." }
+	s := serve(t, fake)
+	var plain openapi.MessagesResponse
+	s.post("/v1/messages", messagesHi+"}").decode(t, &plain)
+	streamed := assemble(t, s.post("/v1/messages", messagesHi+`,"stream":true}`))
+	for name, got := range map[string]openapi.MessagesResponse{"plain": plain, "stream": streamed} {
+		if len(got.Content) != 2 || got.Content[0].Type != openapi.BlockThinking || *got.Content[0].Thinking != "Hm, größer." ||
+			*got.Content[0].Signature != got.ID || outline(got) != "end_turn: Yes." || got.Usage.OutputDetails.ThinkingTokens == 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	var hidden openapi.MessagesResponse
+	s.post("/v1/messages", messagesHi+`,"thinking":{"type":"adaptive","display":"omitted"}}`).decode(t, &hidden)
+	if len(hidden.Content) != 1 || outline(hidden) != "end_turn: Yes." {
+		t.Errorf("without thinking: %+v", hidden.Content)
+	}
+	for thinking, want := range map[string]int{`{"type":"enabled","budget_tokens":9}`: 9, `{"type":"enabled"}`: -1, `{"type":"disabled"}`: 0, `{"type":"adaptive"}`: -1} {
+		s.post("/v1/messages", messagesHi+`,"thinking":`+thinking+"}")
+		if got := fake.last().Thinking.Budget; got != want {
+			t.Errorf("%s has a budget of %d, want %d", thinking, got, want)
+		}
+	}
+	s.post("/v1/messages", `{"max_tokens":5,"output_config":{"effort":"high"},"messages":[{"role":"user","content":"a"},
+		{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"x"},{"type":"redacted_thinking","data":"y"},{"type":"text","text":"b"}]},{"role":"user","content":"c"}]}`)
+	if prompt, want := text(&fakeVariant{}, fake.last().Prompt), "<s>user:a<|end|>assistant:<think>hm</think>b<|end|>user:c<|end|>assistant:high"; prompt != want {
+		t.Errorf("prompt %q, want %q", prompt, want)
+	}
+}
+
+// TestMessagesStayAwake: clients that see no pings see another event that changes nothing, until there is a block.
+func TestMessagesStayAwake(t *testing.T) {
+	var sent bytes.Buffer
+	out := eventStream{w: bufio.NewWriter(&sent), dialect: anthropic}
+	w := newMessageWriter("tiny", fakeChat(t, toolsHermes).Parser(&openapi.Turn{ToolChoice: openapi.ToolChoice{Mode: openapi.ToolsNone}}, nil),
+		func(e openapi.MessagesEvent) error { return out.named(e.Type, e) })
+	w.out = out
+	idle := func() (updates, pings int) {
+		sent.Reset()
+		for range 2 * pingsPerUpdate {
+			if err := w.idle(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return strings.Count(sent.String(), "event: message_delta\n"), strings.Count(sent.String(), "event: ping\n")
+	}
+	if updates, pings := idle(); updates != 2 || pings != 2*pingsPerUpdate {
+		t.Errorf("%d updates and %d pings before the answer, want 2 and %d", updates, pings, 2*pingsPerUpdate)
+	}
+	if err := w.chunk(0, infer.Chunk{Text: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	if updates, _ := idle(); updates != 0 {
+		t.Errorf("%d updates within a block", updates)
 	}
 }
