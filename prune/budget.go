@@ -35,9 +35,9 @@ type RatioError struct {
 // Error implements error.
 func (e *RatioError) Error() string {
 	if !(e.Ratio >= 0 && e.Ratio < 1) {
-		return fmt.Sprintf("ratio is %g, want 0 or more and below 1", e.Ratio)
+		return fmt.Sprintf("ratio is %g but must be at least 0 and below 1", e.Ratio)
 	}
-	return fmt.Sprintf("ratio %g leaves too few mlp neurons: with budget %s the largest that works for this model is %g",
+	return fmt.Sprintf("ratio %g leaves too few MLP neurons; for this model the largest ratio with budget %s is %g",
 		e.Ratio, e.Budget, math.Floor(e.Largest*1000)/1000)
 }
 
@@ -65,7 +65,7 @@ func MakePlanInSteps(config models.Config, scores [][]float32, ratio float64, bu
 	case Global:
 		widths, err = globalWidths(config, scores, ratio, step)
 	default:
-		return nil, fmt.Errorf("budget is %q, want uniform or global", budget)
+		return nil, fmt.Errorf("budget is %q but must be uniform or global", budget)
 	}
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func MakePlanInSteps(config models.Config, scores [][]float32, ratio float64, bu
 // checkScores reports scores that do not fit the model or are NaN.
 func checkScores(config models.Config, scores [][]float32) error {
 	if len(scores) != config.Layers {
-		return fmt.Errorf("scores of %d layers for a model of %d", len(scores), config.Layers)
+		return fmt.Errorf("scores have %d layers but the model has %d", len(scores), config.Layers)
 	}
 	for layer, row := range scores {
 		if len(row) != config.FFN[layer] {

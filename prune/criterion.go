@@ -19,21 +19,21 @@ type Criterion string
 // criterion is a row of the table. Exactly one of gradients and weights is set.
 type criterion struct {
 	name Criterion
-	help string // its measure and when to choose it: one line for --help and the pages
+	help string // what it measures and when to choose it, one line for --help and the pages
 
-	// stages is the number of passes over the calibration text. 0 reads the weights alone. 2 scores the dense model
-	// first, then a student without a sliver of each layer, with the distillation loss: only then alpha, temperature
-	// and sliver_keep count.
+	// stages is the number of passes over the calibration text. 0: only the weights are read. 2: the dense model is
+	// scored first, then a student that lacks a sliver of each layer, with the distillation loss. Only then do alpha,
+	// temperature and sliver_keep have an effect.
 	stages int
-	// drawn draws the labels of the cross entropy from the dense model's own predictions, one for each token, by the
-	// recipe's seed. Otherwise the label is the text's next token. Only a criterion with one stage draws.
+	// drawn samples the labels of the cross entropy from the dense model's predictions, one per token, with the
+	// recipe's seed. Otherwise the label is the text's next token. Only a criterion with one stage may draw.
 	drawn bool
-	// mixed marks a criterion whose ranking is the same with bfloat16 matmuls. With a second stage it is not: all its
-	// scores depend on the sliver, and the sliver on the lowest scores of the first stage.
+	// mixed marks a criterion whose ranking is the same with bfloat16 matmuls. No criterion with a second stage has it:
+	// all its scores depend on the sliver, and the sliver depends on the lowest scores of the first stage.
 	mixed bool
-	// lengthPower is the power of a sequence's length that multiplies its score. The loss is a mean over tokens. 1 for
-	// a score that is linear in it, or 2 for a square, gives a token the same weight in a short sequence and in a long
-	// one. 0 leaves the mean.
+	// lengthPower is the power of a sequence's length that multiplies its score. The loss is a mean over tokens. So 1
+	// for a linear score, or 2 for a squared one, gives each token the same weight whatever the length of its sequence.
+	// 0 keeps the mean.
 	lengthPower int
 
 	gradients func(*llama.Block, *llama.Trace, *llama.Gradients) *Node               // the score of one sequence, float32[f]
@@ -68,7 +68,7 @@ func (c Criterion) Validate() error {
 	for _, name := range Criteria() {
 		names = append(names, string(name))
 	}
-	return fmt.Errorf("criterion %q is unknown, want %s", string(c), strings.Join(names, ", "))
+	return fmt.Errorf("criterion %q is unknown; it must be %s", string(c), strings.Join(names, ", "))
 }
 
 // Help returns one line: the criterion's measure and when to choose it.
@@ -83,20 +83,20 @@ func (c Criterion) NeedsTokens() bool {
 	return row.stages > 0
 }
 
-// Distills reports whether the criterion takes the distillation loss, and so the settings alpha, temperature and sliver_keep.
+// Distills reports whether the criterion uses the distillation loss, and with it alpha, temperature and sliver_keep.
 func (c Criterion) Distills() bool {
 	row, _ := c.row()
 	return row.stages > 1
 }
 
-// DrawsLabels reports whether the criterion draws labels from the dense model's own predictions, so that the recipe's
-// seed counts.
+// DrawsLabels reports whether the criterion draws labels from the dense model's predictions, so that the recipe's seed
+// has an effect.
 func (c Criterion) DrawsLabels() bool {
 	row, _ := c.row()
 	return row.drawn
 }
 
-// MixedPrecision reports whether bfloat16 matmuls leave the criterion's ranking as it is.
+// MixedPrecision reports whether the criterion's ranking is the same with bfloat16 matmuls.
 func (c Criterion) MixedPrecision() bool {
 	row, _ := c.row()
 	return row.mixed

@@ -29,8 +29,8 @@ type fitter interface {
 	// fit solves for the new down projection, float32[f, e] on the device: (G + mu I) X = C + mu W with mu = ridge * mean(diag G), W old, and
 	// G and C the sums of a layer and share times those of its held-out batches.
 	fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error)
-	// heldOutError returns the squared error, up to a constant, over a layer's held-out batches of a fit on the others.
-	// It may use a part of the outputs.
+	// heldOutError returns the squared error, up to a constant, over a layer's held-out batches of a fit on its other
+	// batches. It may use a part of the outputs.
 	heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error)
 	// round rounds a solution x of fit, float32[f, e], in place, some neurons at a time, and lets the next ones
 	// compensate.
@@ -49,8 +49,8 @@ type hostFitter struct {
 	scratch []float64 // a system's matrix, reused: new memory of its size costs more than filling it
 }
 
-// maxScratch bounds the values whose memory is kept for the next system (64 MiB). The garbage collector frees that of
-// systems of thousands of neurons: their time goes elsewhere.
+// maxScratch bounds the values whose memory the next system reuses (64 MiB). Larger systems, of thousands of neurons,
+// leave theirs to the garbage collector: their time goes elsewhere.
 const maxScratch = 8 << 20
 
 func (*hostFitter) padding() paddingCost { return hostFits }

@@ -30,7 +30,7 @@ func (r *reconstructor) takeStates(ctx context.Context) {
 			return
 		}
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, reuse.ErrOther) {
-			r.warn("hidden states not usable, computing them", err)
+			r.warn("stored hidden states are unusable; computing them", err)
 		}
 		r.collected = newHidden(config, r.sequences, r.budget.Kept)
 	}
@@ -55,7 +55,7 @@ func (r *reconstructor) keepGiven(ctx context.Context) {
 // saveStates stores states for later refits. A write error is logged and does not fail this refit.
 func (r *reconstructor) saveStates(ctx context.Context, h *Hidden, written func()) {
 	if err := r.opts.States.save(ctx, r.dense.Config(), h, written); err != nil && ctx.Err() == nil {
-		r.warn("hidden states not kept, a further ratio will take longer", err)
+		r.warn("cannot store hidden states; another ratio will take longer", err)
 	}
 }
 

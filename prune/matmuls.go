@@ -25,8 +25,8 @@ func (r *reconstructor) mixed() bool {
 	return r.precision == llama.BFloat16 && r.pruned.TakesStableHLO()
 }
 
-// products compiles the programs gram and apply.
-func (r *reconstructor) products() (gram, apply program, err error) {
+// matmuls compiles the programs gram and apply.
+func (r *reconstructor) matmuls() (gram, apply program, err error) {
 	if r.mixed() {
 		if gram, err = r.pruned.CompileStableHLO("gram", mixedSums); err == nil {
 			apply, err = r.pruned.CompileStableHLO("apply", mixedApply)
@@ -88,18 +88,18 @@ func mixedSums(args []*stablehlo.Value) []*stablehlo.Value {
 	target := must(stablehlo.Convert(must(stablehlo.Concatenate(0, targets...)), xladtypes.BFloat16))
 	columns := transposed(h)
 	add := func(sum, right *stablehlo.Value) *stablehlo.Value {
-		return must(stablehlo.Add(sum, must(stablehlo.Convert(mixedProduct(columns, right), xladtypes.Float64))))
+		return must(stablehlo.Add(sum, must(stablehlo.Convert(mixedMatmul(columns, right), xladtypes.Float64))))
 	}
 	return []*stablehlo.Value{add(args[0], h), add(args[1], target)}
 }
 
 // mixedApply is apply with h bfloat16[s*t, f] and W bfloat16[f, e].
 func mixedApply(args []*stablehlo.Value) []*stablehlo.Value {
-	return []*stablehlo.Value{must(stablehlo.Add(args[0], mixedProduct(args[1], args[2])))}
+	return []*stablehlo.Value{must(stablehlo.Add(args[0], mixedMatmul(args[1], args[2])))}
 }
 
-// mixedProduct returns a b, float32[n, m], of bfloat16[n, k] and bfloat16[k, m].
-func mixedProduct(a, b *stablehlo.Value) *stablehlo.Value {
+// mixedMatmul returns a b, float32[n, m], of bfloat16[n, k] and bfloat16[k, m].
+func mixedMatmul(a, b *stablehlo.Value) *stablehlo.Value {
 	return must(stablehlo.DotGeneral(a, []int{1}, nil, b, []int{0}, nil).OutputDType(xladtypes.Float32).Done())
 }
 

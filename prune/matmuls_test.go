@@ -15,10 +15,10 @@ import (
 	"prunellm/models/llama"
 )
 
-// TestMixedProducts checks that the programs with operands of bfloat16 give the same numbers as those with float32 if
+// TestMixedMatmuls checks that the programs with operands of bfloat16 give the same numbers as those with float32 if
 // the operands are integers that both types hold. Sums of thousands exceed bfloat16's mantissa, so they must not be
 // rounded to it.
-func TestMixedProducts(t *testing.T) {
+func TestMixedMatmuls(t *testing.T) {
 	backend := pluginBackend(t)
 	m, err := llama.New(backend, randomModel(t, tinymodel.Options{}).Config())
 	if err != nil {
@@ -88,7 +88,7 @@ func TestMixedProducts(t *testing.T) {
 			if r.mixed() != (precision == llama.BFloat16) {
 				t.Fatalf("mixed is %t with precision %q", r.mixed(), precision)
 			}
-			gram, apply, err := r.products()
+			gram, apply, err := r.matmuls()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,8 +102,8 @@ func TestMixedProducts(t *testing.T) {
 	}
 }
 
-// BenchmarkProducts runs the refit's matmuls for 1,024 tokens, 960 neurons and 576 outputs in both precisions.
-func BenchmarkProducts(b *testing.B) {
+// BenchmarkMatmuls runs the refit's matmuls for 1,024 tokens, 960 neurons and 576 outputs in both precisions.
+func BenchmarkMatmuls(b *testing.B) {
 	m, err := llama.New(pluginBackend(b), randomModel(b, tinymodel.Options{}).Config())
 	if err != nil {
 		b.Fatal(err)
@@ -115,7 +115,7 @@ func BenchmarkProducts(b *testing.B) {
 	}
 	for _, precision := range []llama.Precision{llama.Float32, llama.BFloat16} {
 		r := &reconstructor{pruned: m, precision: precision}
-		gram, apply, err := r.products()
+		gram, apply, err := r.matmuls()
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -8,13 +8,13 @@ import (
 // XLA recompiles a refit's programs for each layer width, which takes about as long as running them. So layers are
 // padded to a few common widths.
 
-// paddingCost estimates the cost of padding on two cores, where a whole refit takes about fifteen seconds. A suboptimal choice costs a second
-// or two.
+// paddingCost estimates the cost of padding on two cores, where a whole refit takes about fifteen seconds. A suboptimal
+// choice costs one or two seconds.
 type paddingCost struct {
 	step           int     // divides every padded width
-	compileSeconds float64 // compiling a refit's programs for one more width
-	flopSeconds    float64 // one multiplication or addition of its matmuls
-	solutions      float64 // solutions of each layer's padded system, on average: some try several ridges
+	compileSeconds float64 // to compile a refit's programs for one more width
+	flopSeconds    float64 // per multiplication or addition of its matmuls
+	solutions      float64 // solutions of each layer's padded system, on average: some layers try several ridges
 }
 
 var (

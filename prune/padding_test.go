@@ -19,7 +19,7 @@ func TestPadWidths(t *testing.T) {
 		}
 	}
 	if n := distinct(few); n > 2 {
-		t.Errorf("few tokens: %d widths (%v), want at most 2: compiling takes longer than products with zeros", n, few)
+		t.Errorf("few tokens: %d widths (%v), want at most 2: compiling takes longer than matmuls with zeros", n, few)
 	}
 	for i, width := range widths {
 		if many[i] >= width+deviceFits.step {
@@ -29,7 +29,7 @@ func TestPadWidths(t *testing.T) {
 	mixed := hostFits
 	mixed.flopSeconds = secondsOfMixedFlop
 	if a, b := distinct(padWidths(widths, 576, 24576, hostFits)), distinct(padWidths(widths, 576, 24576, mixed)); b >= a {
-		t.Errorf("quicker products: %d widths, want fewer than %d", b, a)
+		t.Errorf("faster matmuls: %d widths, want fewer than %d", b, a)
 	}
 	if got := padWidths([]int{300, 300}, 576, 8192, deviceFits); !slices.Equal(got, []int{512, 512}) {
 		t.Errorf("one width is padded to %v", got)

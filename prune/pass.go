@@ -23,11 +23,11 @@ type group struct {
 	losses    []Loss
 }
 
-// groupTokens returns how many tokens fit a budget of bytes: each layer's input and, with products, the results of its
+// groupTokens returns how many tokens fit a budget of bytes: each layer's input and, with matmuls, the results of its
 // matmuls.
-func groupTokens(config models.Config, budget int64, products bool) int {
+func groupTokens(config models.Config, budget int64, matmuls bool) int {
 	values := config.HiddenSize * (config.Layers + 1)
-	if products {
+	if matmuls {
 		for _, width := range config.FFN {
 			values += llama.SavedValues(config, width)
 		}
@@ -36,8 +36,8 @@ func groupTokens(config models.Config, budget int64, products bool) int {
 }
 
 // groupSequences cuts the sequences, in order, into groups of bounded size.
-func groupSequences(config models.Config, bytes int64, products bool, sequences [][]int32) []group {
-	budget := groupTokens(config, bytes, products)
+func groupSequences(config models.Config, bytes int64, matmuls bool, sequences [][]int32) []group {
+	budget := groupTokens(config, bytes, matmuls)
 	var groups []group
 	used := 0
 	for i, tokens := range sequences {
@@ -90,7 +90,7 @@ func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
 	return s.runBackward(ctx, g, kept, dy)
 }
 
-// kept holds the forward pass's results for the backward pass, on the device.
+// kept holds the forward pass's results on the device for the backward pass.
 type kept struct {
 	inputs []llama.States        // [layers+1][sequences]: input of each layer, and the last layer's results
 	saved  [][][]*tensors.Tensor // [layers][sequences]: as llama.Saved lists them; empty where the backward pass recomputes it

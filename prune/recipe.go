@@ -13,22 +13,22 @@ import (
 	"prunellm/models/llama"
 )
 
-// recipeVersion changes whenever the same recipe would give other scores.
+// recipeVersion changes whenever the scores of the same recipe would change.
 const recipeVersion = 1
 
 // maxDigestBytes bounds Recipe.Calibration.
 const maxDigestBytes = 256
 
-// Recipe is all that decides the scores of a model. Two equal recipes on one model give the same scores.
+// Recipe holds everything that determines the scores of a model. Two equal recipes on one model give the same scores.
 type Recipe struct {
 	Criterion   Criterion `json:"criterion"`
 	Alpha       float64   `json:"alpha"`       // weight of the distillation loss, in [0,1]; the rest is cross entropy
 	Temperature float64   `json:"temperature"` // divides the teacher's logits only; above 0
 	SliverKeep  float64   `json:"sliver_keep"` // share of neurons that the student of stage 2 keeps, in (0,1)
-	Calibration string    `json:"calibration"` // digest of where the tokens come from
-	Tokens      int       `json:"tokens"`      // calibration tokens in all
-	Seed        uint64    `json:"seed"`        // of self-calibration, and of labels that a criterion draws
-	// Precision is that of matrix products, in the refit as well. Two machines may take AutoPrecision for different ones.
+	Calibration string    `json:"calibration"` // digest of the source of the tokens
+	Tokens      int       `json:"tokens"`      // total number of calibration tokens
+	Seed        uint64    `json:"seed"`        // of self-calibration, and of drawn labels
+	// Precision is the precision of matmuls, in the refit as well. Two machines may resolve AutoPrecision differently.
 	Precision llama.Precision `json:"precision,omitempty"`
 }
 
@@ -48,19 +48,19 @@ func (r Recipe) Validate() error {
 	if err := r.Criterion.Validate(); err != nil {
 		fault(false, "%w", err)
 	}
-	fault(r.Alpha >= 0 && r.Alpha <= 1, "alpha is %g, want 0 to 1", r.Alpha)
-	fault(r.Temperature >= 0.01 && r.Temperature <= 100, "temperature is %g, want 0.01 to 100", r.Temperature)
-	fault(r.SliverKeep > 0 && r.SliverKeep < 1, "sliver_keep is %g, want above 0 and below 1", r.SliverKeep)
-	fault(len(r.Calibration) <= maxDigestBytes, "calibration has %d bytes, want at most %d", len(r.Calibration),
+	fault(r.Alpha >= 0 && r.Alpha <= 1, "alpha is %g but must be from 0 to 1", r.Alpha)
+	fault(r.Temperature >= 0.01 && r.Temperature <= 100, "temperature is %g but must be from 0.01 to 100", r.Temperature)
+	fault(r.SliverKeep > 0 && r.SliverKeep < 1, "sliver_keep is %g but must be above 0 and below 1", r.SliverKeep)
+	fault(len(r.Calibration) <= maxDigestBytes, "calibration has %d bytes; the limit is %d", len(r.Calibration),
 		maxDigestBytes)
 	if err := r.Precision.Validate(); err != nil {
 		fault(false, "%w", err)
 	}
-	fault(r.Tokens >= 0, "tokens is %d, want 0 or more", r.Tokens)
+	fault(r.Tokens >= 0, "tokens is %d but must not be negative", r.Tokens)
 	return errors.Join(faults...)
 }
 
-// String is the canonical form: equal recipes and only they have equal strings.
+// String returns the canonical form: recipes are equal exactly if their strings are.
 func (r Recipe) String() string {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 	precision := ""
@@ -72,19 +72,19 @@ func (r Recipe) String() string {
 		r.Seed) + precision
 }
 
-// Digest is the SHA-256 of the canonical form in hex.
+// Digest returns the SHA-256 of the canonical form in hex.
 func (r Recipe) Digest() string {
 	sum := sha256.Sum256([]byte(r.String()))
 	return hex.EncodeToString(sum[:])
 }
 
-// PrecisionOn returns the precision of this recipe's matmuls on a backend: the recipe's own, or for AutoPrecision the fastest that
-// leaves the criterion's ranking as it is.
+// PrecisionOn returns the precision of this recipe's matmuls on a backend: the recipe's own or, for AutoPrecision, the
+// fastest that does not change the criterion's ranking.
 func (r Recipe) PrecisionOn(backend backends.Backend) llama.Precision {
 	return r.Precision.On(backend, !r.Criterion.MixedPrecision())
 }
 
-// sliverWidth is the number of neurons of a layer that the student keeps: floor(width * SliverKeep), at least one.
+// sliverWidth returns the number of neurons of a layer that the student keeps: floor(width * SliverKeep), at least one.
 func (r Recipe) sliverWidth(width int) int {
 	const rounding = 1e-9 // 40 * 0.975 must be 39
 	return max(1, int(math.Floor(float64(width)*r.SliverKeep+rounding)))

@@ -23,11 +23,11 @@ import (
 // ReconstructOptions tune Reconstruct. The zero value is the default.
 type ReconstructOptions struct {
 	// Ridge times the mean of the diagonal of the activations' Gram matrix pulls the refitted weights towards the old
-	// ones. 0 chooses it by a part of the sequences.
+	// ones. 0 selects it by held-out sequences.
 	Ridge float64
-	// Emit, if set, takes each layer's result when it is complete, from the first to the last. Reconstruct then keeps
-	// none and returns nil, so its memory does not grow with the model's depth. Emit returns the values as stored,
-	// rounded to some type: the refit of later layers then compensates for the rounding too.
+	// Emit, if set, receives each layer's result when it is complete, from the first to the last. Reconstruct then
+	// returns nil, so its memory does not grow with the model's depth. Emit returns the values as stored, rounded to
+	// some type: the refit of later layers then compensates for the rounding too.
 	Emit func(layer int, down []float32) (stored []float32, err error)
 	// Grid, if set, returns a layer's rounding to its stored type, nil for none. The refit then rounds by it, and if
 	// Algebra solves, each neuron compensates for the rounding of those before it.
@@ -52,7 +52,7 @@ type ReconstructOptions struct {
 // Validate reports an option that is out of range.
 func (o ReconstructOptions) Validate() error {
 	if !(o.Ridge >= 0 && o.Ridge <= 100) {
-		return fmt.Errorf("ridge is %g, want 0 (default) to 100", o.Ridge)
+		return fmt.Errorf("ridge is %g but must be from 0 (default) to 100", o.Ridge)
 	}
 	return nil
 }
@@ -113,14 +113,14 @@ type reconstructor struct {
 	budget    llama.Budget
 	tokens    int     // of all sequences
 	first     int     // the first layer that loses neurons
-	chosen    float64 // the last chosen ridge
+	chosen    float64 // the previous layer's choice
 	precision llama.Precision
 
 	hidden    *Hidden // the dense model's results of each layer; nil: computed by the dense stream
 	stored    *Hidden // the same, if they were read here
-	collected *Hidden // collects computed states for the file; nil: none are saved
+	collected *Hidden // collects computed states for the file; nil: they are not stored
 
-	// While a goroutine writes the given states to a file, beside the first layers.
+	// Set while a goroutine writes the given states to a file, beside the first layers.
 	keeping     sync.WaitGroup
 	stopKeeping context.CancelFunc
 	kept        []chan struct{} // by layer, closed when its states may be freed; nil: no file is written
@@ -215,7 +215,7 @@ func (r *reconstructor) compile() (err error) {
 	if err != nil {
 		return err
 	}
-	r.gram, r.apply, err = r.products()
+	r.gram, r.apply, err = r.matmuls()
 	return err
 }
 
@@ -282,7 +282,7 @@ func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 	if r.budget.Workers > 1 { // matmuls are cheap there, and compiling is expensive
 		padded = slices.Repeat([]int{slices.Max(append(padded, 0))}, len(widths))
 	}
-	// The refit replaces the down projection, so its matmuls are not computed before.
+	// The refit replaces the down projection, so the layer has no matmul with it before.
 	narrow := slices.DeleteFunc(slices.Clone(r.precision.Narrow()), func(role models.Role) bool { return role == models.FFNDown })
 	return func(layer int) llama.LayerOptions {
 		return llama.LayerOptions{PadFFN: padded[layer-r.first], Narrow: narrow}

@@ -8,15 +8,15 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 )
 
-// Choosing the ridge by held-out sequences.
+// Selecting the ridge by held-out sequences.
 const (
-	// heldOutEvery selects the batches of sequences that choose the ridge: one in so many. With fewer batches
-	// DefaultRidge holds.
+	// heldOutEvery sets the share of batches that select the ridge: one in heldOutEvery. With fewer batches,
+	// DefaultRidge applies.
 	heldOutEvery = 4
-	// choosingLayers bounds how many layers choose; those in between use the last choice before them. A choice costs as
-	// much as several solutions.
+	// choosingLayers bounds how many layers select a ridge; layers between them reuse the previous one. A selection
+	// costs as much as several solutions.
 	choosingLayers = 8
-	// maxChoosingWidth bounds the kept neurons of a layer that chooses: wider ones take seconds for each solution.
+	// maxChoosingWidth bounds the kept neurons of a layer that selects: wider ones take seconds per solution.
 	maxChoosingWidth = 4096
 )
 
@@ -24,8 +24,8 @@ const (
 // first whose error is above the previous one's ends the search.
 var ridgeSteps = [...]float64{30, 10, 3, 1, 0.3}
 
-// DefaultRidge returns the ridge for a number of calibration tokens, if there are too few sequences to choose one by.
-// The ridge guards against fitting the noise of few tokens, which falls with their number.
+// DefaultRidge returns the ridge for a number of calibration tokens, for use if there are too few sequences to select
+// one. The ridge guards against fitting the noise of few tokens, which decreases with their number.
 func DefaultRidge(tokens int) float64 {
 	const tokensAtOne = 800
 	return min(1, tokensAtOne/float64(tokens))
@@ -38,7 +38,7 @@ func (r *reconstructor) chooses(layer int) bool {
 		len(r.plan.Kept[layer]) <= maxChoosingWidth
 }
 
-// heldOut reports whether a batch of sequences is one of those that choose the ridge.
+// heldOut reports whether a batch of sequences is held out to select the ridge.
 func heldOut(batch int) bool { return batch%heldOutEvery == heldOutEvery-1 }
 
 // chooseRidge fits with candidates on the sums of the other sequences, and keeps the one with the smallest error on the

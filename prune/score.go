@@ -23,25 +23,27 @@ const importanceScale = 100
 // MaxSequence is the longest calibration sequence in tokens: attention weights grow with its square.
 const MaxSequence = 4096
 
-// Scores are the importances of all neurons, float32[layers][neurons], and the losses of the passes. Plans use Stage2.
+// Scores holds the importances of all neurons, float32[layers][neurons], and the losses of the passes. Plans use
+// Stage2.
 type Scores struct {
 	Stage1 [][]float32 // on the dense model, with cross entropy
 	// Stage2 is scored on the sliver-pruned student with the distillation loss; 0 for neurons of the sliver. Criteria
 	// without a second stage repeat the first.
 	Stage2 [][]float32
-	Loss1  []Loss // by sequence; none for criteria that need no tokens
-	Loss2  []Loss // by sequence, of the criteria with a second stage
+	Loss1  []Loss // by sequence; empty for criteria that read no tokens
+	Loss2  []Loss // by sequence, for criteria with a second stage
 }
 
 // Progress reports how far a long computation is.
 type Progress struct {
 	Stage string // "stage1", "stage2", "reconstruct", "evaluate"
-	Done  int    // calibration tokens' worth of work done in this stage
+	Done  int    // completed work of this stage in calibration tokens
 	Total int    // calibration tokens of the stage
 }
 
 // Score gives every MLP neuron an importance. sequences are calibration tokens, at least two each; lengths may differ.
-// progress may be nil. The result depends on the arguments alone.
+// Score gives every MLP neuron an importance. sequences are calibration tokens, at least two each; lengths may differ.
+// progress may be nil. The result depends only on the arguments.
 func Score(ctx context.Context, backend backends.Backend, weights models.Weights, sequences [][]int32, recipe Recipe,
 	progress func(Progress)) (*Scores, error) {
 	scores, _, err := score(ctx, backend, weights, sequences, recipe, false, progress)
@@ -123,7 +125,7 @@ func checkSequences(config models.Config, sequences [][]int32) error {
 	}
 	for i, tokens := range sequences {
 		if len(tokens) < 2 || len(tokens) > MaxSequence {
-			return fmt.Errorf("calibration sequence %d: %w: %d tokens, want 2 to %d", i, llama.ErrTokens, len(tokens),
+			return fmt.Errorf("calibration sequence %d: %w: it has %d tokens but must have 2 to %d", i, llama.ErrTokens, len(tokens),
 				MaxSequence)
 		}
 		if err := llama.CheckTokens(config, tokens); err != nil {
@@ -159,14 +161,14 @@ type scorer struct {
 	recipe    Recipe
 	criterion criterion
 	precision llama.Precision
-	forward   *llama.LayerProgram // x -> y, and llama.Saved where it is kept
-	backward  *llama.LayerProgram // x, dy, and llama.Saved where it is kept -> dx, importance float32[f]
+	forward   *llama.LayerProgram // x -> y, and llama.Saved if it is kept
+	backward  *llama.LayerProgram // x, dy, and llama.Saved if it is kept -> dx, importance float32[f]
 	stage1    *llama.HeadProgram
 	stage2    *llama.HeadProgram
 	sums      [][]float64 // importance so far, [layers][neurons]
 	meter     *meter
 	budget    llama.Budget
-	hidden    *Hidden // collects the dense model's states; nil: the caller wants none
+	hidden    *Hidden // collects the dense model's states; nil: discard them
 }
 
 func newScorer(backend backends.Backend, weights models.Weights, recipe Recipe, resident bool) (s *scorer, err error) {

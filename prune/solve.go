@@ -57,7 +57,7 @@ func newSolver(m *llama.Model, system func(args []*Node) (a, b *Node)) (*solver,
 			return []*Node{a, b, Slice(a, half, half), firstDiagonal(a)}
 		}},
 		{"sweep", &s.step, sweep}, {"schur", &s.schur, schur}, {"solve", &s.finish, finishHalves},
-		{"solve block", &s.whole, func(args []*Node) []*Node { return []*Node{ConvertDType(negProduct(args[0], args[1]), dtypes.Float32)} }},
+		{"solve block", &s.whole, func(args []*Node) []*Node { return []*Node{ConvertDType(negMatmul(args[0], args[1]), dtypes.Float32)} }},
 	} {
 		var err error
 		if *program.exec, err = m.Compile(program.name, program.graph); err != nil {
@@ -74,7 +74,7 @@ func firstDiagonal(a *Node) *Node {
 	return Slice(a, AxisRange(0, solveBlock), AxisRange(0, solveBlock))
 }
 
-func negProduct(a, b *Node) *Node { return Neg(Einsum("nm,mk->nk", a, b)) }
+func negMatmul(a, b *Node) *Node { return Neg(Einsum("nm,mk->nk", a, b)) }
 
 // schur is the graph that eliminates the first half. From a, b and the swept A11 it computes S = A22 - A21 A11^-1 A12,
 // its first diagonal block, R = B2 - A21 A11^-1 B1, and P = A11^-1 [A12 B1].
@@ -83,7 +83,7 @@ func schur(args []*Node) []*Node {
 	n, half := a.Shape().Dim(0), inverse.Shape().Dim(0)
 	upper, lower := AxisRange(0, half), AxisRange(half, n)
 	a12 := Slice(a, upper, lower)
-	p := negProduct(inverse, Concatenate([]*Node{a12, Slice(b, upper)}, 1))
+	p := negMatmul(inverse, Concatenate([]*Node{a12, Slice(b, upper)}, 1))
 	rest := Sub(Concatenate([]*Node{Slice(a, lower, lower), Slice(b, lower)}, 1), Einsum("nm,mk->nk", Slice(a, lower, upper), p))
 	s := Slice(rest, AxisRange(), AxisRange(0, n-half))
 	return []*Node{s, firstDiagonal(s), Slice(rest, AxisRange(), AxisRange(n-half, rest.Shape().Dim(1))), p}
@@ -93,7 +93,7 @@ func schur(args []*Node) []*Node {
 func finishHalves(args []*Node) []*Node {
 	swept, r, p := args[0], args[1], args[2]
 	rest, columns := swept.Shape().Dim(0), p.Shape().Dim(1)
-	x2 := negProduct(swept, r)
+	x2 := negMatmul(swept, r)
 	x1 := Sub(Slice(p, AxisRange(), AxisRange(rest, columns)), Einsum("nm,mk->nk", Slice(p, AxisRange(), AxisRange(0, rest)), x2))
 	return []*Node{ConvertDType(Concatenate([]*Node{x1, x2}, 0), dtypes.Float32)}
 }

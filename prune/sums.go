@@ -12,7 +12,7 @@ import (
 type sums struct {
 	gram, cross *tensors.Tensor
 	waiting     []any // arguments of the program that adds: borrowed tensors
-	tokens      int   // of the batches that wait
+	tokens      int   // batches that are not added yet
 }
 
 // sumTokens is how many tokens one program adds up.
@@ -39,9 +39,8 @@ func (r *reconstructor) newSums(width int) (*sums, error) {
 	return &sums{gram: gram, cross: cross}, nil
 }
 
-// layerSums are the sums of a layer over its sequences. If a layer chooses its ridge, those of the held-out ones are
-// separate; otherwise both names refer to the same.
-// name the same.
+// layerSums holds the sums of a layer over its sequences. If the layer selects its ridge, those of the held-out
+// sequences are separate; otherwise both names refer to the same sums.
 type layerSums struct{ fit, held *sums }
 
 func (r *reconstructor) newLayerSums(slim *llama.Layer) (s layerSums, err error) {
@@ -60,7 +59,7 @@ func (r *reconstructor) newLayerSums(slim *llama.Layer) (s layerSums, err error)
 
 func (s layerSums) apart() bool { return s.fit != s.held }
 
-// heldShare returns the factor of the held-out sums if all sequences are to count.
+// heldShare returns the factor of the held-out sums if all sequences count.
 func (s layerSums) heldShare() float64 {
 	if s.apart() {
 		return 1
@@ -86,7 +85,7 @@ func (s *sums) release() {
 	s.gram, s.cross = nil, nil
 }
 
-// sum adds a batch to a layer's least-squares sums, with those before it once they are sumTokens together.
+// sum adds a batch to a layer's least-squares sums, together with earlier ones once they have sumTokens tokens.
 func (r *reconstructor) sum(s *sums, of batch, mid, activation *tensors.Tensor) error {
 	s.waiting = append(s.waiting, activation, mid)
 	for _, i := range of {
@@ -99,7 +98,7 @@ func (r *reconstructor) sum(s *sums, of batch, mid, activation *tensors.Tensor) 
 	return r.flush(s)
 }
 
-// flush adds the batches that wait.
+// flush adds the pending batches.
 func (r *reconstructor) flush(s *sums) error {
 	if len(s.waiting) == 0 {
 		return nil

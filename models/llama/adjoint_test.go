@@ -221,7 +221,7 @@ func TestWeightGradients(t *testing.T) {
 		for _, field := range fields {
 			gradient := grads.Vectors[field.role]
 			if gradient == nil {
-				gradient = grads.Products[field.role].Gradient()
+				gradient = grads.Factors[field.role].Gradient()
 			}
 			gradient.AssertDims(field.shape(c, 7)...)
 			results = append(results, gradient)

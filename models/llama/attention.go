@@ -70,7 +70,7 @@ func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *
 	if saved.Mid != nil {
 		return nil, trace
 	}
-	return product("tj,ej->te", saved.Context, b.O), trace
+	return matmul("tj,ej->te", saved.Context, b.O), trace
 }
 
 // attentionWeights returns the softmax of the queries at positions [begin, end) over the tokens up to each of them,
@@ -102,8 +102,8 @@ func firstTokens(x *Node, count int) *Node { return SliceAxis(x, 1, AxisRange(0,
 // records the gradients of its weights in grads.
 func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace, dy *Node, grads *Gradients) (dx *Node) {
 	rows, tokens := dy.Shape().Dim(0), rope.tokens()
-	grads.Products[models.AttnOutput] = Product{In: flattenHeads(c, trace.context), Out: dy, narrow: isNarrow(b.O)}
-	dContext := groupHeads(c, Reshape(product("te,ej->tj", dy, b.O), rows, c.Heads, c.HeadDim), tokens)
+	grads.Factors[models.AttnOutput] = Factors{In: flattenHeads(c, trace.context), Out: dy, narrow: isNarrow(b.O)}
+	dContext := groupHeads(c, Reshape(matmul("te,ej->tj", dy, b.O), rows, c.Heads, c.HeadDim), tokens)
 	// Softmax: ds = p * (dp - sum_u(dp*p)), and that sum is the dot product of the context with its own gradient.
 	along := ReduceAndKeep(Mul(dContext, trace.context), ReduceSum, -1)
 	var blocks []*Node
@@ -132,16 +132,16 @@ func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace
 	}
 	dq, dk, dv = Reshape(dq, rows, -1), Reshape(dk, rows, -1), Reshape(dv, rows, -1)
 	for role, out := range map[models.Role]*Node{models.AttnQ: dq, models.AttnK: dk, models.AttnV: dv} {
-		grads.Products[role] = Product{In: trace.input, Out: out, narrow: isNarrow(*b.Weight(role))}
+		grads.Factors[role] = Factors{In: trace.input, Out: out, narrow: isNarrow(*b.Weight(role))}
 	}
 	if c.AttentionBias {
 		grads.Vectors[models.AttnQBias] = ReduceSum(dq, 0)
 		grads.Vectors[models.AttnKBias] = ReduceSum(dk, 0)
 		grads.Vectors[models.AttnVBias] = ReduceSum(dv, 0)
 	}
-	dx = product("tj,je->te", dq, b.Q)
-	dx = Add(dx, product("ti,ie->te", dk, b.K))
-	return Add(dx, product("ti,ie->te", dv, b.V))
+	dx = matmul("tj,je->te", dq, b.Q)
+	dx = Add(dx, matmul("ti,ie->te", dk, b.K))
+	return Add(dx, matmul("ti,ie->te", dv, b.V))
 }
 
 // addFirst adds a part with only the first tokens to a sum over all tokens, float32[s*k, d, tokens]; nil is zero.
@@ -160,7 +160,7 @@ func attentionScale(c models.Config) float64 { return 1 / math.Sqrt(float64(c.He
 
 // project returns x W^T + bias as float32[s*t, n, d]; bias may be nil.
 func project(x, weight, bias *Node, heads, headDim int) *Node {
-	y := product("te,je->tj", x, weight)
+	y := matmul("te,je->tj", x, weight)
 	if bias != nil {
 		y = Add(y, ExpandLeftToRank(bias, 2))
 	}

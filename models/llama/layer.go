@@ -65,23 +65,23 @@ type Gradients struct {
 	Activation *Node // float32[s*t, f]: the input of Down
 
 	// The gradients of all weights, by role. A matrix has the two factors of its gradient.
-	Products map[models.Role]Product
-	Vectors  map[models.Role]*Node // norms and biases
+	Factors map[models.Role]Factors
+	Vectors map[models.Role]*Node // norms and biases
 }
 
-// Product is the two factors of the gradient of a matrix W of a Block, float32[out, in].
-type Product struct {
+// Factors holds the two factors of the gradient of a matrix W of a Block, float32[out, in].
+type Factors struct {
 	In     *Node // float32[s*t, in]
 	Out    *Node // float32[s*t, out]
 	narrow bool  // round to bfloat16, as W was
 }
 
 // Gradient returns the matrix's gradient, float32[out, in].
-func (p Product) Gradient() *Node {
-	if p.narrow {
-		return product("ot,ti->oi", narrowTranspose(p.Out), p.In)
+func (f Factors) Gradient() *Node {
+	if f.narrow {
+		return matmul("ot,ti->oi", narrowTranspose(f.Out), f.In)
 	}
-	return Einsum("to,ti->oi", p.Out, p.In)
+	return Einsum("to,ti->oi", f.Out, f.In)
 }
 
 // Forward computes one decoder layer on the residual streams x, float32[s*t, e], of s sequences as long as the RoPE table:
@@ -103,13 +103,13 @@ func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 	}
 	trace.MLPInput, trace.ffnNorm = rmsNorm(trace.Mid, b.FFNNorm, c.RMSEpsilon)
 	if trace.Gate == nil {
-		trace.Gate = product("te,fe->tf", trace.MLPInput, b.Gate)
-		trace.Up = product("te,fe->tf", trace.MLPInput, b.Up)
+		trace.Gate = matmul("te,fe->tf", trace.MLPInput, b.Gate)
+		trace.Up = matmul("te,fe->tf", trace.MLPInput, b.Up)
 	}
 	assertShape(trace.Gate, x.Shape().Dim(0), b.Gate.Shape().Dim(0))
 	assertShape(trace.Up, trace.Gate.Shape().Dimensions...)
 	trace.Activation = Mul(Mul(trace.Gate, Sigmoid(trace.Gate)), trace.Up)
-	trace.Out = Add(trace.Mid, product("tf,fe->te", trace.Activation, b.Down))
+	trace.Out = Add(trace.Mid, matmul("tf,fe->te", trace.Activation, b.Down))
 	return trace
 }
 
@@ -117,22 +117,22 @@ func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 // caller does not use cost nothing: XLA drops them.
 func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gradients {
 	assertShape(dy, trace.Out.Shape().Dimensions...)
-	grads := &Gradients{Products: map[models.Role]Product{}, Vectors: map[models.Role]*Node{}}
+	grads := &Gradients{Factors: map[models.Role]Factors{}, Vectors: map[models.Role]*Node{}}
 	sigmoid := Sigmoid(trace.Gate)
 	silu := Mul(trace.Gate, sigmoid)
-	grads.Activation = product("te,fe->tf", dy, b.Down)
+	grads.Activation = matmul("te,fe->tf", dy, b.Down)
 	// silu'(z) = s + z s (1-s) = s + silu(z) (1-s) with s = sigmoid(z).
 	dGate := Mul(Mul(grads.Activation, trace.Up), Add(sigmoid, Mul(silu, OneMinus(sigmoid))))
 	dUp := Mul(grads.Activation, silu)
 
-	grads.Products[models.FFNDown] = Product{In: dy, Out: trace.Activation, narrow: isNarrow(b.Down)}
-	grads.Products[models.FFNGate] = Product{In: trace.MLPInput, Out: dGate, narrow: isNarrow(b.Gate)}
-	grads.Products[models.FFNUp] = Product{In: trace.MLPInput, Out: dUp, narrow: isNarrow(b.Up)}
-	grads.Down = grads.Products[models.FFNDown].Gradient()
-	grads.Gate = grads.Products[models.FFNGate].Gradient()
-	grads.Up = grads.Products[models.FFNUp].Gradient()
+	grads.Factors[models.FFNDown] = Factors{In: dy, Out: trace.Activation, narrow: isNarrow(b.Down)}
+	grads.Factors[models.FFNGate] = Factors{In: trace.MLPInput, Out: dGate, narrow: isNarrow(b.Gate)}
+	grads.Factors[models.FFNUp] = Factors{In: trace.MLPInput, Out: dUp, narrow: isNarrow(b.Up)}
+	grads.Down = grads.Factors[models.FFNDown].Gradient()
+	grads.Gate = grads.Factors[models.FFNGate].Gradient()
+	grads.Up = grads.Factors[models.FFNUp].Gradient()
 
-	dInput := Add(product("tf,fe->te", dGate, b.Gate), product("tf,fe->te", dUp, b.Up))
+	dInput := Add(matmul("tf,fe->te", dGate, b.Gate), matmul("tf,fe->te", dUp, b.Up))
 	grads.Vectors[models.FFNNorm] = normWeightGradient(trace.ffnNorm, dInput)
 	dMid := Add(dy, rmsNormAdjoint(trace.ffnNorm, b.FFNNorm, dInput))
 	dNormed := attentionAdjoint(c, b, rope, trace.attention, dMid, grads)
@@ -157,14 +157,14 @@ func HeadForward(c models.Config, h *HeadBlock, x *Node) *HeadTrace {
 	assertShape(x, x.Shape().Dim(0), c.HiddenSize)
 	trace := &HeadTrace{}
 	trace.Normed, trace.norm = rmsNorm(x, h.Norm, c.RMSEpsilon)
-	trace.Logits = product("te,ve->tv", trace.Normed, h.Output)
+	trace.Logits = matmul("te,ve->tv", trace.Normed, h.Output)
 	return trace
 }
 
 // HeadBackward returns the gradient of the hidden states, float32[t, e], from that of the logits, float32[t, v]. It adds a
 // further gradient of HeadTrace.Normed, float32[t, e] (see Target.Gradient); nil is none.
 func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits, more *Node) (dx *Node) {
-	dNormed := product("tv,ve->te", dLogits, h.Output)
+	dNormed := matmul("tv,ve->te", dLogits, h.Output)
 	if more != nil {
 		dNormed = Add(dNormed, more)
 	}
@@ -174,8 +174,8 @@ func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits, more *Node) (dx *Node
 // HeadWeightGradients returns the gradients of the head's weights, float32[e] and float32[v, e], from that of the logits,
 // float32[t, v].
 func HeadWeightGradients(h *HeadBlock, trace *HeadTrace, dLogits *Node) (norm, output *Node) {
-	dNormed := product("tv,ve->te", dLogits, h.Output)
-	return normWeightGradient(trace.norm, dNormed), Product{In: trace.Normed, Out: dLogits, narrow: isNarrow(h.Output)}.Gradient()
+	dNormed := matmul("tv,ve->te", dLogits, h.Output)
+	return normWeightGradient(trace.norm, dNormed), Factors{In: trace.Normed, Out: dLogits, narrow: isNarrow(h.Output)}.Gradient()
 }
 
 func errShape(got, want []int) error { return fmt.Errorf("shape is %v, want %v", got, want) }

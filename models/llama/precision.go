@@ -77,9 +77,9 @@ func (b *Block) In(p Precision) *Block {
 	return &c
 }
 
-// product is an Einsum of activations or gradients with weights, or of two of the former. If one factor is bfloat16, product
+// matmul is an Einsum of activations or gradients with weights, or of two of the former. If one factor is bfloat16, matmul
 // rounds the other too. The result is float32.
-func product(equation string, a, b *Node) *Node {
+func matmul(equation string, a, b *Node) *Node {
 	if !isNarrow(a) && !isNarrow(b) {
 		return Einsum(equation, a, b)
 	}

@@ -57,7 +57,7 @@ func TestMixedPrecision(t *testing.T) {
 				grads := Backward(c, b, rope, trace, args[1])
 				all := []*Node{trace.Out, grads.X}
 				for _, role := range matrices {
-					all = append(all, grads.Products[role].Gradient())
+					all = append(all, grads.Factors[role].Gradient())
 				}
 				return all
 			})

@@ -53,7 +53,7 @@ func (t *trainer) checkpoint(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil && !t.full {
-		t.options.Log.Warn("recovery checkpoint not written, training goes on without", "error", err)
+		t.options.Log.Warn("cannot write recovery checkpoint; training continues without it", "error", err)
 	}
 	t.full = err != nil
 	return nil
@@ -114,36 +114,36 @@ func (t *trainer) resume() error {
 	var partial *partialError
 	switch {
 	case errors.As(err, &partial):
-		return fmt.Errorf("resume from %q: %w (remove the folder to begin anew)", t.options.Folder, err)
+		return fmt.Errorf("resume from %q: %w; remove the folder to start again", t.options.Folder, err)
 	case err != nil:
-		t.options.Log.Warn("recovery checkpoint not usable, beginning anew", "path", t.options.Folder, "error", err)
+		t.options.Log.Warn("recovery checkpoint is unusable; starting again", "path", t.options.Folder, "error", err)
 		t.saved, t.best = saved{}, nil
 	case t.saved.Steps > 0:
-		t.options.Log.Info("recovery goes on from its checkpoint", "path", t.options.Folder, "tokens", t.saved.Tokens)
+		t.options.Log.Info("recovery resumes from its checkpoint", "path", t.options.Folder, "tokens", t.saved.Tokens)
 	}
 	return nil
 }
 
-// partialError is a failure that left the student neither as it was nor as it was saved.
+// partialError is an error after which the student holds neither its own nor the saved state.
 type partialError struct{ error }
 
 func (e *partialError) Unwrap() error { return e.error }
 
-// errOther reports a checkpoint of another training.
-var errOther = errors.New("it is of another training")
+// errOther reports a checkpoint that belongs to another training.
+var errOther = errors.New("the checkpoint belongs to another training")
 
 // load reads a checkpoint. It checks all of it before it changes the student.
 func (t *trainer) load(file *safetensors.File) error {
 	var state saved
 	decoder := json.NewDecoder(bytes.NewReader([]byte(file.Metadata[stateKey])))
 	if err := decoder.Decode(&state); err != nil {
-		return fmt.Errorf("its description: %w", err)
+		return fmt.Errorf("read its description: %w", err)
 	}
 	if state.Identity != t.identity {
 		return errOther
 	}
 	if state.Steps < 0 || state.Tokens < 0 || state.Worked < 0 || (state.Steps == 0) != (state.Tokens == 0) || len(state.Curve) == 0 || state.Evaluations < len(state.Curve) {
-		return errors.New("its description makes no sense")
+		return errors.New("its description is not valid")
 	}
 	var fault error
 	t.student.each(func(name string, tensor **tensors.Tensor) {

@@ -27,8 +27,8 @@ func (f Figures) finite() bool {
 type lossHead struct {
 	model    *llama.Model
 	head     *llama.Head
-	gradient *llama.HeadProgram // with the gradient of the hidden states as first result
-	figures  *llama.HeadProgram // without
+	gradient *llama.HeadProgram // the first result is the gradient of the hidden states
+	figures  *llama.HeadProgram // without the gradient
 	share    float64            // of cross entropy
 }
 

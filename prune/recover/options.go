@@ -23,8 +23,8 @@ const (
 // Options configure a training. A field's zero value selects its default, if it has one.
 type Options struct {
 	Train    Train         // default MLP
-	Tokens   int           // tokens to train on, counted again in each epoch; 0: Duration decides
-	Duration time.Duration // working time; 0: Tokens decides. With both, the first limit reached ends the training
+	Tokens   int           // tokens to train on, counted again in each epoch; 0: Duration sets the limit
+	Duration time.Duration // working time; 0: Tokens sets the limit. With both, the first limit reached ends the training
 
 	LearningRate float64         // peak of the schedule; default DefaultLearningRate
 	Warmup       float64         // share of the training in which the rate rises; default 0.05
@@ -38,10 +38,10 @@ type Options struct {
 	Seed         uint64          // of the order of sequences and LoRA's start
 
 	HeldOut     int // sequences held out; default a tenth of them, 1 to 8
-	Evaluations int // evaluations on the held-out sequences after the first; default 10
+	Evaluations int // number of evaluations on the held-out sequences after the first; default 10
 
-	// Folder receives checkpoints, and Run resumes from the one in it; "" keeps none. Identity distinguishes trainings:
-	// a checkpoint of another one is not used.
+	// Folder receives checkpoints, and Run resumes from the one in it; "": no checkpoints. Identity distinguishes
+	// trainings: Run does not use a checkpoint of another one.
 	Folder     string
 	Identity   string
 	Checkpoint time.Duration // between checkpoints; default 2 minutes
@@ -51,7 +51,7 @@ type Options struct {
 	Round func(role models.Role, layer int, values []float32, rowLen int) ([]float32, error)
 	// ReturnMemory returns free memory to the system. It is called every returnEvery steps and after evaluations.
 	ReturnMemory func()
-	// Now is the clock of working time: it may stand still while the training is paused. Default time.Now.
+	// Now is the clock of working time, which may stand still while the training is paused. Default time.Now.
 	Now func() time.Time
 	Log *slog.Logger // default: none
 }
@@ -114,7 +114,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Validate reports all options that are out of range. It takes options without defaults, too.
+// Validate reports all options that are out of range. It also accepts options without their defaults.
 func (o Options) Validate() error {
 	o = o.withDefaults()
 	var faults []error
@@ -126,20 +126,20 @@ func (o Options) Validate() error {
 	if err := o.Precision.Validate(); err != nil {
 		fault(false, "%w", err)
 	}
-	fault(o.Train == MLP || o.Train == LoRA || o.Train == All, "train is %q, want mlp, lora or all", o.Train)
-	fault(o.Tokens > 0 || o.Duration > 0, "neither tokens nor a duration is given")
-	fault(o.Tokens >= 0 && o.Tokens <= maxTokens, "tokens is %d, want 0 to %d", o.Tokens, maxTokens)
-	fault(o.Duration >= 0, "duration is %s, want 0 or more", o.Duration)
-	fault(o.LearningRate > 0 && o.LearningRate <= 1, "learning rate is %g, want above 0 and at most 1", o.LearningRate)
-	fault(o.Warmup >= 0 && o.Warmup < 1, "warm-up is %g, want 0 to below 1", o.Warmup)
-	fault(o.FinalRate >= 0 && o.FinalRate <= 1, "final rate is %g, want 0 to 1", o.FinalRate)
-	fault(o.WeightDecay >= 0 && o.WeightDecay <= 1, "weight decay is %g, want 0 to 1", o.WeightDecay)
-	fault(o.Clip > 1, "clip is %g, want above 1", o.Clip)
-	fault(o.CrossEntropy >= 0 && o.CrossEntropy <= 1, "share of cross entropy is %g, want 0 to 1", o.CrossEntropy)
-	fault(o.Rank > 0 && o.Rank <= maxRank, "rank is %d, want 1 to %d", o.Rank, maxRank)
-	fault(o.Alpha > 0 && o.Alpha <= 1e6, "alpha is %g, want above 0", o.Alpha)
-	fault(o.HeldOut >= 0 && o.Evaluations > 0, "held out is %d and evaluations %d, want 0 or more and 1 or more", o.HeldOut,
-		o.Evaluations)
+	fault(o.Train == MLP || o.Train == LoRA || o.Train == All, "train is %q but must be mlp, lora or all", o.Train)
+	fault(o.Tokens > 0 || o.Duration > 0, "tokens and duration are both 0; set one of them")
+	fault(o.Tokens >= 0 && o.Tokens <= maxTokens, "tokens is %d but must be from 0 to %d", o.Tokens, maxTokens)
+	fault(o.Duration >= 0, "duration is %s but must not be negative", o.Duration)
+	fault(o.LearningRate > 0 && o.LearningRate <= 1, "learning rate is %g but must be above 0 and at most 1", o.LearningRate)
+	fault(o.Warmup >= 0 && o.Warmup < 1, "warm-up is %g but must be at least 0 and below 1", o.Warmup)
+	fault(o.FinalRate >= 0 && o.FinalRate <= 1, "final rate is %g but must be from 0 to 1", o.FinalRate)
+	fault(o.WeightDecay >= 0 && o.WeightDecay <= 1, "weight decay is %g but must be from 0 to 1", o.WeightDecay)
+	fault(o.Clip > 1, "clip is %g but must be above 1", o.Clip)
+	fault(o.CrossEntropy >= 0 && o.CrossEntropy <= 1, "share of cross entropy is %g but must be from 0 to 1", o.CrossEntropy)
+	fault(o.Rank > 0 && o.Rank <= maxRank, "rank is %d but must be from 1 to %d", o.Rank, maxRank)
+	fault(o.Alpha > 0 && o.Alpha <= 1e6, "alpha is %g but must be above 0", o.Alpha)
+	fault(o.HeldOut >= 0, "held out is %d but must not be negative", o.HeldOut)
+	fault(o.Evaluations > 0, "evaluations is %d but must be at least 1", o.Evaluations)
 	return errors.Join(faults...)
 }
 

@@ -15,13 +15,13 @@ import (
 	"prunellm/prune"
 )
 
-// ErrTooLittle is wrapped when there are too few sequences to train on some and hold others out.
+// ErrTooLittle is wrapped if there are too few sequences to hold some out and train on the others.
 var ErrTooLittle = errors.New("too little text to train on")
 
 // returnEvery is the number of steps after which free memory is returned to the system.
 const returnEvery = 4
 
-// divergence is how many times the first held-out KL ends a training.
+// divergence ends a training whose held-out KL exceeds this multiple of the first one.
 const divergence = 2
 
 // Progress reports the state of a running training.
@@ -90,14 +90,14 @@ func Run(ctx context.Context, backend backends.Backend, dense, slim models.Weigh
 
 func check(dense, slim models.Config, sequences [][]int32) error {
 	if len(sequences) < minSequences {
-		return fmt.Errorf("%w: %d sequences, want at least %d", ErrTooLittle, len(sequences), minSequences)
+		return fmt.Errorf("%w: %d sequences; at least %d are needed", ErrTooLittle, len(sequences), minSequences)
 	}
 	if dense.Layers != slim.Layers || dense.HiddenSize != slim.HiddenSize || dense.VocabSize != slim.VocabSize {
-		return errors.New("recover: the pruned model is not one of this dense model")
+		return errors.New("recover: the pruned model was not made from this dense model")
 	}
 	for i, tokens := range sequences {
 		if len(tokens) < 2 || len(tokens) > prune.MaxSequence {
-			return fmt.Errorf("training sequence %d: %w: %d tokens, want 2 to %d", i, llama.ErrTokens, len(tokens), prune.MaxSequence)
+			return fmt.Errorf("training sequence %d: %w: it has %d tokens but must have 2 to %d", i, llama.ErrTokens, len(tokens), prune.MaxSequence)
 		}
 		if err := llama.CheckTokens(dense, tokens); err != nil {
 			return fmt.Errorf("training sequence %d: %w", i, err)
@@ -130,8 +130,8 @@ type trainer struct {
 type saved struct {
 	Result
 	Identity    string        `json:"identity"`
-	Worked      time.Duration `json:"worked"`      // before this process
-	Evaluations int           `json:"evaluations"` // done, the first one included
+	Worked      time.Duration `json:"worked"`      // in earlier processes
+	Evaluations int           `json:"evaluations"` // number done, including the first one
 }
 
 func newTrainer(backend backends.Backend, dense, slim models.Weights, sequences [][]int32, options Options, progress func(Progress)) (
@@ -203,7 +203,7 @@ func (t *trainer) run(ctx context.Context) error {
 				return err
 			}
 			t.options.ReturnMemory()
-			// Skip the marks of evaluations that a slow step has passed.
+			// Skip evaluations that a slow step has passed.
 			t.saved.Evaluations = max(t.saved.Evaluations, int(done*float64(t.options.Evaluations))) + 1
 		}
 		if done >= 1 || t.saved.Stopped != "" {

@@ -21,7 +21,7 @@ const teacherBytes = 1 << 30
 // distributions from them. It belongs to one goroutine.
 type teacher struct {
 	model   *llama.Model
-	head    *llama.Head // the student's as well
+	head    *llama.Head // shared with the student
 	weights models.Weights
 	narrow  []models.Role // of a layer's weights
 	forward *llama.LayerProgram
