@@ -3,8 +3,8 @@
 // Attention on the CPU in tiles: see attention.go and decision 0307.
 //
 // B: KEYS keys of a block, D: size of a head, R: rows (tokens times query heads that share a key-value head) of a tile.
-// The tile adds up each row in one order, keys ascending, blocks from cell 0, whatever else is in it: a masked key adds
-// an exact zero. So a row's bits depend on its own tokens alone.
+// A tile adds up each row in the same order, keys ascending, blocks from cell 0, whatever its other rows: a masked key
+// adds an exact zero. So a row's bits depend only on its own tokens.
 #include <math.h>
 #include <string.h>
 
@@ -58,9 +58,9 @@ struct tile {
 
 #define UNROLL _Pragma("GCC unroll 8")
 
-// turn transposes 8 float16 values of each of 16 keys to 8 vectors of 16 keys. It moves values as float16, since a
-// vector holds twice as many.
-static inline __attribute__((always_inline)) void turn(const char * src, size_t stride, __m256i t[8]) {
+// transposeHalves transposes 8 float16 values of each of 16 keys to 8 vectors of 16 keys. It moves them as float16,
+// because a vector holds twice as many.
+static inline __attribute__((always_inline)) void transposeHalves(const char * src, size_t stride, __m256i t[8]) {
 	__m256i r[8];
 	UNROLL
 	for (int i = 0; i < 8; i++) { // keys i and i+8 in the two lanes
@@ -88,10 +88,10 @@ static inline __attribute__((always_inline)) void turn(const char * src, size_t 
 	}
 }
 
-// transpose stores turn's result as 8 rows of keys in float32: dst[d*KEYS+key].
-static inline void transpose(const char * src, size_t stride, float * dst) {
+// transposeToFloats stores the result of transposeHalves as 8 rows of keys in float32: dst[d*KEYS+key].
+static inline void transposeToFloats(const char * src, size_t stride, float * dst) {
 	__m256i t[8];
-	turn(src, stride, t);
+	transposeHalves(src, stride, t);
 	UNROLL
 	for (int d = 0; d < 8; d++) {
 		_mm256_storeu_ps(dst + d * KEYS, _mm256_cvtph_ps(_mm256_castsi256_si128(t[d])));
@@ -99,8 +99,8 @@ static inline void transpose(const char * src, size_t stride, float * dst) {
 	}
 }
 
-// products multiplies matrices: rows of float32[R, B] = query keys, the scores.
-static inline __attribute__((always_inline)) void products(const int rows, const float * query, const float * keys, float * weight, int depth) {
+// scoreKeys computes rows of the scores, float32[R, B] = query keys, by a matmul.
+static inline __attribute__((always_inline)) void scoreKeys(const int rows, const float * query, const float * keys, float * weight, int depth) {
 	for (int c = 0; c < KEYS; c += 2 * LANES) {
 		vec sum[GROUP][2];
 		for (int r = 0; r < rows; r++) {
@@ -121,8 +121,8 @@ static inline __attribute__((always_inline)) void products(const int rows, const
 	}
 }
 
-// gather adds weight values to rows of float32[R, D].
-static inline __attribute__((always_inline)) void gather(const int rows, const float * weight, const float * values, float * out, int depth) {
+// sumValues adds weight values, a matmul, to rows of float32[R, D].
+static inline __attribute__((always_inline)) void sumValues(const int rows, const float * weight, const float * values, float * out, int depth) {
 	for (int c = 0; c < depth; c += 2 * LANES) {
 		vec sum[GROUP][2];
 		for (int r = 0; r < rows; r++) {
@@ -152,8 +152,8 @@ static inline __attribute__((always_inline)) void gather(const int rows, const f
 #endif
 enum { PARTS = 16 / LANES };
 
-// fewProducts is products straight from the cache's keys, for so few rows that each key is read only once.
-static inline __attribute__((always_inline)) void fewProducts(const int rows, const float * query, const char * keys, size_t stride, int visible,
+// scoreCachedKeys is scoreKeys on keys in the cache, for so few rows that each key is read only once.
+static inline __attribute__((always_inline)) void scoreCachedKeys(const int rows, const float * query, const char * keys, size_t stride, int visible,
 	float * weight, int depth) {
 	for (int key = 0; key < visible; key += 16) {
 		vec sum[GROUP][PARTS];
@@ -164,7 +164,7 @@ static inline __attribute__((always_inline)) void fewProducts(const int rows, co
 		}
 		for (int d = 0; d < depth; d += 8) {
 			__m256i t[8];
-			turn(keys + key * stride + d * sizeof(uint16_t), stride, t);
+			transposeHalves(keys + key * stride + d * sizeof(uint16_t), stride, t);
 			UNROLL
 			for (int j = 0; j < 8; j++) {
 				UNROLL
@@ -190,8 +190,8 @@ static inline __attribute__((always_inline)) void fewProducts(const int rows, co
 	}
 }
 
-// fewGather is gather straight from the cache's values.
-static inline __attribute__((always_inline)) void fewGather(const int rows, const float * weight, const char * values, size_t stride, int visible,
+// sumCachedValues is sumValues on values in the cache.
+static inline __attribute__((always_inline)) void sumCachedValues(const int rows, const float * weight, const char * values, size_t stride, int visible,
 	float * out, int depth) {
 	for (int c = 0; c < depth; c += 2 * LANES) {
 		vec sum[GROUP][2];
@@ -248,10 +248,10 @@ static inline vec exponential(vec x) {
 	return (vec) ((ints) e & (x >= -87.0f));
 }
 
-// soften is one step of a softmax over blocks: it replaces a row's scores, with the mask added, by exponentials of
-// their distance to the largest so far, and rescales the row's output. A row whose mask hides the whole block stays as
-// it is.
-static void soften(struct tile * t, int row, const float * mask) {
+// softmaxStep is one step of a softmax over blocks. It adds the mask to a row's scores, replaces them by exponentials of
+// their distance to the largest so far, and rescales the row's output. If the mask hides the whole block, the row does
+// not change.
+static void softmaxStep(struct tile * t, int row, const float * mask) {
 	float * w = t->weight + row * KEYS;
 	vec     top = SET(-INFINITY);
 	for (int c = 0; c < KEYS; c += LANES) {
@@ -343,7 +343,7 @@ static void readBlock(struct tile * t, const struct work * w, int64_t first, int
 	const char *keys = cells(w, w->k, w->head, first), *values = cells(w, w->v, w->head, first);
 	for (int key = 0; key < visible; key += 16) {
 		for (int d = 0; d < t->depth; d += 8) {
-			transpose(keys + key * w->k->nb[1] + d * sizeof(uint16_t), w->k->nb[1], t->keys + d * KEYS + key);
+			transposeToFloats(keys + key * w->k->nb[1] + d * sizeof(uint16_t), w->k->nb[1], t->keys + d * KEYS + key);
 		}
 	}
 	for (int key = (visible + 15) / 16 * 16; key < KEYS; key += 16) {
@@ -380,11 +380,11 @@ static void attendTile(struct tile * t, const struct work * w) {
 		if (few) {
 			for (int g = 0; g < w->groups; g++) {
 				const float * query = t->query + g * rows * t->depth;
-				BY_ROWS(fewProducts, rows, query, cells(w, w->k, w->head + g, first), w->k->nb[1], visible, t->weight + g * rows * KEYS, t->depth)
+				BY_ROWS(scoreCachedKeys, rows, query, cells(w, w->k, w->head + g, first), w->k->nb[1], visible, t->weight + g * rows * KEYS, t->depth)
 			}
 		} else {
 			readBlock(t, w, first, visible);
-			BY_GROUP(products, rows, t->query, t->depth, t->keys, t->weight, KEYS, t->depth)
+			BY_GROUP(scoreKeys, rows, t->query, t->depth, t->keys, t->weight, KEYS, t->depth)
 		}
 		if (w->groups > 1) {
 			fetch(w, w->v, first, visible);
@@ -395,16 +395,16 @@ static void attendTile(struct tile * t, const struct work * w) {
 				STORE(mask + c, HALVES(masks + i * w->mask->nb[1] + c * sizeof(uint16_t)));
 			}
 			for (int h = 0; h < w->groups * w->heads; h++) {
-				soften(t, i * w->heads + h, mask);
+				softmaxStep(t, i * w->heads + h, mask);
 			}
 		}
 		if (few) {
 			for (int g = 0; g < w->groups; g++) {
 				const float * weight = t->weight + g * rows * KEYS;
-				BY_ROWS(fewGather, rows, weight, cells(w, w->v, w->head + g, first), w->v->nb[1], visible, t->out + g * rows * t->depth, t->depth)
+				BY_ROWS(sumCachedValues, rows, weight, cells(w, w->v, w->head + g, first), w->v->nb[1], visible, t->out + g * rows * t->depth, t->depth)
 			}
 		} else {
-			BY_GROUP(gather, rows, t->weight, KEYS, t->values, t->out, t->depth, t->depth)
+			BY_GROUP(sumValues, rows, t->weight, KEYS, t->values, t->out, t->depth, t->depth)
 		}
 	}
 	int heads = w->groups * w->heads;
@@ -437,7 +437,7 @@ static bool tiled(const struct ggml_tensor * dst) {
 		q->ne[2] % k->ne[2] == 0 && q->ne[2] / k->ne[2] <= ROWS && q->ne[3] % k->ne[3] == 0 && q->ne[3] % v->ne[3] == 0;
 }
 
-// attend deals the tiles to the threads in turn, which spreads the later tiles of a prompt: these see more keys.
+// attend assigns tiles to threads round-robin. That spreads the later tiles of a prompt, which see more keys.
 static void attend(const struct ggml_compute_params * params, struct ggml_tensor * dst) {
 	struct tile t;
 	struct work w = { .q = dst->src[0], .k = dst->src[1], .v = dst->src[2], .mask = dst->src[3], .dst = dst };
@@ -445,7 +445,7 @@ static void attend(const struct ggml_compute_params * params, struct ggml_tensor
 	t.depth = w.q->ne[0];
 	w.heads = w.q->ne[2] / w.k->ne[2];
 	int64_t height = ROWS / w.heads, tiles = (w.q->ne[1] + height - 1) / height, streams = 0;
-	if (w.q->ne[1] == 1 && w.heads <= GROUP && w.q->ne[2] <= ROWS) { // one token a stream: as many as divide evenly, each by one thread
+	if (w.q->ne[1] == 1 && w.heads <= GROUP && w.q->ne[2] <= ROWS) { // one token per stream: a whole stream per thread, as many streams as divide evenly
 		streams  = w.q->ne[3] / params->nth * params->nth;
 		w.groups = w.k->ne[2];
 		w.tokens = 1;
