@@ -9,15 +9,15 @@ import (
 	"prunellm/infer/gbnf"
 )
 
-// CheckGrammar returns nil if an answer can follow a grammar in GBNF, or a ParameterError that says what is wrong
-// where.
+// CheckGrammar returns nil if gbnf is a valid grammar, or a ParameterError with the position and the reason.
 func (e *Engine) CheckGrammar(text string) error {
 	_, err := parseGrammar(text)
 	return err
 }
 
-// SchemaGrammar converts a JSON schema to a grammar in GBNF. A strict schema that no grammar can express as a whole gives a
-// ParameterError; see gbnf.FromSchema for the limits. Of any other schema it leaves out what no grammar can express.
+// SchemaGrammar converts a JSON schema to a grammar in GBNF. If no grammar can express a strict schema as a whole, it
+// returns a ParameterError; see gbnf.FromSchema for the limits. In any other schema it ignores what no grammar can
+// express.
 func (e *Engine) SchemaGrammar(schema []byte, strict bool) (string, error) {
 	compile := gbnf.FromSchemaRelaxed
 	if strict {
@@ -30,8 +30,8 @@ func (e *Engine) SchemaGrammar(schema []byte, strict bool) (string, error) {
 	return text, nil
 }
 
-// PatternGrammar converts a regular expression, which matches the whole text, to a grammar in GBNF. One that no grammar can
-// express gives a ParameterError; see gbnf.FromPattern.
+// PatternGrammar converts a regular expression, which matches the whole text, to a grammar in GBNF. If no grammar can
+// express it, it returns a ParameterError; see gbnf.FromPattern.
 func (e *Engine) PatternGrammar(pattern string) (string, error) {
 	text, err := gbnf.FromPattern(pattern)
 	if err != nil {
@@ -48,7 +48,7 @@ func parseGrammar(text string) (*gbnf.Grammar, error) {
 	return g, nil
 }
 
-// constraint holds one answer to its grammar. What the model thinks before is free.
+// constraint constrains one answer by its grammar. The model's thinking before it is free.
 type constraint struct {
 	grammar    *gbnf.Grammar
 	matcher    *gbnf.Matcher
@@ -232,5 +232,5 @@ func grammarError(err error) error {
 	return nil
 }
 
-// errNoToken reports a grammar that the vocabulary, or the logit bias, gives no token for.
-var errNoToken error = &ParameterError{Field: "grammar", Reason: "no token of the vocabulary fits where the answer has come to"}
+// errNoToken reports that the grammar, or the logit bias, leaves no token to choose.
+var errNoToken error = &ParameterError{Field: "grammar", Reason: "no token of the vocabulary can continue the answer"}

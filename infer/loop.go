@@ -47,8 +47,8 @@ func (e *Engine) run() {
 	l.finish(err)
 }
 
-// serve runs until the engine is closed and empty, or fails. A panic in here is a bug of this package or of the
-// decoder's binding: it ends this engine, not the process.
+// serve runs until the engine is closed and empty, or fails. A panic here is a bug of this package or of the decoder's
+// binding. It ends this engine, not the process.
 func (l *loop) serve() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -140,8 +140,8 @@ func (l *loop) admit() {
 	}
 }
 
-// nextWaiting takes the earliest request that can start off the queue. Later requests overtake one that waits for
-// another's prompt.
+// nextWaiting takes the earliest request that can start off the queue. A request that waits for another's prompt does
+// not block later ones.
 func (l *loop) nextWaiting() *request {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,7 +2,7 @@ package infer
 
 import "slices"
 
-// stateKeeper is a Decoder that can save and restore sequences. infer/llamacpp is one.
+// stateKeeper is a Decoder that can save and restore sequences, such as infer/llamacpp's.
 type stateKeeper interface {
 	// SaveSequence returns a copy of a sequence's cache.
 	SaveSequence(seq int) ([]byte, error)
@@ -70,8 +70,8 @@ func (s *savedStates) remove(i int) {
 	s.all = slices.Delete(s.all, i, i+1)
 }
 
-// saveBefore saves a sequence that is about to be cut to its first tokens, when it loses enough by that. A failure
-// costs only the time to prefill a prompt again.
+// saveBefore saves a sequence that is about to be cut to its first tokens, if it loses enough of them. A failure costs
+// only the time to prefill a prompt again.
 func (l *loop) saveBefore(sequence, kept int) {
 	s := &l.sequences[sequence]
 	if l.keeper == nil || len(s.tokens)-kept < l.opts.SaveAtLeast || l.saved.holds(s.tokens) {
@@ -79,7 +79,7 @@ func (l *loop) saveBefore(sequence, kept int) {
 	}
 	state, err := l.keeper.SaveSequence(sequence)
 	if err != nil {
-		l.log.Warn("sequence not saved", "tokens", len(s.tokens), "error", err)
+		l.log.Warn("cannot save a sequence for the prompt cache", "tokens", len(s.tokens), "error", err)
 		return
 	}
 	l.saved.add(savedState{tokens: slices.Clone(s.tokens), state: state, used: l.step})
@@ -88,8 +88,8 @@ func (l *loop) saveBefore(sequence, kept int) {
 // restoreCost is the fewest tokens that can be copied in the time it takes to decode one: about 60 to 100 on a CPU.
 const restoreCost = 32
 
-// restore replaces the chosen sequence by a saved one when that spares enough of the prompt: a quarter of what is worth
-// saving, and more than the copies cost. After a failure the sequence is as before, or empty.
+// restore replaces the chosen sequence by a saved one if that saves enough of the prompt: a quarter of SaveAtLeast, and
+// more than the copies cost. After a failure the sequence is unchanged or empty.
 func (l *loop) restore(prompt []Token, c *choice) {
 	i, prefix := l.saved.longest(prompt)
 	if i < 0 || c.copyFrom >= 0 {
@@ -105,7 +105,7 @@ func (l *loop) restore(prompt []Token, c *choice) {
 	}
 	s, saved := &l.sequences[c.sequence], &l.saved.all[i]
 	if err := l.keeper.RestoreSequence(c.sequence, saved.state, len(saved.tokens)); err != nil {
-		l.log.Warn("sequence not restored", "tokens", len(saved.tokens), "error", err)
+		l.log.Warn("cannot restore a saved sequence", "tokens", len(saved.tokens), "error", err)
 		l.saved.remove(i)
 		s.tokens, c.reuse = s.tokens[:0], 0
 		return

@@ -26,7 +26,7 @@ type samplers struct {
 	helpers   sync.WaitGroup
 }
 
-// round is the sampling of one step. A helper that comes late finds no jobs in it.
+// round is the sampling of one step. A late helper finds no jobs in it.
 type round struct {
 	jobs  []*request
 	taken atomic.Int64
@@ -84,7 +84,7 @@ func (s *samplers) run() {
 	for range wanted - 1 {
 		select {
 		case s.rounds <- r:
-		default: // so many helpers are not back from earlier rounds
+		default: // helpers that have not returned from earlier rounds
 		}
 	}
 	r.work(s.scratches[0])

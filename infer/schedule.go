@@ -113,8 +113,8 @@ func answersOwed(owed, took time.Duration, wants []want, grants []int) time.Dura
 }
 
 // hold reports whether running answers wait for prompts. A step for two answers takes nearly as long as one for eight,
-// so the first of a burst of requests should not generate alone while the others' prompts wait. They continue when two
-// thirds of the requests generate or one prompt is left, and in any case after two steps of prompts.
+// so the first of a burst of requests should not generate alone while the others' prompts wait. Answers continue once
+// two thirds of the requests generate, one prompt is left, or two steps of prompts have passed.
 func hold(generating, prefilling, held, alone int) bool {
 	return generating > 0 && prefilling > 1 && 2*prefilling > generating && held < 2*alone
 }

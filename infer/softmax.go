@@ -23,7 +23,7 @@ func exp32(x float32) float32 {
 	return p * math.Float32frombits(uint32(n+127)<<23)
 }
 
-// vectorMath is a Decoder that iterates over all logits faster than Go can; infer/llamacpp is one.
+// vectorMath is a Decoder that computes with all logits faster than Go can, such as infer/llamacpp's.
 type vectorMath interface {
 	// Largest returns the largest logit and its index, as argmax does.
 	Largest(logits []float32) (int, float32)
@@ -35,7 +35,8 @@ type vectorMath interface {
 // it.
 type Softmax struct{ sc *scratch }
 
-// NewSoftmax returns a Softmax for a vocabulary of that size. It uses dec's own functions if dec is a vectorMath.
+// NewSoftmax returns a Softmax for a vocabulary of that size. It uses the decoder's own functions if that is a
+// vectorMath.
 func NewSoftmax(of interface{ VocabSize() int }) *Softmax { return &Softmax{scratchFor(of)} }
 
 // Of returns the likeliest token, the lowest of equals, the logarithm of the sum of all exp(logit), and

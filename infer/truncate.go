@@ -100,7 +100,7 @@ func keepTypical(candidates []candidate, total, p float64) []candidate {
 }
 
 // typicalOfAll reduces candidates to the tokens that keepTypical would keep of all tokens, and returns their mass. It
-// looks only at those that it cannot exclude: the rest is further from the entropy than enough others are.
+// examines only the tokens that it cannot exclude: enough tokens are closer to the entropy than the rest.
 func typicalOfAll(logits []float32, largest, inverse float32, p float64, sc *scratch) float64 {
 	sum := exponentials(logits, largest, inverse, sc)
 	logSum, weighed := math.Log(sum), 0.0

@@ -16,7 +16,7 @@ type Token int32
 // belong to the engine's owner goroutine alone.
 type Decoder interface {
 	// Tokenize splits text (valid UTF-8, no NUL) into tokens. With special, it parses control tokens written in the
-	// text; with bos, it puts the beginning-of-sequence token in front if the model wants one.
+	// text. With bos, it prepends the beginning-of-sequence token if the model uses one.
 	Tokenize(text string, bos, special bool) ([]Token, error)
 	// Piece returns the bytes of a token, which may be incomplete UTF-8. It returns none for a token outside the
 	// vocabulary, nor for a control token unless special is set.
@@ -55,8 +55,8 @@ type Entry struct {
 	Token    Token
 	Position int // from 0 within its sequence
 	Sequence int
-	Logits   bool // Logits of this entry are wanted
-	Hidden   bool // Hidden of this entry is wanted
+	Logits   bool // the entry needs Logits
+	Hidden   bool // the entry needs Hidden
 }
 
 // Sampling holds the settings that choose the next token. A field's zero value is neutral but for Temperature 0, which
@@ -74,7 +74,7 @@ type Sampling struct {
 	Seed              uint64 // the same seed and settings give the same text
 }
 
-// Request asks for one answer.
+// Request describes one answer to generate.
 type Request struct {
 	Prompt    []Token
 	MaxTokens int // tokens of the answer, at least 1
@@ -84,8 +84,8 @@ type Request struct {
 	Logprobs  int      // -1: none; otherwise the chosen token's log probability and that of the n likeliest
 	Grammar   string   // GBNF that the answer must follow, see CheckGrammar; "" leaves it free
 	Thinking  Thinking // comes before the answer; MaxTokens counts it too, stop strings and the grammar do not hold it
-	// PromptLogprobs describes the prompt's tokens too, like Logprobs; MaxTokens may then be 0. Such a request makes no
-	// use of the prompt cache.
+	// PromptLogprobs describes the prompt's tokens too, like Logprobs; MaxTokens may then be 0. Such a request does not
+	// use the prompt cache.
 	PromptLogprobs bool
 }
 

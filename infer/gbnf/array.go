@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// array writes lists: the required items of prefixItems, then items.
+// array returns a rule for arrays: the required items of prefixItems, then items.
 func (c *converter) array(where string, s *value) (string, error) {
 	least, err := bound(where, s, "minItems")
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *converter) array(where string, s *value) (string, error) {
 	return c.rule(c.list(fixed, item, least-len(fixed), most-len(fixed), most < 0)), nil
 }
 
-// list writes an array of fixed items and then of least to most others, or any number of them.
+// list returns a rule for an array of fixed items and then of least to most others, or of any number.
 func (c *converter) list(fixed []string, item string, least, most int, unlimited bool) string {
 	c.use("ws")
 	text := `"[" ws `

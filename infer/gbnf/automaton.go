@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of language. A step takes some 50 ns, those of a whole schema some 0.1 s.
+// Limits of language. A step takes about 50 ns, all steps of a schema about 0.1 s.
 const (
 	maxPlaces = 1 << 12 // of a regular expression with its repetitions expanded
 	maxStates = 1 << 12 // of the automaton; a bound on the length counts each of its characters
@@ -185,7 +185,7 @@ func characters(inst *syntax.Inst, negated bool) runeSet {
 	return nil
 }
 
-// build makes all states that a string may reach; it reports whether they stay within the limits.
+// build creates all states that a string may reach. It reports whether they stay within the limits.
 func (a *automaton) build() bool {
 	first := place{begin: true}
 	for _, p := range a.parts {
@@ -259,7 +259,8 @@ func (a *automaton) step(from place, class int) (place, bool) {
 	return to, true
 }
 
-// follow expands instructions to those that match a character or wait for the end, or to a match alone.
+// follow expands instructions to those that match a character or wait for the end. If one of them matches, it returns
+// only the match.
 func (a *automaton) follow(p part, todo []uint32, begin, end bool) []uint32 {
 	seen := make(map[uint32]bool, len(todo))
 	var out []uint32

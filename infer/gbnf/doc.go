@@ -4,7 +4,7 @@
 //
 // It does not depend on models or samplers: package infer asks it about tokens.
 //
-// # Why not llama.cpp's own
+// # Why llama.cpp's matcher is not used
 //
 // Grammars come from requests. llama.cpp's matcher keeps every way to read the text so far as a separate stack; there
 // can be exponentially many ("s ::= "x" | "x" s "y" | "x" s "z"" doubles them with each x), a nullable recursion

@@ -5,10 +5,9 @@ import (
 	"strings"
 )
 
-// formats are regular expressions of the supported formats of strings: all that the named standard allows, except
-// strings that common validators refuse (a year 0000, a leap second, a quoted mailbox, a domain without a dot in an
-// address of mail).
-// Any other format is an annotation, as JSON Schema has it.
+// formats are regular expressions of the supported string formats. They allow everything that the named standard
+// allows, except strings that common validators refuse: a year 0000, a leap second, a quoted mailbox, a mail address
+// whose domain has no dot. Any other format is an annotation, as in JSON Schema.
 var formats = map[string]string{
 	"date":      "^" + fullDate + "$",
 	"time":      "^" + fullTime + "$",
@@ -22,15 +21,15 @@ var formats = map[string]string{
 	"uuid":      "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$",
 }
 
-// shortURI is for URIs of a bounded length: it holds none of more than 2,083 characters, a bound that schemas often
-// have and that is too large to count.
+// shortURI is the format of URIs with a bounded length. No URI that it allows has more than 2,083 characters: a bound
+// that schemas often have and that is too large to count.
 var shortURI = "^" + uri("{0,300}", "{0,120}", "{0,20}") + "$"
 
 // unbounded removes the bounds of the parts of names and addresses, which would make an automaton large.
 var unbounded = strings.NewReplacer("{0,61}", "*", "{1,64}", "+", "{0,8}", "*", "{1,8}", "+")
 
-// formatOf returns the regular expression of a format, beside a pattern and for strings of at most so many characters,
-// -1 without a bound; "" when the format is not supported.
+// formatOf returns the regular expression of a format for strings of at most most characters, -1 without a bound,
+// perhaps beside a pattern. It returns "" if the format is not supported.
 func formatOf(name string, pattern bool, most int) string {
 	text := formats[name]
 	expression, err := syntax.Parse(text, syntax.Perl)

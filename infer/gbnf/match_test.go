@@ -92,13 +92,13 @@ func TestParseRefuses(t *testing.T) {
 		"no root":         {`a ::= "b"`, `no rule "root"`},
 		"undefined":       {`root ::= other`, `uses rule "other", which it does not define`},
 		"twice":           {"root ::= \"a\"\nroot ::= \"b\"", "line 2: rule \"root\" is defined twice"},
-		"unclosed string": {"root ::= \"a\n", `want a closing "`},
-		"unclosed class":  {`root ::= [a`, "want a closing ]"},
-		"unclosed group":  {`root ::= ("a"`, "want )"},
+		"unclosed string": {"root ::= \"a\n", `a closing " is missing`},
+		"unclosed class":  {`root ::= [a`, "a closing ] is missing"},
+		"unclosed group":  {`root ::= ("a"`, "a closing ) is missing"},
 		"stray":           {`root ::= "a" )`, `unexpected ')'`},
 		"empty class":     {`root ::= []`, "class is empty"},
 		"nothing left":    {`root ::= [^\x00-\U0010ffff]`, "class is empty"},
-		"surrogate":       {`root ::= "\ud800"`, "is no character"},
+		"surrogate":       {`root ::= "\ud800"`, "is not a character"},
 		"reversed range":  {`root ::= [z-a]`, "is empty"},
 		"reversed bounds": {`root ::= "a"{5,2}`, "at least 5 and at most 2"},
 		"many times":      {`root ::= "a"{99999999999999999999}`, "repetitions"},
@@ -117,7 +117,7 @@ func TestParseRefuses(t *testing.T) {
 		"nul":             {"root ::= \"\x00\"", "NUL"},
 		"long":            {"root ::= \"a\" #" + strings.Repeat("x", MaxGrammarBytes), "bytes"},
 		"many rules":      {manyRules(maxRules + 1), "rules"},
-		"no definition":   {`root = "a"`, "want ::="},
+		"no definition":   {`root = "a"`, "::= is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse(test.grammar)

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxWhole    = 1e19 - 1 // the largest integer that is written out, of 19 digits; without a bound integers are int64
+	maxWhole    = 1e19 - 1 // the largest bound of an integer, of 19 digits; without a bound, integers are int64
 	maxFraction = 20       // digits behind the point in an answer
 	maxEdge     = 30       // digits behind the point of a bound that count
 	maxExponent = 299      // of a power of ten in an answer: any mantissa then fits a float64
@@ -18,7 +18,7 @@ const (
 	exactDigits = 15       // clients read numbers as float64, which distinguishes any two of so many digits
 )
 
-// number writes integers, or decimals with and without an exponent, within bounds.
+// number returns a rule for integers, or for decimals with and without an exponent, within bounds.
 func (c *converter) number(where string, s *value, whole bool) (string, error) {
 	low, lowOpen, err := limit(where, s, "minimum", "exclusiveMinimum", 1)
 	if err != nil {
@@ -46,8 +46,8 @@ func (c *converter) number(where string, s *value, whole bool) (string, error) {
 	return c.rule(strings.Join(ways, " | ")), nil
 }
 
-// limit reads a bound that is given in one of two ways, or in both. Then the stricter one counts: the larger of the two
-// for sign 1 and the smaller for -1. It is nil without either.
+// limit reads a bound that has two keywords, inclusive and exclusive. If both are set, the stricter one counts: the
+// larger for sign 1 and the smaller for -1. It returns nil if neither is set.
 func limit(where string, s *value, inclusive, exclusive string, sign int) (bound *big.Rat, open bool, err error) {
 	for _, keyword := range []string{inclusive, exclusive} {
 		v := s.get(keyword)
@@ -65,7 +65,7 @@ func limit(where string, s *value, inclusive, exclusive string, sign int) (bound
 	return bound, open, nil
 }
 
-// decimal reads a number. It checks the exponent first: SetString of 1e999999999 would take all memory.
+// decimal reads a number. It checks the exponent first, because SetString of 1e999999999 would exhaust the memory.
 func decimal(v *value) (*big.Rat, error) {
 	if v.kind == '0' && len(v.text) <= maxBound {
 		_, exponent, _ := strings.Cut(strings.ToLower(v.text), "e")
@@ -78,17 +78,17 @@ func decimal(v *value) (*big.Rat, error) {
 	return nil, fmt.Errorf("must be a number, with an exponent from %d to %d if any", -maxBound, maxBound)
 }
 
-// span holds the numbers between two bounds; a nil bound is none, an open bound is not among them itself.
+// span holds the numbers between two bounds. A nil bound means no limit; an open bound is excluded.
 type span struct {
 	low, high         *big.Rat
 	lowOpen, highOpen bool
 }
 
-// int64s holds the integers that are written without a bound.
+// int64s is the span of integers without bounds.
 var int64s = span{low: new(big.Rat).SetInt64(math.MinInt64), high: new(big.Rat).SetInt64(math.MaxInt64)}
 
-// signed lists grammars for the numbers of a span, from those for its part from 0 up and those for the mirror image of
-// its part below 0.
+// signed lists grammars for the numbers of a span: those for its part from 0 up, and those for the mirror image of its
+// part below 0.
 func (s span) signed(ways func(span) []string) []string {
 	zero := new(big.Rat)
 	var out []string
@@ -140,14 +140,14 @@ func (s span) integers() []string {
 	return integers(from, to)
 }
 
-// numbers lists grammars for the numbers of a span from 0 up: as decimals, and as a digit, a fraction and an exponent.
+// numbers lists grammars for the numbers of a span from 0 up, as decimals and in scientific notation.
 func (s span) numbers() []string {
 	ways := s.decimals(s.room())
 	room := maxFraction // of a mantissa
 	if s.lowOpen && s.low.Sign() > 0 || s.highOpen && s.high != nil {
 		room = exactDigits - 1
 	}
-	first, last := -maxExponent, maxExponent // powers of ten of which all multiples from 1 to 10 are in the span
+	first, last := -maxExponent, maxExponent // the powers of ten whose multiples from 1 to 10 are all in the span
 	scaled := func(exponent int, low, high bool) {
 		part := span{low: big.NewRat(1, 1), high: big.NewRat(10, 1), highOpen: true}
 		scale := tenTo(-exponent)
@@ -187,7 +187,7 @@ func (s span) numbers() []string {
 	return ways
 }
 
-// exponents writes the exponents from first to last.
+// exponents returns a grammar for the exponents from first to last.
 func exponents(first, last int) string {
 	var ways []string
 	if first < 0 {
@@ -216,8 +216,8 @@ func tenTo(exponent int) *big.Rat {
 	return new(big.Rat).SetInt(power)
 }
 
-// room returns the number of digits that a fraction may have. One that is longer than exactDigits, just beside an open
-// bound, may be read as the bound itself.
+// room returns the maximum number of digits of a fraction. A fraction longer than exactDigits beside an open bound
+// could be read as the bound itself.
 func (s span) room() int {
 	digits := maxFraction
 	for _, bound := range []struct {
@@ -231,8 +231,8 @@ func (s span) room() int {
 	return digits
 }
 
-// decimals lists grammars for the numbers of a span from 0 up, without exponents and with room for so many digits
-// behind the point, or for one more than a bound has.
+// decimals lists grammars for the numbers of a span from 0 up without exponents. A fraction has up to room digits, or
+// one more than the bounds have.
 func (s span) decimals(room int) []string {
 	if edge := new(big.Rat).SetInt(new(big.Int).SetUint64(maxWhole)); s.high == nil || s.high.Cmp(edge) > 0 {
 		s.high, s.highOpen = edge, false
@@ -261,7 +261,7 @@ func (s span) decimals(room int) []string {
 	return ways
 }
 
-// rounded narrows a span to bounds of maxEdge digits behind the point.
+// rounded narrows a span to bounds with at most maxEdge decimals.
 func (s span) rounded() span {
 	scale := tenTo(maxEdge)
 	narrow := func(r *big.Rat, up bool, open *bool) *big.Rat {
@@ -280,8 +280,8 @@ func (s span) rounded() span {
 	return s
 }
 
-// split returns the integer below a number from 0 to maxWhole, larger ones becoming maxWhole, and the digits of its
-// fraction, at most maxEdge and without zeros at the end.
+// split returns the integer part of a number, at most maxWhole, and the digits of its fraction, at most maxEdge and
+// without trailing zeros.
 func split(r *big.Rat) (whole uint64, part string) {
 	text, part, _ := strings.Cut(r.FloatString(maxEdge), ".")
 	whole, err := strconv.ParseUint(text, 10, 64)

@@ -14,7 +14,7 @@ type property struct {
 	required bool
 }
 
-// object writes objects: the properties in their order, the optional ones present or not, then additional ones.
+// object returns a rule for objects: the properties in their order, optional ones present or not, then additional ones.
 func (c *converter) object(where string, s *value) (string, error) {
 	listed, additional := s.get("properties"), s.get("additionalProperties")
 	required, err := requiredNames(where, s.get("required"))
@@ -67,7 +67,7 @@ func (c *converter) object(where string, s *value) (string, error) {
 	return c.rule(`"{" ws ` + c.members(properties, other) + ` "}"`), nil
 }
 
-// anyName reports whether a schema for the names of members surely allows all of them: {}, true or {"type":"string"}.
+// anyName reports whether a schema for member names is certain to allow all of them: {}, true or {"type":"string"}.
 func anyName(s *value) bool {
 	t := s.get("type")
 	return s.kind == 't' && s.truth || s.kind == '{' && only("", s, "type") == nil && (t == nil || t.text == "string")
@@ -96,7 +96,7 @@ func (c *converter) member(name, rule string) string {
 	return c.rule(literal(quoteJSON(name)) + ` ws ":" ws ` + rule + " ws")
 }
 
-// additional returns the rule for the values of members that are not listed; "" when the schema forbids such members.
+// additional returns the rule for the values of members that are not listed; "" if the schema forbids them.
 func (c *converter) additional(where string, s, listed *value, open bool) (string, error) {
 	switch {
 	case s == nil && !open, s != nil && s.kind == 't' && !s.truth:
@@ -129,12 +129,12 @@ func (c *converter) members(properties []property, other string) string {
 	return first
 }
 
-// otherName writes names of members, without escapes, other than the given ones.
+// otherName returns a rule for member names, without escapes, other than the given ones.
 func (c *converter) otherName(names []string) string {
 	if len(names) == 0 {
 		return c.use("string")
 	}
-	// This rule writes no name with a character that must be escaped, so such names need no exclusion.
+	// This rule allows no name with a character that must be escaped, so such names need no exclusion.
 	sorted := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return quoteJSON(name) != `"`+name+`"` || strings.ContainsRune(name, 0x7f) })
 	sort.Strings(sorted)
 	const plain = `\"\\\x00-\x1f\x7f`

@@ -100,7 +100,7 @@ func (p *parser) name() (int, error) {
 		p.at++
 	}
 	if p.at == start {
-		return 0, p.fail("want the name of a rule")
+		return 0, p.fail("a rule's name is missing")
 	}
 	name := p.text[start:p.at]
 	i, ok := p.index[name]
@@ -122,7 +122,7 @@ func (p *parser) parseRule() error {
 	}
 	p.space(false)
 	if !strings.HasPrefix(p.text[p.at:], "::=") {
-		return p.fail("want ::= after the name %q", p.names[i])
+		return p.fail("::= is missing after the name %q", p.names[i])
 	}
 	if p.rules[i] != nil {
 		return p.fail("rule %q is defined twice", p.names[i])
@@ -208,7 +208,7 @@ func (p *parser) item() (*expr, error) {
 			return nil, err
 		}
 		if p.peek() != ')' {
-			return nil, p.fail("want )")
+			return nil, p.fail("a closing ) is missing")
 		}
 		p.at++
 		return inner, nil
@@ -229,7 +229,7 @@ func (p *parser) literal() (*expr, error) {
 	for {
 		switch p.peek() {
 		case 0, '\n', '\r':
-			return nil, p.fail(`want a closing "`)
+			return nil, p.fail(`a closing " is missing`)
 		case '"':
 			p.at++
 			return seq, nil
@@ -240,7 +240,7 @@ func (p *parser) literal() (*expr, error) {
 		}
 		set := runeSet{{r, r}}.valid()
 		if len(set) == 0 {
-			return nil, p.fail("%U is no character", r)
+			return nil, p.fail("%U is not a character", r)
 		}
 		seq.parts = append(seq.parts, &expr{kind: character, set: set})
 	}
@@ -255,7 +255,7 @@ func (p *parser) class() (*expr, error) {
 	var set runeSet
 	for p.peek() != ']' {
 		if p.peek() == 0 {
-			return nil, p.fail("want a closing ]")
+			return nil, p.fail("a closing ] is missing")
 		}
 		from, err := p.char()
 		if err != nil {
@@ -325,7 +325,7 @@ func (p *parser) hex(digits int) (rune, error) {
 		case c >= 'A' && c <= 'F':
 			value = value<<4 | rune(c-'A'+10)
 		default:
-			return 0, p.fail("want %d hexadecimal digits", digits)
+			return 0, p.fail("%d hexadecimal digits are needed", digits)
 		}
 	}
 	if value < 0 || value > utf8.MaxRune {
@@ -367,12 +367,12 @@ func (p *parser) bounds() (least, most int, err error) {
 				return 0, 0, err
 			}
 			if most < least {
-				return 0, 0, p.fail("a repetition of at least %d and at most %d", least, most)
+				return 0, 0, p.fail("a repetition has the minimum %d and the maximum %d", least, most)
 			}
 		}
 	}
 	if p.peek() != '}' {
-		return 0, 0, p.fail("want }")
+		return 0, 0, p.fail("a closing } is missing")
 	}
 	p.at++
 	return least, most, nil
@@ -388,7 +388,7 @@ func (p *parser) number() (int, error) {
 		p.at++
 	}
 	if p.at == start {
-		return 0, p.fail("want a number of repetitions")
+		return 0, p.fail("the number of repetitions is missing")
 	}
 	p.space(false)
 	return n, nil

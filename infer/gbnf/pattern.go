@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// notation is how a grammar writes the characters that a regular expression matches.
+// notation determines how a grammar writes the characters that a regular expression matches.
 type notation struct {
 	class func(runeSet) string
 	any   map[syntax.Op]runeSet // what a dot matches, with line breaks and without
@@ -19,9 +19,9 @@ var (
 	plain  = notation{plainClass, map[syntax.Op]runeSet{syntax.OpAnyChar: {{1, utf8.MaxRune}}, syntax.OpAnyCharNotNL: {{1, '\n' - 1}, {'\n' + 1, utf8.MaxRune}}}}
 )
 
-// FromPattern converts a regular expression in the syntax of package regexp to a grammar for the texts that it matches from
-// their first to their last character; anchors at its ends say nothing more. It refuses what no grammar can express
-// (anchors within, word boundaries, lookaheads, backreferences) with an *Error.
+// FromPattern converts a regular expression in the syntax of package regexp to a grammar for the texts that it matches
+// as a whole; anchors at its ends have no further effect. If no grammar can express it (inner anchors, word boundaries,
+// lookaheads, backreferences), it returns an *Error.
 func FromPattern(text string) (string, error) {
 	const where = "pattern"
 	if len(text) > MaxSchemaBytes {

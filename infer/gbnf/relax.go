@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// FromSchemaRelaxed converts a JSON schema to a grammar as FromSchema does, but leaves out what it cannot express: the
-// grammar then allows more than the schema, and never less. A schema of which it can express nothing allows any value.
-// It refuses a text that is not JSON, too long or nested too deep with an *Error.
+// FromSchemaRelaxed converts a JSON schema to a grammar as FromSchema does, but ignores what it cannot express: the
+// grammar then allows more than the schema, never less. If it can express nothing, the grammar allows any value. A text
+// that is not JSON, too long or nested too deep gives an *Error.
 func FromSchemaRelaxed(schema []byte) (string, error) {
 	if _, err := parseJSON(schema); err != nil || len(schema) > MaxSchemaBytes {
 		return fromSchema(schema, &converter{}) // returns the reason
@@ -23,13 +23,13 @@ func FromSchemaRelaxed(schema []byte) (string, error) {
 // fewRepetitions is the largest bound that the grammar keeps if larger ones make it too large.
 const fewRepetitions = 64
 
-// combining keywords stand for another schema, or for several.
+// combining keywords refer to one or several other schemas.
 var combining = []string{"$ref", "anyOf", "oneOf", "allOf"}
 
-// adding are keywords that allow an object members beside those in its properties.
+// adding keywords allow an object members beside those in its properties.
 var adding = append([]string{"patternProperties", "if", "then", "else", "dependentSchemas", "dependencies"}, combining...)
 
-// relax is exact, but leaves out what a grammar cannot express. A schema within it never fails, so that each is written
+// relax is exact, but ignores what a grammar cannot express. It never fails, so that each schema within is written
 // once.
 func (c *converter) relax(where string, s *value) string {
 	held := c.expressible(s)
@@ -43,7 +43,7 @@ func (c *converter) relax(where string, s *value) string {
 	return rule
 }
 
-// expressible returns a schema without the keywords that no grammar can express, as far as that is known beforehand.
+// expressible returns a schema without the keywords that are known to be inexpressible.
 func (c *converter) expressible(s *value) *value {
 	if s.kind != '{' {
 		return &value{kind: '{'}
@@ -71,7 +71,7 @@ func (c *converter) expressible(s *value) *value {
 	return closable(out)
 }
 
-// combinable keeps one reference or combination that stands alone, or else all other keywords.
+// combinable keeps one reference or combination without other keywords, or else all other keywords.
 func (c *converter) combinable(s *value) *value {
 	var found []string
 	for _, keyword := range combining {
@@ -103,10 +103,10 @@ func (c *converter) follows(keyword string, v *value) bool {
 	return v.kind == '[' && len(v.items) > 0 && (keyword != "allOf" || len(v.items) == 1)
 }
 
-// anything is the schema of any value.
+// anything is a schema that allows any value.
 var anything = &value{kind: 't', truth: true}
 
-// knownTypes returns the types of a type keyword that JSON has; nil when there is none.
+// knownTypes returns the valid types of a type keyword; nil if there is none.
 func knownTypes(t *value) *value {
 	if t == nil {
 		return nil
@@ -127,7 +127,7 @@ func knownTypes(t *value) *value {
 	return known
 }
 
-// enumerable removes the type from an enumeration without a value of it, and removes an enumeration without values.
+// enumerable removes the type from an enumeration whose values do not have it, and removes an empty enumeration.
 func enumerable(s *value) *value {
 	if s.get("const") != nil {
 		return s.with("enum", nil).with("type", nil)
@@ -146,7 +146,7 @@ func enumerable(s *value) *value {
 	return s
 }
 
-// closable makes properties, required and additionalProperties consistent, and allows additional members if other
+// closable makes properties, required and additionalProperties consistent. It allows additional members if other
 // keywords may add some.
 func closable(s *value) *value {
 	listed, additional := s.get("properties"), s.get("additionalProperties")
@@ -178,8 +178,7 @@ func closable(s *value) *value {
 	return s.with("additionalProperties", additional)
 }
 
-// relaxedType returns the rule of a type whose keywords no grammar can express together: without one of them, or
-// without any.
+// relaxedType returns the rule of a type whose keywords no grammar can express together: it drops one of them, or all.
 func (c *converter) relaxedType(where string, s *value, t string) string {
 	if t == "object" || t == "array" {
 		return c.use(t)

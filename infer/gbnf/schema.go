@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// FromSchema converts a JSON schema to a grammar for the JSON that it describes, members in the order of the schema. It
-// refuses a schema that it cannot express with an *Error that names the place, and never ignores a restriction of a
-// value. It takes three liberties. It treats a oneOf as an anyOf. An object whose schema lists properties and does not
-// mention others has no others. A pattern alone counts where no string matches it and the format beside it, or where
+// FromSchema converts a JSON schema to a grammar for the JSON that it describes, with members in the order of the
+// schema. If it cannot express a schema, it returns an *Error that names the place; it never ignores a restriction of a
+// value. It deviates from JSON Schema in three ways. It treats a oneOf as an anyOf. An object whose schema lists
+// properties without additionalProperties has no others. A pattern overrides a format if no string matches both, or if
 // joining them takes too long.
 func FromSchema(schema []byte) (string, error) { return fromSchema(schema, &converter{}) }
 
@@ -47,16 +47,16 @@ type converter struct {
 	depth int               // of values, with $refs followed
 	steps int               // taken by language
 
-	relaxed bool // leaves out what the grammar cannot express, and bounds above most; see relax.go
+	relaxed bool // ignores what the grammar cannot express, and bounds above most; see relax.go
 	most    int
 }
 
-// builtin rules, and what they need.
+// builtins lists rules by name, and the rules that they use.
 var builtins = map[string]struct {
 	text  string
 	needs []string
 }{
-	// The white space between tokens of JSON has a bound, or a model may never stop writing it.
+	// White space between tokens of JSON is bounded, or a model could write it for ever.
 	"ws":       {`"" | " " | "\n" [ \t]{0,20}`, nil},
 	"boolean":  {`"true" | "false"`, nil},
 	"null":     {`"null"`, nil},
@@ -102,7 +102,7 @@ func (c *converter) fresh() string {
 var annotations = []string{"title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
 	"$schema", "$id", "$comment", "$defs", "definitions", "$anchor", "contentEncoding", "contentMediaType", "contentSchema"}
 
-// only refuses keywords as the function only does; a relaxed schema may have any.
+// only refuses keywords as the function only does. A relaxed schema may have any keywords.
 func (c *converter) only(where string, s *value, keywords ...string) error {
 	if c.relaxed {
 		return nil
@@ -110,7 +110,7 @@ func (c *converter) only(where string, s *value, keywords ...string) error {
 	return only(where, s, keywords...)
 }
 
-// only refuses keywords that are not in the list and not annotations, among which are all that begin with x-.
+// only refuses keywords that are neither in the list nor annotations. All keywords that begin with x- are annotations.
 func only(where string, s *value, keywords ...string) error {
 	for _, m := range s.members {
 		if !slices.Contains(annotations, m.name) && !slices.Contains(keywords, m.name) && !strings.HasPrefix(m.name, "x-") {
@@ -132,7 +132,7 @@ func (c *converter) value(where string, s *value) (string, error) {
 	return c.exact(where, s)
 }
 
-// exact gives the name of a rule for the values that a schema describes, or refuses the schema.
+// exact returns the name of a rule for the values that a schema describes, or an error.
 func (c *converter) exact(where string, s *value) (string, error) {
 	if c.count > maxRules || c.out.Len() > MaxGrammarBytes {
 		return "", errorf(where, "the schema needs too large a grammar; simplify it")
@@ -191,7 +191,7 @@ func (c *converter) ref(where string, ref *value) (string, error) {
 	return name, nil
 }
 
-// target is the part of the schema that a path such as #/$defs/node leads to; nil when there is none.
+// target returns the part of the schema that a path such as #/$defs/node refers to; nil if there is none.
 func (c *converter) target(ref string) *value {
 	target := c.root
 	for _, part := range strings.Split(ref, "/")[1:] {
@@ -229,7 +229,7 @@ func (c *converter) combination(where string, s *value, keyword string, list *va
 	return c.rule(strings.Join(rules, " | ")), nil
 }
 
-// enumeration handles const and enum; a type beside them excludes values of other types.
+// enumeration handles const and enum. A type beside them excludes values of other types.
 func (c *converter) enumeration(where string, s *value) (string, error) {
 	if err := c.only(where, s, "const", "enum", "type", "nullable"); err != nil {
 		return "", err
@@ -291,7 +291,7 @@ func literal(text string) string {
 	return b.String()
 }
 
-// bound reads a keyword that is a number of items; unset is -1.
+// bound reads a keyword that is a number of items; -1 if it is not set.
 func bound(where string, s *value, keyword string) (int, error) {
 	v := s.get(keyword)
 	if v == nil {

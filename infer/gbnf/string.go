@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// string writes strings of a length, of a pattern and of a format.
+// string returns a rule for strings with a length, a pattern and a format.
 func (c *converter) string(where string, s *value) (string, error) {
 	least, err := bound(where, s, "minLength")
 	if err != nil {
@@ -31,8 +31,8 @@ func (c *converter) string(where string, s *value) (string, error) {
 	case pattern != nil && pattern.kind != '"':
 		return "", errorf(where+"/pattern", "must be a string")
 	case pattern != nil && format != "":
-		// Where no string matches both, or finding one takes too long, the pattern is the closer description: a local
-		// time, say.
+		// If no string matches both, or finding one takes too long, the pattern has priority: it describes the value
+		// more closely, such as a local time.
 		if rule, err := c.language(where, []string{pattern.text, format}, least, most); err == nil {
 			return rule, nil
 		}
@@ -51,7 +51,7 @@ func (c *converter) string(where string, s *value) (string, error) {
 	return c.rule(fmt.Sprintf(`"\"" %s{%d,%s} "\""`, c.use("char"), max(least, 0), high)), nil
 }
 
-// matching writes the strings of a length in which a regular expression matches.
+// matching returns a rule for the strings of some length in which a regular expression matches.
 func (c *converter) matching(where, at, text string, least, most int) (string, error) {
 	if strings.HasPrefix(text, "^(?=") || strings.HasPrefix(text, "^(?!") {
 		return c.language(where, []string{text}, least, most)
@@ -67,7 +67,7 @@ func (c *converter) matching(where, at, text string, least, most int) (string, e
 	return c.pattern(at, expression)
 }
 
-// pattern writes the JSON strings in which a regular expression matches that has anchors at its ends only.
+// pattern returns a rule for the JSON strings in which a regular expression matches that has anchors only at its ends.
 func (c *converter) pattern(where string, expression *syntax.Regexp) (string, error) {
 	parts := []*syntax.Regexp{expression}
 	for len(parts) == 1 && parts[0].Op == syntax.OpCapture {
@@ -162,7 +162,7 @@ func writePattern(b *strings.Builder, where string, r *syntax.Regexp, to notatio
 	return nil
 }
 
-// letter returns a character, with those that differ only in case where case does not matter. The parser turns a class
+// letter returns a character, and if case does not matter also those that differ only in case. The parser turns a class
 // such as [cC] into one of these too.
 func letter(char rune, fold bool) runeSet {
 	set := runeSet{{char, char}}

@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// All models of a process that run on the CPU decode on one OS thread, in turns. OpenMP keeps a team of workers for
-// each calling thread, and counts them: with more workers than cores none spins for long at its barriers, of which a
-// token has hundreds, and each barrier then costs a wake-up. Two models with a thread each took nearly twice as long
-// for a token as one, even when the other was idle (see decision 0309). Two models that decode at the same time would
-// share the same cores anyway.
+// All models of a process that run on the CPU decode one after another on one OS thread. OpenMP keeps a team of workers
+// for each calling thread, and counts them. With more workers than cores none spins for long at its barriers, of which
+// a token has hundreds, and each barrier then costs a wake-up. Two models with a thread each took nearly twice as long
+// per token as one, even if the other was idle (see decision 0309). Two models that decode at the same time would share
+// the same cores anyway.
 
 // computeQueue receives models with a filled batch. Each receives the outcome on its own channel.
 var computeQueue = make(chan *Model)

@@ -88,7 +88,7 @@ func (s shape) allOnDevice(opts Options, anyBatch bool, devices []Device) Option
 	return opts
 }
 
-// onDevice returns the weights and the cache of so many layers on GPUs, in bytes.
+// onDevice returns the bytes of the weights and the cache of a number of layers on GPUs.
 func (s shape) onDevice(opts Options, layers int) (weights, cache int64) {
 	tokens := int64(pad(opts.ContextSize)) * int64(opts.Sequences)
 	first := len(s.layers) - min(max(layers, 0), len(s.layers))
@@ -111,9 +111,9 @@ func warnOfFewLayers(log *slog.Logger, path string, layers, wanted int, devices 
 	for _, d := range devices {
 		free += d.Free
 	}
-	text := "a GPU lacks the memory for all layers, the processor computes the others: lower --ctx or --parallel, or free memory"
+	text := "a GPU lacks the memory for all layers, so the CPU computes the others; lower --ctx or --parallel, or free memory"
 	if layers == 0 {
-		text = "a GPU lacks the memory for any layer, the processor computes all: lower --ctx or --parallel, or free memory"
+		text = "a GPU lacks the memory for any layer, so the CPU computes all; lower --ctx or --parallel, or free memory"
 	}
 	log.Warn(text, "file", path, "devices", deviceNames(devices), "gpu_layers", layers, "wanted", wanted, "free_mib", free>>20)
 }

@@ -14,7 +14,8 @@
 // # Concurrency
 //
 // Decode, Logits and all methods named Sequence belong to one goroutine at a time. Tokenize, Piece and the descriptive
-// methods may be called from any goroutine. The models of a process compute on one OS thread, in turns: see compute.go.
+// methods may be called from any goroutine. The models of a process compute one after another on one OS thread: see
+// compute.go.
 //
 // # Ownership
 //

@@ -1,10 +1,11 @@
 package llamacpp
 
-// leastFit is the context that FitContext does not go below, if the model was trained for as many tokens.
+// leastFit is the smallest context that FitContext returns, if the model was trained for as many tokens.
 const leastFit = defaultContext
 
-// FitContext returns how many tokens per sequence a model's context may have: those it was trained for, halved until the model
-// takes at most available bytes (negative: unknown), but not below 4,096. opts gives the sequences and the batch size.
+// FitContext returns the number of tokens per sequence for a model's context: those that it was trained for, halved
+// until the model takes at most available bytes (negative: unknown), but at least 4,096. opts has the sequences and the
+// batch size.
 func FitContext(path string, opts Options, trained int, available int64) (int, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {

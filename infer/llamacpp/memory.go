@@ -19,7 +19,7 @@ func (e *MemoryError) Error() string {
 		(e.Model+e.Cache+e.Compute)/mib, e.Model/mib, e.Sequences, e.ContextSize, e.Cache/mib, e.Compute/mib, e.Available/mib)
 }
 
-// OutOfMemory lets callers recognise the error without this type.
+// OutOfMemory lets callers recognize the error without this type.
 func (e *MemoryError) OutOfMemory() bool { return true }
 
 // Need returns the bytes of a model and its context as Open computes them: the file, the cache, the working memory.

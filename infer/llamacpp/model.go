@@ -71,9 +71,8 @@ func (m *Model) SetThreads(generation, batch int) error {
 	return nil
 }
 
-// Decode implements infer.Decoder. Each sequence's positions must continue at the end of its cache. If Decode fails for
-// any other reason than its checks, the sequences of the batch hold their tokens from before the failure; the others
-// are unchanged.
+// Decode implements infer.Decoder. Each sequence's positions must continue at the end of its cache. If Decode fails
+// after its checks, the sequences of the batch hold their earlier tokens; the others are unchanged.
 func (m *Model) Decode(entries []infer.Entry) error {
 	if err := m.checkEntries(entries); err != nil {
 		return err

@@ -4,10 +4,10 @@ import "prunellm/infer"
 
 // The results of a sequence must not depend on the others in the batch. On the CPU they do not for block-quantized
 // weights: llama.cpp's kernels for one token and for many add up in the same order. For plain floats (F32, F16, BF16)
-// they do: a matmul with one column takes another kernel than one with two or more, also in the last layer, which
-// computes only the tokens whose logits are wanted. So with such weights every token has company. After the last token
-// of each sequence comes a copy of it at the next position, which no earlier token sees and which is removed after the
-// step. Beside each token whose logits are wanted, the last layer computes its neighbours too.
+// they do: a matmul with one column uses another kernel than one with two or more. That includes the last layer, which
+// computes only the tokens that need logits. So with such weights no token is computed alone. After the last token of
+// each sequence comes a copy of it at the next position. No earlier token sees the copy, and it is removed after the
+// step. For each token that needs logits, the last layer also computes its neighbours.
 
 // addPaired fills the batch with the entries and their copies.
 func (m *Model) addPaired(entries []infer.Entry) {
@@ -29,8 +29,8 @@ func (m *Model) addPaired(entries []infer.Entry) {
 // wanted reports whether an entry has an output.
 func wanted(e infer.Entry) bool { return e.Logits || e.Hidden }
 
-// neighbourWanted reports whether the entry before or after this one of its sequence wants logits. The engine sends a
-// sequence's entries side by side; others miss a neighbour only, not their logits.
+// neighbourWanted reports whether the entry before or after this one of its sequence needs logits. The engine sends a
+// sequence's entries side by side; in another order an entry lacks only a neighbour, not its logits.
 func (m *Model) neighbourWanted(entries []infer.Entry, i int) bool {
 	for _, j := range [2]int{i - 1, i + 1} {
 		if j >= 0 && j < len(entries) && entries[j].Sequence == entries[i].Sequence && wanted(entries[j]) {

@@ -1,12 +1,12 @@
 package llamacpp
 
-// When llama.cpp frees a context, or cannot make one for lack of memory, it frees the backends before the scheduler,
-// which then asks each backend of a GPU to release its pools: a use after free. (ollama's own program never frees a
-// context.) release.c holds backends back until the scheduler is freed: the linker replaces the function that frees
-// them.
+// When llama.cpp frees a context, or cannot make one for lack of memory, it frees the backends before the scheduler.
+// The scheduler then asks each GPU backend to release its pools: a use after free. (ollama's own program never frees a
+// context.) release.c delays freeing the backends until the scheduler is freed: the linker replaces the function that
+// frees them.
 //
-// In the same way it deletes buffers that have no function of their own to free them, which ggml leaks as ollama's
-// module builds it: some twenty for each layer of a model, small but permanent, and between large pieces of memory.
+// In the same way it frees buffers that have no function of their own for it. As ollama's module builds it, ggml leaks
+// them: about twenty per layer of a model, small but permanent, between large pieces of memory.
 
 /*
 #cgo linux LDFLAGS: -Wl,--wrap=ggml_backend_free -Wl,--wrap=ggml_backend_buffer_free

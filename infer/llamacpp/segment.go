@@ -11,7 +11,7 @@ import (
 // end the process. Segments also keep texts full of control tokens from quadratic time.
 const maxSegment = 4 << 10
 
-// segment returns the first part of text, at most maxSegment bytes, to be tokenized by itself. It ends at a border of
+// segment returns the first part of text, at most maxSegment bytes, to be tokenized separately. It ends at a border of
 // the split into words, in front of a space between a word and a letter. Without such a border (a run without spaces)
 // it ends at a character. No segment ends within a control token.
 func segment(text string, controls []string) string {

@@ -29,8 +29,8 @@ type spin struct {
 }
 
 // observe adds one sample: how many threads of the machine run or wait for a core, including the one that samples; 0 if
-// unknown. It returns the spin count to use from now on. One sample says little, as short work comes and goes: a change
-// takes several.
+// unknown. It returns the spin count to use from now on. Short work makes single samples unreliable, so a change takes
+// several.
 func (s *spin) observe(running, cores int) int {
 	const weight = 0.25
 	now := 0.0
@@ -64,7 +64,7 @@ func runningThreads(loadavg []byte) int {
 	return n
 }
 
-// spinner keeps OpenMP's spin count right while models compute.
+// spinner adjusts OpenMP's spin count while models compute.
 type spinner struct {
 	timer *time.Timer
 	last  time.Time // of the last sample requested

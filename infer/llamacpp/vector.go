@@ -32,7 +32,7 @@ func (m *Model) Largest(logits []float32) (int, float32) {
 // Exponentials fills probs with exp((logit-largest)*inverse) and sums with their sums over blocks of the given size.
 func (m *Model) Exponentials(probs, logits []float32, largest, inverse float32, block int, sums []float32) {
 	if len(probs) != len(logits) || block < 1 || len(sums) != (len(logits)+block-1)/block {
-		panic("llamacpp: lengths of probabilities, logits and sums do not agree") // a bug of this package or its caller
+		panic("llamacpp: lengths of probabilities, logits and sums differ") // a bug of this package or its caller
 	}
 	C.prunellm_exponentials(floats(probs), floats(logits), C.int(len(logits)), C.float(largest), C.float(inverse), C.int(block), floats(sums))
 }

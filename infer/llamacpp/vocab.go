@@ -65,12 +65,12 @@ func (m *Model) VocabSize() int { return len(m.vocab.ends) }
 // given holds which special tokens a file names.
 type given struct{ bos, eos bool }
 
-// endTexts are the texts by which llama.cpp recognises that a token ends an answer, whatever the file says.
+// endTexts are texts of tokens that end an answer for llama.cpp, whatever the file says.
 var endTexts = [...]string{"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
 	"<EOT>", "_<EOT>", "<|end_of_text|>", "<end_of_utterance>"}
 
-// dropDefaults clears the ids that llama.cpp gives BOS and EOS where the file names none: those of other models, which
-// are words here. An EOS that ends answers for another reason stays: its text, or a role that named lists.
+// dropDefaults clears the ids that llama.cpp gives BOS and EOS if the file names none. They are those of other models,
+// and ordinary words here. An EOS that ends answers for another reason stays: its text, or a role that named lists.
 func (v *vocabulary) dropDefaults(g given, eos infer.Token, named ...infer.Token) {
 	if !g.bos {
 		v.bos = -1
