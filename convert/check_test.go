@@ -31,7 +31,7 @@ func TestCheck(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		mutated(t, poke("blk.0.ffn_down.weight", float32(math.NaN()))):                          "value 10 is NaN or infinite",
-		tiny(t, tinymodel.Options{Keys: []gguf.KV{{Key: gguf.AlignmentKey, Value: uint32(8)}}}): "want a multiple of 32",
+		tiny(t, tinymodel.Options{Keys: []gguf.KV{{Key: gguf.AlignmentKey, Value: uint32(8)}}}): "must be a multiple of 32",
 	} {
 		if err := checked(t, path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Check gives %v, want %q", err, want)

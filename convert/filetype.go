@@ -43,7 +43,7 @@ func ParseFileType(name string) (FileType, error) {
 		return Keep, nil
 	}
 	if !slices.Contains(FileTypes(), lower) {
-		return "", fmt.Errorf("unknown file type %q, want one of %s", name, strings.Join(FileTypes(), ", "))
+		return "", fmt.Errorf("unknown file type %q; it must be one of %s", name, strings.Join(FileTypes(), ", "))
 	}
 	return FileType(lower), nil
 }

@@ -148,11 +148,11 @@ func (i *inspection) contiguous(f *gguf.File) {
 	align := int64(f.Alignment)
 	for _, t := range f.Tensors {
 		if t.Offset != next {
-			i.add("tensor %q has offset %d, want %d: llama.cpp does not load a file with gaps or another order", t.Name, t.Offset, next)
+			i.add("tensor %q has offset %d instead of %d: llama.cpp does not load a file with gaps or another order", t.Name, t.Offset, next)
 			return
 		}
 		if at := f.DataOffset + t.Offset; at%loadAlignment != 0 {
-			i.add("tensor %q begins at byte %d, want a multiple of %d: llama.cpp does not load a file with another alignment", t.Name, at, loadAlignment)
+			i.add("tensor %q begins at byte %d but must be a multiple of %d: llama.cpp does not load a file with another alignment", t.Name, at, loadAlignment)
 			return
 		}
 		next += (t.Size + align - 1) / align * align
@@ -180,7 +180,7 @@ func (i *inspection) model(f *gguf.File) {
 	i.report.Warning = tokenizer.PreTokenizerFault()
 	vocabulary := config.Architecture + ".vocab_size"
 	if size, err := f.Int(vocabulary); err == nil && size != int64(config.VocabSize) {
-		i.add("key %q is %d, want %d, the rows of tensor %q", vocabulary, size, config.VocabSize, models.TensorName(models.TokenEmbedding, 0))
+		i.add("key %q is %d instead of %d, the rows of tensor %q", vocabulary, size, config.VocabSize, models.TensorName(models.TokenEmbedding, 0))
 	}
 	i.provenance()
 }

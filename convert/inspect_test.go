@@ -69,11 +69,11 @@ func TestInspectFaults(t *testing.T) {
 		"architecture": {withKey("general.architecture", "mamba"), `architecture "mamba"`},
 		"layers":       {withKey("llama.block_count", uint32(3)), `"blk.2.attn_norm.weight": no such tensor`},
 		"fewer layers": {withKey("llama.block_count", uint32(1)), `"blk.1.attn_norm.weight" is not part`},
-		"width":        {withKey("llama.feed_forward_length", uint32(64)), `"blk.0.ffn_gate.weight" has shape [96 64], want [64 64]`},
+		"width":        {withKey("llama.feed_forward_length", uint32(64)), `"blk.0.ffn_gate.weight" has shape [96 64] instead of [64 64]`},
 		"experts":      {withKey("llama.expert_count", uint32(8)), "8 experts"},
 		"tokens":       {withKey("tokenizer.ggml.tokens", []string{"a"}), "1 tokens"},
-		"vocabulary":   {withKey("llama.vocab_size", uint32(100)), `"llama.vocab_size" is 100, want`},
-		"alignment":    {withKey("general.alignment", uint32(1)), "want a multiple of 32"},
+		"vocabulary":   {withKey("llama.vocab_size", uint32(100)), `"llama.vocab_size" is 100 instead of`},
+		"alignment":    {withKey("general.alignment", uint32(1)), "must be a multiple of 32"},
 		"share": {func(t *testing.T) string {
 			return tiny(t, tinymodel.Options{Keys: []gguf.KV{{Key: "prunellm.version", Value: uint32(1)}, {Key: "prunellm.ratio", Value: 1.5}}})
 		}, `"prunellm.ratio" is out of range`},

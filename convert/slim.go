@@ -104,7 +104,7 @@ func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
 	}
 	for slot, values := range options.Weights {
 		if want := elements(s.config.TensorShape(slot.Role, slot.Layer)); len(values) != want {
-			return nil, fmt.Errorf("trained %s has %d values, want %d", slot.Name(), len(values), want)
+			return nil, fmt.Errorf("trained %s has %d values instead of %d", slot.Name(), len(values), want)
 		}
 	}
 	if _, uniform := s.config.UniformWidth(); !uniform {
@@ -156,11 +156,11 @@ func keptWidths(config models.Config, kept [][]int) ([]int, error) {
 		}
 		width := len(neurons)
 		if width == 0 || (width != config.FFN[layer] && width%WidthMultiple != 0) {
-			return nil, fmt.Errorf("layer %d: width %d, want a multiple of %d above 0", layer, width, WidthMultiple)
+			return nil, fmt.Errorf("layer %d: width is %d but must be a positive multiple of %d", layer, width, WidthMultiple)
 		}
 		for i, neuron := range neurons {
 			if neuron < 0 || neuron >= config.FFN[layer] || (i > 0 && neuron <= neurons[i-1]) {
-				return nil, fmt.Errorf("layer %d: kept neuron %d at place %d: want ascending numbers below %d", layer, neuron, i, config.FFN[layer])
+				return nil, fmt.Errorf("layer %d: kept neuron %d at place %d; neurons must be ascending and below %d", layer, neuron, i, config.FFN[layer])
 			}
 		}
 		widths[layer] = width
@@ -185,7 +185,7 @@ func checkDown(config models.Config, down [][]float32) error {
 	}
 	for layer, values := range down {
 		if want := config.HiddenSize * config.FFN[layer]; values != nil && len(values) != want {
-			return fmt.Errorf("layer %d: refitted down of %d values, want %d x %d", layer, len(values), config.HiddenSize, config.FFN[layer])
+			return fmt.Errorf("layer %d: refitted down has %d values instead of %d x %d", layer, len(values), config.HiddenSize, config.FFN[layer])
 		}
 	}
 	return nil

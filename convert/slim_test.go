@@ -284,8 +284,8 @@ func TestRefuses(t *testing.T) {
 		want    string
 	}{
 		"layers":      {t.Context(), source, convert.Options{Kept: [][]int{upTo(32)}}, "1 layers, the model has 2"},
-		"width 0":     {t.Context(), source, convert.Options{Kept: [][]int{{}, upTo(32)}}, "layer 0: width 0"},
-		"width 33":    {t.Context(), source, convert.Options{Kept: [][]int{upTo(32), upTo(33)}}, "layer 1: width 33"},
+		"width 0":     {t.Context(), source, convert.Options{Kept: [][]int{{}, upTo(32)}}, "layer 0: width is 0"},
+		"width 33":    {t.Context(), source, convert.Options{Kept: [][]int{upTo(32), upTo(33)}}, "layer 1: width is 33"},
 		"unsorted":    {t.Context(), source, convert.Options{Kept: [][]int{append(upTo(31), 5), upTo(32)}}, "ascending"},
 		"twice":       {t.Context(), source, convert.Options{Kept: [][]int{append(upTo(31), 30), upTo(32)}}, "ascending"},
 		"range":       {t.Context(), source, convert.Options{Kept: [][]int{append(upTo(31), 96), upTo(32)}}, "below 96"},

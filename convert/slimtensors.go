@@ -65,7 +65,7 @@ func (s *slimmer) fill(plan *rowPlan, slot models.Slot) (err error) {
 		return err
 	}
 	if want := s.config.HiddenSize * s.config.FFN[slot.Layer]; len(plan.values) != want {
-		return fmt.Errorf("layer %d: refitted down of %d values, want %d", slot.Layer, len(plan.values), want)
+		return fmt.Errorf("layer %d: refitted down has %d values instead of %d", slot.Layer, len(plan.values), want)
 	}
 	return nil
 }

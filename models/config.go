@@ -109,7 +109,7 @@ func (c Config) Validate() error {
 	}
 	for _, check := range checks {
 		if check.value <= 0 || check.value > check.max {
-			return fmt.Errorf("%s is %d, want 1 to %d", check.name, check.value, check.max)
+			return fmt.Errorf("%s is %d but must be 1 to %d", check.name, check.value, check.max)
 		}
 	}
 	switch {
@@ -121,21 +121,21 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%w: %d heads of %d for a hidden size of %d; architecture %q needs heads that are as wide together",
 			ErrUnsupported, c.Heads, c.HeadDim, c.HiddenSize, c.Architecture)
 	case c.RoPEDim > c.HeadDim || c.RoPEDim%2 != 0:
-		return fmt.Errorf("rope dimension is %d, want an even number up to the head dimension %d", c.RoPEDim, c.HeadDim)
+		return fmt.Errorf("rope dimension is %d but must be an even number up to the head dimension %d", c.RoPEDim, c.HeadDim)
 	case !(c.RMSEpsilon > 0 && c.RMSEpsilon < 1):
-		return fmt.Errorf("rms epsilon is %g, want above 0 and below 1", c.RMSEpsilon)
+		return fmt.Errorf("rms epsilon is %g but must be above 0 and below 1", c.RMSEpsilon)
 	case !(c.RoPEBase > 0 && c.RoPEBase < 1e12):
-		return fmt.Errorf("rope base is %g, want above 0 and below 1e12", c.RoPEBase)
+		return fmt.Errorf("rope base is %g but must be above 0 and below 1e12", c.RoPEBase)
 	case len(c.FFN) != c.Layers:
 		return fmt.Errorf("%d mlp widths for %d layers", len(c.FFN), c.Layers)
 	case c.RoPEFactors != nil && len(c.RoPEFactors) != c.RoPEDim/2:
-		return fmt.Errorf("%d rope factors, want %d", len(c.RoPEFactors), c.RoPEDim/2)
+		return fmt.Errorf("%d rope factors instead of %d", len(c.RoPEFactors), c.RoPEDim/2)
 	case len(c.Name) > maxNameBytes:
-		return fmt.Errorf("name has %d bytes, want at most %d", len(c.Name), maxNameBytes)
+		return fmt.Errorf("name has %d bytes; the limit is %d", len(c.Name), maxNameBytes)
 	}
 	for layer, width := range c.FFN {
 		if width <= 0 || width > MaxFFN {
-			return fmt.Errorf("mlp width of layer %d is %d, want 1 to %d", layer, width, MaxFFN)
+			return fmt.Errorf("mlp width of layer %d is %d but must be 1 to %d", layer, width, MaxFFN)
 		}
 	}
 	return nil

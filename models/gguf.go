@@ -96,7 +96,7 @@ func TensorFaults(f *gguf.File, c Config) []error {
 			continue
 		}
 		if !slices.Equal(info.Shape, t.Shape) {
-			faults = append(faults, fmt.Errorf("tensor %q has shape %v, want %v", t.Name, info.Shape, t.Shape))
+			faults = append(faults, fmt.Errorf("tensor %q has shape %v instead of %v", t.Name, info.Shape, t.Shape))
 		}
 		if !HoldsWeights(info.Type) {
 			faults = append(faults, fmt.Errorf("%w: tensor %q is of type %s", ErrUnsupported, t.Name, info.Type))

@@ -27,7 +27,7 @@ func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	c.Name = r.stringOr("general.name", "")
 	c.Layers = r.int("block_count")
 	if r.err == nil && (c.Layers < 1 || c.Layers > MaxLayers) {
-		r.err = fmt.Errorf("key %q: %d layers, want 1 to %d", r.key("block_count"), c.Layers, MaxLayers)
+		r.err = fmt.Errorf("key %q: %d layers; there must be 1 to %d", r.key("block_count"), c.Layers, MaxLayers)
 	}
 	if r.err != nil {
 		return Config{}, r.err
@@ -92,7 +92,7 @@ func (r *ggufReader) int(suffix string) int {
 	}
 	n, ok := value.(uint32)
 	if !ok {
-		r.fail(fmt.Errorf("key %q is of type %T, want uint32", r.key(suffix), value))
+		r.fail(fmt.Errorf("key %q is of type %T instead of uint32", r.key(suffix), value))
 	}
 	return int(n)
 }
@@ -115,7 +115,7 @@ func (r *ggufReader) float(suffix string, fallback float64) float64 {
 	}
 	v, ok := value.(float32)
 	if !ok {
-		r.fail(fmt.Errorf("key %q is of type %T, want float32", r.key(suffix), value))
+		r.fail(fmt.Errorf("key %q is of type %T instead of float32", r.key(suffix), value))
 	}
 	return float64(v)
 }
@@ -133,7 +133,7 @@ func (r *ggufReader) perLayer(suffix string, layers int) []int {
 		return slices.Repeat([]int{n}, layers)
 	case []uint32, []int32:
 	default:
-		r.fail(fmt.Errorf("key %q is of type %T, want uint32 or an array of it", r.key(suffix), value))
+		r.fail(fmt.Errorf("key %q is of type %T instead of uint32 or an array of it", r.key(suffix), value))
 		return nil
 	}
 	numbers, err := r.file.Ints(r.key(suffix))
@@ -188,7 +188,7 @@ func (r *ggufReader) rope(c *Config) {
 	c.RoPEDim = r.intOr("rope.dimension_count", c.HeadDim)
 	c.RoPEBase = r.float("rope.freq_base", 10000)
 	if c.RoPEDim != c.HeadDim { // llama.cpp aborts the process otherwise
-		r.fail(fmt.Errorf("key %q is %d, want the head dimension %d", r.key("rope.dimension_count"), c.RoPEDim, c.HeadDim))
+		r.fail(fmt.Errorf("key %q is %d instead of the head dimension %d", r.key("rope.dimension_count"), c.RoPEDim, c.HeadDim))
 	}
 	scale := r.float("rope.scaling.factor", 1)
 	if _, ok := r.file.Value(r.key("rope.scaling.factor")); !ok {
@@ -249,7 +249,7 @@ func (r *ggufReader) tensors(c *Config, row arch.Architecture) {
 func (r *ggufReader) factors(t gguf.TensorInfo, c *Config) ([]float32, error) {
 	want := c.RoPEDim / 2
 	if len(t.Shape) != 1 || t.Shape[0] != want || t.Type != gguf.F32 {
-		return nil, fmt.Errorf("tensor %q is %s%v, want f32[%d]", t.Name, t.Type, t.Shape, want)
+		return nil, fmt.Errorf("tensor %q is %s%v instead of f32[%d]", t.Name, t.Type, t.Shape, want)
 	}
 	raw, err := r.file.ReadTensor(t)
 	if err != nil {
@@ -261,7 +261,7 @@ func (r *ggufReader) factors(t gguf.TensorInfo, c *Config) ([]float32, error) {
 	}
 	for i, v := range values {
 		if !(v > 0 && v < 1e9) {
-			return nil, fmt.Errorf("tensor %q: factor %d is %g, want above 0", t.Name, i, v)
+			return nil, fmt.Errorf("tensor %q: factor %d is %g but must be above 0", t.Name, i, v)
 		}
 	}
 	return values, nil

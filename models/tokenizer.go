@@ -55,7 +55,7 @@ func TokenizerFromGGUF(f *gguf.File, vocab int) (Tokenizer, error) {
 		return Tokenizer{}, fmt.Errorf("%w: tokenizer %q; use a model with tokenizer %s or %s", ErrUnsupported, t.Model, ByteLevelBPE, SentencePiece)
 	}
 	if len(t.ChatTemplate) > maxTemplateBytes {
-		return Tokenizer{}, fmt.Errorf("key %q has %d bytes, want at most %d", chatTemplateKey, len(t.ChatTemplate), maxTemplateBytes)
+		return Tokenizer{}, fmt.Errorf("key %q has %d bytes; the limit is %d", chatTemplateKey, len(t.ChatTemplate), maxTemplateBytes)
 	}
 	tokens, err := f.Strings(tokenizerPrefix + "tokens")
 	if err != nil {
@@ -95,7 +95,7 @@ func checkTokens(model string, tokens []string, vocab int) error {
 		return fmt.Errorf("%d tokens for an embedding of %d rows", len(tokens), vocab)
 	}
 	if vocab < minVocabularySize {
-		return fmt.Errorf("%d tokens, want at least %d", vocab, minVocabularySize)
+		return fmt.Errorf("%d tokens; at least %d are needed", vocab, minVocabularySize)
 	}
 	ids := make(map[string]int, len(tokens))
 	work := 0

@@ -22,7 +22,7 @@ func magnitude(ctx context.Context, weights models.Weights) (scores [][]float32,
 				return nil, fmt.Errorf("score: %w", err)
 			}
 			if len(values) != len(sums)*c.HiddenSize {
-				return nil, fmt.Errorf("score: tensor %s has %d values, want %d", models.TensorName(role, layer), len(values),
+				return nil, fmt.Errorf("score: tensor %s has %d values instead of %d", models.TensorName(role, layer), len(values),
 					len(sums)*c.HiddenSize)
 			}
 			for i, value := range values {

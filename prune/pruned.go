@@ -20,7 +20,7 @@ func Pruned(dense models.Weights, plan *Plan, down [][]float32) (models.Weights,
 	}
 	for layer, values := range down {
 		if want := config.HiddenSize * len(plan.Kept[layer]); values != nil && len(values) != want {
-			return nil, fmt.Errorf("refitted down of layer %d has %d values, want %d", layer, len(values), want)
+			return nil, fmt.Errorf("refitted down of layer %d has %d values instead of %d", layer, len(values), want)
 		}
 	}
 	config.FFN = plan.Widths()
@@ -53,7 +53,7 @@ func (p *prunedWeights) Tensor(role models.Role, layer int) ([]float32, []int, e
 		return nil, nil, err
 	}
 	if len(values) != hidden*width {
-		return nil, nil, fmt.Errorf("tensor %s has %d values, want %d", models.TensorName(role, layer), len(values), hidden*width)
+		return nil, nil, fmt.Errorf("tensor %s has %d values instead of %d", models.TensorName(role, layer), len(values), hidden*width)
 	}
 	if role == models.FFNDown {
 		return selectColumns(values, width, kept), []int{hidden, len(kept)}, nil

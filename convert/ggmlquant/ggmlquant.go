@@ -26,7 +26,7 @@ func Dequantize(kind gguf.Type, raw []byte, n int) ([]float32, error) {
 	case err != nil:
 		return nil, fmt.Errorf("dequantize: %w", err)
 	case size != int64(len(raw)):
-		return nil, fmt.Errorf("dequantize: %d bytes for %d values of type %s, want %d", len(raw), n, kind, size)
+		return nil, fmt.Errorf("dequantize: %d bytes for %d values of type %s; %d are needed", len(raw), n, kind, size)
 	case n == 0:
 		return []float32{}, nil
 	case kind == gguf.F32:
@@ -100,7 +100,7 @@ func quantizeRows(out []byte, kind gguf.Type, values []float32, rowLen int, limi
 	}
 	raw := ggml.Quantize(fsggml.TensorType(kind), values, []uint64{uint64(rowLen), uint64(len(values) / rowLen)})
 	if len(raw) != len(out) {
-		return fmt.Errorf("quantize: ggml made %d bytes of type %s, want %d", len(raw), kind, len(out))
+		return fmt.Errorf("quantize: ggml made %d bytes of type %s instead of %d", len(raw), kind, len(out))
 	}
 	copy(out, raw)
 	return nil

@@ -87,7 +87,7 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 		return models.Config{}, nil, err
 	}
 	if len(raw.Architectures) != 1 {
-		return models.Config{}, nil, fmt.Errorf("architectures is %.100q, want one name", raw.Architectures)
+		return models.Config{}, nil, fmt.Errorf("architectures is %.100q but must have one name", raw.Architectures)
 	}
 	row, folder, ok := arch.OfFolder(raw.Architectures[0])
 	if !ok {
@@ -111,7 +111,7 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 		return models.Config{}, nil, errors.New("num_key_value_heads is missing")
 	}
 	if c.KVHeads < 1 {
-		return models.Config{}, nil, fmt.Errorf("num_key_value_heads is %d, want at least 1", c.KVHeads)
+		return models.Config{}, nil, fmt.Errorf("num_key_value_heads is %d but must be at least 1", c.KVHeads)
 	}
 	if c.HeadDim = c.HiddenSize / c.Heads; raw.HeadDim != nil {
 		c.HeadDim = *raw.HeadDim

@@ -106,7 +106,7 @@ func weightFiles(dir string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 || len(names) > maxShards {
-		return nil, fmt.Errorf("folder %q has %d .safetensors files, want 1 to %d", dir, len(names), maxShards)
+		return nil, fmt.Errorf("folder %q has %d .safetensors files but must have 1 to %d", dir, len(names), maxShards)
 	}
 	return names, nil
 }
@@ -129,7 +129,7 @@ func indexedFiles(data []byte) ([]string, error) {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	if len(names) == 0 || len(names) > maxShards {
-		return nil, fmt.Errorf("%s names %d files, want 1 to %d", indexFile, len(names), maxShards)
+		return nil, fmt.Errorf("%s names %d files but must have 1 to %d", indexFile, len(names), maxShards)
 	}
 	return names, nil
 }
@@ -148,7 +148,7 @@ func (s *shards) check(c models.Config) error {
 			return fmt.Errorf("tensor %q: %w", name, models.ErrNoTensor)
 		}
 		if want := c.TensorShape(slot.Role, slot.Layer); !slices.Equal(found.info.Shape, want) {
-			return fmt.Errorf("tensor %q has shape %v, want %v", name, found.info.Shape, want)
+			return fmt.Errorf("tensor %q has shape %v instead of %v", name, found.info.Shape, want)
 		}
 		if _, ok := ggufTypes[found.info.DType]; !ok {
 			return fmt.Errorf("%w: tensor %q is of dtype %s; use F32, F16 or BF16", models.ErrUnsupported, name, found.info.DType)

@@ -136,7 +136,7 @@ func (c *chatTemplate) UnmarshalJSON(data []byte) error {
 // vocabulary builds the vocabulary of an embedding of size rows.
 func (f *tokenizerFiles) vocabulary(raw *rawConfig, size int) (*vocabulary, error) {
 	if size < 1 || size > models.MaxVocab {
-		return nil, fmt.Errorf("a vocabulary of %d tokens, want 1 to %d", size, models.MaxVocab)
+		return nil, fmt.Errorf("the vocabulary has %d tokens but must have 1 to %d", size, models.MaxVocab)
 	}
 	var tokenizer tokenizerJSON
 	var config tokenizerConfig

@@ -20,7 +20,7 @@ func Tensor(ctx context.Context, w io.Writer, size int64, write func(ctx context
 		return err
 	}
 	if limited.left != 0 {
-		return fmt.Errorf("%d bytes were written, want %d", size-limited.left, size)
+		return fmt.Errorf("%d bytes were written instead of %d", size-limited.left, size)
 	}
 	return nil
 }
@@ -40,7 +40,7 @@ func (e *writer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// File writes a file atomically: path holds either its earlier content or everything that write wrote, which is on stable
+// File writes a file atomically: path holds either its earlier content or all output of write, which is on stable
 // storage when File returns nil.
 func File(path string, write func(w io.Writer) error) error {
 	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))

@@ -17,19 +17,18 @@ import (
 	"prunellm/internal/trust"
 )
 
-// Limits of a configuration file and of what is said about it.
+// Limits of a configuration file and of messages about it.
 const (
 	MaxBytes    = 256 << 10
-	maxKeyBytes = 64 // bytes of an unknown key that are shown, and compared with known ones
+	maxKeyBytes = 64 // bytes of an unknown key that are shown and compared with known ones
 )
 
-// File is the flag that names a YAML file with values of flags. A flag's key is its name without the dashes before
-// it, with '-' or '_' inside. Keys below a command's name are for that command and win over the same keys at the top,
-// which are for every command that has such a flag. Every key must be known, so that a misspelt one is not left out in
-// silence.
+// File is the flag for a YAML file that sets flags. A flag's key is its name without the leading dashes, with '-' or
+// '_' inside. Keys below a command's name apply to that command and override the same keys at the top, which apply to
+// every command that has such a flag. An unknown key is an error, so that a misspelt one is not ignored silently.
 type File string
 
-// BeforeResolve is kong's hook for flags whose value others depend on.
+// BeforeResolve is kong's hook for flags that affect other flags' values.
 func (File) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 	path := string(ctx.FlagValue(trace.Flag).(File))
 	if path == "" {
@@ -48,7 +47,7 @@ func (File) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 	return nil
 }
 
-// Read reads a file that no other user can change or, as shells make one of a command's output, a pipe.
+// Read reads a file that no other user can change, or a pipe such as shells make of a command's output.
 func Read(path string) ([]byte, error) {
 	if _, err := trust.Resolve(path); err != nil {
 		return nil, err
@@ -68,26 +67,26 @@ func Read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Settings hold the values of a file by flag; it implements kong.Resolver.
+// Settings holds a file's values by flag. It implements kong.Resolver.
 type Settings struct {
 	path     string
 	flat     map[string]setting            // for all commands
 	sections map[string]map[string]setting // by command
 }
 
-// setting is what a file gives a flag.
+// setting is a file's value of a flag.
 type setting struct {
 	key   Key
 	value *yaml.Node // a scalar, or a list of scalars
 }
 
-// Key is what a key of a file means.
+// Key is the meaning of a key in a file.
 type Key struct {
 	flag    string
 	negated bool // as with --no-FLAG
 }
 
-// Parse reads a file for this program. Aliases are refused: a few bytes of them can stand for any amount of text.
+// Parse reads a file for this program. It refuses aliases: a few bytes of them can stand for any amount of text.
 func Parse(data []byte, app *kong.Application) (*Settings, error) {
 	c := &Settings{sections: map[string]map[string]setting{}}
 	root, err := parseDocument(data)
@@ -129,7 +128,7 @@ func Parse(data []byte, app *kong.Application) (*Settings, error) {
 	return c, err
 }
 
-// parseDocument returns the one document of a file, nil when it holds nothing.
+// parseDocument returns the one document of a file; nil if it is empty.
 func parseDocument(data []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, more yaml.Node
@@ -139,7 +138,7 @@ func parseDocument(data []byte) (*yaml.Node, error) {
 		return nil, err
 	}
 	if err := decoder.Decode(&more); err == nil {
-		return nil, errors.New("more than one YAML document, want one")
+		return nil, errors.New("more than one YAML document; only one is allowed")
 	} else if !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -176,7 +175,7 @@ type pair struct {
 // pairsOf lists a mapping's pairs.
 func pairsOf(mapping *yaml.Node) ([]pair, error) {
 	if mapping.Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("line %d: %s, want lines of 'flag: value'", mapping.Line, nodeKind(mapping))
+		return nil, fmt.Errorf("line %d: %s instead of lines 'flag: value'", mapping.Line, nodeKind(mapping))
 	}
 	var pairs []pair
 	seen := map[string]bool{}
@@ -195,7 +194,7 @@ func pairsOf(mapping *yaml.Node) ([]pair, error) {
 	return pairs, nil
 }
 
-// settings looks pairs up among the keys of flags. further are names that a misspelt key may have meant as well.
+// settings finds the flags of keys. further are other names that a misspelt key may have meant.
 func settings(pairs []pair, keys map[string]Key, further []string) (map[string]setting, error) {
 	found := map[string]setting{}
 	for _, p := range pairs {
@@ -215,7 +214,7 @@ func settings(pairs []pair, keys map[string]Key, further []string) (map[string]s
 	return found, nil
 }
 
-// checkValue accepts what a flag can be given: a scalar or a list of scalars. The error says what is there instead.
+// checkValue accepts a scalar or a list of scalars. The error describes any other value.
 func checkValue(value *yaml.Node) error {
 	if value.Kind != yaml.SequenceNode {
 		return checkScalar(value)
@@ -230,7 +229,7 @@ func checkValue(value *yaml.Node) error {
 
 func checkScalar(value *yaml.Node) error {
 	if value.Kind != yaml.ScalarNode {
-		return fmt.Errorf("%s, want a value", nodeKind(value))
+		return fmt.Errorf("%s instead of a value", nodeKind(value))
 	}
 	switch tag := value.ShortTag(); tag {
 	case "!!str", "!!int", "!!float", "!!bool", "!!timestamp":
@@ -238,11 +237,11 @@ func checkScalar(value *yaml.Node) error {
 	case "!!null":
 		return errors.New("no value: give one, or leave the key out")
 	default:
-		return fmt.Errorf("a value of type %.*q, want text, a number, true or false", maxKeyBytes, tag)
+		return fmt.Errorf("a value of type %.*q instead of text, a number, true or false", maxKeyBytes, tag)
 	}
 }
 
-// nodeKind says in a user's words what is there.
+// nodeKind returns the kind of a value in a user's words.
 func nodeKind(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:
@@ -256,7 +255,7 @@ func nodeKind(node *yaml.Node) string {
 	}
 }
 
-// suggestion names the known key that is nearest to a misspelt one, if one is near.
+// suggestion returns the known key that is nearest to a misspelt one, if one is near.
 func suggestion(name string, known []string) string {
 	if len(name) > maxKeyBytes {
 		return ""
@@ -273,9 +272,9 @@ func suggestion(name string, known []string) string {
 	return fmt.Sprintf(": did you mean %q?", best)
 }
 
-// editDistance counts the bytes that are to be put in, left out or changed to make b of a (Levenshtein).
+// editDistance returns the number of bytes to insert, delete or change to turn a into b (Levenshtein).
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1) // of the part of a so far, to each beginning of b
+	row := make([]int, len(b)+1) // from the prefix of a so far to each prefix of b
 	for j := range row {
 		row[j] = j
 	}
@@ -294,10 +293,11 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// Validate implements kong.Resolver; the keys were checked when the file was read.
+// Validate implements kong.Resolver. The keys are checked when the file is read.
 func (*Settings) Validate(*kong.Application) error { return nil }
 
-// Resolve implements kong.Resolver: nothing for a flag whose variable is set, which kong by itself puts below a file.
+// Resolve implements kong.Resolver. It returns nothing for a flag whose variable is set, because kong itself would let
+// the file override the variable.
 func (c *Settings) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		if _, set := os.LookupEnv(name); set {
@@ -320,14 +320,14 @@ func (c *Settings) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 	return value, nil
 }
 
-// of gives the value as kong takes it for this flag: as the text that the command line would have, so that no number
-// changes on its way through another type.
+// of returns the value in the form that kong accepts for this flag: as the text of the command line, so that no number
+// changes in another type.
 func (s setting) of(flag *kong.Flag) (any, error) {
 	var value any = s.value.Value
 	scalars := []*yaml.Node{s.value}
 	if s.value.Kind == yaml.SequenceNode {
 		if !flag.IsSlice() {
-			return nil, errors.New("a list, want one value")
+			return nil, errors.New("a list instead of one value")
 		}
 		scalars = s.value.Content
 		value = listValue(scalars, flag)
@@ -337,7 +337,7 @@ func (s setting) of(flag *kong.Flag) (any, error) {
 			return nil, fmt.Errorf("%s is no value for it: quote it if it is meant as text", scalar.Value)
 		}
 	}
-	target := reflect.New(flag.Target.Type()).Elem() // decoded here first, for an error that names the line
+	target := reflect.New(flag.Target.Type()).Elem() // decoded here first for an error with the line
 	err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: kong.Scan().PushTyped(value, kong.FlagValueToken)}, target)
 	if err != nil {
 		return nil, err
@@ -348,7 +348,7 @@ func (s setting) of(flag *kong.Flag) (any, error) {
 	return value, nil
 }
 
-// listValue joins the elements of a list as the command line has them. Those of text stay apart, whatever they hold.
+// listValue joins the elements of a list as on the command line. Text elements stay separate, whatever they contain.
 func listValue(scalars []*yaml.Node, flag *kong.Flag) any {
 	var texts []string
 	elements := []any{}

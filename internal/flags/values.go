@@ -11,8 +11,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Values are the mappers of flags: decimal numbers, durations with a unit, and paths (type:"path"), or what is a path or a
-// name (type:"homepath").
+// Values returns the mappers of flags: decimal numbers, durations with a unit, paths (type:"path"), and paths or names
+// (type:"homepath").
 func Values() []kong.Option {
 	return []kong.Option{
 		kong.KindMapper(reflect.Float64, kong.MapperFunc(plainFloat)),
@@ -22,14 +22,14 @@ func Values() []kong.Option {
 	}
 }
 
-// plainFloat reads the numbers of flags: decimal ones alone. kong takes what Go's literals may be, 0x1p-2 and 0x_1p0 too,
-// which a ratio in a model's name may not be.
+// plainFloat parses numbers of flags: only decimal ones. kong accepts every literal of Go, such as 0x1p-2, but a ratio
+// in a model's name must be decimal.
 func plainFloat(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("float")
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprint(token.Value) // a YAML file gives numbers as such
+	text := fmt.Sprint(token.Value) // a YAML file gives numbers in this type
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil || strings.ContainsAny(text, "xX_") {
 		return fmt.Errorf("expected a decimal number but got %q", text)
@@ -38,7 +38,7 @@ func plainFloat(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// unitDuration reads the durations of flags, which need a unit.
+// unitDuration parses durations of flags, which need a unit.
 func unitDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("duration")
 	if err != nil {
@@ -53,8 +53,8 @@ func unitDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// absolutePath reads paths of flags: '~' is the home folder, and '-' stays. Nothing stays nothing, which kong would make
-// the current folder; a flag that cannot do without a path refuses it, unless nothing is its default.
+// absolutePath parses paths of flags: '~' is the home folder, and '-' stays. An empty path stays empty, where kong
+// would use the current folder. A flag that needs a path refuses it, unless its default is empty.
 func absolutePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("path")
 	if err != nil {
@@ -63,7 +63,7 @@ func absolutePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	path := fmt.Sprint(token.Value)
 	switch {
 	case path == "" && (ctx.Value.Required || ctx.Value.HasDefault && ctx.Value.Default != ""):
-		return errors.New(`want a path but got ""`)
+		return errors.New("the path is empty")
 	case path != "" && path != "-":
 		path = kong.ExpandPath(path)
 	}
@@ -71,8 +71,8 @@ func absolutePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// homePath reads what is a path or a name, such as a model's: '~' is the home folder here too, where no shell has replaced
-// it, and all else stays as it is.
+// homePath parses a path or a name, such as a model's. It replaces '~' by the home folder, even where no shell did, and
+// leaves everything else unchanged.
 func homePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("string", &text); err != nil {

@@ -40,7 +40,7 @@ func check(path string, info os.FileInfo, maxBytes int64) error {
 		return fmt.Errorf("%q is not a regular file", path)
 	}
 	if info.Size() > maxBytes {
-		return fmt.Errorf("%q has %d bytes, want at most %d", path, info.Size(), maxBytes)
+		return fmt.Errorf("%q has %d bytes; the limit is %d", path, info.Size(), maxBytes)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func TestRefused(t *testing.T) {
 		max  int64
 		want string
 	}{
-		"too large": {path, 6, "has 7 bytes, want at most 6"},
+		"too large": {path, 6, "has 7 bytes; the limit is 6"},
 		"pipe":      {pipe, 6, "not a regular file"}, // and does not wait for a writer
 		"folder":    {dir, 6, "not a regular file"},
 		"device":    {"/dev/zero", 6, "not a regular file"},

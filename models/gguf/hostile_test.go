@@ -86,7 +86,7 @@ func hostile() map[string]struct {
 		"array unbacked":    {begin(3, 0, 1).key("a", 9, array(12, 1<<24)...).data(64), "truncated"},
 		"strings unbacked":  {begin(3, 0, 1).key("a", 9, array(8, 1<<20)...).data(64), "truncated"},
 		"key twice":         {begin(3, 0, 2).key("a", 7, 1).key("a", 7, 1).data(64), `key "a" appears twice`},
-		"alignment type":    {begin(3, 0, 1).key(AlignmentKey, 7, 1).data(64), "want uint32"},
+		"alignment type":    {begin(3, 0, 1).key(AlignmentKey, 7, 1).data(64), "instead of uint32"},
 		"alignment 0":       {begin(3, 0, 1).key(AlignmentKey, 4, 0, 0, 0, 0).data(64), "power of two"},
 		"alignment 48":      {begin(3, 0, 1).key(AlignmentKey, 4, 48, 0, 0, 0).data(64), "power of two"},
 		"alignment huge":    {begin(3, 0, 1).key(AlignmentKey, 4, 0, 0, 0, 0x80).data(64), "power of two"},

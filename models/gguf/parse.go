@@ -81,7 +81,7 @@ func (p *parser) header() (tensors, keys int, err error) {
 		return 0, 0, err
 	}
 	if string(head[:n]) != magic {
-		return 0, 0, fmt.Errorf("not a GGUF file: it starts with %q, want %q", head[:n], magic)
+		return 0, 0, fmt.Errorf("not a GGUF file: it starts with %q instead of %q", head[:n], magic)
 	}
 	p.pos = 4
 	version, err := p.uint32("version")
@@ -92,7 +92,7 @@ func (p *parser) header() (tensors, keys int, err error) {
 		if version&0xffff == 0 && version != 0 {
 			return 0, 0, errors.New("the file is big-endian, which is not supported: convert it to little endian")
 		}
-		return 0, 0, fmt.Errorf("GGUF version %d is not supported, want 2 or 3", version)
+		return 0, 0, fmt.Errorf("GGUF version %d is not supported; use 2 or 3", version)
 	}
 	p.file.Version = version
 	if tensors, err = p.count("number of tensors", MaxTensors, 4+8+8); err != nil {
@@ -141,10 +141,10 @@ func (p *parser) alignment() error {
 	}
 	align, ok := value.(uint32)
 	if !ok {
-		return fmt.Errorf("key %q is of type %T, want uint32", AlignmentKey, value)
+		return fmt.Errorf("key %q is of type %T instead of uint32", AlignmentKey, value)
 	}
 	if align == 0 || align > MaxAlignment || align&(align-1) != 0 {
-		return fmt.Errorf("alignment is %d, want a power of two up to %d", align, MaxAlignment)
+		return fmt.Errorf("alignment is %d but must be a power of two up to %d", align, MaxAlignment)
 	}
 	p.file.Alignment = int(align)
 	return nil
@@ -202,7 +202,7 @@ func (p *parser) shape(where string) ([]int, error) {
 		return nil, err
 	}
 	if dims == 0 || dims > MaxDims {
-		return nil, fmt.Errorf("%s has %d dimensions, want 1 to %d", where, dims, MaxDims)
+		return nil, fmt.Errorf("%s has %d dimensions but must have 1 to %d", where, dims, MaxDims)
 	}
 	shape := make([]int, dims)
 	product := uint64(1)
@@ -212,7 +212,7 @@ func (p *parser) shape(where string) ([]int, error) {
 			return nil, err
 		}
 		if d == 0 || d > math.MaxInt32 {
-			return nil, fmt.Errorf("%s has a dimension of %d, want 1 to %d", where, d, math.MaxInt32)
+			return nil, fmt.Errorf("%s has a dimension of %d; it must be 1 to %d", where, d, math.MaxInt32)
 		}
 		if product > math.MaxInt64/16/d {
 			return nil, fmt.Errorf("%s has more values than can be counted", where)

@@ -40,7 +40,7 @@ func (p *parser) scalar(where string, kind valueType) (any, error) {
 		return math.Float64frombits(binary.LittleEndian.Uint64(b)), nil
 	}
 	if b[0] > 1 {
-		return nil, fmt.Errorf("%s is the boolean %d, want 0 or 1", where, b[0])
+		return nil, fmt.Errorf("%s is the boolean %d but must be 0 or 1", where, b[0])
 	}
 	return b[0] == 1, nil
 }

@@ -169,7 +169,7 @@ func (f *File) Strings(key string) ([]string, error) {
 }
 
 func mismatch(key string, value any, want string) error {
-	return fmt.Errorf("key %q is of type %T, want %s", key, value, want)
+	return fmt.Errorf("key %q is of type %T instead of %s", key, value, want)
 }
 
 func asInt(value any) (int64, bool) {

@@ -123,7 +123,7 @@ func (p *plan) key(e *encoder, kv KV, seen map[string]bool) error {
 	if kv.Key == AlignmentKey {
 		align, ok := kv.Value.(uint32)
 		if !ok || align == 0 || align > MaxAlignment || align&(align-1) != 0 {
-			return fmt.Errorf("alignment is %v, want a uint32 power of two up to %d", kv.Value, MaxAlignment)
+			return fmt.Errorf("alignment is %v but must be a uint32 power of two up to %d", kv.Value, MaxAlignment)
 		}
 		p.align = int64(align)
 	}
@@ -158,7 +158,7 @@ func (p *plan) tensor(e *encoder, t Source, offset int64, seen map[string]bool) 
 
 func checkShape(kind Type, shape []int) (int64, error) {
 	if len(shape) == 0 || len(shape) > MaxDims {
-		return 0, fmt.Errorf("%d dimensions, want 1 to %d", len(shape), MaxDims)
+		return 0, fmt.Errorf("%d dimensions; there must be 1 to %d", len(shape), MaxDims)
 	}
 	n := int64(1)
 	for _, d := range shape {

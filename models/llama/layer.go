@@ -178,4 +178,4 @@ func HeadWeightGradients(h *HeadBlock, trace *HeadTrace, dLogits *Node) (norm, o
 	return normWeightGradient(trace.norm, dNormed), Factors{In: trace.Normed, Out: dLogits, narrow: isNarrow(h.Output)}.Gradient()
 }
 
-func errShape(got, want []int) error { return fmt.Errorf("shape is %v, want %v", got, want) }
+func errShape(got, want []int) error { return fmt.Errorf("shape is %v instead of %v", got, want) }

@@ -288,7 +288,7 @@ func (m *Model) Embed(h *Head, tokens []int32) (x *tensors.Tensor, err error) {
 // CheckTokens returns an error for a sequence that is empty, longer than the model's context, or outside its vocabulary.
 func CheckTokens(c models.Config, tokens []int32) error {
 	if len(tokens) == 0 || len(tokens) > c.ContextLength {
-		return fmt.Errorf("%w: %d tokens, want 1 to %d", ErrTokens, len(tokens), c.ContextLength)
+		return fmt.Errorf("%w: %d tokens; there must be 1 to %d", ErrTokens, len(tokens), c.ContextLength)
 	}
 	for i, token := range tokens {
 		if token < 0 || int(token) >= c.VocabSize {

@@ -66,7 +66,7 @@ func (e *StableHLOExec) Exec(args ...any) (results []*tensors.Tensor, err error)
 	for i, arg := range args {
 		t, ok := arg.(*tensors.Tensor)
 		if !ok {
-			return nil, fmt.Errorf("run %s: argument %d is a %T, want a tensor", e.name, i, arg)
+			return nil, fmt.Errorf("run %s: argument %d is a %T but must be a tensor", e.name, i, arg)
 		}
 		if inputs[i], err = t.Buffer(e.model.backend, 0); err != nil {
 			return nil, fmt.Errorf("run %s: argument %d: %w", e.name, i, err)

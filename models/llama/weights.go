@@ -260,7 +260,7 @@ func readTensor(w models.Weights, role models.Role, layer int, want []int) ([]fl
 		size *= d
 	}
 	if !slices.Equal(shape, want) || len(values) != size {
-		return nil, fmt.Errorf("tensor %s has shape %v and %d values, want %v", models.TensorName(role, layer), shape,
+		return nil, fmt.Errorf("tensor %s has shape %v and %d values instead of shape %v", models.TensorName(role, layer), shape,
 			len(values), want)
 	}
 	return values, nil

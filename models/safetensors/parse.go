@@ -151,7 +151,7 @@ func (f *File) entry(d *json.Decoder, name string) error {
 		return fmt.Errorf("data_offsets are %.80v", fmt.Sprint(entry.Offsets))
 	}
 	if len(entry.Shape) > MaxDims {
-		return fmt.Errorf("%d dimensions, want at most %d", len(entry.Shape), MaxDims)
+		return fmt.Errorf("%d dimensions; the limit is %d", len(entry.Shape), MaxDims)
 	}
 	shape := make([]int, len(entry.Shape))
 	for i, n := range entry.Shape {
@@ -165,7 +165,7 @@ func (f *File) entry(d *json.Decoder, name string) error {
 		return err
 	}
 	if have := entry.Offsets[1] - entry.Offsets[0]; have != size {
-		return fmt.Errorf("%d bytes for %s%v, want %d", have, entry.DType, shape, size)
+		return fmt.Errorf("%d bytes for %s%v; %d are needed", have, entry.DType, shape, size)
 	}
 	f.Infos = append(f.Infos, Info{Name: name, DType: entry.DType, Shape: shape, Offset: entry.Offsets[0], Size: size})
 	return nil
@@ -173,7 +173,7 @@ func (f *File) entry(d *json.Decoder, name string) error {
 
 func checkName(name string) error {
 	if name == "" || len(name) > MaxNameBytes {
-		return fmt.Errorf("a name of %d bytes, want 1 to %d", len(name), MaxNameBytes)
+		return fmt.Errorf("a name has %d bytes but must have 1 to %d", len(name), MaxNameBytes)
 	}
 	for _, r := range name {
 		if unicode.IsControl(r) || r == utf8.RuneError {
@@ -188,7 +188,7 @@ func byteSize(d DType, shape []int) (int64, error) {
 		return 0, fmt.Errorf("unknown dtype %.20q", string(d))
 	}
 	if len(shape) > MaxDims {
-		return 0, fmt.Errorf("%d dimensions, want at most %d", len(shape), MaxDims)
+		return 0, fmt.Errorf("%d dimensions; the limit is %d", len(shape), MaxDims)
 	}
 	size := int64(d.Size())
 	for _, n := range shape {
@@ -211,7 +211,7 @@ func (f *File) extents(available int64) error {
 	var next int64
 	for i, info := range f.Infos {
 		if info.Offset != next {
-			return fmt.Errorf("tensor %q begins at byte %d of the data, want %d: gap or overlap", info.Name, info.Offset, next)
+			return fmt.Errorf("tensor %q begins at byte %d of the data instead of %d: gap or overlap", info.Name, info.Offset, next)
 		}
 		if info.Size > available-next {
 			return fmt.Errorf("tensor %q ends at byte %d, there are %d: truncated", info.Name, next+info.Size, available)

@@ -138,7 +138,7 @@ func TestHostile(t *testing.T) {
 		"gap":           {file(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, 2), "gap"},
 		"overlap":       {file(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, 3), "overlap"},
 		"rest":          {file(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 9), "belong to no tensor"},
-		"empty name":    {file(`{"":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1), "name of 0 bytes"},
+		"empty name":    {file(`{"":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1), "name has 0 bytes"},
 		"control":       {file(`{"a\u0000":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1), "not printable"},
 		"utf-8":         {file("{\"\xff\":1}", 0), "UTF-8"},
 		"wrong type":    {file(`{"a":[]}`, 0), "tensor"},

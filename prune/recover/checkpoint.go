@@ -149,7 +149,7 @@ func (t *trainer) load(file *safetensors.File) error {
 	t.student.each(func(name string, tensor **tensors.Tensor) {
 		info, err := file.Tensor(name)
 		if err == nil && (info.DType != safetensors.F32 || info.Size != int64(4*(*tensor).Size())) {
-			err = fmt.Errorf("tensor %q has %d bytes of %s, want %d values", name, info.Size, info.DType, (*tensor).Size())
+			err = fmt.Errorf("tensor %q has %d bytes of %s instead of %d values", name, info.Size, info.DType, (*tensor).Size())
 		}
 		fault = errors.Join(fault, err)
 	})
@@ -204,7 +204,7 @@ func (t *trainer) loadBest() (map[models.Slot][]float32, error) {
 				size *= d
 			}
 			if best[slot] = byName[slot.Name()]; len(best[slot]) != size {
-				return nil, fmt.Errorf("best weights: tensor %q has %d values, want %d", slot.Name(), len(best[slot]), size)
+				return nil, fmt.Errorf("best weights: tensor %q has %d values instead of %d", slot.Name(), len(best[slot]), size)
 			}
 		}
 	}
