@@ -30,14 +30,14 @@ func (f *autoFlags) checkAuto(startup float64, maxVariants int) []error {
 		}
 	}
 	if f.SLOTTFT < 0 || f.SLOITL < 0 {
-		faults = append(faults, fmt.Errorf("--slo-ttft is %v and --slo-itl %v, want no negative time", f.SLOTTFT, f.SLOITL))
+		faults = append(faults, fmt.Errorf("--slo-ttft is %v and --slo-itl %v; neither may be negative", f.SLOTTFT, f.SLOITL))
 	}
 	limits := f.limits()
 	if f.Shed && !limits.Set() {
 		faults = append(faults, errors.New("--shed needs --slo-ttft or --slo-itl"))
 	}
 	if needed := len(slo.Ladder(f.AutoRatios, startup)); limits.Set() && needed > maxVariants {
-		faults = append(faults, fmt.Errorf("--auto-ratios and --ratio are %d variants, want at most --max-variants %d", needed, maxVariants))
+		faults = append(faults, fmt.Errorf("--auto-ratios and --ratio are %d variants; the limit is --max-variants %d", needed, maxVariants))
 	}
 	return faults
 }

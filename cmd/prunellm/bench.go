@@ -70,16 +70,16 @@ func (c *benchCommand) Validate() error {
 		}
 	}
 	if n := len(c.Ratios) + len(c.URL); n > maxTargets {
-		faults = append(faults, fmt.Errorf("--ratios and --url name %d targets, want at most %d", n, maxTargets))
+		faults = append(faults, fmt.Errorf("--ratios and --url name %d targets; the limit is %d", n, maxTargets))
 	}
 	for _, streams := range c.Streams {
 		if streams < 1 || streams > maxStreams {
-			faults = append(faults, fmt.Errorf("--streams has %d, want 1 to %d", streams, maxStreams))
+			faults = append(faults, fmt.Errorf("--streams has %d; each must be 1 to %d", streams, maxStreams))
 		}
 	}
 	for _, rate := range c.Rates {
 		if !(rate >= 0.001 && rate <= maxRate) {
-			faults = append(faults, fmt.Errorf("--rates has %v, want 0.001 to %g requests a second", rate, maxRate))
+			faults = append(faults, fmt.Errorf("--rates has %v; each must be 0.001 to %g requests per second", rate, maxRate))
 		}
 	}
 	for _, field := range []struct {
@@ -87,12 +87,12 @@ func (c *benchCommand) Validate() error {
 		value, min, max int
 	}{{"requests", c.Requests, 1, maxRequests}, {"rounds", c.Rounds, 1, maxRounds}, {"warmup", c.Warmup, 0, maxRequests}} {
 		if field.value < field.min || field.value > field.max {
-			faults = append(faults, fmt.Errorf("--%s is %d, want %d to %d", field.name, field.value, field.min, field.max))
+			faults = append(faults, fmt.Errorf("--%s is %d but must be %d to %d", field.name, field.value, field.min, field.max))
 		}
 	}
 	for name, d := range map[string]time.Duration{"slo-ttft": c.SLOTTFT, "slo-itl": c.SLOITL, "slo-e2e": c.SLOE2E, "timeout": c.Timeout} {
 		if d < 0 {
-			faults = append(faults, fmt.Errorf("--%s is %v, want no negative time", name, d))
+			faults = append(faults, fmt.Errorf("--%s is %v but must not be negative", name, d))
 		}
 	}
 	_, err := c.plan()

@@ -221,10 +221,10 @@ func TestPathsAndDurations(t *testing.T) {
 		t.Errorf("serve has %+v, %v", cli.Serve, err)
 	}
 	for _, test := range []struct{ want, args string }{
-		{"--output: want a path", "prune --ratio 0.2 --output="},
-		{"--output: want a path", "calibrate --output="},
-		{"--tokens: want a path", "score -o x --tokens="},
-		{"--cache-dir: want a path", "serve --cache-dir="},
+		{"--output: the path is empty", "prune --ratio 0.2 --output="},
+		{"--output: the path is empty", "calibrate --output="},
+		{"--tokens: the path is empty", "score -o x --tokens="},
+		{"--cache-dir: the path is empty", "serve --cache-dir="},
 		{"--redis-ttl: expected a duration with its unit", "serve --redis-ttl 10"},
 		{"--timeout: expected a duration with its unit", "bench --timeout x"},
 		{"--redis-ttl is 1s", "bench --redis-ttl 1s"},

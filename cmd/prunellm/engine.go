@@ -50,14 +50,14 @@ func (f *engineFlags) Validate() error {
 		{"prompt-cache", f.PromptCache, 0, 1 << 20},
 	} {
 		if field.value < field.min || field.value > field.max {
-			faults = append(faults, fmt.Errorf("--%s is %d, want %d to %d", field.name, field.value, field.min, field.max))
+			faults = append(faults, fmt.Errorf("--%s is %d but must be %d to %d", field.name, field.value, field.min, field.max))
 		}
 	}
 	if f.Ctx != 0 && (f.Ctx < minCtx || f.Ctx > maxCtx) {
-		faults = append(faults, fmt.Errorf("--ctx is %d, want 0 or %d to %d", f.Ctx, minCtx, maxCtx))
+		faults = append(faults, fmt.Errorf("--ctx is %d but must be 0 or %d to %d", f.Ctx, minCtx, maxCtx))
 	}
 	if f.BatchSize != 0 && (f.BatchSize < minBatch || f.BatchSize > maxBatch) {
-		faults = append(faults, fmt.Errorf("--batch-size is %d, want 0 or %d to %d", f.BatchSize, minBatch, maxBatch))
+		faults = append(faults, fmt.Errorf("--batch-size is %d but must be 0 or %d to %d", f.BatchSize, minBatch, maxBatch))
 	}
 	if f.Ctx*f.Parallel > llamacpp.MaxContext {
 		faults = append(faults, fmt.Errorf("--ctx is %d and --parallel %d, together %d tokens: want at most %d", f.Ctx, f.Parallel, f.Ctx*f.Parallel, llamacpp.MaxContext))
@@ -101,7 +101,7 @@ func (f *engineFlags) gpuLayers() (int, error) {
 	}
 	var n int
 	if _, err := fmt.Sscanf(f.GPULayers, "%d", &n); err != nil || n < 0 || n > 1<<16 || fmt.Sprint(n) != f.GPULayers {
-		return 0, fmt.Errorf("--gpu-layers is %q, want 'auto' or a number from 0", f.GPULayers)
+		return 0, fmt.Errorf("--gpu-layers is %q but must be 'auto' or a number from 0", f.GPULayers)
 	}
 	return n, nil
 }

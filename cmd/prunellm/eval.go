@@ -49,7 +49,7 @@ const (
 func (c *evalCommand) Validate() error {
 	faults := flags.Faults(c.recipeFlags.Validate(), c.cacheFlags.Validate())
 	if len(c.Ratios) == 0 || len(c.Ratios) > maxRatios {
-		faults = append(faults, fmt.Errorf("--ratios has %d entries, want 1 to %d", len(c.Ratios), maxRatios))
+		faults = append(faults, fmt.Errorf("--ratios has %d entries but must have 1 to %d", len(c.Ratios), maxRatios))
 	}
 	for _, ratio := range c.Ratios {
 		if err := checkRatio(ratio); err != nil {
@@ -57,10 +57,10 @@ func (c *evalCommand) Validate() error {
 		}
 	}
 	if c.Window < 2 || c.Window > maxWindow {
-		faults = append(faults, fmt.Errorf("--window is %d, want 2 to %d", c.Window, maxWindow))
+		faults = append(faults, fmt.Errorf("--window is %d but must be 2 to %d", c.Window, maxWindow))
 	}
 	if c.Windows < 0 || c.Threads < 0 || c.Threads > maxThreads {
-		faults = append(faults, fmt.Errorf("--windows is %d and --threads %d, want 0 or more", c.Windows, c.Threads))
+		faults = append(faults, fmt.Errorf("--windows is %d and --threads %d; neither may be negative", c.Windows, c.Threads))
 	}
 	switch {
 	case c.Text == "" && (c.Sensitivity || c.Tasks == ""):
@@ -71,7 +71,7 @@ func (c *evalCommand) Validate() error {
 		faults = append(faults, errors.New("--output is for the plot of --sensitivity"))
 	}
 	if !(c.Share > 0 && c.Share < 1) {
-		faults = append(faults, fmt.Errorf("--share is %v, want above 0 and below 1", c.Share))
+		faults = append(faults, fmt.Errorf("--share is %v but must be above 0 and below 1", c.Share))
 	}
 	return flags.Join(faults)
 }

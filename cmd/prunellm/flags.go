@@ -97,10 +97,10 @@ const minRedisTTL = time.Minute
 func (f *cacheFlags) Validate() error {
 	var faults []error
 	if f.RedisTTL != 0 && f.RedisTTL < minRedisTTL {
-		faults = append(faults, fmt.Errorf("--redis-ttl is %v, want 0 or at least %v", f.RedisTTL, minRedisTTL))
+		faults = append(faults, fmt.Errorf("--redis-ttl is %v but must be 0 or at least %v", f.RedisTTL, minRedisTTL))
 	}
 	if f.RedisMaxBytes < 0 {
-		faults = append(faults, fmt.Errorf("--redis-max-bytes is %d, want 0 or more", f.RedisMaxBytes))
+		faults = append(faults, fmt.Errorf("--redis-max-bytes is %d but must not be negative", f.RedisMaxBytes))
 	}
 	if f.RedisCA != "" && f.Redis == "" {
 		faults = append(faults, errors.New("--redis-ca needs --redis"))
@@ -142,16 +142,16 @@ const (
 func (f *recipeFlags) Validate() error {
 	var faults []error
 	if !(f.Alpha >= 0 && f.Alpha <= 1) {
-		faults = append(faults, fmt.Errorf("--alpha is %v, want 0 to 1", f.Alpha))
+		faults = append(faults, fmt.Errorf("--alpha is %v but must be 0 to 1", f.Alpha))
 	}
 	if !(f.Temperature >= 0.01 && f.Temperature <= 100) {
-		faults = append(faults, fmt.Errorf("--temperature is %v, want 0.01 to 100", f.Temperature))
+		faults = append(faults, fmt.Errorf("--temperature is %v but must be 0.01 to 100", f.Temperature))
 	}
 	if !(f.SliverKeep > 0 && f.SliverKeep < 1) {
-		faults = append(faults, fmt.Errorf("--sliver-keep is %v, want above 0 and below 1", f.SliverKeep))
+		faults = append(faults, fmt.Errorf("--sliver-keep is %v but must be above 0 and below 1", f.SliverKeep))
 	}
 	if f.CalibrationTokens < minCalibrationTokens || f.CalibrationTokens > maxCalibrationTokens {
-		faults = append(faults, fmt.Errorf("--calibration-tokens is %d, want %d to %d", f.CalibrationTokens, minCalibrationTokens, maxCalibrationTokens))
+		faults = append(faults, fmt.Errorf("--calibration-tokens is %d but must be %d to %d", f.CalibrationTokens, minCalibrationTokens, maxCalibrationTokens))
 	}
 	if f.RefitTokens != 0 && (f.RefitTokens < minCalibrationTokens || f.RefitTokens > maxCalibrationTokens) {
 		faults = append(faults, fmt.Errorf("--refit-tokens is %d, want 0 or %d to %d", f.RefitTokens, minCalibrationTokens, maxCalibrationTokens))
@@ -162,7 +162,7 @@ func (f *recipeFlags) Validate() error {
 // checkRatio returns an error unless the ratio is in [0,1).
 func checkRatio(ratio float64) error {
 	if math.IsNaN(ratio) || ratio < 0 || ratio >= 1 {
-		return fmt.Errorf("--ratio is %v, want a share of all parameters from 0 up to, but not including, 1", ratio)
+		return fmt.Errorf("--ratio is %v but must be at least 0 and below 1", ratio)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func (f *frontFlags) Validate() error {
 		faults = append(faults, errors.New("--tls-cert and --tls-key must be given together"))
 	}
 	if f.RateLimit < 0 || f.RateLimit > maxRateLimit {
-		faults = append(faults, fmt.Errorf("--rate-limit is %d, want 0 to %d", f.RateLimit, maxRateLimit))
+		faults = append(faults, fmt.Errorf("--rate-limit is %d but must be 0 to %d", f.RateLimit, maxRateLimit))
 	}
 	if err := server.ParseHosts(f.AllowedHosts); err != nil {
 		faults = append(faults, fmt.Errorf("--allowed-hosts: %w", err))

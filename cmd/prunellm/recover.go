@@ -52,13 +52,13 @@ const (
 func (f *recoveryFlags) Validate() error {
 	var faults []error
 	if !(f.LearningRate >= 0 && f.LearningRate <= 1) {
-		faults = append(faults, fmt.Errorf("--learning-rate is %v, want 0 to 1", f.LearningRate))
+		faults = append(faults, fmt.Errorf("--learning-rate is %v but must be 0 to 1", f.LearningRate))
 	}
 	if !(f.CrossEntropy >= 0 && f.CrossEntropy <= 1) {
-		faults = append(faults, fmt.Errorf("--cross-entropy is %v, want 0 to 1", f.CrossEntropy))
+		faults = append(faults, fmt.Errorf("--cross-entropy is %v but must be 0 to 1", f.CrossEntropy))
 	}
 	if f.TextTokens != 0 && (f.TextTokens < 2*recoverySequenceLength || f.TextTokens > maxCalibrationTokens) {
-		faults = append(faults, fmt.Errorf("--text-tokens is %d, want %d to %d", f.TextTokens, 2*recoverySequenceLength, maxCalibrationTokens))
+		faults = append(faults, fmt.Errorf("--text-tokens is %d but must be %d to %d", f.TextTokens, 2*recoverySequenceLength, maxCalibrationTokens))
 	}
 	return flags.Join(faults)
 }
@@ -70,7 +70,7 @@ func (c *recoverCommand) Validate() error {
 		faults = append(faults, errors.New("--ratio is 0: there is nothing to recover"))
 	}
 	if !(c.Minutes >= 0 && c.Minutes <= maxRecoverMinutes) || c.Tokens < 0 || c.Tokens > maxRecoverTokens {
-		faults = append(faults, fmt.Errorf("--minutes is %v and --tokens %d, want 0 or more", c.Minutes, c.Tokens))
+		faults = append(faults, fmt.Errorf("--minutes is %v and --tokens %d; neither may be negative", c.Minutes, c.Tokens))
 	}
 	return flags.Join(faults)
 }

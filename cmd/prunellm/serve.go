@@ -55,21 +55,21 @@ func (c *serveCommand) Validate() error {
 		c.frontFlags.Validate(), c.Recover.Validate(), c.chatFlags.Validate(),
 	)
 	if c.Ratio > openapi.MaxRatio && c.Ratio < 1 {
-		faults = append(faults, fmt.Errorf("--ratio is %v, want at most %v", c.Ratio, openapi.MaxRatio))
+		faults = append(faults, fmt.Errorf("--ratio is %v but must be at most %v", c.Ratio, openapi.MaxRatio))
 	}
 	if c.MaxVariants < 1 || c.MaxVariants > 64 {
-		faults = append(faults, fmt.Errorf("--max-variants is %d, want 1 to 64", c.MaxVariants))
+		faults = append(faults, fmt.Errorf("--max-variants is %d but must be 1 to 64", c.MaxVariants))
 	}
 	for _, field := range []struct {
 		name       string
 		value, max int
 	}{{"max-made", c.MaxMade, 1 << 16}, {"memory-budget", c.MemoryBudget, 1 << 30}, {"idle-timeout", c.IdleTimeout, 1 << 20}} {
 		if field.value < 0 || field.value > field.max {
-			faults = append(faults, fmt.Errorf("--%s is %d, want 0 to %d", field.name, field.value, field.max))
+			faults = append(faults, fmt.Errorf("--%s is %d but must be 0 to %d", field.name, field.value, field.max))
 		}
 	}
 	if c.StopTimeout < 0 || c.StopTimeout > 3600 {
-		faults = append(faults, fmt.Errorf("--stop-timeout is %d, want 0 to 3600", c.StopTimeout))
+		faults = append(faults, fmt.Errorf("--stop-timeout is %d but must be 0 to 3600", c.StopTimeout))
 	}
 	return flags.Join(append(faults, c.checkAuto(c.Ratio, c.MaxVariants)...))
 }

@@ -21,7 +21,7 @@ type backgroundRecovery struct {
 func (b *backgroundRecovery) Validate() error {
 	faults := flags.Faults(b.recoveryFlags.Validate())
 	if !(b.Minutes >= 0 && b.Minutes <= maxRecoverMinutes) {
-		faults = append(faults, fmt.Errorf("--recover-minutes is %v, want 0 to %d", b.Minutes, maxRecoverMinutes))
+		faults = append(faults, fmt.Errorf("--recover-minutes is %v but must be 0 to %d", b.Minutes, maxRecoverMinutes))
 	}
 	return flags.Join(faults)
 }

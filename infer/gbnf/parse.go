@@ -367,7 +367,7 @@ func (p *parser) bounds() (least, most int, err error) {
 				return 0, 0, err
 			}
 			if most < least {
-				return 0, 0, p.fail("a repetition has the minimum %d and the maximum %d", least, most)
+				return 0, 0, p.fail("a repetition of at least %d and at most %d is empty", least, most)
 			}
 		}
 	}

@@ -87,7 +87,7 @@ func TestSequencesRefuse(t *testing.T) {
 		"restore":           {func() error { return m.RestoreSequence(4, []byte{1}, 1) }, "sequence 4"},
 		"restore nothing":   {func() error { return m.RestoreSequence(1, nil, 1) }, "0 bytes"},
 		"restore too long":  {func() error { return m.RestoreSequence(1, []byte{1}, 257) }, "257 tokens"},
-		"restore rubbish":   {func() error { return m.RestoreSequence(1, make([]byte, 64), 3) }, "want 3"},
+		"restore rubbish":   {func() error { return m.RestoreSequence(1, make([]byte, 64), 3) }, "instead of 3"},
 		"threads":           {func() error { return m.SetThreads(0, 1) }, "must be 1"},
 	}
 	for name, test := range tests {

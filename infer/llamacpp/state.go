@@ -33,7 +33,7 @@ func (m *Model) RestoreSequence(seq int, state []byte, tokens int) error {
 	n := stateSet(rawContext(m.context), seq, state)
 	m.lengths[seq] = memoryLength(rawContext(m.context), seq)
 	if n != len(state) || m.lengths[seq] != tokens {
-		err := fmt.Errorf("restore sequence %d: %w: %d of %d bytes gave %d tokens, want %d", seq, infer.ErrEngine, n, len(state), m.lengths[seq], tokens)
+		err := fmt.Errorf("restore sequence %d: %w: %d of %d bytes gave %d tokens instead of %d", seq, infer.ErrEngine, n, len(state), m.lengths[seq], tokens)
 		if cleared := m.SequenceRemove(seq, 0, -1); cleared != nil {
 			return fmt.Errorf("%w, and %w", err, cleared)
 		}

@@ -65,7 +65,7 @@ const maxEventBytes = 1 << 20
 // maxErrorBytes bounds the part of an error's body in a message.
 const maxErrorBytes = 300
 
-// newClient returns a client that keeps connections for reuse, and asks for no compression, whose cost would be measured too.
+// newClient returns a client that reuses connections. It requests no compression, whose cost would count too.
 func newClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
@@ -78,8 +78,8 @@ type chatMessage struct {
 	Content string `json:"content"`
 }
 
-// chatBody asks for an answer of exactly max_tokens, by ignore_eos. Servers that ignore that field may stop sooner, and
-// their usage counts the tokens.
+// chatBody requests an answer of exactly max_tokens, by ignore_eos. Servers that ignore that field may stop sooner;
+// their usage then counts the tokens.
 type chatBody struct {
 	Model         string         `json:"model"`
 	Messages      []chatMessage  `json:"messages"`
@@ -179,7 +179,7 @@ func (s *Sample) read(body io.Reader, tokens int) error {
 		return errNoText
 	}
 	if s.OutputTokens == 0 {
-		s.OutputTokens = events // a server without usage: each event counts as a token
+		s.OutputTokens = events // without usage, each event counts as a token
 	}
 	return nil
 }

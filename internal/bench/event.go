@@ -39,8 +39,8 @@ var (
 // maxUsageTokens bounds the token counts that a server reports.
 const maxUsageTokens = 1 << 24
 
-// parseEvent reads one line of a stream. A key inside text has a backslash before its quotes, so a search for
-// quoted keys cannot match text of the model.
+// parseEvent reads one line of a stream. A key inside text has a backslash before its quotes, so a search for quoted
+// keys cannot match the model's text.
 func parseEvent(line []byte) (event, error) {
 	data, ok := bytes.CutPrefix(line, dataField)
 	if !ok {

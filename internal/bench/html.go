@@ -72,7 +72,7 @@ func (r *Report) known() []Result {
 	return known
 }
 
-// charts returns the charts of the report. Quality against speed, and sizes, need known models.
+// charts returns the charts of the report. Charts of quality against speed, and of sizes, need known models.
 func (r *Report) charts() []chart {
 	var out []chart
 	if c, ok := r.qualityChart(); ok {
@@ -126,7 +126,7 @@ type figure struct {
 	of   func(Result) float64
 }
 
-// rounded drops digits that a reader does not need.
+// rounded drops insignificant digits.
 func rounded(v float64) float64 { return float64(int64(v*100+0.5)) / 100 }
 
 func axes(x, y string) []charts.GlobalOpts {
@@ -183,7 +183,7 @@ func (r *Report) sizeChart() (chart, bool) {
 	return chart{Title: "Size and memory", Says: "The model's file, and (paler) the most memory that its server held while it was measured.", Option: bar.JSON()}, len(names) > 0
 }
 
-// bar is one bar of the chart that needs no script.
+// bar is one bar of the chart without scripts.
 type bar struct {
 	Name  string
 	Color string

@@ -29,7 +29,7 @@ func (l Load) String() string {
 // Plan describes the requests of a run. The same plan sends the same requests to every target.
 type Plan struct {
 	Loads    []Load
-	Rounds   int // per target; the targets take turns
+	Rounds   int // per target; the targets alternate
 	Requests int // per round; at least one for each stream
 	Warmup   int // uncounted requests to each target
 	Prompt   Lengths

@@ -16,12 +16,11 @@ type round struct {
 	took    time.Duration
 }
 
-// Run goes through all loads and rounds, the targets taking turns, and reports. told, if not nil, is called before
-// each round. A target that fails every request of a round ends the run with its first error; single failures are
-// counted.
+// Run measures all loads and rounds, with alternating targets, and reports. It calls told, if not nil, before each
+// round. A target that fails every request of a round ends the run with its first error; single failures are counted.
 func Run(ctx context.Context, targets []Target, plan Plan, told func(load Load, round int, target string)) (*Report, error) {
 	if len(targets) == 0 || len(plan.Loads) == 0 || plan.Rounds < 1 {
-		return nil, errors.New("nothing to run: want a target, a load and a round")
+		return nil, errors.New("nothing to run: a target, a load and a round are needed")
 	}
 	client := newClient()
 	defer client.CloseIdleConnections()
@@ -58,7 +57,8 @@ func Run(ctx context.Context, targets []Target, plan Plan, told func(load Load, 
 	return report, nil
 }
 
-// turn returns the order of the targets in a round. Every second round is reversed, so that no target always follows the same one.
+// turn returns the order of the targets in a round. Every second round is reversed, so that no target always follows
+// the same one.
 func turn(number, targets int) []int {
 	order := make([]int, targets)
 	for i := range order {

@@ -20,8 +20,8 @@ import (
 	"prunellm/internal/machine"
 )
 
-// Server is a server of one variant in a process of its own, as a user runs it: its memory is its own, and the client that
-// measures takes nothing from it.
+// Server is a server of one variant in its own process, as a user runs it. Its memory is measured alone, and the
+// measuring client takes none of it.
 type Server struct {
 	Target Target
 	cmd    *exec.Cmd
@@ -29,8 +29,8 @@ type Server struct {
 	tail   string        // the last error that it logged; read after exited
 }
 
-// StartServer starts a command that serves and logs JSON lines, one of which is "listening" with an addr. It waits for that
-// line. The calling goroutine must hold its thread for as long as the server is to live.
+// StartServer starts a command that serves and logs JSON lines, one of which is "listening" with an addr. It waits for
+// that line. The calling goroutine must keep its thread for the server's life.
 func StartServer(ctx context.Context, cmd *exec.Cmd, target Target) (*Server, error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
@@ -42,10 +42,10 @@ func StartServer(ctx context.Context, cmd *exec.Cmd, target Target) (*Server, er
 		return nil, err
 	}
 	s := &Server{cmd: cmd, Target: target, exited: make(chan struct{})}
-	listening := make(chan string, 1) // the one address, whether or not anybody waits for it any more
+	listening := make(chan string, 1) // one slot, so the sender never blocks if nothing waits for the address
 	go func() {
 		s.tail = followLog(stderr, listening)
-		_ = cmd.Wait() // how it ended is told by its last error
+		_ = cmd.Wait() // its last error gives the reason
 		close(s.exited)
 	}()
 	select {
@@ -68,7 +68,7 @@ func (s *Server) ended() error {
 }
 
 // followLog reads a server's log to its end. It sends the address that the server listens on, and returns the last
-// error or line that is no log entry.
+// error or the last line that is no log entry.
 func followLog(r io.Reader, listening chan<- string) (tail string) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4<<10), 1<<20)
@@ -92,8 +92,8 @@ func followLog(r io.Reader, listening chan<- string) (tail string) {
 	return tail
 }
 
-// WaitReady waits until the server is ready. A server retries a variant that it cannot load for ever, so the first error ends
-// the wait.
+// WaitReady waits until the server is ready. A server retries for ever if it cannot load a variant, so the first error
+// ends the wait.
 func (s *Server) WaitReady(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -139,7 +139,7 @@ func CloseServers(servers []*Server) {
 	}
 }
 
-// PeakMemory is the largest resident size of the server so far, in bytes; 0 where the system does not report it.
+// PeakMemory returns the largest resident size of the server so far, in bytes; 0 if the system does not report it.
 func (s *Server) PeakMemory() int64 {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(s.cmd.Process.Pid) + "/status")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"prunellm/internal/machine"
 )
 
-// What a speed is measured on: about a plan's default.
+// The load of MeasureSpeed: about a plan's default.
 const (
 	SpeedPrompt  = 200 // tokens of a prompt
 	speedAnswer  = 32  // tokens of an answer

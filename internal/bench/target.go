@@ -33,7 +33,7 @@ func ParseTarget(text string) (Target, error) {
 // maxModelsBytes bounds a list of models.
 const maxModelsBytes = 1 << 20
 
-// FirstModel asks a server for the name of its first model.
+// FirstModel returns the name of a server's first model.
 func FirstModel(ctx context.Context, target Target) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()

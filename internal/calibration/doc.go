@@ -1,5 +1,4 @@
-// Package calibration provides the token sequences that importance is scored on, that down_proj is refitted on and that
-// recovery trains on.
+// Package calibration provides the token sequences for scores, for the refit of down_proj and for recovery training.
 //
 // A source is a row in source.go (the dense model itself, or the general text of package corpus), a file of text, or a
 // mixture of these. The package knows how to obtain tokens and nothing of what is computed on them. It reaches inference through infer.Decoder, so it builds without cgo.
@@ -14,8 +13,8 @@
 //
 // A Source may be used from one goroutine at a time. It writes its sequences side by side and waits for all of them.
 //
-// # Errors
+// A Source may be used from one goroutine at a time. It writes its sequences in parallel and waits for all of them.
 //
-// Text that cannot be read names the file and the line. A text that is too short wraps ErrTooShort, a file that changed
-// since Find wraps ErrTextChanged. Every call returns ctx's error soon after ctx ends.
+// An error about unreadable text names the file and the line. A text that is too short wraps ErrTooShort; a file that
+// changed since Find wraps ErrTextChanged. Every call returns ctx's error soon after ctx ends.
 package calibration

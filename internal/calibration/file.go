@@ -88,7 +88,7 @@ func (t *text) render(document int, template *chat.Template) (content string, sp
 	return content, true, err
 }
 
-// tokenizing turns bytes of a text that were tokenized into progress towards the wanted tokens. progress may be nil.
+// tokenizing converts tokenized bytes of a text to progress in tokens. progress may be nil.
 func tokenizing(t *text, wanted int, progress func(done, total int)) func(bytes int) {
 	total, done := 0, 0
 	for _, document := range t.documents {
@@ -102,7 +102,7 @@ func tokenizing(t *text, wanted int, progress func(done, total int)) func(bytes 
 	}
 }
 
-// chatTemplate is the model's own; nil for a model without chat.
+// chatTemplate returns the model's template; nil if it has none.
 func chatTemplate(dense *models.GGUF) *chat.Template {
 	tokenizer := dense.Tokenizer()
 	template, err := chat.New(tokenizer.ChatTemplate, dense.TokenText(tokenizer.BOS), dense.TokenText(tokenizer.EOS))

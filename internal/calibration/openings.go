@@ -13,8 +13,8 @@ var openingsText string
 
 const openingMark = "%% "
 
-// opening is how a text begins that the dense model writes: left to itself, a chat model writes stories, code and chat,
-// and calibrates for those only.
+// opening is the beginning of a text that the dense model continues. Without one, a chat model writes stories, code and
+// chat, and calibrates only for those.
 type opening struct{ kind, text string }
 
 // requestsText is the list of requests, one a line.
@@ -22,10 +22,10 @@ type opening struct{ kind, text string }
 //go:embed requests.txt
 var requestsText string
 
-// requests are what a chat model is asked to write: two thirds are articles. All of them were written for this purpose.
+// requests returns the requests for a chat model: two thirds are articles. All were written for this purpose.
 func requests() []string { return strings.Split(strings.TrimSpace(requestsText), "\n") }
 
-// openings is the list, in the order of the file: articles first, then other prose, talk and code. All of it was written
+// openings returns the list in the order of the file: articles first, then other prose, talk and code. All were written
 // for this purpose.
 func openings() []opening {
 	var list []opening
@@ -36,22 +36,22 @@ func openings() []opening {
 	return list
 }
 
-// beginningKind is a way for a text to begin.
+// beginningKind is a kind of beginning of a text.
 type beginningKind int
 
 // The kinds of beginnings.
 const (
 	beginOpening beginningKind = iota // one of openings
 	beginRequest                      // one of requests, as a user's message
-	beginChat                         // a chat whose user's message the model writes as well
+	beginChat                         // a chat whose user message the model writes too
 )
 
-// beginnings is the cycle in which texts begin; docs/understand/pruning.md says what was compared.
+// beginnings returns the cycle of beginnings; docs/understand/pruning.md describes the alternatives.
 func beginnings() []beginningKind {
 	return []beginningKind{beginRequest, beginOpening, beginRequest, beginChat}
 }
 
-// beginning returns how a text begins in a cycle, and how many texts before it began in that way.
+// beginning returns the kind of a text's beginning in a cycle, and the number of earlier texts with that kind.
 func beginning(cycle []beginningKind, text int) (kind beginningKind, nth int) {
 	kind = cycle[text%len(cycle)]
 	for i, k := range cycle {
@@ -66,7 +66,7 @@ func beginning(cycle []beginningKind, text int) (kind beginningKind, nth int) {
 	return kind, nth
 }
 
-// openingOrder is the order in which a seed goes through n openings or requests. It steps through the list by about the
+// openingOrder returns the order in which a seed uses n openings or requests. It steps through the list by about the
 // golden ratio, so that even a few of them come from all of its parts.
 func openingOrder(n int, seed uint64) []int {
 	const goldenRatio = 0.618
@@ -85,7 +85,7 @@ func openingOrder(n int, seed uint64) []int {
 	return order
 }
 
-// openingStream keeps the draw of the first opening apart from other uses of the seed.
+// openingStream separates the draw of the first opening from other uses of the seed.
 const openingStream = 0x6f70656e
 
 func gcd(a, b int) int {

@@ -14,25 +14,25 @@ import (
 	"prunellm/openapi"
 )
 
-// maxParallelSequences is how many sequences the dense model writes side by side at most: decoding many together is
-// several times faster than one after the other.
+// maxParallelSequences bounds how many sequences the dense model writes in parallel. Decoding many together is several
+// times faster than decoding one by one.
 const maxParallelSequences = 48
 
-// sideBySide is how many of all sequences are written at a time: as many in the last round as in the first, since few
+// sideBySide returns how many sequences to write at a time. It makes all rounds equally large, because few sequences
 // take nearly as long as many.
 func sideBySide(all int) int {
 	rounds := (all + maxParallelSequences - 1) / maxParallelSequences
 	return (all + rounds - 1) / rounds
 }
 
-// writingType is the file type in which the dense model writes: close to any original, and fast to decode in a batch of
-// any size. Scores are computed on the model as it is.
+// writingType is the file type with which the dense model writes: close to any original, and fast to decode in a batch
+// of any size. Scores are computed on the original model.
 const writingType convert.FileType = "q8_0"
 
-// writerFile is the copy in Dense.Scratch that writes.
+// writerFile is the name of the model's copy in Dense.Scratch that writes the text.
 const writerFile = "writer.gguf"
 
-// selfSource has the dense model write its own text (arXiv 2410.17170).
+// selfSource lets the dense model write its own text (arXiv 2410.17170).
 type selfSource struct{ dense Dense }
 
 // Sequences implements Source.
@@ -65,7 +65,7 @@ func (s selfSource) Sequences(ctx context.Context, want Want, progress func(done
 
 // textGenerator is a model that writes text.
 type textGenerator interface {
-	// generate returns n sequences of up to length tokens each, sampled from the model without a prompt beyond what it
+	// generate returns n sequences of up to length tokens each, sampled from the model with no more prompt than it
 	// needs to begin. The same arguments give the same tokens.
 	generate(ctx context.Context, n, length int, seed uint64) ([][]int32, error)
 }
@@ -73,7 +73,7 @@ type textGenerator interface {
 // generated returns about want.Tokens tokens that the model writes, in sequences of 2 to want.Length.
 func generated(ctx context.Context, generator textGenerator, want Want) ([][]int32, error) {
 	if want.Tokens < 2 || want.Length < 2 || want.Length > MaxSequence {
-		return nil, fmt.Errorf("self-calibration: %d tokens in sequences of %d, want at least 2 and at most %d per sequence",
+		return nil, fmt.Errorf("self-calibration: %d tokens in sequences of %d; both must be at least 2, and a sequence at most %d",
 			want.Tokens, want.Length, MaxSequence)
 	}
 	length := min(want.Length, want.Tokens)
@@ -94,8 +94,8 @@ func generated(ctx context.Context, generator textGenerator, want Want) ([][]int
 	return sequences, nil
 }
 
-// openingTokens are the openings in the model's own tokens, after its BOS where its texts begin with one. Openings for
-// which the vocabulary has no tokens are left out.
+// openingTokens returns the openings as tokens, after BOS if the model's texts begin with it. It skips openings for
+// which the vocabulary lacks tokens.
 func openingTokens(model Model) [][]infer.Token {
 	var tokens [][]infer.Token
 	for _, o := range openings() {
@@ -111,8 +111,8 @@ func openingTokens(model Model) [][]infer.Token {
 	return tokens
 }
 
-// requestTokens are the requests in the chat template's form, up to where the answer begins; none where the template
-// refuses a lone message.
+// requestTokens returns the requests in the chat template's form, up to the beginning of the answer. It returns none if
+// the template refuses a lone message.
 func requestTokens(model Model, template *chat.Template) [][]infer.Token {
 	var tokens [][]infer.Token
 	for _, request := range requests() {
@@ -129,13 +129,13 @@ func requestTokens(model Model, template *chat.Template) [][]infer.Token {
 	return tokens
 }
 
-// chatStart is what stands before a user's message in a chat: from there the model writes the message and its answer
-// itself (compare Magpie, arXiv 2406.08464).
+// chatStart returns the part of a chat before a user's message. From there the model writes the message and its answer
+// (compare Magpie, arXiv 2406.08464).
 func chatStart(model Model, template *chat.Template) ([]infer.Token, error) {
 	const mark = "MESSAGE"
 	prompt, err := template.Prompt([]openapi.Message{{Role: "user", Content: mark}}, nil, false)
 	if err != nil {
-		return nil, nil //nolint:nilerr // a template that refuses a lone message is as good as none here
+		return nil, nil //nolint:nilerr // a template that refuses a lone message cannot be used here
 	}
 	before, _, found := strings.Cut(prompt, mark)
 	if !found || before == "" {

@@ -2,9 +2,9 @@ package calibration
 
 import "prunellm/infer"
 
-// Cut cuts tokens into sequences of one length, at most budget tokens in all. When there are more tokens than
-// that, the sequences are spread evenly over the text. A rest that fills no sequence is dropped, unless it is all there
-// is. length is at least 2.
+// Cut cuts tokens into sequences of one length, at most budget tokens in total. If there are more tokens, the sequences
+// are spread evenly over the text. A remainder that fills no sequence is dropped, unless there is nothing else. length
+// is at least 2.
 func Cut(tokens []int32, length, budget int) [][]int32 {
 	length = max(length, 2)
 	count := min(len(tokens), budget) / length
@@ -25,7 +25,7 @@ func Cut(tokens []int32, length, budget int) [][]int32 {
 	return sequences
 }
 
-// largestHeldOut bounds the share that HoldOut takes of a short text: one sequence in so many.
+// largestHeldOut bounds the share of a short text that HoldOut takes: one sequence in largestHeldOut.
 const largestHeldOut = 4
 
 // HoldOut splits sequences of length tokens into those to compute on and about tokens of held-out text, spread evenly.

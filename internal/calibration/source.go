@@ -35,49 +35,50 @@ func Resolve(value string, takesText bool) string {
 	return SelfName
 }
 
-// MaxSequence is the largest Want.Length, in tokens: what package prune scores at most (internal/jobs/work checks that
-// the two agree).
+// MaxSequence is the largest Want.Length in tokens, the limit of package prune (internal/jobs/work checks that the two
+// agree).
 const MaxSequence = 4096
 
-// MinTokens is the shortest text to score on, in tokens: fewer say nothing about a model.
+// MinTokens is the shortest text to score on, in tokens. Fewer are not representative.
 const MinTokens = 256
 
 // ErrTooShort is wrapped when a text has fewer tokens than Want.AtLeast.
 var ErrTooShort = errors.New("text is too short")
 
-// Want says which tokens are wanted.
+// Want describes the requested tokens.
 type Want struct {
-	Tokens  int    // at most, in all
-	AtLeast int    // fewer tokens of a file are an error that wraps ErrTooShort
+	Tokens  int    // maximum in total
+	AtLeast int    // a file with fewer tokens gives an error that wraps ErrTooShort
 	Length  int    // tokens per sequence, at least 2
-	Seed    uint64 // of sampled text
-	// Chats has a file's conversations put into the form of the model's chat template. Otherwise their contents are read
-	// as plain text.
+	Seed    uint64 // for sampled text
+	// Chats renders a file's conversations with the model's chat template. Otherwise their contents are read as plain
+	// text.
 	Chats bool
-	// Exclude are sequences that must not be part of a file's text. Text that the model writes differs by its seed.
+	// Exclude are sequences that must not be part of a file's text. For text that the model writes, another seed is
+	// enough.
 	Exclude [][]int32
 }
 
 // Source provides token sequences of one dense model.
 type Source interface {
-	// Sequences returns sequences of want.Length tokens; only a text shorter than one sequence gives a shorter one. The same
-	// arguments give the same tokens. progress may be nil; it is called with tokens done so far and tokens in all.
+	// Sequences returns sequences of want.Length tokens. Only a text shorter than one sequence gives a shorter one. The
+	// same arguments give the same tokens. progress may be nil; it is called with the completed and the total tokens.
 	Sequences(ctx context.Context, want Want, progress func(done, total int)) ([][]int32, error)
 }
 
-// Model is a loaded model that tokenizes and writes.
+// Model is a loaded model that tokenizes and generates.
 type Model interface {
 	infer.Decoder
-	// BOS is the beginning-of-sequence token, and whether the model's texts begin with it.
+	// BOS returns the beginning-of-sequence token, and whether the model's texts begin with it.
 	BOS() (bos infer.Token, adds bool)
 }
 
-// Dense is the dense model with what a source needs to run it.
+// Dense is the dense model and everything that a source needs to run it.
 type Dense struct {
 	Weights *models.GGUF
 	Codec   convert.Codec
-	Scratch string // existing folder for the copy that writes text
-	// OpenModel loads a GGUF file for so many sequences of contextSize tokens, on GPUs where gpu is set and they fit it.
+	Scratch string // existing folder for the copy that writes the text
+	// OpenModel loads a GGUF file for a number of sequences of contextSize tokens, on GPUs if gpu is set and it fits.
 	OpenModel func(ctx context.Context, path string, contextSize, sequences int, gpu bool) (Model, error)
 }
 
@@ -89,11 +90,11 @@ type Reference struct {
 	File string
 }
 
-// row is a source that has a name. Every other name is the path of a file.
+// row is a source with a name. Any other name is the path of a file.
 type row struct {
 	name string
-	// identity changes whenever the same model and seed would give other text: what was computed on the old text then has
-	// another key.
+	// identity changes whenever the same model and seed would give other text. Values computed on the old text then
+	// have another key.
 	identity string
 	open     func(dense Dense) Source
 }
@@ -127,7 +128,7 @@ func Find(name string) (Reference, error) {
 	return Reference{Identity: identity, File: path}, err
 }
 
-// Open binds the reference to a dense model. It reads nothing yet.
+// Open binds the reference to a dense model. It does not read yet.
 func (r Reference) Open(dense Dense) (Source, error) {
 	switch {
 	case strings.HasPrefix(r.Identity, mixturePrefix):

@@ -25,12 +25,12 @@ const (
 // text is the content of a calibration file.
 type text struct {
 	documents []string // a plain text file is one document
-	// chats are the messages of those documents that are conversations, by the document's number.
+	// chats holds the messages of the documents that are conversations, by the document's number.
 	chats    map[int][]chatMessage
 	identity string // see fileIdentity
 }
 
-// ErrTextChanged is wrapped when a file no longer has the content that its identity names.
+// ErrTextChanged is wrapped if a file no longer has the content that its identity names.
 var ErrTextChanged = errors.New("changed since it was read first: start again")
 
 // chatMessage is one message of a conversation.
@@ -39,7 +39,7 @@ type chatMessage struct {
 	Content string `json:"content"`
 }
 
-// isJSONL reports by a file's name how it is read.
+// isJSONL reports whether a file is read as JSONL, by its name.
 func isJSONL(path string) bool {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".jsonl", ".ndjson":
@@ -48,7 +48,7 @@ func isJSONL(path string) bool {
 	return false
 }
 
-// identityOf identifies a text by the SHA-256 of its file, in hex, and by how it is read.
+// identityOf identifies a text by the SHA-256 of its file, in hex, and by its format.
 func identityOf(path string, sum []byte) string {
 	if isJSONL(path) {
 		return "sha256-jsonl:" + hex.EncodeToString(sum)
@@ -56,7 +56,8 @@ func identityOf(path string, sum []byte) string {
 	return "sha256:" + hex.EncodeToString(sum)
 }
 
-// fileIdentity identifies what readText would read: a file that changed, or is read in another way, gives other scores.
+// fileIdentity identifies the text that readText would read. A file that changed, or is read in another format, gives
+// other scores.
 func fileIdentity(path string) (string, error) {
 	file, _, err := regularfile.Open(path, maxTextBytes)
 	if err != nil {
@@ -112,8 +113,8 @@ func parsePlain(r io.Reader) ([]string, error) {
 	return []string{text}, nil
 }
 
-// isRecords reports whether a text begins with an object of JSONL, or with a list of such objects. Read as prose, half of
-// it would be field names.
+// isRecords reports whether a text begins with an object of JSONL, or with a list of such objects. As prose, half of it
+// would be field names.
 func isRecords(text []byte) bool {
 	text = bytes.TrimPrefix(bytes.TrimSpace(text), []byte("["))
 	var first calibrationLine
@@ -123,7 +124,7 @@ func isRecords(text []byte) bool {
 	return first.Text != nil || first.Content != nil || len(first.Messages) > 0
 }
 
-// byteOrderMark is what some editors put before UTF-8.
+// byteOrderMark is a prefix that some editors write before UTF-8.
 var byteOrderMark = []byte("\ufeff")
 
 // calibrationLine is one line of JSONL; other fields are ignored.
@@ -197,7 +198,7 @@ func parseLine(line []byte) (document string, chat []chatMessage, err error) {
 
 var errEmptyText = errors.New("empty text")
 
-// checkText refuses what a tokenizer cannot take.
+// checkText refuses text that a tokenizer cannot process.
 func checkText(text string) error {
 	switch {
 	case strings.TrimSpace(text) == "":

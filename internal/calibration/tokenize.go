@@ -9,16 +9,16 @@ import (
 	"prunellm/infer"
 )
 
-// tokenizePieceBytes is how much of a text is tokenized at a time: ctx is checked between two pieces.
+// tokenizePieceBytes is the size of the pieces in which a text is tokenized. ctx is checked between two pieces.
 const tokenizePieceBytes = 1 << 20
 
-// Tokenizer turns text into tokens, as infer.Decoder does.
+// Tokenizer splits text into tokens, as infer.Decoder does.
 type Tokenizer interface {
 	Tokenize(text string, bos, special bool) ([]infer.Token, error)
 }
 
-// Tokenize turns a text of any length into tokens, without BOS. With special, control tokens written out in the text are
-// parsed. done, if not nil, is called with the bytes of each piece.
+// Tokenize splits a text of any length into tokens, without BOS. With special, it parses control tokens in the text.
+// done, if not nil, is called with the bytes of each piece.
 func Tokenize(ctx context.Context, model Tokenizer, text string, special bool, done func(bytes int)) ([]infer.Token, error) {
 	var tokens []infer.Token
 	for text != "" {
@@ -38,8 +38,8 @@ func Tokenize(ctx context.Context, model Tokenizer, text string, special bool, d
 	return tokens, nil
 }
 
-// pieceEnd returns where to cut a text so that at most limit bytes are before: at the last line that does not begin with a
-// space, where no byte-pair vocabulary has a token across the border, or else between two characters.
+// pieceEnd returns where to cut a text, at most limit bytes from its start: before the last line that does not begin
+// with a space, where no token of a byte-pair vocabulary crosses the cut, or else between two characters.
 func pieceEnd(text string, limit int) int {
 	if len(text) <= limit {
 		return len(text)

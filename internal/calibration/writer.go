@@ -11,23 +11,23 @@ import (
 	"prunellm/infer"
 )
 
-// writingTemperature is what the model was trained at: colder text keeps to its subject, which chooses neurons as well,
-// but varies less, and the refit needs variety (docs/understand/pruning.md).
+// writingTemperature is the temperature of training. Colder text stays closer to its subject, which is as good for
+// scores, but it varies less, and the refit needs variety (docs/understand/pruning.md).
 const writingTemperature = 1.0
 
-// textWriter has the dense model write sequences. It implements textGenerator.
+// textWriter generates sequences with the dense model. It implements textGenerator.
 type textWriter struct {
 	engine   *infer.Engine
 	model    Model
 	openings [][]infer.Token
-	requests [][]infer.Token // up to where the answer begins; none for a model without chat
-	chat     []infer.Token   // up to where a user's message begins; empty for a model without chat
+	requests [][]infer.Token // up to the beginning of the answer; empty for a model without chat
+	chat     []infer.Token   // up to the beginning of a user's message; empty for a model without chat
 	progress func(done, total int)
 }
 
-// generate implements textGenerator: n sequences of exactly length tokens, written side by side.
+// generate implements textGenerator: n sequences of exactly length tokens, written in parallel.
 func (w *textWriter) generate(ctx context.Context, n, length int, seed uint64) ([][]int32, error) {
-	ctx, cancel := context.WithCancelCause(ctx) // when one fails, the others end too
+	ctx, cancel := context.WithCancelCause(ctx) // the first error cancels the others
 	defer cancel(nil)
 	sequences := make([][]int32, n)
 	var writers sync.WaitGroup
@@ -56,14 +56,14 @@ func (w *textWriter) generate(ctx context.Context, n, length int, seed uint64) (
 	return sequences, nil
 }
 
-// textStart is how a text begins, and how it goes on.
+// textStart is the beginning of a text and how the text continues.
 type textStart struct {
 	tokens []infer.Token
-	ends   int    // end-of-generation tokens that end the text: a chat has one after the message, and one after the answer
+	ends   int    // number of end-of-generation tokens that end the text: a chat has one after the message and one after the answer
 	seed   uint64 // of the draws
 }
 
-// sequence writes one text after another, until there are length tokens.
+// sequence writes texts one after another, until there are length tokens.
 func (w *textWriter) sequence(ctx context.Context, length int, start func(text int) textStart, wrote func(tokens int)) ([]int32, error) {
 	sequence := make([]int32, 0, length)
 	for text := 0; len(sequence) < length; text++ {
@@ -83,10 +83,10 @@ func (w *textWriter) sequence(ctx context.Context, length int, start func(text i
 	return sequence, nil
 }
 
-// text returns how the model continues, up to limit tokens, including the one that ends the text.
+// text returns the model's continuation, up to limit tokens, including the one that ends the text.
 func (w *textWriter) text(ctx context.Context, begin textStart, limit int, wrote func(tokens int)) ([]int32, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // stops the engine where the text ends
+	defer cancel() // stops the engine at the end of the text
 	generation, err := w.engine.Submit(ctx, infer.Request{
 		Prompt: begin.tokens, MaxTokens: limit, IgnoreEOS: true, Logprobs: 0, Sampling: infer.Sampling{Temperature: writingTemperature, Seed: begin.seed},
 	})
@@ -114,7 +114,7 @@ func (w *textWriter) text(ctx context.Context, begin textStart, limit int, wrote
 	}
 }
 
-// start returns how a text begins.
+// start returns the beginning of a text.
 func (w *textWriter) start(number int, length int, seed uint64) textStart {
 	begin := textStart{ends: 1, seed: seed + uint64(number)}
 	cycle := w.cycle(length)
@@ -134,7 +134,7 @@ func (w *textWriter) start(number int, length int, seed uint64) textStart {
 	return begin
 }
 
-// cycle is how texts begin in turn: in the ways that the model has and that leave it at least half of a sequence.
+// cycle returns the kinds of beginnings that the model supports and that leave it at least half of a sequence.
 func (w *textWriter) cycle(length int) []beginningKind {
 	return slices.DeleteFunc(beginnings(), func(kind beginningKind) bool {
 		switch kind {
@@ -152,7 +152,7 @@ func pick(list [][]infer.Token, nth int, seed uint64) []infer.Token {
 	return list[openingOrder(len(list), seed)[nth%len(list)]]
 }
 
-// randomStart returns the token that begins a text and a random one of the tokens that have a text.
+// randomStart returns the token that begins a text and a random token that has a text.
 func (w *textWriter) randomStart(random *rand.Rand) []infer.Token {
 	bos, _ := w.model.BOS()
 	for range maxDraws {

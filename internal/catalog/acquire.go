@@ -26,7 +26,7 @@ func (c *Catalog) Acquire(ctx context.Context, name openapi.ModelName) (*server.
 		return c.wait(ctx, ratio)
 	}
 	c.replaceLost()
-	if model.ServeDense && name.Explicit { // a request for this very ratio waits for it, as for any other
+	if model.ServeDense && name.Explicit { // a request for this ratio waits for it, as for any other ratio
 		return c.wait(ctx, ratio)
 	}
 	if model.ServeDense {
@@ -46,7 +46,7 @@ func (m Model) ratioOf(name openapi.ModelName) float64 {
 	return m.Startup
 }
 
-// hold returns the engine of a ratio for a request, nil if it is not loaded.
+// hold returns the engine of a ratio for a request; nil if it is not loaded.
 func (c *Catalog) hold(ratio float64) *server.Variant {
 	s := c.state
 	s.mu.Lock()
@@ -76,7 +76,7 @@ func (c *Catalog) release(e *engine) {
 	}
 }
 
-// wait waits for the engine of a ratio, which is made if need be.
+// wait waits for the engine of a ratio, and starts to make it if necessary.
 func (c *Catalog) wait(ctx context.Context, ratio float64) (*server.Variant, error) {
 	for {
 		shelf, err := c.maker.open(ratio)
@@ -97,7 +97,7 @@ func (c *Catalog) wait(ctx context.Context, ratio float64) (*server.Variant, err
 	}
 }
 
-// replaceLost has the startup variant loaded again if its engine has failed.
+// replaceLost reloads the startup variant if its engine has failed.
 func (c *Catalog) replaceLost() {
 	startup := c.options.Model.Startup
 	c.state.mu.Lock()
@@ -108,6 +108,6 @@ func (c *Catalog) replaceLost() {
 		return
 	}
 	if _, err := c.maker.open(startup); err != nil {
-		c.options.Log.Warn("failed engine not replaced", "ratio", startup, "error", err)
+		c.options.Log.Warn("cannot replace the failed engine", "ratio", startup, "error", err)
 	}
 }

@@ -2,21 +2,21 @@ package catalog
 
 import "time"
 
-// activity counts what runs. It decides when a speed may be measured: only while nothing else runs.
+// activity counts running work. A speed may be measured only while nothing else runs.
 type activity struct {
 	requests  int // that hold a variant
 	measuring int // measurements of speed that run
 	making    int // builds and loads that run or wait
-	begun     int // requests and builds that ever began
+	begun     int // requests and builds started so far
 }
 
-// request notes that a request began to hold a variant.
+// request records that a request begins to hold a variant.
 func (a *activity) request() { a.requests, a.begun = a.requests+1, a.begun+1 }
 
-// build notes that making a variant began.
+// build records that making a variant begins.
 func (a *activity) build() { a.making, a.begun = a.making+1, a.begun+1 }
 
-// inUse reports whether background work must make room: a request or a measurement runs.
+// inUse reports whether background work must yield: a request or a measurement runs.
 func (a *activity) inUse() bool { return a.requests+a.measuring > 0 }
 
 // alone reports whether one request runs, and nothing else.
@@ -26,10 +26,10 @@ func (a *activity) alone() bool { return a.requests == 1 && a.measuring+a.making
 // be unloaded for one that a client waits for.
 func (a *activity) quiet() bool { return a.requests == 0 && a.making == 0 }
 
-// undisturbed reports whether nothing has begun since begun had that value.
+// undisturbed reports whether nothing has begun since begun had this value.
 func (a *activity) undisturbed(begun int) bool { return a.begun == begun }
 
-// backoff gives the pauses between attempts: each is twice the one before, up to most.
+// backoff returns the pauses between attempts. Each is twice the previous one, up to most.
 type backoff struct{ next, most time.Duration }
 
 // pause returns the pause before the next attempt.

@@ -9,8 +9,8 @@ import (
 	"prunellm/server"
 )
 
-// Variants implements server.Admin: the variants that are loaded, being made, pinned, made by another replica, or failed
-// when they were last made.
+// Variants implements server.Admin. It lists the variants that are loaded, being made, pinned, made by another replica,
+// or whose last attempt failed.
 func (c *Catalog) Variants() []openapi.AdminVariant {
 	c.state.mu.Lock()
 	defer c.state.mu.Unlock()
@@ -48,8 +48,8 @@ func (c *Catalog) Pin(name openapi.ModelName, pin bool) (openapi.AdminVariant, e
 	return s.describe(ratio), nil
 }
 
-// Delete implements server.Admin. Requests that hold the variant keep it until they end. Its file is removed unless
-// another ratio has the same one.
+// Delete implements server.Admin. Requests that hold the variant keep it until they end. Delete removes its file unless
+// another ratio has the same file.
 func (c *Catalog) Delete(name openapi.ModelName) error {
 	c.state.mu.Lock()
 	ratio, err := c.state.administered(name)
@@ -83,7 +83,7 @@ func (s *state) administered(name openapi.ModelName) (float64, error) {
 // checkDelete refuses a variant that cannot be deleted.
 func (s *state) checkDelete(ratio float64) error {
 	if ratio == s.model.Startup {
-		return &server.ConflictError{Reason: "it is the variant that the server was started with"}
+		return &server.ConflictError{Reason: "it is the startup variant"}
 	}
 	if shelf, ok := s.shelves[ratio]; ok && !shelf.filled() {
 		return &server.ConflictError{Reason: "it is being made"}
@@ -91,8 +91,8 @@ func (s *state) checkDelete(ratio float64) error {
 	return nil
 }
 
-// remove forgets a ratio. It returns the variant whose file is to be removed, nil if there is none or another ratio has the same
-// file, and the engine that the caller must close, nil if there is none or it has users.
+// remove forgets a ratio. It returns the variant whose file must be removed; nil if there is none or another ratio has
+// the same file. It also returns the engine that the caller must close; nil if there is none or it has users.
 func (s *state) remove(ratio float64) (built *variant.Built, idle *engine) {
 	delete(s.pinned, ratio)
 	s.failures.forget(ratio)

@@ -9,8 +9,8 @@ import (
 	"prunellm/server"
 )
 
-// choose returns the variant for a request that leaves the choice to the catalog. It returns nil if the request does not,
-// or if the chosen variant is not loaded: the request then goes the usual way.
+// choose returns the variant for a request that lets the catalog choose. It returns nil for any other request, or if
+// the chosen variant is not loaded. The request then takes the usual path.
 func (c *Catalog) choose(name openapi.ModelName) (*server.Variant, error) {
 	auto := c.options.Auto
 	if name.Auto && !auto.Limits.Set() {
@@ -38,7 +38,8 @@ func (c *Catalog) choose(name openapi.ModelName) (*server.Variant, error) {
 	return held, nil
 }
 
-// stepsDown returns the ladder from the usual ratio: that one, then the larger ratios among the loaded variants, in order.
+// stepsDown returns the ladder from the usual ratio: that ratio, then the larger ones among the loaded variants, in
+// order.
 func stepsDown(usual float64, loaded []slo.Candidate) []float64 {
 	steps := []float64{usual}
 	for _, candidate := range loaded {
@@ -50,7 +51,7 @@ func stepsDown(usual float64, loaded []slo.Candidate) []float64 {
 	return steps
 }
 
-// shed returns the ratio that answers at the present load.
+// shed returns the ratio for the current load.
 func (c *Catalog) shed(steps []float64) float64 {
 	now := steps[min(c.watch.level(), len(steps)-1)]
 	c.state.mu.Lock()

@@ -48,9 +48,9 @@ func New(options Options) *Catalog {
 	return c
 }
 
-// Start begins to make and load the startup variant. It retries with backoff until the variant is loaded, ctx ends or
-// the catalog closes. With Model.ServeDense it loads the dense model first; afterwards it loads the ladder. It returns at once;
-// the errors go to the log.
+// Start starts to make and load the startup variant. It retries with backoff until the variant is loaded, ctx ends or
+// the catalog closes. With Model.ServeDense it loads the dense model first; afterwards it loads the ladder. It returns
+// at once and logs errors.
 func (c *Catalog) Start(ctx context.Context) {
 	c.state.mu.Lock()
 	defer c.state.mu.Unlock()
@@ -80,7 +80,7 @@ func (c *Catalog) retry(ctx context.Context, ratio float64) {
 			return
 		}
 		pause := retry.pause()
-		c.options.Log.Error("variant not made, retrying", "ratio", ratio, "pause", pause.String(), "error", err)
+		c.options.Log.Error("cannot make the variant; retrying", "ratio", ratio, "pause", pause.String(), "error", err)
 		c.state.mu.Lock()
 		c.state.failures.retrying(err, pause)
 		c.state.mu.Unlock()
@@ -92,7 +92,7 @@ func (c *Catalog) retry(ctx context.Context, ratio float64) {
 	}
 }
 
-// loadLadder loads the ratios that auto chooses from, and keeps them loaded. A ratio that cannot be made is left out.
+// loadLadder loads the ratios that auto chooses from, and keeps them loaded. It skips a ratio that cannot be made.
 func (c *Catalog) loadLadder(ctx context.Context) {
 	if !c.options.Auto.Limits.Set() {
 		return
@@ -104,7 +104,7 @@ func (c *Catalog) loadLadder(ctx context.Context) {
 		held, err := c.wait(ctx, ratio)
 		if err != nil {
 			if ctx.Err() == nil {
-				c.options.Log.Warn("auto does not choose this variant, it cannot be made", "ratio", ratio, "error", err)
+				c.options.Log.Warn("cannot make a variant for auto; auto ignores it", "ratio", ratio, "error", err)
 			}
 			continue
 		}
@@ -152,17 +152,17 @@ func (c *Catalog) Answers(ratio float64) bool {
 	return c.state.engine(ratio) != nil
 }
 
-// Offer lists a ratio that another replica has made: a request for it costs little, because its parts are shared. It reports
-// whether the ratio is new here.
+// Offer lists a ratio that another replica has made. A request for it is cheap, because its parts are shared. It
+// reports whether the ratio is new here.
 func (c *Catalog) Offer(ratio float64) bool {
 	c.state.mu.Lock()
 	defer c.state.mu.Unlock()
 	return c.state.offer(ratio)
 }
 
-// Swap loads another file of a ratio and lets it answer instead of the present one. Running requests keep the old one
-// until they end; no request is refused meanwhile. Both files are in memory for that time. A file that is loaded already
-// stays as it is. Errors: ErrNotServed, or that of loading.
+// Swap loads another file of a ratio and replaces the current one by it. Running requests keep the old one until they
+// end; no request is refused meanwhile. Both files are in memory for that time. If the file is already loaded, Swap
+// does nothing. Errors: ErrNotServed, or that of loading.
 func (c *Catalog) Swap(built variant.Built) error { return c.maker.swap(built) }
 
 // mergeCancel returns a context that ends with either.

@@ -8,12 +8,12 @@ import (
 // maxFailures bounds the ratios whose last failure is remembered.
 const maxFailures = 64
 
-// failures remembers why variants could not be made. Use newFailures.
+// failures stores why variants could not be made. Use newFailures.
 type failures struct {
 	startup float64
 	reasons map[float64]string // of the last attempt, by ratio
-	// status explains why the startup variant, or the dense one before it, is not there; "" before an attempt has ended and
-	// after success.
+	// status explains why the startup variant, or the dense one before it, is not loaded; "" before the end of the
+	// first attempt and after success.
 	status string
 }
 
@@ -29,8 +29,8 @@ func (f *failures) succeeded(ratio float64) {
 	}
 }
 
-// failed remembers why a ratio could not be made. Beyond maxFailures it forgets any other ratio but the startup ratio:
-// clients may ask for as many ratios as they like.
+// failed records why a ratio could not be made. Beyond maxFailures it forgets another ratio, but not the startup ratio:
+// clients may request any number of ratios.
 func (f *failures) failed(ratio float64, err error) {
 	delete(f.reasons, ratio)
 	for other := range f.reasons {
@@ -47,10 +47,10 @@ func (f *failures) failed(ratio float64, err error) {
 	}
 }
 
-// retrying explains a failure after which the next attempt follows within the pause.
+// retrying records a failure that is retried after pause.
 func (f *failures) retrying(err error, pause time.Duration) {
-	f.status = fmt.Sprintf("the last attempt failed (%v), the next one begins within %s", err, pause)
+	f.status = fmt.Sprintf("the last attempt failed (%v); the next one begins within %s", err, pause)
 }
 
-// forget drops a ratio's failure; the status stays.
+// forget drops a ratio's failure. The status stays.
 func (f *failures) forget(ratio float64) { delete(f.reasons, ratio) }

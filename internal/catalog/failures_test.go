@@ -18,7 +18,7 @@ func TestFailures(t *testing.T) {
 		t.Errorf("after the startup ratio failed: status %q", f.status)
 	}
 	f.retrying(errors.New("no memory"), 5*time.Second)
-	if f.status != "the last attempt failed (no memory), the next one begins within 5s" {
+	if f.status != "the last attempt failed (no memory); the next one begins within 5s" {
 		t.Errorf("while retrying: status %q", f.status)
 	}
 	if f.succeeded(0.3); f.reasons[0.3] != "" || f.status == "" {

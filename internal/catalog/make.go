@@ -22,7 +22,8 @@ type maker struct {
 	log      *slog.Logger
 }
 
-// turn is a mutex that obeys a context. It holds at most one token: whoever put it there has the turn.
+// turn is a mutex that respects a context. It holds at most one token, which belongs to the goroutine that put it
+// there.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }
@@ -37,7 +38,7 @@ func (t turn) take(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// open returns the shelf of a ratio. It begins to fill a new one if there is none, or if its engine has gone.
+// open returns the shelf of a ratio. If there is none, or its engine is unloaded, open starts to fill a new one.
 func (m *maker) open(ratio float64) (*shelf, error) {
 	s := m.state
 	s.mu.Lock()
@@ -61,7 +62,7 @@ func (m *maker) open(ratio float64) (*shelf, error) {
 	return fresh, nil
 }
 
-// fill makes and loads a shelf's variant. It closes the shelf's done channel, whatever happens.
+// fill makes and loads a shelf's variant. It closes the shelf's done channel in any case.
 func (m *maker) fill(s *shelf) {
 	release, err := m.turn.take(m.ctx)
 	if err != nil {
@@ -87,7 +88,7 @@ func (m *maker) settle(shelf *shelf, e *engine, fresh bool, err error) {
 		s.failures.failed(shelf.ratio, err)
 	}
 	if err != nil {
-		delete(s.shelves, shelf.ratio) // the next request tries again
+		delete(s.shelves, shelf.ratio) // the next request retries
 	}
 	if fresh {
 		s.loaded[e.built.Digest] = e
@@ -96,7 +97,7 @@ func (m *maker) settle(shelf *shelf, e *engine, fresh bool, err error) {
 	close(shelf.done)
 }
 
-// make builds, makes room and loads. fresh is false if another ratio's engine has the same file.
+// make builds, evicts if necessary, and loads. fresh is false if another ratio's engine has the same file.
 func (m *maker) make(shelf *shelf) (e *engine, fresh bool, err error) {
 	if err := m.checkPlace(shelf.ratio); err != nil {
 		m.evictor.trim()
@@ -136,7 +137,7 @@ func (m *maker) checkPlace(ratio float64) error {
 	return m.state.checkPlace(ratio)
 }
 
-// note records the file of a ratio. It returns the engine that has the file loaded and can answer, nil if there is none.
+// note records the file of a ratio. It returns the working engine that has the file loaded; nil if there is none.
 func (m *maker) note(ratio float64, digest string) *engine {
 	s := m.state
 	s.mu.Lock()
@@ -148,7 +149,7 @@ func (m *maker) note(ratio float64, digest string) *engine {
 	return nil
 }
 
-// load opens a variant. While the machine lacks memory, it unloads one idle engine after another.
+// load opens a variant. While the machine lacks memory, it unloads idle engines one by one.
 func (m *maker) load(built variant.Built) (Loaded, error) {
 	for {
 		loaded, err := m.work.Load(m.ctx, built)
@@ -168,7 +169,7 @@ func (m *maker) newEngine(loaded Loaded, built variant.Built, bytes int64) *engi
 	return &engine{Loaded: loaded, built: built, bytes: bytes, used: m.state.clock()}
 }
 
-// memory returns the bytes that a loaded variant takes, 0 if that is not counted.
+// memory returns the bytes that a loaded variant takes; 0 if they are not counted.
 func (m *maker) memory(built variant.Built) int64 {
 	if m.work.Memory == nil {
 		return 0

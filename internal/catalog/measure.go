@@ -15,7 +15,7 @@ var (
 	ErrBusy      = errors.New("disturbed by other programs")
 )
 
-// measurer learns in the background what is not known of loaded variants, one measurement at a time.
+// measurer measures loaded variants in the background, one at a time.
 type measurer struct {
 	state   *state
 	measure Measure
@@ -26,7 +26,7 @@ type measurer struct {
 	log     *slog.Logger
 }
 
-// learn begins to measure a loaded engine. The caller holds the state's mutex.
+// learn starts to measure a loaded engine. The caller holds the state's mutex.
 func (m *measurer) learn(e *engine) {
 	if m.measure.Speeds != nil {
 		m.state.spawn(func() { m.learnSpeed(e, false) })
@@ -53,7 +53,7 @@ func (m *measurer) learnSpeed(e *engine, again bool) {
 			pause = quiet.pause()
 		default:
 			if m.ctx.Err() == nil && !m.isEvicted(e) {
-				m.log.Warn("speed not measured", "variant", e.built.Name(), "error", err)
+				m.log.Warn("cannot measure the speed of a variant", "variant", e.built.Name(), "error", err)
 			}
 			return
 		}
@@ -146,7 +146,7 @@ func (m *measurer) isEvicted(e *engine) bool {
 	return e.evicted
 }
 
-// learnCost measures what pruning cost a variant.
+// learnCost measures the cost of pruning a variant.
 func (m *measurer) learnCost(e *engine) {
 	release, err := m.turn.take(m.ctx)
 	if err != nil {
@@ -158,10 +158,10 @@ func (m *measurer) learnCost(e *engine) {
 	case errors.Is(err, context.Canceled):
 		return
 	case errors.Is(err, variant.ErrNoHeldOut):
-		m.log.Debug("cost of pruning not measured", "variant", e.built.Name(), "error", err)
+		m.log.Debug("cannot measure the cost of pruning", "variant", e.built.Name(), "error", err)
 		return
 	case err != nil:
-		m.log.Warn("cost of pruning not measured", "variant", e.built.Name(), "error", err)
+		m.log.Warn("cannot measure the cost of pruning", "variant", e.built.Name(), "error", err)
 		return
 	}
 	m.state.mu.Lock()

@@ -13,11 +13,11 @@ import (
 
 // Loaded is a loaded model.
 type Loaded struct {
-	Engine                // what the catalog uses of it
-	Serving server.Engine // what requests use of it; the catalog passes it on
+	Engine                // for the catalog
+	Serving server.Engine // for requests; the catalog passes it on
 }
 
-// Engine is the life and the load of a loaded model; *infer.Engine is one.
+// Engine is the lifetime and the load of a loaded model; *infer.Engine implements it.
 type Engine interface {
 	Info() infer.Info
 	Stats() infer.Stats
@@ -49,10 +49,10 @@ type Model struct {
 
 // Work makes, loads and deletes variants.
 type Work struct {
-	// Build makes the variant of a ratio, or finds it. An error that wraps *server.RatioError is the client's.
+	// Build makes or finds the variant of a ratio. An error that wraps *server.RatioError goes to the client.
 	Build func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error)
-	// Load opens a variant's file. An error with a method OutOfMemory() bool that returns true has idle engines unloaded,
-	// and Load called again.
+	// Load opens a variant's file. If an error has a method OutOfMemory() bool that returns true, the catalog unloads
+	// idle engines and calls Load again.
 	Load func(ctx context.Context, built variant.Built) (Loaded, error)
 	// Memory returns the bytes that the loaded variant takes. nil: Limits.MemoryBudget has no effect.
 	Memory func(built variant.Built) int64
@@ -62,7 +62,8 @@ type Work struct {
 
 // Measure measures loaded variants in the background, one at a time.
 type Measure struct {
-	// Cost returns what pruning cost a variant, measuring it if need be. nil: cards show no cost. An error is logged.
+	// Cost returns the cost of pruning a variant, and measures it if necessary. nil: cards show no cost. An error is
+	// logged.
 	Cost func(ctx context.Context, built variant.Built) (variant.Card, error)
 	// Speeds returns how fast variants answer one stream, in order, measuring them in turns if need be. nil: cards show no
 	// speed. An error that wraps ErrDisturbed has it called again later. With ErrBusy it comes with the speeds: they are on
@@ -85,16 +86,17 @@ type Subject struct {
 	Engine server.Engine
 }
 
-// Auto says how the catalog chooses a ratio by itself.
+// Auto configures how the catalog itself chooses a ratio.
 type Auto struct {
 	Limits slo.Limits // none: "name@auto" is refused
 	Ladder []float64  // the ratios to choose from; they are loaded after the startup variant, and stay loaded
-	// Shed lets a smaller variant of the ladder answer under load, for "name@auto" and for names without a ratio.
+	// Shed lets a smaller variant of the ladder serve requests under load, for "name@auto" and for names without a
+	// ratio.
 	Shed   bool
 	Policy slo.Policy
 }
 
-// Hooks tell the caller what happens. A nil hook is not called.
+// Hooks report events to the caller. A nil hook is not called.
 type Hooks struct {
 	// OnUse is called when the first request begins to hold a variant, or the first measurement begins, and when the last
 	// one has ended. It runs under the catalog's mutex: it must return at once and not call the catalog.
@@ -114,8 +116,8 @@ const (
 	lastIdle   = time.Hour
 )
 
-// What a client is told to wait before it asks again.
+// Values of Retry-After.
 const (
-	retryBusy = 10 * time.Second // no further variant can be made or loaded at present
+	retryBusy = 10 * time.Second // no further variant can be made or loaded now
 	retryFull = time.Hour        // an administrator must delete or unpin a variant first
 )

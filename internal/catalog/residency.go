@@ -6,33 +6,33 @@ import (
 	"time"
 )
 
-// Limits bound what a catalog holds. Their methods decide what may be made and what must be unloaded; they are pure.
+// Limits bound what a catalog holds. Their methods decide what may be made and what must be unloaded. They are pure.
 type Limits struct {
 	MaxLoaded    int           // engines kept loaded; less than 1 means 1. Engines in use are never unloaded.
-	MaxWaiting   int           // variants that may wait to be made while one is
-	MaxMade      int           // variants made or found in all, besides the dense and the startup variant; 0: no limit
-	MemoryBudget int64         // bytes that all loaded engines may take together, as Work.Memory counts them; 0: no limit
+	MaxWaiting   int           // variants that may wait while one is being made
+	MaxMade      int           // total variants made or found, besides the dense and the startup variant; 0: no limit
+	MemoryBudget int64         // total bytes of all loaded engines, as Work.Memory counts them; 0: no limit
 	IdleTimeout  time.Duration // an engine unused for this long is unloaded; 0: never
 }
 
-// resident is a loaded engine as residency sees it.
+// resident is a loaded engine as Limits see it.
 type resident struct {
 	digest  string    // of the variant's file
 	bytes   int64     // of memory
 	users   int       // requests that hold it
 	used    time.Time // when a request last took or released it
 	fixed   bool      // the startup variant, or pinned: stays loaded
-	standIn bool      // the dense model while it answers for the startup variant: stays loaded and takes no place
+	standIn bool      // the dense model while it stands in for the startup variant: stays loaded and takes no place
 }
 
 // evictable reports whether the engine can be unloaded now.
 func (r resident) evictable() bool { return r.users == 0 && !r.fixed && !r.standIn }
 
-// places is the number of engines that may be loaded.
+// places returns the number of engines that may be loaded.
 func (l Limits) places() int { return max(1, l.MaxLoaded) }
 
-// fits reports whether an engine of that many bytes may be loaded beside the residents. An engine that would be the only
-// one always fits.
+// fits reports whether an engine of this size may be loaded beside the residents. An engine without residents always
+// fits.
 func (l Limits) fits(residents []resident, bytes int64) bool {
 	count := 0
 	for _, r := range residents {
@@ -66,8 +66,8 @@ func (l Limits) expired(residents []resident, now time.Time) (digests []string) 
 	return digests
 }
 
-// hasPlace reports whether a variant can ever be loaded: the variants that stay loaded leave a place, or it is one of
-// them. reserved may name a variant twice.
+// hasPlace reports whether a variant can ever be loaded: it is reserved itself, or the reserved variants leave a place.
+// reserved may name a variant twice.
 func (l Limits) hasPlace(reserved []string, wanted string) bool {
 	if slices.Contains(reserved, wanted) {
 		return true
@@ -76,5 +76,5 @@ func (l Limits) hasPlace(reserved []string, wanted string) bool {
 	return len(distinct) < l.places()
 }
 
-// mayMake reports whether one more variant may be made, when that many were made besides the dense and the startup variant.
+// mayMake reports whether one more variant may be made after this number besides the dense and the startup variant.
 func (l Limits) mayMake(made int) bool { return l.MaxMade <= 0 || made < l.MaxMade }

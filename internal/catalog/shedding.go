@@ -7,25 +7,25 @@ import (
 	"prunellm/internal/slo"
 )
 
-// Bounds on what shedding remembers.
+// Bounds of shedding's history.
 const (
 	maxSeen    = 4096 // latencies of each kind
-	maxService = 16   // answers, for how long they held their sequence
+	maxService = 16   // answers, with the time for which they held their sequence
 )
 
 // decisionInterval is the shortest time between two decisions.
 const decisionInterval = 50 * time.Millisecond
 
-// shedding decides how many steps down the ladder requests go. Observations and the time go in, a level comes out; it
-// has no lock and no clock. The zero value sheds nothing.
+// shedding decides how many steps down the ladder requests go. It takes observations and the time, and returns a level.
+// It has no lock and no clock. The zero value sheds nothing.
 type shedding struct {
 	state   slo.State
 	decided time.Time
 	epoch   int // changes of the level so far
 	tickets int // answers so far
 
-	// The rest describes the variant that answers at present. A new level starts it afresh: answers of the variant before,
-	// which may still be queued, count no more.
+	// The rest describes the variant that serves requests now. A new level resets it: answers of the previous variant,
+	// perhaps still queued, no longer count.
 	waiting map[int]time.Time // answers without a first token, by ticket: when they were submitted
 	ttft    []timed
 	itl     []timed
@@ -41,14 +41,14 @@ type timed struct {
 // ticket identifies an answer and the level at which it was submitted.
 type ticket struct{ number, epoch int }
 
-// load is how busy an engine is.
+// load is the current work of an engine.
 type load struct{ running, queued, sequences int }
 
-// level is the present number of steps down the ladder.
+// level returns the current number of steps down the ladder.
 func (s *shedding) level() int { return s.state.Level }
 
 // decide makes the next decision, at most one per decisionInterval. levels is the number of variants below the usual
-// one, busy the load of the variant that answers now. It returns the level and whether it changed.
+// one, busy the load of the variant that serves requests now. It returns the level and whether it changed.
 func (s *shedding) decide(auto Auto, levels int, busy load, now time.Time) (level int, changed bool) {
 	before := s.state.Level
 	if now.Sub(s.decided) >= decisionInterval || before > levels {
@@ -95,7 +95,7 @@ func recent(all []timed, now time.Time) ([]timed, time.Duration) {
 	return all, values[len(values)*9/10]
 }
 
-// begin notes a submitted answer.
+// begin records a submitted answer.
 func (s *shedding) begin(now time.Time) ticket {
 	if s.waiting == nil {
 		s.waiting = map[int]time.Time{}
@@ -105,7 +105,7 @@ func (s *shedding) begin(now time.Time) ticket {
 	return ticket{s.tickets, s.epoch}
 }
 
-// first notes the first token of an answer and the time it took.
+// first records the first token of an answer and the time to it.
 func (s *shedding) first(t ticket, now time.Time, ttft time.Duration) {
 	delete(s.waiting, t.number)
 	if t.epoch == s.epoch && len(s.ttft) < maxSeen {
@@ -113,7 +113,7 @@ func (s *shedding) first(t ticket, now time.Time, ttft time.Duration) {
 	}
 }
 
-// end notes the end of an answer: its inter-token latency and how long it held its sequence; 0 means unknown.
+// end records the end of an answer: its inter-token latency and how long it held its sequence; 0 means unknown.
 func (s *shedding) end(t ticket, now time.Time, itl, service time.Duration) {
 	delete(s.waiting, t.number)
 	if t.epoch != s.epoch {

@@ -12,15 +12,15 @@ import (
 	"prunellm/server"
 )
 
-// maxOffered bounds the ratios that are listed because another replica made them.
+// maxOffered bounds the listed ratios that another replica made.
 const maxOffered = 64
 
-// state is everything about a catalog that changes, but what shedding observes.
+// state is everything in a catalog that changes, except shedding's observations.
 //
 // # Concurrency
 //
 // mu guards all fields after it and the shelves and engines that they lead to. Every method, stock's too, expects its
-// caller to hold mu. No method blocks or calls back, but for onUse.
+// caller to hold mu. No method blocks, and the only callback is onUse.
 type state struct {
 	limits Limits
 	onUse  func(inUse bool)
@@ -28,7 +28,7 @@ type state struct {
 	mu sync.Mutex
 	stock
 	clock    func() time.Time
-	closed   bool             // no goroutine is spawned any more
+	closed   bool             // spawn starts no goroutine any more
 	spawned  sync.WaitGroup   // goroutines; see spawn
 	offered  map[float64]bool // made by other replicas
 	made     ledger
@@ -47,7 +47,7 @@ func newState(options Options) *state {
 	}
 }
 
-// errClosed is what requests get after Close.
+// errClosed is the error of requests after Close.
 var errClosed = errors.New("catalog is closed")
 
 // spawn runs f on a goroutine that Close waits for; on a closed catalog it does nothing.
@@ -57,7 +57,7 @@ func (s *state) spawn(f func()) {
 	}
 }
 
-// take counts a request that holds the engine.
+// take records that a request holds the engine.
 func (s *state) take(e *engine) {
 	s.count(s.activity.request)
 	e.users++
@@ -72,7 +72,7 @@ func (s *state) release(e *engine) (last bool) {
 	return e.evicted && e.users == 0
 }
 
-// count changes the activity, and tells the hook when use begins or ends.
+// count changes the activity, and calls the hook when use begins or ends.
 func (s *state) count(change func()) {
 	before := s.activity.inUse()
 	change()
@@ -81,13 +81,13 @@ func (s *state) count(change func()) {
 	}
 }
 
-// checkMake refuses a variant beyond the number that this process makes.
+// checkMake refuses a variant beyond the limit of this process.
 func (s *state) checkMake(ratio float64) error {
 	if s.made.free(ratio) || s.limits.mayMake(s.made.extra()) {
 		return nil
 	}
 	return &server.NotReadyError{RetryAfter: retryFull, Progress: fmt.Sprintf(
-		"this server makes at most %d variants besides its own, and all of them are made", s.limits.MaxMade)}
+		"this server makes at most %d variants besides its own and has made them all; an administrator can delete one", s.limits.MaxMade)}
 }
 
 // checkPlace refuses a variant that can never be loaded, because the variants that stay loaded take all places.
@@ -112,7 +112,7 @@ func (s *state) checkPlace(ratio float64) error {
 		"the startup variant and pinned variants take all places for loaded variants (%d)", s.limits.places())}
 }
 
-// offer notes a ratio that another replica has made. It reports whether that is news.
+// offer records a ratio that another replica has made. It reports whether the ratio is new here.
 func (s *state) offer(ratio float64) bool {
 	if s.offered[ratio] || len(s.offered) >= maxOffered {
 		return false
@@ -122,7 +122,7 @@ func (s *state) offer(ratio float64) bool {
 	return !here
 }
 
-// known returns the ratios that there is something to say about, in order.
+// known returns all ratios with anything to report, in order.
 func (s *state) known() []float64 {
 	ratios := []float64{s.model.Startup}
 	for ratio, shelf := range s.shelves {

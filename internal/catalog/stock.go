@@ -11,7 +11,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// shelf is the place of one ratio that was asked for. done is closed once engine or err is set.
+// shelf is the place of a requested ratio. done is closed once engine or err is set.
 type shelf struct {
 	ratio    float64
 	done     chan struct{}
@@ -31,8 +31,8 @@ type engine struct {
 	users   int            // requests that hold it
 	used    time.Time      // when a request last took or released it
 	evicted bool           // out of the catalog; its last user closes it
-	cost    *variant.Card  // what pruning cost; nil: unknown
-	speed   *variant.Speed // what pruning gained; nil: unknown
+	cost    *variant.Card  // cost of pruning; nil: unknown
+	speed   *variant.Speed // gain of pruning; nil: unknown
 
 	provisional bool            // the speed was measured beside other programs
 	seen        []time.Duration // inter-token latencies of requests since then; see experience.go
@@ -41,10 +41,10 @@ type engine struct {
 	stopMeasuring context.CancelFunc // ends the measurement of speed that runs; nil: none runs
 }
 
-// stock is the variants that were asked for and the engines that are loaded. It is plain data: state's mutex guards it.
+// stock holds the requested variants and the loaded engines. It is plain data: state's mutex guards it.
 type stock struct {
 	model   Model
-	shelves map[float64]*shelf // by the ratio asked for
+	shelves map[float64]*shelf // by requested ratio
 	loaded  map[string]*engine // by the digest of the variant
 	pinned  map[float64]bool   // by an administrator, or as part of the ladder
 }
@@ -53,7 +53,7 @@ func newStock(model Model) stock {
 	return stock{model: model, shelves: map[float64]*shelf{}, loaded: map[string]*engine{}, pinned: map[float64]bool{}}
 }
 
-// engine returns the engine of a ratio if it is loaded and can answer, else nil.
+// engine returns the engine of a ratio if it is loaded and works, else nil.
 func (s *stock) engine(ratio float64) *engine {
 	shelf, ok := s.shelves[ratio]
 	if !ok || shelf.engine == nil || isClosed(shelf.engine.Done()) || s.loaded[shelf.engine.built.Digest] != shelf.engine {
@@ -72,13 +72,14 @@ func (s *stock) shared(e *engine) bool {
 	return false
 }
 
-// standIn reports whether the engine is the dense model, answering for a startup variant that is not loaded.
+// standIn reports whether the engine is the dense model, serving requests for a startup variant that is not loaded.
 func (s *stock) standIn(e *engine) bool {
 	dense, ok := s.shelves[0]
 	return ok && dense.engine == e && s.denseStandsIn()
 }
 
-// denseStandsIn reports whether the dense model answers, or would, for a startup variant that is not loaded.
+// denseStandsIn reports whether the dense model serves, or would serve, requests for a startup variant that is not
+// loaded.
 func (s *stock) denseStandsIn() bool {
 	return s.model.ServeDense && s.model.Startup != 0 && s.engine(s.model.Startup) == nil
 }
@@ -110,7 +111,7 @@ func (s *stock) evict(e *engine) (idle bool) {
 	return e.users == 0
 }
 
-// exchange puts an engine on the shelf of its ratio and evicts the one before, unless another ratio has that one too. idle
+// exchange puts an engine on the shelf of its ratio and evicts the previous one, unless another ratio has it too. idle
 // reports that the caller must close the old engine.
 func (s *stock) exchange(next *engine) (old *engine, idle bool, err error) {
 	old = s.engine(next.built.Ratio)
@@ -145,7 +146,7 @@ func (s *stock) drain() []*engine {
 	return engines
 }
 
-// candidates are the loaded variants among some ratios, with their speed if it is known.
+// candidates returns the loaded variants among some ratios, with their speed if it is known.
 func (s *stock) candidates(ratios []float64) (out []slo.Candidate) {
 	for _, ratio := range ratios {
 		e := s.engine(ratio)
@@ -161,7 +162,7 @@ func (s *stock) candidates(ratios []float64) (out []slo.Candidate) {
 	return out
 }
 
-// load is how busy a ratio's engine is; zero when it is not loaded.
+// load returns the load of a ratio's engine; zero if it is not loaded.
 func (s *stock) load(ratio float64) load {
 	e := s.engine(ratio)
 	if e == nil {

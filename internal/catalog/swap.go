@@ -12,7 +12,7 @@ import (
 // ErrNotServed is returned by Swap if the variant to replace is not loaded.
 var ErrNotServed = errors.New("the variant to replace is not loaded")
 
-// swap loads another file of a ratio and lets it answer instead of the present one; see Catalog.Swap.
+// swap replaces the file of a ratio; see Catalog.Swap.
 func (m *maker) swap(built variant.Built) error {
 	release, err := m.turn.take(m.ctx)
 	if err != nil {
@@ -45,7 +45,7 @@ func (m *maker) has(digest string) bool {
 	return ok
 }
 
-// exchange lets next answer for its ratio and has it measured; see stock.exchange.
+// exchange replaces the engine of its ratio by next and starts to measure it; see stock.exchange.
 func (m *maker) exchange(next *engine) (old *engine, idle bool, err error) {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
@@ -62,8 +62,8 @@ func (m *maker) exchange(next *engine) (old *engine, idle bool, err error) {
 // swapPause is the time between two attempts to replace a variant that is still loading.
 const swapPause = time.Second
 
-// Improve waits until the ratio's variant answers, trains it and swaps the result in. It swaps nothing if train reports that
-// the result is not better. Errors are those of train, Swap and ctx.
+// Improve waits until the ratio's variant is loaded, trains it and swaps the result in. It does not swap if train
+// reports that the result is not better. Errors are those of train, Swap and ctx.
 func Improve(ctx context.Context, c *Catalog, ratio float64, train func() (built variant.Built, better bool, err error)) error {
 	for !c.Answers(ratio) {
 		if err := sleep(ctx, swapPause); err != nil {

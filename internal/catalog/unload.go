@@ -8,7 +8,7 @@ import (
 	"prunellm/server"
 )
 
-// evictor unloads engines: to make room, when the machine runs out of memory, and after the idle timeout.
+// evictor unloads engines: for a new one, when the machine runs out of memory, and after the idle timeout.
 type evictor struct {
 	state *state
 	ctx   context.Context // ends when the catalog closes
@@ -18,12 +18,12 @@ type evictor struct {
 // close frees an evicted engine that has no users.
 func (v *evictor) close(e *engine) {
 	if err := e.Close(v.ctx); err != nil {
-		v.log.Warn("variant not closed cleanly", "variant", e.built.Name(), "error", err)
+		v.log.Warn("cannot close a variant cleanly", "variant", e.built.Name(), "error", err)
 	}
 	v.log.Info("variant unloaded", "variant", e.built.Name())
 }
 
-// makeRoom evicts engines until one of that many bytes fits: first a failed engine of the same digest, then the least
+// makeRoom evicts engines until one of this size fits: first a failed engine of the same digest, then the least
 // recently used ones. It returns a *server.NotReadyError if no engine can be evicted.
 func (v *evictor) makeRoom(digest string, bytes int64) error {
 	for {
@@ -39,7 +39,8 @@ func (v *evictor) makeRoom(digest string, bytes int64) error {
 	}
 }
 
-// evictFor evicts one engine if room is needed. full reports that it is; victim is nil if no engine can be evicted.
+// evictFor evicts one engine if necessary. full reports that it is necessary; victim is nil if no engine can be
+// evicted.
 func (v *evictor) evictFor(digest string, bytes int64) (victim *engine, idle, full bool) {
 	s := v.state
 	s.mu.Lock()
@@ -62,13 +63,15 @@ func (v *evictor) evictFor(digest string, bytes int64) (victim *engine, idle, fu
 // unloadOldest unloads the least recently used engine that can be evicted. It reports whether there was one.
 func (v *evictor) unloadOldest() bool { return v.unload(func() bool { return true }) }
 
-// trim unloads engines beyond the number of places: the dense model, once it no longer answers for the startup variant.
+// trim unloads engines beyond the number of places: the dense model, once it no longer stands in for the startup
+// variant.
 func (v *evictor) trim() {
 	for v.unload(func() bool { return len(v.state.loaded) > v.state.limits.places() }) {
 	}
 }
 
-// unload unloads the least recently used engine that can be evicted, if wanted, which runs under the mutex, says so.
+// unload unloads the least recently used engine that can be evicted, if wanted returns true. wanted runs under the
+// mutex.
 func (v *evictor) unload(wanted func() bool) bool {
 	s := v.state
 	s.mu.Lock()

@@ -8,8 +8,8 @@ import (
 	"prunellm/prune"
 )
 
-// CriterionVars are what the flags of a recipe say about criteria: their names and help, those that take the distillation loss
-// or draw labels, and those whose ranking suffers in bfloat16.
+// CriterionVars returns texts about criteria for the flags of a recipe: their names and help, those that use the
+// distillation loss or draw labels, and those whose ranking changes in bfloat16.
 func CriterionVars() kong.Vars {
 	var names, help, distilling, drawing, float32Only []string
 	for _, c := range prune.Criteria() {

@@ -1,5 +1,5 @@
-// Package flags reads what the command line's flags can be given: values of their types, and a YAML file that stands in for
-// flags. It knows kong and no flag of prunellm.
+// Package flags parses values of command-line flags, and a YAML file that sets flags. It uses kong and knows no flag of
+// prunellm.
 //
 // # Errors
 //

@@ -18,7 +18,7 @@ func Faults(errs ...error) []error {
 	return kept
 }
 
-// Join returns one error of one line for all faults, nil for none.
+// Join returns a one-line error with all faults; nil if there are none.
 func Join(faults []error) error {
 	if len(faults) == 0 {
 		return nil
@@ -35,11 +35,11 @@ func OneLine(err error) string {
 	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
-// CheckListen refuses an address that other machines can reach, unless the server asks for keys or insecure is set.
+// CheckListen refuses an address that other machines can reach, unless the server requires keys or insecure is set.
 func CheckListen(addr string, hasKeys, insecure bool) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("--addr is %q, want host:port", addr)
+		return fmt.Errorf("--addr is %q but must be host:port", addr)
 	}
 	if hasKeys || insecure || isLoopback(host) {
 		return nil

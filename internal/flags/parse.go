@@ -6,14 +6,14 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Exited is the status with which the parser ended the process: it has shown help or a version.
+// Exited is the exit status that the parser chose: it has shown help or a version.
 type Exited int
 
-// Exit has the parser panic with the status that it would end the process with; ParseArgs recovers it.
+// Exit makes the parser panic with its exit status. ParseArgs recovers it.
 func Exit() kong.Option { return kong.Exit(func(status int) { panic(Exited(status)) }) }
 
-// ParseArgs reads the command line, with the variables and the file that stand in for flags. exited is the status with which
-// the process shall end at once, nil to go on.
+// ParseArgs parses the command line, together with the variables and the file that set flags. exited is the status with
+// which the process must exit at once; nil to continue.
 func ParseArgs(parser *kong.Kong, args []string) (command *kong.Context, exited *Exited, err error) {
 	unsetEmpty(parser.Model.Node)
 	defer func() {
@@ -29,7 +29,7 @@ func ParseArgs(parser *kong.Kong, args []string) (command *kong.Context, exited 
 	return command, nil, err
 }
 
-// unsetEmpty removes the empty variables of flags, which Compose sets for ${NAME:-}.
+// unsetEmpty unsets empty variables of flags, which Compose sets for ${NAME:-}.
 func unsetEmpty(node *kong.Node) {
 	for _, flag := range node.Flags {
 		for _, name := range flag.Envs {
@@ -43,7 +43,7 @@ func unsetEmpty(node *kong.Node) {
 	}
 }
 
-// WithDefault adds a flag's default to its help where the placeholder hides it.
+// WithDefault returns a flag's help. It adds the default if the placeholder hides it.
 func WithDefault(value *kong.Value) string {
 	help := kong.DefaultHelpValueFormatter(value)
 	if value.HasDefault && value.Default != "" && value.Tag.PlaceHolder != "" {

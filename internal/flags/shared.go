@@ -10,9 +10,8 @@ import (
 	"prunellm/internal/trust"
 )
 
-// WarnOfShared logs which of a command's inputs other users can change. A user may choose such a file, as in a team's folder
-// of models. inputs maps the flags that name inputs to their values that are no paths: whole ones, and prefixes that end
-// in a colon.
+// WarnOfShared logs which of a command's inputs other users can change. A user may choose such a file, as in a team's
+// folder of models. inputs maps flags to values that are not paths: whole values, and prefixes that end in a colon.
 func WarnOfShared(command *kong.Context, inputs map[string][]string, log *slog.Logger) {
 	for _, flag := range command.Flags() {
 		names, ok := inputs[flag.Name]
@@ -22,7 +21,7 @@ func WarnOfShared(command *kong.Context, inputs map[string][]string, log *slog.L
 		}
 		info, err := os.Stat(path)
 		if err != nil {
-			continue // opening it gives the error
+			continue // opening it returns the error
 		}
 		check := trust.Resolve
 		if info.IsDir() {

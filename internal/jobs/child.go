@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Call is an order as its handler gets it.
+// Call is an order in the form that its handler receives.
 type Call struct {
 	Payload    json.RawMessage
 	Values     Values
@@ -23,12 +23,12 @@ type Call struct {
 // Now returns a clock that stands still while the job is stopped (see Pauser).
 func (c *Call) Now() func() time.Time { return workingClock(filepath.Join(c.Folder, heldFile)) }
 
-// Handler does the jobs of one kind. The payload that it returns and the reports that it makes are encoded as JSON.
+// Handler performs the jobs of one kind. Its payload and its reports are encoded as JSON.
 type Handler func(ctx context.Context, call *Call, progress func(report any)) (payload any, values Values, err error)
 
-// Serve is the child's side: it reads one order from in, does it, and reports on out. When in ends, the parent is gone and
-// exit is called: native code in a handler cannot be interrupted, so pass os.Exit. Errors of the job are reported to the
-// parent and returned.
+// Serve is the child's side. It reads one order from in, performs it, and reports on out. When in ends, the parent is
+// gone and Serve calls exit. Pass os.Exit: native code in a handler cannot be interrupted. Errors of the job are
+// reported to the parent and returned.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, exit func(int), handlers map[Kind]Handler) error {
 	reader := bufio.NewReaderSize(in, maxLine)
 	line, err := reader.ReadSlice('\n')
@@ -39,7 +39,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, exit func(int), han
 	if err := json.Unmarshal(line, &order); err != nil {
 		return fmt.Errorf("parse order: %w", err)
 	}
-	// The parent holds its end open for as long as it wants the result. The goroutine ends with the process.
+	// The parent holds its end open while it waits for the result. The goroutine ends with the process.
 	go func() {
 		_, _ = io.Copy(io.Discard, reader)
 		exit(1)
@@ -47,7 +47,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, exit func(int), han
 	sender := &sender{encoder: json.NewEncoder(out)}
 	result, err := order.do(ctx, handlers, func(report any) {
 		if encoded, err := encode("progress", report); err == nil {
-			_ = sender.send(message{Progress: encoded}) // a parent that does not read is gone
+			_ = sender.send(message{Progress: encoded}) // the parent does not read
 		}
 	})
 	if err != nil {
@@ -57,8 +57,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, exit func(int), han
 	return sender.send(message{Result: result})
 }
 
-// do calls the handler and leaves its values in the folder. A panic of the handler becomes an error, so that the parent
-// gets a sentence and not a stack trace.
+// do calls the handler and stores its values in the folder. It turns a panic of the handler into an error, so that the
+// parent receives a sentence and not a stack trace.
 func (o Order) do(ctx context.Context, handlers map[Kind]Handler, progress func(report any)) (result *Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,16 +1,16 @@
-// Package jobs runs one computation in a child process of the same binary: its memory goes back to the system when it
+// Package jobs runs one computation in a child process of the same binary. Its memory returns to the system when it
 // ends, and its failure, even a crash in native code, is an error in the parent.
 //
-// It knows nothing of what is computed: a job has a kind, a payload and progress that are JSON of the caller, and values
-// that are bytes. Package work has the kinds.
+// The package does not know what a job computes: a job has a kind, a payload and progress that are the caller's JSON,
+// and values that are bytes. Package work has the kinds.
 //
 // # Data flow
 //
 // Parent.Do writes the order as one line to the child's standard input and keeps the pipe open. Large values go through
 // files in an exchange folder that both sides know. Serve, in the child, reads the order, calls the handler of its kind
-// and answers with JSON lines on standard output: progress, then a result or an error. The child logs to standard error.
-// When the pipe ends, because the parent closed it or died in any way, the child exits at once. On Linux the kernel is
-// asked to kill the child with its parent as well.
+// and responds with JSON lines on standard output: progress, then a result or an error. The child logs to standard
+// error. When the pipe ends, because the parent closed it or died, the child exits at once. On Linux the kernel also
+// kills the child with its parent.
 //
 // # Priority
 //

@@ -15,9 +15,9 @@ import (
 // lockSuffix ends the name of the lock beside an exchange folder.
 const lockSuffix = ".lock"
 
-// NewExchange makes a folder below scratch, through which a parent and its child exchange large values, and removes the
-// folders that killed processes left: a folder is in use for as long as the lock beside it is held, and no lock outlives
-// its process. release removes the folder.
+// NewExchange creates a folder below scratch, through which a parent and its child exchange large values, and removes
+// the folders of killed processes. A folder is in use while the lock beside it is held, and no lock outlives its
+// process. release removes the folder.
 func NewExchange(scratch string) (folder string, release func(), err error) {
 	if _, err := trust.MakeTree(scratch); err != nil {
 		return "", nil, fmt.Errorf("make exchange folder: %w", err)
@@ -31,13 +31,13 @@ func NewExchange(scratch string) (folder string, release func(), err error) {
 	return folder, release, err
 }
 
-// errSwept reports that another process swept between making a lock and taking it.
+// errSwept reports that another process swept between the creation and the locking of a lock file.
 var errSwept = errors.New("its lock was taken")
 
-// exchangeAttempts bounds how often that may happen in a row.
+// exchangeAttempts bounds how often errSwept may occur in a row.
 const exchangeAttempts = 10
 
-// lockedExchange makes one folder and holds its lock.
+// lockedExchange creates one folder and holds its lock.
 func lockedExchange(scratch string) (folder string, release func(), err error) {
 	file, err := os.CreateTemp(scratch, "job-*"+lockSuffix)
 	if err != nil {
@@ -48,7 +48,7 @@ func lockedExchange(scratch string) (folder string, release func(), err error) {
 	held, lockErr := lock.TryLock()
 	folder = strings.TrimSuffix(file.Name(), lockSuffix)
 	release = func() {
-		_ = os.RemoveAll(folder) // the next job sweeps up leftovers
+		_ = os.RemoveAll(folder) // the next job removes leftovers
 		_ = os.Remove(lock.Path())
 		_ = lock.Close()
 	}

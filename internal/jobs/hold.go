@@ -15,8 +15,8 @@ type hold struct {
 	child   *os.Process // nil: none runs
 }
 
-// stop stops the child, or the one that starts next. Only on Linux: elsewhere a stopped child would outlive a parent that
-// is killed, so there it continues.
+// stop stops the child, or the one that starts next. It has an effect only on Linux: elsewhere a stopped child would
+// outlive a killed parent.
 func (h *hold) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

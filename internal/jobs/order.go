@@ -10,14 +10,14 @@ import (
 	"prunellm/internal/store"
 )
 
-// Kind names what a job does.
+// Kind is the name of a kind of job.
 type Kind string
 
-// Values are the large parts of an order or a result by name, in the form in which they are stored. Names are file names;
-// a nil value is none.
+// Values are the large parts of an order or a result by name, in their stored form. Names are file names; a nil value
+// means none.
 type Values map[string][]byte
 
-// Order asks a child for a job. Its values lie in the folder.
+// Order describes a job for a child. Its values are in the folder.
 type Order struct {
 	Kind       Kind            `json:"kind"`
 	Payload    json.RawMessage `json:"payload"`          // of the kind
@@ -26,7 +26,7 @@ type Order struct {
 	Background bool            `json:"background"`       // requests are answered meanwhile
 }
 
-// Result is what a child answers. Its values lie in the order's folder.
+// Result is a child's result. Its values are in the order's folder.
 type Result struct {
 	Payload json.RawMessage `json:"payload"` // of the kind
 	Values  []string        `json:"values,omitempty"`
@@ -42,7 +42,7 @@ type message struct {
 // maxLine bounds a line of the protocol in either direction, in bytes.
 const maxLine = 1 << 20
 
-// JobError is the failure that a child reported itself.
+// JobError is an error that the child itself reported.
 type JobError struct {
 	Message string
 }
@@ -50,7 +50,7 @@ type JobError struct {
 // Error implements error.
 func (e *JobError) Error() string { return e.Message }
 
-// write puts the values into the folder and returns their names.
+// write writes the values to the folder and returns their names.
 func (v Values) write(folder string) ([]string, error) {
 	var names []string
 	for name, value := range v {
@@ -81,14 +81,14 @@ func readValues(folder string, names []string) (Values, error) {
 	return values, nil
 }
 
-// encode makes the one line of an order or a result.
+// encode returns an order or a result as one line.
 func encode(what string, value any) ([]byte, error) {
 	line, err := json.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", what, err)
 	}
 	if len(line) >= maxLine {
-		return nil, fmt.Errorf("encode %s: %d bytes, want below %d", what, len(line), maxLine)
+		return nil, fmt.Errorf("encode %s: it has %d bytes but must have fewer than %d", what, len(line), maxLine)
 	}
 	return line, nil
 }

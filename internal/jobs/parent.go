@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// heldFile tells a job how long it has been stopped (see Pauser); it lies in the exchange folder.
+// heldFile tells a job how long it has been stopped (see Pauser). It is in the exchange folder.
 const heldFile = "held"
 
-// Parent has child processes do jobs, one for each order. Its methods may be called from several goroutines.
+// Parent runs jobs in child processes, one per order. Its methods may be called from several goroutines.
 type Parent struct {
 	Command
 	Scratch    string      // folder of the exchange folders
@@ -20,8 +20,8 @@ type Parent struct {
 	Unhurried  bool        // nothing waits for the result: the child stands for as long as requests run
 }
 
-// Do has a child do a job. It returns the result's payload and values. progress, if not nil, is called for each report from
-// one goroutine. When ctx ends the child is killed and ctx's error returned.
+// Do runs a job in a child. It returns the result's payload and values. progress, if not nil, is called for each report
+// from one goroutine. When ctx ends, Do kills the child and returns ctx's error.
 func (p Parent) Do(ctx context.Context, kind Kind, payload any, values Values, progress func(json.RawMessage)) (json.RawMessage, Values, error) {
 	encoded, err := json.Marshal(payload)
 	if err != nil {
@@ -41,7 +41,7 @@ func (p Parent) Do(ctx context.Context, kind Kind, payload any, values Values, p
 		return nil, nil, fmt.Errorf("order a %s job: %w", kind, err)
 	}
 	command := p.Command
-	command.Args = append(slices.Clone(p.Args), string(kind)) // for whoever lists processes
+	command.Args = append(slices.Clone(p.Args), string(kind)) // shown in lists of processes
 	if p.Pauser != nil {
 		hold, release := p.Pauser.use(filepath.Join(folder, heldFile), p.Unhurried)
 		defer release()

@@ -180,7 +180,7 @@ func (j *pausable) setTimer(after time.Duration, then func()) {
 	}
 }
 
-// noteHeld writes in place, so that a full disk keeps the last value.
+// noteHeld overwrites in place, so that a full disk keeps the last value.
 func noteHeld(path string, held time.Duration) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -206,7 +206,7 @@ func workingClock(path string) func() time.Time {
 			if after == before {
 				return now.Add(-after)
 			}
-			before = after // stopped between two lines of this function
+			before = after // stopped between the lines above
 		}
 	}
 }

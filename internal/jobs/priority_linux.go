@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// lowestPriority is the nicest there is.
+// lowestPriority is the largest nice value.
 const lowestPriority = 19
 
 // priorityPasses bounds how often the threads of a child are listed anew, because some started meanwhile.

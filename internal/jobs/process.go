@@ -16,17 +16,17 @@ import (
 	"time"
 )
 
-// Command says how to start a child.
+// Command describes how to start a child.
 type Command struct {
 	Path string    // of the binary; "": this one
-	Args []string  // of the binary: they have it call Serve; the kind of job is added
+	Args []string  // of the binary: they make it call Serve; the kind of job is appended
 	Env  []string  // nil: the parent's
 	Log  io.Writer // of the child's standard error; nil discards it
 	hold *hold     // stops the child and lets it continue; nil: never
 }
 
-// run starts a child, gives it the order and waits for its result. progress is called for each report, from one
-// goroutine. When ctx ends the child is killed and ctx's error returned.
+// run starts a child, sends it the order and waits for its result. progress is called for each report, from one
+// goroutine. When ctx ends, run kills the child and returns ctx's error.
 func (c Command) run(ctx context.Context, order Order, progress func(json.RawMessage)) (*Result, error) {
 	line, err := encode("order", order)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c Command) run(ctx context.Context, order Order, progress func(json.RawMes
 	defer runtime.UnlockOSThread()
 
 	cmd := exec.CommandContext(ctx, path, c.Args...)
-	cmd.Args[0] = os.Args[0] // the name that people see in a list of processes
+	cmd.Args[0] = os.Args[0] // the name shown in lists of processes
 	cmd.Env = c.Env
 	DieWithParent(cmd)
 	cmd.WaitDelay = 5 * time.Second
@@ -106,7 +106,7 @@ func receive(stdout io.Reader, progress func(json.RawMessage)) (*Result, error) 
 	return nil, io.ErrUnexpectedEOF
 }
 
-// tailWriter passes the child's log on and keeps its end, which explains a death without a message.
+// tailWriter forwards the child's log and keeps its end, which explains a death without a message.
 type tailWriter struct {
 	mu   sync.Mutex
 	next io.Writer
@@ -130,7 +130,7 @@ func (t *tailWriter) Write(p []byte) (int, error) {
 	return t.next.Write(p)
 }
 
-// cause returns the line of the log that explains a death best, after a colon: the line before a crash report of Go's
+// cause returns the line of the log that best explains a death, after a colon: the line before a crash report of Go's
 // runtime (the last words of native code), the runtime's own reason, or the last line.
 func (t *tailWriter) cause() string {
 	t.mu.Lock()

@@ -10,7 +10,7 @@ import (
 // Self returns the path of this binary's file.
 func Self() (string, error) { return os.Executable() }
 
-// DieWithParent does nothing here: the child notices that its standard input ends, which works on every system.
+// DieWithParent does nothing on this system. The child notices that its standard input ends, which works everywhere.
 func DieWithParent(*exec.Cmd) {}
 
 func freeze(*os.Process) {}

@@ -14,13 +14,14 @@ const (
 	v2 = 2
 )
 
-// group is a control group's folder, without the slash in front.
+// group is a control group's folder, without the leading slash.
 type group struct {
 	dir     string
 	version int
 }
 
-// groups are the groups of a controller ("memory", "cpu") that this process belongs to, from its own up to the mount's root.
+// groups returns the groups of a controller ("memory", "cpu") that contain this process, from its own up to the mount's
+// root.
 func (s system) groups(controller string) []group {
 	own, mounts := s.read("proc/self/cgroup"), s.read("proc/self/mountinfo")
 	var all []group
@@ -35,8 +36,8 @@ func (s system) groups(controller string) []group {
 	return all
 }
 
-// groupPath is the path of this process's group in a hierarchy, by /proc/self/cgroup: "4:memory,other:/path", and "0::/path"
-// for version 2. It is "" where there is none.
+// groupPath returns the path of this process's group in a hierarchy, from /proc/self/cgroup: "4:memory,other:/path",
+// and "0::/path" for version 2. It returns "" if there is none.
 func groupPath(own, controller string, version int) string {
 	for line := range strings.Lines(own) {
 		fields := strings.SplitN(strings.TrimRight(line, "\n"), ":", 3)
@@ -51,13 +52,14 @@ func groupPath(own, controller string, version int) string {
 	return ""
 }
 
-// mount is where a hierarchy, or the part of it below root, can be seen.
+// mount is the place where a hierarchy, or its part below root, is visible.
 type mount struct {
 	root, point string
 	version     int
 }
 
-// mountsOf finds hierarchies in a text of proc(5)'s mountinfo: "36 35 0:30 /root /point options... - type source options".
+// mountsOf finds hierarchies in a text of proc(5)'s mountinfo: "36 35 0:30 /root /point options... - type source
+// options".
 func mountsOf(mounts, controller string) []mount {
 	var found []mount
 	for line := range strings.Lines(mounts) {
@@ -80,8 +82,8 @@ func mountsOf(mounts, controller string) []mount {
 	return found
 }
 
-// below is a group's path from the mount's root on. A group that is not below it is taken for the root itself: a container
-// may name its group by the host's path, or by one with "..", and see nothing above its own.
+// below returns a group's path from the mount's root on. A group that is not below it counts as the root itself: a
+// container may name its group by the host's path, or by one with "..", and see nothing above its own.
 func below(m mount, groupPath string) string {
 	rest, ok := strings.CutPrefix(groupPath, strings.TrimSuffix(m.root, "/"))
 	if !ok || rest != "" && rest[0] != '/' || slices.Contains(strings.Split(rest, "/"), "..") {
@@ -90,7 +92,7 @@ func below(m mount, groupPath string) string {
 	return rest
 }
 
-// unescape puts back the characters that mountinfo writes as \040.
+// unescape decodes the characters that mountinfo writes as \040.
 func unescape(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
@@ -106,7 +108,7 @@ func unescape(text string) string {
 	return b.String()
 }
 
-// read is a file's text, "" where there is none.
+// read returns a file's text; "" if it does not exist.
 func (s system) read(name string) string {
 	data, _ := fs.ReadFile(s.files, name)
 	return string(data)

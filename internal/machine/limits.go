@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// largestLimit is more than any machine has: version 1 writes a number near 2^63 for "no limit".
+// largestLimit is above any machine's memory: version 1 writes a number near 2^63 for "no limit".
 const largestLimit = 1 << 60
 
-// availableMemory is what Linux calls available, or what a group leaves when that is less.
+// availableMemory returns Linux's available memory, or a group's remaining memory if that is less.
 func (s system) availableMemory() int64 {
 	available := Unknown
 	if kib := field(s.read("proc/meminfo"), "MemAvailable:"); kib >= 0 && kib < math.MaxInt64>>10 {
@@ -32,8 +32,8 @@ func (s system) memoryLimit() int64 {
 	return limit
 }
 
-// limit is how many bytes a group may take. Version 1 tells the least limit of the groups above as well, which a container
-// cannot see.
+// limit returns a group's memory limit. Version 1 also reports the smallest limit of the groups above, which a
+// container cannot see.
 func (s system) limit(g group) int64 {
 	if g.version == v2 {
 		return bounded(number(s.read(path.Join(g.dir, "memory.max"))))
@@ -42,7 +42,7 @@ func (s system) limit(g group) int64 {
 	return least(own, bounded(field(s.read(path.Join(g.dir, "memory.stat")), "hierarchical_memory_limit")))
 }
 
-// used is how many bytes a group takes, without the cached file pages that it gives back when they are needed.
+// used returns the memory of a group without the cached file pages that it frees on demand.
 func (s system) used(g group) int64 {
 	current, inactive := "memory.current", "inactive_file"
 	if g.version == v1 {
@@ -53,7 +53,7 @@ func (s system) used(g group) int64 {
 	return max(used-max(cached, 0), 0)
 }
 
-// cpuQuota is the number of cores whose time the process may use, the least of its groups'; 0 without a quota.
+// cpuQuota returns the number of cores whose time the process may use, the smallest of its groups'; 0 without a quota.
 func (s system) cpuQuota() float64 {
 	least := 0.0
 	for _, g := range s.groups("cpu") {
@@ -68,7 +68,7 @@ func (s system) cpuQuota() float64 {
 	return least
 }
 
-// quota is how many microseconds of processor time a group has in each period; negative without a bound.
+// quota returns a group's processor time in each period, both in microseconds; negative without a limit.
 func (s system) quota(g group) (quota, period int64) {
 	if g.version == v2 {
 		fields := strings.Fields(s.read(path.Join(g.dir, "cpu.max")))
@@ -80,7 +80,7 @@ func (s system) quota(g group) (quota, period int64) {
 	return number(s.read(path.Join(g.dir, "cpu.cfs_quota_us"))), number(s.read(path.Join(g.dir, "cpu.cfs_period_us")))
 }
 
-// least is the smaller of two known numbers.
+// least returns the smaller of two known numbers.
 func least(a, b int64) int64 {
 	if a == Unknown || b != Unknown && b < a {
 		return b
@@ -95,7 +95,7 @@ func bounded(limit int64) int64 {
 	return limit
 }
 
-// number reads a number of at least 0; Unknown for anything else, "max" included.
+// number parses a number of at least 0. It returns Unknown for anything else, including "max".
 func number(text string) int64 {
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || n < 0 {
@@ -104,7 +104,7 @@ func number(text string) int64 {
 	return n
 }
 
-// field is the number behind a name in a file with a name and a number on each line.
+// field returns the number after a name in a file of lines with a name and a number.
 func field(text, name string) int64 {
 	for line := range strings.Lines(text) {
 		if fields := strings.Fields(line); len(fields) >= 2 && fields[0] == name {

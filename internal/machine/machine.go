@@ -1,13 +1,14 @@
-// Package machine tells how much memory and how many processor cores this process may use: what the machine has, less what
-// the control groups of the process (cgroups, as containers and systemd's MemoryMax and CPUQuota set them) do not allow.
+// Package machine returns how much memory and how many processor cores this process may use: the machine's resources
+// within the limits of the process's control groups (cgroups, as containers and systemd's MemoryMax and CPUQuota set
+// them).
 //
-// It reads Linux's files and sets nothing. Elsewhere memory is not known, and cores are Go's.
+// It reads Linux's files and sets nothing. On other systems the memory is unknown, and Go reports the cores.
 //
 // # Control groups
 //
-// A limit holds for a group and all groups below it, so that of the process is the least along its path: from its own
-// group, which /proc/self/cgroup names, up to the point where the hierarchy is mounted. Version 1, version 2 and both at
-// once are read. A container sees its own group as the mount's root.
+// A limit applies to a group and all groups below it. So the process's limit is the smallest one along its path: from
+// its own group, which /proc/self/cgroup names, up to the mount of the hierarchy. The package reads version 1, version
+// 2 and both at once. A container sees its own group as the mount's root.
 package machine
 
 import (
@@ -17,19 +18,19 @@ import (
 	"runtime"
 )
 
-// Unknown stands for a number of bytes that is not known, or has no bound.
+// Unknown means that a number of bytes is unknown or unlimited.
 const Unknown int64 = -1
 
-// AvailableMemory is the number of bytes that this process can still take before the machine, or one of its groups, runs
+// AvailableMemory returns the bytes that this process can still allocate before the machine, or one of its groups, runs
 // out of memory. Cached file pages count as free.
 func AvailableMemory() int64 { return here().availableMemory() }
 
-// MemoryLimit is the least number of bytes that a group of this process may take; Unknown without a limit.
+// MemoryLimit returns the smallest memory limit of this process's groups; Unknown without a limit.
 func MemoryLimit() int64 { return here().memoryLimit() }
 
-// Cores is the number of threads that may compute at once, at least 1: Go's number, which follows the affinity mask and
-// GOMAXPROCS, or the CPU quota of the groups to the nearest core. Go never takes less than two for a quota, and rounds
-// up: threads that meet at barriers would then wait for the one whose time is used up.
+// Cores returns the number of threads that may compute at once, at least 1: Go's number, which follows the affinity
+// mask and GOMAXPROCS, or the CPU quota of the groups, rounded to the nearest core. Go never uses fewer than two cores
+// for a quota, and rounds up: threads that meet at barriers would then wait for the one whose time is used up.
 func Cores() int { return here().cores(runtime.GOMAXPROCS(0)) }
 
 // HasCPUQuota reports whether a group bounds the processor time of this process below that of the cores it may run on.

@@ -1,5 +1,5 @@
-// Package metric is the one list of the server's own metrics. Code makes its collectors from the rows, the tables of
-// docs/operate/metrics.md are written from them, and tests compare both with what a server registers.
+// Package metric is the only list of the server's own metrics. Code makes its collectors from the rows, a test writes
+// the tables of docs/operate/metrics.md from them, and tests compare both with the metrics that a server registers.
 //
-// It counts nothing: whoever makes a collector updates it.
+// It counts nothing; the code that makes a collector updates it.
 package metric

@@ -1,11 +1,12 @@
 // Package nvidia lists the NVIDIA GPUs of a machine with nvidia-smi, which comes with the driver.
 //
-// It asks the driver's own program rather than its libraries: nothing is linked, and a driver that hangs or crashes takes down a
-// child process and not this one. internal/xla and infer/llamacpp compute on GPUs.
+// It runs the driver's own program instead of linking its libraries. A driver that hangs or crashes then ends a child
+// process and not this one. internal/xla and infer/llamacpp compute on GPUs.
 //
 // # Errors
 //
-// A machine without a GPU or without nvidia-smi gives an empty list and no error. An invalid answer of the driver is an error.
+// A machine without a GPU or without nvidia-smi gives an empty list and no error. Invalid output of nvidia-smi is an
+// error.
 package nvidia
 
 import (
@@ -120,7 +121,7 @@ func choose(all []GPU, value string) []GPU {
 // MinDriver is the first major version of the driver that runs CUDA 13, for which scripts/build/cuda builds.
 const MinDriver = 580
 
-// TooOld explains why the driver is too old; "" when it is not.
+// TooOld explains why the driver is too old; "" if it is not.
 func (g GPU) TooOld() string {
 	major, _, _ := strings.Cut(g.Driver, ".")
 	if n, err := strconv.Atoi(major); err != nil || n >= MinDriver {
@@ -129,8 +130,8 @@ func (g GPU) TooOld() string {
 	return fmt.Sprintf("driver %s of %s is too old for CUDA 13: install version %d or later", g.Driver, g.Name, MinDriver)
 }
 
-// WhyIdle explains why llama.cpp does not use a GPU that the driver sees. attempt follows the statement that no backend
-// starts, "" if there was no attempt.
+// WhyIdle explains why llama.cpp does not use a GPU that the driver lists. attempt follows the statement that no
+// backend starts, "" if there was no attempt.
 func (g GPU) WhyIdle(attempt string) string {
 	if reason := g.TooOld(); reason != "" {
 		return reason

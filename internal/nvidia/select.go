@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// VisibleVariable says which GPUs CUDA shows, to this process and to those that it starts.
+// VisibleVariable selects the GPUs that CUDA shows to this process and to its children.
 const VisibleVariable = "CUDA_VISIBLE_DEVICES"
 
 // Select returns the value of CUDA_VISIBLE_DEVICES that shows the named devices: "none", or names such as "CUDA1,CUDA0".
@@ -23,7 +23,7 @@ func Select(device, before string, set bool) (value string, err error) {
 		number, ok := strings.CutPrefix(strings.ToUpper(strings.TrimSpace(name)), "CUDA")
 		n, err := strconv.Atoi(number)
 		if !ok || err != nil || n < 0 || n > 1<<10 {
-			return "", fmt.Errorf("%q, want 'auto', 'none' or names that prunellm version --devices lists, as CUDA0,CUDA1", device)
+			return "", fmt.Errorf("%q is not valid; it must be 'auto', 'none' or names that prunellm version --devices lists, as CUDA0,CUDA1", device)
 		}
 		if set && (n >= len(shown) || before == "") {
 			return "", fmt.Errorf("%q, but %s=%s shows %d", device, VisibleVariable, before, len(slices.DeleteFunc(shown, func(s string) bool { return s == "" })))

@@ -145,7 +145,7 @@ func decode(d infer.Decoder, window []infer.Token) error {
 	return d.Decode(entries)
 }
 
-// keep copies the logits of n positions, float32[n, vocab], because the next Decode of a decoder overwrites them.
+// keep copies the logits of n positions, float32[n, vocab], because the decoder's next Decode overwrites them.
 func keep(dst []float32, d infer.Decoder, n int) []float32 {
 	for i := range n {
 		dst = append(dst, d.Logits(i)...)

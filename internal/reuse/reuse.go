@@ -1,5 +1,5 @@
-// Package reuse keeps a large result in a file, so that the next run need not compute it. Such a file only saves time: a damaged,
-// truncated or foreign one is never used.
+// Package reuse keeps a large result in a file, so that the next run need not compute it. Such a file only saves time:
+// a damaged, truncated or foreign one is never used.
 //
 // It knows neither the meaning of a result nor whether it is worth its disk space.
 //
@@ -41,7 +41,8 @@ const (
 	maxBytes = 64 << 30 // of a file that is read
 )
 
-// spareFactor is how many times its size must be free before a file is kept: models and variants need the disk more.
+// spareFactor is the multiple of its size that must be free before a file is stored: models and variants need the disk
+// more.
 const spareFactor = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -60,12 +61,13 @@ func (f File) head() []byte {
 // checkRoom returns an error when the result would take a large part of the free space.
 func (f File) checkRoom(size int64) error {
 	if free, known := regularfile.FreeSpace(f.Folder); known && free/spareFactor < size {
-		return fmt.Errorf("the result takes %d MiB and %d MiB are free, want %d times its size", size>>20+1, free>>20, spareFactor)
+		return fmt.Errorf("the result takes %d MiB and %d MiB are free; %d times its size must be free", size>>20+1, free>>20, spareFactor)
 	}
 	return nil
 }
 
-// Save keeps a result of size bytes, completely or not at all. It does not sync: the checksum detects a file that a crash tore.
+// Save stores a result of size bytes, completely or not at all. It does not sync: the checksum detects a file that a
+// crash truncated.
 func (f File) Save(size int64, write func(w io.Writer) error) (err error) {
 	if err := f.checkRoom(size); err != nil {
 		return err
@@ -96,7 +98,7 @@ func (f File) Save(size int64, write func(w io.Writer) error) (err error) {
 		return err
 	}
 	if want := int64(len(head)) + size; end != want {
-		return fmt.Errorf("%d bytes were written, want %d", end, want)
+		return fmt.Errorf("%d bytes were written instead of %d", end, want)
 	}
 	_, err = file.Write(binary.LittleEndian.AppendUint32(nil, sum.Sum32()))
 	return err
@@ -134,7 +136,7 @@ func (c *Content) check(head []byte, found int64) error {
 	}
 	c.begin = int64(len(head))
 	if want := c.begin + c.size + crc32.Size; found != want {
-		return fmt.Errorf("the file has %d bytes, want %d", found, want)
+		return fmt.Errorf("the file has %d bytes instead of %d", found, want)
 	}
 	sum := crc32.New(castagnoli)
 	_, _ = sum.Write(head) // a hash never fails

@@ -1,10 +1,10 @@
-// Package secrets reads the files that decide who may use a server: API keys, and the certificate with its private key. It
-// reads them again on SIGHUP.
+// Package secrets reads the files that control access to a server: API keys, and the certificate with its private key.
+// It reads them again on SIGHUP.
 //
 // # Errors
 //
 // A file that other users can change is an error; a secret that they can read is a warning. Errors name the flag of the
-// file. A reload that fails changes nothing: keys and certificate stay as they were.
+// file. If a reload fails, keys and certificate do not change.
 //
 // # Concurrency
 //
@@ -31,7 +31,7 @@ import (
 // maxKeyFileBytes bounds a key file.
 const maxKeyFileBytes = 1 << 20
 
-// Files are the paths of a server's secrets, "" for those that it does not have.
+// Files are the paths of a server's secrets; "" for absent ones.
 type Files struct {
 	APIKeys string // one key per line
 	TLSCert string // certificate chain in PEM
@@ -123,8 +123,8 @@ func (s *Store) ReloadOnHangup(ctx context.Context) (stop func()) {
 	}
 }
 
-// Check refuses a file with a secret, or with what a secret is checked against, that other users can change. With log it
-// warns of one that they can read. An empty path is no file.
+// Check refuses a file with a secret, or one that secrets are checked against, if other users can change it. With log,
+// it warns of a secret that they can read. An empty path means no file.
 func Check(flag, path string, log *slog.Logger) error {
 	if path == "" {
 		return nil

@@ -1,5 +1,5 @@
-// Package sensitivity measures which parts of a model matter least: how its predictions change when a share of one
-// layer's MLP neurons, or of its attention heads, is removed and all else stays.
+// Package sensitivity measures which parts of a model matter least: how its predictions change if a share of one
+// layer's MLP neurons, or of its attention heads, is removed.
 //
 // It works on a copy of the model's file and the serving engine: it zeroes rows of the copy's weights, loads the copy,
 // compares its logits with the whole model's, and restores the rows. A neuron whose row of up is zero adds nothing, and

@@ -1,7 +1,7 @@
-// Package slo decides which variant answers when latency limits are set: the largest variant whose measured speed keeps
-// them, and a smaller one while the load is high.
+// Package slo decides which variant serves requests under latency limits: the largest variant whose measured speed
+// keeps them, and a smaller one while the load is high.
 //
-// It is pure: observations go in, a decision comes out, and time is a parameter. The caller owns the state.
+// It is pure: it takes observations and the time, and returns a decision. The caller owns the state.
 package slo
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Limits are the latencies that answers should keep; 0 is no limit.
+// Limits are the latencies that answers should keep; 0 means no limit.
 type Limits struct {
 	TTFT time.Duration // time to the first token
 	ITL  time.Duration // inter-token latency
@@ -26,8 +26,9 @@ type Candidate struct {
 	Measured  bool // false: its speed is unknown
 }
 
-// Choose returns the ratio of the least pruned candidate that keeps the limits, or of the most pruned one where none does. It
-// leaves out what is not measured, and what a less pruned candidate beats in both times. ok is false while none is measured.
+// Choose returns the ratio of the least pruned candidate that keeps the limits, or of the most pruned one if none does.
+// It ignores unmeasured candidates, and those slower in both times than a less pruned candidate. ok is false if none is
+// measured.
 func Choose(candidates []Candidate, limits Limits) (ratio float64, ok bool) {
 	sorted := slices.SortedFunc(slices.Values(candidates), func(a, b Candidate) int { return cmp.Compare(a.Ratio, b.Ratio) })
 	var kept []Candidate
@@ -54,12 +55,12 @@ func within(t, limit time.Duration, share float64) bool {
 type Seen struct {
 	Answers   int           // first tokens and ends of answers
 	TTFT, ITL time.Duration // 90th percentiles of those; 0 when there were none
-	Waiting   time.Duration // of the request that has waited longest for its first token; 0: none waits
-	Expected  time.Duration // that a new request would wait for a sequence; 0: one is free
+	Waiting   time.Duration // of the request that has waited longest for its first token; 0 if none waits
+	Expected  time.Duration // for which a new request would wait for a sequence; 0 if one is free
 }
 
-// Wait returns how long a new request would wait for a sequence. Running requests hold theirs for service on average, and
-// queued ones go first: with c sequences one becomes free every service/c.
+// Wait returns how long a new request would wait for a sequence. Running requests hold theirs for service on average,
+// and queued ones go first: with c sequences, one becomes free every service/c.
 func Wait(running, queued, sequences int, service time.Duration) time.Duration {
 	if running < sequences || sequences <= 0 {
 		return 0
@@ -71,14 +72,14 @@ func Wait(running, queued, sequences int, service time.Duration) time.Duration {
 type State struct {
 	Level    int           // steps down the ladder from the usual variant
 	Changed  time.Time     // when Level last changed
-	Calm     time.Time     // since when the limits are kept with room to spare; zero: they are not
-	Restored time.Time     // when a larger variant took over that is still on probation; zero: none
-	Patience time.Duration // how long calm must last before a larger variant is tried again
+	Calm     time.Time     // since when the limits are kept with room to spare; zero: not now
+	Restored time.Time     // when the larger variant took over that is still on probation; zero: none
+	Patience time.Duration // how long calm must last before the next attempt with a larger variant
 }
 
-// Policy is how fast shedding reacts. Two thresholds and two times keep it from oscillating. It steps down at once at Shed
-// of a limit. It steps up only below Restore of it, after Calm, which doubles if the last step up failed. If the queue
-// alone breaks the limit, it steps down all the way.
+// Policy configures how fast shedding reacts. Two thresholds and two times prevent oscillation. It steps down at once
+// at Shed of a limit. It steps up only below Restore of it, after Calm, which doubles if the last step up failed. If
+// the queue alone exceeds the limit, it steps down all the way.
 type Policy struct {
 	Shed      float64       // share of a limit at which a smaller variant takes over
 	Restore   float64       // share of a limit below which calm begins; less than Shed
@@ -95,7 +96,7 @@ func DefaultPolicy() Policy {
 	}
 }
 
-// Window is how far back Seen looks.
+// Window is the time span of Seen.
 const Window = 5 * time.Second
 
 // Next returns the state after an observation. levels is the number of variants below the usual one.
@@ -113,27 +114,27 @@ func (p Policy) Next(s State, seen Seen, limits Limits, levels int, now time.Tim
 		s.Calm = time.Time{}
 		if s.Level < levels && (s.Level == 0 || now.Sub(s.Changed) >= p.Settle) {
 			if !s.Restored.IsZero() {
-				s.Patience = min(2*s.Patience, p.MostCalm) // the last step up failed
+				s.Patience = min(2*s.Patience, p.MostCalm) // the last step up has failed
 			}
 			step := 1
 			if !within(max(seen.Waiting, seen.Expected), limits.TTFT, 1) {
-				step = levels - s.Level // the queue alone breaks the limit: every step on the way would add to it
+				step = levels - s.Level // the queue alone exceeds the limit: every intermediate step would add to it
 			}
 			s.Level, s.Changed, s.Restored = s.Level+step, now, time.Time{}
 		}
 	case !keeps(p.Restore):
-		s.Calm = time.Time{} // neither good nor bad: stay
+		s.Calm = time.Time{} // between the thresholds: stay
 	case s.Calm.IsZero():
 		s.Calm = now
 	case s.Level > 0 && now.Sub(s.Calm) >= s.Patience:
 		s.Level, s.Changed, s.Calm, s.Restored = s.Level-1, now, now, now
 	case !s.Restored.IsZero() && now.Sub(s.Restored) >= max(p.Probation, 2*s.Patience):
-		s.Patience, s.Restored = p.Calm, time.Time{} // it held
+		s.Patience, s.Restored = p.Calm, time.Time{} // the step up succeeded
 	}
 	return s
 }
 
-// Ladder returns the ratios and the startup ratio, ascending and without repeats.
+// Ladder returns the ratios and the startup ratio, ascending and without duplicates.
 func Ladder(ratios []float64, startup float64) []float64 {
 	all := append(slices.Clone(ratios), startup)
 	slices.Sort(all)

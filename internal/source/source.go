@@ -136,7 +136,7 @@ func folderDigest(ctx context.Context, dir string) (string, error) {
 		return "", errors.New("there is no config.json: name a GGUF file or a safetensors folder")
 	}
 	if len(names) > maxFiles {
-		return "", fmt.Errorf("%d files, want at most %d", len(names), maxFiles)
+		return "", fmt.Errorf("%d files; the limit is %d", len(names), maxFiles)
 	}
 	hash := sha256.New()
 	fmt.Fprintf(hash, "v%s\n", converterVersion)

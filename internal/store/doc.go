@@ -1,13 +1,13 @@
-// Package store says what a store of computed values is: keys, the header in front of a value, leases, and a local store
+// Package store defines a store of computed values: keys, the header in front of a value, leases, and a local store
 // layered over a shared one.
 //
-// It imports no other package of the project, and does not know what the values mean: package variant does. The stores
+// It imports no other package of the project and does not know the meaning of values; package variant does. The stores
 // themselves are store/disk and store/redis; store/storetest is the suite that both pass.
 //
 // # Data flow
 //
-// Layered reads the local store first, then the shared one, and writes to both. Sharing lets one process compute a value
-// under a lease while the others wait for it.
+// Layered reads the local store first, then the shared one, and writes to both. Sharing lets one process compute a
+// value under a lease while the others wait for it.
 //
 // # Concurrency
 //
@@ -16,6 +16,6 @@
 //
 // # Errors
 //
-// ErrNotFound, ErrCorrupt, ErrUnavailable and ErrStaleLease are what callers branch on. A shared store that fails is a
-// warning: only errors of the local store are returned.
+// Callers branch on ErrNotFound, ErrCorrupt, ErrUnavailable and ErrStaleLease. A failure of the shared store is only
+// logged as a warning; errors of the local store are returned.
 package store

@@ -15,14 +15,14 @@ import (
 // MaxHeaderBytes bounds an encoded Header, its newline included.
 const MaxHeaderBytes = 1 << 10
 
-// maxChunks bounds the number of pieces that one value may be cut into.
+// maxChunks bounds the number of chunks of one value.
 const maxChunks = 1 << 12
 
-// Header describes a stored value. It is written in front of the value. When the value is kept in chunks
-// elsewhere, the header is written alone and last: a readable header means a complete value.
+// Header describes a stored value. It is written in front of the value. If the value is stored in chunks elsewhere, the
+// header is written alone and last: a readable header means a complete value.
 //
-// Encoded it is one line of JSON with exactly these fields in this order, without spaces, ending in a newline. DecodeHeader
-// refuses any other spelling.
+// Its encoding is one line of JSON with exactly these fields in this order, without spaces, ending in a newline.
+// DecodeHeader refuses any other encoding.
 type Header struct {
 	Version    int    `json:"version"`     // FormatVersion
 	Key        string `json:"key"`         // canonical key, which detects an entry copied to another key
@@ -33,7 +33,7 @@ type Header struct {
 	Chunks     int    `json:"chunks"`      // number of chunks; 0 when the value follows the header
 }
 
-// NewHeader describes value under key. With chunkBytes above 0 the value is kept apart in chunks of that size.
+// NewHeader describes value under key. With chunkBytes above 0 the value is stored separately in chunks of this size.
 func NewHeader(key Key, value []byte, chunkBytes int64) Header {
 	sum := sha256.Sum256(value)
 	var id [16]byte
@@ -74,7 +74,7 @@ func DecodeHeader(data []byte, key Key, maxBytes int64) (header Header, length i
 		return Header{}, 0, fmt.Errorf("header is not valid: %w", err)
 	}
 	if header.Version != FormatVersion {
-		return Header{}, 0, fmt.Errorf("header has format version %d, want %d", header.Version, FormatVersion)
+		return Header{}, 0, fmt.Errorf("header has format version %d instead of %d", header.Version, FormatVersion)
 	}
 	if err := header.check(key, maxBytes); err != nil {
 		return Header{}, 0, err
@@ -99,20 +99,20 @@ func (h Header) check(key Key, maxBytes int64) error {
 	case !isHex(h.SHA256, sha256.Size*2):
 		return errors.New("header sha256 is not 64 hex digits")
 	case h.Size < 0 || h.Size > maxBytes:
-		return fmt.Errorf("header size is %d, want 0 to %d", h.Size, maxBytes)
+		return fmt.Errorf("header size is %d but must be 0 to %d", h.Size, maxBytes)
 	case h.Chunks < 0 || h.Chunks > maxChunks:
-		return fmt.Errorf("header has %d chunks, want 0 to %d", h.Chunks, maxChunks)
+		return fmt.Errorf("header has %d chunks but must have 0 to %d", h.Chunks, maxChunks)
 	case h.Chunks == 0 && h.ChunkBytes != 0:
 		return errors.New("header has a chunk size without chunks")
 	case h.Chunks > 0 && (h.ChunkBytes <= 0 || h.ChunkBytes > maxBytes):
-		return fmt.Errorf("header chunk size is %d, want 1 to %d", h.ChunkBytes, maxBytes)
+		return fmt.Errorf("header chunk size is %d but must be 1 to %d", h.ChunkBytes, maxBytes)
 	case h.Chunks > 0 && int64(h.Chunks) != (h.Size-1)/h.ChunkBytes+1:
 		return fmt.Errorf("header has %d chunks of %d bytes for %d bytes", h.Chunks, h.ChunkBytes, h.Size)
 	}
 	return nil
 }
 
-// ChunkSize is the length of chunk i in bytes, with 0 <= i < Chunks.
+// ChunkSize returns the length of chunk i in bytes, with 0 <= i < Chunks.
 func (h Header) ChunkSize(i int) int64 {
 	return min(h.ChunkBytes, h.Size-int64(i)*h.ChunkBytes)
 }
@@ -120,7 +120,7 @@ func (h Header) ChunkSize(i int) int64 {
 // Verify returns an error unless value has the size and the checksum of the header.
 func (h Header) Verify(value []byte) error {
 	if int64(len(value)) != h.Size {
-		return fmt.Errorf("value has %d bytes, want %d", len(value), h.Size)
+		return fmt.Errorf("value has %d bytes instead of %d", len(value), h.Size)
 	}
 	if sum := sha256.Sum256(value); hex.EncodeToString(sum[:]) != h.SHA256 {
 		return errors.New("value does not match its sha256")
@@ -128,8 +128,8 @@ func (h Header) Verify(value []byte) error {
 	return nil
 }
 
-// DecodeEntry reads a header and the value behind it from r, which holds exactly sizeBytes. Memory is allocated only
-// once the size in the header agrees with sizeBytes and is at most maxBytes.
+// DecodeEntry reads a header and the value after it from r, which holds exactly sizeBytes. It allocates memory only if
+// the size in the header agrees with sizeBytes and is at most maxBytes.
 func DecodeEntry(r io.ReaderAt, sizeBytes int64, key Key, maxBytes int64) ([]byte, error) {
 	head := make([]byte, min(max(sizeBytes, 0), MaxHeaderBytes))
 	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
@@ -143,7 +143,7 @@ func DecodeEntry(r io.ReaderAt, sizeBytes int64, key Key, maxBytes int64) ([]byt
 		return nil, errors.New("header names chunks where the value should follow")
 	}
 	if sizeBytes != int64(length)+header.Size {
-		return nil, fmt.Errorf("entry has %d bytes, want %d", sizeBytes, int64(length)+header.Size)
+		return nil, fmt.Errorf("entry has %d bytes instead of %d", sizeBytes, int64(length)+header.Size)
 	}
 	value := make([]byte, header.Size)
 	if _, err := io.ReadFull(io.NewSectionReader(r, int64(length), header.Size), value); err != nil {

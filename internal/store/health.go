@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// maxPending bounds the keys that wait to be published. Keys beyond it are published when they are next read or computed.
+// maxPending bounds the keys that wait to be published. A key beyond it is published when it is next read or computed.
 const maxPending = 1 << 10
 
-// maxDefer bounds the backoff of a large value that the shared store refused. Each attempt makes a store with eviction drop everything else,
-// and a store that is too small for the value will not grow soon.
+// maxDefer bounds the backoff of a large value that the shared store refused. Each attempt makes a store with eviction
+// drop everything else, and a store that is too small for the value rarely grows soon.
 const maxDefer = time.Hour
 
-// health holds the state of a Layered store's shared store, and the goroutine that probes it and publishes the values it
-// lacks. There are two faulty states, and each change is logged. Down: the shared store is not used. Full: it is read
-// only, since it answers and refuses writes.
+// health holds the state of a Layered store's shared store, and the goroutine that probes it and publishes the values
+// it lacks. It logs each change between three states. Up: the shared store works. Down: it is not used. Full: it is
+// read only, because it responds but refuses writes.
 type health struct {
 	store           *Layered
 	retry, retryMax time.Duration
@@ -31,15 +31,15 @@ type health struct {
 	down     bool
 	full     bool
 	pending  map[Key]*wish     // to be published
-	known    map[Key]time.Time // when the shared store last had the key; it is not asked again for retryMax
+	known    map[Key]time.Time // when the shared store last had the key; it is not checked again for retryMax
 	refused  map[Key]refusal   // pending large values that the shared store refused
-	unleased *Key              // the last lease that was refused, nil once writes succeed again
+	unleased *Key              // the last refused lease; nil once writes succeed again
 }
 
-// wish asks for the local value of a key to be published. A later Put makes a new wish, so that publishing the older value
-// does not fulfill it.
+// wish is a request to publish the local value of a key. A later Put replaces the wish, so that publishing the older
+// value does not fulfill it.
 type wish struct {
-	replace bool // publish even when the shared store has an entry, since that is older
+	replace bool // publish even if the shared store has an entry, because that is older
 }
 
 // refusal is the backoff of a refused value.
@@ -76,12 +76,12 @@ func (h *health) writable() bool {
 	return !h.down && !h.full
 }
 
-// failed records a read error: the store is not used until it answers again.
+// failed records a read error: the store is not used until it responds again.
 func (h *health) failed(err error) {
 	h.mu.Lock()
 	changed := !h.down
 	h.down = true
-	clear(h.known) // it may come back empty
+	clear(h.known) // it may be empty when it returns
 	h.mu.Unlock()
 	if changed {
 		h.store.log.Warn("shared cache not usable, going on with the local one", "error", err)
@@ -105,7 +105,8 @@ func (h *health) putFailed(err error) {
 	h.signal()
 }
 
-// leaseFailed records an error of Acquire. Trying that lease again shows whether writes succeed when no value is pending.
+// leaseFailed records an error of Acquire. If no value is pending, retrying that lease shows whether writes succeed
+// again.
 func (h *health) leaseFailed(key Key, err error) {
 	if !errors.Is(err, ErrUnavailable) {
 		h.mu.Lock()
@@ -115,11 +116,11 @@ func (h *health) leaseFailed(key Key, err error) {
 	h.putFailed(err)
 }
 
-// publish schedules the local value of key for the shared store. With replace it is newer than any entry there.
+// publish schedules the local value of key for the shared store. With replace, the value is newer than any entry there.
 func (h *health) publish(key Key, replace bool) {
 	h.mu.Lock()
 	seen, known := h.known[key]
-	known = known && time.Since(seen) < h.retryMax // the store may have lost it since, unnoticed
+	known = known && time.Since(seen) < h.retryMax // the store may have lost it since
 	_, waits := h.pending[key]
 	add := (replace || !known) && (waits || len(h.pending) < maxPending)
 	if add {
@@ -134,7 +135,7 @@ func (h *health) publish(key Key, replace bool) {
 	}
 }
 
-// published records that the shared store has the key, or must not get it any more.
+// published records that the shared store has the key, or must not receive it any more.
 func (h *health) published(key Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -222,7 +223,7 @@ func (h *health) untilNextOffer() time.Duration {
 	return max(wait, 0)
 }
 
-// revive probes the store: it reports whether the store answers and takes the pending values.
+// revive probes the store. It reports whether the store responds and accepts the pending values.
 func (h *health) revive(ctx context.Context) bool {
 	if h.store.remote.Ping(ctx) != nil {
 		return false
@@ -248,8 +249,8 @@ func (h *health) revive(ctx context.Context) bool {
 	return true
 }
 
-// publishAll copies pending values from the local store, small ones first, and reports whether the shared one takes writes. A store
-// that refuses a large value may take others.
+// publishAll copies pending values from the local store, small ones first, and reports whether the shared one accepts
+// writes. A store that refuses a large value may accept others.
 func (h *health) publishAll(ctx context.Context) bool {
 	keys, pending, waiting := h.due()
 	for _, key := range keys {
@@ -273,7 +274,7 @@ func (h *health) publishAll(ctx context.Context) bool {
 	return !waiting || h.takesLeases(ctx, pending)
 }
 
-// takesLeases tries a small write: the lease of a pending value, or the refused one.
+// takesLeases tries a small write: the lease of a pending value, or the refused lease.
 func (h *health) takesLeases(ctx context.Context, pending map[Key]*wish) bool {
 	for key := range pending {
 		lease, ok, err := h.store.remote.Acquire(ctx, key)
@@ -284,7 +285,7 @@ func (h *health) takesLeases(ctx context.Context, pending map[Key]*wish) bool {
 			return false
 		}
 		if ok {
-			_ = lease.Close() // or it expires
+			_ = lease.Close() // otherwise it expires
 			return true
 		}
 	}
@@ -317,7 +318,7 @@ func (h *health) due() (keys []Key, pending map[Key]*wish, waiting bool) {
 	return keys, pending, h.unleased != nil || len(keys) < len(pending)
 }
 
-// publishOne returns only errors of the shared store: a value that the local store has lost need not be published.
+// publishOne returns only errors of the shared store. A value that the local store has lost need not be published.
 func (h *health) publishOne(ctx context.Context, key Key, replace bool) error {
 	if !replace {
 		if has, err := h.store.remote.Has(ctx, key); err != nil || has {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Local is the store in front: on this machine, without a network in between.
+// Local is the store on this machine, which is read first.
 type Local interface {
 	Store
 	Leaser
@@ -22,14 +22,14 @@ type Remote interface {
 	Leaser
 	// Has reports whether there is an entry, without reading or verifying it.
 	Has(ctx context.Context, key Key) (bool, error)
-	// Ping reports whether the store answers.
+	// Ping reports whether the store responds.
 	Ping(ctx context.Context) error
 }
 
 // Layered is a local store in front of a shared one. Reading fills the local store; writing goes to both.
 //
-// The shared store is optional. When it fails, Layered logs one warning, stops using it, probes it with a growing pause, and
-// publishes the values of the meantime once it answers. Only errors of the local store are returned. The first operation
+// The shared store is optional. If it fails, Layered logs one warning, stops using it, probes it with backoff and, once
+// it responds, publishes the values computed meanwhile. It returns only errors of the local store. The first operation
 // that fails waits for one timeout; later ones do not wait.
 //
 // # Concurrency
@@ -47,7 +47,8 @@ type LayeredOptions struct {
 	Local  Local
 	Remote Remote
 	Log    *slog.Logger
-	// Retry is the pause before the first probe of a failed shared store; it doubles up to RetryMax. 0 means 1 s and 30 s.
+	// Retry is the pause before the first probe of a failed shared store. It doubles up to RetryMax. 0 means 1 s and 30
+	// s.
 	Retry, RetryMax time.Duration
 }
 
@@ -71,7 +72,7 @@ func (l *Layered) Close() error {
 	return nil
 }
 
-// RemoteUp reports whether the shared store is in use at the moment.
+// RemoteUp reports whether the shared store is in use.
 func (l *Layered) RemoteUp() bool { return l.health.up() }
 
 // Get reads from the local store, else from the shared one.
@@ -79,7 +80,7 @@ func (l *Layered) Get(ctx context.Context, key Key) ([]byte, error) {
 	value, err := l.local.Get(ctx, key)
 	switch {
 	case err == nil:
-		l.health.publish(key, false) // the value may date from an outage of the shared store, or that store lost it
+		l.health.publish(key, false) // the value may be from an outage of the shared store, or that store lost it
 		return value, nil
 	case key.Validate() != nil || ctx.Err() != nil:
 		return nil, err
@@ -113,8 +114,8 @@ func (l *Layered) Put(ctx context.Context, key Key, value []byte) error {
 	return l.put(ctx, key, value, l.remote.Put)
 }
 
-// put writes locally and, when the shared store is up, through remotePut. It returns errors of the local store and, of the
-// shared one, only ErrStaleLease.
+// put writes locally and, if the shared store is up, through remotePut. It returns errors of the local store, and of
+// the shared one only ErrStaleLease.
 func (l *Layered) put(ctx context.Context, key Key, value []byte, remotePut func(context.Context, Key, []byte) error) error {
 	if err := key.Validate(); err != nil {
 		return err
@@ -210,7 +211,7 @@ func (l *Layered) Progress(ctx context.Context, key Key) ([]byte, error) {
 	return l.local.Progress(ctx, key)
 }
 
-// layeredLease is a lease on this machine and, unless that was down, on the shared store.
+// layeredLease is a lease on this machine and, unless that store was down, on the shared store.
 type layeredLease struct {
 	store  *Layered
 	model  string
@@ -218,7 +219,7 @@ type layeredLease struct {
 	remote Lease // nil without the shared store
 }
 
-// Lost is that of the shared lease: the one on this machine cannot be lost while the process lives.
+// Lost returns that of the shared lease. The local one cannot be lost while the process lives.
 func (l *layeredLease) Lost() <-chan struct{} {
 	if l.remote == nil {
 		return l.local.Lost()
@@ -237,7 +238,7 @@ func (l *layeredLease) SetProgress(ctx context.Context, progress []byte) error {
 	return err
 }
 
-// Put writes to both stores, and to the shared one unless the lease was taken over.
+// Put writes to both stores, but not to the shared one if the lease was taken over.
 func (l *layeredLease) Put(ctx context.Context, key Key, value []byte) error {
 	if key.Model != l.model {
 		return fmt.Errorf("put %s: the lease is for model %s", key, l.model)

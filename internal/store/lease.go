@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Leaser elects the one replica that computes a key. Requests never wait for a lease; only building a variant does.
+// Leaser elects the replica that computes a key. Requests never wait for a lease; only builds of variants do.
 type Leaser interface {
-	// Acquire tries once, without waiting. ok is false while another holds the lease. After an error the
-	// holder is unknown; the caller then computes without a lease, which can only duplicate work.
+	// Acquire tries once, without waiting. ok is false while another replica holds the lease. After an error the holder
+	// is unknown; the caller then computes without a lease, which can only duplicate work.
 	Acquire(ctx context.Context, key Key) (lease Lease, ok bool, err error)
 	// Progress returns the JSON that the holder last published, at most MaxProgressBytes, or nil. It is input from another
 	// process: do not trust it.
@@ -25,7 +25,7 @@ type Lease interface {
 	Lost() <-chan struct{}
 	// SetProgress publishes at most MaxProgressBytes of JSON for the replicas that wait.
 	SetProgress(ctx context.Context, progress []byte) error
-	// Put stores a value of the lease's model unless the lease was taken over; then it returns ErrStaleLease.
+	// Put stores a value of the lease's model. If the lease was taken over, it returns ErrStaleLease instead.
 	Put(ctx context.Context, key Key, value []byte) error
 	// Close releases the lease. It is idempotent.
 	Close() error
@@ -36,15 +36,15 @@ type Sharing struct {
 	Store  Store
 	Leaser Leaser
 	Log    *slog.Logger
-	// Poll is the pause between looks at the store while another computes; 0 means half a second.
+	// Poll is the interval at which the store is checked while another replica computes; 0 means half a second.
 	Poll time.Duration
-	// OnProgress, if set, is called while another computes, with the published progress (nil when there is none).
+	// OnProgress, if set, is called while another replica computes, with the published progress (nil if there is none).
 	OnProgress func(progress []byte)
 }
 
-// Value returns the stored value of key. Without one it calls compute, or waits for the replica that computes it. compute may
-// put further values of the same model and publish progress through its lease. A result that cannot be stored is logged and
-// returned.
+// Value returns the stored value of key. If there is none, it calls compute or waits for the replica that computes it.
+// compute may put further values of the same model and publish progress through its lease. If a result cannot be
+// stored, Value logs that and returns the result.
 func (s Sharing) Value(ctx context.Context, key Key, compute func(context.Context, Lease) ([]byte, error)) ([]byte, error) {
 	if err := key.Validate(); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (s Sharing) Value(ctx context.Context, key Key, compute func(context.Contex
 	}
 }
 
-// acquire turns a failing Leaser into a lease that protects nothing.
+// acquire replaces a failing Leaser by a lease that protects nothing.
 func (s Sharing) acquire(ctx context.Context, key Key) (Lease, bool) {
 	lease, ok, err := s.Leaser.Acquire(ctx, key)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s Sharing) lead(ctx context.Context, key Key, lease Lease, compute func(co
 	return value, nil
 }
 
-// wait waits for a randomized poll interval, so that many replicas do not ask at once.
+// wait waits for a randomized poll interval, so that many replicas do not poll at once.
 func (s Sharing) wait(ctx context.Context, key Key) error {
 	if s.OnProgress != nil {
 		progress, err := s.Leaser.Progress(ctx, key)
@@ -123,7 +123,7 @@ func (s Sharing) wait(ctx context.Context, key Key) error {
 	}
 }
 
-// NoLease is a Lease that protects nothing: it puts straight into its store. It replaces a lease that is not available.
+// NoLease is a Lease that protects nothing: it writes directly to its store. It replaces an unavailable lease.
 type NoLease struct{ Store Store }
 
 // Lost is never closed.

@@ -7,11 +7,10 @@ import (
 	"strings"
 )
 
-// FormatVersion is part of every stored key: a change of the format gets a new number, and old entries are
-// then not found.
+// FormatVersion is part of every stored key. A new format has a new number, so old entries are not found.
 const FormatVersion = 1
 
-// Limits of stored values. They bound the memory that a hostile or damaged store can make us allocate.
+// Limits of stored values. They bound the memory that a hostile or damaged store can make a process allocate.
 const (
 	MaxValueBytes    = 4 << 30 // largest value of any store, bytes
 	MaxProgressBytes = 4 << 10 // largest progress note of a lease, bytes
@@ -24,11 +23,11 @@ const (
 // ErrNotFound is returned by Get when the store has no usable entry for the key.
 var ErrNotFound = errors.New("no such entry")
 
-// ErrCorrupt is wrapped by Get when an entry does not match its checksum or header. The store has deleted and counted
-// it. It wraps ErrNotFound, for callers that only ask whether to compute.
+// ErrCorrupt is wrapped by Get if an entry does not match its checksum or header. The store has deleted and counted it.
+// It wraps ErrNotFound, for callers that only need to know whether to compute.
 var ErrCorrupt = fmt.Errorf("entry is corrupt: %w", ErrNotFound)
 
-// ErrUnavailable is wrapped when a store is unreachable or does not answer in time; a retry may succeed.
+// ErrUnavailable is wrapped if a store is unreachable or does not respond in time. A retry may succeed.
 var ErrUnavailable = errors.New("store unavailable")
 
 // ErrStaleLease is wrapped by Lease.Put when another replica has taken the lease over since.
@@ -50,7 +49,7 @@ const (
 // large reports whether a value of the kind may take most of a store.
 func (k Kind) large() bool { return k == KindDown || k == KindRecovered }
 
-// Kinds returns all kinds of values, in the order in which they are computed.
+// Kinds returns all kinds of values in the order of their computation.
 func Kinds() []Kind {
 	return []Kind{KindCalibration, KindScores, KindPlan, KindDown, KindRecovered, KindCard}
 }
@@ -64,10 +63,11 @@ type Key struct {
 	Detail string // further settings of the value, for instance "0.2-global-q8_0"; may be empty
 }
 
-// emptyDetail stands for an empty Detail in String. It is not a valid detail itself, since details begin with a letter or digit.
+// emptyDetail represents an empty Detail in String. It is not a valid detail, because details begin with a letter or
+// digit.
 const emptyDetail = "-"
 
-// Validate reports the first field that is not made of [a-z0-9._-] with a letter or digit in front, or is too long.
+// Validate reports the first field that is too long or is not made of [a-z0-9._-] after a letter or digit.
 func (k Key) Validate() error {
 	if len(k.Model) != modelDigestBytes || strings.Trim(k.Model, "0123456789abcdef") != "" {
 		return fmt.Errorf("key model %.80q is not a sha256 in lower-case hex", k.Model)
@@ -88,24 +88,25 @@ func (k Key) Validate() error {
 // hidden, an option or empty.
 func checkSegment(field, s string, maxBytes int) error {
 	if len(s) == 0 || len(s) > maxBytes {
-		return fmt.Errorf("key %s has %d bytes, want 1 to %d", field, len(s), maxBytes)
+		return fmt.Errorf("key %s has %d bytes but must have 1 to %d", field, len(s), maxBytes)
 	}
 	for i := range len(s) {
 		c := s[i]
 		word := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
 		if !word && (i == 0 || c != '.' && c != '_' && c != '-') {
-			return fmt.Errorf("key %s %.80q: byte %d is not allowed, want [a-z0-9] and then [a-z0-9._-]", field, s, i)
+			return fmt.Errorf("key %s %.80q: byte %d is not allowed; keys consist of [a-z0-9] and then [a-z0-9._-]", field, s, i)
 		}
 	}
 	return nil
 }
 
-// String is the canonical form, "v1/model/kind/recipe/detail", with "-" for an empty detail. ParseKey reads it back.
+// String returns the canonical form, "v1/model/kind/recipe/detail", with "-" for an empty detail. ParseKey is its
+// inverse.
 func (k Key) String() string {
 	return fmt.Sprintf("v%d/%s/%s", FormatVersion, k.Model, strings.Join(k.Segments(), "/"))
 }
 
-// Segments are the parts of the key below the model: kind, recipe and detail, never empty, safe as file names.
+// Segments returns the parts of the key below the model: kind, recipe and detail, never empty, safe as file names.
 func (k Key) Segments() []string {
 	detail := k.Detail
 	if detail == "" {
@@ -114,10 +115,10 @@ func (k Key) Segments() []string {
 	return []string{string(k.Kind), k.Recipe, detail}
 }
 
-// KeyFromSegments is the inverse of Segments and checks what it is given.
+// KeyFromSegments is the inverse of Segments and checks its arguments.
 func KeyFromSegments(model string, segments []string) (Key, error) {
 	if len(segments) != 3 {
-		return Key{}, fmt.Errorf("key has %d segments below the model, want 3", len(segments))
+		return Key{}, fmt.Errorf("key has %d segments below the model but must have 3", len(segments))
 	}
 	key := Key{Model: model, Kind: Kind(segments[0]), Recipe: segments[1], Detail: segments[2]}
 	switch key.Detail {
@@ -147,7 +148,7 @@ func ParseKey(s string) (Key, error) {
 //
 // # Errors
 //
-// An invalid key is an error, and nothing is changed. When ctx ends, its error is returned (possibly wrapped).
+// An invalid key is an error without effect. If ctx ends, its error is returned, possibly wrapped.
 type Store interface {
 	// Get returns the value, which then belongs to the caller. It returns ErrNotFound, or an error that wraps
 	// ErrCorrupt after the damaged entry was deleted and counted.
@@ -161,7 +162,7 @@ type Store interface {
 }
 
 // Hooks observe stores; nil fields are skipped. They are called from any goroutine and must return quickly. store is
-// "disk", "files" or "redis"; the kinds are few, so both can be labels of a metric.
+// "disk", "files" or "redis". There are few kinds, so both can be labels of a metric.
 type Hooks struct {
 	OnHit     func(store string, kind Kind)
 	OnMiss    func(store string, kind Kind)
@@ -169,28 +170,28 @@ type Hooks struct {
 	OnLease   func(held bool) // true: a lease shared with other hosts was acquired; false: released or lost
 }
 
-// Hit reports that store had a usable value.
+// Hit records that a store had a usable value.
 func (h Hooks) Hit(store string, kind Kind) {
 	if h.OnHit != nil {
 		h.OnHit(store, kind)
 	}
 }
 
-// Miss reports that store had no value.
+// Miss records that a store had no value.
 func (h Hooks) Miss(store string, kind Kind) {
 	if h.OnMiss != nil {
 		h.OnMiss(store, kind)
 	}
 }
 
-// Corrupt reports that store deleted a damaged value.
+// Corrupt records that a store deleted a damaged value.
 func (h Hooks) Corrupt(store string, kind Kind) {
 	if h.OnCorrupt != nil {
 		h.OnCorrupt(store, kind)
 	}
 }
 
-// Lease reports that a lease was acquired (true), or released or lost (false).
+// Lease records that a lease was acquired (true), or released or lost (false).
 func (h Hooks) Lease(held bool) {
 	if h.OnLease != nil {
 		h.OnLease(held)

@@ -11,16 +11,16 @@ type node struct {
 	path     string
 	mode     fs.FileMode
 	uid, gid uint32
-	users    []uint32 // that an access list lets write, beside owner and group
+	users    []uint32 // that an access list permits to write, besides owner and group
 	groups   []uint32
 }
 
-// user is who runs this process, and whom it trusts.
+// user is the user of this process, and the users that it trusts.
 type user struct {
 	uid    uint32
 	system uint32                  // owner of the root folder
 	alone  func(gid uint32) bool   // reports whether a group has no member but this user and root
-	name   func(uid uint32) string // for people
+	name   func(uid uint32) string // its name in messages
 }
 
 const (
@@ -30,19 +30,19 @@ const (
 
 func (u user) trusts(uid uint32) bool { return uid == u.uid || uid == 0 || uid == u.system }
 
-// shared reports whether users who are not trusted may make entries in a folder, which its sticky bit keeps from each other.
+// shared reports whether untrusted users may create entries in a folder whose sticky bit protects each other's entries.
 func (u user) shared(n node) bool {
 	return n.mode.IsDir() && n.mode&fs.ModeSticky != 0 && u.trusts(n.uid) && u.writers(n) != ""
 }
 
-// fault is why n, which lies in parent, is not to be trusted; nil where it is. way tells that n is a folder on the way to
+// fault returns why n, an entry of parent, is not trusted; nil if it is. way reports that n is a folder on the way to
 // another entry.
 func (u user) fault(n, parent node, way bool) *Error {
 	if n.mode&fs.ModeSymlink != 0 {
 		if u.shared(parent) && !u.trusts(n.uid) {
 			return &Error{Path: n.path, Reason: "is a link that belongs to " + u.name(n.uid), Fix: fmt.Sprintf("rm %s", quote(n.path))}
 		}
-		return nil // its mode means nothing, and only who writes its folder can change it
+		return nil // its mode has no effect, and only writers of its folder can change it
 	}
 	if !u.trusts(n.uid) {
 		return &Error{Path: n.path, Reason: "belongs to " + u.name(n.uid), Fix: fmt.Sprintf("chown %s%d %s", recursive(n), u.uid, quote(n.path))}
@@ -58,13 +58,13 @@ func (u user) fault(n, parent node, way bool) *Error {
 	return &Error{Path: n.path, Reason: fmt.Sprintf("of %s can be written by %s (mode %s)", u.name(n.uid), writers, n.mode), Fix: fix}
 }
 
-// listed is what writers calls those of an access list.
+// listed is the text of writers for users of an access list.
 const listed = "users of its access list"
 
-// writers says in words which users who are not trusted may write n; "" for none.
+// writers returns the untrusted users who may write n, in words; "" if there are none.
 func (u user) writers(n node) string {
 	switch {
-	case n.mode&fs.ModeDevice != 0: // writing to a device is not what others read from it: /dev/null, a terminal
+	case n.mode&fs.ModeDevice != 0: // what others write to a device (/dev/null, a terminal) is not what its readers receive
 	case n.mode&otherWrite != 0:
 		return "all users"
 	case n.mode&groupWrite != 0 && !u.alone(n.gid):
@@ -83,7 +83,7 @@ func recursive(n node) string {
 	return ""
 }
 
-// quote makes a path one word of a shell.
+// quote returns a path as one word of a shell.
 func quote(path string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || slices.Contains([]rune("/._-+@%="), r)

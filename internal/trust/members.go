@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// databases are the texts of /etc/passwd, /etc/group and /etc/nsswitch.conf.
+// databases holds the texts of /etc/passwd, /etc/group and /etc/nsswitch.conf.
 type databases struct{ passwd, group, nsswitch string }
 
-// alone reports whether a user and root are the only members of a group. Root's group is root alone. The files list the
-// members of the others, unless users also come from a directory service; then only a group of the user's own name, as
-// systems make one for each user, has no other member.
+// alone reports whether a user and root are the only members of a group. Only root is a member of root's group. The
+// files list the members of other groups, unless users also come from a directory service. Then only a group with the
+// user's own name, as systems create one per user, has no other member.
 func (d databases) alone(uid, gid uint32) bool {
 	if gid == 0 {
 		return true
@@ -36,13 +36,13 @@ func (d databases) alone(uid, gid uint32) bool {
 	return !d.others(members, uid)
 }
 
-// others reports whether names hold one that is neither a user's nor root's.
+// others reports whether names contain one that is neither a name of the user nor root's.
 func (d databases) others(names []string, uid uint32) bool {
 	self := d.userName(uid)
 	return slices.ContainsFunc(names, func(name string) bool { return name != self && name != "root" })
 }
 
-// userName is a user's first name, "" for one without.
+// userName returns a user's first name; "" if there is none.
 func (d databases) userName(uid uint32) string {
 	for _, fields := range records(d.passwd, 3) {
 		if fields[2] == number(uid) {
@@ -52,7 +52,7 @@ func (d databases) userName(uid uint32) string {
 	return ""
 }
 
-// local are the services of nsswitch.conf that know no users beyond those of the files and of running services.
+// local lists the services of nsswitch.conf whose users are all in the files or belong to running services.
 var local = [...]string{"files", "compat", "systemd", "altfiles", "mymachines", "myhostname", "cache"}
 
 // complete reports whether the files list all users and groups.
@@ -72,7 +72,7 @@ func (d databases) complete() bool {
 	return true
 }
 
-// records are the lines of a database that have at least n fields.
+// records returns the lines of a database that have at least n fields.
 func records(text string, n int) [][]string {
 	var all [][]string
 	for line := range strings.Lines(text) {

@@ -12,19 +12,19 @@ const (
 	fuse          = 0x65735546 // a file system that any user can mount
 )
 
-// readOnly reports whether the mount of path takes no writes and was made by root.
+// readOnly reports whether the mount of path is read-only and was made by root.
 func readOnly(path string) bool {
 	var s syscall.Statfs_t
 	return syscall.Statfs(path, &s) == nil && s.Flags&readOnlyMount != 0 && s.Type != fuse
 }
 
-// podOnly reports whether path lies on an emptyDir volume.
+// podOnly reports whether path is on an emptyDir volume.
 func podOnly(path string) bool {
-	mounts, _ := os.ReadFile("/proc/self/mountinfo") // none are known without it
+	mounts, _ := os.ReadFile("/proc/self/mountinfo") // without it, none are known
 	return onEmptyDir(string(mounts), path)
 }
 
-// onEmptyDir looks for the mount of path in a text of proc(5)'s mountinfo: "36 35 98:0 /root /point options ...". The last
+// onEmptyDir finds the mount of path in a text of proc(5)'s mountinfo: "36 35 98:0 /root /point options ...". The last
 // of several mounts at one point counts.
 func onEmptyDir(mounts, path string) bool {
 	longest, found := -1, false
@@ -44,18 +44,18 @@ func onEmptyDir(mounts, path string) bool {
 // maxAccessList bounds the bytes of an access list: Linux allows 64 KiB for any attribute.
 const maxAccessList = 64 << 10
 
-// accessList returns the users and groups that the entry's access list names and lets write.
+// accessList returns the users and groups that the entry's access list permits to write.
 func accessList(path string) (users, groups []uint32) {
 	list := make([]byte, maxAccessList)
 	n, err := syscall.Getxattr(path, "system.posix_acl_access", list)
 	if err != nil {
-		return nil, nil // there is none
+		return nil, nil // no access list
 	}
 	return parseAccessList(list[:n])
 }
 
-// parseAccessList reads Linux's form of an access list: a version, then a tag, permissions and an id for each entry. The
-// mask was looked at before.
+// parseAccessList parses Linux's form of an access list: a version, then a tag, permissions and an id per entry. The
+// caller has checked the mask.
 func parseAccessList(list []byte) (users, groups []uint32) {
 	const (
 		header, entry        = 4, 8
@@ -68,7 +68,7 @@ func parseAccessList(list []byte) (users, groups []uint32) {
 		tag, permissions := binary.LittleEndian.Uint16(list[at:]), binary.LittleEndian.Uint16(list[at+2:])
 		id := binary.LittleEndian.Uint32(list[at+4:])
 		switch {
-		case permissions&write == 0 || tag == owningGroup: // the group's bits were looked at
+		case permissions&write == 0 || tag == owningGroup: // the caller has checked the group's bits
 		case tag == namedUser:
 			users = append(users, id)
 		case tag == namedGroup:

@@ -11,11 +11,11 @@ import (
 	"syscall"
 )
 
-// newWalk walks as this process's user.
+// newWalk returns a walk for this process's user.
 func newWalk() *walk {
-	files := sync.OnceValue(func() databases { // most walks meet no group that may write
+	files := sync.OnceValue(func() databases { // read on demand: most walks find no group that may write
 		read := func(path string) string {
-			data, _ := os.ReadFile(path) // a system without the file names nobody in it
+			data, _ := os.ReadFile(path) // without the file, the group has no known members
 			return string(data)
 		}
 		return databases{passwd: read("/etc/passwd"), group: read("/etc/group"), nsswitch: read("/etc/nsswitch.conf")}
@@ -38,7 +38,7 @@ func brackets(name string) string {
 	return "(" + name + ")"
 }
 
-// lstat describes an entry. Access lists matter only where the group's bits, which are their mask, let somebody write.
+// lstat describes an entry. Access lists matter only if the group's bits, which are their mask, permit writing.
 func lstat(path string) (node, error) {
 	info, err := os.Lstat(path)
 	if err != nil {

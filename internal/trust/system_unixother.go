@@ -2,11 +2,11 @@
 
 package trust
 
-// readOnly is not asked of this system.
+// readOnly is not implemented on this system.
 func readOnly(string) bool { return false }
 
-// podOnly is Linux's alone.
+// podOnly exists only on Linux.
 func podOnly(string) bool { return false }
 
-// accessList is not asked of this system.
+// accessList is not implemented on this system.
 func accessList(string) (users, groups []uint32) { return nil, nil }

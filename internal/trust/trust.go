@@ -1,25 +1,28 @@
-// Package trust decides whether anybody but this user and root can change what a path leads to.
+// Package trust decides whether users other than this one and root can change the target of a path.
 //
-// Code that is loaded into the process, cached values, models that nobody named and files with settings or keys come from
-// such paths alone. The package neither opens nor repairs anything.
+// Code that the process loads, cached values, models found without a name, and files with settings or keys come only
+// from trusted paths. The package neither opens nor repairs anything.
 //
 // # The rule
 //
-// A path is walked from the root folder down, each symbolic link followed and its own folder checked too. Every folder and
-// file on the way must belong to this user, to root, or to the owner of the root folder (in a user namespace that does not
-// know root, the system belongs to somebody else), and only those may write it. Five things are allowed beside that:
+// A path is walked from the root folder down. Each symbolic link is followed, and the folder that contains it is
+// checked too. Every folder and file on the way must belong to this user, to root, or to the owner of the root folder
+// (in a user namespace without root, the system belongs to another user). Only these may be able to write it. There are
+// five exceptions:
 //
-//   - A sticky folder that all may write, as /tmp, on the way to an entry of a trusted owner: others cannot replace it there.
-//   - A group that may write, when it is root's, or when this user is its only member (see members): user-private groups,
-//     the group 0 of containers that run as any user, a volume's group in Kubernetes.
-//   - A read-only mount other than FUSE: nobody writes through it, and only root can have mounted it.
-//   - An emptyDir volume of Kubernetes, which all may write: it lies in a folder of the kubelet's that only root can enter.
-//   - A file descriptor of this process (/dev/fd/N): whoever started the process opened it.
+//   - A world-writable sticky folder such as /tmp, on the way to an entry of a trusted owner: other users cannot replace
+//     the entry.
+//   - A group that may write, if it is root's or this user is its only member (see members): user-private groups, the
+//     group 0 of containers that run as any user, a volume's group in Kubernetes.
+//   - A read-only mount other than FUSE: nothing can be written through it, and only root can have mounted it.
+//   - An emptyDir volume of Kubernetes, which all users may write: it is in a folder of the kubelet's that only root can
+//     enter.
+//   - A file descriptor of this process (/dev/fd/N): the process that started this one opened it.
 //
 // # Races
 //
-// The walk goes downwards, so each entry is looked at in a folder that was already found to be safe; what it found stays
-// true for as long as trusted users leave it. Open the path that Resolve returns, without links.
+// The walk goes downwards, so each entry is checked in a folder that is already known to be safe. Its result stays
+// valid as long as trusted users change nothing. Open the path that Resolve returns, without following links.
 //
 // # Other systems
 //
@@ -34,10 +37,10 @@ import (
 	"path/filepath"
 )
 
-// Error tells why a path is not trusted, and what to run to change that. Its message is one line.
+// Error is the reason why a path is not trusted, with the command that fixes it. Its message is one line.
 type Error struct {
-	Path   string // the file, folder or link that others can change, which may lie above the one that was asked for
-	Reason string // goes on after the path: "belongs to uid 65534 (nobody)"
+	Path   string // the file, folder or link that others can change, perhaps above the requested one
+	Reason string // follows the path: "belongs to uid 65534 (nobody)"
 	Fix    string // the command
 }
 
@@ -47,11 +50,11 @@ func (e *Error) Error() string {
 		e.Path, e.Reason, e.Fix)
 }
 
-// Resolve returns the absolute path without symbolic links of what path leads to. It is an *Error when others can change
-// it, and wraps fs.ErrNotExist when it is not there.
+// Resolve returns the absolute path, without symbolic links, of path's target. It returns an *Error if others can
+// change the target, and an error that wraps fs.ErrNotExist if it does not exist.
 func Resolve(path string) (string, error) { return newWalk().resolve(path) }
 
-// Tree is Resolve for a folder and all that lies in it: links in it are resolved, not entered.
+// Tree is Resolve for a folder and everything in it. It resolves links in the folder but does not enter them.
 func Tree(folder string) (string, error) {
 	w := newWalk()
 	resolved, err := w.resolve(folder)
@@ -60,7 +63,7 @@ func Tree(folder string) (string, error) {
 	}
 	return resolved, filepath.WalkDir(resolved, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || path == resolved {
-			return nil // another process of this user cleaned up
+			return nil // another process of this user removed it
 		}
 		if err != nil {
 			return err
@@ -77,7 +80,7 @@ func Tree(folder string) (string, error) {
 	})
 }
 
-// MakeTree is Tree for a folder that is made, for this user alone, where it is not there.
+// MakeTree is Tree for a folder that it creates, for this user only, if it does not exist.
 func MakeTree(folder string) (string, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", err
@@ -85,8 +88,8 @@ func MakeTree(folder string) (string, error) {
 	return Tree(folder)
 }
 
-// Readable reports whether users other than this one and root can read the file at path: by its own mode and that of all
-// folders above. The error is Resolve's.
+// Readable reports whether users other than this one and root can read the file at path, by its own mode and the modes
+// of all folders above. Errors are those of Resolve.
 func Readable(path string) (bool, error) {
 	w := newWalk()
 	resolved, err := w.resolve(path)

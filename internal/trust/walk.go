@@ -12,15 +12,16 @@ import (
 // maxLinks bounds the symbolic links of one path, as Linux does.
 const maxLinks = 40
 
-// descriptors is the folder of a process's open files, whose entries are links to files, or to what has no path.
+// descriptors matches the folder of a process's open files, whose entries are links to files or to objects without a
+// path.
 var descriptors = regexp.MustCompile(`^/proc/[0-9]+(/task/[0-9]+)?/fd$`)
 
-// walk asks the system about paths, on behalf of one user.
+// walk queries the system about paths on behalf of one user.
 type walk struct {
 	user     user
-	enforced bool // false where the system has no owners
+	enforced bool // false if the system has no owners
 	lstat    func(path string) (node, error)
-	readOnly func(path string) bool // reports whether nobody can write to the file system of path
+	readOnly func(path string) bool // reports whether the file system of path is read-only
 	podOnly  func(path string) bool // reports whether only this pod can reach the file system of path
 }
 
@@ -47,7 +48,7 @@ func (w *walk) judge(n, parent node, way bool) error {
 	}
 	place := n.path
 	if n.mode&fs.ModeSymlink != 0 {
-		place = parent.path // the link's own file system, and not that of its target
+		place = parent.path // the link's own file system, not that of its target
 	}
 	if w.readOnly(place) || w.user.trusts(n.uid) && w.podOnly(place) {
 		return nil
@@ -55,7 +56,7 @@ func (w *walk) judge(n, parent node, way bool) error {
 	return fault
 }
 
-// resolve goes along path, link by link.
+// resolve follows path link by link.
 func (w *walk) resolve(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -75,7 +76,7 @@ func (w *walk) resolve(path string) (string, error) {
 	for links := 0; len(todo) > 0; {
 		name := todo[0]
 		todo = todo[1:]
-		n, err := w.lstat(filepath.Join(here.path, name)) // Join takes ".." away, and here has no links
+		n, err := w.lstat(filepath.Join(here.path, name)) // Join resolves "..", and no links remain here
 		if err != nil {
 			return "", err
 		}
@@ -106,7 +107,7 @@ func (w *walk) resolve(path string) (string, error) {
 	return here.path, nil
 }
 
-// readable reports whether other users can read a file, by its mode and those of the folders above it.
+// readable reports whether other users can read a file, by its mode and the modes of the folders above.
 func (w *walk) readable(path string) (bool, error) {
 	want := fs.FileMode(0o004)
 	for {
@@ -125,7 +126,7 @@ func (w *walk) readable(path string) (bool, error) {
 	}
 }
 
-// parts are the names along a path.
+// parts returns the names along a path.
 func parts(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }

@@ -23,7 +23,7 @@ type Runner interface {
 type Files interface {
 	// Path returns the path of a file whose content is intact; ok reports whether there is one.
 	Path(ctx context.Context, digest string) (path string, ok bool, err error)
-	// Create has write make the file, unless another process makes it meanwhile, and returns its path.
+	// Create calls write to make the file, unless another process makes it meanwhile, and returns its path.
 	Create(ctx context.Context, digest string, write func(tempPath string) error) (path string, err error)
 }
 
@@ -187,7 +187,7 @@ func (w *build) down(ctx context.Context, plan *prune.Plan) ([]byte, error) {
 	return down, err
 }
 
-// compute runs the job that computes all missing values. It returns the value of the wanted kind, for which the caller
+// compute runs the job that computes all missing values. It returns the value of the given kind, for which the caller
 // holds the lease and which the caller stores. compute stores the other values itself.
 func (w *build) compute(ctx context.Context, wanted store.Kind, lease store.Lease) ([]byte, error) {
 	config := w.Model.Config()

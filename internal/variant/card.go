@@ -30,7 +30,7 @@ const maxCardBytes = 4 << 10
 // DecodeCard decodes a stored card. Figures outside the range of measurements are an error.
 func DecodeCard(value []byte) (card Card, err error) {
 	if len(value) > maxCardBytes {
-		return Card{}, fmt.Errorf("card: %d bytes, want at most %d", len(value), maxCardBytes)
+		return Card{}, fmt.Errorf("card: %d bytes; the limit is %d", len(value), maxCardBytes)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(value))
 	decoder.DisallowUnknownFields()

@@ -92,7 +92,7 @@ func (p *DownPacker) Grid(layer, width int) prune.Grid {
 // Bytes returns the stored form of all layers. The error says that some are missing.
 func (p *DownPacker) Bytes() ([]byte, error) {
 	if len(p.sources) != p.model.Config().Layers {
-		return nil, fmt.Errorf("down of %d layers, want %d", len(p.sources), p.model.Config().Layers)
+		return nil, fmt.Errorf("down of %d layers instead of %d", len(p.sources), p.model.Config().Layers)
 	}
 	return safetensors.EncodeSources(p.sources, p.types)
 }
@@ -124,7 +124,7 @@ func downTensor(file *safetensors.File, config models.Config, layer, width int) 
 	}
 	want, err := kind.Size(int64(config.HiddenSize) * int64(width))
 	if err != nil || width%kind.BlockSize() != 0 || info.Size != want {
-		return info, 0, fmt.Errorf("tensor %q has %d bytes, want %d of type %s", name, info.Size, want, kind)
+		return info, 0, fmt.Errorf("tensor %q has %d bytes instead of %d of type %s", name, info.Size, want, kind)
 	}
 	return info, kind, nil
 }

@@ -22,7 +22,7 @@ const (
 	StageEvaluating  Stage = "evaluating"
 )
 
-// Progress is the state of the stage that runs.
+// Progress is the state of the running stage.
 type Progress struct {
 	Stage   Stage         `json:"stage"`
 	Done    int           `json:"done"`    // units done

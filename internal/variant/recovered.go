@@ -92,7 +92,7 @@ func openRecovered(value []byte, model *models.GGUF, fileType convert.FileType, 
 	r.slim.FFN = plan.Widths()
 	text := file.Metadata[reportKey]
 	if len(text) > maxReportBytes {
-		return nil, fmt.Errorf("report of %d bytes, want at most %d", len(text), maxReportBytes)
+		return nil, fmt.Errorf("report of %d bytes; the limit is %d", len(text), maxReportBytes)
 	}
 	if err := json.Unmarshal([]byte(text), &r.report); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
@@ -115,7 +115,7 @@ func openRecovered(value []byte, model *models.GGUF, fileType convert.FileType, 
 		}
 		size, err := kind.Size(int64(elements(shape)))
 		if err != nil || info.Size != size || file.Metadata[info.Name] != kind.String() {
-			return nil, fmt.Errorf("tensor %q has %d bytes of type %q, want %d of %s", info.Name, info.Size, file.Metadata[info.Name], size, kind)
+			return nil, fmt.Errorf("tensor %q has %d bytes of type %q instead of %d of %s", info.Name, info.Size, file.Metadata[info.Name], size, kind)
 		}
 		r.slots = append(r.slots, slot)
 	}

@@ -56,7 +56,7 @@ func (s Speed) check() error {
 // DecodeSpeed decodes a stored speed. Figures outside the range of measurements are an error.
 func DecodeSpeed(value []byte) (speed Speed, err error) {
 	if len(value) > maxCardBytes {
-		return Speed{}, fmt.Errorf("speed: %d bytes, want at most %d", len(value), maxCardBytes)
+		return Speed{}, fmt.Errorf("speed: %d bytes; the limit is %d", len(value), maxCardBytes)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(value))
 	decoder.DisallowUnknownFields()

@@ -71,7 +71,7 @@ func (s *sequences) UnmarshalJSON(raw []byte) error {
 	if !found || begin < end || sequence < 0 {
 		return nil // a null list is an empty list
 	}
-	return fmt.Errorf("token %d of sequence %d is null, want a number", bytes.Count(before[begin:], []byte(",")), sequence)
+	return fmt.Errorf("token %d of sequence %d is null but must be a number", bytes.Count(before[begin:], []byte(",")), sequence)
 }
 
 // EncodeText returns the stored form of calibration text.
@@ -83,7 +83,7 @@ func EncodeText(text Text) ([]byte, error) {
 // their type. It checks tokens as DecodeText does.
 func DecodeTokens(value []byte, vocab int) ([][]int32, error) {
 	if len(value) > MaxTokenFileBytes {
-		return nil, fmt.Errorf("tokens: %d bytes, want at most %d", len(value), MaxTokenFileBytes)
+		return nil, fmt.Errorf("tokens: %d bytes; the limit is %d", len(value), MaxTokenFileBytes)
 	}
 	var members map[string]json.RawMessage // by exact name; a struct would ignore case
 	if err := json.Unmarshal(value, &members); err != nil {
@@ -104,7 +104,7 @@ func DecodeTokens(value []byte, vocab int) ([][]int32, error) {
 // be below vocab, and every sequence must have at least two. "further" and "held_out" may be missing.
 func DecodeText(value []byte, vocab int) (Text, error) {
 	if len(value) > MaxTokenFileBytes {
-		return Text{}, fmt.Errorf("tokens: %d bytes, want at most %d", len(value), MaxTokenFileBytes)
+		return Text{}, fmt.Errorf("tokens: %d bytes; the limit is %d", len(value), MaxTokenFileBytes)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(value))
 	var file textFile
@@ -120,7 +120,7 @@ func DecodeText(value []byte, vocab int) (Text, error) {
 
 func (t Text) check(vocab int) error {
 	if len(t.Tokens) == 0 {
-		return fmt.Errorf("tokens: 0 sequences, want 1 to %d", maxSequences)
+		return fmt.Errorf("tokens: 0 sequences; there must be 1 to %d", maxSequences)
 	}
 	if err := checkSequences("tokens", t.Tokens, maxTokens, vocab); err != nil {
 		return err
@@ -134,12 +134,12 @@ func (t Text) check(vocab int) error {
 // checkSequences returns an error for the first sequence that is not valid; member names the list in it.
 func checkSequences(member string, sequences [][]int32, limit, vocab int) error {
 	if len(sequences) > maxSequences {
-		return fmt.Errorf("%s: %d sequences, want at most %d", member, len(sequences), maxSequences)
+		return fmt.Errorf("%s: %d sequences; the limit is %d", member, len(sequences), maxSequences)
 	}
 	total := 0
 	for i, sequence := range sequences {
 		if len(sequence) < 2 {
-			return fmt.Errorf("%s: sequence %d has %d tokens, want at least 2", member, i, len(sequence))
+			return fmt.Errorf("%s: sequence %d has %d tokens; at least 2 are needed", member, i, len(sequence))
 		}
 		if total += len(sequence); total > limit {
 			return fmt.Errorf("%s: more than %d in all", member, limit)
@@ -203,7 +203,7 @@ func scoreRows(file *safetensors.File, name string, config models.Config) ([][]f
 		width = max(width, neurons)
 	}
 	if len(shape) != 2 || shape[0] != config.Layers || shape[1] != width {
-		return nil, fmt.Errorf("tensor %q has shape %v, want [%d %d]", name, shape, config.Layers, width)
+		return nil, fmt.Errorf("tensor %q has shape %v instead of [%d %d]", name, shape, config.Layers, width)
 	}
 	rows := make([][]float32, config.Layers)
 	for layer := range rows {

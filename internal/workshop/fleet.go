@@ -13,9 +13,9 @@ import (
 // fleetInterval is the time between two reads of the index of stored values; messages of other replicas arrive at once.
 const fleetInterval = time.Minute
 
-// Watch learns in the background which ratios of the spec other replicas have published, and passes each to offer, which
-// reports whether it is new. It also measures what the model's values take in Redis. Without Redis it does nothing. The
-// caller calls stop, which waits.
+// Watch finds in the background which ratios of the spec other replicas have published, and passes each to offer, which
+// reports whether it is new. It also measures the size of the model's values in Redis. Without Redis it does nothing.
+// The caller calls stop, which waits.
 func (w *Workshop) Watch(ctx context.Context, spec variant.Spec, offer func(ratio float64) bool) (stop func()) {
 	if w.remote == nil {
 		return func() {}

@@ -1,5 +1,5 @@
-// Package workshop opens what makes variants of one model: the disk cache, Redis behind it, the child processes, the
-// metrics, and the builder that uses them.
+// Package workshop opens everything that makes variants of one model: the disk cache, Redis behind it, the child
+// processes, the metrics, and the builder that uses them.
 //
 // It decides nothing about a variant; internal/variant does. Every command that makes variants opens one workshop.
 //
@@ -53,10 +53,10 @@ type Options struct {
 	Serving  Serving
 }
 
-// Serving is what the server adds to a workshop: jobs run in the background while it answers requests. The zero value is
-// that of a command that ends.
+// Serving holds the server's additions to a workshop: jobs run in the background while it serves requests. The zero
+// value is for a command that ends.
 type Serving struct {
-	Answers  func() bool // reports whether the server can answer any request now
+	Answers  func() bool // reports whether the server can serve any request now
 	Registry *prometheus.Registry
 	Pauser   *jobs.Pauser
 }
@@ -134,15 +134,15 @@ func (w *Workshop) Close() {
 	}
 }
 
-// Build makes the variant of a spec, or finds it, and shows the progress.
+// Build makes or finds the variant of a spec and shows the progress.
 func (w *Workshop) Build(ctx context.Context, spec variant.Spec) (variant.Built, error) {
 	view := progress.New(w.out, w.log)
 	defer view.Close()
 	return w.Builder.Build(ctx, spec, view.Show)
 }
 
-// Card returns what pruning cost a variant, stored or measured now. It is nil, with a line in the log, if the variant cannot
-// be measured.
+// Card returns the cost of pruning a variant, stored or measured now. If it cannot be measured, Card logs that and
+// returns nil.
 func (w *Workshop) Card(ctx context.Context, spec variant.Spec, built variant.Built) (*variant.Card, error) {
 	card, err := w.Builder.Card(ctx, spec, built, w.Orders.Measure)
 	switch {
@@ -151,7 +151,7 @@ func (w *Workshop) Card(ctx context.Context, spec variant.Spec, built variant.Bu
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case !errors.Is(err, variant.ErrNoHeldOut):
-		w.log.Warn("cost of pruning not measured", "variant", built.Name(), "error", err)
+		w.log.Warn("cannot measure the cost of pruning", "variant", built.Name(), "error", err)
 	}
 	return nil, nil
 }

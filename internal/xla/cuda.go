@@ -46,8 +46,8 @@ func openCUDA(log *slog.Logger, opts Options, path string) (backends.Backend, er
 	return &cudaBackend{Backend: backend, free: int64(float64(opts.GPU.Free) * memoryFraction)}, nil
 }
 
-// cudaFlags returns XLA's flags for a GPU. The user's come last and win. XLA searches for CUDA's compiler where it was
-// built unless a flag names the folder: beside the plugin, as wheels are laid out, or where CUDA is installed.
+// cudaFlags returns XLA's flags for a GPU. The user's come last and override them. XLA searches for CUDA's compiler
+// where it was built unless a flag names the folder: beside the plugin, as wheels are laid out, or CUDA's installation.
 func cudaFlags(plugin, own string) string {
 	// Matmuls by cuBLAS alone: the choice among Triton's for each of them took three quarters of the time of the scores
 	// of a small model, 18.4 s instead of 7.5 for 24,576 tokens on an H100, without a gain.

@@ -224,12 +224,12 @@ func findPlugin(opts Options, device Device) string {
 	return ""
 }
 
-// reorderSums lets XLA's CPU compiler add numbers in another order than the program's, which sums in vectors need. NaN
-// and infinity keep their meaning (xla_cpu_fast_math_honor_*), and a program gives the same bits each time.
+// reorderSums lets XLA's CPU compiler reorder additions, which vectorized sums need. NaN and infinity keep their
+// meaning (xla_cpu_fast_math_honor_*), and a program gives the same bits each time.
 const reorderSums = "--xla_cpu_enable_fast_math=true"
 
-// setEnvironment sets the variables that XLA's CPU client reads at its creation: the number of threads (0 leaves it
-// alone) and compiler flags, of which the user's come last and win. It returns the function that restores the
+// setEnvironment sets the variables that XLA's CPU client reads at its creation: the number of threads (0 does not
+// change it) and compiler flags, of which the user's come last and override. It returns a function that restores the
 // environment.
 func setEnvironment(threads int) (restore func()) {
 	flags := setVariable("XLA_FLAGS", func(own string) string { return strings.TrimSpace(reorderSums + " " + own) })

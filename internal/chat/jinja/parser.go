@@ -106,7 +106,7 @@ func (p *parser) statements(ends ...string) ([]statement, error) {
 		switch t := p.take(); t.kind {
 		case tokenEnd:
 			if len(ends) > 0 {
-				return nil, p.fail("unexpected end of template, want %q", ends[len(ends)-1])
+				return nil, p.fail("unexpected end of template; %q is missing", ends[len(ends)-1])
 			}
 			return body, nil
 		case tokenData:

@@ -16,7 +16,7 @@ import (
 	"prunellm/prune"
 )
 
-// Values of a build job: the ones that are given are not computed again.
+// Values of a build job. Given values are not computed again.
 const (
 	calibrationValue = "calibration"
 	scoresValue      = "scores"
@@ -58,7 +58,7 @@ func (c Child) build(ctx context.Context, call *jobs.Call, p buildPayload, progr
 	return nil, jobs.Values{calibrationValue: out.Calibration, scoresValue: out.Scores, downValue: out.Down}, nil
 }
 
-// builder connects a job's parts to one model.
+// builder connects a job's parts for one model.
 type builder struct {
 	child   Child
 	model   *models.GGUF
@@ -83,8 +83,8 @@ func (b *builder) tools() variant.Tools {
 	}
 }
 
-// open opens the gradient backend when it is first needed: after the dense model has written its text and is unloaded, so
-// that its memory on a GPU is free.
+// open opens the gradient backend when it is first needed. By then the dense model has written its text and is
+// unloaded, so its memory on a GPU is free.
 func (b *builder) open(ctx context.Context) (_ backends.Backend, err error) {
 	if b.backend == nil {
 		b.backend, err = b.child.OpenBackend(ctx)

@@ -26,8 +26,8 @@ type cardPayload struct {
 	Predictions string `json:"predictions"` // file for the dense model's
 }
 
-// Measure has a child compare two files: it loads both, beside what the parent serves, and a file that llama.cpp crashes on
-// must not end the parent.
+// Measure compares two files in a child. The child loads both beside the parent's models, and a file that crashes
+// llama.cpp must not end the parent.
 func (o *Orders) Measure(ctx context.Context, comparison variant.Comparison) (figures variant.Card, err error) {
 	payload := cardPayload{Comparison: comparison, Predictions: filepath.Join(o.cacheDir, predictions)}
 	result, _, err := o.parent.Do(ctx, card, payload, nil, nil)
@@ -40,7 +40,7 @@ func (o *Orders) Measure(ctx context.Context, comparison variant.Comparison) (fi
 	return figures, nil
 }
 
-// card measures a variant against the dense model: in the background on one thread.
+// card compares a variant with the dense model, in the background on one thread.
 func (c Child) card(ctx context.Context, call *jobs.Call, p cardPayload, _ func(variant.Progress)) (any, jobs.Values, error) {
 	threads := machine.Cores()
 	if call.Background {
@@ -83,8 +83,8 @@ func openToMeasure(ctx context.Context, path string, window, threads int) (*llam
 		ContextSize: window, Sequences: 1, BatchSize: max(window, 32), Threads: threads, GPULayers: allLayers})
 }
 
-// densePredictions returns the dense model's predictions: from the file, or computed and kept there for the next card. done
-// ends their use.
+// densePredictions returns the dense model's predictions: from the file, or computed and stored there for the next
+// card. done ends their use.
 func (c Child) densePredictions(ctx context.Context, call *jobs.Call, p cardPayload, windows [][]infer.Token, pruned *llamacpp.Model,
 	open func(string) (*llamacpp.Model, error)) (_ quality.Predictions, done func(), err error) {
 	file := reuse.File{Path: p.Predictions, Folder: call.Folder, Identity: p.DenseDigest + " " + c.engineIdentity()}
@@ -115,7 +115,7 @@ func (c Child) densePredictions(ctx context.Context, call *jobs.Call, p cardPayl
 	return quality.Rounded(dense), closeDense, nil
 }
 
-// engineIdentity identifies what decides the numbers that the engine computes: this build, and the devices.
+// engineIdentity identifies everything that determines the engine's numbers: this build, and the devices.
 func (c Child) engineIdentity() string {
 	build := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {

@@ -26,7 +26,7 @@ const (
 	trial    jobs.Kind = "trial"    // whether the engine runs a file
 )
 
-// kinds are all of them, with what a child does for each.
+// kinds maps all kinds to the child's handlers.
 func (c Child) kinds() map[jobs.Kind]jobs.Handler {
 	return map[jobs.Kind]jobs.Handler{
 		build:    handler(c.build),
@@ -44,7 +44,7 @@ const (
 	predictions    = "dense-predictions" // on the held-out text of the last card
 )
 
-// Orders has child processes do jobs. It implements variant.Runner and variant.Trainer.
+// Orders runs jobs in child processes. It implements variant.Runner and variant.Trainer.
 type Orders struct {
 	parent   jobs.Parent
 	cacheDir string
@@ -64,7 +64,7 @@ func NewOrders(command jobs.Command, cacheDir string, background func() bool, pa
 	}, nil
 }
 
-// NewExchange makes an exchange folder in the cache folder, for work that is done in this process. release removes it.
+// NewExchange creates an exchange folder in the cache folder for work in this process. release removes it.
 func NewExchange(cacheDir string) (folder string, release func(), err error) {
 	return jobs.NewExchange(filepath.Join(cacheDir, exchangeFolder))
 }
@@ -76,21 +76,21 @@ type Child struct {
 	Log         *slog.Logger
 }
 
-// childGCPercent keeps the garbage of a child small: it is weights, a layer at a time, and collecting costs little where
+// childGCPercent limits a child's garbage. Its heap is weights, one layer at a time, and collecting costs little if
 // nearly all of the heap is a few large slices of numbers.
 const childGCPercent = 20
 
-// childBallast is how many bytes a child allocates and never touches, so that they take no memory: the collector counts
-// them as in use and lets a fifth of them become garbage before it begins. Without them the small heap of a small model is
-// collected for each matrix, which takes a twentieth of all processor time.
+// childBallast is the size of an allocation that a child never touches, so that it takes no memory. The collector
+// counts it as in use and lets a fifth of it become garbage before it starts. Without it, the small heap of a small
+// model is collected for each matrix, which takes a twentieth of all processor time.
 const childBallast = 320 << 20
 
-// Serve does one order from in and reports on out. The process exits when in ends.
+// Serve performs one order from in and reports on out. The process exits when in ends.
 func (c Child) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	debug.SetGCPercent(childGCPercent)
 	ballast := make([]byte, childBallast)
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64-childBallast {
-		debug.SetMemoryLimit(limit + childBallast) // the ballast takes none of it
+		debug.SetMemoryLimit(limit + childBallast) // excludes the ballast
 	}
 	defer runtime.KeepAlive(ballast)
 	return jobs.Serve(ctx, in, out, os.Exit, c.kinds())
@@ -114,7 +114,7 @@ func reports(progress func(variant.Progress)) func(json.RawMessage) {
 	}
 	return func(raw json.RawMessage) {
 		var p variant.Progress
-		if json.Unmarshal(raw, &p) == nil { // a child of this very binary
+		if json.Unmarshal(raw, &p) == nil { // a child of this binary
 			progress(p)
 		}
 	}

@@ -15,10 +15,10 @@ import (
 	"prunellm/prune/recover"
 )
 
-// Whatever calibration returns, prune can score: this does not compile otherwise.
+// prune can score everything that calibration returns; otherwise this does not compile.
 const _ = uint(prune.MaxSequence - calibration.MaxSequence)
 
-// allLayers asks llama.cpp for as many layers on GPUs as fit.
+// allLayers makes llama.cpp put as many layers on GPUs as fit.
 const allLayers = -1
 
 // Codec quantizes and dequantizes through ggml.
@@ -26,7 +26,7 @@ func Codec() convert.Codec {
 	return convert.Codec{Dequantize: ggmlquant.Dequantize, Quantize: ggmlquant.Quantize}
 }
 
-// dense is a model as a calibration source needs it. scratch is an existing folder.
+// dense returns a model in the form that a calibration source needs. scratch is an existing folder.
 func dense(model *models.GGUF, scratch string) calibration.Dense {
 	return calibration.Dense{
 		Weights: model, Codec: Codec(), Scratch: scratch,

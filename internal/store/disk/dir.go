@@ -15,8 +15,8 @@ import (
 )
 
 // makeDir creates cacheDir/v1/name, each new directory with mode 0700, and returns its absolute path. The version and
-// the name below it must be directories and no links; cacheDir itself may be a link. Other users must not be able to change
-// any of it (package trust): values are computed with, and variants are loaded.
+// the name below it must be directories and not links; cacheDir itself may be a link. Other users must not be able to
+// change any of it (package trust), because the process computes with the values and loads the variants.
 func makeDir(cacheDir, name string) (string, error) {
 	if cacheDir == "" {
 		return "", errors.New("cache directory is not set")
@@ -47,7 +47,8 @@ func makeDir(cacheDir, name string) (string, error) {
 	return dir, nil
 }
 
-// syncDir makes a rename in the directory durable. File systems that cannot sync directories say EINVAL, which is fine.
+// syncDir makes a rename in the directory durable. It ignores EINVAL, which file systems return that cannot sync
+// directories.
 func syncDir(root *os.Root, name string) error {
 	d, err := root.Open(name)
 	if err != nil {
@@ -60,8 +61,8 @@ func syncDir(root *os.Root, name string) error {
 	return nil
 }
 
-// removeStaleTemps deletes temporary files of processes that died: top-level names that begin with a dot. Younger files
-// may belong to a live process.
+// removeStaleTemps deletes temporary files of dead processes: top-level names that begin with a dot. Younger files may
+// belong to a live process.
 func removeStaleTemps(root *os.Root) {
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
@@ -79,14 +80,14 @@ func removeStaleTemps(root *os.Root) {
 
 // openRegular opens a regular file for reading, following no link and waiting for no pipe.
 func openRegular(root *os.Root, name string) (*os.File, os.FileInfo, error) {
-	// Root itself resolves links that stay inside it, whatever the flags say, so the name is looked at first. Whoever can
-	// swap it in between can write the file as well.
+	// Root itself resolves links that stay inside it, whatever the flags, so Lstat checks the name first. A process
+	// that can swap the file in between can also write it.
 	info, err := root.Lstat(name)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s is a %s, want a regular file", name, info.Mode().Type())
+		return nil, nil, fmt.Errorf("%s is a %s but must be a regular file", name, info.Mode().Type())
 	}
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -98,7 +99,8 @@ func openRegular(root *os.Root, name string) (*os.File, os.FileInfo, error) {
 	return file, info, nil
 }
 
-// unreadable reports whether an error comes from the system; any other error means that the content of the file is wrong.
+// unreadable reports whether an error comes from the system. Any other error means that the content of the file is
+// wrong.
 func unreadable(err error) bool {
 	var system *fs.PathError
 	return errors.As(err, &system)

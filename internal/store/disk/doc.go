@@ -13,8 +13,8 @@
 //	v1/files/DIGEST.json                 its size and sha256, written after it
 //	v1/files/DIGEST.lock                 flock of the process that assembles it
 //
-// Files are written under a temporary name, synced and renamed. Reading a value sets its modification time, by which
-// the least recently used values are evicted when a limit is set.
+// Files are written under a temporary name, synced and renamed. Reading a value sets its modification time. If a limit
+// is set, the values with the oldest times are evicted.
 //
 // # Concurrency
 //

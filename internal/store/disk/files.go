@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// filesName labels the file cache in hooks, with kindFile as the kind.
+	// filesName labels the file cache in hooks; its kind is kindFile.
 	filesName             = "files"
 	kindFile   store.Kind = "gguf"
 	modelExt              = ".gguf"
@@ -66,7 +66,7 @@ func OpenFiles(cacheDir string, o Options) (*Files, error) {
 	return &Files{dir: dir, root: root, options: o, verified: map[string]os.FileInfo{}}, nil
 }
 
-// Close frees the handle on the directory; paths that were returned stay valid.
+// Close frees the handle on the directory. Returned paths stay valid.
 func (f *Files) Close() error { return f.root.Close() }
 
 // checkDigest returns an error unless digest is safe as a file name.
@@ -77,8 +77,8 @@ func checkDigest(digest string) error {
 	return nil
 }
 
-// Path returns the absolute path of the file assembled for digest, after checking its size and, once per process and
-// change of the file, its sha256. ok is false when there is no valid file; a damaged one is deleted and counted.
+// Path returns the absolute path of the file assembled for digest. It checks the size and, once per process and change
+// of the file, its sha256. ok is false if there is no valid file; a damaged one is deleted and counted.
 func (f *Files) Path(ctx context.Context, digest string) (path string, ok bool, err error) {
 	if err := errors.Join(checkDigest(digest), ctx.Err()); err != nil {
 		return "", false, err
@@ -120,7 +120,7 @@ func (f *Files) verify(ctx context.Context, digest string) error {
 	}
 	defer model.Close()
 	if info.Size() != want.Size {
-		return fmt.Errorf("model file has %d bytes, want %d", info.Size(), want.Size)
+		return fmt.Errorf("model file has %d bytes instead of %d", info.Size(), want.Size)
 	}
 	f.mu.Lock()
 	known := f.verified[digest]
@@ -169,7 +169,7 @@ func decodeSidecar(data []byte, digest string) (sidecar, error) {
 	}
 	switch {
 	case s.Version != store.FormatVersion:
-		return sidecar{}, fmt.Errorf("sidecar has format version %d, want %d", s.Version, store.FormatVersion)
+		return sidecar{}, fmt.Errorf("sidecar has format version %d instead of %d", s.Version, store.FormatVersion)
 	case s.Digest != digest:
 		return sidecar{}, fmt.Errorf("sidecar is for digest %.140q", s.Digest)
 	case s.Size < 0:
@@ -180,9 +180,9 @@ func decodeSidecar(data []byte, digest string) (sidecar, error) {
 	return s, nil
 }
 
-// Create returns the path of the file for digest, and calls write if there is none yet. write gets the path of an empty
-// file to fill or replace; the file gets its name after write returns nil. Processes that need the same digest wait for
-// the writer and then use its file.
+// Create returns the path of the file for digest, and calls write if there is none yet. write receives the path of an
+// empty file to fill or replace; the file is renamed after write returns nil. Processes that need the same digest wait
+// for the writer and then use its file.
 func (f *Files) Create(ctx context.Context, digest string, write func(tempPath string) error) (string, error) {
 	if err := errors.Join(checkDigest(digest), ctx.Err()); err != nil {
 		return "", err
@@ -195,12 +195,12 @@ func (f *Files) Create(ctx context.Context, digest string, write func(tempPath s
 	if path, ok, err := f.Path(ctx, digest); ok || err != nil {
 		return path, err
 	}
-	// A temporary file of a dead process is not in use: we hold the lock.
+	// A temporary file is from a dead process, because this process holds the lock.
 	temp := "." + digest + tempExt
 	if err := f.root.RemoveAll(temp); err != nil {
 		return "", fmt.Errorf("assemble model %s: %w", digest, err)
 	}
-	defer func() { _ = f.root.RemoveAll(temp) }() // after success there is none
+	defer func() { _ = f.root.RemoveAll(temp) }() // after success it no longer exists
 	if err := f.fill(ctx, digest, temp, write); err != nil {
 		return "", fmt.Errorf("assemble model %s: %w", digest, err)
 	}
@@ -210,7 +210,7 @@ func (f *Files) Create(ctx context.Context, digest string, write func(tempPath s
 	return filepath.Join(f.dir, digest+modelExt), nil
 }
 
-// fill lets write make the temporary file, takes its checksum, syncs it, gives it its name and writes the sidecar.
+// fill lets write make the temporary file, computes its checksum, syncs and renames it and writes the sidecar.
 func (f *Files) fill(ctx context.Context, digest, temp string, write func(tempPath string) error) error {
 	empty, err := f.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
@@ -231,7 +231,7 @@ func (f *Files) fill(ctx context.Context, digest, temp string, write func(tempPa
 	if err := errors.Join(model.Chmod(fileMode), model.Sync()); err != nil {
 		return err
 	}
-	// An old file without a sidecar may lie at the name; a sidecar there would already describe the new one wrongly.
+	// An old file without a sidecar may exist. An old sidecar would describe the new file wrongly.
 	if err := f.root.RemoveAll(digest + sidecarExt); err != nil {
 		return err
 	}
@@ -251,7 +251,8 @@ func (f *Files) fill(ctx context.Context, digest, temp string, write func(tempPa
 	return syncDir(f.root, ".")
 }
 
-// Remove deletes the file for digest; a missing one is not an error. Processes that have it open keep it until they close it.
+// Remove deletes the file for digest. A missing file is not an error. Processes that have it open can read it until
+// they close it.
 func (f *Files) Remove(ctx context.Context, digest string) error {
 	if err := errors.Join(checkDigest(digest), ctx.Err()); err != nil {
 		return err

@@ -20,20 +20,20 @@ import (
 	"prunellm/internal/store"
 )
 
-// newLock prepares an flock that creates its file but follows no link to it. Two of them exclude each other within one
-// process too, since each opens the file anew.
+// newLock prepares an flock that creates its file but follows no link to it. Two locks exclude each other even within
+// one process, because each opens the file itself.
 func newLock(path string) *flock.Flock {
 	return flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW), flock.SetPermissions(fileMode))
 }
 
-// lockName is the path of a key's lock without suffix. Keys can be longer than file names, so it is a digest.
+// lockName returns the path of a key's lock without suffix. It is a digest, because keys can be longer than file names.
 func (s *Store) lockName(key store.Key) string {
 	sum := sha256.Sum256([]byte(key.String()))
 	return filepath.Join(s.locks, hex.EncodeToString(sum[:]))
 }
 
-// Acquire implements store.Leaser among the processes and goroutines that share the directory. The lease ends with
-// its process at the latest and cannot be lost before.
+// Acquire implements store.Leaser among the processes and goroutines that share the directory. The lease ends with its
+// process at the latest and cannot be lost before.
 func (s *Store) Acquire(ctx context.Context, key store.Key) (store.Lease, bool, error) {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return nil, false, err
@@ -73,7 +73,7 @@ func (s *Store) Progress(ctx context.Context, key store.Key) ([]byte, error) {
 	return progress, nil
 }
 
-// lease is a store.Lease that rests on an flock.
+// lease is a store.Lease based on an flock.
 type lease struct {
 	store    *Store
 	model    string
@@ -87,7 +87,7 @@ type lease struct {
 // Lost is never closed: the lock is held until Close or the end of the process.
 func (l *lease) Lost() <-chan struct{} { return nil }
 
-// SetProgress implements store.Lease. Progress is not synced to disk: it means nothing after a crash.
+// SetProgress implements store.Lease. Progress is not synced to disk, because it is useless after a crash.
 func (l *lease) SetProgress(ctx context.Context, progress []byte) error {
 	if len(progress) > store.MaxProgressBytes || !json.Valid(progress) {
 		return fmt.Errorf("progress of %d bytes is not JSON of at most %d", len(progress), store.MaxProgressBytes)

@@ -23,13 +23,13 @@ const (
 	fileMode = 0o600
 	// storeName labels this store in hooks.
 	storeName = "disk"
-	// staleTemp is the age from which a temporary file counts as left by a dead process.
+	// staleTemp is the age from which a temporary file counts as that of a dead process.
 	staleTemp = time.Hour
 )
 
 // Options are common to Store and Files.
 type Options struct {
-	// LimitBytes is the size from which the least recently used entries are removed; 0 means no limit.
+	// LimitBytes is the size above which the least recently used entries are removed; 0 means no limit.
 	LimitBytes int64
 	Log        *slog.Logger
 	Hooks      store.Hooks
@@ -45,7 +45,7 @@ type Store struct {
 	evict sync.Mutex // one eviction at a time in this process
 }
 
-// Open makes the store's directories below cacheDir, which is created too. Close frees the handle on them.
+// Open creates the store's directories below cacheDir, and cacheDir itself. Close frees the handle on them.
 func Open(cacheDir string, o Options) (*Store, error) {
 	dir, err := makeDir(cacheDir, "values")
 	if err != nil {
@@ -67,7 +67,7 @@ func Open(cacheDir string, o Options) (*Store, error) {
 // Close frees the handle on the directory. Held leases stay valid.
 func (s *Store) Close() error { return s.root.Close() }
 
-// entryName is the name of the key's file below the root.
+// entryName returns the name of the key's file below the root.
 func entryName(key store.Key) string {
 	return path.Join(append([]string{key.Model}, key.Segments()...)...)
 }
@@ -113,8 +113,8 @@ func (s *Store) read(key store.Key) ([]byte, error) {
 	return store.DecodeEntry(f, info.Size(), key, store.MaxValueBytes)
 }
 
-// checkParents refuses directories on the way to an entry that are links: os.Root keeps them inside the store, but they
-// could still make one entry appear as another.
+// checkParents refuses directories on the way to an entry that are links. os.Root keeps them inside the store, but they
+// could make one entry appear as another.
 func (s *Store) checkParents(key store.Key) error {
 	dir := key.Model
 	for _, segment := range key.Segments() {
@@ -130,7 +130,7 @@ func (s *Store) checkParents(key store.Key) error {
 	return nil
 }
 
-// discard removes what lies at the entry's name, or in place of one of its directories.
+// discard removes anything at the entry's name, or in place of one of its directories.
 func (s *Store) discard(key store.Key) error {
 	dir := key.Model
 	for _, segment := range key.Segments() {

@@ -11,10 +11,10 @@ import (
 	"prunellm/internal/store"
 )
 
-// maxIndex bounds the entries that are read of an index of any size.
+// maxIndex bounds the entries that are read from an index.
 const maxIndex = 1 << 14
 
-// indexed is an entry as the index knows it.
+// indexed is an entry of the index.
 type indexed struct {
 	key store.Key
 	usage
@@ -48,7 +48,7 @@ func (s *Store) index(ctx context.Context, model string) ([]indexed, error) {
 	return slices.CompactFunc(entries, func(a, b indexed) bool { return a.key == b.key }), nil
 }
 
-// present returns the entries that exist and removes the others, which expired or were evicted, from the index.
+// present returns the entries that exist. It removes the others, which expired or were evicted, from the index.
 func (s *Store) present(ctx context.Context, model string, entries []indexed) ([]indexed, error) {
 	if len(entries) == 0 {
 		return nil, nil
@@ -132,7 +132,7 @@ func sizesOf(entries []indexed) map[store.Kind]int64 {
 }
 
 // enforceLimit deletes a model's least recently used entries until its limit holds. It never deletes keep. Two replicas
-// that do so at once delete the same entries.
+// that run it at once delete the same entries.
 func (s *Store) enforceLimit(ctx context.Context, keep store.Key) {
 	entries, err := s.entries(ctx, keep.Model)
 	if err != nil {

@@ -14,10 +14,10 @@ func modelKey(model string) string {
 	return fmt.Sprintf("prunellm:v%d:{%s}", store.FormatVersion, model)
 }
 
-// indexKey is the hash of a model's entries: the size and last use of each.
+// indexKey returns the name of the hash of a model's entries: the size and last use of each.
 func indexKey(model string) string { return modelKey(model) + ":index" }
 
-// channel is where a model's new entries are announced, by their fields.
+// channel returns the name of the channel that announces a model's new entries, by their fields.
 func channel(model string) string { return modelKey(model) + ":published" }
 
 // field names an entry within its model, "KIND:RECIPE:DETAIL".
@@ -27,14 +27,15 @@ func keyFromField(model, field string) (store.Key, error) {
 	return store.KeyFromSegments(model, strings.Split(field, ":"))
 }
 
-// entryKey holds the header and, for small values, the value. Segments hold no colon, so the names below it are its own.
+// entryKey returns the name of the string with the header and, for small values, the value. Segments contain no colon,
+// so the names below it are its own.
 func entryKey(key store.Key) string { return modelKey(key.Model) + ":" + field(key) }
 
 func leaseKey(key store.Key) string    { return entryKey(key) + ":lease" }
 func fenceKey(key store.Key) string    { return entryKey(key) + ":fence" }
 func progressKey(key store.Key) string { return entryKey(key) + ":progress" }
 
-// chunkKeys are the names of the chunks of one write.
+// chunkKeys returns the names of the chunks of one write.
 func chunkKeys(key store.Key, header store.Header) []string {
 	names := make([]string, header.Chunks)
 	for i := range names {
@@ -65,5 +66,5 @@ func parseUsage(s string) (usage, bool) {
 	return usage{sizeBytes: size, usedMilli: used, header: store.Header{ID: parts[2], Chunks: chunks}}, true
 }
 
-// maxIndexedChunks bounds the chunks that an index value can make us delete; a header names at most as many.
+// maxIndexedChunks bounds the chunks that an index value can make this process delete. A header names at most as many.
 const maxIndexedChunks = 1 << 12

@@ -49,7 +49,7 @@ func (s *Store) acquire(ctx context.Context, key store.Key) (*Lease, bool, error
 	return lease, true, nil
 }
 
-// take asks Redis for the lease. It starts no renewal.
+// take requests the lease from Redis. It starts no renewal.
 func (s *Store) take(ctx context.Context, key store.Key) (*Lease, bool, error) {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return nil, false, err
@@ -85,8 +85,8 @@ func (s *Store) Progress(ctx context.Context, key store.Key) ([]byte, error) {
 	return progress, nil
 }
 
-// renew extends the lease four times in its lifetime. The lease is lost when Redis says so, or when no renewal succeeded for
-// a whole lifetime. Our own clock counts from before the last success; Redis counts from a little later.
+// renew extends the lease four times in its lifetime. The lease is lost if Redis reports so, or if no renewal succeeded
+// for a whole lifetime. This process counts from before the last success; Redis counts from slightly later.
 func (l *Lease) renew(ctx context.Context, last time.Time) {
 	defer close(l.done)
 	defer l.store.options.Hooks.Lease(false)
@@ -131,7 +131,7 @@ func (l *Lease) Lost() <-chan struct{} { return l.lost }
 // Token returns the fencing token, which is larger than those of all earlier holders.
 func (l *Lease) Token() string { return l.token }
 
-// SetProgress implements store.Lease. It returns ErrStaleLease when the lease was taken over.
+// SetProgress implements store.Lease. It returns ErrStaleLease if the lease was taken over.
 func (l *Lease) SetProgress(ctx context.Context, progress []byte) error {
 	if len(progress) > store.MaxProgressBytes || !json.Valid(progress) {
 		return fmt.Errorf("progress of %d bytes is not JSON of at most %d", len(progress), store.MaxProgressBytes)

@@ -46,9 +46,9 @@ type Options struct {
 	CAFile string
 
 	DialTimeout time.Duration // of one connection
-	Timeout     time.Duration // of one small operation, connecting included; large values get more by their size
-	TTL         time.Duration // after which an entry that is not read expires; below 0: never
-	LeaseTTL    time.Duration // after which a dead replica's lease expires; it is renewed four times in that time
+	Timeout     time.Duration // of one small operation, including connecting; larger values get more time
+	TTL         time.Duration // an entry expires that is not read for this long; below 0: never
+	LeaseTTL    time.Duration // lifetime of a dead replica's lease; a live one renews it four times in that time
 
 	MaxValueBytes int64 // largest value written or read; at most store.MaxValueBytes, which is the default
 	MaxModelBytes int64 // above which a model's least recently used entries are evicted; 0: no limit
@@ -78,11 +78,11 @@ func (o Options) withDefaults() (Options, error) {
 	case o.DialTimeout < 0 || o.Timeout < 0:
 		return o, errors.New("redis timeouts must be above 0")
 	case o.LeaseTTL < 20*time.Millisecond || o.LeaseTTL > time.Hour:
-		return o, fmt.Errorf("redis lease ttl is %v, want 20ms to 1h", o.LeaseTTL)
+		return o, fmt.Errorf("redis lease ttl is %v but must be 20ms to 1h", o.LeaseTTL)
 	case o.ChunkBytes < 1 || o.ChunkBytes > 512<<20:
-		return o, fmt.Errorf("redis chunk size is %d bytes, want 1 to %d", o.ChunkBytes, 512<<20)
+		return o, fmt.Errorf("redis chunk size is %d bytes but must be 1 to %d", o.ChunkBytes, 512<<20)
 	case o.MaxValueBytes < 1 || o.MaxValueBytes > store.MaxValueBytes:
-		return o, fmt.Errorf("redis value limit is %d bytes, want 1 to %d", o.MaxValueBytes, int64(store.MaxValueBytes))
+		return o, fmt.Errorf("redis value limit is %d bytes but must be 1 to %d", o.MaxValueBytes, int64(store.MaxValueBytes))
 	case o.MaxModelBytes < 0:
 		return o, errors.New("redis size limit of a model is below 0")
 	case o.Log == nil:
@@ -176,7 +176,7 @@ func encodingHint(raw string) string {
 // parseMany reads user:password@host:port,host:port/path, each host with go-redis's own parser. The credentials are those
 // of the servers; Sentinels are asked without any.
 func parseMany(base, kind, rest string) (*redis.UniversalOptions, error) {
-	bad := fmt.Errorf("redis url: not valid, want %s-%s://[user:password@]host:port[,host:port...]", base, kind)
+	bad := fmt.Errorf("redis url: not valid; it must be %s-%s://[user:password@]host:port[,host:port...]", base, kind)
 	if kind == "sentinel" {
 		bad = fmt.Errorf("%w/master[/db]", bad)
 	}
@@ -214,7 +214,7 @@ func parseMany(base, kind, rest string) (*redis.UniversalOptions, error) {
 	return client, nil
 }
 
-// Ping reports whether the server answers within the timeout, accepts our credentials and permits reading.
+// Ping reports whether the server responds within the timeout, accepts the credentials and permits reading.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := s.withTimeout(ctx, 0)
 	defer cancel()

@@ -11,7 +11,7 @@ import (
 	"prunellm/internal/store"
 )
 
-// Put implements store.Store. Chunks go first and the header last; until then readers see the earlier value.
+// Put implements store.Store. It writes the chunks first and the header last; until then readers see the earlier value.
 func (s *Store) Put(ctx context.Context, key store.Key, value []byte) error {
 	return s.putFenced(ctx, key, value, key, "")
 }
@@ -104,7 +104,8 @@ func (s *Store) commit(ctx context.Context, r commitRequest) error {
 	return errors.New("chunks were evicted while the value was written: redis is full")
 }
 
-// retireChunks lets the chunks of a replaced value expire soon instead of deleting them while a reader may need them.
+// retireChunks lets the chunks of a replaced value expire soon. It does not delete them, because a reader may still
+// need them.
 func (s *Store) retireChunks(ctx context.Context, names []string) {
 	if len(names) == 0 {
 		return

@@ -2,8 +2,9 @@ package redis
 
 import "github.com/redis/go-redis/v9"
 
-// The scripts below take all decisions between replicas; each runs atomically inside Redis. They check types before
-// commands that need them, because Redis does not roll back a failed script. Each names keys of one model only, in one slot.
+// The scripts below make all decisions between replicas; each runs atomically inside Redis. They check types before
+// commands that need them, because Redis does not roll back a failed script. Each names keys of only one model, in one
+// slot.
 
 // scripts are compiled once per Store; go-redis sends a script's text only when the server does not know it yet.
 type scripts struct{ commit, drop, touch, acquire, renew, release, progress *redis.Script }
@@ -56,8 +57,7 @@ end
 redis.call('DEL', KEYS[1])
 return {'dropped', head, used}`
 
-// touchScript records the use of an entry, from which its TTL and its place in eviction count.
-// KEYS: entry, index, chunks... ARGV: ttl ms (0: none), field, usage size, id
+// touchScript records the use of an entry, which restarts its TTL and orders eviction.
 const touchScript = `
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local ttl, kind = tonumber(ARGV[1]), redis.call('TYPE', KEYS[2]).ok
@@ -72,11 +72,8 @@ redis.call('HSET', KEYS[2], ARGV[2], string.format('%s %d%03d %s %d', ARGV[3], n
 return 1`
 
 // acquireScript takes a free lease and draws its fencing token, which is above every earlier one: it counts up from the
-// clock in microseconds, so even a lost fence key (eviction, restart) does not bring an old token back. A value that is not
-// a number below 2^53 is not ours and counts as 0.
-// KEYS: lease, fence. ARGV: owner, ttl ms. Returns the token, or "" when the lease is held. A lease without a TTL is not
-// ours and is deleted. A TTL longer than a lifetime means that the clock of Redis was set back: it is cut to one lifetime, in
-// which a live holder renews it.
+// clock in microseconds, so even a lost fence key (eviction, restart) does not repeat an old token. A value that is not
+// a number below 2^53 is foreign and counts as 0.
 const acquireScript = `
 local left = redis.call('PTTL', KEYS[1])
 if left == -1 then redis.call('DEL', KEYS[1]) elseif left > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end

@@ -8,9 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// impatience is a hook that bounds how long the client waits for a Sentinel's answer when it connects. The client tries the
-// other Sentinels only when reading fails before the context of the whole attempt ends; otherwise it would ask the
-// hanging one for ever.
+// impatience is a hook that bounds how long the client waits for a Sentinel's response when it connects. The client
+// tries the other Sentinels only if reading fails before the context of the whole attempt ends. Without the bound it
+// would wait for a hanging Sentinel until that end.
 type impatience struct{ limit time.Duration }
 
 // DialHook implements redis.Hook.

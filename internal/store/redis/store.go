@@ -29,7 +29,7 @@ type Store struct {
 	options Options
 }
 
-// Open prepares a store. It does not connect: a server may start later. Close frees the connections.
+// Open prepares a store. It does not connect, because a server may start later. Close frees the connections.
 func Open(o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -42,7 +42,7 @@ func Open(o Options) (*Store, error) {
 	return &Store{client: client, scripts: newScripts(), options: o}, nil
 }
 
-// Close closes all connections. Leases that are still held expire.
+// Close closes all connections. Held leases expire.
 func (s *Store) Close() error { return s.client.Close() }
 
 // withTimeout bounds one operation that transfers sizeBytes besides a small command.
@@ -73,7 +73,7 @@ func (s *Store) Get(ctx context.Context, key store.Key) ([]byte, error) {
 		if s.dropDamaged(ctx, key, head, damage) {
 			return nil, fmt.Errorf("%s: %w: %w", what, store.ErrCorrupt, damage)
 		}
-		// The entry was replaced or deleted since: the newer state counts.
+		// The entry was replaced or deleted since, so the newer state counts.
 	}
 	return nil, fmt.Errorf("%s: %w: the value is replaced faster than it is read", what, store.ErrUnavailable)
 }
@@ -134,7 +134,7 @@ func (s *Store) readChunks(ctx context.Context, key store.Key, header store.Head
 	if err := s.checkChunks(ctx, names, header); err != nil {
 		return nil, err
 	}
-	// Two bytes more let the client read each chunk and its line end in place.
+	// Two more bytes let the client read each chunk and its line end in place.
 	value := make([]byte, header.Size+2)
 	for i, name := range names {
 		start := int64(i) * header.ChunkBytes
@@ -149,7 +149,7 @@ func (s *Store) checkChunks(ctx context.Context, names []string, header store.He
 	small, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
 	lengths := make([]*redis.IntCmd, len(names))
-	// The pipeline's error is that of its first failing command, and each command is checked below.
+	// The pipeline's error is that of its first failing command. Each command is checked below.
 	_, err := s.client.Pipelined(small, func(p redis.Pipeliner) error {
 		for i, name := range names {
 			lengths[i] = p.StrLen(small, name)
@@ -163,14 +163,14 @@ func (s *Store) checkChunks(ctx context.Context, names []string, header store.He
 		case lengthErr != nil:
 			return s.wrap(small, "read chunk lengths", lengthErr)
 		case n != header.ChunkSize(i):
-			return damaged(fmt.Errorf("chunk %d has %d bytes, want %d", i, n, header.ChunkSize(i)))
+			return damaged(fmt.Errorf("chunk %d has %d bytes instead of %d", i, n, header.ChunkSize(i)))
 		}
 	}
 	return s.wrap(small, "read chunk lengths", err)
 }
 
-// readChunk reads sizeBytes into buffer, which is at least that long. The read writes in place and the client therefore does
-// not retry it; one retry here covers a connection that broke while idle.
+// readChunk reads sizeBytes into buffer, which is at least that long. The read writes in place, so the client does not
+// retry it. One retry here covers a connection that broke while idle.
 func (s *Store) readChunk(ctx context.Context, name string, buffer []byte, sizeBytes int64) error {
 	limited, cancel := s.withTimeout(ctx, sizeBytes)
 	defer cancel()
@@ -185,7 +185,7 @@ func (s *Store) readChunk(ctx context.Context, name string, buffer []byte, sizeB
 	case err != nil:
 		return s.wrap(limited, "read chunk", err)
 	case int64(n) != sizeBytes:
-		return damaged(fmt.Errorf("a chunk has %d bytes, want %d", n, sizeBytes))
+		return damaged(fmt.Errorf("a chunk has %d bytes instead of %d", n, sizeBytes))
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ func (s *Store) touch(ctx context.Context, key store.Key, header store.Header) {
 
 func (s *Store) ttlMilli() int64 { return max(0, s.options.TTL.Milliseconds()) }
 
-// dropDamaged deletes and counts a damaged entry. It returns false when the entry has changed since it was read.
+// dropDamaged deletes and counts a damaged entry. It returns false if the entry has changed since it was read.
 func (s *Store) dropDamaged(ctx context.Context, key store.Key, head string, reason error) bool {
 	result, err := s.drop(ctx, key, head)
 	if err == nil && result != "dropped" {
@@ -245,7 +245,7 @@ func (s *Store) deleteChunks(ctx context.Context, names []string) {
 	}
 }
 
-// chunksOf names the chunks of an entry given by its start, which may be anything.
+// chunksOf returns the names of the chunks of an entry from its start, which may be anything.
 func chunksOf(key store.Key, head string) []string {
 	header, _, err := store.DecodeHeader([]byte(head), key, store.MaxValueBytes)
 	if err != nil {

@@ -12,23 +12,23 @@ import (
 	"prunellm/internal/store"
 )
 
-// subscriptionCheck is how long a subscription is silent before the client checks it. The client's default of three seconds
-// would load Redis when there are very many replicas.
+// subscriptionCheck is the silence after which the client checks a subscription. Its default of three seconds would
+// load Redis if there are very many replicas.
 const subscriptionCheck = 30 * time.Second
 
 // Watching holds the settings of Watch. Its functions are called from Watch's goroutine.
 type Watching struct {
-	// Interval is the time between two reads of the index; each replica varies it by up to a quarter.
+	// Interval is the time between two reads of the index. Each replica varies it by up to a quarter.
 	Interval time.Duration
-	// Announce is called for each entry: existing ones first, then new and replaced ones. An announced entry may be gone or
-	// damaged: Get decides.
+	// Announce is called for each entry: existing ones first, then new and replaced ones. An announced entry may be
+	// gone or damaged; only Get can tell.
 	Announce func(store.Key)
 	// Sizes, if set, is called after each read of the index with the model's bytes by kind.
 	Sizes func(map[store.Kind]int64)
 }
 
-// Watch observes the entries of a model until ctx ends, whose error it returns. A message announces a new entry at
-// once; if the message is lost, the next read of the index does. Watch survives outages.
+// Watch observes the entries of a model until ctx ends, and returns its error. A message announces a new entry at once.
+// If the message is lost, the next read of the index does. Watch survives outages.
 func (s *Store) Watch(ctx context.Context, model string, w Watching) error {
 	probe := store.Key{Model: model, Kind: store.KindPlan, Recipe: "0"}
 	if err := errors.Join(probe.Validate(), ctx.Err()); err != nil {
@@ -58,7 +58,7 @@ func (s *Store) Watch(ctx context.Context, model string, w Watching) error {
 	}
 }
 
-// spread is the interval, a quarter more or less.
+// spread returns the interval, varied by up to a quarter.
 func spread(interval time.Duration) time.Duration {
 	return interval - interval/4 + rand.N(interval/2+1)
 }
@@ -66,8 +66,8 @@ func spread(interval time.Duration) time.Duration {
 // announced holds by key the id of the write that was announced last, "" after a message, which has no id.
 type announced map[store.Key]string
 
-// publication announces the entry that a message names. Any client may publish anything, so invalid names are skipped, and
-// at most as many names are remembered as an index may hold.
+// publication announces the entry that a message names. Any client may publish anything, so it skips invalid names and
+// remembers at most as many names as an index may hold.
 func (a announced) publication(model string, message *redis.Message, announce func(store.Key)) {
 	if message == nil || len(message.Payload) > store.MaxHeaderBytes {
 		return
@@ -80,7 +80,7 @@ func (a announced) publication(model string, message *redis.Message, announce fu
 	announce(key)
 }
 
-// look reads the index and announces entries that were not announced yet.
+// look reads the index and announces new entries.
 func (s *Store) look(ctx context.Context, model string, seen announced, w Watching) {
 	entries, err := s.entries(ctx, model)
 	if err != nil {
