@@ -27,7 +27,7 @@ var fileTypes = []fileType{
 	{"q4_k", gguf.Q4_K, 14}, {"q5_k", gguf.Q5_K, 16}, {"q6_k", gguf.Q6_K, 18},
 }
 
-// FileTypes lists the names that ParseFileType accepts.
+// FileTypes lists the names that ParseFileType accepts. docs/use/models.md shows them.
 func FileTypes() []string {
 	names := []string{string(Keep)}
 	for _, f := range fileTypes {
@@ -46,6 +46,15 @@ func ParseFileType(name string) (FileType, error) {
 		return "", fmt.Errorf("unknown file type %q; it must be one of %s", name, strings.Join(FileTypes(), ", "))
 	}
 	return FileType(lower), nil
+}
+
+// Bits returns the bits per weight of the matrices, with the scales of their blocks; 0 for Keep.
+func (f FileType) Bits() float64 {
+	row, ok := f.lookup()
+	if !ok {
+		return 0
+	}
+	return 8 * float64(row.kind.TypeSize()) / float64(row.kind.BlockSize())
 }
 
 func (f FileType) lookup() (fileType, bool) {

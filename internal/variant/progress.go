@@ -2,25 +2,50 @@ package variant
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
 // Stage names a part of making a variant.
 type Stage string
 
-// The stages of a variant. A stage does not run when the store has its result.
+// The stages of a variant. A stage does not run if the store has its result. Stages describes them.
 const (
 	StageWaiting     Stage = "waiting for another replica"
+	StageDownloading Stage = "downloading"
 	StageCalibrating Stage = "writing calibration text"
 	StageScoring1    Stage = "scoring"
 	StageScoring2    Stage = "scoring, self-distillation"
 	StageRefitting   Stage = "refitting down_proj"
 	StageRecovering  Stage = "recovering"
 	StageAssembling  Stage = "assembling"
-	StageDownloading Stage = "downloading"
 	StageLoading     Stage = "loading"
 	StageEvaluating  Stage = "evaluating"
 )
+
+// StageRow describes a stage.
+type StageRow struct {
+	Stage Stage
+	Work  string // what it does, without a final period
+	// Leased reports whether a replica runs the stage under a lease and publishes it to the others.
+	Leased bool
+}
+
+// Stages returns all stages in the order of a first start. docs/use/troubleshooting.md shows them.
+func Stages() []StageRow {
+	return []StageRow{
+		{StageDownloading, "downloads the model from the hub", false},
+		{StageWaiting, "waits for a replica that computes the same values; its stage follows", true},
+		{StageCalibrating, "obtains calibration text: the dense model writes it, or a file is tokenized", true},
+		{StageScoring1, "scores the neurons on the calibration text", true},
+		{StageScoring2, "scores them again with the distillation loss, for criteria with two stages", true},
+		{StageRefitting, "refits `down_proj` of each layer to the neurons kept", true},
+		{StageRecovering, "trains the pruned model on the dense model's distribution", true},
+		{StageAssembling, "writes the variant's GGUF file", true},
+		{StageLoading, "loads the file into the engine", true},
+		{StageEvaluating, "measures quality, in `eval` and `sensitivity`", true},
+	}
+}
 
 // Progress is the state of the running stage.
 type Progress struct {
@@ -38,13 +63,9 @@ type Progress struct {
 	Leader Stage `json:"-"`
 }
 
-// known reports whether a replica may publish the stage under a lease. People read the text, and another process wrote it.
+// known reports whether a replica may publish the stage under a lease. Users read the text, and another process wrote it.
 func (s Stage) known() bool {
-	switch s {
-	case StageWaiting, StageCalibrating, StageScoring1, StageScoring2, StageRefitting, StageRecovering, StageAssembling, StageLoading, StageEvaluating:
-		return true
-	}
-	return false
+	return slices.ContainsFunc(Stages(), func(row StageRow) bool { return row.Stage == s && row.Leased })
 }
 
 // knownUnit returns the unit if a leader may publish it, else "tokens", which most stages count.
