@@ -100,7 +100,7 @@ func TestRefitFromStateFile(t *testing.T) {
 		if err := os.WriteFile(computed.Path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		check(what, ReconstructOptions{States: computed}, "hidden states not usable")
+		check(what, ReconstructOptions{States: computed}, "stored hidden states are unusable")
 		if mended, _ := os.ReadFile(computed.Path); !bytes.Equal(mended, one) {
 			t.Errorf("%s: the file was not written anew", what)
 		}
@@ -112,7 +112,7 @@ func TestRefitFromStateFile(t *testing.T) {
 		check(what, ReconstructOptions{States: computed}, "")
 	}
 	check("of another model", ReconstructOptions{States: &StateFile{reuse.File{Path: computed.Path, Folder: computed.Folder, Identity: "other"}}}, "")
-	check("nowhere to write", ReconstructOptions{States: &StateFile{reuse.File{Path: computed.Path, Folder: "/nonexistent", Identity: "tiny f32"}}}, "not kept")
+	check("nowhere to write", ReconstructOptions{States: &StateFile{reuse.File{Path: computed.Path, Folder: "/nonexistent", Identity: "tiny f32"}}}, "cannot store hidden states")
 }
 
 // States belong to one text.

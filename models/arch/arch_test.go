@@ -44,7 +44,7 @@ func checkRelated(t *testing.T, row arch.Architecture) {
 		t.Errorf("Folders are %v and Base is %q: a row needs exactly one of them", row.Folders, row.Base)
 	}
 	if row.Base == "" && len(row.ConfigFields) == 0 {
-		t.Error("ConfigFields is empty")
+		t.Error("ConfigFields is empty: it needs at least one field of config.json, such as \"attention_bias\": false")
 	}
 	for field, name := range map[string]string{"Base": row.Base, "PerLayer": row.PerLayer} {
 		if name == "" {
