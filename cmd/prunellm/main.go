@@ -18,6 +18,7 @@ import (
 	"prunellm/internal/calibration"
 	"prunellm/internal/flags"
 	"prunellm/internal/jobs"
+	"prunellm/internal/machine"
 	"prunellm/internal/outfile"
 	"prunellm/internal/workshop"
 )
@@ -87,7 +88,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	// Libraries use the default logger; users need only their warnings and errors.
 	slog.SetDefault(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	limitHeap()
+	machine.LimitHeap(os.Getenv)
 	flags.WarnOfShared(command, sharedInputs, env.log)
 	if err := command.Run(env, &cli); err != nil {
 		return report(err, stderr)

@@ -58,7 +58,7 @@ func (c *Catalog) hold(ratio float64) *server.Variant {
 	s.take(e)
 	serving := e.Serving
 	if c.options.Measure.Speeds != nil {
-		serving.Generator = &experience{Generator: serving.Generator, catalog: c, engine: e}
+		serving.Generator = &experience{Generator: serving.Generator, measurer: c.measurer, engine: e}
 	}
 	return &server.Variant{
 		Engine: serving, Name: e.built.Name(),

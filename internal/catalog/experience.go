@@ -29,11 +29,11 @@ func disagrees(seen []time.Duration, speed variant.Speed) bool {
 	return ratio > disagreement || ratio < 1/disagreement
 }
 
-// experience is a generator that tells the catalog how fast its answers come.
+// experience is a generator that reports the speed of its answers to the measurer.
 type experience struct {
 	server.Generator
-	catalog *Catalog
-	engine  *engine
+	measurer *measurer
+	engine   *engine
 }
 
 // Submit implements server.Generator.
@@ -61,25 +61,25 @@ func (g *experienced) Next(ctx context.Context) (infer.Chunk, error) {
 		return chunk, err
 	}
 	if g.first.IsZero() && chunk.Usage.Completion > 0 {
-		g.first, g.tokens, g.alone = time.Now(), chunk.Usage.Completion, g.experience.catalog.alone()
+		g.first, g.tokens, g.alone = time.Now(), chunk.Usage.Completion, g.experience.measurer.alone()
 	}
 	if more := chunk.Usage.Completion - g.tokens; chunk.Finish != "" && g.alone && more >= seenTokens {
-		g.experience.catalog.saw(g.experience.engine, chunk.Usage.Prompt, time.Since(g.first)/time.Duration(more))
+		g.experience.measurer.saw(g.experience.engine, chunk.Usage.Prompt, time.Since(g.first)/time.Duration(more))
 	}
 	return chunk, nil
 }
 
 // alone reports whether one request runs, and nothing else.
-func (c *Catalog) alone() bool {
-	c.state.mu.Lock()
-	defer c.state.mu.Unlock()
-	return c.state.activity.alone()
+func (m *measurer) alone() bool {
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	return m.state.activity.alone()
 }
 
-// saw notes the inter-token latency of an answer to a prompt of so many tokens that began alone. Where the last answers
-// disagree with the engine's speed, it is measured again.
-func (c *Catalog) saw(e *engine, prompt int, itl time.Duration) {
-	s := c.state
+// saw records the inter-token latency of an answer that began alone, and the tokens of its prompt. If the last answers
+// disagree with the engine's speed, the speed is measured again.
+func (m *measurer) saw(e *engine, prompt int, itl time.Duration) {
+	s := m.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.speed == nil || e.provisional || !s.activity.alone() || prompt > seenPrompt*e.speed.PromptTokens {
@@ -92,6 +92,6 @@ func (c *Catalog) saw(e *engine, prompt int, itl time.Duration) {
 	}
 	e.remeasured++
 	e.seen = nil
-	c.options.Log.Info("requests see another speed than the card, measuring again", "variant", e.built.Name(), "itl_ms", e.speed.ITLMillis)
-	s.spawn(func() { c.measurer.learnSpeed(e, true) })
+	m.log.Info("requests see another speed than the card; measuring again", "variant", e.built.Name(), "itl_ms", e.speed.ITLMillis)
+	s.spawn(func() { m.learnSpeed(e, true) })
 }

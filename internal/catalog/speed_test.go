@@ -98,7 +98,7 @@ func TestSpeedThatRequestsContradict(t *testing.T) {
 		held := b.acquireNow(t, at(0.2))
 		defer held.Release()
 		for range seenAnswers {
-			b.saw(b.loadedNow(0.2), prompt, itl)
+			b.measurer.saw(b.loadedNow(0.2), prompt, itl)
 		}
 	}
 	measured()

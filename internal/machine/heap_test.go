@@ -1,11 +1,10 @@
-package main
+package machine
 
 import (
 	"math"
+	"os"
 	"runtime/debug"
 	"testing"
-
-	"prunellm/internal/machine"
 )
 
 func TestHeapLimit(t *testing.T) {
@@ -16,15 +15,15 @@ func TestHeapLimit(t *testing.T) {
 	defer debug.SetMemoryLimit(before)
 	debug.SetMemoryLimit(math.MaxInt64)
 	t.Setenv("GOMEMLIMIT", "1GiB") // as set before the process started
-	if limitHeap(); debug.SetMemoryLimit(-1) != math.MaxInt64 {
+	if LimitHeap(os.Getenv); debug.SetMemoryLimit(-1) != math.MaxInt64 {
 		t.Error("GOMEMLIMIT does not win")
 	}
 	t.Setenv("GOMEMLIMIT", "")
 	want := int64(math.MaxInt64)
-	if limit := machine.MemoryLimit(); limit != machine.Unknown {
+	if limit := MemoryLimit(); limit != Unknown {
 		want = heapLimit(limit)
 	}
-	if limitHeap(); debug.SetMemoryLimit(-1) != want {
+	if LimitHeap(os.Getenv); debug.SetMemoryLimit(-1) != want {
 		t.Errorf("heap limit %d, want %d", debug.SetMemoryLimit(-1), want)
 	}
 }
