@@ -250,7 +250,7 @@ func TestFull(t *testing.T) {
 
 // TestRefusals are servers that can be read but not written: that is no reason not to read.
 func TestRefusals(t *testing.T) {
-	server := redistest.Start(t, "--enable-protected-configs", "yes")
+	server := redistest.StartDebug(t)
 	s := openTest(t, Options{URL: server.URL})
 	key := storetest.Key(store.KindPlan, "0.2")
 	if err := s.Put(t.Context(), key, []byte("x")); err != nil {

@@ -73,6 +73,9 @@ func start(t testing.TB, env []string, config string, args []string) *Server {
 			break
 		}
 	}
+	if err != nil && strings.Contains(err.Error(), "tls-port") && strings.Contains(err.Error(), "Bad directive") && os.Getenv("CI") != "true" {
+		t.Skip("redis-server is built without TLS")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,9 +90,20 @@ func StartCluster(t testing.TB, n int) []*Server {
 	nodes := make([]*Server, n)
 	buses := make([]int, n)
 	for i := range nodes {
-		buses[i] = FreePort(t)
-		nodes[i] = Start(t, "--cluster-enabled", "yes", "--cluster-port", fmt.Sprint(buses[i]))
-		nodes[i].Do("CLUSTER", "ADDSLOTSRANGE", i*16384/n, (i+1)*16384/n-1)
+		args := []string{"--cluster-enabled", "yes"}
+		if Major(t) >= 7 {
+			buses[i] = FreePort(t)
+			args = append(args, "--cluster-port", fmt.Sprint(buses[i]))
+		}
+		nodes[i] = Start(t, args...)
+		if buses[i] == 0 {
+			buses[i] = nodes[i].Port + 10000 // the only bus port of earlier versions
+		}
+		slots := []any{"CLUSTER", "ADDSLOTS"}
+		for slot := i * 16384 / n; slot < (i+1)*16384/n; slot++ {
+			slots = append(slots, slot)
+		}
+		nodes[i].Do(slots...)
 	}
 	for i, node := range nodes[1:] {
 		nodes[0].Do("CLUSTER", "MEET", "127.0.0.1", node.Port, buses[i+1])
@@ -123,6 +137,31 @@ func StartReplicated(t testing.TB) (master, replica *Server, url string) {
 		return nil
 	})
 	return master, replica, fmt.Sprintf("redis-sentinel://127.0.0.1:%d/main/0", sentinel.Port)
+}
+
+// StartDebug is Start with commands that break a server (DEBUG, CONFIG SET dir) enabled, as they always are before Redis 7.
+func StartDebug(t testing.TB) *Server {
+	t.Helper()
+	if Major(t) < 7 {
+		return Start(t)
+	}
+	return Start(t, "--enable-protected-configs", "yes")
+}
+
+// Major returns the major version of redis-server.
+func Major(t testing.TB) int {
+	t.Helper()
+	Require(t)
+	out, err := exec.Command("redis-server", "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(out), " v=")
+	var major int
+	if _, err := fmt.Sscanf(rest, "%d.", &major); err != nil {
+		t.Fatalf("redis-server --version prints %q", out)
+	}
+	return major
 }
 
 // Require skips or fails the test when there is no redis-server.
