@@ -89,7 +89,7 @@ func TestCalibrateWritesFurtherText(t *testing.T) {
 	if len(scored.Further) != 0 || len(scored.Tokens) == 0 || len(scored.HeldOut) == 0 {
 		t.Fatalf("without a refit: %d, %d and %d sequences, want some that are scored and held out", len(scored.Tokens), len(scored.Further), len(scored.HeldOut))
 	}
-	all := written("--refit-tokens", "1024")
+	all := written() // four times as many
 	if !reflect.DeepEqual(all.Tokens, scored.Tokens) || !reflect.DeepEqual(all.HeldOut, scored.HeldOut) {
 		t.Error("a refit on more text changes the scored or the held-out text")
 	}

@@ -68,10 +68,10 @@ type recipeFlags struct {
 	Alpha             float64 `help:"Weight of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
 	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss (${distilling})." default:"0.2"`
 	SliverKeep        float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1 (${distilling})." default:"0.975"`
-	Calibration       string  `help:"Text to compute importance on: 'general' (text of many genres, part of the binary), 'self' (the dense model writes it), a text or JSONL file, or several of these, each with an optional weight: a.txt=2,general. 'auto' is ${auto_calibration}." default:"auto" type:"homepath" placeholder:"auto|general|self|FILE,..."`
-	CalibrationTokens int     `help:"Tokens of calibration text that neurons are scored on." default:"8192"`
-	RefitTokens       int     `help:"Tokens that down_proj is refitted on: the scored ones first, then further ones of the same source, as far as it has them. 0: the scored ones." default:"0" placeholder:"N"`
-	Quick             bool    `help:"Use at most 4096 calibration tokens: variants are ready sooner and slightly worse."`
+	Calibration       string  `help:"Text to compute importance on: 'general' (text of many genres, part of the binary), 'self' (the dense model writes it), a text or JSONL file, or several of these, each with an optional weight: a.txt=2,general. 'auto' is ${auto_calibration}, or self where the model's tokenizer is not known." default:"auto" type:"homepath" placeholder:"auto|general|self|FILE,..."`
+	CalibrationTokens int     `help:"Tokens of calibration text that neurons are scored on." default:"4096"`
+	RefitTokens       int     `help:"Tokens that down_proj is refitted on: the scored ones first, then further ones of the same source, as far as it has them. 0: four times --calibration-tokens." default:"0" placeholder:"N"`
+	Quick             bool    `help:"Score on at most 2048 tokens, and refit on four times as many: variants are ready sooner and slightly worse."`
 	MixedPrecision    string  `help:"Use bfloat16 in matmuls of scoring, refit and recovery: ${enum}. auto uses it where the processor has instructions for it and the criterion tolerates it (not ${float32_only})." enum:"auto,no,bf16" default:"auto"`
 	Seed              uint64  `help:"Seed of the calibration text that the dense model writes, and of the labels that ${drawing} draws." default:"1"`
 	Budget            string  `help:"Widths of the layers: ${enum}. 'uniform' is one width for all layers, 'global' ranks neurons over all layers, 'auto' is global where the architecture supports it." enum:"auto,uniform,global" default:"auto"`
@@ -130,7 +130,7 @@ func openWorkshop(env *environment, model *models.GGUF, flags cacheFlags, servin
 const autoBudget = "auto"
 
 // quickTokens bounds the calibration tokens of --quick.
-const quickTokens = 4096
+const quickTokens = 2048
 
 // Limits of --calibration-tokens and --refit-tokens.
 const (

@@ -66,6 +66,6 @@ func (f *recipeFlags) spec(model *models.GGUF, ratio float64, fileType string) (
 	}
 	return variant.Spec{
 		Ratio: ratio, Recipe: recipe, Calibration: text, Budget: budget,
-		Reconstruct: f.Reconstruct, RefitTokens: cmp.Or(f.RefitTokens, recipe.Tokens), FileType: kind, Step: variant.WidthStep(model, kind),
+		Reconstruct: f.Reconstruct, RefitTokens: cmp.Or(f.RefitTokens, variant.RefitTokens(recipe.Tokens)), FileType: kind, Step: variant.WidthStep(model, kind),
 	}, nil
 }

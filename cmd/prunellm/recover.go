@@ -76,17 +76,14 @@ func (c *recoverCommand) Validate() error {
 }
 
 // recovery returns the training that the flags describe, on the recipe's calibration text where that is of files, and else on
-// text that the model writes. minutes or tokens must be
-// positive.
+// text that the model writes. minutes or tokens must be positive.
 func (f *recoveryFlags) recovery(spec variant.Spec, minutes float64, tokens, contextLength int) variant.Recovery {
+	text := calibration.Reference{Identity: spec.Recipe.Calibration, File: spec.Calibration.File}.Training()
 	r := variant.Recovery{
 		Train: recover.Train(f.Train), Tokens: tokens, Duration: time.Duration(minutes * float64(time.Minute)),
-		LearningRate: f.LearningRate, CrossEntropy: f.CrossEntropy, Seed: spec.Recipe.Seed, Source: spec.Recipe.Calibration,
-		Text:       variant.Calibration{File: spec.Calibration.File, Length: min(recoverySequenceLength, contextLength)},
+		LearningRate: f.LearningRate, CrossEntropy: f.CrossEntropy, Seed: spec.Recipe.Seed, Source: text.Identity,
+		Text:       variant.Calibration{File: text.File, Length: min(recoverySequenceLength, contextLength)},
 		TextTokens: f.TextTokens,
-	}
-	if r.Text.File == "" { // the general text is too short to train on
-		r.Source = calibration.Self().Identity
 	}
 	if r.TextTokens == 0 {
 		if r.TextTokens = fileRecoveryTokens; r.Text.File == "" {

@@ -14,6 +14,10 @@ func TestTrainingText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	auto, err := calibration.Find(calibration.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		identity, file string
 		source         string
@@ -23,11 +27,12 @@ func TestTrainingText(t *testing.T) {
 		{calibration.Self().Identity, "", calibration.Self().Identity, selfRecoveryTokens},
 		{"sha256:1", "/text.txt", "sha256:1", fileRecoveryTokens},
 		{"mixture-1", "/text.txt=1,general=1", "mixture-1", fileRecoveryTokens},
+		{auto.Identity, auto.File, calibration.Self().Identity, selfRecoveryTokens},
 	} {
 		var spec variant.Spec
 		spec.Recipe.Calibration, spec.Calibration.File = test.identity, test.file
 		r := (&recoveryFlags{}).recovery(spec, 1, 0, 1024)
-		if r.Source != test.source || r.TextTokens != test.tokens || r.Text.File != test.file {
+		if r.Source != test.source || r.TextTokens != test.tokens || test.source == test.identity && r.Text.File != test.file {
 			t.Errorf("calibrated on %q, %q it trains on %d tokens of %q, %q; want %d of %q", test.identity, test.file, r.TextTokens, r.Source, r.Text.File,
 				test.tokens, test.source)
 		}

@@ -20,8 +20,9 @@ const (
 	AutoName    = "auto"    // see Resolve
 )
 
-// Auto is the source that needs nothing from the user (docs/understand/pruning.md).
-const Auto = SelfName
+// Auto is the source that needs nothing from the user: good for text of any kind rather than best for one
+// (docs/understand/pruning.md).
+const Auto = GeneralName + "," + SelfName
 
 // Resolve returns the source that a value names: Auto for 'auto', or the model's own text for a model that may not be
 // given text, because its tokens would be wrong. Other values stay.
@@ -126,6 +127,17 @@ func Find(name string) (Reference, error) {
 	}
 	path, err := filepath.Abs(name)
 	return Reference{Identity: identity, File: path}, err
+}
+
+// Training returns the reference of the text to train on where this one is calibrated on: the model's own text in place of
+// the general text, which is too short to train on, and of Auto.
+func (r Reference) Training() Reference {
+	for _, short := range []string{GeneralName, Auto} {
+		if ref, err := Find(short); err == nil && ref.Identity == r.Identity {
+			return Self()
+		}
+	}
+	return r
 }
 
 // Open binds the reference to a dense model. It does not read yet.

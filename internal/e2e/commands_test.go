@@ -133,7 +133,7 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	help := strings.Join(strings.Fields(command(t, badInputLimit, "serve", "--help").stdout), " ")
-	for _, want := range []string{"(default 127.0.0.1:8080)", "(default 0.2)", "--calibration-tokens=8192", "PRUNELLM_RATIO", `--criterion="sdm2"`} {
+	for _, want := range []string{"(default 127.0.0.1:8080)", "(default 0.2)", "--calibration-tokens=4096", "PRUNELLM_RATIO", `--criterion="sdm2"`} {
 		if !strings.Contains(help, want) {
 			t.Errorf("serve --help lacks %q", want)
 		}
