@@ -64,8 +64,8 @@ const (
 	maxHeldOutTokens = 4096
 )
 
-// refitFactor is how many tokens a refit reads by default for each scored one: a token costs it a quarter of the time, and
-// helps it more.
+// refitFactor is how many tokens a refit reads by default for each scored one: a token costs it less time than the score,
+// and helps it more.
 const refitFactor = 4
 
 // RefitTokens returns the default of Spec.RefitTokens for a number of scored tokens.
