@@ -70,6 +70,7 @@ var rows = [...]Architecture{
 		Activation:     SiLU,
 		ConfigFields: map[string]any{
 			"attention_bias": false, "mlp_bias": false, "use_sliding_window": false, "sliding_window": nil, "no_rope_layer_interval": 4,
+			"pad_token_id": nil, // the default of transformers is outside of smaller vocabularies
 		},
 		PreTokenizer: "llama-bpe",
 	},
