@@ -1,16 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"prunellm/internal/bench"
 	"prunellm/internal/catalog"
 	"prunellm/internal/slo"
-	"prunellm/internal/variant"
 )
 
 // autoFlags configure 'name@auto': the server chooses the ratio by latency limits.
@@ -51,55 +48,4 @@ func (f *autoFlags) auto(startup float64) catalog.Auto {
 // machine describes all that decides a variant's latency here. It is part of the key of stored speeds.
 func (f *engineFlags) machine() string {
 	return fmt.Sprintf("%s; threads %d, %d; gpu %s; batch %d", bench.Hardware(), f.Threads, f.ThreadsBatch, f.GPULayers, f.BatchSize)
-}
-
-// speedsOf returns a function that finds the stored speeds of variants, or measures and stores them.
-func speedsOf(builder *variant.Builder, machine string, log *slog.Logger) func(context.Context, catalog.SpeedRequest) ([]variant.Speed, error) {
-	return func(ctx context.Context, request catalog.SpeedRequest) ([]variant.Speed, error) {
-		if stored := storedSpeeds(ctx, builder, machine, request); stored != nil {
-			return stored, nil
-		}
-		engines := make([]bench.Engine, len(request.Subjects))
-		for i, subject := range request.Subjects {
-			engines[i] = subject.Engine
-		}
-		measured, err := bench.MeasureSpeeds(ctx, engines)
-		busy := errors.Is(err, bench.ErrBusy)
-		if errors.Is(err, bench.ErrBurst) {
-			err = fmt.Errorf("%w: %w", err, catalog.ErrDisturbed)
-		}
-		if err != nil && !busy {
-			return nil, err
-		}
-		if !request.Undisturbed() {
-			return nil, catalog.ErrDisturbed
-		}
-		speeds, now := make([]variant.Speed, len(measured)), time.Now().Unix()
-		for i, m := range measured {
-			speeds[i] = variant.NewSpeed(m.TTFT.Median, m.ITL.Median, m.PromptTokens)
-			speeds[i].TTFTSpread, speeds[i].ITLSpread, speeds[i].MeasuredAt = m.TTFT.Range, m.ITL.Range, now
-		}
-		if busy { // not for a later start
-			return speeds, fmt.Errorf("%w: %w", catalog.ErrBusy, err)
-		}
-		for i, subject := range request.Subjects {
-			if err := builder.KeepSpeed(ctx, subject.Built, machine, speeds[i]); err != nil {
-				log.Warn("speed not stored", "variant", subject.Built.Name(), "error", err)
-			}
-		}
-		return speeds, nil
-	}
-}
-
-// storedSpeeds returns the stored speeds, nil unless all are there and were measured in turns.
-func storedSpeeds(ctx context.Context, builder *variant.Builder, machine string, request catalog.SpeedRequest) []variant.Speed {
-	var speeds []variant.Speed
-	for _, subject := range request.Subjects {
-		speed, err := builder.Speed(ctx, subject.Built, machine)
-		if request.Again || err != nil || speed.PromptTokens < bench.SpeedPromptOf(subject.Engine) || len(speeds) > 0 && speed.MeasuredAt != speeds[0].MeasuredAt {
-			return nil
-		}
-		speeds = append(speeds, speed)
-	}
-	return speeds
 }

@@ -277,8 +277,8 @@ func (c *benchCommand) keepSpeeds(env *environment, shop *workshop.Workshop, ser
 				continue
 			}
 			ms := float64(time.Millisecond)
-			speed := variant.NewSpeed(time.Duration(r.TTFT.P50()*ms), time.Duration(r.TPOT.P50()*ms), bench.SpeedPrompt)
-			speed.TTFTSpread, speed.ITLSpread, speed.MeasuredAt = 2*r.TTFT.SD/r.TTFT.P50(), 2*r.TPOT.SD/r.TPOT.P50(), now
+			speed := variant.NewSpeed(time.Duration(r.TTFT.P50()*ms), time.Duration(r.TPOT.P50()*ms), bench.SpeedPrompt, now)
+			speed.TTFTSpread, speed.ITLSpread = 2*r.TTFT.SD/r.TTFT.P50(), 2*r.TPOT.SD/r.TPOT.P50()
 			if err := shop.Builder.KeepSpeed(env.ctx, s.built, c.machine(), speed); err != nil {
 				return err
 			}

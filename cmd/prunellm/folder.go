@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 
-	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
 	"prunellm/convert/hffolder"
 	"prunellm/internal/jobs/work"
@@ -77,26 +75,9 @@ func (c *pruneCommand) writeFolder(env *environment, built variant.Built, card *
 	if err != nil {
 		return err
 	}
-	page, err := c.modelCard(slim, built, card, origin)
+	page, err := modelcard.Page(slim, built, card, origin.Folder, c.FileType)
 	if err != nil {
 		return err
 	}
 	return hffolder.FromGGUF(env.ctx, slim, c.Output, hffolder.Options{Source: origin.Folder, Codec: work.Codec(), Type: kind, ModelCard: page})
-}
-
-// modelCard returns the folder's README.md.
-func (c *pruneCommand) modelCard(slim *models.GGUF, built variant.Built, card *variant.Card, origin source.Source) ([]byte, error) {
-	facts := modelcard.Facts{Built: built, Card: card, Type: c.FileType}
-	facts.Provenance, _ = convert.ReadProvenance(slim.File())
-	_, uniform := slim.Config().UniformWidth()
-	facts.PerLayer = !uniform
-	var err error
-	if facts.License, facts.BaseModel, err = modelcard.Source(slim.File(), origin.Folder); err != nil {
-		return nil, err
-	}
-	var page bytes.Buffer
-	if err := modelcard.Write(&page, facts); err != nil {
-		return nil, err
-	}
-	return page.Bytes(), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
+	"prunellm/internal/chattemplate"
 	"prunellm/internal/flags"
 	"prunellm/internal/source"
 )
@@ -39,7 +40,7 @@ func (c *inspectCommand) Run(env *environment) error {
 		fmt.Fprintln(out, line)
 	}
 	if len(faults) == 0 {
-		lines, err := inspectTemplate(path)
+		lines, err := chattemplate.Describe(path)
 		for _, line := range lines {
 			fmt.Fprintln(out, line)
 		}

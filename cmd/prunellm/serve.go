@@ -17,6 +17,7 @@ import (
 	"prunellm/internal/jobs"
 	"prunellm/internal/machine"
 	"prunellm/internal/progress"
+	"prunellm/internal/speeds"
 	"prunellm/internal/tracing"
 	"prunellm/internal/variant"
 	"prunellm/internal/workshop"
@@ -183,7 +184,7 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 			Cost: func(ctx context.Context, built variant.Built) (variant.Card, error) {
 				return builder.Card(ctx, spec.At(built.Ratio), built, shop.Orders.Measure)
 			},
-			Speeds: speedsOf(builder, c.machine(), env.log),
+			Speeds: speeds.Finder(builder, c.machine(), env.log),
 		},
 		Auto:  c.auto(c.Ratio),
 		Hooks: catalog.Hooks{OnUse: pauser.Requests, Progress: view.Show},

@@ -27,7 +27,7 @@ func ladder(t *testing.T, auto Auto) *bench {
 		o.Model.Startup, o.Limits.MaxLoaded, o.Auto = 0, 3, auto
 		o.Measure.Speeds = each(func(_ context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
 			itl := map[float64]time.Duration{0: 40, 0.2: 20, 0.4: 10}[built.Ratio] * time.Millisecond
-			return variant.NewSpeed(10*itl, itl, 200), nil
+			return variant.NewSpeed(10*itl, itl, 200, 1), nil
 		})
 	})
 	close(b.gate)
@@ -241,7 +241,7 @@ func TestMeasuringIsUse(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Hooks.OnUse = func(inUse bool) { uses <- inUse }
 		o.Measure.Speeds = each(func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
-			return variant.NewSpeed(time.Second, time.Second, 1), nil
+			return variant.NewSpeed(time.Second, time.Second, 1, 1), nil
 		})
 	})
 	close(b.gate)
@@ -286,7 +286,7 @@ func TestDisturbedMeasurementIsRepeated(t *testing.T) {
 			if !undisturbed() {
 				return variant.Speed{}, ErrDisturbed
 			}
-			return variant.NewSpeed(time.Second, time.Second, 1), nil
+			return variant.NewSpeed(time.Second, time.Second, 1, 1), nil
 		})
 	})
 	close(b.gate)

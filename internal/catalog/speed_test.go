@@ -35,7 +35,7 @@ func TestSpeedsAreMeasuredTogether(t *testing.T) {
 			requests <- request
 			speeds := make([]variant.Speed, len(request.Subjects))
 			for i := range speeds {
-				speeds[i] = variant.NewSpeed(time.Second, time.Duration(10+len(speeds))*time.Millisecond, 200)
+				speeds[i] = variant.NewSpeed(time.Second, time.Duration(10+len(speeds))*time.Millisecond, 200, 1)
 			}
 			if len(speeds) == 2 && !request.Again {
 				return speeds, ErrBusy
@@ -72,7 +72,7 @@ func TestSpeedThatRequestsContradict(t *testing.T) {
 	again := make(chan bool, 8)
 	b := newBench(t, func(o *Options) {
 		o.Measure.Speeds = each(func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
-			return variant.NewSpeed(time.Second, 10*time.Millisecond, 200), nil
+			return variant.NewSpeed(time.Second, 10*time.Millisecond, 200, 1), nil
 		})
 		measure := o.Measure.Speeds
 		o.Measure.Speeds = func(ctx context.Context, request SpeedRequest) ([]variant.Speed, error) {
@@ -140,7 +140,7 @@ func TestMeasuringHoldsNoPlace(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Measure.Speeds = each(func(ctx context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
 			if built.Ratio == 0.2 {
-				return variant.NewSpeed(time.Second, time.Second, 1), nil
+				return variant.NewSpeed(time.Second, time.Second, 1, 1), nil
 			}
 			measuring <- built.Name()
 			<-ctx.Done() // a slow machine: only its end ends it
@@ -168,9 +168,9 @@ func TestSwappedVariantIsMeasured(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Measure.Speeds = each(func(_ context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
 			if built.Digest == "trained" {
-				return variant.NewSpeed(time.Second, 2*time.Millisecond, 1), nil
+				return variant.NewSpeed(time.Second, 2*time.Millisecond, 1, 1), nil
 			}
-			return variant.NewSpeed(time.Second, time.Millisecond, 1), nil
+			return variant.NewSpeed(time.Second, time.Millisecond, 1, 1), nil
 		})
 	})
 	close(b.gate)
@@ -223,7 +223,7 @@ func TestMeasuringWaitsForRequestsOnAReplacedEngine(t *testing.T) {
 	}
 	next := b.loadedNow(0.2)
 	b.measurer.measure.Speeds = each(func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error) {
-		return variant.NewSpeed(time.Second, time.Second, 1), nil
+		return variant.NewSpeed(time.Second, time.Second, 1, 1), nil
 	})
 	if err := b.measurer.trySpeed(next, false); !errors.Is(err, ErrDisturbed) {
 		t.Errorf("measuring while a request runs on the old engine = %v, want ErrDisturbed", err)

@@ -1,13 +1,17 @@
 package modelcard
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"path/filepath"
 	"regexp"
 	"strings"
 
+	"prunellm/convert"
 	"prunellm/internal/regularfile"
+	"prunellm/internal/variant"
+	"prunellm/models"
 	"prunellm/models/gguf"
 )
 
@@ -45,4 +49,22 @@ func Source(file *gguf.File, folder string) (license, repository string, err err
 		}
 	}
 	return license, repository, nil
+}
+
+// Page renders the page of a variant's file. card may be nil, and folder, the dense model's, "". kind is the type of the
+// tensors.
+func Page(slim *models.GGUF, built variant.Built, card *variant.Card, folder, kind string) ([]byte, error) {
+	facts := Facts{Built: built, Card: card, Type: kind}
+	facts.Provenance, _ = convert.ReadProvenance(slim.File())
+	_, uniform := slim.Config().UniformWidth()
+	facts.PerLayer = !uniform
+	var err error
+	if facts.License, facts.BaseModel, err = Source(slim.File(), folder); err != nil {
+		return nil, err
+	}
+	var page bytes.Buffer
+	if err := Write(&page, facts); err != nil {
+		return nil, err
+	}
+	return page.Bytes(), nil
 }

@@ -23,10 +23,11 @@ type Speed struct {
 	MeasuredAt            int64   `json:"measured_at"`              // seconds since 1970; the same for variants that were measured in turns
 }
 
-// NewSpeed returns the speed with the given medians, measured now.
-func NewSpeed(ttft, itl time.Duration, promptTokens int) Speed {
+// NewSpeed returns the speed with the given medians. measuredAt is its date in seconds since 1970, which people read; a
+// replica compares it only with other dates of the same machine's speeds, for equality.
+func NewSpeed(ttft, itl time.Duration, promptTokens int, measuredAt int64) Speed {
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-	s := Speed{TTFTMillis: ms(ttft), ITLMillis: ms(itl), PromptTokens: promptTokens, MeasuredAt: time.Now().Unix()}
+	s := Speed{TTFTMillis: ms(ttft), ITLMillis: ms(itl), PromptTokens: promptTokens, MeasuredAt: measuredAt}
 	if itl > 0 {
 		s.OutputTokensPerSecond = float64(time.Second) / float64(itl)
 	}

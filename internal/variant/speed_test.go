@@ -13,13 +13,14 @@ import (
 func TestSpeed(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	built, other := w.build(t, spec(0.2)), w.build(t, spec(0.1))
-	speed := variant.NewSpeed(250*time.Millisecond, 5*time.Millisecond, 200)
+	const measured = 1796000000 // seconds since 1970
+	speed := variant.NewSpeed(250*time.Millisecond, 5*time.Millisecond, 200, measured)
 	if speed.OutputTokensPerSecond != 200 || speed.TTFT() != 250*time.Millisecond || speed.ITL() != 5*time.Millisecond {
 		t.Fatalf("speed = %+v", speed)
 	}
 	speed.TTFTSpread, speed.ITLSpread = 0.1, 0.02
-	if age := time.Since(time.Unix(speed.MeasuredAt, 0)); age < 0 || age > time.Hour {
-		t.Errorf("measured %v ago, want now", age)
+	if speed.MeasuredAt != measured {
+		t.Errorf("measured at %d, want %d", speed.MeasuredAt, measured)
 	}
 	if err := w.KeepSpeed(t.Context(), built, "a machine", speed); err != nil {
 		t.Fatal(err)
