@@ -40,15 +40,8 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 			}
 		})
 	}
-	if err := j.acquire(c, req.Model); err != nil {
-		return err
-	}
-	events, err := prepare()
+	answer, err := whole(c, j, req.Model, prepare, func() *chatAnswer { return newChatAnswer(parsers, req.Logprobs) })
 	if err != nil {
-		return err
-	}
-	answer := newChatAnswer(parsers, req.Logprobs)
-	if err := j.consume(events, answer, nil); err != nil {
 		return err
 	}
 	head := s.newHead("chatcmpl-", j.variant.Name)

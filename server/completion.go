@@ -33,22 +33,18 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 			return texts
 		})
 	}
-	if err := j.acquire(c, req.Model); err != nil {
-		return err
-	}
-	events, err := prepare()
+	var texts *textSink
+	answer, err := whole(c, j, req.Model, prepare, func() *textAnswer {
+		texts = newTextSink(s.newHead("cmpl-", j.variant.Name), req, echo)
+		return newTextAnswer(texts)
+	})
 	if err != nil {
 		return err
 	}
-	texts := newTextSink(s.newHead("cmpl-", j.variant.Name), req, echo)
-	answer := newTextAnswer(texts)
-	if err := j.consume(events, answer, nil); err != nil {
-		return err
-	}
 	usage := j.tally.total()
-	whole := texts.response(answer.choices())
-	whole.Usage = &usage
-	return writeJSON(c, whole)
+	response := texts.response(answer.choices())
+	response.Usage = &usage
+	return writeJSON(c, response)
 }
 
 // completionRequests returns the engine's request for each prompt, and the text that each choice echoes.

@@ -41,15 +41,8 @@ func (s *Server) response(c *fiber.Ctx, j *job) error {
 			return writer
 		})
 	}
-	if err := j.acquire(c, req.Model); err != nil {
-		return err
-	}
-	events, err := prepare()
+	writer, err := whole(c, j, req.Model, prepare, func() *responseWriter { return newWriter(func(openapi.ResponseEvent) error { return nil }) })
 	if err != nil {
-		return err
-	}
-	writer := newWriter(func(openapi.ResponseEvent) error { return nil })
-	if err := j.consume(events, writer, nil); err != nil {
 		return err
 	}
 	if err := writer.finish(j.tally.total()); err != nil {

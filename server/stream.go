@@ -138,6 +138,21 @@ type streamSink interface {
 	fail(body *openapi.Error) error   // the status is already sent, so the error becomes the last event
 }
 
+// whole acquires the variant and consumes a response that is not streamed into the sink that newSink returns. prepare and
+// newSink are as in stream.
+func whole[S sink](c *fiber.Ctx, j *job, model openapi.ModelName, prepare func() (<-chan event, error), newSink func() S) (S, error) {
+	var none S
+	if err := j.acquire(c, model); err != nil {
+		return none, err
+	}
+	events, err := prepare()
+	if err != nil {
+		return none, err
+	}
+	to := newSink()
+	return to, j.consume(events, to, nil)
+}
+
 // stream responds with events and takes the job over from the handler. prepare submits the requests once the variant is
 // loaded; newSink is called after it. If the variant must be made first, the stream begins meanwhile with pings, and
 // errors are events; otherwise errors have their HTTP status. Neither function may use the *fiber.Ctx, because both may
