@@ -47,6 +47,7 @@ func DecodeChat(body []byte) (*ChatRequest, error) {
 	req.readTools(f, true)
 	req.Format = readFormat(f, "response_format", true)
 	req.hold(&req.Constraint, f)
+	req.readOpening(f)
 	f.boolean("logprobs", &req.Logprobs)
 	f.count("top_logprobs", 0, MaxTopLogprobs, &req.TopLogprobs)
 	if _, asked := f.get("top_logprobs"); asked && !req.Logprobs {

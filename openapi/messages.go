@@ -42,6 +42,7 @@ func decodeMessages(body []byte, answers bool) (*MessagesRequest, error) {
 	req.readThinking(f)
 	req.readThinkingConfig(f)
 	req.hold(&req.Constraint, f)
+	req.continueWords(f)
 	refuseUnsupportedMessages(f)
 	if f.err != nil {
 		return nil, f.err
@@ -52,7 +53,7 @@ func decodeMessages(body []byte, answers bool) (*MessagesRequest, error) {
 // refuseUnsupportedMessages names every field of Anthropic's API that would change the answer and cannot be honoured. Others
 // ask for something that a server may leave undone.
 func refuseUnsupportedMessages(f *fields) {
-	f.only("prefill", "answers begin with the model's own words", `""`)
+	f.only("prefill", "the last message, if it is the assistant's, is what an answer continues", `""`)
 	f.only("mcp_servers", "this server calls no tools itself", "[]")
 	f.only("container", "this server runs no code")
 	f.hints("service_tier")
@@ -214,15 +215,21 @@ func readConversation(f *fields) conversation {
 			return c
 		}
 	}
-	last := len(c.messages) - 1
-	switch {
-	case last >= MaxMessages:
-		f.refuse("messages", CodeInvalidValue, "messages has %d turns and results of tools, want at most %d", last+1, MaxMessages)
-	case last >= 0 && c.messages[last].Role == "assistant":
-		f.refuse("messages", CodeUnsupported,
-			"messages ends with the assistant's: this server does not support assistant message prefill. The conversation must end with a user message.")
+	if n := len(c.messages); n > MaxMessages {
+		f.refuse("messages", CodeInvalidValue, "messages has %d turns and results of tools, want at most %d", n, MaxMessages)
 	}
 	return c
+}
+
+// continueWords lets the answer continue the last message if it is the assistant's.
+func (t *Turn) continueWords(f *fields) {
+	if len(t.Messages) == 0 || t.Messages[len(t.Messages)-1].Role != "assistant" {
+		return
+	}
+	if text := t.Messages[len(t.Messages)-1].Content; strings.TrimRight(text, whiteSpace) != text {
+		f.refuse("messages", CodeInvalidValue, "messages: final assistant content cannot end with trailing whitespace")
+	}
+	t.continueLast(f)
 }
 
 // read adds one message.

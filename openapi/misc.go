@@ -133,11 +133,11 @@ func DecodeDetokenize(body []byte) (*DetokenizeRequest, error) {
 
 // ApplyTemplateRequest is the body of POST /apply-template.
 type ApplyTemplateRequest struct {
-	Model               ModelName // optional
-	Messages            []Message
-	Tools               []Tool
-	Thinking            Thinking
-	AddGenerationPrompt bool // append the header of the model's turn; the default is true
+	Model    ModelName // optional
+	Messages []Message
+	Tools    []Tool
+	Thinking Thinking
+	Opening  Opening
 }
 
 // ApplyTemplateResponse is the response of POST /apply-template.
@@ -150,16 +150,16 @@ func DecodeApplyTemplate(body []byte) (*ApplyTemplateRequest, error) {
 	f := parseBody(body)
 	var common Common
 	common.readModel(f)
-	req := &ApplyTemplateRequest{Model: common.Model, AddGenerationPrompt: true}
+	req := &ApplyTemplateRequest{Model: common.Model}
 	turn := newTurn()
 	turn.Messages = readMessages(f)
 	turn.readTools(f, true)
 	turn.readThinking(f)
-	req.Messages, req.Thinking = turn.Messages, turn.Thinking
+	turn.readOpening(f)
+	req.Messages, req.Thinking, req.Opening = turn.Messages, turn.Thinking, turn.Opening
 	if req.Tools = turn.Tools; turn.ToolChoice.Mode == ToolsNone {
 		req.Tools = nil
 	}
-	f.boolean("add_generation_prompt", &req.AddGenerationPrompt)
 	if f.err != nil {
 		return nil, f.err
 	}

@@ -56,6 +56,7 @@ type ResponseFormat struct {
 // Turn is a request for the next turn of a chat: the messages so far and the constraints of the answer.
 type Turn struct {
 	Messages          []Message
+	Opening           Opening
 	Tools             []Tool
 	ToolChoice        ToolChoice
 	ParallelToolCalls bool // one answer may contain several calls

@@ -66,7 +66,8 @@ func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Com
 	return request, err
 }
 
-// turnPrompt renders messages and tokenizes them. The prompt ends with the header of the model's turn.
+// turnPrompt renders messages and tokenizes them. The prompt ends with the header of the model's turn, or within its last
+// message if the answer continues that.
 func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]infer.Token, error) {
 	sizeBytes := 0
 	for _, m := range turn.Messages {
@@ -86,7 +87,7 @@ func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]i
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := template.Prompt(turn.Messages, tools, true)
+	rendered, err := template.Open(turn.Messages, tools, turn.Opening)
 	if err != nil {
 		return nil, err
 	}

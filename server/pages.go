@@ -132,7 +132,7 @@ func (s *Server) applyTemplate(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	prompt, err := template.Prompt(req.Messages, req.Tools, req.AddGenerationPrompt)
+	prompt, err := template.Open(req.Messages, req.Tools, req.Opening)
 	if err != nil {
 		return err
 	}

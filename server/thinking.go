@@ -37,9 +37,17 @@ func (s *Server) asked(asked openapi.Thinking) openapi.Thinking {
 }
 
 // thinking tells the engine where the answer to a turn begins. Where the client wants no thinking and the template begins
-// it all the same, or the model does, it ends at once.
+// it all the same, or the model does, it ends at once. An answer that continues a message is not thinking, unless the
+// message ends within it.
 func (s *Server) thinking(v Vocabulary, turn *openapi.Turn, prompt []infer.Token) infer.Thinking {
-	marks := s.options.Chat.Marks(text(v, prompt[max(0, len(prompt)-maxBeginTokens):]))
+	var marks chat.Marks
+	if turn.Opening == openapi.ContinueTurn {
+		if marks = s.options.Chat.MarksWithin(turn.Messages[len(turn.Messages)-1].Content); !marks.Open {
+			return infer.Thinking{}
+		}
+	} else {
+		marks = s.options.Chat.Marks(text(v, prompt[max(0, len(prompt)-maxBeginTokens):]))
+	}
 	out := infer.Thinking{Begin: marks.Begin, End: marks.End, Close: marks.Close, Open: marks.Open, Budget: -1}
 	asked := s.asked(turn.Thinking)
 	switch {

@@ -122,6 +122,13 @@ func (t *Template) Marks(prompt string) Marks {
 	return out
 }
 
+// MarksWithin returns how the model writes its thinking in an answer that continues a text of its own.
+func (t *Template) MarksWithin(text string) Marks {
+	out := t.thinking.marks
+	out.Open = strings.LastIndex(text, out.Begin) > strings.LastIndex(text, out.End)
+	return out
+}
+
 // VariableError is a variable that a client may not give to a template.
 type VariableError struct{ Name string }
 
