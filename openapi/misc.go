@@ -166,6 +166,11 @@ func DecodeApplyTemplate(body []byte) (*ApplyTemplateRequest, error) {
 	return req, nil
 }
 
+// Version is the response of /version.
+type Version struct {
+	Version string `json:"version"`
+}
+
 // Health is the response of /healthz and, once ready, of /readyz.
 type Health struct {
 	Status string `json:"status"` // "ok" or "ready"

@@ -146,6 +146,7 @@ func (s *Server) handleError(c *fiber.Ctx, err error) error {
 			inner.linger.Store(true)
 		}
 	}
+	s.origins.mark(c.Context()) // fasthttp refuses some requests before outermost sees them
 	return writeFailure(c, f)
 }
 

@@ -79,8 +79,8 @@ func (s *Server) limitRate(c *fiber.Ctx) error {
 		client = "address " + c.Context().RemoteIP().String()
 	}
 	ok, left, again := s.limiter.allow(client)
-	c.Set("X-Ratelimit-Limit-Requests", strconv.Itoa(s.limiter.perMinute))
-	c.Set("X-Ratelimit-Remaining-Requests", strconv.Itoa(left))
+	c.Set(headerLimit, strconv.Itoa(s.limiter.perMinute))
+	c.Set(headerRemaining, strconv.Itoa(left))
 	if ok {
 		return c.Next()
 	}

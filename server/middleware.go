@@ -25,9 +25,12 @@ const (
 	// The types of tools and input items that the server left out of the request, separated by commas.
 	headerSkippedTools = "X-Prunellm-Skipped-Tools"
 	headerSkippedItems = "X-Prunellm-Skipped-Items"
-	headerWait         = "X-Prunellm-Wait" // "false": respond with 503 instead of waiting while a variant is made
-	localStream        = "stream"          // a fasthttp.StreamWriter, see observe
-	localRequestID     = "request_id"
+	// Of the rate limit, as OpenAI names them.
+	headerLimit     = "X-Ratelimit-Limit-Requests"
+	headerRemaining = "X-Ratelimit-Remaining-Requests"
+	headerWait      = "X-Prunellm-Wait" // "false": respond with 503 instead of waiting while a variant is made
+	localStream     = "stream"          // a fasthttp.StreamWriter, see observe
+	localRequestID  = "request_id"
 )
 
 func newRequestID() string { return "req_" + strings.ReplaceAll(uuid.NewString(), "-", "") }
@@ -55,6 +58,7 @@ func (s *Server) outermost(next fasthttp.RequestHandler) fasthttp.RequestHandler
 				s.answerPanic(ctx, reason)
 			}
 		}()
+		s.origins.mark(ctx)
 		misframed := misframed(&ctx.Request.Header)
 		if !misframed && knownMethod(string(ctx.Method())) {
 			next(ctx)
@@ -79,6 +83,7 @@ func (s *Server) answerPanic(ctx *fasthttp.RequestCtx, reason any) {
 	dialect := dialectOf(string(ctx.Path()))
 	body, _ := marshal(dialect.errorBody(failure.body, id)) // made of strings only, so marshal cannot fail
 	ctx.Response.Reset()
+	s.origins.mark(ctx)
 	ctx.Response.Header.Set(headerRequestID, id)
 	if dialect == anthropic {
 		ctx.Response.Header.Set(headerAnthropicRequestID, id)
@@ -112,6 +117,9 @@ func (s *Server) observe(c *fiber.Ctx) error {
 	if route == "/" && c.Path() != "/" {
 		route = unknownRoute
 	}
+	if len(c.Response().Header.Peek(fiber.HeaderAccessControlAllowMethods)) > 0 {
+		route = preflightRoute
+	}
 	status := c.Response().StatusCode()
 	method := strings.Clone(c.Method()) // fiber's strings point into a buffer that the next request overwrites
 	s.metrics.requests.WithLabelValues(method, route, fmt.Sprint(status)).Inc()
@@ -144,7 +152,7 @@ func (s *Server) observe(c *fiber.Ctx) error {
 
 // quietRoute reports whether probes poll a route so often that the log leaves it out.
 func quietRoute(route string) bool {
-	return route == "/healthz" || route == "/health" || route == "/readyz" || route == "/metrics" || route == pageFileRoute
+	return route == "/healthz" || route == "/health" || route == "/readyz" || route == "/metrics" || route == pageFileRoute || route == preflightRoute
 }
 
 func (s *Server) protected(c *fiber.Ctx) (err error) {

@@ -21,13 +21,15 @@ type Options struct {
 	Admin    Admin            // nil: no admin endpoints
 	Log      *slog.Logger
 	Registry *prometheus.Registry // where the server registers its metrics; /metrics shows everything in it
-	Version  string               // prunellm's version, a part of system_fingerprint
+	Version  string               // prunellm's version: of /version, and a part of system_fingerprint
 
 	// APIKeys returns the keys that are valid now. nil: no key is needed. If it returns none, the server refuses all
 	// requests.
 	APIKeys func() []string
 	// AllowedHosts are names that the Host header may hold besides loopback names and addresses; see ParseHosts.
 	AllowedHosts []string
+	// AllowedOrigins are the origins whose pages may use the API from a browser; see ParseOrigins.
+	AllowedOrigins []string
 
 	// RateLimit is the number of requests per minute for each key, or for each address if no keys are needed. 0: no
 	// limit.

@@ -13,6 +13,10 @@ import (
 )
 
 // healthz responds while the process runs.
+func (s *Server) version(c *fiber.Ctx) error {
+	return writeJSON(c, openapi.Version{Version: s.options.Version})
+}
+
 func (s *Server) healthz(c *fiber.Ctx) error { return writeJSON(c, openapi.Health{Status: "ok"}) }
 
 // readyz reports whether a request for the startup variant would succeed now.

@@ -35,6 +35,7 @@ type Server struct {
 	stored  *responseStore // nil: responses are not stored
 	app     *fiber.App
 	hosts   hosts
+	origins origins
 
 	base   context.Context // of all jobs
 	cancel context.CancelCauseFunc
@@ -56,6 +57,9 @@ func New(options Options) (*Server, error) {
 	}
 	s := &Server{options: options, log: options.Log, metrics: metrics}
 	if s.hosts, err = parseHosts(options.AllowedHosts); err != nil {
+		return nil, fmt.Errorf("server options: %w", err)
+	}
+	if s.origins, err = parseOrigins(options.AllowedOrigins); err != nil {
 		return nil, fmt.Errorf("server options: %w", err)
 	}
 	s.stored = newResponseStore(options.ResponseStoreBytes, options.APIKeys != nil)
@@ -92,7 +96,7 @@ func (q quiet) Printf(format string, _ ...any) { q.log.Debug("connection", "comp
 
 func (s *Server) route() error {
 	app := s.app
-	app.Use(s.observe, s.checkHost)
+	app.Use(s.observe, s.checkHost, answerPreflight)
 	if s.options.Tracing != nil {
 		app.Use(s.traced())
 	}
@@ -104,6 +108,7 @@ func (s *Server) route() error {
 	app.Get("/healthz", s.healthz)
 	app.Get("/health", s.healthz)
 	app.Get("/readyz", s.readyz)
+	app.Get("/version", s.version)
 	app.Get("/metrics", s.metricsHandler())
 	for _, document := range openapi.Documents() {
 		app.Get(document.Path+".yaml", sends("application/yaml", document.YAML))

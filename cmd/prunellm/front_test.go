@@ -7,8 +7,8 @@ import (
 )
 
 func TestFrontFlags(t *testing.T) {
-	faults := (&frontFlags{Addr: "0.0.0.0:1", TLSCert: "a", RateLimit: -1, OTLPEndpoint: "localhost:4318"}).Validate()
-	for _, want := range []string{"--addr", "--tls-cert", "--rate-limit", "--otlp-endpoint"} {
+	faults := (&frontFlags{Addr: "0.0.0.0:1", TLSCert: "a", RateLimit: -1, OTLPEndpoint: "localhost:4318", AllowedOrigins: []string{"app.example"}}).Validate()
+	for _, want := range []string{"--addr", "--tls-cert", "--rate-limit", "--otlp-endpoint", `--allowed-origins: allowed origin "app.example"`} {
 		if faults == nil || !strings.Contains(faults.Error(), want) {
 			t.Errorf("faults = %v, want one of %s", faults, want)
 		}

@@ -130,7 +130,7 @@ func (c *serveCommand) Run(env *environment) error {
 	}
 	front, err := server.New(server.Options{
 		Models: variants, Admin: variants, Chat: template, Thinking: c.thinking(), Log: env.log, Registry: registry, Version: version,
-		APIKeys: access.APIKeys(), TLS: access.TLS(), AllowedHosts: c.AllowedHosts, RateLimit: c.RateLimit, ResponseStoreBytes: int64(c.Stored) << 20, Tracing: traces,
+		APIKeys: access.APIKeys(), TLS: access.TLS(), AllowedHosts: c.AllowedHosts, AllowedOrigins: c.AllowedOrigins, RateLimit: c.RateLimit, ResponseStoreBytes: int64(c.Stored) << 20, Tracing: traces,
 		StopTimeout: time.Duration(c.StopTimeout) * time.Second,
 	})
 	if err != nil {
