@@ -10,7 +10,7 @@ import (
 type slowDecoder struct{ *fakeDecoder }
 
 func (d slowDecoder) Decode(entries []Entry) error {
-	time.Sleep(30*time.Millisecond + time.Duration(len(entries))*10*time.Millisecond)
+	<-time.After(30*time.Millisecond + time.Duration(len(entries))*10*time.Millisecond) // by the bubble's clock
 	return d.fakeDecoder.Decode(entries)
 }
 
@@ -40,7 +40,7 @@ func TestShortRequestBesideLongPrompts(t *testing.T) {
 			for i := range long {
 				running = append(running, submitLetters(t, e, tokens, 5, i))
 			}
-			time.Sleep(8 * time.Second) // in the second step
+			<-time.After(8 * time.Second) // in the second step
 			before := e.Stats().Steps
 			short := submitLetters(t, e, 15, 15, 20)
 			first, err := short.Next(t.Context())

@@ -51,17 +51,19 @@ func UnprunableReason(f *gguf.File) error {
 			reason = faults[0]
 		}
 	}
-	if !onlyServed(f, reason) || expertsMissing(f) {
+	if !onlyServed(f, reason) || expertsMissing(f) || !readable(f) {
 		return nil
 	}
+	return &UnprunableError{reason}
+}
+
+// readable reports whether a file that is only served has the sizes and the tokenizer that serving needs.
+func readable(f *gguf.File) bool {
 	config, err := servedConfig(f)
 	if err == nil {
 		_, err = TokenizerFromGGUF(f, config.VocabSize)
 	}
-	if err != nil {
-		return nil
-	}
-	return &UnprunableError{reason}
+	return err == nil
 }
 
 // expertsMissing reports whether a file's keys name experts that its tensors lack.

@@ -84,10 +84,10 @@ func (o *Options) setDefaults() {
 func (o *Options) validate() error {
 	var errs []error
 	if o.Models == nil {
-		errs = append(errs, errors.New("Models must not be nil"))
+		errs = append(errs, errors.New("option Models must not be nil"))
 	}
 	if o.Chat == nil {
-		errs = append(errs, errors.New("Chat must not be nil"))
+		errs = append(errs, errors.New("option Chat must not be nil"))
 	}
 	if o.RateLimit < 0 {
 		errs = append(errs, errors.New("RateLimit must not be negative"))

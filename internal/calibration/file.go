@@ -124,10 +124,9 @@ func cutOut(tokens []int32, sequences [][]int32) []int32 {
 	}
 	left := tokens[:0]
 	for i := 0; i < len(tokens); {
-		rest, found := tokens[i:], -1
-		if len(rest) > 1 {
+		if rest := tokens[i:]; len(rest) > 1 {
 			of := beginning[start(rest[:2])]
-			found = slices.IndexFunc(of, func(n int) bool {
+			found := slices.IndexFunc(of, func(n int) bool {
 				return len(rest) >= len(sequences[n]) && slices.Equal(rest[:len(sequences[n])], sequences[n])
 			})
 			if found >= 0 {

@@ -27,7 +27,7 @@ var working, stopped, beside = look{}, look{stopped: true}, look{lowered: true}
 // watch advances the bubble's clock and checks what a job does then.
 func watch(t *testing.T, p *Pauser, h *hold, after time.Duration, want look, what string) {
 	t.Helper()
-	time.Sleep(after)
+	<-time.After(after)
 	synctest.Wait()
 	if got := p.look(h); got != want {
 		t.Errorf("%s: %+v, want %+v", what, got, want)
@@ -100,9 +100,9 @@ func TestEndlessRequestsDoNotStarveAJob(t *testing.T) {
 		// An hour of requests with short gaps takes no more than its patience either.
 		for range 1000 {
 			p.Requests(true)
-			time.Sleep(3 * time.Second)
+			<-time.After(3 * time.Second)
 			p.Requests(false)
-			time.Sleep(idleBeforeResume / 2)
+			<-time.After(idleBeforeResume / 2)
 		}
 		stood := clockLag(path)
 		if worked := time.Since(began) - stood; stood > firstPatience+worked/patienceShare {
@@ -136,7 +136,7 @@ func TestJobUnderAQuota(t *testing.T) {
 		watch(t, p, hold, time.Hour, working, "long after the requests")
 		p.Requests(true)
 		release()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	})
 }
 

@@ -99,7 +99,7 @@ func (d *download) complete(ctx context.Context, f file, part string) error {
 		var status *StatusError
 		var host *HostError
 		if ctx.Err() != nil || errors.As(err, &host) || errors.Is(err, os.ErrPermission) || errors.As(err, new(*os.PathError)) ||
-			(errors.As(err, &status) && !(status.passing() && status.patient())) {
+			(errors.As(err, &status) && (!status.passing() || !status.patient())) {
 			return err
 		}
 		if after > best { // an attempt with more progress than any before resets the retries
