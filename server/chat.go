@@ -58,11 +58,10 @@ func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Com
 		return infer.Request{}, promptField(err, field)
 	}
 	request, err := request(v, field, prompt, common, false)
-	request.Thinking = s.thinking(v, turn, prompt)
-	if err != nil || request.Grammar != "" {
-		return request, err
+	if err == nil && request.Grammar == "" {
+		request.Grammar, err = s.answerGrammar(v, turn)
 	}
-	request.Grammar, err = s.answerGrammar(v, turn)
+	request.Thinking = s.thinking(v, turn, prompt, request.Grammar != "")
 	return request, err
 }
 

@@ -39,7 +39,7 @@ func (s *Server) asked(asked openapi.Thinking) openapi.Thinking {
 // thinking tells the engine where the answer to a turn begins. Where the client wants no thinking and the template begins
 // it all the same, or the model does, it ends at once. An answer that continues a message is not thinking, unless the
 // message ends within it.
-func (s *Server) thinking(v Vocabulary, turn *openapi.Turn, prompt []infer.Token) infer.Thinking {
+func (s *Server) thinking(v Vocabulary, turn *openapi.Turn, prompt []infer.Token, constrained bool) infer.Thinking {
 	var marks chat.Marks
 	if turn.Opening == openapi.ContinueTurn {
 		if marks = s.options.Chat.MarksWithin(turn.Messages[len(turn.Messages)-1].Content); !marks.Open {
@@ -47,6 +47,10 @@ func (s *Server) thinking(v Vocabulary, turn *openapi.Turn, prompt []infer.Token
 		}
 	} else {
 		marks = s.options.Chat.Marks(text(v, prompt[max(0, len(prompt)-maxBeginTokens):]))
+	}
+	if constrained && !marks.Known && !marks.Open {
+		// A grammar leaves the model few tokens to begin with. It would take a marker that it never learned for a way out.
+		return infer.Thinking{}
 	}
 	out := infer.Thinking{Begin: marks.Begin, End: marks.End, Close: marks.Close, Open: marks.Open, Budget: -1}
 	asked := s.asked(turn.Thinking)

@@ -16,6 +16,7 @@ type Marks struct {
 	Begin, End string // around it
 	Close      string // ends it where the model did not: End as the model has it in training
 	Open       bool   // the prompt ends within it
+	Known      bool   // the chat template has them; otherwise they are only a guess
 }
 
 // marks has a row for each way to write thinking. The first is also of models whose template has none: some print it all
@@ -118,6 +119,7 @@ func (t thinking) String() string {
 // Marks returns how the model writes its thinking in the answer to a prompt, of which the end is enough.
 func (t *Template) Marks(prompt string) Marks {
 	out := t.thinking.marks
+	out.Known = t.thinking.known
 	out.Open = strings.HasSuffix(strings.TrimRight(prompt, jsonSpace), out.Begin)
 	return out
 }
@@ -125,6 +127,7 @@ func (t *Template) Marks(prompt string) Marks {
 // MarksWithin returns how the model writes its thinking in an answer that continues a text of its own.
 func (t *Template) MarksWithin(text string) Marks {
 	out := t.thinking.marks
+	out.Known = t.thinking.known
 	out.Open = strings.LastIndex(text, out.Begin) > strings.LastIndex(text, out.End)
 	return out
 }

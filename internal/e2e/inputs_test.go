@@ -33,12 +33,12 @@ func TestDeviceVariable(t *testing.T) {
 // What a model cannot have is said before anything is computed.
 func TestOneWidth(t *testing.T) {
 	dir := t.TempDir()
-	qwen, deci, out := filepath.Join(dir, "qwen.gguf"), filepath.Join(dir, "deci.gguf"), filepath.Join(dir, "out")
+	qwen, widths, out := filepath.Join(dir, "qwen.gguf"), filepath.Join(dir, "openelm.gguf"), filepath.Join(dir, "out")
 	writeTiny(t, qwen, tinymodel.Options{Architecture: "qwen3", Untied: true, FFN: []int{128, 128}})
-	writeTiny(t, deci, tinymodel.Options{Architecture: "deci", FFN: []int{128, 96}})
+	writeTiny(t, widths, tinymodel.Options{Architecture: "openelm", FFN: []int{128, 96}})
 	cache := filepath.Join(dir, "cache")
 	checkRefused(t, "qwen3", "prune", "--model", qwen, "--ratio", "0.2", "--budget", "global", "-o", out, "--cache-dir", cache)
-	checkRefused(t, "96 to 128", "prune", "--model", deci, "--ratio", "0.2", "--format", "safetensors", "-o", out, "--cache-dir", cache)
+	checkRefused(t, "width per layer", "prune", "--model", widths, "--ratio", "0.2", "--format", "safetensors", "-o", out, "--cache-dir", cache)
 	if entries, err := filepath.Glob(filepath.Join(cache, "*")); err != nil || len(entries) > 0 {
 		t.Errorf("the cache folder has %v, %v", entries, err)
 	}
