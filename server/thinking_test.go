@@ -147,6 +147,27 @@ func TestReasoningAndCalls(t *testing.T) {
 	}
 }
 
+// A model whose template has no marks may print them, but not in place of an answer that a grammar holds: the grammar's few
+// first tokens would make a marker likely that the model never learned.
+func TestGrammarWithoutMarks(t *testing.T) {
+	const schema = `,"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object"}}}`
+	for _, test := range []struct {
+		template, fields string
+		thinks           bool
+	}{
+		{toolsHermes, "", true}, {toolsHermes, schema, false}, {toolsHermes, "," + weather, false}, {thinks, schema, true}, {opensThinking, schema, true},
+	} {
+		fake := newFake()
+		fake.template, fake.context = test.template, 8192
+		if got := serve(t, fake).post("/v1/chat/completions", `{`+hi+test.fields+`}`); got.status != 200 {
+			t.Fatalf("status %d, body %s", got.status, got.body)
+		}
+		if r := fake.last(); (r.Thinking.End != "") != test.thinks || (r.Grammar != "") != (test.fields != "") {
+			t.Errorf("%.20q with %.20q: grammar %.20q, thinking %+v, want thinking: %t", test.template, test.fields, r.Grammar, r.Thinking, test.thinks)
+		}
+	}
+}
+
 // TestThinkingAsked checks what requests make of the prompt and of the budget.
 func TestThinkingAsked(t *testing.T) {
 	number := func(n int) *int { return &n }
