@@ -38,9 +38,9 @@ type ChatRequest struct {
 }
 
 // DecodeChat reads the body of POST /v1/chat/completions. The error is an *Error.
-func DecodeChat(body []byte) (*ChatRequest, error) {
+func DecodeChat(body []byte, defaults Sampling) (*ChatRequest, error) {
 	f := parseBody(body)
-	req := &ChatRequest{Common: newCommon(), Turn: newTurn()}
+	req := &ChatRequest{Common: newCommon(defaults), Turn: newTurn()}
 	req.read(f)
 	readMaxCompletionTokens(f, &req.Common)
 	req.Messages = readMessages(f)

@@ -21,9 +21,9 @@ type CompletionRequest struct {
 }
 
 // DecodeCompletion reads the body of POST /v1/completions. The error is an *Error.
-func DecodeCompletion(body []byte) (*CompletionRequest, error) {
+func DecodeCompletion(body []byte, defaults Sampling) (*CompletionRequest, error) {
 	f := parseBody(body)
-	req := &CompletionRequest{Common: newCommon(), Logprobs: -1}
+	req := &CompletionRequest{Common: newCommon(defaults), Logprobs: -1}
 	f.boolean("echo", &req.Echo)
 	req.readNoAnswer(f)
 	req.read(f)

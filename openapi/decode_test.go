@@ -12,12 +12,12 @@ import (
 
 func TestDefaults(t *testing.T) {
 	got, err := DecodeChat([]byte(`{"messages":[{"role":"user","content":""}],"stop":[],"tools":[],"tool_choice":"none","response_format":{ "type": "text" },
-		"temperature":null,"n":null,"parallel_tool_calls":true,"store":false,"metadata":{"a":"b"},"unknown":[{}], "MODEL": 5}`))
+		"temperature":null,"n":null,"parallel_tool_calls":true,"store":false,"metadata":{"a":"b"},"unknown":[{}], "MODEL": 5}`), DefaultSampling)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &ChatRequest{
-		Common: Common{N: 1, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1},
+		Common: Common{N: 1, Sampling: DefaultSampling, TypicalP: 1},
 		Turn: Turn{
 			Messages: []Message{{Role: "user"}}, ParallelToolCalls: true,
 			ToolChoice: ToolChoice{Mode: ToolsNone}, Format: ResponseFormat{Type: FormatText},
@@ -29,7 +29,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestLastOfDuplicatesCounts(t *testing.T) {
-	got, err := DecodeCompletion([]byte(`{"prompt":"a","n":99,"prompt":"b","n":2.0}`))
+	got, err := DecodeCompletion([]byte(`{"prompt":"a","n":99,"prompt":"b","n":2.0}`), DefaultSampling)
 	if err != nil || got.Prompts[0].Text != "b" || got.N != 2 {
 		t.Errorf("DecodeCompletion() = %+v, %v", got, err)
 	}
@@ -106,7 +106,7 @@ func FuzzDecodeChat(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	fuzzDecode(f, "/v1/chat/completions", func(body []byte) error {
-		_, err := DecodeChat(body)
+		_, err := DecodeChat(body, DefaultSampling)
 		return err
 	})
 }
@@ -119,7 +119,7 @@ func FuzzDecodeCompletion(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	fuzzDecode(f, "/v1/completions", func(body []byte) error {
-		_, err := DecodeCompletion(body)
+		_, err := DecodeCompletion(body, DefaultSampling)
 		return err
 	})
 }
@@ -134,7 +134,7 @@ func FuzzDecodeResponse(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	fuzzDecode(f, "/v1/responses", func(body []byte) error {
-		_, err := DecodeResponse(body, nil)
+		_, err := DecodeResponse(body, DefaultSampling, nil)
 		return err
 	})
 }
@@ -150,7 +150,7 @@ func FuzzDecodeMessages(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	fuzzDecode(f, "/v1/messages", func(body []byte) error {
-		_, err := DecodeMessages(body)
+		_, err := DecodeMessages(body, DefaultSampling)
 		return err
 	})
 }
@@ -209,7 +209,7 @@ func BenchmarkDecodeChat(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if _, err := DecodeChat(body); err != nil {
+		if _, err := DecodeChat(body, DefaultSampling); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -217,7 +217,7 @@ func BenchmarkDecodeChat(b *testing.B) {
 
 // TestItemReference covers clients that rely on stored responses by default. The error tells them how to stop that.
 func TestItemReference(t *testing.T) {
-	_, err := DecodeResponse([]byte(`{"input":[{"role":"user","content":"a"},{"type":"item_reference","id":"msg_1"}]}`), nil)
+	_, err := DecodeResponse([]byte(`{"input":[{"role":"user","content":"a"},{"type":"item_reference","id":"msg_1"}]}`), DefaultSampling, nil)
 	var refused *Error
 	if !errors.As(err, &refused) || *refused.Param != "input[1].type" || !strings.Contains(refused.Message, "store false") {
 		t.Errorf("DecodeResponse() = %v, want a refusal of input[1].type that names store", err)

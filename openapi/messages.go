@@ -15,14 +15,18 @@ type MessagesRequest struct {
 }
 
 // DecodeMessages reads the body of POST /v1/messages. The error is an *Error.
-func DecodeMessages(body []byte) (*MessagesRequest, error) { return decodeMessages(body, true) }
+func DecodeMessages(body []byte, defaults Sampling) (*MessagesRequest, error) {
+	return decodeMessages(body, defaults, true)
+}
 
 // DecodeCountTokens reads the body of POST /v1/messages/count_tokens, which needs no max_tokens. The error is an *Error.
-func DecodeCountTokens(body []byte) (*MessagesRequest, error) { return decodeMessages(body, false) }
+func DecodeCountTokens(body []byte) (*MessagesRequest, error) {
+	return decodeMessages(body, DefaultSampling, false)
+}
 
-func decodeMessages(body []byte, answers bool) (*MessagesRequest, error) {
+func decodeMessages(body []byte, defaults Sampling, answers bool) (*MessagesRequest, error) {
 	f := parseBody(body)
-	req := &MessagesRequest{Common: newCommon(), Turn: newTurn()}
+	req := &MessagesRequest{Common: newCommon(defaults), Turn: newTurn()}
 	req.readModel(f)
 	f.boolean("stream", &req.Stream)
 	if answers {

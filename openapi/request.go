@@ -24,29 +24,24 @@ const (
 
 // Common holds the fields of both chats and completions: number of answers, sampling, streaming. Ranges are OpenAI's.
 type Common struct {
-	Model             ModelName
-	N                 int
-	Stream            bool
-	IncludeUsage      bool // the last chunk of the stream carries the usage
-	MaxTokens         int  // of the answer; 0: the rest of the context
-	Temperature       float64
-	TopP              float64
-	TopK              int // 0 keeps all
-	MinP              float64
-	TypicalP          float64
-	RepetitionPenalty float64
-	PresencePenalty   float64
-	FrequencyPenalty  float64
-	LogitBias         map[int]float64 // token id to the bias of its logit, -100 to 100
-	Seed              *int64          // nil: the server draws a random one
-	Stop              []string
-	IgnoreEOS         bool
-	Constraint        Constraint
+	Model        ModelName
+	N            int
+	Stream       bool
+	IncludeUsage bool // the last chunk of the stream carries the usage
+	MaxTokens    int  // of the answer; 0: the rest of the context
+	Sampling
+	TypicalP         float64
+	PresencePenalty  float64
+	FrequencyPenalty float64
+	LogitBias        map[int]float64 // token id to the bias of its logit, -100 to 100
+	Seed             *int64          // nil: the server draws a random one
+	Stop             []string
+	IgnoreEOS        bool
+	Constraint       Constraint
 }
 
-// newCommon returns OpenAI's defaults.
-func newCommon() Common {
-	return Common{N: 1, Temperature: 1, TopP: 1, TypicalP: 1, RepetitionPenalty: 1}
+func newCommon(defaults Sampling) Common {
+	return Common{N: 1, Sampling: defaults, TypicalP: 1}
 }
 
 func (c *Common) read(f *fields) {
@@ -64,9 +59,7 @@ func (c *Common) readSampling(f *fields) {
 	f.number("temperature", 0, 2, &c.Temperature)
 	f.number("top_p", 0, 1, &c.TopP)
 	f.count("top_k", -1, math.MaxInt32, &c.TopK)
-	if c.TopK < 0 { // vLLM's value for "all"
-		c.TopK = 0
-	}
+	c.TopK = max(c.TopK, 0) // -1 is vLLM's value for "all"
 	f.number("min_p", 0, 1, &c.MinP)
 	f.number("typical_p", 0, 1, &c.TypicalP)
 	f.number("repetition_penalty", 0.01, 10, &c.RepetitionPenalty)

@@ -33,9 +33,9 @@ type ResponseEcho struct {
 }
 
 // DecodeResponse reads the body of POST /v1/responses. A nil stored keeps nothing. The error is an *Error.
-func DecodeResponse(body []byte, stored Stored) (*ResponseRequest, error) {
+func DecodeResponse(body []byte, defaults Sampling, stored Stored) (*ResponseRequest, error) {
 	f := parseBody(body)
-	req := &ResponseRequest{Common: newCommon(), Turn: newTurn()}
+	req := &ResponseRequest{Common: newCommon(defaults), Turn: newTurn()}
 	req.readModel(f)
 	f.boolean("stream", &req.Stream)
 	req.readSampling(f)

@@ -18,7 +18,7 @@ func TestToolNames(t *testing.T) {
 		tools = append(tools, fmt.Sprintf(`{"type":"function","function":{"name":%q}}`, name))
 	}
 	got, err := DecodeChat([]byte(`{"messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[{"id":"c","function":{"name":"files read","arguments":"{}"}}]}],
-		"tools":[` + strings.Join(tools, ",") + `],"tool_choice":{"type":"function","function":{"name":"files.read"}}}`))
+		"tools":[`+strings.Join(tools, ",")+`],"tool_choice":{"type":"function","function":{"name":"files.read"}}}`), DefaultSampling)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 
 // chat handles POST /v1/chat/completions.
 func (s *Server) chat(c *fiber.Ctx, j *job) error {
-	req, err := openapi.DecodeChat(c.Request().Body())
+	req, err := openapi.DecodeChat(c.Request().Body(), s.options.Sampling)
 	if err != nil {
 		return err
 	}

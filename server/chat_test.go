@@ -71,8 +71,37 @@ func TestChatSampling(t *testing.T) {
 		t.Errorf("request differs (-want +got):\n%s", diff)
 	}
 	s.post("/v1/chat/completions", `{`+hi+`,"top_p":0,"seed":null,"stop":null,"logit_bias":null,"max_tokens":null}`)
-	if got := fake.last().Sampling; got.TopK != 1 || got.Temperature != 1 {
+	if got := fake.last().Sampling; got.TopK != 1 || got.Temperature != 0.8 {
 		t.Errorf("top_p 0 became %+v, want top_k 1", got)
+	}
+}
+
+// TestSamplingDefaults sends requests without settings for sampling to every endpoint that generates text.
+func TestSamplingDefaults(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		defaults openapi.Sampling
+		want     infer.Sampling
+	}{
+		{"llama-server's", openapi.Sampling{}, infer.Sampling{Temperature: 0.8, TopP: 0.95, TopK: 40, MinP: 0.05, TypicalP: 1, RepetitionPenalty: 1, Seed: 1}},
+		{
+			"the operator's", openapi.Sampling{Temperature: 0.2, TopP: 0.5, TopK: 3, RepetitionPenalty: 1.1},
+			infer.Sampling{Temperature: 0.2, TopP: 0.5, TopK: 3, TypicalP: 1, RepetitionPenalty: 1.1, Seed: 1},
+		},
+	} {
+		fake := newFake()
+		s := serve(t, fake, func(o *Options) { o.Sampling = test.defaults })
+		for path, body := range map[string]string{
+			"/v1/chat/completions": `{` + hi + `,"seed":1}`,
+			"/v1/completions":      `{"prompt":"a","seed":1}`,
+			"/v1/responses":        `{"input":"a","seed":1}`,
+			"/v1/messages":         `{` + hi + `,"max_tokens":3,"seed":1}`,
+		} {
+			s.post(path, body)
+			if diff := cmp.Diff(test.want, fake.last().Sampling); diff != "" {
+				t.Errorf("%s defaults, %s: sampling differs (-want +got):\n%s", test.name, path, diff)
+			}
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ func TestClaudeCode(t *testing.T) {
 
 // TestClaudeCodeGrammar: its tools have schemas that calls can be held to, and all that answers need to call them.
 func TestClaudeCodeGrammar(t *testing.T) {
-	req, err := openapi.DecodeMessages([]byte(claudeCode(t)[0]))
+	req, err := openapi.DecodeMessages([]byte(claudeCode(t)[0]), openapi.DefaultSampling)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 // completion handles POST /v1/completions.
 func (s *Server) completion(c *fiber.Ctx, j *job) error {
-	req, err := openapi.DecodeCompletion(c.Request().Body())
+	req, err := openapi.DecodeCompletion(c.Request().Body(), s.options.Sampling)
 	if err != nil {
 		return err
 	}

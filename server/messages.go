@@ -13,7 +13,7 @@ import (
 
 // messages answers POST /v1/messages. Whether it is streamed or not, a messageWriter builds the answer.
 func (s *Server) messages(c *fiber.Ctx, j *job) error {
-	req, err := openapi.DecodeMessages(c.Request().Body())
+	req, err := openapi.DecodeMessages(c.Request().Body(), s.options.Sampling)
 	if err != nil {
 		return err
 	}

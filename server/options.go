@@ -18,6 +18,7 @@ type Options struct {
 	Models   Models
 	Chat     *chat.Template   // the model's, shared by all variants
 	Thinking openapi.Thinking // what holds where a request does not say it: Enabled and Budget
+	Sampling openapi.Sampling // what holds where a request does not say it; default openapi.DefaultSampling
 	Admin    Admin            // nil: no admin endpoints
 	Log      *slog.Logger
 	Registry *prometheus.Registry // where the server registers its metrics; /metrics shows everything in it
@@ -60,6 +61,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
+	}
+	if o.Sampling == (openapi.Sampling{}) {
+		o.Sampling = openapi.DefaultSampling
 	}
 	if o.MaxBodyBytes == 0 {
 		o.MaxBodyBytes = 8 << 20

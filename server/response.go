@@ -14,7 +14,7 @@ import (
 
 // response handles POST /v1/responses. A responseWriter builds the response, streamed or not.
 func (s *Server) response(c *fiber.Ctx, j *job) error {
-	req, keys, err := s.stored.decode(c)
+	req, keys, err := s.stored.decode(c, s.options.Sampling)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func setSkipped(c *fiber.Ctx, tools, items []string) {
 
 // inputTokens handles POST /v1/responses/input_tokens: it counts the tokens of a response's prompt.
 func (s *Server) inputTokens(c *fiber.Ctx, j *job) error {
-	req, _, err := s.stored.decode(c)
+	req, _, err := s.stored.decode(c, s.options.Sampling)
 	if err != nil {
 		return err
 	}

@@ -185,13 +185,13 @@ func (o *ownedResponses) remove(e *list.Element) {
 }
 
 // decode is openapi.DecodeResponse with the responses of the request's key.
-func (r *responseStore) decode(c *fiber.Ctx) (*openapi.ResponseRequest, *keysResponses, error) {
+func (r *responseStore) decode(c *fiber.Ctx, defaults openapi.Sampling) (*openapi.ResponseRequest, *keysResponses, error) {
 	keys := r.of(c)
 	var stored openapi.Stored
 	if keys != nil {
 		stored = keys
 	}
-	req, err := openapi.DecodeResponse(c.Request().Body(), stored)
+	req, err := openapi.DecodeResponse(c.Request().Body(), defaults, stored)
 	return req, keys, err
 }
 

@@ -28,22 +28,23 @@ import (
 
 // serveCommand answers OpenAI requests with pruned variants.
 type serveCommand struct {
-	modelFlags   `embed:"" group:"Model"`
-	Ratio        float64            `help:"Share of all parameters to remove, from 0 up to but not including 1." group:"Model" default:"0.2" placeholder:"R"`
-	FileType     string             `help:"Type of the matrices of all variants: q8_0, q4_0, f16 and others, or 'keep' for each matrix's type in the model file." group:"Model" default:"keep" placeholder:"TYPE"`
-	WhilePruning string             `help:"Until the variant is ready, 'dense' answers requests without a ratio with the dense model, and 'wait' answers 503 with Retry-After." group:"Serving" enum:"dense,wait" default:"dense"`
-	MaxVariants  int                `help:"Loaded variants at most; the least recently used one is unloaded." group:"Serving" default:"3" placeholder:"N"`
-	MaxMade      int                `help:"Variants that requests may have made or loaded in all, beside the dense model and that of --ratio; 0 is no limit." group:"Serving" default:"32" placeholder:"N"`
-	MemoryBudget int                `help:"MiB of all loaded variants together, including their contexts; 0: the memory limit of this process." group:"Serving" default:"0" placeholder:"MIB"`
-	IdleTimeout  int                `help:"Minutes after which an unused variant is unloaded, except that of --ratio; 0: never." group:"Serving" default:"30" placeholder:"MINUTES"`
-	StopTimeout  int                `help:"Seconds that running requests get to finish when the server stops." group:"Serving" default:"20" placeholder:"SECONDS"`
-	Recover      backgroundRecovery `embed:"" prefix:"recover-" group:"Training"`
-	autoFlags    `embed:"" group:"Serving"`
-	chatFlags    `embed:"" group:"Model"`
-	frontFlags   `embed:""`
-	engineFlags  `embed:"" group:"Serving"`
-	recipeFlags  `embed:"" group:"Pruning"`
-	cacheFlags   `embed:"" group:"Cache"`
+	modelFlags    `embed:"" group:"Model"`
+	Ratio         float64            `help:"Share of all parameters to remove, from 0 up to but not including 1." group:"Model" default:"0.2" placeholder:"R"`
+	FileType      string             `help:"Type of the matrices of all variants: q8_0, q4_0, f16 and others, or 'keep' for each matrix's type in the model file." group:"Model" default:"keep" placeholder:"TYPE"`
+	WhilePruning  string             `help:"Until the variant is ready, 'dense' answers requests without a ratio with the dense model, and 'wait' answers 503 with Retry-After." group:"Serving" enum:"dense,wait" default:"dense"`
+	MaxVariants   int                `help:"Loaded variants at most; the least recently used one is unloaded." group:"Serving" default:"3" placeholder:"N"`
+	MaxMade       int                `help:"Variants that requests may have made or loaded in all, beside the dense model and that of --ratio; 0 is no limit." group:"Serving" default:"32" placeholder:"N"`
+	MemoryBudget  int                `help:"MiB of all loaded variants together, including their contexts; 0: the memory limit of this process." group:"Serving" default:"0" placeholder:"MIB"`
+	IdleTimeout   int                `help:"Minutes after which an unused variant is unloaded, except that of --ratio; 0: never." group:"Serving" default:"30" placeholder:"MINUTES"`
+	StopTimeout   int                `help:"Seconds that running requests get to finish when the server stops." group:"Serving" default:"20" placeholder:"SECONDS"`
+	Recover       backgroundRecovery `embed:"" prefix:"recover-" group:"Training"`
+	autoFlags     `embed:"" group:"Serving"`
+	chatFlags     `embed:"" group:"Model"`
+	samplingFlags `embed:"" group:"Serving"`
+	frontFlags    `embed:""`
+	engineFlags   `embed:"" group:"Serving"`
+	recipeFlags   `embed:"" group:"Pruning"`
+	cacheFlags    `embed:"" group:"Cache"`
 }
 
 // maxWaitingVariants bounds the queue of variants to make.
@@ -53,7 +54,7 @@ const maxWaitingVariants = 8
 func (c *serveCommand) Validate() error {
 	faults := flags.Faults(
 		checkRatio(c.Ratio), c.engineFlags.Validate(), c.recipeFlags.Validate(), c.cacheFlags.Validate(),
-		c.frontFlags.Validate(), c.Recover.Validate(), c.chatFlags.Validate(),
+		c.frontFlags.Validate(), c.Recover.Validate(), c.chatFlags.Validate(), c.samplingFlags.Validate(),
 	)
 	if c.Ratio > openapi.MaxRatio && c.Ratio < 1 {
 		faults = append(faults, fmt.Errorf("--ratio is %v but must be at most %v", c.Ratio, openapi.MaxRatio))
@@ -129,7 +130,7 @@ func (c *serveCommand) Run(env *environment) error {
 		return err
 	}
 	front, err := server.New(server.Options{
-		Models: variants, Admin: variants, Chat: template, Thinking: c.thinking(), Log: env.log, Registry: registry, Version: version,
+		Models: variants, Admin: variants, Chat: template, Thinking: c.thinking(), Sampling: c.sampling(model), Log: env.log, Registry: registry, Version: version,
 		APIKeys: access.APIKeys(), TLS: access.TLS(), AllowedHosts: c.AllowedHosts, AllowedOrigins: c.AllowedOrigins, RateLimit: c.RateLimit, ResponseStoreBytes: int64(c.Stored) << 20, Tracing: traces,
 		StopTimeout: time.Duration(c.StopTimeout) * time.Second,
 	})

@@ -330,6 +330,36 @@ func TestEndsOfAnswers(t *testing.T) {
 	}
 }
 
+// Recommended settings for sampling reach the GGUF file and come back. Those that no request could ask for do not.
+func TestRecommendedSampling(t *testing.T) {
+	model := writeTiny(t, tinymodel.Options{})
+	folder, back := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "again")
+	if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.F32}); err != nil {
+		t.Fatal(err)
+	}
+	recommended := []byte(`{"do_sample":true,"temperature":0.7,"top_k":20,"top_p":0.95,"min_p":7,"repetition_penalty":"1.1"}`)
+	if err := os.WriteFile(filepath.Join(folder, "generation_config.json"), recommended, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	converted := toGGUF(t, folder)
+	want := models.Sampling{"temperature": 0.7, "top_k": 20, "top_p": 0.95}
+	if diff := cmp.Diff(want, converted.Sampling()); diff != "" {
+		t.Errorf("sampling of the GGUF file (-want +got):\n%s", diff)
+	}
+	if err := hffolder.FromGGUF(t.Context(), converted, back, hffolder.Options{Type: gguf.F32}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(back, "generation_config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{`"do_sample": true`, `"temperature": 0.7`, `"top_k": 20`, `"top_p": 0.95`} {
+		if !strings.Contains(string(data), text) {
+			t.Errorf("generation_config.json is %s, want %s in it", data, text)
+		}
+	}
+}
+
 // Every name in config.json becomes the architecture of its row.
 func TestFolderNames(t *testing.T) {
 	for _, row := range arch.Rows() {

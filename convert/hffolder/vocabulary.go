@@ -34,6 +34,7 @@ type vocabulary struct {
 	addBOS   *bool
 	addSpace *bool // SentencePiece: a space precedes a text
 	ids      []gguf.KV
+	sampling []gguf.KV // settings that the folder recommends
 }
 
 // tokenizerFiles is the contents of a folder's tokenizer files, nil for a missing one.
@@ -274,6 +275,7 @@ func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenize
 		if err := decodeJSON(f.generation, &generation); err != nil {
 			return fmt.Errorf("%s: %w", generationFile, err)
 		}
+		v.sampling = readSampling(f.generation)
 	}
 	index := make(map[string]int, len(v.tokens))
 	for i, token := range v.tokens {
@@ -302,6 +304,19 @@ func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenize
 		}
 	}
 	return nil
+}
+
+// readSampling returns metadata for the settings for sampling that generation_config.json recommends. It leaves out what
+// no request could ask for.
+func readSampling(generation []byte) (kvs []gguf.KV) {
+	fields := map[string]any{}
+	_ = decodeJSON(generation, &fields) // the caller has read the same bytes
+	for _, setting := range models.SamplingSettings {
+		if v, ok := fields[setting.Name].(float64); ok && setting.Holds(v) {
+			kvs = append(kvs, setting.KV(v))
+		}
+	}
+	return kvs
 }
 
 // furtherEnds adds keys for up to two more tokens than EOS that end an answer. llama.cpp knows many by their texts, others only
@@ -349,6 +364,7 @@ func (v *vocabulary) keys() []gguf.KV {
 		keys = append(keys, gguf.KV{Key: p + "scores", Value: v.scores})
 	}
 	keys = append(keys, v.ids...)
+	keys = append(keys, v.sampling...)
 	if v.addBOS != nil {
 		keys = append(keys, gguf.KV{Key: p + "add_bos_token", Value: *v.addBOS})
 	}

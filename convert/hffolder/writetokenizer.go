@@ -39,7 +39,8 @@ func rebuilt(model *models.GGUF, kind gguf.Type) (map[string][]byte, error) {
 	return files, nil
 }
 
-// generation returns generation_config.json: all tokens that end an answer, of which config.json has only one.
+// generation returns generation_config.json: all tokens that end an answer, of which config.json has only one, and the
+// settings for sampling that the file recommends.
 func (w *tokenizerWriter) generation() ([]byte, error) {
 	fields := object{}
 	if w.tokenizer.BOS >= 0 {
@@ -51,6 +52,15 @@ func (w *tokenizerWriter) generation() ([]byte, error) {
 		fields["eos_token_id"] = ends[0]
 	default:
 		fields["eos_token_id"] = ends
+	}
+	if recommended := models.SamplingFromGGUF(w.file); len(recommended) > 0 {
+		temperature, ok := recommended["temperature"]
+		fields["do_sample"] = !ok || temperature > 0 // transformers ignores the settings otherwise
+		for name, v := range recommended {
+			if v > 0 { // it refuses a temperature of 0
+				fields[name] = v
+			}
+		}
 	}
 	return json.MarshalIndent(fields, "", "  ")
 }

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"prunellm/internal/tinymodel"
+	"prunellm/models"
+	"prunellm/models/gguf"
+	"prunellm/openapi"
+)
+
+// A flag comes before the model's recommendation, and that before the built-in default.
+func TestSamplingOrder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	if err := tinymodel.Write(path, tinymodel.Options{Keys: []gguf.KV{
+		{Key: "general.sampling.temp", Value: float32(0.6)}, {Key: "general.sampling.top_k", Value: int32(20)},
+		{Key: "general.sampling.top_p", Value: float32(9)}, // no request could ask for it
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	model, err := models.OpenGGUF(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer model.Close()
+	temperature := 0.3
+	got := samplingFlags{Temp: &temperature}.sampling(model)
+	if want := (openapi.Sampling{Temperature: 0.3, TopP: 0.95, TopK: 20, MinP: 0.05, RepetitionPenalty: 1}); got != want {
+		t.Errorf("sampling is %+v, want %+v", got, want)
+	}
+}
+
+func TestSamplingFlagsOutOfBounds(t *testing.T) {
+	large, half := 2.5, 0.5
+	err := samplingFlags{Temp: &large, TopK: &half, MinP: &half}.Validate()
+	if err == nil || !strings.Contains(err.Error(), "temperature is 2.5") || !strings.Contains(err.Error(), "top_k is 0.5") || strings.Contains(err.Error(), "min_p") {
+		t.Errorf("Validate() = %v, want faults of temperature and top_k alone", err)
+	}
+}
