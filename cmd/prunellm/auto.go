@@ -12,10 +12,10 @@ import (
 
 // autoFlags configure 'name@auto': the server chooses the ratio by latency limits.
 type autoFlags struct {
-	SLOTTFT    time.Duration `help:"Time to first token that 'name@auto' keeps by the measured cards: the largest variant of --auto-ratios within the limits answers. 0: no limit." name:"slo-ttft" default:"0s" placeholder:"TIME"`
-	SLOITL     time.Duration `help:"Inter-token latency that 'name@auto' keeps, likewise. 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
-	AutoRatios []float64     `help:"Ratios that 'name@auto' and --shed choose from. With a limit, all of them are made and kept loaded." default:"0,0.2,0.4" placeholder:"R,..."`
-	Shed       bool          `help:"Under load, answer 'name@auto' and names without a ratio with smaller variants of --auto-ratios until the limits are kept again."`
+	SLOTTFT    time.Duration `help:"Limit on the time to first token for 'name@auto': the largest variant of --auto-ratios whose measured card is within the limits answers. 0: no limit." name:"slo-ttft" default:"0s" placeholder:"TIME"`
+	SLOITL     time.Duration `help:"Limit on the inter-token latency for 'name@auto'. 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
+	AutoRatios []float64     `help:"Ratios that 'name@auto' and --shed choose from. With a limit, the server makes all of them and keeps them loaded." default:"0,0.2,0.4" placeholder:"R,..."`
+	Shed       bool          `help:"Under load, answer 'name@auto' and names without a ratio with smaller variants of --auto-ratios, until latency is within the limits again."`
 }
 
 // checkAuto returns the faults of the flags, such as a ladder with more variants than may be loaded.
@@ -45,7 +45,7 @@ func (f *autoFlags) auto(startup float64) catalog.Auto {
 	return catalog.Auto{Limits: f.limits(), Ladder: slo.Ladder(f.AutoRatios, startup), Shed: f.Shed, Policy: slo.DefaultPolicy()}
 }
 
-// machine describes all that decides a variant's latency here. It is part of the key of stored speeds.
+// machine describes everything on this machine that affects a variant's latency. It is part of the key of stored speeds.
 func (f *engineFlags) machine() string {
 	return fmt.Sprintf("%s; threads %d, %d; gpu %s; batch %d", bench.Hardware(), f.Threads, f.ThreadsBatch, f.GPULayers, f.BatchSize)
 }

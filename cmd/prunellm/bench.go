@@ -22,24 +22,24 @@ import (
 // benchCommand measures latency and throughput as a client sees them.
 type benchCommand struct {
 	modelFlags   `embed:"" group:"Model"`
-	Ratios       []float64     `help:"Ratios to measure; each gets a server of its own, and 0 is the dense model. Default without --url: 0,0.2,0.4." placeholder:"R,..."`
+	Ratios       []float64     `help:"Ratios to measure, each in a server of its own; 0 is the dense model. Default without --url: 0,0.2,0.4." placeholder:"R,..."`
 	URL          []string      `help:"Base URL of a running OpenAI-compatible server, such as http://127.0.0.1:8080/v1; may be repeated. Each run draws new prompts." name:"url" sep:"none" placeholder:"[NAME=]URL"`
-	RequestModel string        `help:"Model to request from servers given by --url. Default: the first one that each lists." placeholder:"NAME"`
-	APIKeyFile   string        `help:"File whose first line is the API key for servers given by --url." name:"api-key-file" type:"path" placeholder:"FILE"`
-	Streams      []int         `help:"Closed loops: concurrent requests. Default without --rates: 1,4." placeholder:"N,..."`
-	Rates        []float64     `help:"Open loops: requests per second, as Poisson arrivals, regardless of how many are running." placeholder:"R,..."`
+	RequestModel string        `help:"Model to request from the servers of --url. Default: the first model that each server lists." placeholder:"NAME"`
+	APIKeyFile   string        `help:"File whose first line is the API key for the servers of --url." name:"api-key-file" type:"path" placeholder:"FILE"`
+	Streams      []int         `help:"Closed loops: numbers of concurrent requests. Default without --rates: 1,4." placeholder:"N,..."`
+	Rates        []float64     `help:"Open loops: requests per second. They arrive at random (Poisson), whether or not earlier ones have ended." placeholder:"R,..."`
 	Requests     int           `help:"Requests per round." default:"8" placeholder:"N"`
 	Rounds       int           `help:"Rounds at each load; the servers take turns." default:"3" placeholder:"N"`
 	Warmup       int           `help:"Requests to each server before measuring." default:"2" placeholder:"N"`
 	PromptWords  string        `help:"Words per prompt, about one token each: N, MIN-MAX, normal:MEAN,SD or lognormal:MEDIAN,SIGMA." default:"200" placeholder:"LENGTHS"`
 	AnswerTokens string        `help:"Tokens per answer, in the same forms." default:"64" placeholder:"LENGTHS"`
-	SLOTTFT      time.Duration `help:"Time to first token of a good request at most; 0: no limit." name:"slo-ttft" default:"0s" placeholder:"TIME"`
-	SLOITL       time.Duration `help:"Mean inter-token latency of a good request at most; 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
-	SLOE2E       time.Duration `help:"Time for the whole answer of a good request at most; 0: no limit." name:"slo-e2e" env:"PRUNELLM_SLO_E2E" default:"0s" placeholder:"TIME"`
+	SLOTTFT      time.Duration `help:"Largest time to first token of a good request; 0: no limit." name:"slo-ttft" default:"0s" placeholder:"TIME"`
+	SLOITL       time.Duration `help:"Largest mean inter-token latency of a good request; 0: no limit." name:"slo-itl" default:"0s" placeholder:"TIME"`
+	SLOE2E       time.Duration `help:"Largest time for the whole answer of a good request; 0: no limit." name:"slo-e2e" env:"PRUNELLM_SLO_E2E" default:"0s" placeholder:"TIME"`
 	Timeout      time.Duration `help:"Timeout per request." default:"5m" placeholder:"TIME"`
 	JSON         string        `help:"File for the figures, with the keys of 'vllm bench serve'; '-' prints them instead of the table." name:"json" type:"path" placeholder:"FILE"`
 	HTML         string        `help:"File for a self-contained report with charts." name:"html" type:"path" placeholder:"FILE"`
-	FileType     string        `help:"Type of the matrices of all variants, the dense one included, so that they differ by pruning alone; 'keep' compares with the model file as it is." default:"keep" placeholder:"TYPE"`
+	FileType     string        `help:"Type of the matrices of all variants, including the dense one, so that they differ by pruning alone. 'keep' keeps the types of the model file." default:"keep" placeholder:"TYPE"`
 	engineFlags  `embed:"" group:"Serving"`
 	recipeFlags  `embed:"" group:"Pruning"`
 	cacheFlags   `embed:"" group:"Cache"`
@@ -215,8 +215,8 @@ func (c *benchCommand) openWorkshop(env *environment) (shop *workshop.Workshop, 
 	}, nil
 }
 
-// serveRatios makes the variants, measures their cards, and starts a server for each. On an error it returns the servers
-// that it has started, for the caller to close.
+// serveRatios makes the variants, measures their cards, and starts a server for each. With an error it also returns the
+// servers that it has started; the caller must close them.
 func (c *benchCommand) serveRatios(env *environment, shop *workshop.Workshop) ([]*benchServer, error) {
 	variants := make([]variant.Built, len(c.Ratios))
 	for i, ratio := range c.Ratios {
@@ -300,7 +300,7 @@ func (c *benchCommand) remotes(ctx context.Context) ([]bench.Target, error) {
 			return nil, usageError{fmt.Errorf("--url: %w", err)}
 		}
 		if slices.ContainsFunc(targets, func(t bench.Target) bool { return t.Name == target.Name }) {
-			return nil, usageError{fmt.Errorf("--url: two servers are named %q", target.Name)}
+			return nil, usageError{fmt.Errorf("--url: two servers have the name %q", target.Name)}
 		}
 		target.Key, target.Model = key, c.RequestModel
 		if target.Model == "" {

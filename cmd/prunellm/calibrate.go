@@ -14,7 +14,7 @@ import (
 // calibrateCommand writes the calibration tokens that scores and refits would read.
 type calibrateCommand struct {
 	modelFlags  `embed:"" group:"Model"`
-	Output      string `help:"JSON file to write, with members tokens (scored and refitted on), further (refitted on) and held_out, lists of sequences of token ids. 'score --tokens' reads it." short:"o" required:"" type:"path" placeholder:"FILE.json"`
+	Output      string `help:"JSON file to write. Its members tokens (for scores and refit), further (for the refit alone) and held_out are lists of sequences of token ids. 'score --tokens' reads it." short:"o" required:"" type:"path" placeholder:"FILE.json"`
 	CacheDir    string `help:"Folder of converted models and temporary files." default:"${cache}" type:"path" placeholder:"DIR"`
 	recipeFlags `embed:"" group:"Pruning"`
 }

@@ -47,11 +47,11 @@ func TestCalibrateLeavesNothing(t *testing.T) {
 		t.Error(err)
 	}
 	if rest, err := os.ReadDir(jobs); err != nil || len(rest) != 0 {
-		t.Errorf("%v, %v are left in the cache folder, want nothing", rest, err)
+		t.Errorf("the cache folder still holds %v, %v, want nothing", rest, err)
 	}
 }
 
-// Text of a refit beyond the scored tokens is of the same file, and is neither scored nor held out.
+// The refit's further tokens come from the same file. They are neither scored nor held out.
 func TestCalibrateWritesFurtherText(t *testing.T) {
 	dir := t.TempDir()
 	model, text, output := filepath.Join(dir, "tiny.gguf"), filepath.Join(dir, "text.txt"), filepath.Join(dir, "tokens.json")
@@ -87,7 +87,8 @@ func TestCalibrateWritesFurtherText(t *testing.T) {
 	}
 	scored := written("--no-reconstruct")
 	if len(scored.Further) != 0 || len(scored.Tokens) == 0 || len(scored.HeldOut) == 0 {
-		t.Fatalf("without a refit: %d, %d and %d sequences, want some that are scored and held out", len(scored.Tokens), len(scored.Further), len(scored.HeldOut))
+		t.Fatalf("without a refit: %d scored, %d further and %d held-out sequences, want scored and held-out ones alone",
+			len(scored.Tokens), len(scored.Further), len(scored.HeldOut))
 	}
 	all := written() // four times as many
 	if !reflect.DeepEqual(all.Tokens, scored.Tokens) || !reflect.DeepEqual(all.HeldOut, scored.HeldOut) {
@@ -109,6 +110,6 @@ func TestCalibrateWritesFurtherText(t *testing.T) {
 		t.Errorf("%d further tokens for a refit on 512, want 256", got)
 	}
 	if rest := written("--refit-tokens", "100000").Further; len(rest) <= len(all.Further) || len(rest) > 100000/length {
-		t.Errorf("%d further sequences for a refit on more tokens than the file has, want the rest of it", len(rest))
+		t.Errorf("%d further sequences for a refit on more tokens than the file has, want all other sequences of the file", len(rest))
 	}
 }

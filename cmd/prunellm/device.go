@@ -38,7 +38,7 @@ func warnOfIdleGPU(ctx context.Context, log *slog.Logger) {
 	gpus, err := visibleGPUs(ctx)
 	switch {
 	case err != nil:
-		log.Warn("gpu driver unreachable, serving on the cpu", "error", err)
+		log.Warn("cannot query the gpu driver: serving on the cpu", "error", err)
 	case len(gpus) == 0 || len(llamacpp.Devices()) > 0: // no GPU, or one without free memory, which the engine logs
 	default:
 		log.Warn("gpu not used", "reason", gpus[0].WhyIdle(llamacpp.WhyNotStarted()))
@@ -55,7 +55,7 @@ func openXLA(ctx context.Context, home string, log *slog.Logger) (backends.Backe
 	}
 	gpus, err := visibleGPUs(ctx)
 	if err != nil {
-		log.Warn("cannot ask the driver for gpus, computing scores on the cpu", "error", err)
+		log.Warn("cannot query the gpu driver: computing scores on the cpu", "error", err)
 	}
 	return openXLAOn(gpus, home, log)
 }

@@ -17,9 +17,9 @@ import (
 	"prunellm/internal/flags"
 )
 
-var update = flag.Bool("update", false, "write docs/use/flags.md anew")
+var update = flag.Bool("update", false, "rewrite docs/use/flags.md")
 
-// flagsDocument returns the page of all commands and their flags from kong's model.
+// flagsDocument returns the page of all commands and flags, generated from kong's model.
 func flagsDocument(t *testing.T) string {
 	t.Helper()
 	var cli commandLine
@@ -29,10 +29,10 @@ func flagsDocument(t *testing.T) string {
 	}
 	var b strings.Builder
 	b.WriteString("# Commands and flags\n\n`go test ./cmd/prunellm -run FlagsDocument -update` writes this page; a test fails when it is stale.\n\n" +
-		"Every flag has a variable, named beside it, and a key in the YAML file that `--config` names ([configuration](configuration.md)).\n" +
-		"The command line overrides the variable, the variable the file.\n\n" +
+		"Every flag has an environment variable, named beside it, and a key in the YAML file of `--config` ([configuration](configuration.md)).\n" +
+		"The command line overrides the variable, and the variable overrides the file.\n\n" +
 		"A command exits with status 0 on success, 1 if it failed or was interrupted, and 2 if its flags are invalid. `serve` exits with 0\n" +
-		"when it is told to stop.\n\n## All commands\n\n")
+		"when a signal stops it.\n\n## Flags of all commands\n\n")
 	table(&b, parser.Model.Flags, parser.Model.Node)
 	for _, node := range parser.Model.Children {
 		if node.Hidden {
@@ -132,7 +132,7 @@ func TestDocumentedCommandsParse(t *testing.T) {
 		}
 	}
 	if found < 5 {
-		t.Errorf("%d commands found, want the documents to hold some", found)
+		t.Errorf("the documents have %d commands, want at least 5", found)
 	}
 }
 

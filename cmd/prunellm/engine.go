@@ -18,14 +18,14 @@ import (
 
 // engineFlags configure the engine.
 type engineFlags struct {
-	Ctx          int    `help:"Tokens per request at most, prompt and answer together; not divided by --parallel. 0: the model's trained context, or less where memory is short." default:"0" placeholder:"N"`
-	Parallel     int    `help:"Requests that are answered at the same time." default:"4" placeholder:"N"`
-	BatchSize    int    `help:"Tokens per decode step at most; 0: 512, or 2048 where GPUs hold the whole model." default:"0" placeholder:"N"`
-	Threads      int    `help:"Threads that decode; 0: one per core that this process may use." default:"0" placeholder:"N"`
+	Ctx          int    `help:"Context: tokens per request at most, prompt and answer together; not divided by --parallel. 0: the model's trained context, or less if memory is short." default:"0" placeholder:"N"`
+	Parallel     int    `help:"Requests that the server answers at the same time." default:"4" placeholder:"N"`
+	BatchSize    int    `help:"Tokens per decode step at most; 0: 512, or 2048 if GPUs hold the whole model." default:"0" placeholder:"N"`
+	Threads      int    `help:"Threads for decoding; 0: one per core that this process may use." default:"0" placeholder:"N"`
 	ThreadsBatch int    `help:"Threads for prefill and batches; 0: as --threads." default:"0" placeholder:"N"`
-	GPULayers    string `help:"Layers to run on GPUs, counting the head as one: 'auto' is as many as fit, a number is at most that many." default:"auto" placeholder:"auto|N"`
-	PromptCache  int    `help:"MiB of prompt cache for evicted conversations, per loaded variant; 0: none." default:"128" placeholder:"MIB"`
-	MaxQueue     int    `help:"Requests that may wait; more are refused with 429." default:"256" placeholder:"N"`
+	GPULayers    string `help:"Layers to run on GPUs, with the head as one layer: 'auto' is as many as fit, N is at most N." default:"auto" placeholder:"auto|N"`
+	PromptCache  int    `help:"MiB of prompt cache for evicted conversations, for each loaded variant; 0: none." default:"128" placeholder:"MIB"`
+	MaxQueue     int    `help:"Requests that may wait; the server refuses further ones with 429." default:"256" placeholder:"N"`
 }
 
 // Limits of the engine flags.
@@ -60,7 +60,7 @@ func (f *engineFlags) Validate() error {
 		faults = append(faults, fmt.Errorf("--batch-size is %d but must be 0 or %d to %d", f.BatchSize, minBatch, maxBatch))
 	}
 	if f.Ctx*f.Parallel > llamacpp.MaxContext {
-		faults = append(faults, fmt.Errorf("--ctx is %d and --parallel %d, together %d tokens: want at most %d", f.Ctx, f.Parallel, f.Ctx*f.Parallel, llamacpp.MaxContext))
+		faults = append(faults, fmt.Errorf("--ctx is %d and --parallel %d, together %d tokens, but must be at most %d", f.Ctx, f.Parallel, f.Ctx*f.Parallel, llamacpp.MaxContext))
 	}
 	if _, err := f.gpuLayers(); err != nil {
 		faults = append(faults, err)
@@ -68,16 +68,16 @@ func (f *engineFlags) Validate() error {
 	return flags.Join(faults)
 }
 
-// shareOfMemory divides the available memory: a variant with its default context gets one part. The dense model gets
-// another, since both are loaded together, and a job needs about as much.
+// shareOfMemory divides the available memory. A variant with its default context gets one part. The dense model gets
+// another, because both are loaded together, and a job needs about as much.
 const shareOfMemory = 3
 
-// fitContext chooses the context length if --ctx is 0, and limits it to the model's trained context. Beyond it
+// fitContext chooses the context length if --ctx is 0, and limits it to the model's trained context. Beyond that,
 // answers lose coherence, or the engine computes them differently from the model.
 func (f *engineFlags) fitContext(model *models.GGUF, log *slog.Logger) (err error) {
 	trained := model.Config().ContextLength
 	if f.Ctx > trained {
-		log.Warn("--ctx is longer than the model was trained for, taking the model's", "ctx", f.Ctx, "model", trained)
+		log.Warn("--ctx is longer than the model's trained context: using the trained one", "ctx", f.Ctx, "model", trained)
 		f.Ctx = max(trained, minCtx)
 	}
 	if f.Ctx > 0 {
@@ -87,7 +87,7 @@ func (f *engineFlags) fitContext(model *models.GGUF, log *slog.Logger) (err erro
 	if f.Ctx, err = llamacpp.FitContext(model.Path(), f.options(), max(trained, minCtx), available/shareOfMemory); err != nil {
 		return err
 	}
-	log.Info("context chosen, --ctx changes it", "ctx", f.Ctx, "model", trained, "parallel", f.Parallel, "available_mib", available>>20)
+	log.Info("context chosen: --ctx sets another", "ctx", f.Ctx, "model", trained, "parallel", f.Parallel, "available_mib", available>>20)
 	return nil
 }
 
@@ -101,7 +101,7 @@ func (f *engineFlags) gpuLayers() (int, error) {
 	}
 	var n int
 	if _, err := fmt.Sscanf(f.GPULayers, "%d", &n); err != nil || n < 0 || n > 1<<16 || fmt.Sprint(n) != f.GPULayers {
-		return 0, fmt.Errorf("--gpu-layers is %q but must be 'auto' or a number from 0", f.GPULayers)
+		return 0, fmt.Errorf("--gpu-layers is %q but must be 'auto' or a number of at least 0", f.GPULayers)
 	}
 	return n, nil
 }
@@ -116,8 +116,8 @@ func (f *engineFlags) options() llamacpp.Options {
 	}
 }
 
-// memory returns the bytes that a loaded variant and its prompt cache take. If llamacpp.Need returns an error, the file's
-// size stands for the model and its context.
+// memory returns the bytes that a loaded variant and its prompt cache take. If llamacpp.Need returns an error, it uses the
+// file's size for the model and its context.
 func (f *engineFlags) memory(built variant.Built) int64 {
 	need, err := llamacpp.Need(built.Path, f.options())
 	if err != nil {

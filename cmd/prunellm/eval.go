@@ -26,14 +26,14 @@ type evalCommand struct {
 	modelFlags  `embed:"" group:"Model"`
 	Ratios      []float64 `help:"Ratios to measure; 0 is the dense model." default:"0,0.2,0.4" placeholder:"R,..."`
 	Text        string    `help:"UTF-8 text to measure on. It should not be the calibration text." type:"path" placeholder:"FILE"`
-	Tasks       string    `help:"JSONL file of multiple-choice tasks (context, choices, label), answered by likelihood. Contexts are cut at --window tokens." type:"path" placeholder:"FILE.jsonl"`
-	Sensitivity bool      `help:"Measure instead how KL divergence grows when a share of each layer's MLP neurons, or attention heads, is removed."`
+	Tasks       string    `help:"JSONL file of multiple-choice tasks (context, choices, label) to answer by likelihood. A context keeps at most its last --window tokens." type:"path" placeholder:"FILE.jsonl"`
+	Sensitivity bool      `help:"Measure instead how much KL divergence grows without a share of each layer's MLP neurons or attention heads."`
 	Share       float64   `help:"Share that --sensitivity removes, above 0 and below 1." default:"0.25" placeholder:"S"`
 	Output      string    `help:"HTML file for the plot of --sensitivity." short:"o" type:"path" placeholder:"FILE.html"`
 	Window      int       `help:"Tokens per window. Windows do not overlap and begin at the start of the text." default:"512" placeholder:"N"`
-	Windows     int       `help:"Windows to measure; 0: all of the text." default:"0" placeholder:"N"`
+	Windows     int       `help:"Windows to measure; 0: the whole text, or 4 windows with --sensitivity." default:"0" placeholder:"N"`
 	JSON        bool      `help:"Print one JSON object to standard output instead of a table." name:"json"`
-	FileType    string    `help:"Type of the matrices of pruned variants, as in serve; ratio 0 is measured unchanged." default:"keep" placeholder:"TYPE"`
+	FileType    string    `help:"Type of the matrices of pruned variants, as in serve; ratio 0 is the unchanged model file." default:"keep" placeholder:"TYPE"`
 	Threads     int       `help:"Threads; 0: one per core that this process may use." default:"0" placeholder:"N"`
 	recipeFlags `embed:"" group:"Pruning"`
 	cacheFlags  `embed:"" group:"Cache"`
@@ -66,9 +66,9 @@ func (c *evalCommand) Validate() error {
 	case c.Text == "" && (c.Sensitivity || c.Tasks == ""):
 		faults = append(faults, errors.New("missing flags: --text=FILE (or --tasks=FILE.jsonl)"))
 	case c.Sensitivity && c.Tasks != "":
-		faults = append(faults, errors.New("--sensitivity and --tasks are measured one at a time"))
+		faults = append(faults, errors.New("--sensitivity and --tasks cannot be used together"))
 	case c.Output != "" && !c.Sensitivity:
-		faults = append(faults, errors.New("--output is for the plot of --sensitivity"))
+		faults = append(faults, errors.New("--output needs --sensitivity: it is the file of that plot"))
 	}
 	if !(c.Share > 0 && c.Share < 1) {
 		faults = append(faults, fmt.Errorf("--share is %v but must be above 0 and below 1", c.Share))

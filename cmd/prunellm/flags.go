@@ -22,24 +22,24 @@ import (
 // commandLine has all commands and flags. The variable PRUNELLM_<FLAG> or a key of the --config file also sets a flag.
 type commandLine struct {
 	Config    flags.File `help:"YAML file with any of the flags, at its top level or below the name of a command. The command line and PRUNELLM_* variables override it." type:"path" placeholder:"FILE"`
-	Home      string     `help:"Folder with what setup fetched: the default model, the XLA plugin." default:"${home}" type:"path" placeholder:"DIR"`
-	Device    string     `help:"GPUs to use: 'auto' is all of them, 'none' runs everything on the CPU. prunellm version --devices lists them." default:"auto" placeholder:"auto|none|CUDA0,..."`
-	LogLevel  string     `help:"Lowest level that is logged: ${enum}." group:"Observability" enum:"debug,info,warn,error" default:"info"`
+	Home      string     `help:"Folder of the files that setup fetched: the default model, the XLA plugin." default:"${home}" type:"path" placeholder:"DIR"`
+	Device    string     `help:"GPUs to use: 'auto' uses all, 'none' runs everything on the CPU. 'prunellm version --devices' lists them." default:"auto" placeholder:"auto|none|CUDA0,..."`
+	LogLevel  string     `help:"Lowest level to log: ${enum}." group:"Observability" enum:"debug,info,warn,error" default:"info"`
 	LogFormat string     `help:"Format of log lines: ${enum}." group:"Observability" enum:"text,json" default:"text"`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Show the version; the version command shows more." env:"-"`
 
-	Serve   serveCommand   `cmd:"" help:"Serve a model pruned by a ratio. The first start prunes it."`
+	Serve   serveCommand   `cmd:"" help:"Serve a model that is pruned by a ratio. The first start prunes it."`
 	Prune   pruneCommand   `cmd:"" help:"Write a pruned model as a GGUF file or a safetensors folder."`
 	Recover recoverCommand `cmd:"" help:"Train a pruned model on the dense model's predictions."`
-	Eval    evalCommand    `cmd:"" help:"Measure perplexity and KL divergence from the dense model of pruned variants on a text."`
+	Eval    evalCommand    `cmd:"" help:"Measure the perplexity of pruned variants on a text, and their KL divergence from the dense model."`
 	Score   scoreCommand   `cmd:"" help:"Write the importance of every MLP neuron to a safetensors file."`
 	Bench   benchCommand   `cmd:"" help:"Measure latency and throughput of pruned variants or of any OpenAI-compatible server."`
-	Inspect inspectCommand `cmd:"" help:"Show a GGUF file's provenance and widths, and check it."`
-	Version versionCommand `cmd:"" help:"Show the version and what it was built with."`
+	Inspect inspectCommand `cmd:"" help:"Show a GGUF file's origin and widths, and check the file."`
+	Version versionCommand `cmd:"" help:"Show the version, and those of the main dependencies."`
 	Worker  workerCommand  `cmd:"" hidden:"" help:"Run one job for a parent process."`
 
-	Calibrate calibrateCommand `cmd:"" help:"Write the calibration tokens that importance would be computed on."`
+	Calibrate calibrateCommand `cmd:"" help:"Write the calibration tokens that scores and refit would read."`
 }
 
 // childFlags returns the flags of child processes of the same binary. Children inherit the chosen devices, so
@@ -68,29 +68,29 @@ type recipeFlags struct {
 	Alpha             float64 `help:"Weight of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
 	Temperature       float64 `help:"Temperature of the dense model's distribution in the distillation loss (${distilling})." default:"0.2"`
 	SliverKeep        float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1 (${distilling})." default:"0.975"`
-	Calibration       string  `help:"Text to compute importance on: 'general' (text of many genres, part of the binary), 'self' (the dense model writes it), a text or JSONL file, or several of these, each with an optional weight: a.txt=2,general. 'auto' is ${auto_calibration}, or self where the model's tokenizer is not known." default:"auto" type:"homepath" placeholder:"auto|general|self|FILE,..."`
-	CalibrationTokens int     `help:"Tokens of calibration text that neurons are scored on." default:"4096"`
-	RefitTokens       int     `help:"Tokens that down_proj is refitted on: the scored ones first, then further ones of the same source, as far as it has them. 0: four times --calibration-tokens." default:"0" placeholder:"N"`
-	Quick             bool    `help:"Score on at most 2048 tokens, and refit on four times as many: variants are ready sooner and slightly worse."`
-	MixedPrecision    string  `help:"Use bfloat16 in matmuls of scoring, refit and recovery: ${enum}. auto uses it where the processor has instructions for it and the criterion tolerates it (not ${float32_only})." enum:"auto,no,bf16" default:"auto"`
+	Calibration       string  `help:"Text for scores and refit: 'general' (text of many genres, part of the binary), 'self' (the dense model writes it), a text or JSONL file, or several of these, each with an optional weight: a.txt=2,general. 'auto' is ${auto_calibration}, or self if the model's tokenizer is not known." default:"auto" type:"homepath" placeholder:"auto|general|self|FILE,..."`
+	CalibrationTokens int     `help:"Tokens of calibration text to score neurons on." default:"4096"`
+	RefitTokens       int     `help:"Tokens to refit down_proj on: the scored ones first, then further ones of the same source, if it has them. 0: four times --calibration-tokens." default:"0" placeholder:"N"`
+	Quick             bool    `help:"Score on at most 2048 tokens and, unless --refit-tokens is set, refit on four times as many: variants are ready sooner and slightly worse."`
+	MixedPrecision    string  `help:"Use bfloat16 in matmuls of scoring, refit and recovery: ${enum}. auto uses it if the processor has instructions for it and the criterion tolerates it (not ${float32_only})." enum:"auto,no,bf16" default:"auto"`
 	Seed              uint64  `help:"Seed of the calibration text that the dense model writes, and of the labels that ${drawing} draws." default:"1"`
-	Budget            string  `help:"Widths of the layers: ${enum}. 'uniform' is one width for all layers, 'global' ranks neurons over all layers, 'auto' is global where the architecture supports it." enum:"auto,uniform,global" default:"auto"`
+	Budget            string  `help:"Widths of the layers: ${enum}. 'uniform' is one width for all layers, 'global' ranks neurons over all layers, 'auto' is global if the architecture supports it." enum:"auto,uniform,global" default:"auto"`
 	Reconstruct       bool    `help:"Refit down_proj by least squares after pruning." default:"true" negatable:""`
 
-	AllowUnknownPreTokenizer bool `help:"Accept a calibration file although the model's file names no pre-tokenizer or an unknown one. Its tokens may be wrong."`
+	AllowUnknownPreTokenizer bool `help:"Accept calibration text although the model's file names no pre-tokenizer or an unknown one. The tokens may be wrong."`
 }
 
 // cacheFlags configure the stores of computed values.
 type cacheFlags struct {
 	CacheDir string `help:"Folder of computed scores, plans and variants." default:"${cache}" type:"path" placeholder:"DIR"`
-	Redis    string `help:"URL of the Redis through which replicas share scores, plans and refitted tensors. Without it only the disk is used." placeholder:"URL"`
+	Redis    string `help:"URL of the Redis through which replicas share scores, plans and refitted tensors. Without it values stay on the disk." placeholder:"URL"`
 
-	RedisTTL      time.Duration `help:"Time after which Redis expires an unused value; 0 never expires it." name:"redis-ttl" default:"720h" placeholder:"DURATION"`
-	RedisMaxBytes int64         `help:"Bytes of a model's values in Redis at most; the least recently used values are evicted. 0 is no limit." default:"0" placeholder:"BYTES"`
-	RedisCA       string        `help:"PEM file of the authorities that sign the certificate of a rediss:// server, instead of the system's." name:"redis-ca" type:"path" placeholder:"FILE"`
+	RedisTTL      time.Duration `help:"Time after which an unused value expires in Redis; 0: never." name:"redis-ttl" default:"720h" placeholder:"DURATION"`
+	RedisMaxBytes int64         `help:"Bytes of a model's values in Redis at most; prunellm deletes the least recently used ones. 0: no limit." default:"0" placeholder:"BYTES"`
+	RedisCA       string        `help:"PEM file of certificate authorities for a rediss:// server, instead of the system's." name:"redis-ca" type:"path" placeholder:"FILE"`
 }
 
-// minRedisTTL leaves replicas time to read a value in use again: each read restarts its TTL.
+// minRedisTTL leaves replicas time to read a used value again: each read restarts its TTL.
 const minRedisTTL = time.Minute
 
 // Validate reports every fault of the Redis settings at once.
@@ -126,7 +126,7 @@ func openWorkshop(env *environment, model *models.GGUF, flags cacheFlags, servin
 	})
 }
 
-// autoBudget is the value of --budget by which the architecture decides.
+// autoBudget is the value of --budget that lets the architecture decide.
 const autoBudget = "auto"
 
 // quickTokens bounds the calibration tokens of --quick.

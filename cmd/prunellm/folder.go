@@ -19,7 +19,7 @@ import (
 
 const formatSafetensors = "safetensors"
 
-// folderTypes are the types of a safetensors folder. Quantized models become the first.
+// folderTypes are the types of a safetensors folder. The first is the default for quantized models.
 var folderTypes = [...]gguf.Type{gguf.F16, gguf.BF16, gguf.F32}
 
 // checkFormat returns an error for flags that a safetensors folder does not support.
@@ -28,13 +28,13 @@ func (c *pruneCommand) checkFormat() error {
 		return nil
 	}
 	if kind, err := gguf.ParseType(c.FileType); c.FileType != "keep" && (err != nil || !slices.Contains(folderTypes[:], kind)) {
-		return fmt.Errorf("--file-type is %s: --format safetensors takes f32, f16, bf16 or keep", c.FileType)
+		return fmt.Errorf("--file-type is %s but must be f32, f16, bf16 or keep with --format safetensors", c.FileType)
 	}
 	return nil
 }
 
-// prepareFolder sets --budget and --file-type to values that a safetensors folder supports. The error says that the output
-// or the model does not fit.
+// prepareFolder sets --budget and --file-type to values that a safetensors folder supports. It returns an error if the
+// output or the model cannot be used.
 func (c *pruneCommand) prepareFolder(model *models.GGUF) error {
 	if err := outfile.CheckNotStandard(c.Output); err != nil {
 		return err

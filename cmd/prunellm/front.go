@@ -16,12 +16,12 @@ type frontFlags struct {
 	Addr           string   `help:"Address to listen on. An address that other machines can reach needs --api-key-file or --insecure." group:"Serving" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	APIKeyFile     string   `help:"File with the accepted API keys, one per line; reloaded on SIGHUP." group:"Security" name:"api-key-file" type:"path" placeholder:"FILE"`
 	Insecure       bool     `help:"Allow an address that other machines can reach without API keys." group:"Security"`
-	AllowedHosts   []string `help:"More names that a request's Host header may have beside addresses: 'llm.example.org', '*.example.org' for all names below one, each with or without ':PORT'; '*' allows all." group:"Security" placeholder:"NAME,..."`
-	AllowedOrigins []string `help:"Origins whose pages may call the API from a browser (CORS), such as 'https://app.example.org' or 'http://localhost:3000'; 'null' is that of local files, '*' allows all." group:"Security" placeholder:"ORIGIN,..."`
+	AllowedHosts   []string `help:"More names for a request's Host header, besides IP addresses and loopback names: 'llm.example.org', '*.example.org' for all names below it, each with or without ':PORT'; '*' allows all." group:"Security" placeholder:"NAME,..."`
+	AllowedOrigins []string `help:"Origins whose pages may call the API from a browser (CORS), such as 'https://app.example.org' or 'http://localhost:3000'; 'null' is the origin of local files, '*' allows all." group:"Security" placeholder:"ORIGIN,..."`
 	TLSCert        string   `help:"Certificate chain in PEM. With --tls-key the server speaks HTTPS. Both are reloaded on SIGHUP." group:"Security" name:"tls-cert" type:"path" placeholder:"FILE"`
 	TLSKey         string   `help:"Private key of --tls-cert in PEM." group:"Security" name:"tls-key" type:"path" placeholder:"FILE"`
-	RateLimit      int      `help:"Requests per minute at most per key, or per address where no keys are needed; 0: no limit." group:"Security" default:"0" placeholder:"N"`
-	Stored         int      `help:"MiB of /v1/responses that are kept in memory for an hour, for each API key, so that 'previous_response_id' continues them; 0: none." group:"Serving" name:"response-store" default:"64" placeholder:"MIB"`
+	RateLimit      int      `help:"Requests per minute at most for each key, or for each address without keys; 0: no limit." group:"Security" default:"0" placeholder:"N"`
+	Stored         int      `help:"MiB of /v1/responses to keep in memory for an hour, for each API key, so that 'previous_response_id' can continue them; 0: none." group:"Serving" name:"response-store" default:"64" placeholder:"MIB"`
 	OTLPEndpoint   string   `help:"URL of an OpenTelemetry collector (OTLP over HTTP) for traces. OTEL_EXPORTER_OTLP_ENDPOINT works too." group:"Observability" name:"otlp-endpoint" placeholder:"URL"`
 }
 
@@ -47,11 +47,11 @@ func (f *frontFlags) Validate() error {
 		faults = append(faults, fmt.Errorf("--allowed-origins: %w", err))
 	}
 	if f.Stored < 0 || f.Stored > maxStored {
-		faults = append(faults, fmt.Errorf("--response-store is %d, want 0 to %d", f.Stored, maxStored))
+		faults = append(faults, fmt.Errorf("--response-store is %d but must be 0 to %d", f.Stored, maxStored))
 	}
 	if f.OTLPEndpoint != "" {
 		if u, err := url.Parse(f.OTLPEndpoint); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			faults = append(faults, errors.New("--otlp-endpoint is not a URL such as http://127.0.0.1:4318"))
+			faults = append(faults, errors.New("--otlp-endpoint is not a valid URL; an example is http://127.0.0.1:4318"))
 		}
 	}
 	return flags.Join(faults)

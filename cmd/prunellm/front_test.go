@@ -10,7 +10,7 @@ func TestFrontFlags(t *testing.T) {
 	faults := (&frontFlags{Addr: "0.0.0.0:1", TLSCert: "a", RateLimit: -1, OTLPEndpoint: "localhost:4318", AllowedOrigins: []string{"app.example"}}).Validate()
 	for _, want := range []string{"--addr", "--tls-cert", "--rate-limit", "--otlp-endpoint", `--allowed-origins: allowed origin "app.example"`} {
 		if faults == nil || !strings.Contains(faults.Error(), want) {
-			t.Errorf("faults = %v, want one of %s", faults, want)
+			t.Errorf("faults = %v, want one about %s", faults, want)
 		}
 	}
 	if err := (&frontFlags{Addr: "127.0.0.1:0", TLSCert: "a", TLSKey: "b", OTLPEndpoint: "http://127.0.0.1:4318"}).Validate(); err != nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// errNoHome reports that a command needs a home folder and none is known. A folder in the temporary folder is not safe
-// instead: other users can guess its name and fill it first.
-var errNoHome = errors.New("no home folder is known, neither HOME nor XDG_CACHE_HOME is set: name one by --home or PRUNELLM_HOME")
+// errNoHome reports that a command needs a home folder and none is known. A default below the temporary folder would not be
+// safe: other users can guess its name and create it first.
+var errNoHome = errors.New("no home folder: neither HOME nor XDG_CACHE_HOME is set; set one with --home or PRUNELLM_HOME")
 
 // defaultHome returns the folder of scripts/setup's downloads, or "" if the user has no home directory.
 func defaultHome(getenv func(string) string) string {

@@ -67,7 +67,7 @@ func tokenFile(t *testing.T) string {
 	return path
 }
 
-// --home alone decides all folders, the cache included.
+// --home alone determines all folders, including the cache.
 func TestHomeAlone(t *testing.T) {
 	withoutHome(t)
 	var cli commandLine

@@ -1,4 +1,4 @@
-// Command prunellm makes pruned variants of a language model and serves them behind an OpenAI-compatible API.
+// Command prunellm prunes a language model and serves it with an OpenAI-compatible API.
 //
 // This package only reads flags, builds the parts and connects them. Each command has one file.
 package main
@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func newParser(cli *commandLine, home string, options ...kong.Option) (*kong.Kong, error) {
 	return kong.New(cli, append(append(flags.Values(),
 		kong.Name("prunellm"),
-		kong.Description("Serves pruned variants of a language model behind an OpenAI-compatible API, and makes them itself."),
+		kong.Description("Prunes a language model to the size you choose, and serves it with an OpenAI-compatible API."),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 110}),
 		kong.DefaultEnvars("PRUNELLM"),

@@ -22,7 +22,8 @@ func (f *modelFlags) open(env *environment, cacheDir string) (*models.GGUF, erro
 	return model, err
 }
 
-// openSource is open, and returns the source of the file too. With servable, a model that cannot be pruned opens too.
+// openSource opens the model as open does, and also returns the source of the file. If servable is set, it also opens a
+// model that cannot be pruned.
 func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir string, servable bool) (*models.GGUF, source.Source, error) {
 	if f.needsHome(env.home, cacheDir) {
 		return nil, source.Source{}, errNoHome
@@ -59,7 +60,7 @@ func (f *modelFlags) openSource(ctx context.Context, env *environment, cacheDir 
 }
 
 // needsHome reports whether the model needs a folder that is not known: the home folder for the default model, the cache
-// for downloads and conversions.
+// folder for downloads and conversions.
 func (f *modelFlags) needsHome(home, cacheDir string) bool {
 	if f.Model == models.DefaultRef {
 		return home == ""
@@ -68,7 +69,7 @@ func (f *modelFlags) needsHome(home, cacheDir string) bool {
 	return cacheDir == "" && (strings.HasPrefix(f.Model, hub.Prefix) || err == nil && info.IsDir())
 }
 
-// named adds the model's path to an error that does not have it.
+// named adds the model's path to an error that lacks it.
 func named(model *models.GGUF, err error) error {
 	if err == nil || strings.Contains(err.Error(), model.Path()) || errors.Is(err, context.Canceled) {
 		return err

@@ -46,13 +46,13 @@ func TestUnknownPreTokenizer(t *testing.T) {
 			}
 			flags.AllowUnknownPreTokenizer = true
 			if _, err := flags.spec(model, 0.2, "q8_0"); err != nil {
-				t.Errorf("a calibration file that is allowed: %v", err)
+				t.Errorf("a calibration file with the flag: %v", err)
 			}
 			flags.AllowUnknownPreTokenizer = false
 			for _, own := range []string{calibration.SelfName, calibration.AutoName} {
 				flags.Calibration = own
 				if spec, err := flags.spec(model, 0.2, "q8_0"); err != nil || spec.Recipe.Calibration != calibration.Self().Identity {
-					t.Errorf("%s is %q, %v, want text of the model's own", own, spec.Recipe.Calibration, err)
+					t.Errorf("%s is %q, %v, want the model's own text", own, spec.Recipe.Calibration, err)
 				}
 			}
 		})

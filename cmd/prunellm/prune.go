@@ -13,7 +13,7 @@ type pruneCommand struct {
 	modelFlags  `embed:"" group:"Model"`
 	Ratio       float64 `help:"Share of all parameters to remove, from 0 up to but not including 1." required:"" placeholder:"R"`
 	Output      string  `help:"GGUF file to write, or folder with --format safetensors." short:"o" required:"" type:"path" placeholder:"FILE.gguf|DIR"`
-	FileType    string  `help:"Type of the matrices written (q8_0, q4_0, f16, f32 and others), or 'keep' for each tensor's own. Safetensors takes f32, f16, bf16 or 'keep', which makes quantized matrices f16." default:"keep" placeholder:"TYPE"`
+	FileType    string  `help:"Type of the matrices to write (q8_0, q4_0, f16, f32 and others), or 'keep' for each matrix's own type. Safetensors takes f32, f16, bf16 or 'keep', which turns quantized matrices into f16." default:"keep" placeholder:"TYPE"`
 	Format      string  `help:"Format of the output: ${enum}. A safetensors folder loads in transformers and vLLM; with --budget global both need trust_remote_code." enum:"gguf,safetensors" default:"gguf"`
 	recipeFlags `embed:"" group:"Pruning"`
 	cacheFlags  `embed:"" group:"Cache"`
@@ -57,7 +57,7 @@ func (c *pruneCommand) Run(env *environment) error {
 	if err != nil {
 		return named(model, err)
 	}
-	if c.Format != formatSafetensors { // before the card, whose measuring takes a while
+	if c.Format != formatSafetensors { // before the card, because measuring it takes a while
 		if err := outfile.Copy(built.Path, c.Output); err != nil {
 			return err
 		}
@@ -85,6 +85,6 @@ func (c *pruneCommand) summarize(env *environment, built variant.Built, card *va
 	}
 	env.log.Info("wrote variant", summary...)
 	if built.Larger() {
-		env.log.Warn("the variant is larger than the model file: --file-type keep makes it smaller", "path", c.Output)
+		env.log.Warn("variant is larger than the model file: --file-type keep makes it smaller", "path", c.Output)
 	}
 }

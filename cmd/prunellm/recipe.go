@@ -43,7 +43,7 @@ func (f *recipeFlags) spec(model *models.GGUF, ratio float64, fileType string) (
 	fault := model.Tokenizer().PreTokenizerFault()
 	source := calibration.Resolve(f.Calibration, fault == "" || f.AllowUnknownPreTokenizer)
 	if fault != "" && source != calibration.SelfName && !f.AllowUnknownPreTokenizer {
-		return variant.Spec{}, usageError{fmt.Errorf("--calibration: %s; use 'self', or --allow-unknown-pre-tokenizer if that is meant", fault)}
+		return variant.Spec{}, usageError{fmt.Errorf("--calibration: %s; use 'self', or accept wrong tokens with --allow-unknown-pre-tokenizer", fault)}
 	}
 	recipe, text, err := f.recipe(source)
 	if err != nil {

@@ -21,10 +21,10 @@ import (
 type recoverCommand struct {
 	modelFlags    `embed:"" group:"Model"`
 	Ratio         float64 `help:"Share of all parameters to remove, above 0 and below 1." required:"" placeholder:"R"`
-	Output        string  `help:"GGUF file to write if training improves the model. Without it the result stays in the cache." short:"o" type:"path" placeholder:"FILE.gguf"`
-	FileType      string  `help:"Type of the matrices written, as in prune. The gain is measured on weights rounded to it." default:"keep" placeholder:"TYPE"`
-	Minutes       float64 `help:"Minutes to train. Default without --minutes and --tokens: 10." placeholder:"M"`
-	Tokens        int     `help:"Tokens to train on, counting repeated text. The same tokens give the same weights." placeholder:"N"`
+	Output        string  `help:"GGUF file to write if training improves the model. Without this flag the result stays in the cache." short:"o" type:"path" placeholder:"FILE.gguf"`
+	FileType      string  `help:"Type of the matrices to write, as in prune. The gain is measured on weights rounded to this type." default:"keep" placeholder:"TYPE"`
+	Minutes       float64 `help:"Minutes to train. Default without --tokens: 10." placeholder:"M"`
+	Tokens        int     `help:"Tokens to train on, with repeated text counted each time. The same number gives the same weights." placeholder:"N"`
 	recoveryFlags `embed:"" group:"Training"`
 	recipeFlags   `embed:"" group:"Pruning"`
 	cacheFlags    `embed:"" group:"Cache"`
@@ -32,10 +32,10 @@ type recoverCommand struct {
 
 // recoveryFlags configure recovery training.
 type recoveryFlags struct {
-	Train        string  `help:"Weights to train: ${enum}. 'lora' trains low-rank updates of all matrices and merges them at the end, 'all' every weight of every layer." enum:"mlp,lora,all" default:"mlp"`
-	LearningRate float64 `help:"Peak learning rate; 0 chooses it by --train and the ratio." default:"0"`
+	Train        string  `help:"Weights to train: ${enum}. 'mlp' trains the MLPs, 'lora' low-rank updates of all matrices, which it merges at the end, 'all' every weight of every layer." enum:"mlp,lora,all" default:"mlp"`
+	LearningRate float64 `help:"Peak learning rate; 0: a value that fits the trained weights and the ratio." default:"0"`
 	CrossEntropy float64 `help:"Weight of cross entropy in the loss, 0 to 1; the rest is KL divergence from the dense model." default:"0"`
-	TextTokens   int     `help:"Tokens of training text at most; 0: 98304 of a file, 24576 of text that the model writes." default:"0" placeholder:"N"`
+	TextTokens   int     `help:"Tokens of training text at most; 0: 98304 from a file, or 24576 that the model writes." default:"0" placeholder:"N"`
 }
 
 // Defaults and limits of a training.
@@ -75,8 +75,8 @@ func (c *recoverCommand) Validate() error {
 	return flags.Join(faults)
 }
 
-// recovery returns the training that the flags describe, on the recipe's calibration text where that is of files, and else on
-// text that the model writes. minutes or tokens must be positive.
+// recovery returns the training that the flags describe. It reads the recipe's calibration text if that comes from files, and
+// text that the model writes otherwise. minutes or tokens must be positive.
 func (f *recoveryFlags) recovery(spec variant.Spec, minutes float64, tokens, contextLength int) variant.Recovery {
 	text := calibration.Reference{Identity: spec.Recipe.Calibration, File: spec.Calibration.File}.Training()
 	r := variant.Recovery{
@@ -145,9 +145,9 @@ func (c *recoverCommand) finish(env *environment, built variant.Built, report va
 	if !report.Better {
 		not := ""
 		if c.Output != "" {
-			not = fmt.Sprintf("; %s is not written", c.Output)
+			not = fmt.Sprintf(", so %q was not written", c.Output)
 		}
-		return fmt.Errorf("training gained nothing on the held-out text%s: give it more text or time, or a lower --learning-rate", not)
+		return fmt.Errorf("training did not improve the model on held-out text%s: try more text or time, or a lower --learning-rate", not)
 	}
 	if c.Output == "" {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// A training reads the calibration file where there is one, and text that the model writes where there is none: the general
+// A training reads the calibration file if there is one. Otherwise it reads text that the model writes, because the general
 // text is too short to train on.
 func TestTrainingText(t *testing.T) {
 	general, err := calibration.Find(calibration.GeneralName)
@@ -33,8 +33,8 @@ func TestTrainingText(t *testing.T) {
 		spec.Recipe.Calibration, spec.Calibration.File = test.identity, test.file
 		r := (&recoveryFlags{}).recovery(spec, 1, 0, 1024)
 		if r.Source != test.source || r.TextTokens != test.tokens || test.source == test.identity && r.Text.File != test.file {
-			t.Errorf("calibrated on %q, %q it trains on %d tokens of %q, %q; want %d of %q", test.identity, test.file, r.TextTokens, r.Source, r.Text.File,
-				test.tokens, test.source)
+			t.Errorf("with calibration text %q, %q the training reads %d tokens of %q, %q, want %d of %q", test.identity, test.file, r.TextTokens, r.Source,
+				r.Text.File, test.tokens, test.source)
 		}
 	}
 }

@@ -1,20 +1,21 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"strings"
 
+	"prunellm/internal/flags"
 	"prunellm/models"
 	"prunellm/openapi"
 )
 
-// samplingFlags hold for requests that do not say how to sample. Their names are llama-server's.
+// samplingFlags set the sampling of requests that have no settings. Their names are llama-server's.
 type samplingFlags struct {
-	Temp          *float64 `help:"Temperature of requests that name none. Unset: what the model's file recommends, or 0.8." placeholder:"T"`
-	TopP          *float64 `help:"top_p of requests that name none. Unset: what the model's file recommends, or 0.95." placeholder:"P"`
-	TopK          *float64 `help:"top_k of requests that name none; 0 keeps all tokens. Unset: what the model's file recommends, or 40." placeholder:"K"`
-	MinP          *float64 `help:"min_p of requests that name none. Unset: what the model's file recommends, or 0.05." placeholder:"P"`
-	RepeatPenalty *float64 `help:"repetition_penalty of requests that name none. Unset: what the model's file recommends, or 1." placeholder:"N"`
+	Temp          *float64 `help:"Default for requests: temperature. Unset: the recommendation in the model's file, or 0.8." placeholder:"T"`
+	TopP          *float64 `help:"Default for requests: top_p. Unset: the recommendation in the model's file, or 0.95." placeholder:"P"`
+	TopK          *float64 `help:"Default for requests: top_k; 0 keeps all tokens. Unset: the recommendation in the model's file, or 40." placeholder:"K"`
+	MinP          *float64 `help:"Default for requests: min_p. Unset: the recommendation in the model's file, or 0.05." placeholder:"P"`
+	RepeatPenalty *float64 `help:"Default for requests: repetition_penalty. Unset: the recommendation in the model's file, or 1." placeholder:"N"`
 }
 
 // named returns the flags that are set, by their names in requests.
@@ -36,13 +37,28 @@ func (f samplingFlags) Validate() error {
 	named := f.named()
 	for _, s := range models.SamplingSettings {
 		if v, ok := named[s.Name]; ok && !s.Holds(v) {
-			faults = append(faults, fmt.Errorf("the default %s is %v, which no request may ask for: it must be %v to %v", s.Name, v, s.Least, s.Most))
+			kind := ""
+			if s.Whole {
+				kind = "a whole number from "
+			}
+			faults = append(faults, fmt.Errorf("--%s is %v but must be %s%.10g to %.10g", samplingFlag(s.Name), v, kind, s.Least, s.Most))
 		}
 	}
-	return errors.Join(faults...)
+	return flags.Join(faults)
 }
 
-// sampling is what holds for requests that say nothing: the flags, then the model's file, then openapi.DefaultSampling.
+// samplingFlag returns the name of the flag for a setting of requests.
+func samplingFlag(setting string) string {
+	switch setting {
+	case "temperature":
+		return "temp"
+	case "repetition_penalty":
+		return "repeat-penalty"
+	}
+	return strings.ReplaceAll(setting, "_", "-")
+}
+
+// sampling returns the settings for requests that have none: the flags, then the model's file, then openapi.DefaultSampling.
 func (f samplingFlags) sampling(model *models.GGUF) openapi.Sampling {
 	return openapi.DefaultSampling.With(model.Sampling()).With(f.named())
 }

@@ -35,7 +35,7 @@ func TestSamplingOrder(t *testing.T) {
 func TestSamplingFlagsOutOfBounds(t *testing.T) {
 	large, half := 2.5, 0.5
 	err := samplingFlags{Temp: &large, TopK: &half, MinP: &half}.Validate()
-	if err == nil || !strings.Contains(err.Error(), "temperature is 2.5") || !strings.Contains(err.Error(), "top_k is 0.5") || strings.Contains(err.Error(), "min_p") {
-		t.Errorf("Validate() = %v, want faults of temperature and top_k alone", err)
+	if err == nil || !strings.Contains(err.Error(), "--temp is 2.5 but must be 0 to 2") || !strings.Contains(err.Error(), "--top-k is 0.5 but must be a whole number from -1 to 2147483647") || strings.Contains(err.Error(), "min-p") {
+		t.Errorf("Validate() = %v, want faults of --temp and --top-k alone", err)
 	}
 }

@@ -20,8 +20,8 @@ type scoreCommand struct {
 	Alpha          float64 `help:"Weight of the distillation loss against cross entropy, 0 to 1 (${distilling})." default:"0.4"`
 	Temperature    float64 `help:"Temperature of the dense model's distribution in the distillation loss (${distilling})." default:"0.2"`
 	SliverKeep     float64 `help:"Share of each layer's neurons that the student of the distillation loss keeps, above 0 and below 1 (${distilling})." default:"0.975"`
-	MixedPrecision string  `help:"Use bfloat16 in matmuls: ${enum}. auto uses it where the processor has instructions for it and the criterion tolerates it (not ${float32_only}). The scores of no are comparable across machines." enum:"auto,no,bf16" default:"no"`
-	Output         string  `help:"File to write: tensors stage1 and stage2, float32[layers, neurons]." short:"o" required:"" type:"path" placeholder:"FILE.safetensors"`
+	MixedPrecision string  `help:"Use bfloat16 in matmuls: ${enum}. auto uses it if the processor has instructions for it and the criterion tolerates it (not ${float32_only}). Scores with 'no' are comparable across machines." enum:"auto,no,bf16" default:"no"`
+	Output         string  `help:"File to write, with the tensors stage1 and stage2, float32[layers, neurons]." short:"o" required:"" type:"path" placeholder:"FILE.safetensors"`
 }
 
 // Validate reports every fault at once.

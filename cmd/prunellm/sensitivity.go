@@ -71,7 +71,7 @@ func (c *evalCommand) scored(env *environment, model *models.GGUF) ([][]float32,
 	return scores.Stage2, built.Path, nil
 }
 
-// remove measures a copy of the dense model with each part removed in turn.
+// remove removes each part of a copy of the dense model in turn, and measures the rest.
 func (c *evalCommand) remove(env *environment, path string, scores [][]float32, text string) (*sensitivity.Report, error) {
 	whole, err := models.OpenGGUF(path, work.Codec().Dequantize)
 	if err != nil {
@@ -79,7 +79,7 @@ func (c *evalCommand) remove(env *environment, path string, scores [][]float32, 
 	}
 	defer whole.Close()
 	if info, ok := whole.TensorInfo(models.Slot{Role: models.AttnV}); !ok || info.Size%int64(info.Shape[0]) != 0 {
-		return nil, fmt.Errorf("%q: rows of type %s cannot be taken out one by one", path, info.Type)
+		return nil, fmt.Errorf("%q: cannot remove single rows of type %s: use another --file-type, such as q8_0", path, info.Type)
 	}
 	folder, err := os.MkdirTemp(c.CacheDir, "sensitivity-")
 	if err != nil {

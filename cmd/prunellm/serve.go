@@ -31,12 +31,12 @@ type serveCommand struct {
 	modelFlags    `embed:"" group:"Model"`
 	Ratio         float64            `help:"Share of all parameters to remove, from 0 up to but not including 1." group:"Model" default:"0.2" placeholder:"R"`
 	FileType      string             `help:"Type of the matrices of all variants: q8_0, q4_0, f16 and others, or 'keep' for each matrix's type in the model file." group:"Model" default:"keep" placeholder:"TYPE"`
-	WhilePruning  string             `help:"Until the variant is ready, 'dense' answers requests without a ratio with the dense model, and 'wait' answers 503 with Retry-After." group:"Serving" enum:"dense,wait" default:"dense"`
-	MaxVariants   int                `help:"Loaded variants at most; the least recently used one is unloaded." group:"Serving" default:"3" placeholder:"N"`
-	MaxMade       int                `help:"Variants that requests may have made or loaded in all, beside the dense model and that of --ratio; 0 is no limit." group:"Serving" default:"32" placeholder:"N"`
-	MemoryBudget  int                `help:"MiB of all loaded variants together, including their contexts; 0: the memory limit of this process." group:"Serving" default:"0" placeholder:"MIB"`
-	IdleTimeout   int                `help:"Minutes after which an unused variant is unloaded, except that of --ratio; 0: never." group:"Serving" default:"30" placeholder:"MINUTES"`
-	StopTimeout   int                `help:"Seconds that running requests get to finish when the server stops." group:"Serving" default:"20" placeholder:"SECONDS"`
+	WhilePruning  string             `help:"Until the variant is ready, 'dense' answers requests without a ratio with the dense model; 'wait' refuses them with 503 and Retry-After." group:"Serving" enum:"dense,wait" default:"dense"`
+	MaxVariants   int                `help:"Loaded variants at most; the server unloads the least recently used one." group:"Serving" default:"3" placeholder:"N"`
+	MaxMade       int                `help:"Variants that requests may cause to be made or loaded in all, besides the dense model and that of --ratio; 0: no limit." group:"Serving" default:"32" placeholder:"N"`
+	MemoryBudget  int                `help:"MiB for all loaded variants together, including their contexts; 0: the memory limit of this process." group:"Serving" default:"0" placeholder:"MIB"`
+	IdleTimeout   int                `help:"Minutes after which the server unloads an unused variant, except that of --ratio; 0: never." group:"Serving" default:"30" placeholder:"MINUTES"`
+	StopTimeout   int                `help:"Seconds for running requests to finish when the server stops." group:"Serving" default:"20" placeholder:"SECONDS"`
 	Recover       backgroundRecovery `embed:"" prefix:"recover-" group:"Training"`
 	autoFlags     `embed:"" group:"Serving"`
 	chatFlags     `embed:"" group:"Model"`
@@ -109,7 +109,7 @@ func (c *serveCommand) Run(env *environment) error {
 	}
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
-		return fmt.Errorf("--addr: %w (is another server running there? choose another port)", err)
+		return fmt.Errorf("--addr: %w (choose another port if another server uses this one)", err)
 	}
 	defer listener.Close()
 
@@ -195,7 +195,7 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		if err := variants.Close(ctx); err != nil {
-			env.log.Warn("engines not closed cleanly", "error", err)
+			env.log.Warn("engines did not close in time", "error", err)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // backgroundRecovery are the flags of recovery training in the server.
 type backgroundRecovery struct {
-	Minutes       float64 `help:"Minutes to train the startup variant in the background, while no request runs. A better variant replaces it. 0: no training." default:"0" placeholder:"M"`
+	Minutes       float64 `help:"Minutes to train the variant of --ratio in the background, while no request runs. If training improves it, the trained variant replaces it. 0: no training." default:"0" placeholder:"M"`
 	recoveryFlags `embed:"" group:"Training"`
 }
 
@@ -53,7 +53,7 @@ func (c *serveCommand) startRecovery(env *environment, shop *workshop.Workshop, 
 		defer close(done)
 		err := catalog.Improve(ctx, variants, c.Ratio, func() (variant.Built, bool, error) { return c.train(ctx, env, shop, spec.At(c.Ratio)) })
 		if err != nil && ctx.Err() == nil {
-			env.log.Warn("variant not recovered, the pruned one stays", "error", err)
+			env.log.Warn("recovery training ended with an error: keeping the pruned variant", "error", err)
 		}
 	}()
 	return func() { cancel(); <-done }

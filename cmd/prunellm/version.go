@@ -14,10 +14,10 @@ import (
 
 // versionCommand shows the versions of this binary and its main dependencies.
 type versionCommand struct {
-	Devices bool `help:"List the GPUs, and what computes on them."`
+	Devices bool `help:"List the GPUs, and the devices for serving and for scores."`
 }
 
-// namedDependencies are the modules that decide computed values and responses.
+// namedDependencies are the modules that affect computed values and responses.
 var namedDependencies = [...]string{
 	"github.com/gofiber/fiber/v2", "github.com/ollama/ollama", "github.com/gomlx/gomlx", "github.com/gomlx/go-xla",
 	"github.com/redis/go-redis/v9", "github.com/x448/float16",

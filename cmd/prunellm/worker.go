@@ -10,7 +10,7 @@ import (
 
 // workerCommand is the child process of one job. The parent writes the order to standard input.
 type workerCommand struct {
-	Kind string `arg:"" help:"Kind of job, as the order has it: it shows in lists of processes."`
+	Kind string `arg:"" help:"Kind of job, the same as in the order; process lists show it."`
 }
 
 // Run does the job and writes its result to standard output.
