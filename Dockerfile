@@ -1,13 +1,13 @@
-# Two images that start without a network: both hold the default model.
+# Two images. Both hold the default model, so they start without a network.
 #
-#   docker build -t prunellm .                        any x86-64 machine, at that machine's speed
-#   docker build -t prunellm:cuda --target cuda .     NVIDIA GPUs (never built as an image; docs/operate/gpu.md says which parts ran)
+#   docker build -t prunellm .                        for any x86-64 machine; uses its vector instructions
+#   docker build -t prunellm:cuda --target cuda .     for NVIDIA GPUs (never built as an image; docs/operate/gpu.md says which parts ran)
 #
 #   docker run -p 127.0.0.1:8080:8080 -v prunellm:/var/lib/prunellm -v $PWD/keys:/keys:ro prunellm \
 #       serve --addr 0.0.0.0:8080 --api-key-file /keys
 #
-# In the CPU image the binary is baseline x86-64, and ggml loads the library with the best vector level of the machine.
-# Packages are Debian's current ones: mirrors drop a pinned version with the next security fix.
+# In the CPU image the binary is baseline x86-64, and ggml loads the library for the machine's best vector instructions.
+# Packages have no pinned versions, because mirrors drop a version with the next security fix.
 FROM golang:1.26-bookworm AS source
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends \
@@ -38,7 +38,7 @@ COPY scripts/build/cuda /tmp/prunellm/scripts/build/
 COPY scripts/build/ggml-cuda /tmp/prunellm/scripts/build/ggml-cuda
 # 80: A100, 86: A10 and RTX 30, 89: L4 and RTX 40, 90: H100 and H200.
 ARG CUDA_ARCHITECTURES=80;86;89;90
-# CUDA's own libraries go where the backend looks for them.
+# CUDA's own libraries must be in the folder in which the backend looks for them.
 RUN GGML_SOURCES=/tmp/ggml WORK=/tmp/work /tmp/prunellm/scripts/build/cuda /tmp/lib/ollama/cuda_v13 \
     && mkdir -p /opt/dist/lib/ollama && cp -rL /tmp/lib/ollama/cuda_v13 /opt/dist/lib/ollama/
 
@@ -71,7 +71,7 @@ COPY --from=source /opt/prunellm/models /opt/prunellm/models
 COPY --from=source /opt/prunellm/pjrt /opt/prunellm/pjrt
 COPY --from=build /opt/dist /opt/dist
 ENV PRUNELLM_HOME=/opt/prunellm PRUNELLM_CACHE_DIR=/var/lib/prunellm PATH=/opt/dist/bin:$PATH
-# A number, so that Kubernetes can verify that it is not root.
+# A number instead of a name, so that Kubernetes can verify that the user is not root.
 USER 10001
 WORKDIR /var/lib/prunellm
 VOLUME /var/lib/prunellm

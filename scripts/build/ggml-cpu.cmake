@@ -1,5 +1,5 @@
-# Puts the matmuls and the attention of infer/llamacpp into each of ggml's CPU libraries, as the linker's --wrap does in a build for
-# one machine. Read by scripts/build/portable (CMAKE_PROJECT_INCLUDE); PRUNELLM_SOURCES is the folder of infer/llamacpp.
+# Links the matmuls and the attention of infer/llamacpp into each of ggml's CPU libraries. A build for one machine does the same with
+# the linker's --wrap. scripts/build/portable includes this file (CMAKE_PROJECT_INCLUDE); PRUNELLM_SOURCES is the folder infer/llamacpp.
 cmake_language(DEFER CALL prunellm_wrap)
 
 function(prunellm_wrap)

@@ -1,6 +1,6 @@
-// Writes what a program has a GPU do, kernel by kernel: a library that CUDA loads into it (CUDA_INJECTION64_PATH). scripts/gpu/check
-// builds it and scripts/gpu/trace adds the lines up. TRACE_OUT names the file: one line for each kernel and copy of the last 12,000, with
-// its start and length in nanoseconds and its name.
+// Writes a trace of the kernels that a program runs on a GPU. This is a library that CUDA loads into the program
+// (CUDA_INJECTION64_PATH). scripts/gpu/check builds it, and scripts/gpu/trace sums up its lines. TRACE_OUT names the file. It has one
+// line for each of the last 12,000 kernels and copies: start and length in nanoseconds, and name.
 #include <cupti.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ struct Record {
     const char * name;
 };
 
-// Never freed: threads of the driver come back to them while the program ends.
+// Never freed, because threads of the driver still use them while the program ends.
 auto &     records = *new std::vector<Record>;
 auto &     names   = *new std::map<std::string, int>;
 std::mutex mutex;
@@ -38,7 +38,7 @@ void CUPTIAPI complete(CUcontext, uint32_t, uint8_t * buffer, size_t, size_t val
     CUpti_Activity * activity = nullptr;
     while (cuptiActivityGetNextRecord(buffer, valid, &activity) == CUPTI_SUCCESS) {
         if (activity->kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL) {
-            const auto * kernel = reinterpret_cast<KERNEL *>(activity); // the newest layout: the header's last, by -D
+            const auto * kernel = reinterpret_cast<KERNEL *>(activity); // -D sets the newest layout in the header
             records.push_back({kernel->start, kernel->end, keep(kernel->name)});
         } else if (activity->kind == CUPTI_ACTIVITY_KIND_MEMCPY) {
             const auto * copy = reinterpret_cast<MEMCPY *>(activity);
@@ -67,7 +67,7 @@ void write() {
 
 } // namespace
 
-// A Go program ends without a word to libraries, so the file is written now and then.
+// A Go program ends without calling the exit functions of libraries, so the file is written periodically.
 extern "C" int InitializeInjection() {
     cuptiActivityRegisterCallbacks(request, complete);
     cuptiActivityEnable(CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL);

@@ -1,4 +1,4 @@
-// Command screenshot asks the web page of a running server for an answer and saves what the page then shows.
+// Command screenshot asks a question on the web page of a running server, and saves a picture of the page with the answer.
 //
 //	go run ./scripts/document/screenshot -url http://127.0.0.1:8080 -o docs/use/web-page.png
 //
@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// save opens the page, sends the prompt, waits for the answer and for the card with the cost of pruning, and writes the picture.
+// save opens the page, sends the prompt, waits for the answer and the cost card, and writes the picture.
 func save(ctx context.Context, browser, address, prompt, output string) error {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true))
 	allocator, stopAllocator := chromedp.NewExecAllocator(ctx, options...)

@@ -1,4 +1,4 @@
-// A stand-in for cuBLAS: products that leave a line in the trace; see runtime.c.
+// A stand-in for cuBLAS: its matmuls only write a line to the trace; see runtime.c.
 #include <stdlib.h>
 
 extern void standin_say(const char *, ...);
@@ -9,9 +9,9 @@ int cublasSetMathMode(void) { return 0; }
 int cublasSetStream_v2(void) { return 0; }
 const char * cublasGetStatusString(int status) { (void) status; return "no status"; }
 
-#define PRODUCT(name) int name(void) { standin_say("blas %s", #name); return 0; }
-PRODUCT(cublasGemmBatchedEx)
-PRODUCT(cublasGemmEx)
-PRODUCT(cublasGemmStridedBatchedEx)
-PRODUCT(cublasSgemm_v2)
-PRODUCT(cublasStrsmBatched)
+#define MATMUL(name) int name(void) { standin_say("blas %s", #name); return 0; }
+MATMUL(cublasGemmBatchedEx)
+MATMUL(cublasGemmEx)
+MATMUL(cublasGemmStridedBatchedEx)
+MATMUL(cublasSgemm_v2)
+MATMUL(cublasStrsmBatched)

@@ -1,5 +1,5 @@
-// What the sources of ggml's CUDA backend need to be compiled for the processor, after scripts/gpu/standin/convert: the words of CUDA C++ that
-// a compiler for the processor does not know. Written from CUDA's documentation; only what ggml uses.
+// Defines the parts of CUDA C++ that a compiler for the CPU lacks, so that the sources of ggml's CUDA backend compile after
+// scripts/gpu/standin/convert. Written from CUDA's documentation; it covers only what ggml uses.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -38,7 +38,7 @@ namespace standin {
 
 extern char lane_values[][16], shared_memory[];
 int  lane();       // of the running thread in its warp
-int  first_lane(); // of its warp, in the block
+int  first_lane(); // first lane of that warp, in the block
 void wait_warp();
 void wait_block();
 void run(dim3 grid, dim3 threads, void (* body)(void *), void * data);
@@ -54,7 +54,7 @@ struct launch {
 	}
 };
 
-// The value that another lane of the warp has.
+// Returns the value of another lane of the warp.
 template <typename T> T exchange(T value, int other) {
 	static_assert(sizeof value <= 16);
 	memcpy(lane_values[first_lane() + lane()], &value, sizeof value);
@@ -140,7 +140,7 @@ static inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned) ((uint64_t) a*b >> 32); }
 static inline int      __popc(unsigned x) { return __builtin_popcount(x); }
 
-// The fast functions of a card round otherwise.
+// A card's fast functions round differently.
 static inline float __fdividef(float a, float b) { return a/b; }
 static inline float rsqrtf(float x) { return 1.0f/sqrtf(x); }
 #define __expf expf

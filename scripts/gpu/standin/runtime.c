@@ -1,9 +1,9 @@
-// A stand-in for CUDA's runtime, for scripts/gpu/check-without-card: cards whose memory is the machine's and whose kernels do nothing but leave a line in a
-// trace. What a program asks of a card, and what it does when the card refuses, can so be seen without one.
+// A stand-in for CUDA's runtime, for scripts/gpu/check-without-card. Its cards use the machine's memory, and its kernels only write a line
+// to a trace. So a test can see a program's calls, and its reaction to errors, without a card.
 //
-//   STANDIN_DEVICES=N       cards (1)                         STANDIN_MEMORY_MIB=N   memory of each (8192)
-//   STANDIN_CAPABILITY=NN   compute capability (90)           STANDIN_ERROR=N        the error of asking for cards, as of an old driver (35)
-//   STANDIN_TRACE=FILE      a line for each thing done        STANDIN_FAIL=KIND:N    the Nth malloc, hostmalloc, copy, launch or sync fails, and all after it
+//   STANDIN_DEVICES=N       number of cards (1)               STANDIN_MEMORY_MIB=N   memory of each card (8192)
+//   STANDIN_CAPABILITY=NN   compute capability (90)           STANDIN_ERROR=N        error of a query for cards; 35 is that of an old driver
+//   STANDIN_TRACE=FILE      writes a line for each call       STANDIN_FAIL=KIND:N    the Nth malloc, hostmalloc, copy, launch or sync fails, and all after it
 #define _GNU_SOURCE
 #include <cuda_runtime_api.h>
 #include <pthread.h>
@@ -20,7 +20,7 @@ static long setting(const char * name, long otherwise) {
 	return value != NULL ? atol(value) : otherwise;
 }
 
-// One line for each thing that a card would do.
+// Writes one line to the trace for each operation of the card.
 static FILE * trace;
 void standin_say(const char * format, ...);
 #define say standin_say
@@ -40,7 +40,7 @@ void standin_say(const char * format, ...) {
 	fflush(trace);
 }
 
-// Whether a call of this kind fails.
+// Reports whether a call of this kind must fail.
 static int fails(const char * kind) {
 	static const char * name; static long from, calls; static size_t length;
 	if (name == NULL) {

@@ -1,4 +1,4 @@
-// Runs CUDA's kernels on the processor, one block after the other, each thread on a stack of its own that gives way at barriers; see device.h.
+// Runs CUDA's kernels on the CPU, one block after the other. Each thread has its own stack and yields at barriers; see device.h.
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ struct thread {
 	bool       started, over;
 };
 
-// Those who wait at a barrier: of a warp, or of the block.
+// Counts the threads of a warp or of the block that wait for each other.
 struct barrier {
 	int members, arrived, round;
 
@@ -96,7 +96,7 @@ void run_block(int n) {
 			current   = i;
 			threadIdx = {i % blockDim.x, i/blockDim.x % blockDim.y, i/(blockDim.x*blockDim.y)};
 			if (_setjmp(scheduler) != 0) {
-				continue; // it gave way
+				continue; // it yielded
 			}
 			if (threads[i].started) {
 				_longjmp(threads[i].at, 1);
