@@ -26,7 +26,7 @@ setup: ## fetch the headers, the default model and the XLA plugin, if missing
 setup-tests:
 	@scripts/setup/install --tests
 
-build: setup ## build bin/prunellm for this machine's vector instructions (first time: about 4 minutes on 2 cores)
+build: setup ## build bin/prunellm for this machine's vector instructions (first time: 4 to 7 minutes on 2 cores)
 	@$(GO) build -ldflags "-X main.version=$(VERSION)" -o bin/prunellm ./cmd/prunellm
 
 cuda: setup ## build ggml's CUDA backend and fetch XLA's plugin, for NVIDIA GPUs (first time: 2 minutes on 16 cores)
