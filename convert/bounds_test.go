@@ -18,7 +18,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// peak runs the function and returns how far the heap grew, sampled.
+// peak runs work and returns by how many bytes the heap grew. It samples the heap, so it can miss a short peak.
 func peak(work func()) (bytes uint64) {
 	runtime.GC()
 	stop, done := make(chan struct{}), make(chan struct{})
@@ -41,7 +41,8 @@ func peak(work func()) (bytes uint64) {
 	return bytes
 }
 
-// sparse writes the metadata of a model and leaves its tensors as a hole in the file, which takes no space on disk.
+// sparse writes a model's metadata and leaves a hole in the file where its tensors would be. The hole takes no space on
+// disk.
 func sparse(t *testing.T, keys []gguf.KV, tensors []gguf.Source) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sparse.gguf")
@@ -75,12 +76,12 @@ func sparse(t *testing.T, keys []gguf.KV, tensors []gguf.Source) string {
 		t.Fatal(err)
 	}
 	if err := file.Truncate(int64(head.Len()) + size); err != nil {
-		t.Skip("the file system does not hold files of that size: ", err)
+		t.Skip("the file system cannot hold a file of this size: ", err)
 	}
 	return path
 }
 
-// Hostile files take bounded time and memory: at most 20 seconds and 1 GiB; the limits here are lower.
+// Inspecting a hostile file may take at most 20 seconds and 1 GiB. The test allows less.
 func TestInspectIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -139,7 +140,7 @@ func TestInspectIsBounded(t *testing.T) {
 			start := time.Now()
 			limit := 15 * time.Second
 			if name == "huge" {
-				limit = 2 * time.Second // no need to wait for Inspect's own limit
+				limit = 2 * time.Second // Inspect's own limit would only slow the test down
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
@@ -151,7 +152,7 @@ func TestInspectIsBounded(t *testing.T) {
 				t.Errorf("%q, all %d bytes scanned", faults, report.WeightBytes)
 			}
 			if grown > 900<<20 || time.Since(start) > time.Minute {
-				t.Errorf("took %d MiB and %v", grown>>20, time.Since(start))
+				t.Errorf("Inspect took %d MiB and %v", grown>>20, time.Since(start))
 			}
 		})
 	}

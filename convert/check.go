@@ -9,15 +9,16 @@ import (
 	"prunellm/models/gguf"
 )
 
-// maxCheckTime bounds how long Check searches weights, so that a start does not wait for all of a very large model.
+// maxCheckTime bounds how long Check scans weights, so that a very large model does not delay the start.
 const maxCheckTime = 3 * time.Second
 
-// loadAlignment is ggml's alignment of a tensor's address, and so of its offset in a file that is mapped into memory.
+// loadAlignment is the alignment that ggml requires of a tensor's address. llama.cpp maps files into memory, so it also
+// applies to offsets in the file.
 const loadAlignment = 32
 
-// Check finds faults that make llama.cpp stop or a model compute nonsense although its keys and tensors are consistent: gaps
-// between tensors, and weights that are NaN or infinite. It returns the first of the faults that Inspect reports. The
-// search of weights ends after a few seconds; a fault in the rest of a very large model shows as logits that are not finite.
+// Check looks for faults in a file whose keys and tensors are consistent: gaps between tensors, which llama.cpp
+// rejects, and weights that are NaN or infinite. It returns the first such fault. It stops scanning weights after
+// maxCheckTime; a bad weight that it did not reach shows up as logits that are not finite.
 func Check(ctx context.Context, f *gguf.File, dequantize models.Dequantizer) error {
 	i := &inspection{report: &Report{}}
 	i.contiguous(f)
@@ -28,7 +29,7 @@ func Check(ctx context.Context, f *gguf.File, dequantize models.Dequantizer) err
 		return err
 	}
 	if len(i.faults) > 0 {
-		return fmt.Errorf("%s (prunellm inspect says all that is wrong)", i.faults[0])
+		return fmt.Errorf("%s (run prunellm inspect to list every fault)", i.faults[0])
 	}
 	return nil
 }

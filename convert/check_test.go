@@ -27,7 +27,7 @@ func checked(t *testing.T, path string) error {
 
 func TestCheck(t *testing.T) {
 	if err := checked(t, tiny(t, tinymodel.Options{})); err != nil {
-		t.Errorf("a sound file gives %v", err)
+		t.Errorf("Check of a sound file: %v", err)
 	}
 	for path, want := range map[string]string{
 		mutated(t, poke("blk.0.ffn_down.weight", float32(math.NaN()))):                          "value 10 is NaN or infinite",
@@ -39,7 +39,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// Check finds a scale that is not finite in every kind of block, at the same value as dequantizing does.
+// Check finds a scale that is not finite in every block format, and reports the same value index as dequantizing does.
 func TestCheckScales(t *testing.T) {
 	const name = "blk.1.ffn_gate.weight"
 	for kind, halves := range map[gguf.Type]int{gguf.Q4_0: 1, gguf.Q4_1: 2, gguf.Q5_0: 1, gguf.Q5_1: 2, gguf.Q8_0: 1} {
@@ -50,7 +50,7 @@ func TestCheckScales(t *testing.T) {
 					t.Fatal(err)
 				}
 				if err := checked(t, path); err != nil {
-					t.Fatalf("%s: a sound file gives %v", kind, err)
+					t.Fatalf("%s: Check of a sound file: %v", kind, err)
 				}
 				at := pokeScale(t, path, name, 5, half, bits)
 				if err := checked(t, path); err == nil || !strings.Contains(err.Error(), `"`+name+`": value 160 is NaN or infinite`) {
@@ -61,7 +61,7 @@ func TestCheckScales(t *testing.T) {
 	}
 }
 
-// pokeScale overwrites a half float of a block and returns its offset.
+// pokeScale overwrites one float16 of a block and returns its offset in the block.
 func pokeScale(t *testing.T, path, tensor string, block, half int, bits uint16) int64 {
 	t.Helper()
 	file, err := gguf.Open(path)

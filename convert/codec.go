@@ -7,8 +7,8 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Codec is the two functions that know ggml's block formats, such as those of convert/ggmlquant. With nil functions only
-// plain floats convert. Both must be safe for concurrent use.
+// Codec holds the functions that convert ggml's block formats, such as those of convert/ggmlquant. If a function is
+// nil, only plain floats can be converted in that direction. Both must be safe for concurrent use.
 type Codec struct {
 	// Dequantize decodes the bytes of n values to float32[n].
 	Dequantize models.Dequantizer

@@ -24,7 +24,7 @@ func ExampleSlim() {
 		fmt.Println(err)
 		return
 	}
-	model, err := models.OpenGGUF(dense, nil) // convert/ggmlquant's Dequantize for quantized models
+	model, err := models.OpenGGUF(dense, nil) // a quantized model needs ggmlquant.Dequantize instead of nil
 	if err != nil {
 		fmt.Println(err)
 		return

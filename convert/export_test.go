@@ -10,7 +10,8 @@ import (
 	"prunellm/models/gguf"
 )
 
-// SlimAs is Slim in the architecture of that name, which computes the same, whatever the widths.
+// SlimAs is Slim, but it writes the model as the named architecture even if the widths do not require it. That
+// architecture must have the same graph.
 func SlimAs(ctx context.Context, source *models.GGUF, path, architecture string, options Options) error {
 	s, err := newSlimmer(source, options)
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"prunellm/models/gguf"
 )
 
-// FileType is the name of the type in which the matrices of a file are stored.
+// FileType is the name of the type in which a file stores its matrices.
 type FileType string
 
-// Keep leaves every tensor in its type.
+// Keep is the file type that leaves every tensor's type unchanged.
 const Keep FileType = "keep"
 
 type fileType struct {
@@ -36,7 +36,7 @@ func FileTypes() []string {
 	return names
 }
 
-// ParseFileType returns the file type of that name, in any case; "" is Keep.
+// ParseFileType returns the file type with that name. It ignores upper and lower case; "" means Keep.
 func ParseFileType(name string) (FileType, error) {
 	lower := strings.ToLower(name)
 	if lower == "" {
@@ -48,7 +48,7 @@ func ParseFileType(name string) (FileType, error) {
 	return FileType(lower), nil
 }
 
-// Bits returns the bits per weight of the matrices, with the scales of their blocks; 0 for Keep.
+// Bits returns the bits per weight of the matrices, including the scales of their blocks. It returns 0 for Keep.
 func (f FileType) Bits() float64 {
 	row, ok := f.lookup()
 	if !ok {
@@ -66,7 +66,8 @@ func (f FileType) lookup() (fileType, bool) {
 	return fileType{}, false
 }
 
-// FileTypeName returns the name of a general.file_type number, or its digits when this package does not know it.
+// FileTypeName returns the name of a general.file_type number, or "file type N" for a number that this package does not
+// know.
 func FileTypeName(number uint32) string {
 	for _, t := range fileTypes {
 		if t.number == number {
@@ -76,11 +77,11 @@ func FileTypeName(number uint32) string {
 	return fmt.Sprintf("file type %d", number)
 }
 
-// typeFor returns the written type of a tensor of the given source type and row length.
+// typeFor returns the type in which to write a tensor, given its type in the source and its row length.
 //
-// Vectors keep their type. Matrices take the type of the file, but the output matrix (the embedding, when tied) takes q6_k
-// in files of fewer bits, as in llama.cpp, because its errors go straight into the logits. A row that does not fill the
-// type's blocks takes the type of fallback.
+// Vectors keep their type, and matrices get the type of the file. There are two exceptions. The output matrix (the
+// embedding if the two are tied) gets q6_k in files of fewer bits, as in llama.cpp, because its errors go straight into
+// the logits. A matrix whose rows do not fill whole blocks gets the type that fallback returns.
 func (f FileType) typeFor(config models.Config, slot models.Slot, source gguf.Type, rowLen int) gguf.Type {
 	target, known := f.lookup()
 	kind := source
@@ -94,9 +95,9 @@ func (f FileType) typeFor(config models.Config, slot models.Slot, source gguf.Ty
 	return fallback(kind, rowLen)
 }
 
-// fallback returns the type itself when rows of that length fill its blocks, otherwise the next type with smaller blocks
-// and at least its precision: q4_0 for q2_k and q3_k, q5_0 for q4_k, q5_1 for q5_k, q8_0 for q6_k, and f16 for rows that
-// do not fill blocks of 32.
+// fallback returns kind if rows of that length fill its blocks. Otherwise it returns the next type with smaller blocks
+// and at least the same precision: q4_0 for q2_k and q3_k, q5_0 for q4_k, q5_1 for q5_k, q8_0 for q6_k, and f16 for
+// rows that do not fill blocks of 32.
 func fallback(kind gguf.Type, rowLen int) gguf.Type {
 	for kind.BlockSize() > 0 && rowLen%kind.BlockSize() != 0 {
 		switch kind {
@@ -115,14 +116,14 @@ func fallback(kind gguf.Type, rowLen int) gguf.Type {
 	return kind
 }
 
-// DownType returns the type in which Slim writes the down matrix of a layer with width columns whose source has the given
-// type. A refitted matrix needs no more precision.
+// DownType returns the type in which Slim writes the down matrix of a layer, given its width in columns and its type in
+// the source. A refit need not compute the matrix more precisely than that.
 func (f FileType) DownType(config models.Config, layer, width int, source gguf.Type) gguf.Type {
 	return f.typeFor(config, models.Slot{Role: models.FFNDown, Layer: layer}, source, width)
 }
 
-// TensorType returns the type in which Slim writes a tensor of a slim model whose source has the given type. A trained
-// tensor needs no more precision.
+// TensorType returns the type in which Slim writes a tensor, given its type in the source. Training need not keep the
+// tensor more precisely than that.
 func (f FileType) TensorType(config models.Config, slot models.Slot, source gguf.Type) gguf.Type {
 	shape := config.TensorShape(slot.Role, slot.Layer)
 	return f.typeFor(config, slot, source, shape[len(shape)-1])

@@ -13,7 +13,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Limits of Inspect, for a readable report and a bounded time on a hostile file.
+// The limits of Inspect keep the report readable and bound its time on a hostile file.
 const (
 	maxInspectFaults = 100
 	maxScanTime      = 12 * time.Second
@@ -22,22 +22,22 @@ const (
 // Fault is one fault of a file, on one line.
 type Fault string
 
-// Report describes a file, as far as it can be read.
+// Report describes a file as far as it could be read.
 type Report struct {
 	Path         string
 	SizeBytes    int64
-	Version      uint32 // of the GGUF format; 0 when the file is not readable as GGUF
+	Version      uint32 // of the GGUF format; 0 if the file is not valid GGUF
 	Architecture string
 	Name         string
 	FileType     string
 	Tensors      int
-	Types        []TypeCount    // most values first
-	Config       *models.Config // nil when the architecture is not readable
+	Types        []TypeCount    // by falling number of values
+	Config       *models.Config // nil if the architecture cannot be read
 	Parameters   int64
-	Provenance   *Provenance // nil when Slim did not write the file
-	Warning      string      // what makes a sound file give worse text; "" for nothing
-	Unprunable   error       // why a sound file can only be served as it is; nil for one that can be pruned
-	ScannedBytes int64       // bytes of weights searched for NaN and infinity
+	Provenance   *Provenance // nil if Slim did not write the file
+	Warning      string      // why a sound file may generate worse text; "" if there is no reason
+	Unprunable   error       // why a sound file cannot be pruned, only served; nil if it can be pruned
+	ScannedBytes int64       // bytes of weights scanned for NaN and infinity
 	WeightBytes  int64       // bytes of weights
 }
 
@@ -49,9 +49,10 @@ type TypeCount struct {
 	Bytes   int64
 }
 
-// Inspect reads the file at path and checks the container, keys and tensors against the architecture, the vocabulary, and
-// every weight for NaN and infinity. The report is never nil. The search of weights ends after some seconds, see
-// Report.ScannedBytes. The last fault counts those beyond a hundred.
+// Inspect reads the file at path and checks it. It checks the container, the keys and tensors against the architecture,
+// the vocabulary, and every weight for NaN and infinity. The report is never nil. The scan of weights ends after
+// maxScanTime; Report.ScannedBytes says how far it came. Inspect lists at most a hundred faults, and a last one that
+// counts the rest.
 func Inspect(ctx context.Context, path string, dequantize models.Dequantizer) (*Report, []Fault) {
 	i := &inspection{report: &Report{Path: path}}
 	file, err := gguf.Open(path)
@@ -80,7 +81,7 @@ func (i *inspection) add(format string, args ...any) {
 		i.more++
 		return
 	}
-	line := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ") // one line, whatever the error contains
+	line := strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ") // err may contain line breaks; a fault has none
 	i.faults = append(i.faults, Fault(line))
 }
 
@@ -141,18 +142,18 @@ func (i *inspection) describe(f *gguf.File) {
 	})
 }
 
-// contiguous checks llama.cpp's requirements beyond the format: tensors follow each other in the order of their
-// descriptions, with no gap but the padding, at addresses with ggml's alignment.
+// contiguous checks what llama.cpp requires beyond the format. Tensors must follow each other in the order of their
+// descriptions, with no gap but the padding, and start at offsets with ggml's alignment.
 func (i *inspection) contiguous(f *gguf.File) {
 	var next int64
 	align := int64(f.Alignment)
 	for _, t := range f.Tensors {
 		if t.Offset != next {
-			i.add("tensor %q has offset %d instead of %d: llama.cpp does not load a file with gaps or another order", t.Name, t.Offset, next)
+			i.add("tensor %q has offset %d instead of %d: llama.cpp loads no file with gaps or with tensors in another order", t.Name, t.Offset, next)
 			return
 		}
 		if at := f.DataOffset + t.Offset; at%loadAlignment != 0 {
-			i.add("tensor %q begins at byte %d but must be a multiple of %d: llama.cpp does not load a file with another alignment", t.Name, at, loadAlignment)
+			i.add("tensor %q begins at byte %d, which must be a multiple of %d for llama.cpp to load the file", t.Name, at, loadAlignment)
 			return
 		}
 		next += (t.Size + align - 1) / align * align
@@ -200,7 +201,7 @@ func (i *inspection) provenance() {
 	}
 }
 
-// Lines formats the report as lines of "name: value", or returns nil for a file that is not readable.
+// Lines formats the report as lines of "name: value". It returns nil for a file that could not be read.
 func (r *Report) Lines() []string {
 	if r.Version == 0 {
 		return nil
@@ -219,7 +220,7 @@ func (r *Report) Lines() []string {
 	}
 	if p := r.Provenance; p != nil {
 		lines = append(lines,
-			fmt.Sprintf("ratio: %g asked, %.4f reached, %.4f of the MLPs kept", p.Ratio, p.RatioReached, p.KeptMLP),
+			fmt.Sprintf("ratio: %g requested, %.4f reached, %.4f of the MLPs kept", p.Ratio, p.RatioReached, p.KeptMLP),
 			"source: "+p.source(),
 			fmt.Sprintf("recipe: %q, criterion %q, budget %q, reconstructed %t, made by %q", p.Recipe, p.Criterion, p.Budget, p.Reconstructed, p.Tool))
 	}
@@ -230,7 +231,7 @@ func (r *Report) Lines() []string {
 		lines = append(lines, "warning: "+r.Warning)
 	}
 	if r.ScannedBytes < r.WeightBytes {
-		lines = append(lines, fmt.Sprintf("weights: %d of %d bytes searched for NaN and infinity", r.ScannedBytes, r.WeightBytes))
+		lines = append(lines, fmt.Sprintf("weights: %d of %d bytes scanned for NaN and infinity", r.ScannedBytes, r.WeightBytes))
 	}
 	return lines
 }

@@ -89,14 +89,14 @@ func TestInspectFaults(t *testing.T) {
 			}
 			for _, fault := range faults {
 				if strings.ContainsAny(string(fault), "\n\r") {
-					t.Errorf("a fault of several lines: %q", fault)
+					t.Errorf("fault %q has several lines", fault)
 				}
 			}
 		})
 	}
 }
 
-// A sound file that can only be served as it is has no fault, and the report says so.
+// A sound file that cannot be pruned has no fault, and the report says that it can only be served.
 func TestInspectServedOnly(t *testing.T) {
 	for _, architecture := range tinymodel.ServedOnly() {
 		path := filepath.Join(t.TempDir(), architecture+".gguf")
@@ -104,14 +104,14 @@ func TestInspectServedOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		report, faults := convert.Inspect(t.Context(), path, nil)
-		want := `pruning: cannot be pruned: architecture "` + architecture + `"; dense models of architecture llama,`
+		want := `pruning: cannot be pruned: architecture "` + architecture + `"; only dense models of architecture llama,`
 		if len(faults) > 0 || !slices.ContainsFunc(report.Lines(), func(line string) bool { return strings.HasPrefix(line, want) }) {
 			t.Errorf("faults %q, report %q, want a line %q", faults, report.Lines(), want)
 		}
 	}
 }
 
-// No loader accepts tensors in another order than their bytes, although nothing overlaps.
+// llama.cpp rejects a file that describes its tensors in another order than their bytes, even if no bytes overlap.
 func TestInspectOrder(t *testing.T) {
 	path := mutated(t, func(f *gguf.File, data []byte) []byte {
 		a, _ := f.Tensor("blk.0.attn_k.weight") // of the same size
@@ -126,7 +126,7 @@ func TestInspectOrder(t *testing.T) {
 		}
 		return data
 	})
-	if _, faults := convert.Inspect(t.Context(), path, nil); len(faults) == 0 || !strings.Contains(string(faults[0]), "another order") {
+	if _, faults := convert.Inspect(t.Context(), path, nil); len(faults) == 0 || !strings.Contains(string(faults[0]), "in another order") {
 		t.Errorf("faults are %q", faults)
 	}
 }
@@ -143,7 +143,7 @@ func TestInspectReport(t *testing.T) {
 		t.Errorf("report is %+v", report)
 	}
 	text := strings.Join(report.Lines(), "\n")
-	for _, want := range []string{"widths: 32 64", "type f16: 15 tensors", "0.4 asked", "architecture \"deci\""} {
+	for _, want := range []string{"widths: 32 64", "type f16: 15 tensors", "0.4 requested", "architecture \"deci\""} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
 		}
@@ -154,7 +154,7 @@ func TestInspectReport(t *testing.T) {
 	}
 }
 
-// Inspect reports every file that Slim refuses; no change of one byte crashes either.
+// Inspect reports a fault for every file that Slim rejects. Changing one byte crashes neither.
 func FuzzInspect(f *testing.F) {
 	dir := f.TempDir()
 	base := filepath.Join(dir, "base.gguf")
@@ -179,7 +179,7 @@ func FuzzInspect(f *testing.F) {
 		model, err := models.OpenGGUF(path, nil)
 		if err != nil {
 			if len(faults) == 0 {
-				t.Fatalf("opening gives %v, Inspect no fault", err)
+				t.Fatalf("OpenGGUF gives %v, but Inspect finds no fault", err)
 			}
 			return
 		}

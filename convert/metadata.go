@@ -16,8 +16,8 @@ const (
 	widthKey               = "feed_forward_length"
 )
 
-// keys returns the source's metadata in the source's order, with new widths, architecture and file type, and the
-// provenance at the end.
+// keys returns the source's metadata in the source's order with the new widths, architecture and file type. The
+// provenance comes last.
 func (s *slimmer) keys() []gguf.KV {
 	oldPrefix, newPrefix := s.dense.Architecture+".", s.config.Architecture+"."
 	out := make([]gguf.KV, 0, len(s.file.KVs)+16)
@@ -43,7 +43,8 @@ func (s *slimmer) keys() []gguf.KV {
 	return append(out, s.options.Provenance.keys()...)
 }
 
-// widths returns one number if the layers agree and the source has one number, otherwise a number per layer.
+// widths returns a single number if all layers have the same width and the source has a single number. Otherwise it
+// returns one number per layer.
 func (s *slimmer) widths(source any) any {
 	if width, uniform := s.config.UniformWidth(); uniform {
 		if _, scalar := source.(uint32); scalar {
@@ -74,8 +75,8 @@ func setKey(keys []gguf.KV, key string, value any) []gguf.KV {
 	return append(keys, gguf.KV{Key: key, Value: value})
 }
 
-// fileTypeNumber returns the number of the written file type. A file that keeps its types keeps its number; without one,
-// the type of most values decides.
+// fileTypeNumber returns the number of the file type to write. A file that keeps its types also keeps its number. If it
+// has none, the type that stores most values decides.
 func (s *slimmer) fileTypeNumber() any {
 	if t, ok := s.options.FileType.lookup(); ok {
 		return t.number
@@ -88,7 +89,7 @@ func (s *slimmer) fileTypeNumber() any {
 		values[t.Type] += t.Elements()
 	}
 	best, most := uint32(0), int64(0)
-	for _, t := range fileTypes { // in a fixed order, so that ties break the same way every time
+	for _, t := range fileTypes { // not counts: iterating over a map would break ties at random
 		if n := values[t.kind]; n > most {
 			best, most = t.number, n
 		}

@@ -14,13 +14,13 @@ type Provenance struct {
 	KeptMLP       float64 // kept share of the MLP parameters; Slim fills it in
 	SourceName    string  // the dense model's name for clients
 	SourceDigest  string  // SHA-256 of the dense file in hexadecimal
-	Architecture  string  // of the dense model where the file has another; Slim fills it in
-	Recipe        string  // of the scores
-	Criterion     string  // name of the importance
+	Architecture  string  // of the dense model, if the file has another; Slim fills it in
+	Recipe        string  // digest of the recipe that decided the scores
+	Criterion     string  // name of the criterion that scored the neurons
 	Budget        string  // "uniform" or "global"
-	Reconstructed bool    // some down matrices are refitted; Slim fills it in
-	Recovered     string  // the training after pruning; "" for none
-	Tool          string  // name and version of the program
+	Reconstructed bool    // whether any down matrix is refitted; Slim fills it in
+	Recovered     string  // the recovery training; "" if there was none
+	Tool          string  // name and version of the program that wrote the file
 }
 
 const (
@@ -60,8 +60,8 @@ func (p Provenance) keys() []gguf.KV {
 	return out
 }
 
-// ReadProvenance reads the provenance that Slim wrote, or returns false when Slim did not write the file. Fields of another
-// type stay zero.
+// ReadProvenance reads the provenance that Slim wrote. It returns false if Slim did not write the file. A field whose
+// key has the wrong type stays zero.
 func ReadProvenance(f *gguf.File) (Provenance, bool) {
 	var p Provenance
 	if _, err := f.Int(provenancePrefix + "version"); err != nil {
@@ -83,7 +83,7 @@ func ReadProvenance(f *gguf.File) (Provenance, bool) {
 
 func isProvenance(key string) bool { return strings.HasPrefix(key, provenancePrefix) }
 
-// source describes the dense model.
+// source describes the dense model in one line.
 func (p Provenance) source() string {
 	text := fmt.Sprintf("%q, sha256 %s", p.SourceName, p.SourceDigest)
 	if p.Architecture != "" {

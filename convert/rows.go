@@ -9,20 +9,20 @@ import (
 	"prunellm/models/gguf"
 )
 
-// chunkValues is the number of values in a chunk: large enough to keep a core busy, small enough that the chunks in flight
-// take a few MiB.
+// chunkValues is the number of values in a chunk. It is large enough to keep a core busy and small enough that all
+// chunks in flight take only a few MiB.
 const chunkValues = 1 << 17
 
-// rowPlan maps the rows of one written tensor to the source.
+// rowPlan says where the rows of one written tensor come from.
 type rowPlan struct {
 	file   *gguf.File
 	source gguf.TensorInfo
 	codec  Codec
 	kind   gguf.Type // of the written tensor
 	shape  []int     // of the written tensor, slowest axis first
-	rows   []int     // source row of each written row; nil: all in order
-	cols   []int     // source column of each written column; nil: all in order
-	values []float32 // float32[shape...] instead of the source's values; nil: the source's
+	rows   []int     // source row of each written row; nil: every row, in order
+	cols   []int     // source column of each written column; nil: every column, in order
+	values []float32 // float32[shape...] to write instead of the source's values, unless nil
 }
 
 func (p *rowPlan) rowLen() int { return p.shape[len(p.shape)-1] }
@@ -52,7 +52,7 @@ func (p *rowPlan) chunk(from, to int) ([]byte, error) {
 	if p.values != nil {
 		return p.codec.encode(p.kind, p.values[from*p.rowLen():to*p.rowLen()], p.rowLen())
 	}
-	first, last := from, to // source rows [first, last) span the written ones
+	first, last := from, to // the smallest range of source rows that covers the written ones
 	if p.rows != nil {
 		first, last = slices.Min(p.rows[from:to]), slices.Max(p.rows[from:to])+1
 	}
@@ -98,8 +98,8 @@ func gatherColumns(values []float32, rowLen int, cols []int) []float32 {
 	return out
 }
 
-// inOrder calls produce(0) to produce(n-1) on all cores and passes their results to write in order. At most GOMAXPROCS
-// results wait for their turn. It returns when all calls have ended.
+// inOrder calls produce(0) to produce(n-1) on all cores and passes the results to write in order. At most GOMAXPROCS
+// results wait to be written. inOrder returns when all calls have returned.
 func inOrder(ctx context.Context, n int, produce func(i int) ([]byte, error), write func([]byte) error) error {
 	type result struct {
 		data []byte
@@ -118,7 +118,7 @@ func inOrder(ctx context.Context, n int, produce func(i int) ([]byte, error), wr
 	go func() {
 		defer close(pending)
 		for i := range n {
-			done := make(chan result, 1) // one send, never blocks
+			done := make(chan result, 1) // buffered: the only send never blocks
 			select {
 			case pending <- done:
 			case <-ctx.Done():

@@ -15,7 +15,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// weights searches every tensor for NaN and infinity, chunk by chunk on all cores, for at most limit.
+// weights scans all tensors for NaN and infinity in chunks on all cores. It stops after limit.
 func (i *inspection) weights(ctx context.Context, f *gguf.File, dequantize models.Dequantizer, limit time.Duration) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -62,8 +62,9 @@ func scanTensor(ctx context.Context, f *gguf.File, t gguf.TensorInfo, dequantize
 	return nil
 }
 
-// firstNonFinite returns the index of the first NaN or infinity among the values, or -1. It decodes no plain floats, which
-// are finite unless all bits of the exponent are set; blocks of 32 are finite when their leading half floats are.
+// firstNonFinite returns the index of the first NaN or infinity among the values, or -1. It decodes as little as
+// possible. A plain float is finite unless all bits of its exponent are set. A block of 32 is finite if the float16
+// values at its start are.
 func firstNonFinite(kind gguf.Type, raw []byte, dequantize models.Dequantizer) (int, error) {
 	switch kind {
 	case gguf.F32:
@@ -88,7 +89,7 @@ func firstNonFinite(kind gguf.Type, raw []byte, dequantize models.Dequantizer) (
 	if halves := scaleHalves(kind); halves > 0 {
 		return firstNonFiniteScale(raw, kind, halves), nil
 	}
-	if !models.HoldsWeights(kind) { // only llama.cpp reads it
+	if !models.HoldsWeights(kind) { // only llama.cpp can decode it
 		return -1, nil
 	}
 	values, err := models.DequantizeWith(dequantize, kind, raw, len(raw)/kind.TypeSize()*kind.BlockSize())
@@ -96,14 +97,15 @@ func firstNonFinite(kind gguf.Type, raw []byte, dequantize models.Dequantizer) (
 		return -1, err
 	}
 	for k, v := range values {
-		if v-v != 0 { // NaN for both
+		if v-v != 0 { // NaN or infinity: the difference is NaN
 			return k, nil
 		}
 	}
 	return -1, nil
 }
 
-// scaleHalves returns the number of half floats that begin a block and alone decide whether its values are finite, or 0.
+// scaleHalves returns the number of float16 values at the start of a block that alone decide whether its values are
+// finite. It returns 0 for a type without such blocks.
 func scaleHalves(kind gguf.Type) int {
 	switch kind {
 	case gguf.Q4_0, gguf.Q5_0, gguf.Q8_0: // a scale

@@ -13,20 +13,21 @@ import (
 	"prunellm/models/gguf"
 )
 
-// WidthMultiple divides every width that Slim cuts an MLP to. It is the block size of the quantized types.
+// WidthMultiple is the number that every reduced MLP width must be a multiple of. It is the block size of the quantized
+// types.
 const WidthMultiple = 32
 
-// Options are the content of the file that Slim writes.
+// Options say what Slim writes into the file.
 type Options struct {
-	Kept     [][]int                            // neurons kept in each layer, ascending; nil, or nil for a layer: all
-	Down     [][]float32                        // refitted down of each layer, float32[hidden, width]; nil, or nil for a layer: from the source
-	LoadDown func(layer int) ([]float32, error) // used instead of Down unless nil: returns one layer's when Slim writes it, nil for the source's
-	// Weights are values of tensors in the slim shape, float32[shape...]. They replace the source's and Down.
+	Kept     [][]int                            // neurons to keep in each layer, ascending; nil keeps all, also for a single layer
+	Down     [][]float32                        // refitted down of each layer, float32[hidden, width]; nil takes the source's, also for a single layer
+	LoadDown func(layer int) ([]float32, error) // if set, replaces Down: Slim calls it when it writes a layer, and nil takes the source's
+	// Weights replace the values of tensors, and take precedence over Down: float32[shape...] in the slim shape.
 	Weights    map[models.Slot][]float32
 	FileType   FileType // "" is Keep
 	Provenance Provenance
 	Codec      Codec
-	Progress   func(doneBytes, totalBytes int64) // Slim calls it after every tensor; may be nil
+	Progress   func(doneBytes, totalBytes int64) // called after every tensor; may be nil
 }
 
 // Result describes the file that Slim wrote.
@@ -37,9 +38,9 @@ type Result struct {
 	Digest     string // SHA-256 of the file in hexadecimal
 }
 
-// Slim writes the source with only the kept neurons to path. The same source and options give the same bytes. Widths
-// that differ between layers change the architecture to the one that its row of package arch names in PerLayer; without
-// one, Slim returns an error that wraps models.ErrUnsupported.
+// Slim writes the source model with only the kept neurons to path. The same source and options give the same bytes. If
+// widths differ between layers, Slim writes the architecture that the source's row of package arch names in PerLayer.
+// If there is none, Slim returns an error that wraps models.ErrUnsupported.
 func Slim(ctx context.Context, source *models.GGUF, path string, options Options) (Result, error) {
 	s, err := newSlimmer(source, options)
 	if err != nil {
@@ -58,17 +59,17 @@ func Slim(ctx context.Context, source *models.GGUF, path string, options Options
 	}, nil
 }
 
-// RefuseSameFile returns an error if target is the source file itself.
+// RefuseSameFile returns an error if target is the same file as source.
 func RefuseSameFile(source, target string) error {
 	a, errA := os.Stat(source)
 	b, errB := os.Stat(target)
 	if errA == nil && errB == nil && os.SameFile(a, b) {
-		return fmt.Errorf("output %q is the model itself: name another file", target)
+		return fmt.Errorf("output %q is the model itself; name another file", target)
 	}
 	return nil
 }
 
-// TakesWidths reports whether Slim can give each layer of such a model its own MLP width.
+// TakesWidths reports whether Slim can give each layer of this model its own MLP width.
 func TakesWidths(config models.Config) bool {
 	_, ok := config.PerLayer()
 	return ok
@@ -81,7 +82,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// slimmer is the state of one call of Slim, complete before it writes.
+// slimmer is the state of one call of Slim. newSlimmer fills it in; writing changes nothing.
 type slimmer struct {
 	source  *models.GGUF
 	file    *gguf.File // of source
@@ -110,7 +111,7 @@ func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
 	if _, uniform := s.config.UniformWidth(); !uniform {
 		row, ok := s.dense.PerLayer()
 		if !ok {
-			return nil, fmt.Errorf("%w: architecture %q%s takes one width for all layers: use the uniform budget", models.ErrUnsupported,
+			return nil, fmt.Errorf("%w: architecture %q%s has one width for all layers; use the uniform budget", models.ErrUnsupported,
 				s.dense.Architecture, untied(s.dense))
 		}
 		s.become(row)
@@ -128,12 +129,13 @@ func newSlimmer(source *models.GGUF, options Options) (*slimmer, error) {
 	return s, nil
 }
 
-// become makes the slim model one of another architecture that computes the same.
+// become gives the slim model another architecture, which must have the same graph.
 func (s *slimmer) become(row arch.Architecture) {
 	s.config.Architecture, s.config.RoPELayout, s.config.FusedQKV = row.Name, row.RoPE, row.FusedQKV
 }
 
-// untied says what keeps a model from the architecture that its row names in PerLayer.
+// untied describes the output matrix for an error if the architecture that PerLayer names cannot hold it; otherwise it
+// returns "".
 func untied(config models.Config) string {
 	if row, _ := arch.Named(config.Architecture); row.PerLayer == "" || config.TiedEmbeddings {
 		return ""
@@ -148,7 +150,7 @@ func keptWidths(config models.Config, kept [][]int) ([]int, error) {
 		return widths, nil
 	}
 	if len(kept) != config.Layers {
-		return nil, fmt.Errorf("kept neurons for %d layers, the model has %d", len(kept), config.Layers)
+		return nil, fmt.Errorf("kept neurons for %d layers, but the model has %d", len(kept), config.Layers)
 	}
 	for layer, neurons := range kept {
 		if neurons == nil {
@@ -160,7 +162,7 @@ func keptWidths(config models.Config, kept [][]int) ([]int, error) {
 		}
 		for i, neuron := range neurons {
 			if neuron < 0 || neuron >= config.FFN[layer] || (i > 0 && neuron <= neurons[i-1]) {
-				return nil, fmt.Errorf("layer %d: kept neuron %d at place %d; neurons must be ascending and below %d", layer, neuron, i, config.FFN[layer])
+				return nil, fmt.Errorf("layer %d: kept neuron %d at index %d; neurons must be ascending and below %d", layer, neuron, i, config.FFN[layer])
 			}
 		}
 		widths[layer] = width
@@ -181,7 +183,7 @@ func checkDown(config models.Config, down [][]float32) error {
 		return nil
 	}
 	if len(down) != config.Layers {
-		return fmt.Errorf("refitted down for %d layers, the model has %d", len(down), config.Layers)
+		return fmt.Errorf("refitted down for %d layers, but the model has %d", len(down), config.Layers)
 	}
 	for layer, values := range down {
 		if want := config.HiddenSize * config.FFN[layer]; values != nil && len(values) != want {

@@ -40,7 +40,7 @@ func defaultModel(t testing.TB) string {
 	return path
 }
 
-// random selects width neurons of each layer.
+// random selects widths[i] neurons of layer i.
 func random(seed uint64, ffn, widths []int) [][]int {
 	source := rand.New(rand.NewPCG(seed, 2))
 	kept := make([][]int, len(widths))
@@ -82,7 +82,7 @@ func decode(t *testing.T, path, text string) []float32 {
 	return slices.Clone(context.GetLogitsIth(len(tokens) - 1))
 }
 
-// relative returns the root mean square of b - a as a share of a's standard deviation.
+// relative returns the root mean square of b - a divided by a's standard deviation.
 func relative(a, b []float32) float64 {
 	var sum, squares, diff float64
 	for i := range a {
@@ -150,7 +150,8 @@ func TestSlimModelsLoadInLlamaCpp(t *testing.T) {
 	}
 }
 
-// The architecture that holds per-layer widths computes the same as the dense model's: the same weights give the same logits.
+// The architecture that holds per-layer widths gives the same logits for the same weights as the dense model's
+// architecture.
 func TestPerLayerArchitectureComputesTheSame(t *testing.T) {
 	paths := map[string]string{}
 	for name, options := range tinymodel.PerArchitecture() {
@@ -163,7 +164,7 @@ func TestPerLayerArchitectureComputesTheSame(t *testing.T) {
 		}
 		paths[name] = tiny(t, options)
 	}
-	for _, path := range filepath.SplitList(os.Getenv("PRUNELLM_TEST_MODELS")) { // scripts/test-models sets it
+	for _, path := range filepath.SplitList(os.Getenv("PRUNELLM_TEST_MODELS")) { // set by scripts/test-models
 		paths[filepath.Base(path)] = path
 	}
 	for name, path := range paths {
@@ -173,14 +174,15 @@ func TestPerLayerArchitectureComputesTheSame(t *testing.T) {
 			logits := map[string][]float32{}
 			for _, name := range []string{row.Name, row.PerLayer} {
 				copied := filepath.Join(t.TempDir(), name+".gguf")
-				// As floats: quantized matmuls round activations, which amplifies the last bits.
+				// The copies are floats, because quantized matmuls round activations and so amplify differences in the
+				// last bits.
 				if err := convert.SlimAs(t.Context(), source, copied, name, convert.Options{Codec: codec, FileType: "f32"}); err != nil {
 					t.Fatal(err)
 				}
 				logits[name] = decode(t, copied, prompt)
 			}
-			// Another order of the sums within a head changes the last bits of scores; softmax weights are rounded to float16.
-			// A wrong order gives at least 0.5.
+			// Summing over a head in another order changes the last bits of the attention scores, and llama.cpp rounds
+			// softmax weights to float16. A wrong order gives at least 0.5.
 			tolerance := 0.0
 			if other, _ := arch.Named(row.PerLayer); other.RoPE != row.RoPE {
 				tolerance = 1e-2
@@ -239,7 +241,7 @@ func TestSlimDefaultModel(t *testing.T) {
 	}
 }
 
-// A block scale that is not finite gives values that are not.
+// A block whose scale is not finite has no finite values.
 func TestInspectFindsNaNInBlocks(t *testing.T) {
 	path := tiny(t, tinymodel.Options{Type: gguf.Q8_0, Quantize: func(kind gguf.Type, values []float32, rowLen int) ([]byte, error) {
 		raw, err := ggmlquant.Quantize(kind, values, rowLen)
@@ -281,7 +283,7 @@ func BenchmarkSlim(b *testing.B) {
 	}
 }
 
-// Parts of different types become one tensor of the type with most bits, in which each value is that of its source.
+// If q, k and v have different types, the fused tensor has the one with most bits, and no value changes.
 func TestFusedTypes(t *testing.T) {
 	path := tiny(t, tinymodel.Options{Architecture: "qwen3", Hidden: 256, FFN: []int{256, 256}, Type: gguf.Q4_K, Quantize: ggmlquant.Quantize})
 	mixed := filepath.Join(t.TempDir(), "mixed.gguf")
@@ -318,7 +320,7 @@ func TestFusedTypes(t *testing.T) {
 	}
 }
 
-// writeWith copies a file with one tensor in another type.
+// writeWith copies a file and changes the type of one tensor.
 func writeWith(t *testing.T, file *gguf.File, path, name string, kind gguf.Type) {
 	t.Helper()
 	var sources []gguf.Source

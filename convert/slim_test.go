@@ -38,11 +38,11 @@ func slim(t testing.TB, source *models.GGUF, options convert.Options) (*models.G
 	return open(t, path), result
 }
 
-// Ratio zero changes no tensor, and of the keys only the provenance.
+// A ratio of zero changes no tensor and no key but those of the provenance.
 func TestIdentity(t *testing.T) {
 	tests := tinymodel.PerArchitecture()
 	tests["f16"] = tinymodel.Options{Type: gguf.F16, Untied: true}
-	tests["odd"] = tinymodel.Options{FFN: []int{50, 50}} // Slim cuts to no such width, but keeps it
+	tests["odd"] = tinymodel.Options{FFN: []int{50, 50}} // no multiple of 32: Slim keeps such a width but would not cut to it
 	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
 			source := open(t, tiny(t, options))
@@ -67,7 +67,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// Every value of the slim model equals the dense model's at the kept neuron.
+// Every value of the slim model equals the value of the same neuron in the dense model.
 func TestGathers(t *testing.T) {
 	kept := [][]int{every(96, 3), append(upTo(48), every(96, 1)[80:]...)}
 	for _, row := range arch.Rows() {
@@ -127,7 +127,8 @@ func slotBytes(t *testing.T, model *models.GGUF, slot models.Slot) []byte {
 	return raw
 }
 
-// moved returns a tensor's bytes with the float32 rows of q and k as pairs where the source has them as halves.
+// moved returns a tensor's float32 bytes. If the source's RoPE layout is halves and that of its PerLayer architecture
+// is pairs, it reorders the rows of q and k.
 func moved(t *testing.T, source *models.GGUF, slot models.Slot) string {
 	t.Helper()
 	raw := slotBytes(t, source, slot)
@@ -227,7 +228,7 @@ func TestRefit(t *testing.T) {
 	out, result := slim(t, source, convert.Options{Kept: [][]int{upTo(32), upTo(32)}, Down: [][]float32{nil, refit}})
 	got, _, err := out.Tensor(models.FFNDown, 1)
 	if err != nil || !slices.Equal(got, refit) {
-		t.Errorf("refitted down is not what was given: %v", err)
+		t.Errorf("the written down matrix differs from the refitted one: %v", err)
 	}
 	plain, _, err := out.Tensor(models.FFNDown, 0)
 	dense, _, _ := source.Tensor(models.FFNDown, 0)
@@ -235,7 +236,7 @@ func TestRefit(t *testing.T) {
 		t.Errorf("the other layer changed: %v", err)
 	}
 	if !result.Provenance.Reconstructed {
-		t.Error("the provenance does not say so")
+		t.Error("the provenance does not say that down is refitted")
 	}
 }
 
@@ -245,7 +246,7 @@ func TestDeterministic(t *testing.T) {
 	first, result := slim(t, source, options)
 	for range 3 {
 		if _, again := slim(t, source, options); again.Digest != result.Digest {
-			t.Fatal("the same options give other bytes")
+			t.Fatal("the same options give different bytes")
 		}
 	}
 	if got := fileDigest(t, first.Path()); got != result.Digest {
@@ -283,7 +284,7 @@ func TestRefuses(t *testing.T) {
 		options convert.Options
 		want    string
 	}{
-		"layers":      {t.Context(), source, convert.Options{Kept: [][]int{upTo(32)}}, "1 layers, the model has 2"},
+		"layers":      {t.Context(), source, convert.Options{Kept: [][]int{upTo(32)}}, "1 layers, but the model has 2"},
 		"width 0":     {t.Context(), source, convert.Options{Kept: [][]int{{}, upTo(32)}}, "layer 0: width is 0"},
 		"width 33":    {t.Context(), source, convert.Options{Kept: [][]int{upTo(32), upTo(33)}}, "layer 1: width is 33"},
 		"unsorted":    {t.Context(), source, convert.Options{Kept: [][]int{append(upTo(31), 5), upTo(32)}}, "ascending"},
@@ -303,10 +304,10 @@ func TestRefuses(t *testing.T) {
 			dir := t.TempDir()
 			_, err := convert.Slim(test.ctx, test.source, filepath.Join(dir, "x.gguf"), test.options)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error is %v, want %q", err, test.want)
+				t.Errorf("Slim error = %v, want %q", err, test.want)
 			}
 			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-				t.Errorf("left behind: %v, %v", left, err)
+				t.Errorf("files remain: %v, %v", left, err)
 			}
 		})
 	}
@@ -318,7 +319,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// Canceling in the middle ends the work and leaves no file.
+// Canceling the context in the middle stops Slim, and no file remains.
 func TestCancel(t *testing.T) {
 	source := open(t, tiny(t, tinymodel.Options{}))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -328,6 +329,6 @@ func TestCancel(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
+		t.Errorf("files remain: %v", left)
 	}
 }

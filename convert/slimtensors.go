@@ -44,7 +44,7 @@ func (s *slimmer) sources() []gguf.Source {
 	return out
 }
 
-// tensors lists the tensors of the slim file in the order of their first parts in the source.
+// tensors lists the tensors of the slim file, ordered by where their first parts begin in the source.
 func (s *slimmer) tensors() []models.FileTensor {
 	tensors := s.config.FileTensors()
 	place := map[string]int64{}
@@ -56,7 +56,8 @@ func (s *slimmer) tensors() []models.FileTensor {
 	return tensors
 }
 
-// fill loads the refitted values of a plan just before it is written.
+// fill loads a plan's refitted values. It is called just before the plan is written, so that only one layer's values
+// are in memory.
 func (s *slimmer) fill(plan *rowPlan, slot models.Slot) (err error) {
 	if slot.Role != models.FFNDown || s.options.LoadDown == nil || plan.values != nil {
 		return nil
@@ -70,8 +71,8 @@ func (s *slimmer) fill(plan *rowPlan, slot models.Slot) (err error) {
 	return nil
 }
 
-// plans returns a plan for each part of a tensor, and the type of the tensor: of parts that would have different types, the
-// one with most bits, so that none loses precision.
+// plans returns a plan for each part of a tensor, and the type in which to write the tensor. If the parts would have
+// different types, it is the one with most bits, so that no part loses precision.
 func (s *slimmer) plans(tensor models.FileTensor) ([]*rowPlan, gguf.Type) {
 	var plans []*rowPlan
 	for _, slot := range tensor.Parts {

@@ -13,7 +13,8 @@ import (
 	"prunellm/models/arch"
 )
 
-// llama.cpp loads a model whose layers differ in width exactly where TakesWidths says so, under the name that Slim gives it.
+// llama.cpp loads a model with different widths, as the architecture that Slim writes, if and only if TakesWidths
+// reports true.
 func TestTakesWidthsIsWhatLoads(t *testing.T) {
 	llama.BackendInit()
 	for _, row := range arch.Rows() {

@@ -6,7 +6,7 @@ import (
 	"prunellm/models/arch"
 )
 
-// Config is the architecture of a decoder-only language model with gated MLPs, read from its file and checked.
+// Config describes a decoder-only language model with gated MLPs. It is read from the model's file and checked.
 type Config struct {
 	Architecture   string    // GGUF general.architecture, the name of a row of package arch
 	Name           string    // general.name, or the file's stem
@@ -21,16 +21,16 @@ type Config struct {
 	RMSEpsilon     float64   // added to the mean square in RMSNorm
 	RoPEBase       float64   // theta of rotary position embedding
 	RoPEDim        int       // leading elements of a head that RoPE rotates
-	RoPEFactors    []float32 // nil, or float32[RoPEDim/2] that divide the rotation frequencies (Llama 3.1 and later)
+	RoPEFactors    []float32 // float32[RoPEDim/2]: divisors of the rotation frequencies (Llama 3.1 and later); may be nil
 	RoPELayout     arch.RoPELayout
 	TiedEmbeddings bool // the output matrix is the token embedding
 	AttentionBias  bool // q, k and v have biases
 	QKNorm         bool // q and k are RMS-normalized per head before RoPE
-	FusedQKV       bool // a file has q, k and v of a layer as the rows of one tensor
+	FusedQKV       bool // the file stores q, k and v of a layer as the rows of one tensor
 }
 
-// Parameters returns the number of weights of the model; tied embeddings count once. ffn is the MLP width of each layer,
-// nil for Config.FFN, so that the same code counts a pruned variant and the dense model.
+// Parameters returns the number of weights of the model. Tied embeddings count once. ffn is the MLP width of each
+// layer, so that the same code counts a pruned variant; nil means Config.FFN.
 func (c Config) Parameters(ffn []int) int64 {
 	if ffn == nil {
 		ffn = c.FFN
@@ -53,7 +53,7 @@ func (c Config) Parameters(ffn []int) int64 {
 	return total
 }
 
-// MLPParameters returns the number of weights in the MLPs, the part that pruning can remove.
+// MLPParameters returns the number of weights in the MLPs, the only weights that pruning can remove.
 func (c Config) MLPParameters() int64 {
 	var total int64
 	for _, width := range c.FFN {
@@ -73,14 +73,13 @@ func (c Config) Rotates(layer int) bool {
 	return n == 0 || (layer+1)%n != 0
 }
 
-// PerLayer returns the architecture in which a model like this one can have an MLP width per layer, or false if there is
-// none.
+// PerLayer returns the architecture that can hold this model with an MLP width per layer, or false if there is none.
 func (c Config) PerLayer() (arch.Architecture, bool) {
 	row, ok := arch.Named(c.row().PerLayer)
 	return row, ok && (c.TiedEmbeddings || !row.TiedOnly)
 }
 
-// Limits of Config.Validate. They bound the memory that a hostile file can claim.
+// The limits of Config.Validate bound the memory that a hostile file can claim.
 const (
 	MaxLayers    = 1 << 10
 	MaxHidden    = 1 << 17
@@ -116,9 +115,9 @@ func (c Config) Validate() error {
 	case c.Heads%c.KVHeads != 0:
 		return fmt.Errorf("%d heads are not a multiple of %d kv heads", c.Heads, c.KVHeads)
 	case c.row().TiedOnly && !c.TiedEmbeddings:
-		return fmt.Errorf("%w: an output matrix in architecture %q, which has tied embeddings", ErrUnsupported, c.Architecture)
+		return fmt.Errorf("%w: architecture %q has tied embeddings, but the file has an output matrix", ErrUnsupported, c.Architecture)
 	case c.row().HiddenHeads && c.Heads*c.HeadDim != c.HiddenSize:
-		return fmt.Errorf("%w: %d heads of %d for a hidden size of %d; architecture %q needs heads that are as wide together",
+		return fmt.Errorf("%w: %d heads of width %d for a hidden size of %d; in architecture %q the widths must add up to the hidden size",
 			ErrUnsupported, c.Heads, c.HeadDim, c.HiddenSize, c.Architecture)
 	case c.RoPEDim > c.HeadDim || c.RoPEDim%2 != 0:
 		return fmt.Errorf("rope dimension is %d but must be an even number up to the head dimension %d", c.RoPEDim, c.HeadDim)

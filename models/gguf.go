@@ -17,10 +17,10 @@ import (
 )
 
 // Dequantizer decodes the bytes of n values of the given type to float32[n]. It must be safe for concurrent use.
-// convert/ggmlquant has one, so that this package needs no cgo.
+// Callers pass it in, usually that of convert/ggmlquant, so that this package needs no cgo.
 type Dequantizer func(kind gguf.Type, raw []byte, n int) ([]float32, error)
 
-// GGUF is a model in a GGUF file, with its architecture and tensors checked. It implements Weights.
+// GGUF is a model in a GGUF file whose architecture and tensors are checked. It implements Weights.
 //
 // # Concurrency
 //
@@ -37,13 +37,13 @@ type GGUF struct {
 	digest   string
 
 	statMu sync.Mutex  // guards stat
-	stat   os.FileInfo // of the file when it was opened
+	stat   os.FileInfo // of the file at the time it was opened
 }
 
 var _ Weights = (*GGUF)(nil)
 
-// OpenGGUF opens a model for reading. A model that prunellm cannot compute gives an error that wraps ErrUnsupported.
-// dequantize may be nil if all tensors are plain floats. The caller closes the model.
+// OpenGGUF opens a model for reading. For a model that prunellm cannot compute it returns an error that wraps
+// ErrUnsupported. dequantize may be nil if all tensors are plain floats. The caller must close the model.
 func OpenGGUF(path string, dequantize Dequantizer) (*GGUF, error) {
 	return openGGUF(path, dequantize, (*GGUF).check)
 }
@@ -58,7 +58,7 @@ func openGGUF(path string, dequantize Dequantizer, check func(*GGUF) error) (*GG
 		err = check(g)
 	}
 	if err != nil {
-		_ = file.Close() // nothing was written
+		_ = file.Close() // only read: nothing to lose
 		return nil, fmt.Errorf("open model %q: %w", path, err)
 	}
 	return g, nil
@@ -82,8 +82,8 @@ func (g *GGUF) nameConfig() {
 	}
 }
 
-// TensorFaults returns an error for each tensor that is missing, has another shape than the architecture's, has a type
-// that holds no weights, or is unknown. The last two wrap ErrUnsupported: the model computes something else.
+// TensorFaults returns an error for each tensor that is missing, has a wrong shape, has a type that holds no weights,
+// or is not part of the architecture. The last two wrap ErrUnsupported, because such a model computes something else.
 func TensorFaults(f *gguf.File, c Config) []error {
 	var faults []error
 	tensors := c.FileTensors()
@@ -146,7 +146,8 @@ func (g *GGUF) ServedName() string {
 // Close closes the file. It is idempotent.
 func (g *GGUF) Close() error { return g.file.Close() }
 
-// TensorInfo describes a slot's bytes in the file: a tensor, or the rows of a fused tensor that are this slot's.
+// TensorInfo describes where a slot's values are in the file: in a tensor of their own, or in some rows of a fused
+// tensor. It returns false if the file does not have them.
 func (g *GGUF) TensorInfo(slot Slot) (gguf.TensorInfo, bool) {
 	if !g.config.FusedQKV {
 		return g.file.Tensor(slot.Name())
@@ -186,7 +187,8 @@ func (g *GGUF) Tensor(role Role, layer int) ([]float32, []int, error) {
 	return values, slices.Clone(info.Shape), nil
 }
 
-// DequantizeWith decodes plain floats itself and other types with d, which may be nil.
+// DequantizeWith decodes the bytes of n values to float32[n]. It decodes plain floats itself and passes other types to
+// d, which may be nil.
 func DequantizeWith(d Dequantizer, kind gguf.Type, raw []byte, n int) ([]float32, error) {
 	switch {
 	case kind == gguf.F32 || (d == nil && (kind == gguf.F16 || kind == gguf.BF16)):
@@ -197,14 +199,14 @@ func DequantizeWith(d Dequantizer, kind gguf.Type, raw []byte, n int) ([]float32
 	return d(kind, raw, n)
 }
 
-// Digest returns the SHA-256 of the whole file in lower-case hexadecimal. It computes it once.
+// Digest returns the SHA-256 of the whole file in lower-case hexadecimal. It reads the file only the first time.
 func (g *GGUF) Digest(ctx context.Context) (string, error) {
 	g.digestMu.Lock()
 	defer g.digestMu.Unlock()
 	if g.digest != "" {
 		return g.digest, nil
 	}
-	// Hash the opened file: path may name another one by now.
+	// Hash the open file, because path may lead to another file by now.
 	digest, err := digestOf(ctx, io.NewSectionReader(g.file.Reader(), 0, g.file.Size))
 	if err != nil {
 		return "", fmt.Errorf("digest %q: %w", g.path, err)
@@ -232,11 +234,12 @@ func digestOf(ctx context.Context, r io.Reader) (string, error) {
 	}
 }
 
-// ErrChanged is the error that Unchanged wraps when a model's path leads to other bytes than the opened ones.
-var ErrChanged = errors.New("was replaced or changed since it was opened: start again with the new file, or put the old one back")
+// ErrChanged is wrapped by the error of Unchanged if the model's path no longer leads to the bytes that were opened.
+var ErrChanged = errors.New("was replaced or changed since it was opened; restart to use the new file, or put the old one back")
 
-// Unchanged returns an error that wraps ErrChanged when Path leads to other bytes than the opened ones. A caller whose
-// child process or library opens the path calls it before and after, so that results belong to this model.
+// Unchanged returns an error that wraps ErrChanged if Path no longer leads to the bytes that were opened. A caller
+// whose child process or library opens the path must call it before and after, to be sure that the results are from
+// this model.
 func (g *GGUF) Unchanged(ctx context.Context) error {
 	g.statMu.Lock()
 	defer g.statMu.Unlock()
@@ -247,12 +250,12 @@ func (g *GGUF) Unchanged(ctx context.Context) error {
 	if os.SameFile(now, g.stat) && now.Size() == g.stat.Size() && now.ModTime().Equal(g.stat.ModTime()) {
 		return nil
 	}
-	// The same bytes in a copy or with a new time are no change.
+	// A copy of the same bytes, or a new modification time, is not a change.
 	digest, err := g.Digest(ctx)
 	if err != nil {
 		return err
 	}
-	if !now.Mode().IsRegular() { // opening a pipe would wait for its writer
+	if !now.Mode().IsRegular() { // opening a pipe would block until it has a writer
 		return fmt.Errorf("model %q %w", g.path, ErrChanged)
 	}
 	file, err := os.Open(g.path)

@@ -55,13 +55,13 @@ func TestConfigFromGGUF(t *testing.T) {
 				}
 			}
 			if got := model.Config().Parameters(nil); got != parameters {
-				t.Errorf("%d parameters, the file holds %d", got, parameters)
+				t.Errorf("Parameters = %d, but the file holds %d", got, parameters)
 			}
 		})
 	}
 }
 
-// An array of equal numbers reads as one number.
+// A key with an array of equal numbers means the same as a key with that single number.
 func TestConfigArrays(t *testing.T) {
 	model := open(t, tiny(t, tinymodel.Options{Architecture: "deci", Keys: []gguf.KV{
 		{Key: "deci.attention.head_count", Value: []int32{4, 4}},
@@ -94,7 +94,7 @@ func TestRefusesConfig(t *testing.T) {
 		"causal":         {key("llama.attention.causal", false), "causal", true},
 		"split":          {key("split.count", uint16(3)), "several files", true},
 		"classifier":     {key("llama.classifier.output_labels", []string{"a"}), "classifier", true},
-		"values":         {key("llama.attention.value_length", uint32(8)), "values of 8", true},
+		"values":         {key("llama.attention.value_length", uint32(8)), "values of width 8", true},
 		"rope dims":      {key("llama.rope.dimension_count", uint32(8)), "rope.dimension_count", false},
 		"no layers":      {key("llama.block_count", uint32(0)), "block_count", false},
 		"many layers":    {key("llama.block_count", uint32(4e9)), "block_count", false},
@@ -114,7 +114,7 @@ func TestRefusesConfig(t *testing.T) {
 		"hidden":         {key("llama.embedding_length", uint32(128)), "instead of [297 128]", false},
 		"name type":      {key("general.name", true), "general.name", false},
 		"factors qwen":   {tinymodel.Options{Architecture: "qwen2", RoPEFactors: make([]float32, 8)}, "rope_freqs", true},
-		"wide heads":     {tinymodel.Options{Architecture: "qwen2", Keys: []gguf.KV{{Key: "qwen2.attention.key_length", Value: uint32(32)}, {Key: "qwen2.attention.value_length", Value: uint32(32)}, {Key: "qwen2.rope.dimension_count", Value: uint32(32)}}}, "4 heads of 32", true},
+		"wide heads":     {tinymodel.Options{Architecture: "qwen2", Keys: []gguf.KV{{Key: "qwen2.attention.key_length", Value: uint32(32)}, {Key: "qwen2.attention.value_length", Value: uint32(32)}, {Key: "qwen2.rope.dimension_count", Value: uint32(32)}}}, "4 heads of width 32", true},
 		"factor 0":       {tinymodel.Options{RoPEFactors: make([]float32, 8)}, "factor 0 is 0", false},
 		"factors short":  {tinymodel.Options{RoPEFactors: []float32{1, 1, 1, 1, 1, 1, 1, 1}, Keys: []gguf.KV{{Key: "llama.attention.key_length", Value: uint32(32)}, {Key: "llama.attention.value_length", Value: uint32(32)}, {Key: "llama.rope.dimension_count", Value: uint32(32)}}}, "instead of f32[16]", false},
 	}
@@ -151,7 +151,7 @@ func TestRefusesTokenizer(t *testing.T) {
 		"twice":      {key("ggml.tokens", twice), "tokens 7 and 8"},
 		"empty":      {key("ggml.tokens", empty), "tokens 7 and 8"},
 		"nul":        {key("ggml.tokens", cut), "tokens 7 and 8"},
-		"long":       {key("ggml.tokens", long), "too long"},
+		"long":       {key("ggml.tokens", long), "too many long tokens"},
 		"bytes":      {key("ggml.model", "llama"), "no token for byte"},
 		"scores":     {key("ggml.scores", []float32{1}), "tokenizer.ggml.scores"},
 		"types":      {key("ggml.token_type", []uint32{1}), "tokenizer.ggml.token_type"},
@@ -194,7 +194,7 @@ func TestTensor(t *testing.T) {
 	}
 }
 
-// A quantized model needs a dequantizer.
+// Reading a quantized model needs a dequantizer.
 func TestDequantizer(t *testing.T) {
 	path := tiny(t, tinymodel.Options{Type: gguf.Q8_0, Quantize: func(kind gguf.Type, values []float32, _ int) ([]byte, error) {
 		size, err := kind.Size(int64(len(values)))
@@ -205,7 +205,7 @@ func TestDequantizer(t *testing.T) {
 	}
 	model, err := models.OpenGGUF(path, func(kind gguf.Type, raw []byte, n int) ([]float32, error) {
 		if kind != gguf.Q8_0 || len(raw) != n/32*34 {
-			t.Errorf("asked for %d values of %s from %d bytes", n, kind, len(raw))
+			t.Errorf("the dequantizer is called for %d values of %s from %d bytes", n, kind, len(raw))
 		}
 		return make([]float32, n), nil
 	})
@@ -235,21 +235,21 @@ func TestUnchanged(t *testing.T) {
 		}
 	}
 	if err := model.Unchanged(t.Context()); err != nil {
-		t.Errorf("a file that nobody touched: %v", err)
+		t.Errorf("an unchanged file gives %v", err)
 	}
 	replace(data)
 	if err := model.Unchanged(t.Context()); err != nil {
-		t.Errorf("a copy of the same bytes: %v", err)
+		t.Errorf("a copy of the same bytes gives %v", err)
 	}
 	other := slices.Clone(data)
 	other[len(other)-1]++
 	replace(other)
 	if err := model.Unchanged(t.Context()); !errors.Is(err, models.ErrChanged) || !strings.Contains(err.Error(), path) {
-		t.Errorf("another file in its place gives %v, want ErrChanged and the path", err)
+		t.Errorf("another file at the path gives %v, want ErrChanged and the path", err)
 	}
 	replace(data)
 	if err := model.Unchanged(t.Context()); err != nil {
-		t.Errorf("the old bytes again: %v", err)
+		t.Errorf("the old bytes, put back, give %v", err)
 	}
 	if err := os.WriteFile(path, other, 0o600); err != nil {
 		t.Fatal(err)
@@ -258,13 +258,13 @@ func TestUnchanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := model.Unchanged(t.Context()); !errors.Is(err, models.ErrChanged) {
-		t.Errorf("bytes written into the file give %v, want ErrChanged", err)
+		t.Errorf("overwritten bytes give %v, want ErrChanged", err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	if err := model.Unchanged(t.Context()); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a file that is gone gives %v", err)
+		t.Errorf("a removed file gives %v", err)
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 	"prunellm/models/gguf"
 )
 
-// ConfigFromGGUF reads the architecture from a file's metadata. An architecture that prunellm cannot compute gives an
-// error that wraps ErrUnsupported; a field that is missing or out of range gives an error that names its key.
+// ConfigFromGGUF reads the architecture from a file's metadata. For an architecture that prunellm cannot compute it
+// returns an error that wraps ErrUnsupported. For a field that is missing or out of range it returns an error that
+// names the key.
 func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	r := &ggufReader{file: f}
 	c := Config{Architecture: r.string("general.architecture")}
@@ -49,7 +50,7 @@ func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	return c, nil
 }
 
-// ggufReader reads keys of one architecture and keeps the first error.
+// ggufReader reads the keys of one architecture and remembers the first error.
 type ggufReader struct {
 	file *gguf.File
 	arch string
@@ -83,7 +84,7 @@ func (r *ggufReader) stringOr(key, fallback string) string {
 	return s
 }
 
-// int reads a uint32: llama.cpp refuses every other integer type for these keys.
+// int reads a uint32. llama.cpp rejects every other integer type for these keys.
 func (r *ggufReader) int(suffix string) int {
 	value, ok := r.file.Value(r.key(suffix))
 	if !ok {
@@ -104,7 +105,7 @@ func (r *ggufReader) intOr(suffix string, fallback int) int {
 	return r.int(suffix)
 }
 
-// float reads a float32 key; with a NaN fallback the key must exist.
+// float reads a float32 key. If the key is absent, it returns fallback; NaN means that the key must exist.
 func (r *ggufReader) float(suffix string, fallback float64) float64 {
 	value, ok := r.file.Value(r.key(suffix))
 	if !ok {
@@ -120,7 +121,7 @@ func (r *ggufReader) float(suffix string, fallback float64) float64 {
 	return float64(v)
 }
 
-// perLayer reads one number for all layers, or an array with one per layer.
+// perLayer reads a key that has one number for all layers or an array with one per layer.
 func (r *ggufReader) perLayer(suffix string, layers int) []int {
 	value, ok := r.file.Value(r.key(suffix))
 	if !ok {
@@ -151,7 +152,7 @@ func (r *ggufReader) perLayer(suffix string, layers int) []int {
 	return out
 }
 
-// uniform is perLayer for numbers that must be equal in all layers.
+// uniform is perLayer for a number that must be the same in all layers.
 func (r *ggufReader) uniform(suffix string, layers int) int {
 	numbers := r.perLayer(suffix, layers)
 	for _, n := range numbers {
@@ -180,7 +181,7 @@ func (r *ggufReader) heads(c *Config) {
 	}
 	c.HeadDim = r.intOr("attention.key_length", c.HiddenSize/c.Heads)
 	if v := r.intOr("attention.value_length", c.HiddenSize/c.Heads); v != c.HeadDim {
-		r.fail(fmt.Errorf("%w: heads with keys of %d and values of %d", ErrUnsupported, c.HeadDim, v))
+		r.fail(fmt.Errorf("%w: heads have keys of width %d and values of width %d", ErrUnsupported, c.HeadDim, v))
 	}
 }
 
@@ -196,13 +197,13 @@ func (r *ggufReader) rope(c *Config) {
 	}
 	kind := r.stringOr(r.key("rope.scaling.type"), "linear")
 	attention := r.float("rope.scaling.attn_factor", 1)
-	// llama.cpp takes a factor of 0 for "none".
+	// llama.cpp treats a factor of 0 as "none".
 	if (kind != "none" && kind != "linear") || (scale != 1 && scale != 0) || attention != 1 {
 		r.fail(fmt.Errorf("%w: rope scaling %q with factor %g", ErrUnsupported, kind, scale))
 	}
 }
 
-// refuse fails on keys that make the model compute something that models/llama does not.
+// refuse fails on keys that ask for a computation that models/llama does not have.
 func (r *ggufReader) refuse() {
 	if n := r.intOr("expert_count", 0); n > 0 {
 		r.fail(fmt.Errorf("%w: a mixture of %d experts", ErrUnsupported, n))
@@ -213,20 +214,20 @@ func (r *ggufReader) refuse() {
 	r.refuseServing()
 }
 
-// refuseServing fails on files that no engine here can serve.
+// refuseServing fails on files that the engine cannot serve either.
 func (r *ggufReader) refuseServing() {
 	if value, ok := r.file.Value("split.count"); ok && value != uint16(0) && value != uint16(1) {
-		r.fail(fmt.Errorf("%w: a model split over several files; join them with llama.cpp's gguf-split --merge", ErrUnsupported))
+		r.fail(fmt.Errorf("%w: the model is split into several files; join them with llama.cpp's gguf-split --merge", ErrUnsupported))
 	}
 	if value, ok := r.file.Value(r.key("classifier.output_labels")); ok {
-		r.fail(fmt.Errorf("%w: a classifier (key %q is of type %T)", ErrUnsupported, r.key("classifier.output_labels"), value))
+		r.fail(fmt.Errorf("%w: the model is a classifier (key %q is of type %T)", ErrUnsupported, r.key("classifier.output_labels"), value))
 	}
 	if causal, err := r.file.Bool(r.key("attention.causal")); err == nil && !causal {
-		r.fail(fmt.Errorf("%w: attention that is not causal", ErrUnsupported))
+		r.fail(fmt.Errorf("%w: attention is not causal", ErrUnsupported))
 	}
 }
 
-// tensors fills in the fields that follow from the tensors.
+// tensors fills in the fields of c that follow from the file's tensors.
 func (r *ggufReader) tensors(c *Config, row arch.Architecture) {
 	has := func(role Role) bool { _, ok := r.file.Tensor(TensorName(role, 0)); return ok }
 	c.TiedEmbeddings = !has(Output)

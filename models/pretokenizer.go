@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// preTokenizers are the names of ways to split a text into words before bytes are merged, as llama.cpp at the version in go.mod
-// knows them. It takes its default way for any other name, and says nothing.
+// preTokenizers lists the pre-tokenizers that llama.cpp knows at the version in go.mod. A pre-tokenizer splits a text
+// into words before bytes are merged. For any other name llama.cpp silently uses its default one.
 var preTokenizers = [...]string{
 	"a.x-4.0", "afmoe", "bailingmoe", "bailingmoe2", "bloom", "chameleon", "chatglm-bpe", "codeshell", "command-r",
 	"dbrx", "deepseek-coder", "deepseek-llm", "deepseek-r1-qwen", "deepseek-v3", "default", "exaone", "exaone4",
@@ -18,14 +18,14 @@ var preTokenizers = [...]string{
 	"trillion", "viking",
 }
 
-// PreTokenizerFault says why a text gives other tokens than those that the model was trained on: a byte-level vocabulary
-// names no pre-tokenizer, or one that llama.cpp does not know. It is "" where neither holds.
+// PreTokenizerFault describes why llama.cpp may split texts into other tokens than those the model was trained on: the
+// file of a byte-level vocabulary names no pre-tokenizer, or one that llama.cpp does not know. Otherwise it returns "".
 func (t Tokenizer) PreTokenizerFault() string {
 	switch {
 	case t.Model != ByteLevelBPE || slices.Contains(preTokenizers[:], t.Pre):
 		return ""
 	case t.Pre == "":
-		return "the file names no pre-tokenizer (tokenizer.ggml.pre): texts may give other tokens than the model was trained on"
+		return "the file names no pre-tokenizer (tokenizer.ggml.pre); texts may give other tokens than the model was trained on"
 	}
-	return fmt.Sprintf("pre-tokenizer %.40q is unknown (tokenizer.ggml.pre): texts may give other tokens than the model was trained on", t.Pre)
+	return fmt.Sprintf("pre-tokenizer %.40q is unknown (tokenizer.ggml.pre); texts may give other tokens than the model was trained on", t.Pre)
 }

@@ -10,9 +10,9 @@ import (
 	"prunellm/models/gguf"
 )
 
-// OpenServable is OpenGGUF for a caller that serves the file as it is. A model that prunellm cannot compute opens too, as
-// far as it can be described: its Config has a name, a vocabulary, a hidden size and a context length, but no layers.
-// Unprunable then says why. Whether llama.cpp can run it is for the caller to find out.
+// OpenServable is like OpenGGUF, for a caller that serves the file unpruned. It also opens models that prunellm cannot
+// compute. The Config of such a model has a name, a vocabulary, a hidden size and a context length, but no layers;
+// Unprunable says why. OpenServable does not check whether llama.cpp can run the model.
 func OpenServable(path string, dequantize Dequantizer) (*GGUF, error) {
 	return openGGUF(path, dequantize, func(g *GGUF) error {
 		reason := g.check()
@@ -30,14 +30,15 @@ func OpenServable(path string, dequantize Dequantizer) (*GGUF, error) {
 	})
 }
 
-// onlyServed reports whether the reason why prunellm cannot compute a model leaves it to llama.cpp.
+// onlyServed reports whether llama.cpp may still be able to run a model that prunellm cannot compute for the given
+// reason.
 func onlyServed(f *gguf.File, reason error) bool {
 	name, err := f.String("general.architecture")
 	return errors.Is(reason, ErrUnsupported) && err == nil && arch.Served(name)
 }
 
-// UnprunableReason returns an *UnprunableError for a file without a fault that OpenServable opens and OpenGGUF does not:
-// of another architecture, or with a type of weights that only llama.cpp reads. Otherwise it returns nil.
+// UnprunableReason returns an *UnprunableError for a sound file that OpenServable opens and OpenGGUF does not: its
+// architecture has no row, or only llama.cpp can read its type of weights. Otherwise it returns nil.
 func UnprunableReason(f *gguf.File) error {
 	config, reason := ConfigFromGGUF(f)
 	if reason == nil {
@@ -57,7 +58,7 @@ func UnprunableReason(f *gguf.File) error {
 	return &UnprunableError{reason}
 }
 
-// readable reports whether a file that is only served has the sizes and the tokenizer that serving needs.
+// readable reports whether a file that cannot be pruned has the sizes and the tokenizer that serving needs.
 func readable(f *gguf.File) bool {
 	config, err := servedConfig(f)
 	if err == nil {
@@ -66,26 +67,26 @@ func readable(f *gguf.File) bool {
 	return err == nil
 }
 
-// expertsMissing reports whether a file's keys name experts that its tensors lack.
+// expertsMissing reports whether a file's keys declare experts for which it has no tensors.
 func expertsMissing(f *gguf.File) bool {
 	name, _ := f.String("general.architecture")
 	n, err := f.Int(name + ".expert_count")
 	return err == nil && n > 0 && !slices.ContainsFunc(f.Tensors, func(t gguf.TensorInfo) bool { return strings.HasSuffix(t.Name, ".ffn_gate_inp.weight") })
 }
 
-// UnprunableError says why a model can only be served as it is. It wraps ErrUnsupported.
+// UnprunableError says why a model cannot be pruned, only served. It wraps ErrUnsupported.
 type UnprunableError struct{ Reason error }
 
 // Error implements error.
 func (e *UnprunableError) Error() string {
 	reason, _, _ := strings.Cut(strings.TrimPrefix(e.Reason.Error(), ErrUnsupported.Error()+": "), "; use ")
-	return fmt.Sprintf("cannot be pruned: %s; dense models of architecture %s can be; at ratio 0 this one is served as it is", reason, arch.Names())
+	return fmt.Sprintf("cannot be pruned: %s; only dense models of architecture %s can; ratio 0 serves this model unpruned", reason, arch.Names())
 }
 
 // Unwrap returns the reason.
 func (e *UnprunableError) Unwrap() error { return e.Reason }
 
-// Unprunable returns an *UnprunableError for a model that can only be served as it is, otherwise nil.
+// Unprunable returns an *UnprunableError for a model that cannot be pruned, only served. Otherwise it returns nil.
 func (g *GGUF) Unprunable() error { return g.unprunable }
 
 // Parameters returns the number of weights of the model.
@@ -100,7 +101,7 @@ func (g *GGUF) Parameters() int64 {
 	return total
 }
 
-// servedConfig describes a model of any architecture. The errors are about what no engine here can serve.
+// servedConfig describes a model of any architecture. It returns an error for a model that the engine cannot serve.
 func servedConfig(f *gguf.File) (Config, error) {
 	r := &ggufReader{file: f}
 	c := Config{Architecture: r.string("general.architecture")}
@@ -116,7 +117,7 @@ func servedConfig(f *gguf.File) (Config, error) {
 		value, max int
 	}{{"embedding_length", c.HiddenSize, MaxHidden}, {"context_length", c.ContextLength, MaxContext}} {
 		if field.value < 1 || field.value > field.max {
-			return Config{}, fmt.Errorf("key %q is %d, want 1 to %d", r.key(field.key), field.value, field.max)
+			return Config{}, fmt.Errorf("key %q is %d but must be 1 to %d", r.key(field.key), field.value, field.max)
 		}
 	}
 	embedding, ok := f.Tensor(TensorName(TokenEmbedding, 0))

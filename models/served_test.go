@@ -10,8 +10,8 @@ import (
 	"prunellm/models/gguf"
 )
 
-// A model that prunellm cannot compute opens to be served as it is, with what the server needs of it. A faulty file, an
-// architecture that the engine does not run, and a vocabulary that nothing here reads stay refused.
+// OpenServable opens a model that prunellm cannot compute and gives the server what it needs. It still rejects a faulty
+// file, an architecture that the engine does not run and a vocabulary that the server cannot read.
 func TestOpenServable(t *testing.T) {
 	key := func(name string, value any) tinymodel.Options {
 		return tinymodel.Options{Keys: []gguf.KV{{Key: name, Value: value}}}
@@ -24,8 +24,8 @@ func TestOpenServable(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		options tinymodel.Options
-		reason  string // why it cannot be pruned; "" for a model that can be
-		refused string // by both functions
+		reason  string // part of why it cannot be pruned; "" if it can be
+		refused string // part of the error of both functions; "" if the model opens
 	}{
 		"prunable":             {tinymodel.Options{}, "", ""},
 		"architecture":         {foreign("gemma3"), `architecture "gemma3"`, ""},
@@ -33,8 +33,8 @@ func TestOpenServable(t *testing.T) {
 		"scaling":              {key("llama.rope.scaling.type", "yarn"), `rope scaling "yarn"`, ""},
 		"hybrid":               {foreign("lfm2"), "", `architecture "lfm2"`},
 		"unknown architecture": {foreign("nothing"), "", `architecture "nothing"`},
-		"not causal":           {key("llama.attention.causal", false), "", "not causal"},
-		"split":                {key("split.count", uint16(3)), "", "split over several files"},
+		"not causal":           {key("llama.attention.causal", false), "", "is not causal"},
+		"split":                {key("split.count", uint16(3)), "", "split into several files"},
 		"tokenizer":            {key("tokenizer.ggml.model", "t5"), "", `tokenizer "t5"`},
 		"faulty":               {tinymodel.Options{Without: []string{"llama.block_count"}}, "", "block_count"},
 		"context":              {foreign("gemma3", "gemma3.context_length"), "", "context_length"},
@@ -70,10 +70,10 @@ func TestOpenServable(t *testing.T) {
 			}
 			for _, want := range []string{test.reason, "llama, ", "ratio 0"} {
 				if !strings.Contains(reason.Error(), want) {
-					t.Errorf("%q lacks %q", reason, want)
+					t.Errorf("reason %q lacks %q", reason, want)
 				}
 			}
-			// The random model has no experts, so its key is a fault.
+			// The random model has no experts, so the key that declares some is a fault of the file.
 			if same := inspected != nil && inspected.Error() == reason.Error(); same == (name == "experts") {
 				t.Errorf("UnprunableReason is %v, Unprunable %v", inspected, reason)
 			}

@@ -2,7 +2,7 @@ package models
 
 import "fmt"
 
-// Slot is one tensor of a model: a role, and the layer for the roles that exist once per layer.
+// Slot names one tensor of a model by its role and, for roles that exist once per layer, its layer.
 type Slot struct {
 	Role  Role
 	Layer int
@@ -11,7 +11,7 @@ type Slot struct {
 // Name returns the tensor's GGUF name.
 func (s Slot) Name() string { return TensorName(s.Role, s.Layer) }
 
-// FileTensor is one tensor of a GGUF file: the rows of one slot, or of several one after another.
+// FileTensor is one tensor of a GGUF file. It holds the rows of one slot, or of several slots one after another.
 type FileTensor struct {
 	Name  string
 	Parts []Slot
@@ -42,8 +42,8 @@ func (c Config) fileName(slot Slot) string {
 	return slot.Name()
 }
 
-// Slots lists every tensor of a model of this architecture in a fixed order: the tensors that exist once, then layer by
-// layer. q, k and v are three, also where a file has them as one (FileTensors).
+// Slots lists every tensor of a model of this architecture in a fixed order: first the tensors that exist once, then
+// those of each layer. q, k and v are three slots even if a file stores them as one tensor (see FileTensors).
 func (c Config) Slots() []Slot {
 	slots := []Slot{{Role: TokenEmbedding}, {Role: OutputNorm}}
 	if !c.TiedEmbeddings {
@@ -100,7 +100,21 @@ func (c Config) TensorShape(role Role, layer int) []int {
 	return []int{c.HiddenSize} // the norms
 }
 
-// UniformWidth returns the MLP width that all layers share, or false if they differ.
+// RotatedHeads returns the number of heads whose rows of HeadDim elements a tensor holds in the order of RoPELayout. These
+// are the matrices and biases of q and k, and their norms, which hold one head for all. For any other tensor it returns 0.
+func (c Config) RotatedHeads(role Role) int {
+	switch role {
+	case AttnQ, AttnQBias:
+		return c.Heads
+	case AttnK, AttnKBias:
+		return c.KVHeads
+	case AttnQNorm, AttnKNorm:
+		return 1
+	}
+	return 0
+}
+
+// UniformWidth returns the MLP width of all layers, or false if the layers differ.
 func (c Config) UniformWidth() (int, bool) {
 	for _, width := range c.FFN {
 		if width != c.FFN[0] {

@@ -2,7 +2,8 @@ package models
 
 import "fmt"
 
-// Role is a tensor's function in the model, whatever its name in the file. Shapes are [out, in], slowest axis first.
+// Role is a tensor's function in the model, independent of its name in a file. Shapes are [out, in], slowest axis
+// first.
 type Role int
 
 // The tensors of a Llama-family decoder. The roles from AttnNorm to FFNDown exist once per layer.
@@ -51,7 +52,7 @@ var roleNames = [...]string{
 // PerLayer reports whether the tensor exists once in every decoder layer.
 func (r Role) PerLayer() bool { return r >= AttnNorm }
 
-// TensorName returns the GGUF name of a tensor. It ignores layer for a tensor that exists once.
+// TensorName returns the GGUF name of a tensor. It ignores layer if the tensor exists only once.
 func TensorName(role Role, layer int) string {
 	if role.PerLayer() {
 		return fmt.Sprintf("blk.%d.%s", layer, roleNames[role])
@@ -59,7 +60,7 @@ func TensorName(role Role, layer int) string {
 	return roleNames[role]
 }
 
-// Weights reads a model's parameters as float32, one tensor at a time, so that a caller holds only what it needs.
+// Weights reads a model's parameters as float32, one tensor at a time, so that only the tensors in use take memory.
 //
 // # Concurrency
 //
@@ -68,6 +69,6 @@ type Weights interface {
 	// Config returns the validated architecture.
 	Config() Config
 	// Tensor returns the values of a tensor in row-major order, float32[shape...] with the slowest axis first. The
-	// slice belongs to the caller. A tensor that the model lacks gives an error that wraps ErrNoTensor.
+	// slice belongs to the caller. For a tensor that the model does not have, the error wraps ErrNoTensor.
 	Tensor(role Role, layer int) (values []float32, shape []int, err error)
 }

@@ -8,31 +8,31 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Values of Tokenizer.Model, llama.cpp's names of the kinds of vocabulary.
+// Values of Tokenizer.Model: llama.cpp's names for kinds of vocabularies.
 const (
 	ByteLevelBPE  = "gpt2"
 	SentencePiece = "llama"
 )
 
-// Tokenizer is a GGUF file's description of its vocabulary, checked so that llama.cpp loads and uses it without aborting
-// the process. The engine tokenizes.
+// Tokenizer describes the vocabulary of a GGUF file. It is checked so that llama.cpp can load and use the vocabulary
+// without aborting the process. The engine, not this type, tokenizes texts.
 type Tokenizer struct {
 	Model        string // ByteLevelBPE or SentencePiece
-	Pre          string // name of the pre-tokenizer, "" when absent
+	Pre          string // name of the pre-tokenizer; "" if the file names none
 	Tokens       int    // size of the vocabulary
-	BOS, EOS     int    // token ids, -1 when the file names none
-	EOT          int    // end of turn, -1 when the file names none
-	AddBOS       bool   // the file asks for BOS before every text
-	ChatTemplate string // Jinja, "" when absent
+	BOS, EOS     int    // token ids; -1 if the file names none
+	EOT          int    // end of turn; -1 if the file names none
+	AddBOS       bool   // whether the file asks for BOS before every text
+	ChatTemplate string // in Jinja; "" if the file has none
 }
 
 const (
 	tokenizerPrefix   = "tokenizer.ggml."
 	chatTemplateKey   = "tokenizer.chat_template"
-	longToken         = 64      // bytes; llama.cpp's work on a longer token grows with the square of its length
-	maxLongTokenWork  = 1 << 28 // sum of squares of the lengths of long tokens
+	longToken         = 64      // bytes; for a longer token llama.cpp's work grows with the square of its length
+	maxLongTokenWork  = 1 << 28 // sum of the squared lengths of long tokens
 	maxTemplateBytes  = 1 << 20
-	minVocabularySize = 12 // llama.cpp's default ids of special tokens lie below it
+	minVocabularySize = 12 // llama.cpp's default ids of special tokens are below it
 )
 
 // TokenizerFromGGUF reads and checks the vocabulary of a file whose embedding has vocab rows.
@@ -85,7 +85,7 @@ func (r *ggufReader) tokenID(suffix string, vocab int) int {
 	}
 	id := r.int(suffix)
 	if id >= vocab {
-		r.fail(fmt.Errorf("key %q is %d, the vocabulary has %d tokens", r.key(suffix), id, vocab))
+		r.fail(fmt.Errorf("key %q is %d, but the vocabulary has %d tokens", r.key(suffix), id, vocab))
 	}
 	return id
 }
@@ -100,9 +100,9 @@ func checkTokens(model string, tokens []string, vocab int) error {
 	ids := make(map[string]int, len(tokens))
 	work := 0
 	for i, token := range tokens {
-		token, _, _ = strings.Cut(token, "\x00") // llama.cpp reads C strings
+		token, _, _ = strings.Cut(token, "\x00") // llama.cpp reads C strings, which end at NUL
 		if token == "" {
-			token = fmt.Sprintf("[EMPTY_%d]", i) // llama.cpp's replacement
+			token = fmt.Sprintf("[EMPTY_%d]", i) // as llama.cpp renames it
 		}
 		if first, twice := ids[token]; twice {
 			return fmt.Errorf("tokens %d and %d are both %.40q", first, i, token)
@@ -112,7 +112,7 @@ func checkTokens(model string, tokens []string, vocab int) error {
 			work += len(token) * len(token)
 		}
 		if work > maxLongTokenWork {
-			return fmt.Errorf("the tokens up to %d are too long together; use a vocabulary without such long tokens", i)
+			return fmt.Errorf("too many long tokens up to token %d; use a vocabulary with shorter tokens", i)
 		}
 	}
 	if model != SentencePiece {
@@ -128,16 +128,16 @@ func checkTokens(model string, tokens []string, vocab int) error {
 	return nil
 }
 
-// checkTokenArrays checks the types and lengths of the arrays beside the tokens, which llama.cpp does not.
+// checkTokenArrays checks the types and lengths of the arrays that accompany the tokens. llama.cpp does not check them.
 func checkTokenArrays(f *gguf.File, t Tokenizer) error {
 	if value, ok := f.Value(tokenizerPrefix + "scores"); ok {
 		if scores, ok := value.([]float32); !ok || len(scores) != t.Tokens {
-			return fmt.Errorf("key %q: want an array of %d float32", tokenizerPrefix+"scores", t.Tokens)
+			return fmt.Errorf("key %q must be an array of %d float32", tokenizerPrefix+"scores", t.Tokens)
 		}
 	}
 	if value, ok := f.Value(tokenizerPrefix + "token_type"); ok {
 		if types, ok := value.([]int32); !ok || len(types) != t.Tokens {
-			return fmt.Errorf("key %q: want an array of %d int32", tokenizerPrefix+"token_type", t.Tokens)
+			return fmt.Errorf("key %q must be an array of %d int32", tokenizerPrefix+"token_type", t.Tokens)
 		}
 	}
 	if t.Model == ByteLevelBPE {

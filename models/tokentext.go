@@ -6,8 +6,8 @@ const (
 	controlToken = 3
 )
 
-// TokenText returns a token as the vocabulary spells it, for the special tokens of chat templates. It returns "" for an id
-// outside the vocabulary, such as the -1 of a token that the file does not name.
+// TokenText returns a token as the vocabulary spells it, which chat templates need for special tokens. It returns ""
+// for an id outside the vocabulary, such as -1, which stands for a token that the file does not name.
 func (g *GGUF) TokenText(id int) string {
 	tokens, err := g.file.Strings(tokenizerPrefix + "tokens")
 	if err != nil || id < 0 || id >= len(tokens) {
@@ -16,8 +16,8 @@ func (g *GGUF) TokenText(id int) string {
 	return tokens[id]
 }
 
-// ControlTexts returns the texts of the tokens that are no text: those that the file types as control or unknown tokens,
-// and those that it names for the begin and end of texts and turns.
+// ControlTexts returns the texts of tokens that do not stand for text. These are the tokens with type control or
+// unknown, and those that the file names as the beginning or end of texts and turns.
 func (g *GGUF) ControlTexts() []string {
 	tokens, err := g.file.Strings(tokenizerPrefix + "tokens")
 	if err != nil {
@@ -25,7 +25,7 @@ func (g *GGUF) ControlTexts() []string {
 	}
 	var texts []string
 	value, _ := g.file.Value(tokenizerPrefix + "token_type")
-	types, _ := value.([]int32) // as long as tokens: TokenizerFromGGUF checks it
+	types, _ := value.([]int32) // as long as tokens, as TokenizerFromGGUF checked
 	for id, kind := range types {
 		if kind == controlToken || kind == unknownToken {
 			texts = append(texts, tokens[id])

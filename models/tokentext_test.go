@@ -9,7 +9,7 @@ import (
 	"prunellm/models"
 )
 
-// The control tokens of a file are those that it types so; words are none.
+// ControlTexts lists the tokens with type control and no words.
 func TestControlTexts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
 	if err := tinymodel.Write(path, tinymodel.Options{}); err != nil {

@@ -15,7 +15,7 @@ import (
 // maxMagnitude bounds the values that Quantize accepts: block scales are float16.
 const maxMagnitude = 65504
 
-// chunkValues is the number of values per call of a thread; below it a second thread does not pay.
+// chunkValues is the number of values that a thread converts per call. Smaller inputs are not worth a second thread.
 const chunkValues = 1 << 18
 
 // Dequantize decodes the bytes of n values of the given type to float32[n]. It accepts F32, F16, BF16, the Q4, Q5 and Q8_0
@@ -48,7 +48,7 @@ func Dequantize(kind gguf.Type, raw []byte, n int) ([]float32, error) {
 	return out, nil
 }
 
-// convertible reports whether ggml's ConvertToF32 knows the type; it panics on others.
+// convertible reports whether ggml's ConvertToF32 knows the type. ConvertToF32 panics on any other.
 func convertible(kind gguf.Type) bool {
 	switch kind {
 	case gguf.F16, gguf.BF16, gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1, gguf.Q8_0, gguf.MXFP4,
@@ -59,14 +59,14 @@ func convertible(kind gguf.Type) bool {
 }
 
 // Quantize encodes float32[rows, rowLen] as bytes of the given type. Blocks do not cross rows, so rowLen must be a
-// multiple of the type's block size. Values must be finite, and below 65504 in magnitude for all types but F32 and
-// BF16.
+// multiple of the type's block size. Values must be finite. For all types but F32 and BF16 their magnitude must not
+// exceed 65504.
 func Quantize(kind gguf.Type, values []float32, rowLen int) ([]byte, error) {
 	if kind != gguf.F32 && !convertible(kind) {
 		return nil, fmt.Errorf("quantize: type %s is not supported", kind)
 	}
 	if rowLen <= 0 || len(values)%rowLen != 0 {
-		return nil, fmt.Errorf("quantize: %d values do not make rows of %d", len(values), rowLen)
+		return nil, fmt.Errorf("quantize: %d values do not fill rows of %d", len(values), rowLen)
 	}
 	rowBytes, err := kind.Size(int64(rowLen))
 	if err != nil {
@@ -130,7 +130,7 @@ func parallel(n int, work func(i int)) {
 		return
 	}
 	var group sync.WaitGroup
-	next := make(chan int) // unbuffered: a free thread takes the next call
+	next := make(chan int) // unbuffered: the next idle thread receives the call
 	for range min(n, runtime.GOMAXPROCS(0)) {
 		group.Go(func() {
 			for i := range next {

@@ -23,7 +23,7 @@ func normal(seed uint64, n int) []float32 {
 	return values
 }
 
-// relative returns the L2 norm of the error divided by that of the values.
+// relative returns the L2 norm of got - want divided by the L2 norm of want.
 func relative(got, want []float32) float64 {
 	var difference, norm float64
 	for i := range want {
@@ -34,8 +34,8 @@ func relative(got, want []float32) float64 {
 	return math.Sqrt(difference / norm)
 }
 
-// Bounds of the relative error on normal values, about 1.5 times ggml's, so that a wrong block, scale or order (an error
-// near 1 or above) does not pass.
+// The bounds of the relative error on normally distributed values are about 1.5 times ggml's own error. A wrong block,
+// scale or order gives an error near 1 or above.
 func TestRoundTripError(t *testing.T) {
 	bounds := map[gguf.Type]float64{
 		gguf.F32: 0, gguf.F16: 4e-4, gguf.BF16: 3e-3, gguf.Q8_0: 0.01, gguf.Q6_K: 0.03, gguf.Q5_1: 0.06, gguf.Q5_0: 0.06,
@@ -63,7 +63,7 @@ func TestRoundTripError(t *testing.T) {
 	}
 }
 
-// Threads share large inputs: each row gives the same bytes as alone.
+// Several threads convert a large input. Each row still gives the same bytes as when it is converted alone.
 func TestThreadsDoNotShow(t *testing.T) {
 	const rowLen = 768
 	rows := 5*chunkValues/rowLen + 1
@@ -97,7 +97,8 @@ func TestThreadsDoNotShow(t *testing.T) {
 	}
 }
 
-// Quantizing dequantized values gives the same bytes in all but the K types: a second file of the type loses nothing more.
+// In all but the K types, quantizing dequantized values gives the same bytes, so requantizing a file to its own type
+// loses nothing.
 func TestRequantizingIsIdempotent(t *testing.T) {
 	values := normal(7, 1<<16)
 	for _, kind := range []gguf.Type{gguf.F32, gguf.F16, gguf.BF16, gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1, gguf.Q8_0, gguf.MXFP4} {
@@ -167,15 +168,15 @@ func TestRefuses(t *testing.T) {
 	}
 	for _, kind := range convertibles {
 		if values, err := Dequantize(kind, nil, 0); err != nil || len(values) != 0 {
-			t.Errorf("%s: nothing gives %v, %v", kind, values, err)
+			t.Errorf("%s: decoding no bytes gives %v, %v", kind, values, err)
 		}
 		if raw, err := Quantize(kind, nil, 256); err != nil || len(raw) != 0 {
-			t.Errorf("%s: nothing gives %v, %v", kind, raw, err)
+			t.Errorf("%s: encoding no values gives %v, %v", kind, raw, err)
 		}
 	}
 }
 
-// Accepted extreme values come back finite.
+// The largest accepted values are still finite after a round trip.
 func TestExtremes(t *testing.T) {
 	for _, kind := range convertibles {
 		for _, v := range []float32{65504, -65504, 1e-8, -1e-38, math.SmallestNonzeroFloat32, 0} {

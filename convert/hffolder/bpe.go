@@ -9,13 +9,13 @@ import (
 	"prunellm/models"
 )
 
-// The pre-tokenizers with which llama.cpp splits texts.
+// The pre-tokenizers that llama.cpp uses to split texts.
 const (
 	splitLlama3 = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 	splitQwen2  = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 
 	preLlama3 = "llama-bpe"
-	preSmaug  = "smaug-bpe" // splits as preLlama3, but merges build a word even if it is a token
+	preSmaug  = "smaug-bpe" // splits like preLlama3, but applies the merges even to a word that is a token
 	preQwen2  = "qwen2"
 	preSmol   = "smollm"
 	preGPT2   = "gpt-2"
@@ -49,7 +49,7 @@ func (p preTokenizer) steps() []preTokenizer {
 	return []preTokenizer{p}
 }
 
-// byteLevel reports whether the tokens are sequences of bytes, spelled with a character per byte.
+// byteLevel reports whether tokens are byte sequences that the vocabulary spells with one character per byte.
 func (t *tokenizerJSON) byteLevel() bool {
 	if t.Model.Type != "BPE" || t.Model.ByteFallback {
 		return false
@@ -62,7 +62,8 @@ func (t *tokenizerJSON) byteLevel() bool {
 	return false
 }
 
-// postProcessor is a step on the tokens of a text, or a sequence of steps. TemplateProcessing adds special tokens.
+// postProcessor is one step that processes the tokens of a text, or a sequence of steps. TemplateProcessing adds
+// special tokens.
 type postProcessor struct {
 	Type       string          `json:"type"`
 	Processors []postProcessor `json:"processors"`
@@ -73,7 +74,7 @@ type postProcessor struct {
 	} `json:"single"`
 }
 
-// begins returns the special token at the start of every text, "" for none.
+// begins returns the special token that starts every text, or "" if there is none.
 func (p postProcessor) begins() string {
 	if p.Type == "TemplateProcessing" && len(p.Single) > 0 && p.Single[0].Special != nil {
 		return p.Single[0].Special.ID
@@ -86,8 +87,8 @@ func (p postProcessor) begins() string {
 	return ""
 }
 
-// pre returns llama.cpp's name of a pre-tokenizer. An unknown one is an error, because another split gives other tokens and
-// a model that answers a little worse for no visible reason.
+// pre returns llama.cpp's name of a pre-tokenizer, or an error for an unknown one. A wrong name would split texts into
+// other tokens, and the model would answer a little worse for no visible reason.
 func (p preTokenizer) pre() (string, error) {
 	kind := ""
 	for _, step := range p.steps() {
@@ -130,8 +131,8 @@ func unknownPre(p preTokenizer) error {
 		models.ErrUnsupported, tokenizerFile, p.Type, preGPT2, preSmol, preLlama3, preQwen2)
 }
 
-// vocabulary returns the vocabulary of a byte-level BPE model without the added tokens of other files. size is the number of
-// rows of the embedding.
+// vocabulary returns the vocabulary of a byte-level BPE model. It leaves out the tokens that other files add. size is
+// the number of rows of the embedding.
 func (t *tokenizerJSON) vocabulary(size int) (*vocabulary, error) {
 	v := &vocabulary{model: models.ByteLevelBPE, begins: t.PostProcessor.begins()}
 	var err error
@@ -179,7 +180,7 @@ func (t *tokenizerJSON) vocabulary(size int) (*vocabulary, error) {
 	return v, err
 }
 
-// parseMerges reads merges of either form: "a b", or ["a", "b"].
+// parseMerges reads merges in either form: "a b" or ["a", "b"].
 func parseMerges(raw json.RawMessage) ([]string, error) {
 	var lines []string
 	if json.Unmarshal(raw, &lines) == nil {

@@ -14,10 +14,10 @@ import (
 	"prunellm/models/arch"
 )
 
-// activations are the values of "hidden_act"; a config without one means SiLU.
+// activations maps "hidden_act" to an activation. A config.json without the field means SiLU.
 var activations = map[string]arch.Activation{"": arch.SiLU, "silu": arch.SiLU, "swish": arch.SiLU}
 
-// rawConfig is the part of config.json that defines the computation. A nil pointer is an absent field.
+// rawConfig is the part of config.json that defines the computation. A nil pointer means that the field is absent.
 type rawConfig struct {
 	Architectures    []string        `json:"architectures"`
 	VocabSize        int             `json:"vocab_size"`
@@ -31,7 +31,7 @@ type rawConfig struct {
 	RMSEpsilon       *float64        `json:"rms_norm_eps"`
 	RoPETheta        *float64        `json:"rope_theta"`
 	RoPEScaling      *ropeScaling    `json:"rope_scaling"`
-	RoPEParameters   *ropeScaling    `json:"rope_parameters"` // theta and scaling in one object, in newer files
+	RoPEParameters   *ropeScaling    `json:"rope_parameters"` // in newer files: theta and scaling in one object
 	TieEmbeddings    bool            `json:"tie_word_embeddings"`
 	Activation       string          `json:"hidden_act"`
 	AttentionBias    bool            `json:"attention_bias"`
@@ -46,7 +46,7 @@ type rawConfig struct {
 	EOS              tokenIDs        `json:"eos_token_id"`
 }
 
-// ropeScaling is "rope_scaling": it stretches rotary position embedding.
+// ropeScaling is the field "rope_scaling", which stretches rotary position embedding to longer contexts.
 type ropeScaling struct {
 	Kind          string   `json:"rope_type"`
 	OldKind       string   `json:"type"`
@@ -72,7 +72,7 @@ func (t *tokenIDs) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]int)(t))
 }
 
-// first returns the first id, -1 if there is none.
+// first returns the first id, or -1 if there is none.
 func (t tokenIDs) first() int {
 	if len(t) == 0 {
 		return -1
@@ -130,7 +130,7 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 	return c, &raw, c.Validate()
 }
 
-// refuse returns an error for a field that makes the model compute something that models/llama does not.
+// refuse returns an error for a field that asks for a computation that models/llama does not have.
 func (r *rawConfig) refuse(row arch.Architecture) error {
 	var what string
 	switch {
@@ -150,7 +150,7 @@ func (r *rawConfig) refuse(row arch.Architecture) error {
 	return fmt.Errorf("%w: %s", models.ErrUnsupported, what)
 }
 
-// unrotated returns an error unless the layers without RoPE are those of the architecture.
+// unrotated returns an error if the layers without RoPE are not those that llama.cpp assumes for the architecture.
 func (r *rawConfig) unrotated(c models.Config) error {
 	row, _ := arch.Named(c.Architecture)
 	if row.UnrotatedEvery == 0 {
@@ -167,14 +167,14 @@ func (r *rawConfig) unrotated(c models.Config) error {
 	}
 	for layer, rotated := range r.Rotated {
 		if (rotated != 0) != c.Rotates(layer) {
-			return fmt.Errorf("%w: no_rope_layers is %d in layer %d; llama.cpp leaves out RoPE in every %dth", models.ErrUnsupported, rotated, layer, row.UnrotatedEvery)
+			return fmt.Errorf("%w: no_rope_layers is %d in layer %d; llama.cpp omits RoPE in every %dth layer", models.ErrUnsupported, rotated, layer, row.UnrotatedEvery)
 		}
 	}
 	return nil
 }
 
-// context returns the number of tokens up to which full attention is exact: attention over a sliding window equals full
-// attention up to the length of the window.
+// context returns the largest number of tokens for which full attention is exact. A sliding window and full attention
+// are the same up to the length of the window.
 func (r *rawConfig) context() int {
 	if r.SlidingWindow != nil && *r.SlidingWindow > 0 && (r.UseSlidingWindow == nil || *r.UseSlidingWindow) {
 		return min(r.ContextLength, *r.SlidingWindow)
@@ -182,7 +182,7 @@ func (r *rawConfig) context() int {
 	return r.ContextLength
 }
 
-// rope fills in base and factors; stretchable is Architecture.RoPEFactors.
+// rope fills in the RoPE base and factors of c. stretchable is Architecture.RoPEFactors.
 func (r *rawConfig) rope(c *models.Config, stretchable bool) error {
 	if r.RoPETheta != nil {
 		c.RoPEBase = *r.RoPETheta
@@ -225,8 +225,9 @@ func (r *rawConfig) rope(c *models.Config, stretchable bool) error {
 	return nil
 }
 
-// llama3 are the parameters of the scaling of that name: it divides low frequencies by the factor, keeps high ones and
-// interpolates between. A frequency is low if fewer than low turns fit the original context, high if more than high do.
+// llama3 holds the parameters of the RoPE scaling of that name. It divides low frequencies by factor, keeps high ones
+// and interpolates between them. A frequency is low if the original context spans fewer than low turns, and high if it
+// spans more than high turns.
 type llama3 struct{ factor, low, high, original float64 }
 
 func (s *ropeScaling) llama3() (llama3, error) {
@@ -261,7 +262,7 @@ func (l llama3) factors(dim int, base float64) []float32 {
 	return factors
 }
 
-// decodeJSON decodes one JSON value with nothing after it.
+// decodeJSON decodes a single JSON value. It returns an error if anything follows the value.
 func decodeJSON(data []byte, into any) error {
 	if !utf8.Valid(data) {
 		return errors.New("not UTF-8")

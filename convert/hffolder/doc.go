@@ -1,23 +1,23 @@
-// Package hffolder converts a safetensors folder (config.json, *.safetensors, tokenizer files) to a GGUF file, and a GGUF
-// file to such a folder, which transformers and vLLM load.
+// Package hffolder converts between GGUF files and the safetensors folders of Hugging Face: config.json, *.safetensors
+// and tokenizer files. transformers and vLLM load the folders that it writes.
 //
-// It neither prunes nor runs a model. The architectures are the Folders of package arch.
+// It neither prunes nor runs a model. It supports the architectures that package arch lists in Folders.
 //
 // # Data flow
 //
-// ToGGUF reads config.json into a models.Config, checks every tensor of every file against it, builds the vocabulary and
-// streams the tensors. Matrices keep their dtype bit for bit; vectors become F32, which llama.cpp requires. For a GGUF
-// architecture in layout RoPEPairs it reorders the rows of q and k.
+// ToGGUF reads config.json into a models.Config, checks every tensor of every file against it, builds the vocabulary
+// and streams the tensors. It copies matrices bit for bit and converts vectors to F32, which llama.cpp requires. If the
+// GGUF architecture uses the layout RoPEPairs, it reorders the rows of q and k.
 //
 // FromGGUF is the inverse.
 //
 // # Errors
 //
-// A folder may be hostile: the package checks sizes and counts against limits before it allocates. A model that prunellm does
-// not compute gives an error that wraps models.ErrUnsupported.
+// A folder may be hostile, so the package checks sizes and counts against limits before it allocates. For a model that
+// prunellm cannot compute, ToGGUF returns an error that wraps models.ErrUnsupported.
 package hffolder
 
-// The files of a folder, and limits of their sizes in bytes.
+// The files of a folder, and the limits of their sizes in bytes.
 const (
 	configFile          = "config.json"
 	weightsFile         = "model.safetensors"

@@ -47,7 +47,7 @@ func toGGUF(t *testing.T, folder string) *models.GGUF {
 	return model
 }
 
-// A model survives conversion to a folder and back, bit for bit.
+// A model that is converted to a folder and back is the same bit for bit.
 func TestRoundTrip(t *testing.T) {
 	tests := tinymodel.PerArchitecture()
 	tests["bf16"] = tinymodel.Options{Type: gguf.BF16}
@@ -67,7 +67,7 @@ func TestRoundTrip(t *testing.T) {
 			row, _ := arch.Named(want.Architecture)
 			want.Architecture, want.FusedQKV = row.InFolder().Name, false
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("architecture (-before +after):\n%s", diff)
+				t.Errorf("config differs after the round trip (-before +after):\n%s", diff)
 			}
 			sameTensors(t, model, again)
 			sameVocabulary(t, model, again)
@@ -90,7 +90,7 @@ func sameTensors(t *testing.T, a, b *models.GGUF) {
 			t.Fatalf("tensor %s has %d values, want %d", slot.Name(), len(after), len(before))
 		}
 		for i := range before {
-			// Vectors are F32 in GGUF files and pass through the folder's type.
+			// Vectors are F32 in GGUF files, but the folder rounds them to its own type.
 			if d := before[i] - after[i]; d > 4e-3 || d < -4e-3 || (len(before) > 512 && d != 0) {
 				t.Fatalf("tensor %s: value %d is %g, want %g", slot.Name(), i, after[i], before[i])
 			}
@@ -112,7 +112,7 @@ func sameVocabulary(t *testing.T, a, b *models.GGUF) {
 	}
 }
 
-// FromGGUF finds the parameters of Llama 3.2's factors, and ToGGUF computes the factors from config.json.
+// FromGGUF recovers the scaling parameters from Llama 3.2's factors, and ToGGUF computes the factors from config.json.
 func TestLlama3Scaling(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{HeadDim: 64, Heads: 1, KVHeads: 1, Hidden: 64})
 	folder := filepath.Join(t.TempDir(), "m")
@@ -171,7 +171,7 @@ func edit(t *testing.T, folder string, change func(config map[string]any)) {
 	}
 }
 
-// ToGGUF refuses a config.json that is not supported or out of range.
+// ToGGUF rejects a config.json with unsupported values or values out of range.
 func TestConfigRefused(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})
 	for name, test := range map[string]struct {
@@ -207,16 +207,16 @@ func TestConfigRefused(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "m.gguf")
 			err := hffolder.ToGGUF(t.Context(), folder, path)
 			if err == nil || errors.Is(err, models.ErrUnsupported) != test.unsupported || !strings.Contains(err.Error(), test.mention) {
-				t.Errorf("error is %v, want one about %s, unsupported: %t", err, test.mention, test.unsupported)
+				t.Errorf("ToGGUF error = %v, want one that mentions %s, unsupported: %t", err, test.mention, test.unsupported)
 			}
 			if _, err := os.Stat(path); !os.IsNotExist(err) {
-				t.Errorf("an output is left behind: %v", err)
+				t.Errorf("an output file remains: %v", err)
 			}
 		})
 	}
 }
 
-// With a source folder FromGGUF copies its files and changes only the width.
+// Given a source folder, FromGGUF copies its files and changes only the width in config.json.
 func TestSourceFolderIsKept(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})
 	source, target := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "n")
@@ -241,8 +241,8 @@ func TestSourceFolderIsKept(t *testing.T) {
 	}
 }
 
-// Widths that differ are in block_configs, beside the classes that read them, also over a source's config.json, which loses
-// what the class would not compute.
+// FromGGUF writes different widths into block_configs and adds the classes that read them. From a source's config.json
+// it removes fields that those classes would not follow.
 func TestPerLayerWidths(t *testing.T) {
 	even, uneven := writeTiny(t, tinymodel.Options{}), writeTiny(t, tinymodel.Options{Architecture: "deci", FFN: []int{96, 32}})
 	source := filepath.Join(t.TempDir(), "source")
@@ -289,13 +289,13 @@ func TestPerLayerWidths(t *testing.T) {
 				}
 			}
 			if err := hffolder.ToGGUF(t.Context(), folder, filepath.Join(t.TempDir(), "back.gguf")); !errors.Is(err, models.ErrUnsupported) {
-				t.Errorf("ToGGUF of such a folder: %v, want %v", err, models.ErrUnsupported)
+				t.Errorf("ToGGUF of a folder with per-layer widths: %v, want %v", err, models.ErrUnsupported)
 			}
 		})
 	}
 }
 
-// All tokens that end an answer survive, including those that config.json and llama.cpp's list of texts lack.
+// No token that ends an answer is lost, even one that neither config.json nor llama.cpp's list of known texts has.
 func TestEndsOfAnswers(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})
 	folder, back := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "again")
@@ -326,11 +326,11 @@ func TestEndsOfAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]int{tinymodel.ImEnd, 40, 50}, got.Ends); diff != "" {
-		t.Errorf("ends of answers (-want +got):\n%s", diff)
+		t.Errorf("tokens that end an answer (-want +got):\n%s", diff)
 	}
 }
 
-// Recommended settings for sampling reach the GGUF file and come back. Those that no request could ask for do not.
+// ToGGUF and FromGGUF keep recommended sampling settings. They drop settings that no request may have.
 func TestRecommendedSampling(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})
 	folder, back := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "again")
@@ -355,12 +355,12 @@ func TestRecommendedSampling(t *testing.T) {
 	}
 	for _, text := range []string{`"do_sample": true`, `"temperature": 0.7`, `"top_k": 20`, `"top_p": 0.95`} {
 		if !strings.Contains(string(data), text) {
-			t.Errorf("generation_config.json is %s, want %s in it", data, text)
+			t.Errorf("generation_config.json = %s, want it to contain %s", data, text)
 		}
 	}
 }
 
-// Every name in config.json becomes the architecture of its row.
+// Every Hugging Face name in the table is read as the architecture of its row.
 func TestFolderNames(t *testing.T) {
 	for _, row := range arch.Rows() {
 		for _, folder := range row.Folders {
@@ -376,12 +376,13 @@ func TestFolderNames(t *testing.T) {
 	}
 }
 
-// The layers without RoPE are those that llama.cpp leaves out, in both spellings of config.json.
+// config.json can name the layers without RoPE in two ways. Both must agree with the layers in which llama.cpp omits
+// RoPE.
 func TestUnrotatedLayers(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{Architecture: "smollm3", Layers: 5})
 	for name, test := range map[string]struct {
 		change  func(config map[string]any)
-		mention string // of the error; "" for none
+		mention string // part of the error; "" if there must be none
 	}{
 		"interval":       {func(map[string]any) {}, ""},
 		"list":           {func(c map[string]any) { c["no_rope_layers"] = []int{1, 1, 1, 0, 1} }, ""},
@@ -398,13 +399,13 @@ func TestUnrotatedLayers(t *testing.T) {
 			edit(t, folder, test.change)
 			err := hffolder.ToGGUF(t.Context(), folder, back)
 			if (err == nil) != (test.mention == "") || err != nil && !strings.Contains(err.Error(), test.mention) {
-				t.Errorf("error is %v, want one about %q", err, test.mention)
+				t.Errorf("ToGGUF error = %v, want one that mentions %q", err, test.mention)
 			}
 		})
 	}
 }
 
-// Mistral is Llama up to the window of its attention.
+// A Mistral model is a Llama model whose context ends at the sliding window.
 func TestMistral(t *testing.T) {
 	model := writeTiny(t, tinymodel.Options{})
 	folder := filepath.Join(t.TempDir(), "m")

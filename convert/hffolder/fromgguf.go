@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"prunellm/convert"
 	"prunellm/internal/regularfile"
@@ -21,25 +20,26 @@ import (
 
 // Options are the options of FromGGUF.
 type Options struct {
-	// Source is the safetensors folder of the dense model: FromGGUF copies its tokenizer files and its config.json with the new
-	// width and type. "" rebuilds both from the GGUF file's metadata.
+	// Source is the safetensors folder of the dense model. FromGGUF copies its tokenizer files, and its config.json
+	// with the new width and type. If Source is "", FromGGUF rebuilds both from the GGUF file's metadata.
 	Source string
 	// Codec decodes quantized tensors.
 	Codec convert.Codec
-	// Type is the type of every written tensor: F32, F16 or BF16.
+	// Type is the type in which to write every tensor: F32, F16 or BF16.
 	Type gguf.Type
-	// ModelCard is the folder's README.md; nil leaves it out.
+	// ModelCard is the content of the folder's README.md. If it is nil, there is no such file.
 	ModelCard []byte
 }
 
 var dtypes = map[gguf.Type]safetensors.DType{gguf.F32: safetensors.F32, gguf.F16: safetensors.F16, gguf.BF16: safetensors.BF16}
 
-// torchNames are PyTorch's names of the types.
+// torchNames maps types to their names in PyTorch.
 var torchNames = map[gguf.Type]string{gguf.F32: "float32", gguf.F16: "float16", gguf.BF16: "bfloat16"}
 
-// FromGGUF writes a model as a safetensors folder that transformers and vLLM load. The folder appears whole or not at all; an
-// existing one must be empty. A model whose layers have different MLP widths needs trust_remote_code in both: its folder
-// holds the classes that read them (perlayer.go), and ToGGUF does not take it back.
+// FromGGUF writes a model as a safetensors folder that transformers and vLLM load. It writes the whole folder or
+// nothing; an existing folder must be empty. A model whose layers have different MLP widths needs trust_remote_code in
+// both programs, because its folder holds the classes that read the widths (perlayer.go). ToGGUF cannot read such a
+// folder.
 func FromGGUF(ctx context.Context, model *models.GGUF, dir string, options Options) (err error) {
 	wrap := func(err error) error { return fmt.Errorf("write folder %q: %w", dir, err) }
 	if _, ok := dtypes[options.Type]; !ok {
@@ -89,17 +89,17 @@ func CheckTarget(dir string) error {
 	case err != nil:
 		return fmt.Errorf("output folder: %w", err)
 	case len(entries) > 0:
-		return fmt.Errorf("output folder %q is not empty: name another folder", dir)
+		return fmt.Errorf("output folder %q is not empty; name another folder", dir)
 	}
 	return nil
 }
 
-// copied are the files that FromGGUF copies from a source folder, where they exist.
+// copied lists the files that FromGGUF copies from a source folder if they exist.
 var copied = []string{
 	tokenizerFile, sentencePieceFile, tokenizerConfigFile, specialTokensFile, addedTokensFile, generationFile, templateFile, "vocab.json", "merges.txt",
 }
 
-// textFiles returns all files but the weights, by name.
+// textFiles returns the contents of all files except the weights, by file name.
 func textFiles(model *models.GGUF, options Options) (map[string][]byte, error) {
 	files, err := sourceFiles(model, options)
 	if err != nil {
@@ -118,7 +118,7 @@ func textFiles(model *models.GGUF, options Options) (map[string][]byte, error) {
 	return files, nil
 }
 
-// sourceFiles returns config.json and the tokenizer's files: a source folder's, or new ones.
+// sourceFiles returns config.json and the tokenizer files, from the source folder if there is one, otherwise rebuilt.
 func sourceFiles(model *models.GGUF, options Options) (map[string][]byte, error) {
 	if options.Source == "" {
 		return rebuilt(model, options.Type)
@@ -156,34 +156,31 @@ func writeWeights(ctx context.Context, model *models.GGUF, path string, options 
 		if !ok {
 			return fmt.Errorf("tensor %q: %w", slot.Name(), models.ErrNoTensor)
 		}
-		heads := c.RoPELayout == arch.RoPEPairs && slices.Contains(rotated[:], slot.Role)
+		reorder := c.RoPELayout == arch.RoPEPairs && c.RotatedHeads(slot.Role) > 0
 		sources = append(sources, safetensors.Source{
 			Name: name, DType: dtypes[options.Type], Shape: info.Shape,
 			Write: func(ctx context.Context, w io.Writer) error {
-				return copyTensor(ctx, w, model.File(), info, options, heads, c.HeadDim)
+				return copyTensor(ctx, w, model.File(), info, options, reorder, c.HeadDim)
 			},
 		})
 	}
 	return safetensors.Write(ctx, path, sources, map[string]string{"format": "pt"})
 }
 
-// rotated are the tensors whose rows follow RoPE's layout.
-var rotated = [...]models.Role{models.AttnQ, models.AttnK, models.AttnQBias, models.AttnKBias}
-
-// copyValues is the approximate number of values that copyTensor converts at a time.
+// copyValues is about how many values copyTensor converts at a time.
 const copyValues = 1 << 20
 
-// copyTensor writes a tensor in another type, in runs of whole rows. With heads it reorders the rows of each head to
-// RoPEHalves.
-func copyTensor(ctx context.Context, w io.Writer, file *gguf.File, info gguf.TensorInfo, options Options, heads bool, headDim int) error {
+// copyTensor converts a tensor to the type of the options and writes it, in chunks of whole rows. With reorder it also changes
+// the rows of each head from RoPEPairs to RoPEHalves.
+func copyTensor(ctx context.Context, w io.Writer, file *gguf.File, info gguf.TensorInfo, options Options, reorder bool, headDim int) error {
 	rowLen := info.RowLength()
-	if len(info.Shape) == 1 && heads {
-		rowLen = 1 // a bias has one value for each row of its matrix
+	if len(info.Shape) == 1 && reorder {
+		rowLen = 1 // a bias or norm has one value for each row of a head
 	}
 	rows := int(info.Elements() / int64(rowLen))
 	rowBytes := info.Size / int64(rows)
-	unit := 1 // rows that stay together
-	if heads {
+	unit := 1 // the number of rows in a chunk is a multiple of unit
+	if reorder {
 		unit = headDim
 	}
 	step := max(1, copyValues/rowLen/unit) * unit
@@ -196,8 +193,8 @@ func copyTensor(ctx context.Context, w io.Writer, file *gguf.File, info gguf.Ten
 		if err != nil {
 			return err
 		}
-		if heads {
-			raw = toHalves(raw, int(rowBytes), headDim)
+		if reorder {
+			raw = changeLayout(raw, int(rowBytes), arch.RoPEPairs, headDim)
 		}
 		if info.Type != options.Type {
 			values, err := models.DequantizeWith(options.Codec.Dequantize, info.Type, raw, (to-from)*rowLen)

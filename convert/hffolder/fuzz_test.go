@@ -23,7 +23,7 @@ func FuzzParseConfig(f *testing.F) {
 			return
 		}
 		if err := config.Validate(); err != nil || raw == nil {
-			t.Fatalf("accepted, but %v", err)
+			t.Fatalf("parseConfig accepts a config that Validate rejects: %v", err)
 		}
 	})
 }
@@ -35,13 +35,14 @@ func FuzzIndexedFiles(f *testing.F) {
 		names, err := indexedFiles(data)
 		for _, name := range names {
 			if err == nil && !shardName.MatchString(name) {
-				t.Fatalf("accepted %q", name)
+				t.Fatalf("indexedFiles accepts %q", name)
 			}
 		}
 	})
 }
 
-// FuzzVocabulary reads hostile tokenizer files: an accepted vocabulary has as many tokens as the embedding has rows.
+// FuzzVocabulary reads hostile tokenizer files. A vocabulary that is accepted must have as many tokens as the embedding
+// has rows.
 func FuzzVocabulary(f *testing.F) {
 	model := []byte(`{"added_tokens":[{"id":3,"content":"<s>","special":true}],"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},` +
 		`"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}}`)
@@ -113,7 +114,7 @@ func TestSentencePiece(t *testing.T) {
 	}
 }
 
-// A SentencePiece model defines its type, whether a space precedes a text, and the pieces that stand for spaces.
+// A SentencePiece model states its type, whether to put a space before a text, and which pieces stand for spaces.
 func TestSentencePieceSaysHow(t *testing.T) {
 	encode := func(change func(m *sentencepiece.ModelProto)) []byte {
 		var model sentencepiece.ModelProto
@@ -145,13 +146,13 @@ func TestSentencePieceSaysHow(t *testing.T) {
 		return v.addSpace
 	}
 	if got := prefix(`{}`, nil); got != nil {
-		t.Errorf("without a word on it, add_space_prefix is %t", *got)
+		t.Errorf("add_space_prefix is %t although the model does not set it", *got)
 	}
 	if got := prefix(`{}`, proto.Bool(false)); got == nil || *got {
-		t.Error("a model without a space in front gets one")
+		t.Error("a model that adds no space before a text is written as one that does")
 	}
 	if got := prefix(`{"add_prefix_space":true}`, proto.Bool(false)); got == nil || !*got {
-		t.Error("tokenizer_config.json does not come before the model")
+		t.Error("tokenizer_config.json does not take precedence over the model")
 	}
 	unigram := tokenizerFiles{sentencePiece: encode(func(m *sentencepiece.ModelProto) { m.TrainerSpec.ModelType = sentencepiece.TrainerSpec_UNIGRAM.Enum() })}
 	if _, err := unigram.vocabulary(&rawConfig{}, 5); !errors.Is(err, models.ErrUnsupported) {
@@ -159,7 +160,8 @@ func TestSentencePieceSaysHow(t *testing.T) {
 	}
 }
 
-// tokenizer.json and tokenizer_config.json decide whether a text begins with BOS, not llama.cpp's default for a pre-tokenizer.
+// Whether a text begins with BOS follows from tokenizer.json and tokenizer_config.json, not from llama.cpp's default
+// for the pre-tokenizer.
 func TestBeginningOfText(t *testing.T) {
 	words := `{"type":"ByteLevel","add_prefix_space":false}`
 	llama3 := `{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":` + strconv.Quote(splitLlama3) + `}},` +
@@ -198,7 +200,7 @@ func TestBeginningOfText(t *testing.T) {
 	}
 }
 
-// A pre-tokenizer without a name in llama.cpp is an error.
+// A pre-tokenizer that has no name in llama.cpp gives an error.
 func TestPreTokenizers(t *testing.T) {
 	digits := `{"type":"Digits","individual_digits":true}`
 	words := `{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}`
@@ -219,18 +221,7 @@ func TestPreTokenizers(t *testing.T) {
 	}
 }
 
-func TestRotation(t *testing.T) {
-	raw := []byte{0, 1, 2, 3, 10, 11, 12, 13}
-	pairs := toPairs(raw, 1, 4)
-	if want := []byte{0, 2, 1, 3, 10, 12, 11, 13}; !slices.Equal(pairs, want) {
-		t.Errorf("toPairs = %v, want %v", pairs, want)
-	}
-	if back := toHalves(pairs, 1, 4); !slices.Equal(back, raw) {
-		t.Errorf("toHalves = %v, want %v", back, raw)
-	}
-}
-
-// The context ends at the window of attention.
+// The context is no longer than the sliding window of attention.
 func TestSlidingWindow(t *testing.T) {
 	window, on, off := 4096, true, false
 	for _, test := range []struct {

@@ -9,21 +9,26 @@ import (
 	"prunellm/models/arch"
 )
 
-// perLayerClasses are the Python classes of a folder whose layers have different MLP widths. transformers has no such model;
-// vLLM computes it, but reads config.json through the class.
+// perLayerClasses holds the Python classes of a folder whose layers have different MLP widths. transformers has no such
+// model. vLLM has one, but reads its config.json through the first class.
 //
 //go:embed perlayer/*.py
 var perLayerClasses embed.FS
 
-const (
-	perLayerConfigFile = "configuration_decilm.py"
-	perLayerModelFile  = "modeling_decilm.py"
-)
+// perLayerArchitecture is the name of the model class, which vLLM has too.
+const perLayerArchitecture = "DeciLMForCausalLM"
+
+// perLayerModules says which class of which Python file transformers loads for each of its automatic classes.
+var perLayerModules = [...]struct{ auto, module, class string }{
+	{"AutoConfig", "configuration_decilm", "DeciLMConfig"},
+	{"AutoModelForCausalLM", "modeling_decilm", perLayerArchitecture},
+}
 
 // perLayerFiles returns the Python files of such a folder, by name.
 func perLayerFiles() (map[string][]byte, error) {
 	files := map[string][]byte{}
-	for _, name := range []string{perLayerConfigFile, perLayerModelFile} {
+	for _, m := range perLayerModules {
+		name := m.module + ".py"
 		data, err := perLayerClasses.ReadFile("perlayer/" + name)
 		if err != nil {
 			return nil, err
@@ -33,8 +38,8 @@ func perLayerFiles() (map[string][]byte, error) {
 	return files, nil
 }
 
-// CheckWidths returns an error if a folder cannot hold the model's MLP widths: different widths need an architecture whose
-// graph vLLM computes with a width per layer.
+// CheckWidths returns an error if a folder cannot hold the model's MLP widths. If they differ, vLLM must be able to run
+// the model's graph with a width per layer.
 func CheckWidths(c models.Config) error {
 	if _, uniform := c.UniformWidth(); uniform {
 		return nil
@@ -42,16 +47,17 @@ func CheckWidths(c models.Config) error {
 	return CheckPerLayer(c.Architecture)
 }
 
-// CheckPerLayer returns an error if a folder cannot hold a model of this GGUF architecture with a width per layer.
+// CheckPerLayer returns an error if a folder cannot hold a model of this GGUF architecture whose layers have different
+// widths.
 func CheckPerLayer(architecture string) error {
 	if row, ok := arch.Named(architecture); ok && row.InFolder().PerLayerFolder {
 		return nil
 	}
-	return fmt.Errorf("%w: architecture %q as a safetensors folder with an MLP width per layer, which vLLM has no model for: use --budget uniform",
+	return fmt.Errorf("%w: architecture %q as a safetensors folder with an MLP width per layer: vLLM has no such model; use --budget uniform",
 		models.ErrUnsupported, architecture)
 }
 
-// setWidths writes the MLP widths into the fields of config.json: one number, or one per layer.
+// setWidths sets the fields of config.json that hold the MLP widths: a single number, or one per layer.
 func setWidths(fields map[string]any, c models.Config) {
 	fields["intermediate_size"] = slices.Max(c.FFN)
 	if _, uniform := c.UniformWidth(); uniform {
@@ -65,17 +71,20 @@ func setWidths(fields map[string]any, c models.Config) {
 		}
 	}
 	fields["block_configs"] = blocks
-	fields["architectures"] = []string{"DeciLMForCausalLM"}
+	fields["architectures"] = []string{perLayerArchitecture}
 	fields["model_type"] = "nemotron-nas"
-	fields["auto_map"] = map[string]string{
-		"AutoConfig": "configuration_decilm.DeciLMConfig", "AutoModelForCausalLM": "modeling_decilm.DeciLMForCausalLM",
+	classes := map[string]string{}
+	for _, m := range perLayerModules {
+		classes[m.auto] = m.module + "." + m.class
 	}
-	// The class is Llama's with its defaults, which another architecture's config.json may leave out or contradict.
+	fields["auto_map"] = classes
+	// The model class derives from Llama's. Another architecture's config.json may omit fields because its defaults
+	// differ from Llama's, or contradict them.
 	fields["num_key_value_heads"], fields["head_dim"] = c.KVHeads, c.HeadDim
 	fields["rms_norm_eps"], fields["hidden_act"] = exactFloat(c.RMSEpsilon), arch.SiLU
 	fields["tie_word_embeddings"] = c.TiedEmbeddings
 	fields["attention_bias"], fields["mlp_bias"], fields["qkv_bias"] = false, false, c.AttentionBias
-	// The class attends to the whole context. Up to the window of a sliding-window model that is the same.
+	// The model class has no sliding window. Up to the length of the window its attention is the same.
 	fields["max_position_embeddings"] = c.ContextLength
 	for _, window := range []string{"sliding_window", "use_sliding_window", "max_window_layers", "layer_types"} {
 		delete(fields, window)

@@ -1,30 +1,16 @@
 package hffolder
 
-// pairRow returns the row of a GGUF matrix in layout RoPEPairs for a row of a safetensors matrix, which is in RoPEHalves.
-func pairRow(row, headDim int) int {
-	head, r := row/headDim*headDim, row%headDim
-	if half := headDim / 2; r < half {
-		return head + 2*r
-	} else {
-		return head + 2*(r-half) + 1
-	}
-}
+import "prunellm/models/arch"
 
-// toPairs reorders rows of rowBytes from RoPEHalves to RoPEPairs; toHalves is the inverse.
-func toPairs(raw []byte, rowBytes, headDim int) []byte {
-	out := make([]byte, len(raw))
-	for row := range len(raw) / rowBytes {
-		to := pairRow(row, headDim)
-		copy(out[to*rowBytes:(to+1)*rowBytes], raw[row*rowBytes:])
-	}
-	return out
-}
-
-func toHalves(raw []byte, rowBytes, headDim int) []byte {
-	out := make([]byte, len(raw))
-	for row := range len(raw) / rowBytes {
-		from := pairRow(row, headDim)
-		copy(out[row*rowBytes:(row+1)*rowBytes], raw[from*rowBytes:(from+1)*rowBytes])
+// changeLayout reorders the rows of whole heads from one RoPE layout to the other. A row has rowBytes.
+func changeLayout(raw []byte, rowBytes int, from arch.RoPELayout, headDim int) []byte {
+	places := from.Places(headDim)
+	out := make([]byte, 0, len(raw))
+	for head := 0; head < len(raw); head += headDim * rowBytes {
+		for _, place := range places {
+			row := head + place*rowBytes
+			out = append(out, raw[row:row+rowBytes]...)
+		}
 	}
 	return out
 }

@@ -10,7 +10,7 @@ import (
 	"prunellm/models"
 )
 
-// sentencePieceVocabulary reads tokenizer.model. SentencePiece and ggml number the token types alike.
+// sentencePieceVocabulary reads tokenizer.model. SentencePiece and ggml use the same numbers for token types.
 func sentencePieceVocabulary(data []byte, size int) (*vocabulary, error) {
 	var model sentencepiece.ModelProto
 	if err := proto.Unmarshal(data, &model); err != nil {
@@ -21,7 +21,7 @@ func sentencePieceVocabulary(data []byte, size int) (*vocabulary, error) {
 		return nil, fmt.Errorf("%s has %d pieces, but the embedding has %d rows", sentencePieceFile, len(pieces), size)
 	}
 	if trainer := model.GetTrainerSpec(); trainer != nil && trainer.ModelType != nil && *trainer.ModelType != sentencepiece.TrainerSpec_BPE {
-		return nil, fmt.Errorf("%w: %s is of type %s; llama.cpp splits texts only as type BPE does", models.ErrUnsupported,
+		return nil, fmt.Errorf("%w: %s is of type %s; llama.cpp supports only type BPE", models.ErrUnsupported,
 			sentencePieceFile, *trainer.ModelType)
 	}
 	v := &vocabulary{model: models.SentencePiece}
@@ -34,7 +34,7 @@ func sentencePieceVocabulary(data []byte, size int) (*vocabulary, error) {
 			return nil, fmt.Errorf("%s: piece %.40q is of unknown type %d", sentencePieceFile, piece.GetPiece(), kind)
 		}
 		if kind == tokenUserDefined && strings.Contains(piece.GetPiece(), "▁") {
-			kind = tokenNormal // llama.cpp writes user-defined tokens verbatim, but here ▁ means a space
+			kind = tokenNormal // llama.cpp prints user-defined tokens verbatim, but in this one ▁ means a space
 		}
 		v.tokens = append(v.tokens, piece.GetPiece())
 		v.scores = append(v.scores, piece.GetScore())

@@ -24,7 +24,8 @@ var layerNames = map[models.Role]string{
 	models.FFNGate:    "mlp.gate_proj.weight", models.FFNUp: "mlp.up_proj.weight", models.FFNDown: "mlp.down_proj.weight",
 }
 
-// tensorName returns the tensor's name in safetensors folders, "" for RoPE factors, which are in config.json.
+// tensorName returns the tensor's name in safetensors folders. It returns "" for the RoPE factors, which follow from
+// config.json.
 func tensorName(slot models.Slot) string {
 	switch slot.Role {
 	case models.TokenEmbedding:
@@ -39,7 +40,7 @@ func tensorName(slot models.Slot) string {
 	return fmt.Sprintf("model.layers.%d.%s", slot.Layer, layerNames[slot.Role])
 }
 
-// shards are the weight files of a folder.
+// shards holds the open weight files of a folder.
 type shards struct {
 	files   []*safetensors.File
 	tensors map[string]located
@@ -83,7 +84,8 @@ func openShards(dir string) (*shards, error) {
 
 var shardName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$`)
 
-// weightFiles lists the weight files: the single file, the files of the index, or else all *.safetensors files.
+// weightFiles lists the weight files of a folder: the single standard one, those that an index names, or else all
+// *.safetensors files.
 func weightFiles(dir string) ([]string, error) {
 	if _, err := os.Stat(filepath.Join(dir, weightsFile)); err == nil {
 		return []string{weightsFile}, nil
@@ -134,7 +136,7 @@ func indexedFiles(data []byte) ([]string, error) {
 	return names, nil
 }
 
-// check compares the tensors with those of the architecture.
+// check returns an error if the tensors are not those that the architecture requires.
 func (s *shards) check(c models.Config) error {
 	known := map[string]bool{}
 	for _, slot := range c.Slots() {
@@ -162,8 +164,8 @@ func (s *shards) check(c models.Config) error {
 	return nil
 }
 
-// ignored reports whether a tensor is redundant: a table of RoPE frequencies in old files, or an output matrix beside tied
-// embeddings.
+// ignored reports whether a tensor is redundant. Old files have tables of RoPE frequencies, and some an output matrix
+// although it is tied to the embedding.
 func ignored(c models.Config, name string) bool {
 	return strings.HasSuffix(name, ".rotary_emb.inv_freq") || (c.TiedEmbeddings && name == "lm_head.weight")
 }

@@ -15,11 +15,11 @@ import (
 
 var ggufTypes = map[safetensors.DType]gguf.Type{safetensors.F32: gguf.F32, safetensors.F16: gguf.F16, safetensors.BF16: gguf.BF16}
 
-// fileTypeNumbers are the values of general.file_type for files whose matrices are of that type.
+// fileTypeNumbers maps the type of a file's matrices to the value of general.file_type.
 var fileTypeNumbers = map[gguf.Type]uint32{gguf.F32: 0, gguf.F16: 1, gguf.BF16: 32}
 
-// ToGGUF writes the model in a safetensors folder to a GGUF file at path. The same folder gives the same bytes. It is atomic:
-// path holds the whole file or its old content.
+// ToGGUF converts the model in a safetensors folder to a GGUF file at path. The same folder gives the same bytes.
+// ToGGUF is atomic: if it fails, path keeps its old content.
 func ToGGUF(ctx context.Context, dir, path string) error {
 	wrap := func(err error) error { return fmt.Errorf("convert folder %q: %w", dir, err) }
 	data, err := regularfile.Read(filepath.Join(dir, configFile), maxConfigBytes)
@@ -51,12 +51,12 @@ func ToGGUF(ctx context.Context, dir, path string) error {
 	return gguf.Write(ctx, path, keys, tensors)
 }
 
-// fileType returns the file type number of the embedding's type.
+// fileType returns the value of general.file_type for the type of the embedding.
 func (s *shards) fileType(c models.Config) uint32 {
 	return fileTypeNumbers[ggufTypes[s.tensors[tensorName(models.Slot{Role: models.TokenEmbedding})].info.DType]]
 }
 
-// source streams one tensor. Its type is the folder's, or F32 for vectors.
+// source returns a Source that streams one tensor. A matrix has the folder's type, a vector F32.
 func (s *shards) source(c models.Config, slot models.Slot) gguf.Source {
 	shape := c.TensorShape(slot.Role, slot.Layer)
 	out := gguf.Source{Name: slot.Name(), Type: gguf.F32, Shape: shape}
@@ -65,21 +65,28 @@ func (s *shards) source(c models.Config, slot models.Slot) gguf.Source {
 		return out
 	}
 	from := s.tensors[tensorName(slot)]
-	kind := ggufTypes[from.info.DType]
+	reorder := c.RoPELayout == arch.RoPEPairs && c.RotatedHeads(slot.Role) > 0
 	if len(shape) == 1 {
 		out.Write = func(_ context.Context, w io.Writer) error {
 			values, _, err := from.file.Float32s(from.info.Name)
 			if err != nil {
 				return err
 			}
-			return writeFloats(w, values)
+			raw, err := gguf.EncodeFloats(gguf.F32, values)
+			if err != nil {
+				return err
+			}
+			if reorder {
+				raw = changeLayout(raw, gguf.F32.TypeSize(), arch.RoPEHalves, c.HeadDim)
+			}
+			_, err = w.Write(raw)
+			return err
 		}
 		return out
 	}
-	out.Type = kind
-	permute := c.RoPELayout == arch.RoPEPairs && (slot.Role == models.AttnQ || slot.Role == models.AttnK)
+	out.Type = ggufTypes[from.info.DType]
 	out.Write = func(ctx context.Context, w io.Writer) error {
-		if !permute {
+		if !reorder {
 			_, err := io.Copy(w, &contextReader{ctx, from.file.Data(from.info)})
 			return err
 		}
@@ -87,13 +94,13 @@ func (s *shards) source(c models.Config, slot models.Slot) gguf.Source {
 		if _, err := io.ReadFull(from.file.Data(from.info), raw); err != nil {
 			return err
 		}
-		_, err := w.Write(toPairs(raw, shape[1]*kind.TypeSize(), c.HeadDim))
+		_, err := w.Write(changeLayout(raw, shape[1]*out.Type.TypeSize(), arch.RoPEHalves, c.HeadDim))
 		return err
 	}
 	return out
 }
 
-// contextReader is a reader that fails when its context ends.
+// contextReader is a reader that returns the context's error once the context ends.
 type contextReader struct {
 	ctx context.Context
 	r   io.Reader
@@ -115,7 +122,7 @@ func writeFloats(w io.Writer, values []float32) error {
 	return err
 }
 
-// configKeys returns the architecture as GGUF metadata.
+// configKeys returns the keys of GGUF metadata that describe the architecture.
 func configKeys(c models.Config) []gguf.KV {
 	p := c.Architecture + "."
 	return []gguf.KV{

@@ -13,7 +13,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Types of tokens, ggml's numbers.
+// Token types, by ggml's numbers.
 const (
 	tokenNormal      = 1
 	tokenControl     = 3
@@ -21,23 +21,23 @@ const (
 	tokenUnused      = 5
 )
 
-// vocabulary is a tokenizer in GGUF's form.
+// vocabulary is a tokenizer as GGUF stores it.
 type vocabulary struct {
 	model    string // models.ByteLevelBPE or models.SentencePiece
-	pre      string // name of the pre-tokenizer, byte-level BPE only
+	pre      string // name of the pre-tokenizer; byte-level BPE only
 	tokens   []string
 	types    []int32
 	scores   []float32 // SentencePiece only
 	merges   []string  // byte-level BPE only
 	template string
-	begins   string // special token at the start of a text by tokenizer.json, byte-level BPE only; "" for none
+	begins   string // special token that starts a text according to tokenizer.json; byte-level BPE only; "" if there is none
 	addBOS   *bool
-	addSpace *bool // SentencePiece: a space precedes a text
+	addSpace *bool // SentencePiece: whether to put a space before a text; nil if the files do not say
 	ids      []gguf.KV
 	sampling []gguf.KV // settings that the folder recommends
 }
 
-// tokenizerFiles is the contents of a folder's tokenizer files, nil for a missing one.
+// tokenizerFiles holds the contents of a folder's tokenizer files. A missing file is nil.
 type tokenizerFiles struct {
 	tokenizer, sentencePiece, config, special, added, generation, template []byte
 }
@@ -75,7 +75,7 @@ type tokenizerJSON struct {
 		Vocab        json.RawMessage `json:"vocab"`
 		Merges       json.RawMessage `json:"merges"`
 		ByteFallback bool            `json:"byte_fallback"`
-		IgnoreMerges bool            `json:"ignore_merges"` // a word that is a token gives that token, whatever the merges
+		IgnoreMerges bool            `json:"ignore_merges"` // do not apply merges to a word that is a token
 	} `json:"model"`
 }
 
@@ -91,7 +91,7 @@ type tokenizerConfig struct {
 	Added    map[string]addedToken `json:"added_tokens_decoder"` // by id
 }
 
-// tokenText is a token's text, from a string or an object; "" for anything else.
+// tokenText is a token's text, which JSON spells as a string or as an object. Any other value gives "".
 type tokenText string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -104,12 +104,12 @@ func (t *tokenText) UnmarshalJSON(data []byte) error {
 	var object struct {
 		Content string `json:"content"`
 	}
-	_ = json.Unmarshal(data, &object) // null and others name no token
+	_ = json.Unmarshal(data, &object) // null and other values name no token
 	*t = tokenText(object.Content)
 	return nil
 }
 
-// chatTemplate is a template, from a string or from "default" of a list of named ones.
+// chatTemplate is a template, which JSON spells as a string or as a list of named ones. From a list it takes "default".
 type chatTemplate string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -134,7 +134,7 @@ func (c *chatTemplate) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// vocabulary builds the vocabulary of an embedding of size rows.
+// vocabulary builds the vocabulary for an embedding with size rows.
 func (f *tokenizerFiles) vocabulary(raw *rawConfig, size int) (*vocabulary, error) {
 	if size < 1 || size > models.MaxVocab {
 		return nil, fmt.Errorf("the vocabulary has %d tokens but must have 1 to %d", size, models.MaxVocab)
@@ -162,7 +162,7 @@ func (f *tokenizerFiles) vocabulary(raw *rawConfig, size int) (*vocabulary, erro
 	case f.sentencePiece != nil:
 		v, err = sentencePieceVocabulary(f.sentencePiece, size)
 	case f.tokenizer != nil:
-		err = fmt.Errorf("%w: %s has a model of type %.40q that is not byte-level; add %s", models.ErrUnsupported, tokenizerFile,
+		err = fmt.Errorf("%w: the model in %s is of type %.40q and not byte-level; add %s", models.ErrUnsupported, tokenizerFile,
 			tokenizer.Model.Type, sentencePieceFile)
 	default:
 		err = fmt.Errorf("there is neither %s nor %s", tokenizerFile, sentencePieceFile)
@@ -183,7 +183,7 @@ func (f *tokenizerFiles) vocabulary(raw *rawConfig, size int) (*vocabulary, erro
 	return v, v.special(f, raw, &config)
 }
 
-// addedTokens collects the added tokens of three files by id; tokenizer.json wins.
+// addedTokens collects the added tokens of three files by id. If they disagree, tokenizer.json wins.
 func (f *tokenizerFiles) addedTokens(tokenizer *tokenizerJSON, config *tokenizerConfig) (map[int]addedToken, error) {
 	added := map[int]addedToken{}
 	if f.added != nil {
@@ -208,7 +208,7 @@ func (f *tokenizerFiles) addedTokens(tokenizer *tokenizerJSON, config *tokenizer
 	return added, nil
 }
 
-// add sets added tokens at their ids, and fills the vocabulary up to the size of the embedding.
+// add puts the added tokens at their ids and fills the vocabulary up to the size of the embedding.
 func (v *vocabulary) add(added map[int]addedToken, size int) error {
 	ids := make([]int, 0, len(added))
 	for id := range added {
@@ -254,9 +254,10 @@ func (v *vocabulary) fill(n int) {
 	}
 }
 
-// special finds the ids of special tokens by their text in tokenizer_config.json, special_tokens_map.json or the post-processor of
-// tokenizer.json, or by their ids in config.json and generation_config.json. Without a flag the post-processor decides whether a
-// text begins with BOS, because llama.cpp's default depends only on the pre-tokenizer's name.
+// special finds the ids of the special tokens. It looks for their texts in tokenizer_config.json,
+// special_tokens_map.json and the post-processor of tokenizer.json, then for their ids in config.json and
+// generation_config.json. Without a flag the post-processor decides whether a text begins with BOS, because llama.cpp's
+// default depends only on the pre-tokenizer's name.
 func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenizerConfig) error {
 	var named struct {
 		BOS tokenText `json:"bos_token"`
@@ -306,11 +307,11 @@ func (v *vocabulary) special(f *tokenizerFiles, raw *rawConfig, config *tokenize
 	return nil
 }
 
-// readSampling returns metadata for the settings for sampling that generation_config.json recommends. It leaves out what
-// no request could ask for.
+// readSampling returns metadata for the sampling settings that generation_config.json recommends. It omits settings that no
+// request may have.
 func readSampling(generation []byte) (kvs []gguf.KV) {
 	fields := map[string]any{}
-	_ = decodeJSON(generation, &fields) // the caller has read the same bytes
+	_ = decodeJSON(generation, &fields) // the caller has already decoded the same bytes
 	for _, setting := range models.SamplingSettings {
 		if v, ok := fields[setting.Name].(float64); ok && setting.Holds(v) {
 			kvs = append(kvs, setting.KV(v))
@@ -319,8 +320,8 @@ func readSampling(generation []byte) (kvs []gguf.KV) {
 	return kvs
 }
 
-// furtherEnds adds keys for up to two more tokens than EOS that end an answer. llama.cpp knows many by their texts, others only
-// by these keys.
+// furtherEnds adds keys for up to two tokens besides EOS that end an answer. llama.cpp recognizes many such tokens by
+// their texts and the others only by these keys.
 func (v *vocabulary) furtherEnds(eos int, lists ...tokenIDs) {
 	keys, noted := []string{"eot_token_id", "eom_token_id"}, []int{eos}
 	for _, id := range slices.Concat(lists...) {
@@ -335,7 +336,7 @@ func (v *vocabulary) furtherEnds(eos int, lists ...tokenIDs) {
 	}
 }
 
-// pick returns the first token that exists, -1 if none does.
+// pick returns the id of the first token that exists, or -1 if none does.
 func pick(index map[string]int, size int, texts []tokenText, ids []tokenIDs) int {
 	for _, text := range texts {
 		if id, ok := index[string(text)]; ok && text != "" {
@@ -350,7 +351,7 @@ func pick(index map[string]int, size int, texts []tokenText, ids []tokenIDs) int
 	return -1
 }
 
-// keys returns the vocabulary as GGUF metadata.
+// keys returns the keys of GGUF metadata that describe the vocabulary.
 func (v *vocabulary) keys() []gguf.KV {
 	const p = "tokenizer.ggml."
 	keys := []gguf.KV{{Key: p + "model", Value: v.model}}

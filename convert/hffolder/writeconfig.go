@@ -13,11 +13,11 @@ import (
 	"prunellm/models/gguf"
 )
 
-// changedConfig returns a source's config.json with the widths and the type of the written model.
+// changedConfig returns a source's config.json with the MLP widths and the type of the model that is written.
 func changedConfig(data []byte, c models.Config, kind gguf.Type) ([]byte, error) {
 	var fields map[string]any
 	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber() // numbers keep their spelling
+	d.UseNumber() // keep the spelling of numbers
 	if err := d.Decode(&fields); err != nil {
 		return nil, err
 	}
@@ -30,11 +30,11 @@ func changedConfig(data []byte, c models.Config, kind gguf.Type) ([]byte, error)
 	return json.MarshalIndent(fields, "", "  ")
 }
 
-// newConfig returns config.json for a model without a source folder.
+// newConfig returns the config.json of a model that has no source folder.
 func newConfig(c models.Config, tokenizer models.Tokenizer, kind gguf.Type) ([]byte, error) {
 	row, ok := arch.Named(c.Architecture)
 	_, uniform := c.UniformWidth()
-	if !ok || (uniform && c.AttentionBias != row.AttentionBias) { // the class of folders with a width per layer takes both
+	if !ok || (uniform && c.AttentionBias != row.AttentionBias) { // the class for a width per layer supports both
 		return nil, fmt.Errorf("%w: architecture %q as a safetensors folder", models.ErrUnsupported, c.Architecture)
 	}
 	row = row.InFolder()
@@ -62,14 +62,14 @@ func newConfig(c models.Config, tokenizer models.Tokenizer, kind gguf.Type) ([]b
 	return json.MarshalIndent(fields, "", "  ")
 }
 
-// exactFloat returns the shortest decimal of the same float32.
+// exactFloat returns the shortest decimal number that reads back as the same float32.
 func exactFloat(v float64) json.Number {
-	data, _ := json.Marshal(float32(v)) // a finite number
+	data, _ := json.Marshal(float32(v)) // a finite number has no error
 	return json.Number(data)
 }
 
-// scalingOf finds the parameters of "rope_scaling" for a model's RoPE factors, nil for a model without. GGUF files have only
-// the factors.
+// scalingOf finds the parameters of "rope_scaling" that give a model's RoPE factors, because a GGUF file stores only
+// the factors. It returns nil for a model without factors.
 func scalingOf(c models.Config) (map[string]any, error) {
 	if c.RoPEFactors == nil {
 		return nil, nil
@@ -91,10 +91,10 @@ func scalingOf(c models.Config) (map[string]any, error) {
 			}, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: RoPE factors that no rope_scaling of type llama3 with frequencies 1 to 4 gives; name the model's source folder", models.ErrUnsupported)
+	return nil, fmt.Errorf("%w: no rope_scaling of type llama3 with frequencies 1 to 4 gives the model's RoPE factors; name the model's source folder", models.ErrUnsupported)
 }
 
-// same compares factors up to the float32 rounding of another implementation.
+// same reports whether factors equal want up to the float32 rounding of another implementation.
 func same(factors []float32, want func(i int) float64) bool {
 	for i, factor := range factors {
 		if w := want(i); math.Abs(float64(factor)-w) > 1e-4*w {

@@ -11,7 +11,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// rebuilt makes a folder's text files from a GGUF file's metadata.
+// rebuilt returns the text files of a folder, rebuilt from a GGUF file's metadata.
 func rebuilt(model *models.GGUF, kind gguf.Type) (map[string][]byte, error) {
 	tokenizer := model.Tokenizer()
 	config, err := newConfig(model.Config(), tokenizer, kind)
@@ -23,7 +23,7 @@ func rebuilt(model *models.GGUF, kind gguf.Type) (map[string][]byte, error) {
 		return nil, err
 	}
 	w := &tokenizerWriter{file: model.File(), tokenizer: tokenizer, tokens: tokens}
-	w.types, _ = value[[]int32](w.file, "tokenizer.ggml.token_type") // nil: all normal
+	w.types, _ = value[[]int32](w.file, "tokenizer.ggml.token_type") // nil: all tokens are normal
 	body, err := w.body()
 	if err != nil {
 		return nil, err
@@ -39,8 +39,8 @@ func rebuilt(model *models.GGUF, kind gguf.Type) (map[string][]byte, error) {
 	return files, nil
 }
 
-// generation returns generation_config.json: all tokens that end an answer, of which config.json has only one, and the
-// settings for sampling that the file recommends.
+// generation returns generation_config.json. It lists every token that ends an answer, of which config.json names only one,
+// and the sampling settings that the file recommends.
 func (w *tokenizerWriter) generation() ([]byte, error) {
 	fields := object{}
 	if w.tokenizer.BOS >= 0 {
@@ -65,7 +65,7 @@ func (w *tokenizerWriter) generation() ([]byte, error) {
 	return json.MarshalIndent(fields, "", "  ")
 }
 
-// ends returns the tokens that end an answer, by the file's keys.
+// ends returns the tokens that end an answer according to the file's keys.
 func (w *tokenizerWriter) ends() (ids []int) {
 	for _, name := range []string{"eos", "eot", "eom"} {
 		id, err := w.file.Int("tokenizer.ggml." + name + "_token_id")
@@ -112,7 +112,7 @@ func (w *tokenizerWriter) body() ([]byte, error) {
 				"special": w.kind(id) == tokenControl,
 			})
 		}
-		vocab[token] = id // added tokens too: tokenizers would renumber them after the others
+		vocab[token] = id // include added tokens, or tokenizers would number them after all others
 	}
 	out := object{"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": nil, "post_processor": w.postProcessor()}
 	model := object{"type": "BPE", "dropout": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil, "fuse_unk": false, "vocab": vocab}
@@ -129,7 +129,7 @@ func (w *tokenizerWriter) body() ([]byte, error) {
 	return json.MarshalIndent(out, "", " ")
 }
 
-// byteLevel fills in the fields of a byte-level BPE.
+// byteLevel fills in the fields of a byte-level BPE tokenizer.
 func (w *tokenizerWriter) byteLevel(out, model object) error {
 	merges, err := w.file.Strings("tokenizer.ggml.merges")
 	if err != nil {
@@ -148,20 +148,20 @@ func (w *tokenizerWriter) byteLevel(out, model object) error {
 		out["pre_tokenizer"] = words
 	case preLlama3, preSmaug:
 		out["pre_tokenizer"] = sequence(split(splitLlama3), bytesOnly)
-		model["ignore_merges"] = w.tokenizer.Pre == preLlama3 // as llama.cpp does for these names
+		model["ignore_merges"] = w.tokenizer.Pre == preLlama3 // as llama.cpp does for this name
 	case preQwen2:
 		out["normalizer"] = object{"type": "NFC"}
 		out["pre_tokenizer"] = sequence(split(splitQwen2), bytesOnly)
 	default:
-		return fmt.Errorf("%w: pre-tokenizer %.40q cannot be written as %s; name the model's source folder", models.ErrUnsupported, w.tokenizer.Pre, tokenizerFile)
+		return fmt.Errorf("%w: cannot write pre-tokenizer %.40q to %s; name the model's source folder", models.ErrUnsupported, w.tokenizer.Pre, tokenizerFile)
 	}
 	model["unk_token"], model["byte_fallback"], model["merges"] = nil, false, merges
 	out["decoder"] = object{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}
 	return nil
 }
 
-// sentencePiece fills in the fields of a SentencePiece vocabulary: a BPE over characters whose merges follow from the scores,
-// with byte tokens as the fallback.
+// sentencePiece fills in the fields of a SentencePiece vocabulary. It writes a BPE over characters with byte tokens as
+// the fallback; the merges follow from the scores.
 func (w *tokenizerWriter) sentencePiece(out, model object) error {
 	scores, ok := value[[]float32](w.file, "tokenizer.ggml.scores")
 	if !ok {
@@ -189,7 +189,7 @@ func (w *tokenizerWriter) sentencePiece(out, model object) error {
 	return nil
 }
 
-// mergesOf lists the merges that build each piece from two others, by falling score of the piece.
+// mergesOf lists the merges that build each piece from two others, the piece with the highest score first.
 func mergesOf(tokens []string, scores []float32, normal func(id int) bool) []string {
 	ids := make(map[string]int, len(tokens))
 	for id, token := range tokens {
@@ -229,7 +229,7 @@ func (w *tokenizerWriter) addsBOS() bool {
 	if explicit, ok := value[bool](w.file, "tokenizer.ggml.add_bos_token"); ok {
 		return explicit
 	}
-	return w.tokenizer.AddBOS || w.tokenizer.Pre == preLlama3 // llama.cpp's default without the key
+	return w.tokenizer.AddBOS || w.tokenizer.Pre == preLlama3 // llama.cpp's default if the key is absent
 }
 
 func (w *tokenizerWriter) text(id int) string {
@@ -239,7 +239,7 @@ func (w *tokenizerWriter) text(id int) string {
 	return w.tokens[id]
 }
 
-// postProcessor returns the step that adds BOS to a text, nil for a model without.
+// postProcessor returns the step that adds BOS to a text, or nil if the model adds none.
 func (w *tokenizerWriter) postProcessor() any {
 	bos := w.text(w.tokenizer.BOS)
 	if !w.addsBOS() || bos == "" {

@@ -1,11 +1,11 @@
-// Package arch is the table of architectures that prunellm prunes. Rows has one row per architecture; every other
-// package asks the table instead of comparing names.
+// Package arch is the table of architectures that prunellm can prune. Rows has one row per architecture. Every other
+// package looks properties up in the table instead of comparing names.
 //
-// All rows are decoders with RMS norms, rotary position embedding, grouped-query attention and gated MLPs, which is what
-// models/llama computes. A row holds only what differs between them. What a single file decides (sizes, tied embeddings,
-// biases of a GGUF file) is in models.Config.
+// All rows are decoders with RMS norms, rotary position embedding, grouped-query attention and gated MLPs, because
+// models/llama computes only those. A row holds only what differs between architectures. Properties of a single file
+// (sizes, tied embeddings, biases of a GGUF file) are in models.Config.
 //
-// The package imports nothing of the project, so that models, convert and the tests of both can read it.
+// The package imports no other package of the project, so that models, convert and the tests of both can import it.
 package arch
 
 import (
@@ -13,17 +13,32 @@ import (
 	"strings"
 )
 
-// RoPELayout says which two elements of a head rotary position embedding rotates together. The zero value is no layout.
+// RoPELayout says which pairs of elements of a head rotary position embedding rotates. The zero value is not a layout.
 type RoPELayout int
 
 const (
-	// RoPEPairs rotates neighbours (2i, 2i+1).
+	// RoPEPairs rotates neighbouring elements (2i, 2i+1).
 	RoPEPairs RoPELayout = iota + 1
-	// RoPEHalves rotates (i, i+dim/2), as every safetensors folder does.
+	// RoPEHalves rotates elements (i, i+dim/2). Every safetensors folder uses it.
 	RoPEHalves
 )
 
-// Activation is the function between gate and up of an MLP, by its name in config.json ("hidden_act").
+// Places returns the position in layout l of each element of a head in the other layout. It assumes that RoPE rotates
+// all elements of the head.
+func (l RoPELayout) Places(headDim int) []int {
+	places := make([]int, headDim)
+	for i := range headDim / 2 {
+		if l == RoPEHalves {
+			places[2*i], places[2*i+1] = i, i+headDim/2
+		} else {
+			places[i], places[i+headDim/2] = 2*i, 2*i+1
+		}
+	}
+	return places
+}
+
+// Activation is the function that an MLP applies to gate before it multiplies by up. Its value is the name in
+// config.json ("hidden_act").
 type Activation string
 
 // SiLU is x * sigmoid(x).
@@ -31,47 +46,49 @@ const SiLU Activation = "silu"
 
 // Architecture is one row of the table.
 type Architecture struct {
-	// Name is general.architecture of a GGUF file, the prefix of its keys and llama.cpp's name of the architecture.
+	// Name is llama.cpp's name of the architecture. It is the value of general.architecture in a GGUF file and the
+	// prefix of its keys.
 	Name string
-	// Folders are the Hugging Face architectures that become this one. The exporter writes the first.
+	// Folders lists the Hugging Face architectures that are read as this one. The exporter writes the first.
 	Folders []Folder
-	// Base names the row with the same graph whose folder the exporter writes when Folders is empty.
+	// Base names another row with the same graph. If Folders is empty, the exporter writes that row's folder.
 	Base string
-	// PerLayer names the row that computes the same with an MLP width per layer: this row itself, another one, or "" when
-	// llama.cpp has none. Pruning then takes the uniform budget only. The row may order q and k otherwise (RoPE): package
-	// convert reorders them.
+	// PerLayer names the row with the same graph that allows an MLP width per layer: this row itself or another one. It
+	// is "" if llama.cpp has no such architecture; then only the uniform budget can prune. The named row may have
+	// another RoPE layout, because package convert reorders q and k.
 	PerLayer string
-	// PerLayerFolder reports whether vLLM computes this graph with an MLP width per layer, as DeciLMForCausalLM: RoPE in
-	// halves, optional biases of q, k and v, no norms of q and k.
+	// PerLayerFolder reports whether vLLM can run this graph with an MLP width per layer, as DeciLMForCausalLM. That
+	// class has RoPE in halves, optional biases of q, k and v, and no norms of q and k.
 	PerLayerFolder bool
 	// RoPE is the order of the rows of q and k in GGUF files.
 	RoPE RoPELayout
-	// RoPEFactors reports whether llama.cpp reads the tensor rope_freqs: the model can have frequency factors.
+	// RoPEFactors reports whether the model can have frequency factors, that is, whether llama.cpp reads the tensor
+	// rope_freqs.
 	RoPEFactors bool
-	// UnrotatedEvery is a number n for an architecture whose every n-th layer has no RoPE; 0: all layers have it.
+	// UnrotatedEvery is n if every n-th layer has no RoPE, and 0 if all layers have it.
 	UnrotatedEvery int
-	// AttentionBias reports whether q, k and v of a folder have biases.
+	// AttentionBias reports whether q, k and v have biases in a folder.
 	AttentionBias bool
-	// OptionalBias reports whether llama.cpp adds biases of q, k and v where a GGUF file has them.
+	// OptionalBias reports whether llama.cpp adds biases of q, k and v if a GGUF file has them.
 	OptionalBias bool
 	// QKNorm reports whether q and k are RMS-normalized per head before RoPE.
 	QKNorm bool
-	// FusedQKV reports whether a GGUF file has q, k and v as the rows of one tensor.
+	// FusedQKV reports whether a GGUF file stores q, k and v of a layer as the rows of one tensor.
 	FusedQKV bool
-	// TiedOnly reports whether llama.cpp has no output matrix beside the embedding.
+	// TiedOnly reports whether llama.cpp always uses the embedding as the output matrix.
 	TiedOnly bool
-	// HiddenHeads reports whether llama.cpp requires that all heads together are as wide as the hidden size.
+	// HiddenHeads reports whether llama.cpp requires the widths of all heads to add up to the hidden size.
 	HiddenHeads bool
-	// Activation is the MLP's.
+	// Activation is the activation of the MLPs.
 	Activation Activation
-	// ConfigFields are the fields of config.json that the exporter writes beyond those that all architectures share.
+	// ConfigFields are the fields that the exporter adds to the fields of config.json that all architectures share.
 	ConfigFields map[string]any
-	// PreTokenizer is the pre-tokenizer of the published models by llama.cpp's name. It is only a habit, never a rule:
-	// random test models follow it.
+	// PreTokenizer is llama.cpp's name of the pre-tokenizer that published models usually have. Random test models use
+	// it; nothing else depends on it.
 	PreTokenizer string
 }
 
-// Folder is a Hugging Face architecture: what config.json of a safetensors folder names.
+// Folder is a Hugging Face architecture, as config.json of a safetensors folder names it.
 type Folder struct {
 	Name      string // the one entry of "architectures"
 	ModelType string // "model_type"
@@ -79,10 +96,11 @@ type Folder struct {
 	OptionalKVHeads bool
 }
 
-// Rows returns the table. The slice belongs to the caller; what it points to is shared and must not be changed.
+// Rows returns the table. The slice belongs to the caller, but the slices and maps in its rows are shared: do not
+// change them.
 func Rows() []Architecture { return slices.Clone(rows[:]) }
 
-// Named returns the row with that GGUF name.
+// Named returns the row with that GGUF name, or false if there is none.
 func Named(name string) (Architecture, bool) {
 	i := slices.IndexFunc(rows[:], func(a Architecture) bool { return a.Name == name })
 	if i < 0 {
@@ -91,7 +109,7 @@ func Named(name string) (Architecture, bool) {
 	return rows[i], true
 }
 
-// OfFolder returns the row and its folder with that Hugging Face name.
+// OfFolder returns the row and its folder with that Hugging Face name, or false if there is none.
 func OfFolder(name string) (Architecture, Folder, bool) {
 	for _, row := range rows {
 		for _, folder := range row.Folders {
@@ -103,7 +121,7 @@ func OfFolder(name string) (Architecture, Folder, bool) {
 	return Architecture{}, Folder{}, false
 }
 
-// InFolder returns the row as which a model of this architecture is written to a safetensors folder.
+// InFolder returns the row whose folder the exporter writes for a model of this architecture.
 func (a Architecture) InFolder() Architecture {
 	if len(a.Folders) > 0 {
 		return a
@@ -112,7 +130,7 @@ func (a Architecture) InFolder() Architecture {
 	return base
 }
 
-// Names lists the GGUF names for an error message.
+// Names returns the GGUF names as a list for an error message.
 func Names() string {
 	var names []string
 	for _, row := range rows {
@@ -121,7 +139,7 @@ func Names() string {
 	return list(names)
 }
 
-// FolderNames lists the Hugging Face names for an error message.
+// FolderNames returns the Hugging Face names as a list for an error message.
 func FolderNames() string {
 	var names []string
 	for _, row := range rows {
@@ -132,7 +150,7 @@ func FolderNames() string {
 	return list(names)
 }
 
-// list joins names as a sentence does: "a, b or c".
+// list joins names for a sentence: "a, b or c".
 func list(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")

@@ -7,7 +7,8 @@ import (
 	"prunellm/models/arch"
 )
 
-// A row says all that it must, and names are unique. The rest of what a row needs is in rows_test.go and rows_llama_test.go.
+// Every row sets the fields that it must, and names are unique. rows_test.go and rows_llama_test.go test the rest of a
+// row.
 func TestRowIsComplete(t *testing.T) {
 	names, folders := map[string]bool{}, map[string]bool{}
 	for _, row := range arch.Rows() {
@@ -36,8 +37,8 @@ func TestRowIsComplete(t *testing.T) {
 	}
 }
 
-// checkRelated compares a row with the rows that it names: both must have the same graph. Only the order of q and k may be
-// another in PerLayer.
+// checkRelated compares a row with the rows that it names, which must have the same graph. Only the RoPE layout of
+// PerLayer may differ.
 func checkRelated(t *testing.T, row arch.Architecture) {
 	t.Helper()
 	if (row.Base == "") != (len(row.Folders) > 0) {
@@ -52,12 +53,12 @@ func checkRelated(t *testing.T, row arch.Architecture) {
 		}
 		other, ok := arch.Named(name)
 		if !ok {
-			t.Errorf("%s is %q, which is no row", field, name)
+			t.Errorf("%s is %q, but there is no such row", field, name)
 		}
 		bias := other.AttentionBias == row.AttentionBias || (field == "PerLayer" && other.OptionalBias)
 		if (field == "Base" && other.RoPE != row.RoPE) || (row.RoPEFactors && !other.RoPEFactors) || other.QKNorm != row.QKNorm ||
 			other.UnrotatedEvery != row.UnrotatedEvery || !bias || other.Activation != row.Activation {
-			t.Errorf("%s %q has another graph: %+v", field, name, other)
+			t.Errorf("%s %q has a different graph: %+v", field, name, other)
 		}
 		if field == "Base" && len(other.Folders) == 0 {
 			t.Errorf("Base %q has no folders", name)
@@ -68,7 +69,7 @@ func checkRelated(t *testing.T, row arch.Architecture) {
 	}
 }
 
-// Every name finds its row, and no other name does.
+// Every name in the table finds its row; a name that is not in the table finds none.
 func TestLookups(t *testing.T) {
 	for _, row := range arch.Rows() {
 		if found, ok := arch.Named(row.Name); !ok || found.Name != row.Name {

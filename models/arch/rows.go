@@ -1,6 +1,6 @@
 package arch
 
-// rows is the table, in the order in which errors and pages list it. To add a row, follow "Add an architecture" in
+// rows is the table, in the order of error messages and pages. To add a row, follow "Add an architecture" in
 // CONTRIBUTING.md.
 var rows = [...]Architecture{
 	{
@@ -70,7 +70,7 @@ var rows = [...]Architecture{
 		Activation:     SiLU,
 		ConfigFields: map[string]any{
 			"attention_bias": false, "mlp_bias": false, "use_sliding_window": false, "sliding_window": nil, "no_rope_layer_interval": 4,
-			"pad_token_id": nil, // the default of transformers is outside of smaller vocabularies
+			"pad_token_id": nil, // the default of transformers is too large an id for a small vocabulary
 		},
 		PreTokenizer: "llama-bpe",
 	},

@@ -21,7 +21,7 @@ func loads(path string) error {
 	return nil
 }
 
-// llama.cpp loads a model of every row, dense and pruned to the widths that the row allows.
+// llama.cpp loads a model of every row, both dense and pruned to widths that the row allows.
 func TestRowLoadsInLlamaCpp(t *testing.T) {
 	llama.BackendInit()
 	for name, options := range tinymodel.PerArchitecture() {

@@ -53,7 +53,7 @@ func prune(t *testing.T, model *models.GGUF, widths ...int) (*models.GGUF, error
 	return open(t, path), nil
 }
 
-// The keys and tensors that a row asks for are those that reading finds.
+// A model that follows a row reads back with that row's keys and tensors.
 func TestRowReadsBack(t *testing.T) {
 	for name, options := range tinymodel.PerArchitecture() {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestRowReadsBack(t *testing.T) {
 	}
 }
 
-// A model becomes a safetensors folder and a GGUF file again without a changed value.
+// Converting a model to a safetensors folder and back to a GGUF file changes no value.
 func TestRowSurvivesFolder(t *testing.T) {
 	for name, options := range tinymodel.PerArchitecture() {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +111,8 @@ func sameWeights(t *testing.T, a, b *models.GGUF) {
 	}
 }
 
-// Pruning to one width keeps the architecture; per-layer widths take the one that PerLayer names, or are refused.
+// Pruning to one width keeps the architecture. Pruning to different widths gives the architecture that PerLayer names,
+// or an error.
 func TestRowPrunes(t *testing.T) {
 	for _, row := range arch.Rows() {
 		t.Run(row.Name, func(t *testing.T) {
@@ -137,7 +138,7 @@ func TestRowPrunes(t *testing.T) {
 	}
 }
 
-// docs/use/models.md has a line of its table for each row.
+// The table in docs/use/models.md has a line for each row.
 func TestRowIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/use/models.md")
 	if err != nil {

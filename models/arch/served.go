@@ -2,8 +2,8 @@ package arch
 
 import "slices"
 
-// served are the architectures that the bundled llama.cpp runs as decoders whose cache can be cut at any position, sorted:
-// its list without encoders, diffusion models, and models with a recurrent state.
+// served lists the architectures that the bundled llama.cpp runs as decoders whose KV cache can be truncated at any
+// position. It is llama.cpp's own list, sorted, without encoders, diffusion models and models with a recurrent state.
 var served = [...]string{
 	"afmoe", "apertus", "arcee", "arctic", "baichuan", "bailingmoe", "bailingmoe2", "bitnet", "bloom", "chameleon",
 	"chatglm", "codeshell", "cogvlm", "cohere2", "command-r", "dbrx", "deci", "deepseek", "deepseek2", "dots1",
@@ -15,7 +15,7 @@ var served = [...]string{
 	"smallthinker", "smollm3", "solar", "stablelm", "starcoder", "starcoder2", "xverse",
 }
 
-// Served reports whether the engine can run a model of that architecture as it is.
+// Served reports whether the engine can run a model of that architecture unpruned.
 func Served(name string) bool {
 	_, ok := slices.BinarySearch(served[:], name)
 	return ok

@@ -10,7 +10,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Write and read a file tensor by tensor.
+// Write a file and read it back, one tensor at a time.
 func Example() {
 	dir, err := os.MkdirTemp("", "gguf")
 	if err != nil {

@@ -4,13 +4,13 @@ import (
 	"fmt"
 )
 
-// FormatError lists the faults of a file's content, at least one.
+// FormatError lists the faults of a file's content. There is at least one.
 type FormatError struct {
 	Faults []string // one line each
-	More   int      // faults beyond those listed
+	More   int      // number of faults that are not listed
 }
 
-// Error returns the first fault and the number of others.
+// Error returns the first fault and the number of further ones.
 func (e *FormatError) Error() string {
 	if others := len(e.Faults) - 1 + e.More; others > 0 {
 		return fmt.Sprintf("%s (and %d more faults)", e.Faults[0], others)

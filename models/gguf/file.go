@@ -35,7 +35,7 @@ func (t TensorInfo) RowLength() int { return t.Shape[len(t.Shape)-1] }
 type File struct {
 	Version    uint32
 	Alignment  int          // bytes
-	DataOffset int64        // bytes before the data section
+	DataOffset int64        // where the data section starts in the file
 	Size       int64        // bytes of the whole file
 	KVs        []KV         // in the file's order
 	Tensors    []TensorInfo // in the file's order
@@ -46,9 +46,9 @@ type File struct {
 	tensors map[string]int
 }
 
-// Open parses the GGUF file at path. The caller closes the File.
+// Open parses the GGUF file at path. The caller must close the File.
 func Open(path string) (*File, error) {
-	file, size, err := regularfile.Open(path, math.MaxInt64) // sizes are checked field by field
+	file, size, err := regularfile.Open(path, math.MaxInt64) // no limit: Parse checks every size
 	if err != nil {
 		return nil, fmt.Errorf("open gguf: %w", err)
 	}
@@ -80,7 +80,7 @@ func (f *File) Close() error {
 	return nil
 }
 
-// Tensor finds a tensor by name.
+// Tensor returns the tensor with that name, or false if there is none.
 func (f *File) Tensor(name string) (TensorInfo, bool) {
 	i, ok := f.tensors[name]
 	if !ok {
@@ -103,12 +103,12 @@ func (f *File) ReadTensor(t TensorInfo) ([]byte, error) { return f.ReadRange(t, 
 // ReadRange reads the bytes [from, to) of a tensor of this file.
 func (f *File) ReadRange(t TensorInfo, from, to int64) ([]byte, error) {
 	if from < 0 || to < from || to > t.Size {
-		return nil, fmt.Errorf("read tensor %q: bytes %d to %d of %d", t.Name, from, to, t.Size)
+		return nil, fmt.Errorf("read tensor %q: bytes %d to %d are not within its %d bytes", t.Name, from, to, t.Size)
 	}
 	data := make([]byte, to-from)
 	section := io.NewSectionReader(f.reader, f.DataOffset+t.Offset+from, to-from)
 	if n, err := io.ReadFull(section, data); err != nil {
-		return nil, fmt.Errorf("read tensor %q: %d of %d bytes: %w", t.Name, n, len(data), err)
+		return nil, fmt.Errorf("read tensor %q: got %d of %d bytes: %w", t.Name, n, len(data), err)
 	}
 	return data, nil
 }

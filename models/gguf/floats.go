@@ -10,8 +10,8 @@ import (
 	"prunellm/internal/bf16"
 )
 
-// DecodeFloats decodes the bytes of n values of a plain floating-point type (F32, F16, BF16) to float32[n]. Other types
-// give an error: they need ggml (see convert/ggmlquant).
+// DecodeFloats decodes the bytes of n values of a plain floating-point type (F32, F16, BF16) to float32[n]. It returns
+// an error for other types, which need ggml (see convert/ggmlquant).
 func DecodeFloats(kind Type, raw []byte, n int) ([]float32, error) {
 	if kind != F32 && kind != F16 && kind != BF16 {
 		return nil, fmt.Errorf("type %s is not a plain float", kind)
@@ -37,7 +37,7 @@ func DecodeFloats(kind Type, raw []byte, n int) ([]float32, error) {
 	return out, nil
 }
 
-// EncodeFloats is the inverse of DecodeFloats; it rounds to nearest, ties to even.
+// EncodeFloats is the inverse of DecodeFloats. It rounds to nearest, ties to even.
 func EncodeFloats(kind Type, values []float32) ([]byte, error) {
 	switch kind {
 	case F32:

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// everyKind has a key of each of the 13 value types, and an array of each element type.
+// everyKind returns a key of each value type and an array of each element type.
 func everyKind() []KV {
 	return []KV{
 		{"u8", uint8(200)}, {"i8", int8(-3)}, {"u16", uint16(60000)}, {"i16", int16(-300)}, {"u32", uint32(4e9)}, {"i32", int32(-4)},
@@ -77,7 +77,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Errorf("tensor %q = %q, %v", want.Name, got, err)
 			}
 		}
-		// Writing the parsed file again gives the same bytes.
+		// Writing the parsed file again must give the same bytes.
 		var copies []Source
 		for _, info := range f.Tensors {
 			copies = append(copies, Source{info.Name, info.Type, info.Shape, func(_ context.Context, w io.Writer) error {
@@ -86,7 +86,7 @@ func TestRoundTrip(t *testing.T) {
 			}})
 		}
 		if again := encode(t, f.KVs, copies); !bytes.Equal(again, data) {
-			t.Errorf("alignment %d: a copy differs", align)
+			t.Errorf("alignment %d: the copy differs", align)
 		}
 	}
 }
@@ -138,7 +138,7 @@ func TestGetters(t *testing.T) {
 func TestWriteIsAtomic(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	failing := errors.New("no more")
+	failing := errors.New("source broken")
 	tests := map[string]struct {
 		ctx     context.Context
 		keys    []KV
@@ -173,10 +173,10 @@ func TestWriteIsAtomic(t *testing.T) {
 			}
 			entries, err := os.ReadDir(dir)
 			if err != nil || len(entries) != 1 {
-				t.Errorf("left behind: %v, %v", entries, err)
+				t.Errorf("files remain: %v, %v", entries, err)
 			}
 			if got, err := os.ReadFile(path); err != nil || string(got) != "before" {
-				t.Errorf("the old file is %q, %v", got, err)
+				t.Errorf("the old file now holds %q, %v", got, err)
 			}
 		})
 	}
@@ -238,7 +238,7 @@ func TestFloats(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, v := range values {
-			// float16 holds these exactly, bfloat16 keeps 8 bits of mantissa.
+			// float16 represents these values exactly; bfloat16 keeps 8 bits of mantissa.
 			if math.Abs(float64(got[i]-v)) > math.Abs(float64(v))/256 || (kind != BF16 && got[i] != v) {
 				t.Errorf("%s: %g becomes %g", kind, v, got[i])
 			}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// builder writes GGUF by hand, valid or not.
+// builder writes GGUF by hand, so that it can also write invalid files.
 type builder struct{ encoder }
 
 func begin(version uint32, tensors, keys uint64) *builder {
@@ -140,7 +140,7 @@ func TestFaultsAreCollected(t *testing.T) {
 	}
 }
 
-// A file that shrank after it was parsed gives an error, not a short tensor.
+// Reading a tensor of a file that shrank after it was parsed gives an error, not a short tensor.
 func TestTruncatedLater(t *testing.T) {
 	data := encode(t, nil, sources())
 	f, err := Parse(bytes.NewReader(data), int64(len(data)))
@@ -172,7 +172,7 @@ func FuzzParse(f *testing.F) {
 		file, err := Parse(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
-				t.Fatalf("an error of several lines: %q", err)
+				t.Fatalf("error %q has several lines", err)
 			}
 			return
 		}
@@ -180,14 +180,14 @@ func FuzzParse(f *testing.F) {
 		for _, info := range file.Tensors {
 			content, err := file.ReadTensor(info)
 			if err != nil {
-				t.Fatalf("a tensor inside the file cannot be read: %v", err)
+				t.Fatalf("a tensor within the file cannot be read: %v", err)
 			}
 			tensors = append(tensors, Source{info.Name, info.Type, info.Shape, raw(content)})
 		}
-		// The writer accepts every parsed file, and the parser every written one.
+		// The writer accepts every file that parses, and the parser every file that was written.
 		written := encode(t, file.KVs, tensors)
 		if _, err := Parse(bytes.NewReader(written), int64(len(written))); err != nil {
-			t.Fatalf("what was written cannot be parsed: %v", err)
+			t.Fatalf("the written file cannot be parsed: %v", err)
 		}
 	})
 }

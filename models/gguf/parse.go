@@ -16,7 +16,7 @@ import (
 const magic = "GGUF"
 
 // Parse reads the metadata of a GGUF file of the given size in bytes. The reader must stay valid while tensors are
-// read. A fault of the content gives a *FormatError.
+// read. Parse returns a *FormatError for faults of the content.
 func Parse(r io.ReaderAt, size int64) (*File, error) {
 	limit := min(size, MaxMetadataBytes)
 	p := &parser{
@@ -38,12 +38,12 @@ func Parse(r io.ReaderAt, size int64) (*File, error) {
 	return p.file, nil
 }
 
-// parser reads the header, the keys and the tensor descriptions. It collects the faults after which it can continue and
-// stops at any other.
+// parser reads the header, the keys and the tensor descriptions. It collects faults as long as it can continue, and
+// stops at the first after which it cannot.
 type parser struct {
 	r      *bufio.Reader
 	pos    int64
-	limit  int64 // bytes of metadata that exist and may be read
+	limit  int64 // metadata bytes that the parser may read: the file's size or the limit
 	file   *File
 	faults FormatError
 	buffer [8]byte
@@ -177,14 +177,14 @@ func (p *parser) tensor(i int) error {
 		return fmt.Errorf("%s has the unknown type %d", where, kind)
 	}
 	if rest := info.RowLength() % info.Type.BlockSize(); rest != 0 {
-		return fmt.Errorf("%s has rows of %d, not a multiple of the %s block of %d", where, info.RowLength(), info.Type,
+		return fmt.Errorf("%s has rows of %d values, which is not a multiple of the %s block of %d", where, info.RowLength(), info.Type,
 			info.Type.BlockSize())
 	}
 	if info.Size, err = info.Type.Size(info.Elements()); err != nil {
 		return fmt.Errorf("%s: %w", where, err)
 	}
 	if offset > math.MaxInt64/2 {
-		return fmt.Errorf("%s has offset %d, beyond any file", where, offset)
+		return fmt.Errorf("%s has offset %d, which is beyond any file", where, offset)
 	}
 	info.Offset = int64(offset)
 	if _, twice := p.file.tensors[name]; twice {
@@ -223,7 +223,7 @@ func (p *parser) shape(where string) ([]int, error) {
 	return shape, nil
 }
 
-// extents checks that the tensors' bytes are aligned, inside the file and apart from each other.
+// extents checks that the tensors' bytes are aligned, lie within the file and do not overlap.
 func (p *parser) extents() {
 	f := p.file
 	available := f.Size - f.DataOffset
@@ -231,10 +231,10 @@ func (p *parser) extents() {
 	for i, t := range f.Tensors {
 		order[i] = i
 		if t.Offset%int64(f.Alignment) != 0 {
-			p.faults.add("tensor %q has offset %d, not a multiple of the alignment %d", t.Name, t.Offset, f.Alignment)
+			p.faults.add("tensor %q has offset %d, which is not a multiple of the alignment %d", t.Name, t.Offset, f.Alignment)
 		}
 		if t.Size > available || t.Offset > available-t.Size {
-			p.faults.add("tensor %q ends at byte %d, the file has %d: it is truncated or damaged", t.Name,
+			p.faults.add("tensor %q ends at byte %d, but the file has %d bytes: it is truncated or damaged", t.Name,
 				saturatingSum(f.DataOffset, t.Offset, t.Size), f.Size)
 		}
 	}
@@ -270,7 +270,7 @@ func saturatingSum(values ...int64) int64 {
 	return sum
 }
 
-// checkName accepts names that print on one line.
+// checkName returns an error for a name that does not print on one line.
 func checkName(name string) error {
 	switch {
 	case name == "":
@@ -281,13 +281,13 @@ func checkName(name string) error {
 	return nil
 }
 
-// need returns an error when fewer than n bytes of metadata are left.
+// need returns an error if fewer than n bytes of metadata are left.
 func (p *parser) need(where string, n int64) error {
 	if n <= p.limit-p.pos {
 		return nil
 	}
 	if p.limit == p.file.Size {
-		return fmt.Errorf("%s: the file ends at byte %d: it is truncated", where, p.file.Size)
+		return fmt.Errorf("%s: the file ends at byte %d; it is truncated", where, p.file.Size)
 	}
 	return fmt.Errorf("%s: the metadata is longer than %d MiB", where, MaxMetadataBytes>>20)
 }
@@ -319,14 +319,15 @@ func (p *parser) uint64(where string) (uint64, error) {
 	return binary.LittleEndian.Uint64(b), nil
 }
 
-// count reads a number of items, each of which takes at least minSize bytes of the rest of the metadata.
+// count reads a number of items. It rejects a number that the rest of the metadata cannot hold, given that an item
+// takes at least minSize bytes.
 func (p *parser) count(where string, most, minSize int) (int, error) {
 	n, err := p.uint64(where)
 	if err != nil {
 		return 0, err
 	}
 	if n > uint64(most) {
-		return 0, fmt.Errorf("%s is %d, more than the limit of %d", where, n, most)
+		return 0, fmt.Errorf("%s is %d, which exceeds the limit of %d", where, n, most)
 	}
 	return int(n), p.need(where, int64(n)*int64(minSize))
 }
@@ -337,7 +338,7 @@ func (p *parser) string(where string, most int) (string, error) {
 		return "", err
 	}
 	if n > uint64(most) {
-		return "", fmt.Errorf("%s: a string of %d bytes, more than the limit of %d", where, n, most)
+		return "", fmt.Errorf("%s: a string of %d bytes exceeds the limit of %d", where, n, most)
 	}
 	if err := p.need(where, int64(n)); err != nil {
 		return "", err

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Type is the storage type of a tensor's values, by ggml's number.
+// Type is the storage type of a tensor's values. Its value is ggml's number of the type.
 type Type uint32
 
-// The tensor types of ggml. Values of block types are stored in blocks of BlockSize values and TypeSize bytes.
+// The tensor types of ggml. A block type stores its values in blocks of BlockSize values, each TypeSize bytes long.
 const (
 	F32    Type = 0
 	F16    Type = 1
@@ -66,7 +66,7 @@ var layouts = map[Type]layout{
 // Known reports whether this package knows the type's layout.
 func (t Type) Known() bool { _, ok := layouts[t]; return ok }
 
-// String returns ggml's name of the type in lower case, such as "q4_1".
+// String returns ggml's name of the type in lower case, for example "q4_1".
 func (t Type) String() string {
 	if l, ok := layouts[t]; ok {
 		return l.name
@@ -74,7 +74,7 @@ func (t Type) String() string {
 	return fmt.Sprintf("type(%d)", uint32(t))
 }
 
-// ParseType returns the type of that name, in any case.
+// ParseType returns the type with that name. It ignores upper and lower case.
 func ParseType(name string) (Type, error) {
 	for t, l := range layouts {
 		if l.name == strings.ToLower(name) {
@@ -84,17 +84,17 @@ func ParseType(name string) (Type, error) {
 	return 0, fmt.Errorf("unknown tensor type %q", name)
 }
 
-// BlockSize returns the number of values in a block: 1 for plain types, 0 for an unknown type.
+// BlockSize returns the number of values in a block. It is 1 for plain types and 0 for an unknown type.
 func (t Type) BlockSize() int { return layouts[t].block }
 
-// TypeSize returns the number of bytes of a block, 0 for an unknown type.
+// TypeSize returns the number of bytes of a block. It is 0 for an unknown type.
 func (t Type) TypeSize() int { return layouts[t].size }
 
-// Quantized reports whether values are stored in blocks that share a scale.
+// Quantized reports whether the type stores values in blocks that share a scale.
 func (t Type) Quantized() bool { return layouts[t].block > 1 }
 
-// Size returns the number of bytes of n values. An unknown type, a negative or overflowing n and an n that does not fill
-// whole blocks give an error.
+// Size returns the number of bytes of n values. It returns an error if the type is unknown, if n is negative or
+// overflows, or if n values do not fill whole blocks.
 func (t Type) Size(n int64) (int64, error) {
 	l, ok := layouts[t]
 	switch {

@@ -6,17 +6,17 @@ import (
 	"math"
 )
 
-// ErrNoKey is wrapped by the typed getters when a file has no such key.
+// ErrNoKey is wrapped by the errors of the typed getters for a key that the file does not have.
 var ErrNoKey = errors.New("no such key")
 
-// KV is one key with its value. The Go type of Value is the GGUF type: uint8, int8, uint16, int16, uint32, int32,
-// float32, bool, string, uint64, int64, float64, or a slice of one of these for an array.
+// KV is one key with its value. The Go type of Value follows from the GGUF type: uint8, int8, uint16, int16, uint32,
+// int32, float32, bool, string, uint64, int64, float64, or a slice of one of these for an array.
 type KV struct {
 	Key   string
 	Value any
 }
 
-// valueType is the number of a key's type in the file.
+// valueType is the number by which a file gives the type of a value.
 type valueType uint32
 
 const (
@@ -35,7 +35,7 @@ const (
 	typeFloat64
 )
 
-// minSize returns the least bytes that one value of the type takes in a file.
+// minSize returns the smallest number of bytes that a value of the type takes in a file.
 func (t valueType) minSize() int {
 	switch t {
 	case typeUint8, typeInt8, typeBool:
@@ -49,7 +49,7 @@ func (t valueType) minSize() int {
 	}
 }
 
-// Value returns a key's value.
+// Value returns a key's value, or false if the file does not have the key.
 func (f *File) Value(key string) (any, bool) {
 	i, ok := f.keys[key]
 	if !ok {
@@ -120,7 +120,7 @@ func (f *File) Int(key string) (int64, error) {
 	return n, nil
 }
 
-// Ints returns the value of an array of integers of any size, or a scalar integer as one element.
+// Ints returns the value of an array of integers of any size. A single integer gives a slice of one element.
 func (f *File) Ints(key string) ([]int64, error) {
 	value, err := f.lookup(key)
 	if err != nil {
@@ -147,7 +147,7 @@ func (f *File) Ints(key string) ([]int64, error) {
 	case []uint64:
 		for _, n := range v {
 			if n > math.MaxInt64 {
-				return nil, fmt.Errorf("key %q: %d does not fit 63 bits", key, n)
+				return nil, fmt.Errorf("key %q: %d does not fit in 63 bits", key, n)
 			}
 		}
 		return widen(v), nil

@@ -13,18 +13,19 @@ import (
 	"prunellm/internal/regularfile"
 )
 
-// Source is a tensor to write.
+// Source describes a tensor to write.
 type Source struct {
 	Name  string
 	Type  Type
 	Shape []int // slowest axis first
-	// Write writes the tensor's bytes, exactly as many as type and shape say, in order.
+	// Write writes the tensor's bytes in order. It must write exactly as many as type and shape require.
 	Write func(ctx context.Context, w io.Writer) error
 }
 
-// Write writes a GGUF version 3 file in the given order: the same arguments give the same bytes. It is atomic: path
-// holds either its old content or the whole new file, which is on stable storage when Write returns nil. Write also
-// sends the bytes to the other writers, such as a hash; on an error they may have received a part of the file.
+// Write writes a GGUF version 3 file with keys and tensors in the given order. The same arguments give the same bytes.
+// Write is atomic: if it returns nil, the file is complete and on stable storage; if it fails, path keeps its old
+// content. Write also sends the bytes to the writers in also, such as a hash. If it fails, they may have received part
+// of the file.
 func Write(ctx context.Context, path string, keys []KV, tensors []Source, also ...io.Writer) error {
 	wrap := func(err error) error { return fmt.Errorf("write gguf %q: %w", path, err) }
 	plan, err := layOut(keys, tensors)
@@ -47,16 +48,16 @@ func Write(ctx context.Context, path string, keys []KV, tensors []Source, also .
 	return nil
 }
 
-// checkSpace returns an error when the file system of dir reports fewer than size bytes free, so that a full disk shows
-// before minutes of work. It accepts a file system that reports nothing.
+// checkSpace returns an error if the file system of dir reports fewer than size free bytes, so that a full disk shows
+// up before minutes of work. It returns nil if the file system reports nothing.
 func checkSpace(dir string, size int64) error {
 	if free, known := regularfile.FreeSpace(dir); known && free < size {
-		return fmt.Errorf("%w: the file needs %d MiB in %s, %d MiB are free", syscall.ENOSPC, size>>20+1, dir, free>>20)
+		return fmt.Errorf("%w: the file needs %d MiB in %s, but only %d MiB are free", syscall.ENOSPC, size>>20+1, dir, free>>20)
 	}
 	return nil
 }
 
-// Encode writes the same bytes as Write to a stream.
+// Encode writes the bytes that Write puts into a file to w.
 func Encode(ctx context.Context, w io.Writer, keys []KV, tensors []Source) error {
 	plan, err := layOut(keys, tensors)
 	if err != nil {
@@ -70,7 +71,7 @@ func Encode(ctx context.Context, w io.Writer, keys []KV, tensors []Source) error
 
 // plan is the layout of a file, with its metadata encoded.
 type plan struct {
-	head    []byte // metadata, padded to the alignment
+	head    []byte // header and metadata, padded to the alignment
 	tensors []Source
 	sizes   []int64 // bytes of each tensor
 	align   int64
@@ -79,7 +80,7 @@ type plan struct {
 
 func layOut(keys []KV, tensors []Source) (*plan, error) {
 	if len(keys) > MaxKeys || len(tensors) > MaxTensors {
-		return nil, fmt.Errorf("%d keys and %d tensors, the limits are %d and %d", len(keys), len(tensors), MaxKeys, MaxTensors)
+		return nil, fmt.Errorf("%d keys and %d tensors; the limits are %d and %d", len(keys), len(tensors), MaxKeys, MaxTensors)
 	}
 	p := &plan{tensors: tensors, align: DefaultAlignment}
 	e := encoder{}
@@ -105,7 +106,7 @@ func layOut(keys []KV, tensors []Source) (*plan, error) {
 	}
 	e.bytes = append(e.bytes, make([]byte, p.pad(int64(len(e.bytes)))-int64(len(e.bytes)))...)
 	if len(e.bytes) > MaxMetadataBytes {
-		return nil, fmt.Errorf("metadata of %d bytes, the limit is %d", len(e.bytes), MaxMetadataBytes)
+		return nil, fmt.Errorf("metadata of %d bytes; the limit is %d", len(e.bytes), MaxMetadataBytes)
 	}
 	p.head = e.bytes
 	p.size = int64(len(e.bytes)) + offset

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// preferred are types of GGUF files, in order, when a repository has several: the closest to the original first,
-// because variants derive from it.
+// preferred lists the types of GGUF files in the order in which to choose one if a repository has several. Types that
+// are closer to the original come first, because variants are made from the file.
 var preferred = [...]string{"q8_0", "f16", "bf16", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "q4_1", "f32"}
 
-// folderFiles are the files of a safetensors folder beside its weights.
+// folderFiles lists the files of a safetensors folder other than its weights.
 var folderFiles = [...]string{
 	"config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 	"generation_config.json", "chat_template.jinja", "model.safetensors.index.json",
@@ -21,7 +21,7 @@ var folderFiles = [...]string{
 
 var splitName = regexp.MustCompile(`-[0-9]{5}-of-[0-9]{5}\.gguf$`)
 
-// choose picks the files of a repository that make a model: one GGUF file, or those of a safetensors folder.
+// choose returns the files to download: one GGUF file, or the files of a safetensors folder.
 func (i *info) choose(selector string) (files []file, folder bool, err error) {
 	var ggufs []file
 	for _, f := range i.Files {
@@ -42,7 +42,7 @@ func (i *info) choose(selector string) (files []file, folder bool, err error) {
 	return files, true, err
 }
 
-// selected returns the GGUF file of that name, or the one whose name contains that type.
+// selected returns the GGUF file with that name, or the one whose name ends in that type.
 func selected(ggufs []file, selector string) (file, error) {
 	var matching []file
 	for _, f := range ggufs {
@@ -54,12 +54,12 @@ func selected(ggufs []file, selector string) (file, error) {
 		}
 	}
 	if len(matching) != 1 {
-		return file{}, fmt.Errorf("%d GGUF files match %q; name one of: %s", len(matching), selector, names(ggufs))
+		return file{}, fmt.Errorf("%d GGUF files match %q; name one of %s", len(matching), selector, names(ggufs))
 	}
 	return whole(matching[0])
 }
 
-// best returns the only GGUF file, or the one of the preferred type.
+// best returns the only GGUF file, or the first of the preferred types.
 func best(ggufs []file) (file, error) {
 	if len(ggufs) == 1 {
 		return whole(ggufs[0])
@@ -71,18 +71,18 @@ func best(ggufs []file) (file, error) {
 			}
 		}
 	}
-	return file{}, fmt.Errorf("the repository has several GGUF files; name one behind a colon: %s", names(ggufs))
+	return file{}, fmt.Errorf("the repository has several GGUF files; add a colon and one of these names to the reference: %s", names(ggufs))
 }
 
-// whole refuses a part of a split model.
+// whole returns an error if the file is part of a split model.
 func whole(f file) (file, error) {
 	if splitName.MatchString(f.Name) {
-		return file{}, fmt.Errorf("%q is a part of a model split over several files; join them with llama.cpp's gguf-split --merge", f.Name)
+		return file{}, fmt.Errorf("%q is part of a model that is split into several files; join them with llama.cpp's gguf-split --merge", f.Name)
 	}
 	return f, nil
 }
 
-// hasType reports whether a file's name ends in a type, as in "model-Q4_K_M.gguf" and "model.f16.gguf".
+// hasType reports whether a file's name ends in a type, such as "model-Q4_K_M.gguf" or "model.f16.gguf".
 func hasType(name, kind string) bool {
 	stem := strings.TrimSuffix(strings.ToLower(path.Base(name)), ".gguf")
 	before, ok := strings.CutSuffix(stem, strings.ToLower(kind))

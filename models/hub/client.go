@@ -17,11 +17,11 @@ import (
 // Options configure a Client.
 type Options struct {
 	URL   string   // "" is DefaultURL
-	Token string   // access token, "" for none
-	Hosts []string // further hosts that the hub may send files from; a name covers its subdomains
-	Dir   string   // folder of downloads
+	Token string   // access token; "" if there is none
+	Hosts []string // further hosts to which the hub may redirect; a name covers its subdomains
+	Dir   string   // folder for downloads
 	Log   *slog.Logger
-	// Progress, if set, receives how many bytes of all files are complete.
+	// Progress, if set, is called with the number of bytes of all files that are complete.
 	Progress func(doneBytes, totalBytes int64)
 }
 
@@ -35,7 +35,7 @@ type Client struct {
 	sleep   func(context.Context, time.Duration) error
 }
 
-// HostError reports a redirect of the hub to a host that is not on the allow-list.
+// HostError means that the hub redirected to a host that is not on the allow-list.
 type HostError struct{ URL string }
 
 // Error implements error.
@@ -53,10 +53,10 @@ func New(options Options) (*Client, error) {
 	}
 	base, err := url.Parse(strings.TrimRight(options.URL, "/"))
 	if err != nil || base.Host == "" || (base.Scheme != "https" && base.Scheme != "http") || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		return nil, fmt.Errorf("hub URL %.200q: must be https://host[:port][/path]", options.URL)
+		return nil, fmt.Errorf("hub URL %.200q must have the form https://host[:port][/path]", options.URL)
 	}
 	if base.Scheme == "http" && options.Token != "" && !loopback(base.Hostname()) {
-		return nil, fmt.Errorf("hub URL %q: a token needs TLS to another machine; use https", options.URL)
+		return nil, fmt.Errorf("hub URL %q: a token is sent to another machine only with TLS; use https", options.URL)
 	}
 	c := &Client{options: options, base: base, hosts: options.Hosts, backoff: firstBackoff, sleep: sleep}
 	if base.Hostname() == strings.TrimPrefix(DefaultURL, "https://") {
@@ -64,7 +64,7 @@ func New(options Options) (*Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = headerTimeout
-	transport.DisableCompression = true // sizes and ranges are those of the file
+	transport.DisableCompression = true // so that sizes and ranges count bytes of the file
 	c.http = &http.Client{Transport: transport, CheckRedirect: c.redirect}
 	return c, nil
 }
@@ -74,7 +74,7 @@ func loopback(host string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// redirect keeps requests on the allowed hosts, and the token on the hub's own.
+// redirect follows redirects only to allowed hosts, and sends the token only to the hub's own host.
 func (c *Client) redirect(request *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errors.New("the hub redirects too often")
@@ -113,11 +113,11 @@ func (c *Client) allowed(u *url.URL) bool {
 	return false
 }
 
-// StatusError is a response of the hub with an unexpected status.
+// StatusError means that the hub responded with an unexpected status.
 type StatusError struct {
 	What       string
 	Status     int
-	RetryAfter time.Duration // the hub asks for this pause; 0: for none
+	RetryAfter time.Duration // pause that the hub asks for; 0 if it asks for none
 }
 
 // Error implements error.
@@ -125,32 +125,32 @@ func (e *StatusError) Error() string {
 	hint := ""
 	switch e.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		hint = ": the repository is private or gated, or does not exist: set HF_TOKEN to a token that may read it"
+		hint = ": the repository is private or gated, or does not exist; set HF_TOKEN to a token that may read it"
 	case http.StatusNotFound:
 		hint = ": no such repository, revision or file"
 	case http.StatusTooManyRequests:
 		hint = ": too many requests; a token (HF_TOKEN) has a higher limit"
 		if e.RetryAfter > 0 {
-			hint += fmt.Sprintf(", and the hub answers again in %s", e.RetryAfter)
+			hint += fmt.Sprintf("; retry in %s", e.RetryAfter)
 		}
 	}
-	return fmt.Sprintf("%s: the hub answers %d %s%s", e.What, e.Status, http.StatusText(e.Status), hint)
+	return fmt.Sprintf("%s: the hub responds %d %s%s", e.What, e.Status, http.StatusText(e.Status), hint)
 }
 
-// passing reports whether the same request may succeed later.
+// passing reports whether the error is temporary: the same request may succeed later.
 func (e *StatusError) passing() bool {
 	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout || e.Status >= 500
 }
 
-// patient reports whether the hub asks for no longer pause than a download may make.
+// patient reports whether the pause that the hub asks for is short enough to wait.
 func (e *StatusError) patient() bool { return e.RetryAfter <= longestRetryAfter }
 
-// statusError reads an unexpected response.
+// statusError returns the error for a response with an unexpected status.
 func statusError(what string, response *http.Response) *StatusError {
 	return &StatusError{What: what, Status: response.StatusCode, RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now())}
 }
 
-// retryAfter reads the header of that name: seconds or a date. Anything else is no pause.
+// retryAfter parses a Retry-After header, which holds seconds or a date. For any other value it returns 0.
 func retryAfter(header string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second
@@ -161,7 +161,7 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return 0
 }
 
-// wait waits for a pause, at least as long as the hub asks for in a failed request.
+// wait sleeps for pause, or for the longer time that the hub asks for in err.
 func (c *Client) wait(ctx context.Context, pause time.Duration, err error) error {
 	if status := new(StatusError); errors.As(err, &status) {
 		pause = max(pause, status.RetryAfter)
@@ -178,7 +178,7 @@ func sleep(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// get requests a path below the hub's URL, from a byte on. The caller closes the body.
+// get requests a path below the hub's URL, starting at byte from. The caller must close the body.
 func (c *Client) get(ctx context.Context, path string, query url.Values, from int64) (*http.Response, error) {
 	target := c.base.JoinPath(path)
 	target.RawQuery = query.Encode()
@@ -196,11 +196,11 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, from in
 	response, err := c.http.Do(request)
 	var host *HostError
 	if errors.As(err, &host) {
-		return nil, host // without the address, which may be signed
+		return nil, host // without its full URL, which may be signed
 	}
 	var failed *url.Error
 	if errors.As(err, &failed) {
-		return nil, fmt.Errorf("ask %s: %w", c.base.Host, failed.Err)
+		return nil, fmt.Errorf("request to %s: %w", c.base.Host, failed.Err)
 	}
 	return response, err
 }
@@ -218,7 +218,7 @@ func (c *Client) info(ctx context.Context, ref Ref) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxInfoBytes+1))
 	if err == nil && len(data) > maxInfoBytes {
-		err = fmt.Errorf("the hub's response has more than %d bytes", maxInfoBytes)
+		err = fmt.Errorf("the hub's response is larger than %d bytes", maxInfoBytes)
 	}
 	return data, err
 }

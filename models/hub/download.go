@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// download fetches the files of one commit. It belongs to one goroutine.
+// download downloads the files of one commit. It is not safe for concurrent use.
 type download struct {
 	client      *Client
 	dir         string
@@ -24,10 +24,10 @@ type download struct {
 	done, total int64  // bytes of all files
 }
 
-// errChecksum is wrapped when a file does not match the hub's checksum.
+// errChecksum is wrapped by the error for a file that does not match the hub's checksum.
 var errChecksum = errors.New("wrong checksum")
 
-// file downloads one file unless it exists.
+// file downloads one file unless it already exists.
 func (d *download) file(ctx context.Context, f file) error {
 	path := filepath.Join(d.dir, filepath.FromSlash(f.Name))
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Size() == f.bytes() {
@@ -39,7 +39,7 @@ func (d *download) file(ctx context.Context, f file) error {
 	}
 	part := path + ".part"
 	err := d.complete(ctx, f, part)
-	if errors.Is(err, errChecksum) { // an earlier part may have been damaged: restart once
+	if errors.Is(err, errChecksum) { // the part of an earlier process may be damaged: restart once
 		d.client.options.Log.Warn("downloaded file damaged, downloading it again", "path", f.Name)
 		if err := os.Remove(part); err != nil {
 			return err
@@ -64,14 +64,14 @@ func (d *download) progress(bytes int64) {
 	d.report(0)
 }
 
-// report reports the progress, with the bytes so far of the current file.
+// report reports the progress. part is the number of bytes of the current file so far.
 func (d *download) report(part int64) {
 	if d.client.options.Progress != nil {
 		d.client.options.Progress(d.done+part, d.total)
 	}
 }
 
-// complete downloads the rest of the part, with retries, and checks it.
+// complete downloads the rest of a partial file, with retries, and verifies its checksum.
 func (d *download) complete(ctx context.Context, f file, part string) error {
 	attempts, backoff, best := 0, d.client.backoff, partSize(part)
 	for {
@@ -91,10 +91,10 @@ func (d *download) complete(ctx context.Context, f file, part string) error {
 			return check(part, f)
 		}
 		if after > f.bytes() {
-			return errors.Join(fmt.Errorf("the hub sends more than the %d bytes that it announced", f.bytes()), os.Remove(part))
+			return errors.Join(fmt.Errorf("the hub sent more than the %d bytes that it announced", f.bytes()), os.Remove(part))
 		}
 		if err == nil {
-			err = fmt.Errorf("%d of %d bytes: %w", after, f.bytes(), io.ErrUnexpectedEOF)
+			err = fmt.Errorf("got %d of %d bytes: %w", after, f.bytes(), io.ErrUnexpectedEOF)
 		}
 		var status *StatusError
 		var host *HostError
@@ -102,7 +102,7 @@ func (d *download) complete(ctx context.Context, f file, part string) error {
 			(errors.As(err, &status) && (!status.passing() || !status.patient())) {
 			return err
 		}
-		if after > best { // an attempt with more progress than any before resets the retries
+		if after > best { // the attempt got further than any before it: count retries anew
 			best, attempts, backoff = after, 0, d.client.backoff
 		}
 		if attempts++; attempts >= maxAttempts {
@@ -124,7 +124,8 @@ func partSize(path string) int64 {
 	return info.Size()
 }
 
-// transfer appends the hub's bytes from an offset to the part. If the hub ignores the range, it restarts the part.
+// transfer requests the file from an offset and appends the bytes to the partial file. If the hub ignores the range,
+// transfer starts the file anew.
 func (d *download) transfer(ctx context.Context, f file, part string, from int64) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -136,7 +137,7 @@ func (d *download) transfer(ctx context.Context, f file, part string, from int64
 	switch {
 	case response.StatusCode == http.StatusPartialContent && from > 0:
 		if start, err := rangeStart(response.Header.Get("Content-Range")); err != nil || start != from {
-			return fmt.Errorf("the hub sends the range %.60q, requested from byte %d", response.Header.Get("Content-Range"), from)
+			return fmt.Errorf("the hub sent the range %.60q, but the request starts at byte %d", response.Header.Get("Content-Range"), from)
 		}
 	case response.StatusCode == http.StatusOK:
 		from = 0
@@ -156,7 +157,7 @@ func (d *download) transfer(ctx context.Context, f file, part string, from int64
 			stalled.Reset(stallTimeout)
 			d.report(from + n)
 		}}
-		_, err = io.Copy(out, io.LimitReader(counted, f.bytes()-from+1)) // one byte more reveals a hub that sends too much
+		_, err = io.Copy(out, io.LimitReader(counted, f.bytes()-from+1)) // one more byte, to detect a hub that sends too much
 		stalled.Stop()
 	}
 	if err == nil {
@@ -168,7 +169,7 @@ func (d *download) transfer(ctx context.Context, f file, part string, from int64
 	return errors.Join(err, out.Close())
 }
 
-// rangeStart returns the first byte of "bytes 5-9/10".
+// rangeStart returns the start of a content range, such as 5 for "bytes 5-9/10".
 func rangeStart(header string) (int64, error) {
 	rest, ok := strings.CutPrefix(header, "bytes ")
 	first, _, dash := strings.Cut(rest, "-")
@@ -191,7 +192,7 @@ func (p *progressReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// check compares a complete file with its checksum.
+// check returns an error if a complete file does not match its checksum.
 func check(path string, f file) error {
 	in, err := os.Open(path)
 	if err != nil {
@@ -208,7 +209,7 @@ func check(path string, f file) error {
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != want {
-		return fmt.Errorf("%w: %s, the hub says %s", errChecksum, got, want)
+		return fmt.Errorf("%w: got %s, want %s", errChecksum, got, want)
 	}
 	return nil
 }

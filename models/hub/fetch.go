@@ -16,11 +16,11 @@ import (
 	"prunellm/internal/regularfile"
 )
 
-// lockPoll is the interval at which Fetch checks a lock that another process holds for the same download.
+// lockPoll is the interval at which Fetch tries to take a lock that another process holds for the same download.
 const lockPoll = 200 * time.Millisecond
 
-// Fetch downloads the model of a reference and returns its path: a GGUF file, or a safetensors folder (folder is true).
-// It does not download existing files again.
+// Fetch downloads the model that ref names and returns its path. The path is a GGUF file or, if folder is true, a
+// safetensors folder. Fetch does not download a file that already exists.
 func (c *Client) Fetch(ctx context.Context, ref Ref) (path string, folder bool, err error) {
 	wrap := func(err error) error { return fmt.Errorf("fetch %s: %w", ref, err) }
 	repo := filepath.Join(c.options.Dir, ref.Owner+"--"+ref.Name)
@@ -40,7 +40,7 @@ func (c *Client) Fetch(ctx context.Context, ref Ref) (path string, folder bool, 
 	if err != nil {
 		return "", false, wrap(err)
 	}
-	// The folder's last part is the model's name, which clients see.
+	// The last element of the path is the name under which clients see the model.
 	dir := filepath.Join(repo, about.Commit, ref.Name)
 	d := &download{client: c, dir: dir, prefix: ref.Owner + "/" + ref.Name + "/resolve/" + about.Commit + "/"}
 	for _, f := range files {
@@ -57,8 +57,9 @@ func (c *Client) Fetch(ctx context.Context, ref Ref) (path string, folder bool, 
 	return filepath.Join(dir, filepath.FromSlash(files[0].Name)), false, nil
 }
 
-// about requests the list of a repository's files, and stores the response for when the hub is unreachable. Without a
-// stored one it waits as long as a hub that has too many requests asks for, in at most so many attempts.
+// about requests the list of a repository's files. It stores the response and uses the stored one if the hub is
+// unreachable later. If there is none and the hub has too many requests, about waits as long as the hub asks for, and
+// makes at most the given number of attempts.
 func (c *Client) about(ctx context.Context, repo string, ref Ref, attempts int) (*info, error) {
 	remembered := filepath.Join(repo, "info-"+strings.ReplaceAll(ref.Revision, "/", "%2F")+".json")
 	data, err := c.info(ctx, ref)
@@ -76,7 +77,7 @@ func (c *Client) about(ctx context.Context, repo string, ref Ref, attempts int) 
 	}
 	old, readErr := regularfile.Read(remembered, maxInfoBytes)
 	if readErr != nil && attempts > 1 && status != nil && status.Status == http.StatusTooManyRequests && status.patient() {
-		c.options.Log.Warn("hub refuses for now, waiting", "model", ref.String(), "error", err)
+		c.options.Log.Warn("hub has too many requests, waiting", "model", ref.String(), "error", err)
 		if err := c.wait(ctx, c.backoff, err); err != nil {
 			return nil, err
 		}

@@ -26,12 +26,12 @@ type fakeHub struct {
 	mu       sync.Mutex
 	files    map[string][]byte
 	token    string                                                         // required when not empty
-	cut      int                                                            // bytes after which each response ends, 0: complete
-	ignore   bool                                                           // ignore ranges
-	serve    func(w http.ResponseWriter, r *http.Request, name string) bool // true: answered
-	list     func(w http.ResponseWriter) bool                               // of the list of files; true: answered
-	requests []string                                                       // of files, with their range
-	sums     map[string]string                                              // instead of the true ones
+	cut      int                                                            // number of bytes after which each response breaks off; 0 means never
+	ignore   bool                                                           // whether to ignore ranges in requests
+	serve    func(w http.ResponseWriter, r *http.Request, name string) bool // if set, may respond itself and return true
+	list     func(w http.ResponseWriter) bool                               // the same for the list of files
+	requests []string                                                       // for files, with their ranges
+	sums     map[string]string                                              // checksums to send instead of the right ones
 }
 
 func newFakeHub(t *testing.T, files map[string][]byte) *fakeHub {
@@ -72,7 +72,7 @@ func (h *fakeHub) handle(w http.ResponseWriter, r *http.Request) {
 	h.send(w, r, data)
 }
 
-// send responds with the file, honours a range, and cuts the response off where the test sets it.
+// send responds with the file or the requested range of it. It breaks the response off after cut bytes.
 func (h *fakeHub) send(w http.ResponseWriter, r *http.Request, data []byte) {
 	from := 0
 	if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err == nil && !h.ignore {
@@ -87,7 +87,7 @@ func (h *fakeHub) send(w http.ResponseWriter, r *http.Request, data []byte) {
 	if h.cut > 0 && len(rest) > h.cut {
 		_, _ = w.Write(rest[:h.cut])
 		w.(http.Flusher).Flush()
-		panic(http.ErrAbortHandler) // the connection ends
+		panic(http.ErrAbortHandler) // closes the connection
 	}
 	_, _ = w.Write(rest)
 }
@@ -159,7 +159,7 @@ func content(n int) []byte {
 	return data
 }
 
-// A download that is cut off again and again resumes.
+// A download resumes, no matter how often the hub breaks it off.
 func TestResume(t *testing.T) {
 	data := content(100_000)
 	h := newFakeHub(t, map[string][]byte{"m.gguf": data})
@@ -178,13 +178,14 @@ func TestResume(t *testing.T) {
 	}
 	before := len(h.requests)
 	if fetch(t, c, "hf:owner/name", data); len(h.requests) != before {
-		t.Errorf("a file that is there is asked for again: %q", h.requests[before:])
+		t.Errorf("a file that exists is requested again: %q", h.requests[before:])
 	}
 	h.Close()
 	fetch(t, c, "hf:owner/name", data) // offline
 }
 
-// A later process resumes an earlier one's part; the checksum detects damage in it, and a new download replaces it.
+// A process resumes the partial file of an earlier one. If the partial file is damaged, the checksum detects it and the
+// file is downloaded again.
 func TestResumeLaterAndDamaged(t *testing.T) {
 	data := content(50_000)
 	for name, part := range map[string][]byte{
@@ -247,13 +248,13 @@ func TestChecksum(t *testing.T) {
 				t.Errorf("fetched %s", path)
 			}
 			if _, err := os.Stat(filepath.Join(c.options.Dir, "owner--name", commit, "name", "m.gguf")); !os.IsNotExist(err) {
-				t.Errorf("a bad file has its name: %v", err)
+				t.Errorf("a file with a wrong checksum has its final name: %v", err)
 			}
 		})
 	}
 }
 
-// Redirects go to allowed hosts alone, and the token never leaves the hub.
+// The client follows redirects only to allowed hosts and sends the token only to the hub.
 func TestRedirects(t *testing.T) {
 	data := content(3000)
 	var authorization []string
@@ -286,7 +287,7 @@ func TestRedirects(t *testing.T) {
 		return true
 	}
 	if _, _, err := h.client(t, func(o *Options) { o.Token = "secret" }).Fetch(t.Context(), ref(t, "hf:owner/name")); err == nil || !strings.Contains(err.Error(), "too often") {
-		t.Errorf("a circle gives %v", err)
+		t.Errorf("a redirect loop gives %v", err)
 	}
 }
 
@@ -295,7 +296,7 @@ func TestAnswers(t *testing.T) {
 	h.token = "secret"
 	for text, want := range map[string]string{"hf:owner/name": "HF_TOKEN", "hf:owner/none": "HF_TOKEN"} {
 		if _, _, err := h.client(t, nil).Fetch(t.Context(), ref(t, text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s gives %v, want mention of %s", text, err, want)
+			t.Errorf("%s gives %v, want an error that mentions %s", text, err, want)
 		}
 	}
 	c := h.client(t, func(o *Options) { o.Token = "secret" })
@@ -407,7 +408,7 @@ func TestHubURL(t *testing.T) {
 	}
 }
 
-// FuzzInfo gives hostile responses: every chosen file has a plain relative path and a checksum.
+// FuzzInfo parses hostile responses. Every chosen file must have a plain relative path and a checksum.
 func FuzzInfo(f *testing.F) {
 	f.Add([]byte(`{"sha":"`+commit+`","siblings":[{"rfilename":"m.gguf","size":5,"blobId":"`+commit+`","lfs":{"sha256":"`+strings.Repeat("ab", 32)+`","size":7}}]}`), "")
 	f.Add([]byte(`{"sha":"`+commit+`","siblings":[{"rfilename":"../../m.gguf","size":5,"blobId":"`+commit+`"}]}`), "Q8_0")
@@ -423,7 +424,7 @@ func FuzzInfo(f *testing.F) {
 		for _, f := range files {
 			sum, blob := f.sum()
 			if !filepath.IsLocal(filepath.FromSlash(f.Name)) || f.bytes() < 0 || (len(sum) != 64 && len(blob) != 40) {
-				t.Fatalf("accepted %+v", f)
+				t.Fatalf("choose returns %+v", f)
 			}
 		}
 	})

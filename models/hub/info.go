@@ -8,7 +8,7 @@ import (
 	"regexp"
 )
 
-// info is the hub's response about a repository at a revision.
+// info is the hub's description of a repository at a revision.
 type info struct {
 	Commit string `json:"sha"`
 	Files  []file `json:"siblings"`
@@ -18,15 +18,15 @@ type info struct {
 type file struct {
 	Name string `json:"rfilename"`
 	Size int64  `json:"size"`
-	Blob string `json:"blobId"` // Git's hash of the content, or of the pointer to it
+	Blob string `json:"blobId"` // Git's hash of the content or, for a large file, of the pointer to it
 	LFS  *struct {
 		SHA256 string `json:"sha256"`
 		Size   int64  `json:"size"`
-	} `json:"lfs"` // of large files
+	} `json:"lfs"` // set for large files
 }
 
-// sum returns the checksum of a file's content: sha256 of large files, Git's blob hash otherwise; "" when the hub gives
-// none.
+// sum returns the checksum of a file's content: the SHA-256 of a large file, Git's blob hash of any other. Both are ""
+// if the hub gives none.
 func (f file) sum() (sha256, blob string) {
 	if f.LFS != nil {
 		return f.LFS.SHA256, ""
@@ -47,7 +47,7 @@ var (
 	hexCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
 )
 
-// parseInfo checks a response. It leaves out files with names that cannot be paths here: they are not models.
+// parseInfo parses and checks a response. It leaves out files whose names cannot be paths on this machine.
 func parseInfo(data []byte) (*info, error) {
 	var answer info
 	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&answer); err != nil {
@@ -57,7 +57,7 @@ func parseInfo(data []byte) (*info, error) {
 		return nil, fmt.Errorf("the hub names an invalid commit %.60q", answer.Commit)
 	}
 	if len(answer.Files) == 0 || len(answer.Files) > maxFiles {
-		return nil, fmt.Errorf("the repository has %d files, must be 1 to %d", len(answer.Files), maxFiles)
+		return nil, fmt.Errorf("the repository has %d files but must have 1 to %d", len(answer.Files), maxFiles)
 	}
 	kept := answer.Files[:0]
 	seen := map[string]bool{}
@@ -67,11 +67,11 @@ func parseInfo(data []byte) (*info, error) {
 		}
 		seen[f.Name] = true
 		if f.bytes() < 0 || f.bytes() > maxFileBytes {
-			return nil, fmt.Errorf("file %q has %d bytes, says the hub", f.Name, f.bytes())
+			return nil, fmt.Errorf("the hub says that file %q has %d bytes", f.Name, f.bytes())
 		}
 		sha256, blob := f.sum()
 		if !hexSum.MatchString(sha256) && !hexCommit.MatchString(blob) {
-			return nil, errors.New("the hub gives no checksum of file " + f.Name)
+			return nil, errors.New("the hub gives no checksum for file " + f.Name)
 		}
 		kept = append(kept, f)
 	}

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Prefix begins a model reference to a repository.
+// Prefix is how a model reference to a repository begins.
 const Prefix = "hf:"
 
-// Ref names a repository and the files wanted from it.
+// Ref names a repository and the files to download from it.
 type Ref struct {
 	Owner, Name string
-	Revision    string // branch, tag or commit; "main" unless given
-	Select      string // file name, or a type in file names such as "Q8_0"; "" leaves the choice to Fetch
+	Revision    string // branch, tag or commit; default "main"
+	Select      string // a file name, or a type that file names end in such as "Q8_0"; if "", Fetch chooses
 }
 
 var (
@@ -22,11 +22,11 @@ var (
 	pathPattern     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._ +=@,()-]*(/[A-Za-z0-9_][A-Za-z0-9._ +=@,()-]*){0,7}$`)
 )
 
-// ParseRef reads "hf:owner/name", optionally followed by "@revision" and by ":file" or ":type".
+// ParseRef parses "hf:owner/name", optionally followed by "@revision" and by ":file" or ":type".
 func ParseRef(text string) (Ref, error) {
 	rest, ok := strings.CutPrefix(text, Prefix)
 	fail := func() (Ref, error) {
-		return Ref{}, fmt.Errorf("model reference %.200q: must be hf:owner/name, with optional @revision and :file or :type", text)
+		return Ref{}, fmt.Errorf("model reference %.200q must be hf:owner/name, with optional @revision and :file or :type", text)
 	}
 	if !ok {
 		return fail()
@@ -45,17 +45,17 @@ func ParseRef(text string) (Ref, error) {
 	return ref, nil
 }
 
-// safeName reports whether a part of a repository's name can be part of a URL and of a file name.
+// safeName reports whether the name of an owner or a repository can safely be part of a URL and of a file name.
 func safeName(name string) bool {
 	return namePattern.MatchString(name) && !strings.Contains(name, "..")
 }
 
-// safePath reports whether a file's name in a repository is a plain relative path.
+// safePath reports whether the name of a file in a repository is a plain relative path.
 func safePath(path string) bool {
 	return len(path) <= 255 && pathPattern.MatchString(path) && !strings.Contains(path, "..")
 }
 
-// String returns the reference as written.
+// String returns the reference in the form that ParseRef accepts.
 func (r Ref) String() string {
 	text := Prefix + r.Owner + "/" + r.Name + "@" + r.Revision
 	if r.Select != "" {

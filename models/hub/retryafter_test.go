@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// refuses answers 429 with a pause, so many times.
+// refuses responds 429 with a Retry-After header the given number of times.
 func refuses(times int, pause string) func(http.ResponseWriter) bool {
 	return func(w http.ResponseWriter) bool {
 		times--
@@ -23,7 +23,7 @@ func refuses(times int, pause string) func(http.ResponseWriter) bool {
 	}
 }
 
-// A hub that has too many requests says when it answers again. The client waits for that, within a bound, and then goes on.
+// A hub with too many requests says when to retry. The client waits that long, up to a limit, and continues.
 func TestTooManyRequests(t *testing.T) {
 	const s = time.Second
 	for name, c := range map[string]struct {
@@ -34,8 +34,8 @@ func TestTooManyRequests(t *testing.T) {
 		"list":           {list: refuses(2, "7"), waited: []time.Duration{7 * s, 7 * s}},
 		"file":           {file: refuses(2, "300"), waited: []time.Duration{300 * s, 300 * s}},
 		"no pause":       {list: refuses(1, ""), file: refuses(1, "soon"), waited: []time.Duration{1, 1}},
-		"list, too long": {list: refuses(1, "301"), fault: "429 Too Many Requests: too many requests; a token (HF_TOKEN) has a higher limit, and the hub answers again in 5m1s"},
-		"file, too long": {file: refuses(1, "86400"), fault: "answers again in 24h0m0s"},
+		"list, too long": {list: refuses(1, "301"), fault: "429 Too Many Requests: too many requests; a token (HF_TOKEN) has a higher limit; retry in 5m1s"},
+		"file, too long": {file: refuses(1, "86400"), fault: "retry in 24h0m0s"},
 		"list, for ever": {list: refuses(99, "1"), waited: []time.Duration{s, s, s, s, s}, fault: "429"},
 		"file, for ever": {file: refuses(99, "1"), waited: []time.Duration{s, s, s, s, s}, fault: "429"},
 	} {

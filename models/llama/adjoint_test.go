@@ -15,7 +15,7 @@ import (
 	"prunellm/models/arch"
 )
 
-// testConfig is the smallest model with every part: grouped heads, and elements of a head that RoPE does not rotate.
+// testConfig describes the smallest model that has grouped heads and elements of a head that RoPE does not rotate.
 func testConfig() models.Config {
 	return models.Config{
 		Architecture: "llama", Name: "test", VocabSize: 11, HiddenSize: 8, Layers: 1, Heads: 4, KVHeads: 2, HeadDim: 6,
@@ -33,8 +33,8 @@ func goBackend(t testing.TB) backends.Backend {
 	return backend
 }
 
-// checkGradients compares gradients with central differences in float64. function returns a scalar and its gradients with
-// respect to the first arguments.
+// checkGradients compares gradients with central differences in float64. function must return a scalar, then its
+// gradients with respect to its first arguments.
 func checkGradients(t *testing.T, function func(args []*Node) []*Node, shapes [][]int) {
 	t.Helper()
 	exec, err := NewExec(goBackend(t), function)
@@ -83,7 +83,7 @@ func checkGradients(t *testing.T, function func(args []*Node) []*Node, shapes []
 			below := run()[0].Value().(float64)
 			values[i][j] = old
 			want := (above - below) / (2 * h)
-			// The difference itself is exact to about h^2 and 1e-16/h.
+			// The error of the difference itself is about h^2 + 1e-16/h.
 			if math.Abs(got[j]-want) > 1e-6*(1+math.Abs(want)) {
 				t.Fatalf("gradient %d at %d = %g, finite difference is %g", i, j, got[j], want)
 			}
@@ -138,7 +138,7 @@ func TestLayerGradients(t *testing.T) {
 	}
 }
 
-// TestSequencesTogether compares sequences in one batch with each sequence alone.
+// TestSequencesTogether compares the results of sequences in one batch with the results of each sequence alone.
 func TestSequencesTogether(t *testing.T) {
 	defer func(size int) { queryBlock = size }(queryBlock)
 	queryBlock = 2
@@ -241,7 +241,7 @@ func TestHeadWeightGradients(t *testing.T) {
 	}, shapes)
 }
 
-// TestFileValues checks that FileValues inverts loading.
+// TestFileValues checks that FileValues is the inverse of loading.
 func TestFileValues(t *testing.T) {
 	c := testConfig()
 	c.RoPELayout, c.AttentionBias, c.QKNorm = arch.RoPEPairs, true, true
@@ -263,7 +263,7 @@ func TestFileValues(t *testing.T) {
 	}
 }
 
-// TestActivationGradient adds an offset to the input of down and differentiates with respect to it.
+// TestActivationGradient adds an offset to the input of down and compares gradients with respect to the offset.
 func TestActivationGradient(t *testing.T) {
 	c := testConfig()
 	const tokens = 4
@@ -291,7 +291,7 @@ func TestHeadGradient(t *testing.T) {
 	}, shapes)
 }
 
-// TestPadding checks that the results for the tokens of a sequence do not depend on what follows them.
+// TestPadding checks that padding after a sequence does not change the results for its tokens.
 func TestPadding(t *testing.T) {
 	c := testConfig()
 	random := rand.New(rand.NewPCG(3, 4))
@@ -344,7 +344,7 @@ func TestPadding(t *testing.T) {
 	}
 	a, b := run(short), run(long)
 	for i := range a {
-		// float32 rounding: sums of another length have another order.
+		// Sums of another length add in another order, so float32 rounding differs.
 		if math.Abs(float64(a[i]-b[i])) > 1e-4*(1+math.Abs(float64(a[i]))) {
 			t.Fatalf("value %d is %g alone and %g with padding", i, a[i], b[i])
 		}

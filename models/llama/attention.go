@@ -9,20 +9,21 @@ import (
 	"prunellm/models"
 )
 
-// attentionTrace is the values of the forward pass that the adjoint of attention needs.
+// attentionTrace holds the values of the forward pass that the adjoint of attention needs.
 type attentionTrace struct {
-	input                 *Node   // float32[s*t, e]: normalized
-	queries, keys, values *Node   // float32[s*k, g, t, d], float32[s*k, t, d], float32[s*k, t, d], rotated
-	weights               []*Node // by block of queries: float32[s*k, g*block, u], softmax over the u tokens up to its end
+	input                 *Node   // float32[s*t, e]: after the RMSNorm
+	queries, keys, values *Node   // float32[s*k, g, t, d], float32[s*k, t, d], float32[s*k, t, d]: after RoPE
+	weights               []*Node // for each block of queries float32[s*k, g*block, u]: softmax over the u tokens up to the block's end
 	context               *Node   // float32[s*k, g, t, d]
 	queryNorm, keyNorm    normTrace
 }
 
-// queryBlock is the least number of positions in a block of queries. Attention is causal, so a block's matmuls omit the keys
-// past its end: they compute little more than half of the square of weights. Tests make it smaller.
+// queryBlock is the smallest number of positions in a block of queries. Attention is causal, so a block's matmuls can
+// skip the keys after its end. All blocks together compute little more than half of the attention matrix. Tests set a
+// smaller number.
 var queryBlock = 128
 
-// queryBlocks splits positions [0, tokens) into at most eight blocks and returns their ends.
+// queryBlocks splits the positions [0, tokens) into at most eight blocks and returns the end of each.
 func queryBlocks(tokens int) []int {
 	size := max(queryBlock, (tokens+7)/8)
 	var ends []int
@@ -32,9 +33,9 @@ func queryBlocks(tokens int) []int {
 	return append(ends, tokens)
 }
 
-// attention is causal grouped-query attention of a normalized input x, float32[s*t, e], with the output projection:
-// softmax(q k^T / sqrt(d)) v, projected back to float32[s*t, e]. A token attends to its own sequence only. attention reuses
-// the values in saved and adds the missing ones to it. With saved.Mid the result is nil.
+// attention applies causal grouped-query attention to a normalized input x, float32[s*t, e]: softmax(q k^T / sqrt(d))
+// v, then the output projection to float32[s*t, e]. A token attends only to its own sequence. attention reuses the
+// values in saved and adds the missing ones. If saved has Mid, it returns a nil y.
 func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *Node, trace attentionTrace) {
 	trace.input = x
 	if saved.Query == nil {
@@ -73,8 +74,8 @@ func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *
 	return matmul("tj,ej->te", saved.Context, b.O), trace
 }
 
-// attentionWeights returns the softmax of the queries at positions [begin, end) over the tokens up to each of them,
-// float32[s*k, g*(end-begin), end].
+// attentionWeights returns the attention weights of the queries at positions [begin, end), float32[s*k, g*(end-begin),
+// end]. Each query has a softmax over the tokens up to its own position.
 func attentionWeights(c models.Config, trace *attentionTrace, begin, end int) *Node {
 	queries := queriesOf(trace.queries, begin, end)
 	scores := MulScalar(Einsum("kqd,kud->kqu", queries, firstTokens(trace.keys, end)), attentionScale(c))
@@ -90,21 +91,23 @@ func queriesOf(x *Node, begin, end int) *Node {
 	return Reshape(SliceAxis(x, 2, AxisRange(begin, end)), x.Shape().Dim(0), -1, x.Shape().Dim(-1))
 }
 
-// splitQueries separates the query heads again: float32[s*k, g*positions, d] to float32[s*k, g, positions, d].
+// splitQueries splits the query heads of queriesOf again: float32[s*k, g*positions, d] to float32[s*k, g, positions,
+// d].
 func splitQueries(x *Node, positions int) *Node {
 	return Reshape(x, x.Shape().Dim(0), -1, positions, x.Shape().Dim(-1))
 }
 
-// firstTokens returns the first tokens of keys or values, float32[s*k, count, d].
+// firstTokens returns the keys or values of the first count tokens, float32[s*k, count, d].
 func firstTokens(x *Node, count int) *Node { return SliceAxis(x, 1, AxisRange(0, count)) }
 
-// attentionAdjoint returns the gradient of attention's input, float32[s*t, e], from that of its result, float32[s*t, e], and
-// records the gradients of its weights in grads.
+// attentionAdjoint returns the gradient of attention's input, float32[s*t, e], given the gradient of its result,
+// float32[s*t, e]. It stores the gradients of the weights in grads.
 func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace, dy *Node, grads *Gradients) (dx *Node) {
 	rows, tokens := dy.Shape().Dim(0), rope.tokens()
 	grads.Factors[models.AttnOutput] = Factors{In: flattenHeads(c, trace.context), Out: dy, narrow: isNarrow(b.O)}
 	dContext := groupHeads(c, Reshape(matmul("te,ej->tj", dy, b.O), rows, c.Heads, c.HeadDim), tokens)
-	// Softmax: ds = p * (dp - sum_u(dp*p)), and that sum is the dot product of the context with its own gradient.
+	// The adjoint of softmax is ds = p * (dp - sum_u(dp*p)). The sum equals the dot product of the context with its own
+	// gradient.
 	along := ReduceAndKeep(Mul(dContext, trace.context), ReduceSum, -1)
 	var blocks []*Node
 	var dKeys, dValues *Node
@@ -115,7 +118,7 @@ func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace
 		dScores := MulScalar(Mul(weights, Sub(dWeights, queriesOf(along, begin, end))), attentionScale(c))
 		dQueries := Einsum("kqu,kud->kqd", dScores, firstTokens(trace.keys, end))
 		blocks = append(blocks, splitQueries(dQueries, end-begin))
-		// The narrow factor first: XLA's CPU backend runs these twice as fast as the transposed matmuls.
+		// The narrow factor comes first, because XLA's CPU backend then runs twice as fast as with the factors swapped.
 		dKeys = addFirst(dKeys, Einsum("kqd,kqu->kdu", queriesOf(trace.queries, begin, end), dScores), tokens)
 		dValues = addFirst(dValues, Einsum("kqd,kqu->kdu", gradient, weights), tokens)
 		begin = end
@@ -144,11 +147,12 @@ func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace
 	return Add(dx, matmul("ti,ie->te", dv, b.V))
 }
 
-// addFirst adds a part with only the first tokens to a sum over all tokens, float32[s*k, d, tokens]; nil is zero.
+// addFirst adds part, which covers only the first tokens, to a sum over all tokens, float32[s*k, d, tokens]. A nil sum
+// is zero.
 func addFirst(sum, part *Node, tokens int) *Node {
 	if missing := tokens - part.Shape().Dim(2); missing > 0 {
 		rest := shapes.Make(part.DType(), part.Shape().Dim(0), part.Shape().Dim(1), missing)
-		part = Concatenate([]*Node{part, Zeros(part.Graph(), rest)}, 2) // gomlx's pure-Go backend has no Pad
+		part = Concatenate([]*Node{part, Zeros(part.Graph(), rest)}, 2) // instead of Pad, which gomlx's pure-Go backend lacks
 	}
 	if sum == nil {
 		return part
@@ -167,33 +171,33 @@ func project(x, weight, bias *Node, heads, headDim int) *Node {
 	return Reshape(y, x.Shape().Dim(0), heads, headDim)
 }
 
-// groupHeads groups the g query heads of each key-value head, in sequences of t tokens: float32[s*t, n, d] to
-// float32[s*k, g, t, d].
+// groupHeads transposes queries of sequences of t tokens so that the g query heads of each key-value head are together:
+// float32[s*t, n, d] to float32[s*k, g, t, d].
 func groupHeads(c models.Config, x *Node, tokens int) *Node {
 	x.AssertDims(x.Shape().Dim(0), c.Heads, c.HeadDim)
 	apart := Reshape(x, -1, tokens, c.KVHeads, c.Heads/c.KVHeads, c.HeadDim)
 	return Reshape(TransposeAllAxes(apart, 0, 2, 3, 1, 4), -1, c.Heads/c.KVHeads, tokens, c.HeadDim)
 }
 
-// flattenHeads is the inverse of groupHeads, with heads flattened: float32[s*k, g, t, d] to float32[s*t, j].
+// flattenHeads is the inverse of groupHeads, but also flattens the heads: float32[s*k, g, t, d] to float32[s*t, j].
 func flattenHeads(c models.Config, x *Node) *Node {
 	apart := Reshape(x, -1, c.KVHeads, x.Shape().Dim(1), x.Shape().Dim(2), c.HeadDim)
 	return Reshape(TransposeAllAxes(apart, 0, 3, 1, 2, 4), -1, c.Heads*c.HeadDim)
 }
 
-// headsFirst transposes keys or values, float32[s*t, k, d], in sequences of t tokens, to float32[s*k, t, d].
+// headsFirst transposes keys or values of sequences of t tokens: float32[s*t, k, d] to float32[s*k, t, d].
 func headsFirst(x *Node, tokens int) *Node {
 	heads, dim := x.Shape().Dim(1), x.Shape().Dim(2)
 	return Reshape(TransposeAllAxes(Reshape(x, -1, tokens, heads, dim), 0, 2, 1, 3), -1, tokens, dim)
 }
 
-// tokensFirst transposes gradients of keys or values, float32[s*k, d, t], to float32[s*t, k, d].
+// tokensFirst transposes gradients of keys or values: float32[s*k, d, t] to float32[s*t, k, d].
 func tokensFirst(c models.Config, x *Node) *Node {
 	apart := Reshape(x, -1, c.KVHeads, c.HeadDim, x.Shape().Dim(2))
 	return Reshape(TransposeAllAxes(apart, 0, 3, 1, 2), -1, c.KVHeads, c.HeadDim)
 }
 
-// assertShape panics with an error if a node has another shape than its weights imply.
+// assertShape panics with an error if a node does not have the given shape.
 func assertShape(x *Node, dimensions ...int) {
 	if !x.Shape().Equal(shapes.Make(x.DType(), dimensions...)) {
 		panic(errShape(x.Shape().Dimensions, dimensions))

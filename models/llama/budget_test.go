@@ -8,7 +8,7 @@ import (
 	"prunellm/models"
 )
 
-// gpu is the backend of a device with its own memory.
+// gpu is a fake backend of a device with its own memory.
 type gpu struct {
 	backends.Backend
 	free int64

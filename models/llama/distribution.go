@@ -5,15 +5,16 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/shapes"
 )
 
-// Distribution is the softmax of logits over the vocabulary, in the parts that losses and their gradients need. The logits are
-// far larger than a cache, so each pass over them counts. No log probabilities or one-hot targets exist in memory, and sums
-// are matmuls, which XLA's CPU backend vectorizes, unlike a reduction along rows.
+// Distribution is the softmax of logits over the vocabulary, split into the parts that losses and their gradients need.
+// The logits are far larger than a CPU cache, so every pass over them costs time. The code therefore never stores log
+// probabilities or one-hot targets. It sums by matmuls, because XLA's CPU backend vectorizes those but not a reduction
+// along rows.
 type Distribution struct {
 	Logits *Node // float32[t, v]
 	LogSum *Node // float32[t, 1]: log of the sum of exp(Logits)
 
 	exp *Node // float32[t, v]: exp(Logits - max)
-	sum *Node // float32[t, 1]: of exp
+	sum *Node // float32[t, 1]: sum of exp
 }
 
 // NewDistribution returns the distribution of logits, float32[t, v].
@@ -24,12 +25,12 @@ func NewDistribution(logits *Node) Distribution {
 	return Distribution{Logits: logits, LogSum: Add(top, Log(sum)), exp: exp, sum: sum}
 }
 
-// Weighted returns the probabilities, float32[t, v], each token's times its weight, float32[t, 1].
+// Weighted returns the probabilities, float32[t, v], with each row multiplied by a weight, float32[t, 1].
 func (s Distribution) Weighted(weight *Node) *Node { return Mul(s.exp, Div(weight, s.sum)) }
 
 // KL returns KL(s || other) of each token, float32[t, 1].
 func (s Distribution) KL(other Distribution) *Node {
-	difference := Div(sumRows(Mul(s.exp, Sub(s.Logits, other.Logits))), s.sum) // the mean under s
+	difference := Div(sumRows(Mul(s.exp, Sub(s.Logits, other.Logits))), s.sum) // expectation under s
 	return Add(Sub(difference, s.LogSum), other.LogSum)
 }
 
@@ -38,17 +39,17 @@ func sumRows(x *Node) *Node {
 	return Einsum("tv,vi->ti", x, Ones(x.Graph(), shapes.Make(x.DType(), x.Shape().Dim(-1), 1)))
 }
 
-// Target is the logit of one token in each row, for a cross entropy.
+// Target holds the logit of one token per row, for a cross entropy.
 type Target struct {
 	Logits *Node // float32[t, 1]
 	rows   *Node // float32[t, e]: the tokens' rows of the output matrix
 }
 
-// Target looks up tokens, int32[t, 1].
+// Target computes the logits of the given tokens, int32[t, 1], one per row.
 func (t *HeadTrace) Target(h *HeadBlock, tokens *Node) Target {
 	rows := widen(Gather(h.Output, tokens))
 	return Target{Logits: sumRows(Mul(t.Normed, rows)), rows: rows}
 }
 
-// Gradient returns the gradient of HeadTrace.Normed, float32[t, e], from that of Logits, float32[t, 1].
+// Gradient returns the gradient of HeadTrace.Normed, float32[t, e], given the gradient of Logits, float32[t, 1].
 func (t Target) Gradient(dLogits *Node) *Node { return Mul(t.rows, dLogits) }

@@ -1,15 +1,17 @@
-// Package llama is the gomlx graph of a Llama-family decoder: one decoder layer forward and backward, and the head.
+// Package llama builds the gomlx graph of a Llama-family decoder: one decoder layer, forward and backward, and the
+// head.
 //
-// It is not an engine: it has no KV cache and generates no text (see infer). It decides nothing about pruning either:
-// package prune builds losses and scores on its graphs.
+// It is not an engine: it has no KV cache and generates no text (see infer). It does not decide what to prune: package
+// prune builds losses and scores from its graphs.
 //
 // # Data flow
 //
-// All layers of one width share one compiled program: weights are its arguments. A Model loads the tensors of a
-// models.Weights into device buffers (LoadLayer, LoadHead) and runs programs on them (LayerProgram, HeadProgram). A
-// program computes one sequence, float32[t, e], padded on the right, or s sequences of equal padded length, one after the
-// other, float32[s*t, e]. Attention is causal, so padding changes nothing before it. The caller keeps or drops the hidden
-// states between layers, so a run needs the memory of one layer's weights and activations, whatever the depth.
+// A compiled program takes the weights as arguments, so all layers of one width share it. A Model loads the tensors of
+// a models.Weights into device buffers (LoadLayer, LoadHead) and runs programs on them (LayerProgram, HeadProgram). The
+// input of a program is one sequence, float32[t, e], padded on the right, or s sequences of equal padded length,
+// float32[s*t, e]. Attention is causal, so padding does not change the tokens before it. The caller decides which
+// hidden states to keep between layers. A run therefore needs memory for the weights and activations of one layer, no
+// matter how many layers there are.
 //
 // # Letters
 //
@@ -25,22 +27,23 @@
 //
 // # Backward
 //
-// Every adjoint is written by hand next to its forward function. gomlx's Gradient makes a broadcast multiplication and a sum
-// of the adjoint of a matmul, which XLA's CPU backend runs hundreds of times slower than a matmul. The backward pass
-// recomputes forward values, except those that a caller keeps and passes to Resume. The tests check each adjoint against
-// finite differences.
+// Every adjoint is written by hand next to its forward function. gomlx's Gradient would turn the adjoint of a matmul
+// into a broadcast multiplication and a sum. XLA's CPU backend runs those hundreds of times slower than a matmul. The
+// backward pass recomputes forward values, except for those that the caller saved and passes to Resume. The tests
+// compare each adjoint with finite differences.
 //
 // # StableHLO
 //
-// gomlx's graphs cannot express matmuls of bfloat16 with float32 results. They are written in XLA's own language
-// (Model.CompileStableHLO) for a backend that accepts it.
+// gomlx's graphs cannot express matmuls of bfloat16 with float32 results. Such matmuls are written in XLA's own
+// language (Model.CompileStableHLO) for backends that accept it.
 //
 // # Concurrency
 //
-// A Model and its programs may be used from several goroutines; one Layer or Head must not be released while in use.
+// A Model and its programs may be used from several goroutines. A Layer or Head must not be released while a program
+// uses it.
 //
 // # Errors
 //
-// Graph functions panic with an error on a wrong shape, as gomlx does; every exported function that runs a graph recovers
-// and returns the error.
+// Graph functions panic with an error on a wrong shape, as gomlx does. Every exported function that runs a graph
+// recovers from the panic and returns the error.
 package llama

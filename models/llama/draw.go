@@ -6,14 +6,15 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/shapes"
 )
 
-// drawBlock is the number of vocabulary entries whose probabilities Draw adds up first.
+// drawBlock is the number of vocabulary entries in a block of Draw.
 const drawBlock = 256
 
-// Draw samples one token for each row by inverting the distribution function at uniform, float32[t, 1] in [0, 1). It returns
-// int32[t, 1]. The same numbers give the same tokens.
+// Draw samples one token for each row, int32[t, 1]. It evaluates the inverse of the cumulative distribution at uniform,
+// float32[t, 1] in [0, 1). The same numbers give the same tokens.
 //
-// XLA's CPU backend runs a running sum over a vocabulary as a window that grows with it. So the block is found first, by the
-// running sum of the blocks' sums, and then the token within it; both running sums are matmuls with a triangle of ones.
+// XLA's CPU backend computes a running sum over n entries with a window of n entries, which is slow for a whole
+// vocabulary. Draw therefore first finds the block from the running sum of the blocks' sums, then the token within the
+// block. Both running sums are matmuls with a triangle of ones.
 func (s Distribution) Draw(uniform *Node) *Node {
 	g, rows, vocab := s.exp.Graph(), s.exp.Shape().Dim(0), s.exp.Shape().Dim(-1)
 	blocks := (vocab + drawBlock - 1) / drawBlock
@@ -37,7 +38,8 @@ func (s Distribution) Draw(uniform *Node) *Node {
 	return Min(token, Scalar(g, dtypes.Int32, vocab-1))
 }
 
-// runningSum is the sum of each row up to and including each column, of float32[t, n].
+// runningSum returns the running sum of each row of x, float32[t, n]. Column i holds the sum up to and including column
+// i.
 func runningSum(x *Node) *Node {
 	n := x.Shape().Dim(-1)
 	square := shapes.Make(dtypes.Int32, n, n)
@@ -45,11 +47,11 @@ func runningSum(x *Node) *Node {
 	return Einsum("ti,ij->tj", x, upTo)
 }
 
-// below is share * total, and less than total in any case: rounding must not pass over the last entry.
+// below returns share * total, but always less than total, so that rounding cannot skip the last entry.
 func below(share, total *Node) *Node { return Mul(MinScalar(share, 1-1e-6), total) }
 
-// firstAbove is the first column of rising sums, float32[t, n], that is above a bound, float32[t, 1]: int32[t, 1]. An entry without
-// mass is never it.
+// firstAbove returns the first column in each row of running sums, float32[t, n], that exceeds bound, float32[t, 1].
+// The result is int32[t, 1]. It never returns an entry with probability zero.
 func firstAbove(sums, bound *Node) *Node {
 	passed := ConvertDType(LessOrEqual(sums, bound), dtypes.Int32)
 	return MinScalar(ReduceAndKeep(passed, ReduceSum, -1), sums.Shape().Dim(-1)-1)

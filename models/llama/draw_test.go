@@ -10,7 +10,7 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 )
 
-// drawn runs Draw on logits, float32[rows, vocab].
+// drawn returns the tokens that Draw samples from logits, float32[rows, vocab].
 func drawn(t *testing.T, logits [][]float32, uniform []float32) []int32 {
 	t.Helper()
 	backend, err := simplego.New("ops_sequential") // the default hangs with few cores
@@ -30,8 +30,9 @@ func drawn(t *testing.T, logits [][]float32, uniform []float32) []int32 {
 	return values
 }
 
-// TestDraw compares draws with the inverse of the distribution function in float64, for vocabularies of one block, of several, and of
-// several and a part. Where a number falls within float32's rounding of a border, either neighbour is right.
+// TestDraw compares draws with the inverse of the cumulative distribution in float64. It uses vocabularies of one
+// block, of several blocks, and of several blocks and part of one. If a number is within float32 rounding of a border
+// between two tokens, either token is right.
 func TestDraw(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, vocab := range []int{1, 7, 256, 300, 1024} {
@@ -61,7 +62,8 @@ func TestDraw(t *testing.T) {
 	}
 }
 
-// Tokens without mass are never drawn: not at 0, not at the largest number below 1, and not next to a border.
+// Draw never returns a token with probability zero: not at 0, not at the largest number below 1, and not next to a
+// border.
 func TestDrawLeavesOutTokensWithoutMass(t *testing.T) {
 	const vocab, only = 600, 300
 	row := make([]float32, vocab)

@@ -8,8 +8,9 @@ import (
 	"prunellm/models"
 )
 
-// Block is the weights of one decoder layer as graph nodes: norms and biases float32, matrices float32 or bfloat16. A matmul
-// with a bfloat16 matrix rounds its other factor too. Weights that the architecture lacks are nil.
+// Block holds the weights of one decoder layer as graph nodes. Norms and biases are float32, matrices float32 or
+// bfloat16. A matmul with a bfloat16 matrix also rounds its other factor. Weights that the architecture does not have
+// are nil.
 type Block struct {
 	AttnNorm            *Node // [e]
 	Q                   *Node // [j, e]
@@ -19,16 +20,16 @@ type Block struct {
 	O                   *Node // [e, j]
 	FFNNorm             *Node // [e]
 	Gate, Up            *Node // [f, e]
-	Down                *Node // [f, e]: the transpose of the file's, so that a neuron is a row in all three
+	Down                *Node // [f, e]: transposed, so that a neuron is a row of all three matrices
 }
 
-// Saved is the results of the matmuls of a layer's forward pass, so that a later backward pass does not compute them again.
+// Saved holds the matmul results of a layer's forward pass, so that a later backward pass need not compute them again.
 type Saved struct {
-	Query      *Node // float32[s*t, n, d]: projected, before norm and rotation
-	Key, Value *Node // float32[s*t, k, d]: projected
-	Context    *Node // float32[s*t, j]: the heads' results, before the output projection
+	Query      *Node // float32[s*t, n, d]: after projection, before norm and RoPE
+	Key, Value *Node // float32[s*t, k, d]: after projection
+	Context    *Node // float32[s*t, j]: results of the heads, before the output projection
 	Mid        *Node // float32[s*t, e]: the residual stream between attention and MLP
-	Gate, Up   *Node // float32[s*t, f]: before the activation function
+	Gate, Up   *Node // float32[s*t, f]: before the activation
 }
 
 // Nodes lists the nodes in the order of SavedNodes.
@@ -41,35 +42,35 @@ func SavedNodes(nodes []*Node) Saved {
 	return Saved{Query: nodes[0], Key: nodes[1], Value: nodes[2], Context: nodes[3], Mid: nodes[4], Gate: nodes[5], Up: nodes[6]}
 }
 
-// SavedValues returns the number of values per token in Saved of a layer with that many neurons.
+// SavedValues returns how many values per token the Saved of a layer with the given number of neurons has.
 func SavedValues(c models.Config, neurons int) int {
 	return 2*c.Heads*c.HeadDim + 2*c.KVHeads*c.HeadDim + c.HiddenSize + 2*neurons
 }
 
-// Trace is a layer's forward pass: its result and the values that the backward pass needs.
+// Trace holds a layer's forward pass: its result and the values that the backward pass needs.
 type Trace struct {
 	Saved
 	MLPInput   *Node // float32[s*t, e]: Mid after its RMSNorm
-	Activation *Node // float32[s*t, f]: silu(Gate) * Up, the input of Down
+	Activation *Node // float32[s*t, f]: silu(Gate) * Up, the input of the down projection
 	Out        *Node // float32[s*t, e]
 
 	attention         attentionTrace
 	attnNorm, ffnNorm normTrace
 }
 
-// Gradients are the gradients of a loss with respect to parts of a layer.
+// Gradients holds the gradients of a loss with respect to parts of a layer.
 type Gradients struct {
 	X          *Node // float32[s*t, e]: the layer's input
 	Gate, Up   *Node // float32[f, e]
 	Down       *Node // float32[f, e]
-	Activation *Node // float32[s*t, f]: the input of Down
+	Activation *Node // float32[s*t, f]: the input of the down projection
 
-	// The gradients of all weights, by role. A matrix has the two factors of its gradient.
+	// Factors and Vectors hold the gradients of all weights by role; for a matrix, the two factors of its gradient.
 	Factors map[models.Role]Factors
 	Vectors map[models.Role]*Node // norms and biases
 }
 
-// Factors holds the two factors of the gradient of a matrix W of a Block, float32[out, in].
+// Factors holds the two factors whose matmul is the gradient of a matrix W of a Block, float32[out, in].
 type Factors struct {
 	In     *Node // float32[s*t, in]
 	Out    *Node // float32[s*t, out]
@@ -84,14 +85,14 @@ func (f Factors) Gradient() *Node {
 	return Einsum("to,ti->oi", f.Out, f.In)
 }
 
-// Forward computes one decoder layer on the residual streams x, float32[s*t, e], of s sequences as long as the RoPE table:
-// mid = x + attention(rmsnorm(x)), out = mid + (silu(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid).
+// Forward computes one decoder layer. x is the residual stream of s sequences, float32[s*t, e], each as long as the
+// RoPE table. mid = x + attention(rmsnorm(x)), out = mid + (silu(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid).
 func Forward(c models.Config, b *Block, rope RoPE, x *Node) *Trace {
 	return Resume(c, b, rope, x, Saved{})
 }
 
-// Resume is Forward for a later backward pass on the same input x, with the values that the first pass saved. With a zero
-// Saved it computes everything.
+// Resume is Forward for a backward pass that comes later. It takes the same input x and reuses the values in saved.
+// With a zero Saved it computes everything.
 func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 	assertShape(x, x.Shape().Dim(0), c.HiddenSize)
 	trace := &Trace{Saved: saved}
@@ -113,8 +114,8 @@ func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 	return trace
 }
 
-// Backward returns the gradients of the layer's parts from that of Forward's result, dy float32[s*t, e]. Gradients that the
-// caller does not use cost nothing: XLA drops them.
+// Backward returns the gradients of the layer's parts, given the gradient dy of Forward's result, float32[s*t, e].
+// Gradients that the caller does not use cost nothing, because XLA drops them.
 func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gradients {
 	assertShape(dy, trace.Out.Shape().Dimensions...)
 	grads := &Gradients{Factors: map[models.Role]Factors{}, Vectors: map[models.Role]*Node{}}
@@ -141,11 +142,11 @@ func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gra
 	return grads
 }
 
-// HeadBlock is the weights of the head as graph nodes: the last RMSNorm, float32[e], and the output matrix, which is
-// the token embedding when the two are tied, float32 or bfloat16[v, e].
+// HeadBlock holds the weights of the head as graph nodes: the last RMSNorm, float32[e], and the output matrix, float32
+// or bfloat16[v, e]. The output matrix is the token embedding if the two are tied.
 type HeadBlock struct{ Norm, Output *Node }
 
-// HeadTrace is the head's forward pass.
+// HeadTrace holds the head's forward pass.
 type HeadTrace struct {
 	Logits *Node // float32[t, v]
 	Normed *Node // float32[t, e]: after the last RMSNorm
@@ -161,8 +162,8 @@ func HeadForward(c models.Config, h *HeadBlock, x *Node) *HeadTrace {
 	return trace
 }
 
-// HeadBackward returns the gradient of the hidden states, float32[t, e], from that of the logits, float32[t, v]. It adds a
-// further gradient of HeadTrace.Normed, float32[t, e] (see Target.Gradient); nil is none.
+// HeadBackward returns the gradient of the hidden states, float32[t, e], given the gradient of the logits, float32[t,
+// v]. Unless more is nil, it adds that further gradient of HeadTrace.Normed, float32[t, e] (see Target.Gradient).
 func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits, more *Node) (dx *Node) {
 	dNormed := matmul("tv,ve->te", dLogits, h.Output)
 	if more != nil {
@@ -171,8 +172,8 @@ func HeadBackward(h *HeadBlock, trace *HeadTrace, dLogits, more *Node) (dx *Node
 	return rmsNormAdjoint(trace.norm, h.Norm, dNormed)
 }
 
-// HeadWeightGradients returns the gradients of the head's weights, float32[e] and float32[v, e], from that of the logits,
-// float32[t, v].
+// HeadWeightGradients returns the gradients of the head's weights, float32[e] and float32[v, e], given the gradient of
+// the logits, float32[t, v].
 func HeadWeightGradients(h *HeadBlock, trace *HeadTrace, dLogits *Node) (norm, output *Node) {
 	dNormed := matmul("tv,ve->te", dLogits, h.Output)
 	return normWeightGradient(trace.norm, dNormed), Factors{In: trace.Normed, Out: dLogits, narrow: isNarrow(h.Output)}.Gradient()

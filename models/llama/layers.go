@@ -6,11 +6,11 @@ import (
 	"prunellm/models"
 )
 
-// Layers loads the layers of one model with the same options for repeated visits. Its owner calls Release.
+// Layers loads the layers of one model for repeated visits with the same options. Its owner must call Release.
 //
 // # Concurrency
 //
-// It belongs to one goroutine.
+// A Layers must be used by one goroutine at a time.
 type Layers struct {
 	model   *Model
 	weights models.Weights
@@ -19,12 +19,13 @@ type Layers struct {
 	kept    map[int]*Layer
 }
 
-// Layers prepares visits of layers and loads nothing yet; options may be nil. With keep, loaded layers stay until Release.
+// Layers returns a Layers that has loaded nothing yet. options may be nil. With keep, loaded layers stay on the device
+// until Release.
 func (m *Model) Layers(w models.Weights, options func(layer int) LayerOptions, keep bool) *Layers {
 	return &Layers{model: m, weights: w, options: options, keep: keep, kept: map[int]*Layer{}}
 }
 
-// Each visits layers in the given order, as EachLayer does.
+// Each visits the layers in the given order, as EachLayer does.
 func (l *Layers) Each(ctx context.Context, order []int, visit func(*Layer) error) error {
 	if !l.keep {
 		return l.model.EachLayer(ctx, l.weights, order, l.options, visit)
@@ -67,8 +68,8 @@ func (l *Layers) Release() {
 	clear(l.kept)
 }
 
-// EachLayer visits layers in the given order, each with its weights on the device, and loads the next one meanwhile. options
-// may be nil. It stops at the first error and when ctx ends.
+// EachLayer visits the layers in the given order. During a visit the layer's weights are on the device, and EachLayer
+// already loads the next layer. options may be nil. EachLayer stops at the first error or when ctx ends.
 func (m *Model) EachLayer(ctx context.Context, w models.Weights, order []int, options func(layer int) LayerOptions,
 	visit func(*Layer) error) error {
 	return m.loadEach(ctx, w, order, options, func(layer *Layer) error {
@@ -77,7 +78,7 @@ func (m *Model) EachLayer(ctx context.Context, w models.Weights, order []int, op
 	})
 }
 
-// loadEach is EachLayer, but visit owns the layer.
+// loadEach is like EachLayer, but visit owns the layer and must release it.
 func (m *Model) loadEach(ctx context.Context, w models.Weights, order []int, options func(layer int) LayerOptions,
 	visit func(*Layer) error) error {
 	type loaded struct {
@@ -85,7 +86,7 @@ func (m *Model) loadEach(ctx context.Context, w models.Weights, order []int, opt
 		err   error
 	}
 	ctx, stop := context.WithCancel(ctx)
-	results := make(chan loaded) // unbuffered: one layer waits while another is in use
+	results := make(chan loaded) // unbuffered: one loaded layer waits while another is in use
 	go func() {
 		defer close(results)
 		for _, index := range order {

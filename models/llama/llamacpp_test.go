@@ -46,7 +46,8 @@ func xlaBackend(t testing.TB) backends.Backend {
 	return backend
 }
 
-// llamacppLogits returns llama.cpp's logits of every token, without flash attention, which also sums in float16.
+// llamacppLogits returns llama.cpp's logits of every token. It turns off flash attention, which would also sum in
+// float16.
 func llamacppLogits(t *testing.T, path string, tokens []int32) [][]float32 {
 	t.Helper()
 	cpp.BackendInit()
@@ -78,12 +79,13 @@ func llamacppLogits(t *testing.T, path string, tokens []int32) [][]float32 {
 	return logits
 }
 
-// compareLogits checks that the root mean square of the difference is below a share of the logits' standard deviation, and
-// that the most likely token is the same wherever its lead is larger than the tolerance.
+// compareLogits checks two things. The root mean square of the difference must be below a fraction of the logits'
+// standard deviation. The most likely token must be the same wherever its lead exceeds the tolerance.
 //
-// llama.cpp needs the tolerance, not this graph: its attention rounds queries, keys, values and softmax weights to float16,
-// whatever the weights' type. With the same four roundings in the graph the tiny models differ by 4e-4 to 7e-4 instead of
-// 1e-3 to 3e-3; thirty layers amplify the difference. A wrong name, permutation or rotation gives at least 0.1.
+// The tolerance is for llama.cpp's rounding, not for this graph's. llama.cpp's attention rounds queries, keys, values
+// and softmax weights to float16, no matter of what type the weights are. With the same four roundings in the graph,
+// the tiny models differ by 4e-4 to 7e-4 instead of 1e-3 to 3e-3. Thirty layers amplify the difference. A wrong name,
+// permutation or rotation gives at least 0.1.
 func compareLogits(t *testing.T, got, want [][]float32) {
 	t.Helper()
 	const tolerance = 2e-2
@@ -162,7 +164,8 @@ func TestLogitsAgainstLlamaCpp(t *testing.T) {
 	}
 }
 
-// TestRealLogitsAgainstLlamaCpp runs a float32 copy of the default model, so that both sides have the same weights.
+// TestRealLogitsAgainstLlamaCpp compares the two engines on a float32 copy of the default model, so that both have the
+// same weights.
 func TestRealLogitsAgainstLlamaCpp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes a float32 copy of the default model")
@@ -185,7 +188,7 @@ func TestRealLogitsAgainstLlamaCpp(t *testing.T) {
 	compareLogits(t, got, llamacppLogits(t, path, tokens))
 }
 
-// realTokens returns tokens of the scores' oracle.
+// realTokens returns tokens from the reference data of the scores.
 func realTokens(t *testing.T) []int32 {
 	t.Helper()
 	data, err := os.ReadFile("../../prune/testdata/sdm_oracle.json")
@@ -201,7 +204,7 @@ func realTokens(t *testing.T) []int32 {
 	return oracle.Tokens[0][:96]
 }
 
-// writeFloat32 copies a GGUF file with all tensors as F32.
+// writeFloat32 copies a GGUF file and converts all tensors to F32.
 func writeFloat32(t *testing.T, path string, file *gguf.File) {
 	t.Helper()
 	var tensors []gguf.Source

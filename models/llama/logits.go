@@ -10,12 +10,12 @@ import (
 	"prunellm/models"
 )
 
-// ffnPadding is the multiple to which a forward pass of a whole model rounds layer widths up, so that pruned layers of many
-// widths share few compiled programs.
+// ffnPadding is the multiple to which a forward pass of a whole model rounds layer widths up. Pruned layers of many
+// widths then share few compiled programs.
 const ffnPadding = 128
 
-// Hidden runs sequences through all layers, layer by layer, and returns the hidden states that enter the head:
-// float32[tokens, e] for each sequence. progress, when not nil, is called after each layer.
+// Hidden runs sequences through the model layer by layer and returns the hidden states that enter the head,
+// float32[tokens, e] for each sequence. If progress is not nil, Hidden calls it after each layer.
 func Hidden(ctx context.Context, m *Model, head *Head, w models.Weights, sequences [][]int32, progress func(layer int)) (
 	hidden [][]float32, err error) {
 	defer Guard(&err)
@@ -53,8 +53,8 @@ func Hidden(ctx context.Context, m *Model, head *Head, w models.Weights, sequenc
 	return states.Download(m.config, sequences)
 }
 
-// Logits runs one sequence through the model and returns float32[vocab] for every token. It holds them all in memory: use it
-// to compare this graph with another engine, not for long texts.
+// Logits runs one sequence through the model and returns float32[vocab] for every token. It holds all logits in memory,
+// so use it to compare this graph with another engine and not for long texts.
 func Logits(ctx context.Context, backend backends.Backend, w models.Weights, tokens []int32) (logits [][]float32, err error) {
 	defer Guard(&err)
 	m, err := New(backend, w.Config())

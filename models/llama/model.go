@@ -15,8 +15,8 @@ import (
 	"prunellm/models"
 )
 
-// Model runs programs for one architecture on one backend. It holds compiled programs and RoPE tables, no weights. Its owner
-// calls Close.
+// Model runs programs for one architecture on one backend. It holds compiled programs and RoPE tables, but no weights.
+// Its owner must call Close.
 type Model struct {
 	backend backends.Backend
 	config  models.Config
@@ -27,7 +27,7 @@ type Model struct {
 	execs []interface{ Finalize() }      // for Close; guarded by mu
 }
 
-// New returns a model of an architecture on a backend.
+// New returns a Model for an architecture on a backend.
 func New(backend backends.Backend, config models.Config) (m *Model, err error) {
 	defer Guard(&err)
 	if err := config.Validate(); err != nil {
@@ -46,7 +46,7 @@ func (m *Model) Config() models.Config { return m.config }
 // Backend returns the backend on which programs run.
 func (m *Model) Backend() backends.Backend { return m.backend }
 
-// Close frees the compiled programs and tables. It is idempotent; no program may be running.
+// Close frees the compiled programs and tables. It is idempotent. No program may be running.
 func (m *Model) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -60,7 +60,8 @@ func (m *Model) Close() {
 	m.ropes = map[ropeKey][2]*tensors.Tensor{}
 }
 
-// Compile returns an executable of a graph function, which compiles once for each set of argument shapes. Close frees it.
+// Compile returns an executable for a graph function. The executable compiles once for each set of argument shapes.
+// Close frees it.
 func (m *Model) Compile(name string, build func(args []*graph.Node) []*graph.Node) (*graph.Exec, error) {
 	exec, err := graph.NewExec(m.backend, build)
 	if err != nil {
@@ -78,7 +79,7 @@ func (m *Model) Upload(values []float32, dimensions ...int) (*tensors.Tensor, er
 	return upload(m.backend, values, dtypes.Float32, dimensions...)
 }
 
-// UploadIn is Upload with rounding to a precision.
+// UploadIn is like Upload, but rounds to a precision.
 func (m *Model) UploadIn(p Precision, values []float32, dimensions ...int) (*tensors.Tensor, error) {
 	if p == BFloat16 {
 		return upload(m.backend, roundNarrow(values), dtypes.BFloat16, dimensions...)
@@ -86,7 +87,7 @@ func (m *Model) UploadIn(p Precision, values []float32, dimensions ...int) (*ten
 	return m.Upload(values, dimensions...)
 }
 
-// UploadNarrow copies values that are rounded to the device.
+// UploadNarrow copies bfloat16 values to the device.
 func (m *Model) UploadNarrow(values []bfloat16.BFloat16, dimensions ...int) (*tensors.Tensor, error) {
 	return upload(m.backend, values, dtypes.BFloat16, dimensions...)
 }
@@ -124,7 +125,7 @@ func Download[T float32 | float64 | int32](t *tensors.Tensor) (values []T, err e
 	return values, err
 }
 
-// Release frees tensors at once, without the garbage collector. It skips nil.
+// Release frees tensors immediately instead of leaving them to the garbage collector. It ignores nil.
 func Release(all ...*tensors.Tensor) { release(all...) }
 
 func release(all ...*tensors.Tensor) {
@@ -135,7 +136,7 @@ func release(all ...*tensors.Tensor) {
 	}
 }
 
-// Guard, deferred, returns a panic of gomlx as an error.
+// Guard turns a panic of gomlx into an error. Call it with defer.
 func Guard(err *error) {
 	switch cause := recover().(type) {
 	case nil:
@@ -146,13 +147,13 @@ func Guard(err *error) {
 	}
 }
 
-// ropeKey says for what a RoPE table is.
+// ropeKey identifies a RoPE table.
 type ropeKey struct {
 	tokens  int  // padded length
-	rotates bool // false: the table of a layer without RoPE
+	rotates bool // false for the table of a layer without RoPE
 }
 
-// rope returns the RoPE table of a layer for a length and keeps it for later programs.
+// rope returns a layer's RoPE table for a number of tokens. It caches the table for later programs.
 func (m *Model) rope(tokens, layer int) ([2]*tensors.Tensor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -183,8 +184,8 @@ type LayerProgram struct {
 	exec  *graph.Exec
 }
 
-// LayerProgram makes a program of a graph function. The first argument of the program must be float32[t, e]; it sets the
-// length of the RoPE table.
+// LayerProgram returns a program for a graph function. The program's first argument must be float32[t, e]; it
+// determines the length of the RoPE table.
 func (m *Model) LayerProgram(name string, build func(b *Block, rope RoPE, args []*graph.Node) []*graph.Node) (
 	*LayerProgram, error) {
 	weights := len(blockFields(m.config))
@@ -198,12 +199,13 @@ func (m *Model) LayerProgram(name string, build func(b *Block, rope RoPE, args [
 	return &LayerProgram{model: m, name: name, exec: exec}, nil
 }
 
-// Run runs the program; the first argument's rows are one sequence. The results belong to the caller.
+// Run runs the program. The rows of the first argument are one sequence. The results belong to the caller.
 func (p *LayerProgram) Run(layer *Layer, args ...*tensors.Tensor) (results []*tensors.Tensor, err error) {
 	return p.RunTogether(1, layer, args...)
 }
 
-// RunTogether is Run for several sequences of equal length, one after the other in the first argument's rows.
+// RunTogether is like Run for several sequences of equal length. The rows of the first argument are the sequences, one
+// after the other.
 func (p *LayerProgram) RunTogether(sequences int, layer *Layer, args ...*tensors.Tensor) (results []*tensors.Tensor, err error) {
 	defer Guard(&err)
 	tables, err := p.model.rope(args[0].Shape().Dim(0)/sequences, layer.Index)
@@ -223,10 +225,10 @@ func (p *LayerProgram) RunTogether(sequences int, layer *Layer, args ...*tensors
 	return results, nil
 }
 
-// Head is the embedding and output matrices and the last norm on the device. Its owner calls Release.
+// Head holds the embedding matrix, the output matrix and the last norm on the device. Its owner must call Release.
 type Head struct{ embedding, norm, output *tensors.Tensor }
 
-// LoadHead uploads the weights outside the layers, the output matrix in a precision.
+// LoadHead uploads the weights outside the layers. It uploads the output matrix in precision p.
 func (m *Model) LoadHead(w models.Weights, p Precision) (head *Head, err error) {
 	defer Guard(&err)
 	c := m.config
@@ -266,10 +268,10 @@ func (h *Head) Release() {
 	*h = Head{}
 }
 
-// ErrTokens is the error that CheckTokens wraps.
+// ErrTokens is wrapped by the errors of CheckTokens.
 var ErrTokens = errors.New("bad token sequence")
 
-// Embed looks up a sequence's embeddings and pads them: float32[PadLength(len(tokens)), e].
+// Embed returns the padded embeddings of a sequence: float32[PadLength(len(tokens)), e].
 func (m *Model) Embed(h *Head, tokens []int32) (x *tensors.Tensor, err error) {
 	defer Guard(&err)
 	if err := CheckTokens(m.config, tokens); err != nil {
@@ -285,7 +287,8 @@ func (m *Model) Embed(h *Head, tokens []int32) (x *tensors.Tensor, err error) {
 	return m.embed.Exec1(h.embedding, ids)
 }
 
-// CheckTokens returns an error for a sequence that is empty, longer than the model's context, or outside its vocabulary.
+// CheckTokens returns an error if a sequence is empty, is longer than the model's context, or has a token outside the
+// vocabulary.
 func CheckTokens(c models.Config, tokens []int32) error {
 	if len(tokens) == 0 || len(tokens) > c.ContextLength {
 		return fmt.Errorf("%w: %d tokens; there must be 1 to %d", ErrTokens, len(tokens), c.ContextLength)
@@ -299,8 +302,8 @@ func CheckTokens(c models.Config, tokens []int32) error {
 	return nil
 }
 
-// PadLength returns the padded length of a sequence. There are at most four lengths between powers of two, so that few shapes
-// compile and padding stays below a quarter.
+// PadLength returns the padded length of a sequence. There are at most four padded lengths between two powers of two.
+// Few shapes must then be compiled, and padding stays below a quarter.
 func PadLength(tokens int) int {
 	step := 8
 	for step*8 < tokens {
@@ -309,13 +312,13 @@ func PadLength(tokens int) int {
 	return roundUp(tokens, step)
 }
 
-// HeadProgram is a graph function over the head's weights.
+// HeadProgram is a graph function over the head's weights, compiled once for each set of argument shapes.
 type HeadProgram struct {
 	name string
 	exec *graph.Exec
 }
 
-// HeadProgram makes a program of a graph function.
+// HeadProgram returns a program for a graph function.
 func (m *Model) HeadProgram(name string, build func(h *HeadBlock, args []*graph.Node) []*graph.Node) (*HeadProgram, error) {
 	exec, err := m.Compile(name, func(nodes []*graph.Node) []*graph.Node {
 		return build(&HeadBlock{Norm: nodes[0], Output: nodes[1]}, nodes[2:])

@@ -12,16 +12,17 @@ import (
 	"prunellm/models"
 )
 
-// Precision is the type of the factors of matmuls with weights. Sums are always float32, and so are norms, attention between
-// tokens, losses and sums over tokens.
+// Precision is the type of the factors in matmuls with weights. Everything else is always float32: the sums within
+// matmuls, norms, attention between tokens, losses and sums over tokens.
 type Precision string
 
 // The precisions.
 const (
-	// AutoPrecision is bfloat16 on backends that multiply it faster than float32, unless the work is sensitive to it.
+	// AutoPrecision means bfloat16 on backends where its matmuls are faster than float32, unless the work is sensitive
+	// to rounding.
 	AutoPrecision Precision = ""
 	Float32       Precision = "f32"
-	// BFloat16 rounds factors and results to 8 bits of mantissa (mixed precision).
+	// BFloat16 means mixed precision: factors and results are rounded to 8 bits of mantissa.
 	BFloat16 Precision = "bf16"
 )
 
@@ -34,13 +35,14 @@ func (p Precision) Validate() error {
 	return fmt.Errorf("%q is not a valid precision; use f32, bf16, or nothing for the default", string(p))
 }
 
-// fastBFloat16 is a backend that may have units for bfloat16.
+// fastBFloat16 is implemented by backends that may have hardware for bfloat16.
 type fastBFloat16 interface {
 	// FastBFloat16 reports whether matmuls of bfloat16 are faster than those of float32.
 	FastBFloat16() bool
 }
 
-// On returns Float32 or BFloat16 for work on a backend. For sensitive work it returns BFloat16 only if p is BFloat16.
+// On returns the precision of work on a backend: Float32 or BFloat16. For work that is sensitive to rounding it returns
+// BFloat16 only if p is BFloat16.
 func (p Precision) On(backend backends.Backend, sensitive bool) Precision {
 	if p != AutoPrecision {
 		return p
@@ -51,7 +53,8 @@ func (p Precision) On(backend backends.Backend, sensitive bool) Precision {
 	return Float32
 }
 
-// Narrow returns the roles of a layer's matrices that are bfloat16 in this precision. The caller must not change the slice.
+// Narrow returns the roles of the matrices of a layer that are bfloat16 in this precision. The caller must not change
+// the slice.
 func (p Precision) Narrow() []models.Role {
 	if p != BFloat16 {
 		return nil
@@ -59,12 +62,12 @@ func (p Precision) Narrow() []models.Role {
 	return matrices
 }
 
-// matrices are the roles of a layer's matrices: all weights but norms and biases.
+// matrices lists the roles of the matrices of a layer, which are all weights but norms and biases.
 var matrices = []models.Role{
 	models.AttnQ, models.AttnK, models.AttnV, models.AttnOutput, models.FFNGate, models.FFNUp, models.FFNDown,
 }
 
-// In returns the block with its matrices in a precision.
+// In returns the block with its matrices converted to a precision.
 func (b *Block) In(p Precision) *Block {
 	c, to := *b, widen
 	if p == BFloat16 {
@@ -77,8 +80,8 @@ func (b *Block) In(p Precision) *Block {
 	return &c
 }
 
-// matmul is an Einsum of activations or gradients with weights, or of two of the former. If one factor is bfloat16, matmul
-// rounds the other too. The result is float32.
+// matmul is an Einsum of activations or gradients, with weights or with each other. If one factor is bfloat16, matmul
+// rounds the other to bfloat16 too. The result is float32.
 func matmul(equation string, a, b *Node) *Node {
 	if !isNarrow(a) && !isNarrow(b) {
 		return Einsum(equation, a, b)
@@ -86,8 +89,9 @@ func matmul(equation string, a, b *Node) *Node {
 	return widen(Einsum(equation, narrow(a), narrow(b)))
 }
 
-// narrowTranspose transposes float32[t, o] to bfloat16[o, t]. XLA's CPU backend has fast matmuls of bfloat16 only if they sum
-// over the first factor's rows. It would merge a plain transpose into the matmul, at half the speed, so this one has three axes.
+// narrowTranspose transposes float32[t, o] to bfloat16[o, t]. XLA's CPU backend has fast bfloat16 matmuls only if they
+// sum over the rows of the first factor. It would merge a plain transpose into the matmul, which halves the speed. A
+// transpose of three axes is not merged.
 func narrowTranspose(x *Node) *Node {
 	tokens, out := x.Shape().Dim(0), x.Shape().Dim(1)
 	if tokens%2 != 0 {
@@ -99,7 +103,7 @@ func narrowTranspose(x *Node) *Node {
 
 func isNarrow(x *Node) bool { return x.DType() == dtypes.BFloat16 }
 
-// narrow rounds to the nearest bfloat16.
+// narrow rounds x to the nearest bfloat16.
 func narrow(x *Node) *Node {
 	if isNarrow(x) {
 		return x
@@ -107,7 +111,7 @@ func narrow(x *Node) *Node {
 	return ConvertDType(x, dtypes.BFloat16)
 }
 
-// roundNarrow is narrow on the host, where gomlx's own conversion truncates.
+// roundNarrow is like narrow, on the host. gomlx's own conversion would truncate instead of rounding.
 func roundNarrow(values []float32) []bfloat16.BFloat16 {
 	out := make([]bfloat16.BFloat16, len(values))
 	for i, value := range values {
@@ -116,7 +120,7 @@ func roundNarrow(values []float32) []bfloat16.BFloat16 {
 	return out
 }
 
-// widen converts bfloat16 to float32.
+// widen converts x from bfloat16 to float32.
 func widen(x *Node) *Node {
 	if !isNarrow(x) {
 		return x

@@ -16,9 +16,9 @@ import (
 	"prunellm/internal/xla/xlatest"
 )
 
-// TestMixedPrecision compares a layer's forward and backward pass with bfloat16 matrices to float32. Each matmul rounds to 8
-// bits, at most 2^-9 per factor; a few follow each other, and the softmax of large scores amplifies their errors. XLA may
-// round less on a CPU without the instructions.
+// TestMixedPrecision compares a layer's forward and backward pass in bfloat16 with the same in float32. Each matmul
+// rounds to 8 bits, an error of at most 2^-9 per factor. Errors of successive matmuls add up, and the softmax of large
+// scores amplifies them. XLA may round less on a CPU without bfloat16 instructions.
 func TestMixedPrecision(t *testing.T) {
 	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
 	if err != nil {
@@ -103,11 +103,11 @@ func TestPrecision(t *testing.T) {
 		}
 	}
 	if err := Precision("fp8").Validate(); err == nil {
-		t.Error("fp8 is taken for a precision")
+		t.Error("fp8 is accepted as a precision")
 	}
 }
 
-// TestRoundNarrow compares rounding on the host with the device's, at edge cases.
+// TestRoundNarrow compares rounding on the host with rounding on the device in edge cases.
 func TestRoundNarrow(t *testing.T) {
 	backend, err := xla.Open(slog.Default(), xlatest.Options(os.Getenv))
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"prunellm/models"
 )
 
-// RoPE is the table of rotary position embedding as graph nodes, float32[t, r/2] with r = Config.RoPEDim.
+// RoPE holds the tables of rotary position embedding as graph nodes, float32[t, r/2] with r = Config.RoPEDim.
 type RoPE struct{ Cos, Sin *Node }
 
-// tokens returns the length of the table's sequences.
+// tokens returns the length of the sequences that the tables are for.
 func (r RoPE) tokens() int { return r.Cos.Shape().Dim(0) }
 
 // ropeTables returns cos and sin of position * base^(-2i/r) / factor[i], both float32[tokens, r/2]. It computes in float64,
@@ -33,15 +33,15 @@ func ropeTables(config models.Config, tokens int) (cos, sin []float32) {
 	return cos, sin
 }
 
-// unrotated returns the cosines and sines of a table of that size that rotates by nothing, so that layers with and without
-// RoPE share a program.
+// unrotated returns tables of the given size whose angles are all zero. With them, layers without RoPE use the same
+// program as layers with RoPE.
 func unrotated(size int) (cos, sin []float32) {
 	return slices.Repeat([]float32{1}, size), make([]float32, size)
 }
 
-// rotate rotates the elements (i, i+r/2) of each head by its position's angle and passes elements from r on. all is
-// float32[s*t, n, d]: s sequences as long as the table. Loading reorders the rows of files in layout RoPEPairs
-// (halvesFromPairs).
+// rotate rotates the elements (i, i+r/2) of each head by the angle of the token's position and leaves elements from r
+// on unchanged. all is float32[s*t, n, d]: s sequences as long as the table. The elements are in layout RoPEHalves,
+// because loading reorders the rows of files in layout RoPEPairs (halvesFromPairs).
 func rotate(all *Node, rope RoPE) *Node {
 	half := rope.Cos.Shape().Dim(-1)
 	cos, sin := ExpandAxes(rope.Cos, 0, 2), ExpandAxes(rope.Sin, 0, 2) // float32[1, t, 1, r/2]
@@ -58,13 +58,14 @@ func rotate(all *Node, rope RoPE) *Node {
 	return Reshape(Concatenate(parts, -1), all.Shape().Dimensions...)
 }
 
-// rotateAdjoint is the adjoint of rotate: the inverse rotation.
+// rotateAdjoint is the adjoint of rotate, which is the inverse rotation.
 func rotateAdjoint(dy *Node, rope RoPE) *Node {
 	return rotate(dy, RoPE{Cos: rope.Cos, Sin: Neg(rope.Sin)})
 }
 
-// halvesFromPairs reorders the rows of each head from RoPEPairs to RoPEHalves: row 2i goes to i, row 2i+1 to i+r/2.
-// It reorders queries and keys alike, so their dot products stay the same. values is float32[heads*headDim, columns].
+// halvesFromPairs reorders the rows of each head from RoPEPairs to RoPEHalves: row 2i becomes row i, and row 2i+1
+// becomes row i+r/2. Queries and keys are reordered alike, so their dot products do not change. values is
+// float32[heads*headDim, columns].
 func halvesFromPairs(values []float32, heads, headDim, ropeDim int) []float32 {
 	return reorderRows(values, heads, headDim, func(r int) (from, to int) { return r, halfOfPair(r, ropeDim) })
 }
@@ -74,7 +75,7 @@ func pairsFromHalves(values []float32, heads, headDim, ropeDim int) []float32 {
 	return reorderRows(values, heads, headDim, func(r int) (from, to int) { return halfOfPair(r, ropeDim), r })
 }
 
-// halfOfPair returns the row in RoPEHalves of row r in RoPEPairs.
+// halfOfPair returns where row r of RoPEPairs is in RoPEHalves.
 func halfOfPair(r, ropeDim int) int {
 	if r < ropeDim {
 		return r/2 + r%2*(ropeDim/2)
@@ -82,7 +83,7 @@ func halfOfPair(r, ropeDim int) int {
 	return r
 }
 
-// reorderRows moves rows within each head.
+// reorderRows copies rows within each head from one place to another, as move says.
 func reorderRows(values []float32, heads, headDim int, move func(r int) (from, to int)) []float32 {
 	columns := len(values) / (heads * headDim)
 	out := make([]float32, len(values))

@@ -14,22 +14,23 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 )
 
-// stableHLOBackend is a backend that accepts programs in XLA's own language.
+// stableHLOBackend is implemented by backends that accept programs in XLA's own language.
 type stableHLOBackend interface {
 	CompileStableHLO(program []byte) (run func(inputs []backends.Buffer) ([]backends.Buffer, error), free func(), err error)
 }
 
-// TakesStableHLO reports whether the backend supports CompileStableHLO: XLA on the CPU.
+// TakesStableHLO reports whether the backend supports CompileStableHLO. Only XLA on the CPU does.
 func (m *Model) TakesStableHLO() bool {
 	_, ok := m.backend.(stableHLOBackend)
 	return ok
 }
 
-// errNoStableHLO is the error of a backend that accepts only gomlx's graphs.
+// errNoStableHLO is the error for a backend that accepts only gomlx's graphs.
 var errNoStableHLO = errors.New("the backend does not support StableHLO")
 
-// StableHLOExec is the graph.Exec of a function on StableHLO's values. gomlx's graphs give a matmul the type of its factors,
-// which would round the result of a bfloat16 matmul. It compiles once for each set of argument shapes.
+// StableHLOExec is to a function on StableHLO values what graph.Exec is to a graph function. In gomlx's graphs the
+// result of a matmul has the type of its factors, which would round the result of a bfloat16 matmul. A StableHLOExec
+// compiles once for each set of argument shapes.
 type StableHLOExec struct {
 	model   *Model
 	backend stableHLOBackend
@@ -37,7 +38,7 @@ type StableHLOExec struct {
 	build   func(args []*stablehlo.Value) []*stablehlo.Value
 
 	mu       sync.Mutex
-	compiled map[string]stableHLOProgram // by argument shapes; guarded by mu
+	compiled map[string]stableHLOProgram // keyed by argument shapes; guarded by mu
 }
 
 type stableHLOProgram struct {
@@ -45,8 +46,8 @@ type stableHLOProgram struct {
 	free func()
 }
 
-// CompileStableHLO returns an executable, which Close frees. Like graph functions, build panics with an error on wrong shapes.
-// Without TakesStableHLO it returns an error.
+// CompileStableHLO returns an executable, which Close frees. Like a graph function, build panics with an error on a
+// wrong shape. CompileStableHLO returns an error if TakesStableHLO reports false.
 func (m *Model) CompileStableHLO(name string, build func(args []*stablehlo.Value) []*stablehlo.Value) (*StableHLOExec, error) {
 	backend, ok := m.backend.(stableHLOBackend)
 	if !ok {
@@ -59,7 +60,7 @@ func (m *Model) CompileStableHLO(name string, build func(args []*stablehlo.Value
 	return e, nil
 }
 
-// Exec runs the program on tensors, as graph.Exec does. The results belong to the caller.
+// Exec runs the program on tensors, like graph.Exec. The results belong to the caller.
 func (e *StableHLOExec) Exec(args ...any) (results []*tensors.Tensor, err error) {
 	defer Guard(&err)
 	inputs, all := make([]backends.Buffer, len(args)), make([]*tensors.Tensor, len(args))
@@ -117,13 +118,13 @@ func (e *StableHLOExec) programFor(args []*tensors.Tensor) (stableHLOProgram, er
 	return program, nil
 }
 
-// write returns the program's text for arguments of these shapes.
+// write returns the text of the program for arguments of these shapes.
 func (e *StableHLOExec) write(args []*tensors.Tensor) ([]byte, error) {
 	builder := stablehlo.New(stablehlo.ConvertToValidName(e.name))
 	main := builder.Main()
 	values := make([]*stablehlo.Value, len(args))
 	for i, arg := range args {
-		// gomlx numbers types as go-xla does.
+		// gomlx and go-xla number types alike.
 		shape := xlashapes.Make(xladtypes.DType(arg.DType()), arg.Shape().Dimensions...)
 		var err error
 		if values[i], err = main.Input(shape); err != nil {
@@ -136,7 +137,7 @@ func (e *StableHLOExec) write(args []*tensors.Tensor) ([]byte, error) {
 	return builder.Build()
 }
 
-// Finalize frees the compiled programs; none may be running.
+// Finalize frees the compiled programs. None may be running.
 func (e *StableHLOExec) Finalize() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

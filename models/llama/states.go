@@ -8,10 +8,10 @@ import (
 	"prunellm/models"
 )
 
-// States is the hidden states of several sequences on the device, float32[padded length, e] each.
+// States holds the hidden states of several sequences on the device, float32[padded length, e] for each.
 type States []*tensors.Tensor
 
-// NewStates returns the embeddings of sequences.
+// NewStates returns the states before the first layer, which are the embeddings of the sequences.
 func NewStates(m *Model, head *Head, sequences [][]int32) (States, error) {
 	states := make(States, 0, len(sequences))
 	for i, tokens := range sequences {
@@ -51,7 +51,7 @@ func (s States) Download(c models.Config, sequences [][]int32) ([][]float32, err
 	return hidden, nil
 }
 
-// Ascending returns the layers from the first to the last.
+// Ascending returns the layer numbers from first to last.
 func Ascending(layers int) []int {
 	order := make([]int, layers)
 	for i := range order {
@@ -60,7 +60,7 @@ func Ascending(layers int) []int {
 	return order
 }
 
-// Descending returns the layers from the last to the first.
+// Descending returns the layer numbers from last to first.
 func Descending(layers int) []int {
 	order := Ascending(layers)
 	for i := range order {

@@ -11,26 +11,26 @@ import (
 	"prunellm/models/arch"
 )
 
-// Layer is one decoder layer's weights on the device. Its owner calls Release.
+// Layer holds the weights of one decoder layer on the device. Its owner must call Release.
 type Layer struct {
-	Index int // layer of the model
-	Width int // MLP neurons on the device, with padding
+	Index int // number of the layer in the model
+	Width int // number of MLP neurons on the device, padding included
 	args  []*tensors.Tensor
 }
 
 // LayerOptions are the options of LoadLayer.
 type LayerOptions struct {
-	// Removed, unless nil, marks neurons to switch off: bool[width]. Their column of down becomes zero, which equals removing
-	// them, gradients included, and keeps the compiled shape.
+	// Removed, if not nil, marks neurons to switch off: bool[width]. Their columns of down become zero. The results and
+	// gradients are the same as without the neurons, and the compiled shape stays the same.
 	Removed []bool
-	// PadFFN rounds the width up to its multiple with neurons that are zero everywhere, so that layers of many widths share
-	// few compiled shapes. 0 keeps the width.
+	// PadFFN rounds the width up to a multiple of it by adding neurons with zero weights. Layers of many widths then
+	// share few compiled shapes. 0 keeps the width.
 	PadFFN int
-	// Narrow are the matrices to round to bfloat16, which halves their memory.
+	// Narrow lists the matrices to round to bfloat16, which halves their memory.
 	Narrow []models.Role
 }
 
-// blockField pairs a weight's role with its field of a Block.
+// blockField pairs the role of a weight with its field in a Block.
 type blockField struct {
 	role  models.Role
 	node  func(*Block) **graph.Node
@@ -40,7 +40,7 @@ type blockField struct {
 // downField is the index of FFNDown in blockFields.
 const downField = 8
 
-// blockFields returns the weights of a layer of this architecture, in the order of a program's arguments.
+// blockFields lists the weights of a layer of this architecture in the order of a program's arguments.
 func blockFields(c models.Config) []blockField {
 	queries, keys := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	shape := func(dimensions ...int) func(models.Config, int) []int {
@@ -72,7 +72,7 @@ func blockFields(c models.Config) []blockField {
 	return fields
 }
 
-// blockFromNodes returns a program's leading arguments as a Block.
+// blockFromNodes returns the leading arguments of a program as a Block.
 func blockFromNodes(c models.Config, nodes []*graph.Node) *Block {
 	b := &Block{}
 	for i, field := range blockFields(c) {
@@ -86,7 +86,7 @@ func (m *Model) LoadLayer(w models.Weights, layer int, opts LayerOptions) (*Laye
 	c := m.config
 	width := c.FFN[layer]
 	if opts.Removed != nil && len(opts.Removed) != width {
-		return nil, fmt.Errorf("load layer %d: %d marks for %d neurons", layer, len(opts.Removed), width)
+		return nil, fmt.Errorf("load layer %d: Removed has %d entries for %d neurons", layer, len(opts.Removed), width)
 	}
 	padded := roundUp(width, max(opts.PadFFN, 1))
 	loaded := &Layer{Index: layer, Width: padded}
@@ -110,7 +110,7 @@ func (m *Model) LoadLayer(w models.Weights, layer int, opts LayerOptions) (*Laye
 	return loaded, nil
 }
 
-// Down returns the transposed down projection on the device, [Width, e]. It belongs to the layer.
+// Down returns the transposed matrix of the down projection on the device, [Width, e]. It belongs to the layer.
 func (l *Layer) Down() *tensors.Tensor { return l.args[downField] }
 
 // Release frees the device memory. It is idempotent.
@@ -119,7 +119,7 @@ func (l *Layer) Release() {
 	l.args = nil
 }
 
-// Roles returns the weights of a layer of an architecture.
+// Roles returns the roles of the weights of a layer in an architecture.
 func Roles(c models.Config) []models.Role {
 	var roles []models.Role
 	for _, field := range blockFields(c) {
@@ -128,7 +128,7 @@ func Roles(c models.Config) []models.Role {
 	return roles
 }
 
-// Weight returns one of a block's weights.
+// Weight returns a pointer to one of the block's weights.
 func (b *Block) Weight(role models.Role) **graph.Node {
 	for _, field := range blockFields(models.Config{AttentionBias: true, QKNorm: true}) {
 		if field.role == role {
@@ -138,29 +138,30 @@ func (b *Block) Weight(role models.Role) **graph.Node {
 	panic(fmt.Errorf("a layer has no %s", models.TensorName(role, 0)))
 }
 
-// place returns the index of a role's tensor among a layer's.
+// place returns the index of the tensor with that role among a layer's tensors.
 func (m *Model) place(role models.Role) int {
 	return slices.IndexFunc(blockFields(m.config), func(f blockField) bool { return f.role == role })
 }
 
-// Weight returns a layer's tensor on the device, in the graph's form: down transposed, the MLP padded, rows of q and k in
-// RoPEHalves. It belongs to the layer.
+// Weight returns a layer's tensor on the device in the form that the graph uses: down transposed, the MLP padded, the
+// rows of q and k in RoPEHalves. It belongs to the layer.
 func (m *Model) Weight(layer *Layer, role models.Role) *tensors.Tensor {
 	return layer.args[m.place(role)]
 }
 
-// SetWeight sets a layer's tensor to another of the same shape. The layer owns it and frees the old one.
+// SetWeight replaces a layer's tensor with t, which must have the same shape. The layer owns t. SetWeight frees the old
+// tensor.
 func (m *Model) SetWeight(layer *Layer, role models.Role, t *tensors.Tensor) {
 	release(m.Weight(layer, role))
 	m.TakeWeight(layer, role, t)
 }
 
-// TakeWeight is SetWeight for a layer whose old tensor is already freed.
+// TakeWeight is like SetWeight, but does not free the old tensor.
 func (m *Model) TakeWeight(layer *Layer, role models.Role, t *tensors.Tensor) {
 	layer.args[m.place(role)] = t
 }
 
-// With returns a layer with some weights replaced. It borrows all its tensors: do not release it.
+// With returns a copy of layer with some weights replaced. The copy does not own its tensors: do not release it.
 func (m *Model) With(layer *Layer, weights map[models.Role]*tensors.Tensor) *Layer {
 	other := &Layer{Index: layer.Index, Width: layer.Width, args: slices.Clone(layer.args)}
 	for role, t := range weights {
@@ -169,7 +170,7 @@ func (m *Model) With(layer *Layer, weights map[models.Role]*tensors.Tensor) *Lay
 	return other
 }
 
-// FileValues converts values from the form of Weight to that of models.Weights: the inverse of loading.
+// FileValues converts values from the form of Weight to the form of models.Weights. It is the inverse of loading.
 func (m *Model) FileValues(layer int, role models.Role, values []float32) []float32 {
 	c := m.config
 	width, hidden := c.FFN[layer], c.HiddenSize
@@ -179,39 +180,21 @@ func (m *Model) FileValues(layer int, role models.Role, values []float32) []floa
 	case models.FFNDown:
 		return TransposeValues(values[:width*hidden], width, hidden)
 	}
-	if c.RoPELayout != arch.RoPEPairs {
-		return values
-	}
-	switch role {
-	case models.AttnQ, models.AttnQBias:
-		return pairsFromHalves(values, c.Heads, c.HeadDim, c.RoPEDim)
-	case models.AttnK, models.AttnKBias:
-		return pairsFromHalves(values, c.KVHeads, c.HeadDim, c.RoPEDim)
-	case models.AttnQNorm, models.AttnKNorm:
-		return pairsFromHalves(values, 1, c.HeadDim, c.RoPEDim)
+	if heads := c.RotatedHeads(role); heads > 0 && c.RoPELayout == arch.RoPEPairs {
+		return pairsFromHalves(values, heads, c.HeadDim, c.RoPEDim)
 	}
 	return values
 }
 
-// GraphValues converts values from the form of models.Weights to that of Weight, for a layer loaded with opts.
+// GraphValues converts values from the form of models.Weights to the form of Weight for a layer that is loaded with
+// opts.
 func (m *Model) GraphValues(layer int, role models.Role, values []float32, opts LayerOptions) []float32 {
 	c := m.config
 	width, hidden := c.FFN[layer], c.HiddenSize
-	pairs := c.RoPELayout == arch.RoPEPairs
-	switch role {
-	case models.AttnQ, models.AttnQBias:
-		if pairs {
-			values = halvesFromPairs(values, c.Heads, c.HeadDim, c.RoPEDim)
-		}
-	case models.AttnK, models.AttnKBias:
-		if pairs {
-			values = halvesFromPairs(values, c.KVHeads, c.HeadDim, c.RoPEDim)
-		}
-	case models.AttnQNorm, models.AttnKNorm:
-		if pairs {
-			values = halvesFromPairs(values, 1, c.HeadDim, c.RoPEDim)
-		}
-	case models.FFNDown:
+	if heads := c.RotatedHeads(role); heads > 0 && c.RoPELayout == arch.RoPEPairs {
+		return halvesFromPairs(values, heads, c.HeadDim, c.RoPEDim)
+	}
+	if role == models.FFNDown {
 		values = TransposeValues(values, hidden, width)
 		for neuron, removed := range opts.Removed {
 			if removed {
@@ -227,7 +210,7 @@ func (m *Model) GraphValues(layer int, role models.Role, values []float32, opts 
 	return values
 }
 
-// loadBlockTensor reads one tensor of a layer and converts it to the graph's form.
+// loadBlockTensor reads one tensor of a layer and converts it to the form that the graph uses.
 func (m *Model) loadBlockTensor(w models.Weights, role models.Role, layer int, opts LayerOptions) ([]float32, error) {
 	values, err := readTensor(w, role, layer, m.fileShape(role, layer))
 	if err != nil {
@@ -236,7 +219,7 @@ func (m *Model) loadBlockTensor(w models.Weights, role models.Role, layer int, o
 	return m.GraphValues(layer, role, values, opts), nil
 }
 
-// fileShape returns the shape of a layer's tensor in models.Weights.
+// fileShape returns the shape that a layer's tensor has in models.Weights.
 func (m *Model) fileShape(role models.Role, layer int) []int {
 	if role == models.FFNDown {
 		return []int{m.config.HiddenSize, m.config.FFN[layer]}
@@ -266,7 +249,8 @@ func readTensor(w models.Weights, role models.Role, layer int, want []int) ([]fl
 	return values, nil
 }
 
-// TransposeValues transposes float32[rows, columns] to float32[columns, rows], in blocks that stay in cache.
+// TransposeValues transposes float32[rows, columns] to float32[columns, rows]. It works in blocks that fit in the CPU
+// cache.
 func TransposeValues(values []float32, rows, columns int) []float32 {
 	const block = 32
 	out := make([]float32, len(values))

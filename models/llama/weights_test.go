@@ -14,10 +14,10 @@ import (
 
 func shapeOf(dimensions []int) shapes.Shape { return shapes.Make(dtypes.Float32, dimensions...) }
 
-// countingWeights has the values 0, 1, 2, ... in every tensor and may fail at a layer.
+// countingWeights has the values 0, 1, 2, ... in every tensor and can fail at one layer.
 type countingWeights struct {
 	config models.Config
-	fail   int // layer whose tensors are missing; -1: none
+	fail   int // layer whose tensors are missing; -1 if there is none
 	wrong  bool
 }
 
@@ -46,7 +46,7 @@ func (w countingWeights) Tensor(role models.Role, layer int) ([]float32, []int, 
 }
 
 func TestHalvesFromPairs(t *testing.T) {
-	// Two heads of five rows, four of them rotated, one column.
+	// Two heads of five rows, four of which RoPE rotates; one column.
 	got := halvesFromPairs([]float32{0, 1, 2, 3, 4, 10, 11, 12, 13, 14}, 2, 5, 4)
 	want := []float32{0, 2, 1, 3, 4, 10, 12, 11, 13, 14}
 	if !slices.Equal(got, want) {
@@ -166,7 +166,7 @@ func TestEachLayer(t *testing.T) {
 	})
 	t.Run("wrong shape", func(t *testing.T) {
 		if _, err := m.LoadLayer(countingWeights{config: c, fail: -1, wrong: true}, 0, LayerOptions{}); err == nil {
-			t.Error("LoadLayer took a tensor of the wrong shape")
+			t.Error("LoadLayer accepts a tensor of the wrong shape")
 		}
 	})
 	t.Run("cancelled", func(t *testing.T) {

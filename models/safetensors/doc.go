@@ -1,8 +1,8 @@
-// Package safetensors reads and writes safetensors files: named tensors of plain numbers with a JSON header.
+// Package safetensors reads and writes safetensors files, which hold named tensors of plain numbers and a JSON header.
 //
-// A file is: the header's length u64 little endian; the header, a JSON object from tensor names to dtype, shape and
-// data_offsets, with free text under "__metadata__"; the tensors' bytes, without gaps. The specification is the
-// safetensors project's README.
+// A file has three parts: the length of the header (u64, little endian), the header, and the tensors' bytes without
+// gaps. The header is a JSON object that maps tensor names to dtype, shape and data_offsets, and "__metadata__" to free
+// text. The specification is the safetensors project's README.
 //
 // # Concurrency
 //
@@ -10,11 +10,11 @@
 //
 // # Errors
 //
-// Files may be hostile: Parse checks every length, offset and product against the file's size and the limits below before
+// Files may be hostile. Parse checks every length, offset and shape against the file's size and the limits below before
 // it allocates.
 package safetensors
 
-// Limits of what Parse accepts.
+// The limits of Parse.
 const (
 	MaxHeaderBytes = 16 << 20
 	MaxTensors     = 1 << 16

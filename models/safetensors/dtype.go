@@ -10,7 +10,7 @@ import (
 	"prunellm/internal/bf16"
 )
 
-// DType is the storage type of a tensor's values, by the format's name.
+// DType is the storage type of a tensor's values. Its value is the format's name of the type.
 type DType string
 
 // The types that this package knows. F32, F16 and BF16 convert to float32.
@@ -27,7 +27,7 @@ const (
 	Bool DType = "BOOL"
 )
 
-// Size returns the number of bytes of one value, 0 for an unknown type.
+// Size returns the number of bytes of one value. It is 0 for an unknown type.
 func (d DType) Size() int {
 	switch d {
 	case F64, I64:
@@ -60,7 +60,7 @@ func decodeFloats(d DType, raw []byte) ([]float32, error) {
 	return out, nil
 }
 
-// appendFloats appends the values in type d, rounded to nearest, ties to even.
+// appendFloats converts the values to type d and appends their bytes. It rounds to nearest, ties to even.
 func appendFloats(out []byte, d DType, values []float32) []byte {
 	for _, v := range values {
 		switch d {

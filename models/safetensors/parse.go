@@ -19,7 +19,7 @@ import (
 
 const metadataKey = "__metadata__"
 
-// ErrNoTensor is the error that a missing tensor wraps.
+// ErrNoTensor is wrapped by the error for a tensor that the file does not have.
 var ErrNoTensor = errors.New("no such tensor")
 
 // Info describes one tensor of a file.
@@ -38,13 +38,13 @@ type File struct {
 
 	reader io.ReaderAt
 	closer io.Closer
-	data   int64 // bytes before the tensors
+	data   int64 // where the tensors' bytes start in the file
 	index  map[string]int
 }
 
-// Open parses the file at path. The caller closes it.
+// Open parses the file at path. The caller must close the File.
 func Open(path string) (*File, error) {
-	file, size, err := regularfile.Open(path, math.MaxInt64) // sizes are checked field by field
+	file, size, err := regularfile.Open(path, math.MaxInt64) // no limit: Parse checks every size
 	if err != nil {
 		return nil, fmt.Errorf("open safetensors: %w", err)
 	}
@@ -78,7 +78,7 @@ func Parse(r io.ReaderAt, size int64) (*File, error) {
 	}
 	length := binary.LittleEndian.Uint64(head[:])
 	if length > MaxHeaderBytes || int64(length) > size-8 {
-		return nil, fmt.Errorf("header of %d bytes in a file of %d, the limit is %d: not a safetensors file, or truncated", length, size, MaxHeaderBytes)
+		return nil, fmt.Errorf("header of %d bytes in a file of %d; the limit is %d: not a safetensors file, or truncated", length, size, MaxHeaderBytes)
 	}
 	header := make([]byte, length)
 	if _, err := io.ReadFull(io.NewSectionReader(r, 8, int64(length)), header); err != nil {
@@ -114,7 +114,7 @@ func (f *File) header(raw []byte) error {
 			if err := d.Decode(&f.Metadata); err != nil {
 				return fmt.Errorf("%s: %w", metadataKey, err)
 			}
-			if f.Metadata == nil { // the JSON value null
+			if f.Metadata == nil { // __metadata__ was the JSON value null
 				f.Metadata = map[string]string{}
 			}
 			continue
@@ -126,7 +126,7 @@ func (f *File) header(raw []byte) error {
 	if _, err := d.Token(); err != nil {
 		return err
 	}
-	if _, err := d.Token(); err != io.EOF { // padding is white space
+	if _, err := d.Token(); err != io.EOF { // white space after the object is padding
 		return errors.New("more than one JSON value")
 	}
 	return nil
@@ -200,13 +200,13 @@ func byteSize(d DType, shape []int) (int64, error) {
 	return size, nil
 }
 
-// extents sorts the tensors by offset and checks that they cover the data without gap or overlap.
+// extents sorts the tensors by offset and checks that their bytes cover the data without gaps or overlaps.
 func (f *File) extents(available int64) error {
 	slices.SortStableFunc(f.Infos, func(a, b Info) int {
 		if c := cmp.Compare(a.Offset, b.Offset); c != 0 {
 			return c
 		}
-		return cmp.Compare(a.Size, b.Size) // an empty tensor before the one at the same offset
+		return cmp.Compare(a.Size, b.Size) // an empty tensor comes before another at the same offset
 	})
 	var next int64
 	for i, info := range f.Infos {
@@ -214,7 +214,7 @@ func (f *File) extents(available int64) error {
 			return fmt.Errorf("tensor %q begins at byte %d of the data instead of %d: gap or overlap", info.Name, info.Offset, next)
 		}
 		if info.Size > available-next {
-			return fmt.Errorf("tensor %q ends at byte %d, there are %d: truncated", info.Name, next+info.Size, available)
+			return fmt.Errorf("tensor %q ends at byte %d, but there are only %d: truncated", info.Name, next+info.Size, available)
 		}
 		next += info.Size
 		f.index[info.Name] = i
@@ -225,7 +225,7 @@ func (f *File) extents(available int64) error {
 	return nil
 }
 
-// Tensor returns the tensor of that name.
+// Tensor returns the tensor with that name, or an error that wraps ErrNoTensor.
 func (f *File) Tensor(name string) (Info, error) {
 	i, ok := f.index[name]
 	if !ok {

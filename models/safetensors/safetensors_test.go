@@ -52,7 +52,7 @@ func TestRoundTrip(t *testing.T) {
 	want[0], want[3] = want[3], want[0]
 	again, err := Encode(want, metadata)
 	if err != nil || !bytes.Equal(data, again) {
-		t.Errorf("another order gives other bytes (%v)", err)
+		t.Errorf("the same tensors in another order give different bytes (%v)", err)
 	}
 	if length := binary.LittleEndian.Uint64(data); length%8 != 0 {
 		t.Errorf("header of %d bytes does not align the data", length)
@@ -108,7 +108,7 @@ func TestRounding(t *testing.T) {
 	}
 }
 
-// file returns a safetensors file with that header.
+// file returns a safetensors file with that header and data zero bytes of tensors.
 func file(header string, data int) []byte {
 	out := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
 	return append(append(out, header...), make([]byte, data)...)
@@ -177,7 +177,7 @@ func TestWriteRefusesAndLeavesNothing(t *testing.T) {
 				t.Error("no error")
 			}
 			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-				t.Errorf("left behind: %v, %v", left, err)
+				t.Errorf("files remain: %v, %v", left, err)
 			}
 		})
 	}
@@ -201,11 +201,11 @@ func FuzzDecode(f *testing.F) {
 		}
 		encoded, err := Encode(tensors, metadata)
 		if err != nil {
-			t.Fatalf("what was decoded cannot be encoded: %v", err)
+			t.Fatalf("the decoded tensors cannot be encoded: %v", err)
 		}
 		again, _, err := Decode(encoded)
 		if err != nil || len(again) != len(tensors) {
-			t.Fatalf("what was encoded cannot be decoded: %v", err)
+			t.Fatalf("the encoded file cannot be decoded: %v", err)
 		}
 	})
 }

@@ -23,19 +23,20 @@ type Tensor struct {
 	Values []float32
 }
 
-// Source is a tensor to write, of any dtype.
+// Source describes a tensor of any dtype to write.
 type Source struct {
 	Name  string
 	DType DType
 	Shape []int // slowest axis first
-	// Write writes the tensor's bytes, exactly as many as dtype and shape say.
+	// Write writes the tensor's bytes. It must write exactly as many as dtype and shape require.
 	Write func(ctx context.Context, w io.Writer) error
 }
 
-// maxInMemory is the largest file in bytes for which EncodeSources reserves memory up front.
+// maxInMemory is the size in bytes up to which EncodeSources allocates the whole file up front.
 const maxInMemory = 1 << 32
 
-// Encode writes a file to memory. The same tensors and metadata give the same bytes, in whatever order they come.
+// Encode returns the bytes of a file. The same tensors and metadata give the same bytes, no matter in which order the
+// tensors are given.
 func Encode(tensors []Tensor, metadata map[string]string) ([]byte, error) {
 	sources, err := toSources(tensors)
 	if err != nil {
@@ -44,7 +45,7 @@ func Encode(tensors []Tensor, metadata map[string]string) ([]byte, error) {
 	return EncodeSources(sources, metadata)
 }
 
-// EncodeSources is Encode for tensors of any dtype, which write their own bytes.
+// EncodeSources is like Encode for tensors of any dtype that write their own bytes.
 func EncodeSources(tensors []Source, metadata map[string]string) ([]byte, error) {
 	var out bytes.Buffer
 	grow := 0
@@ -53,14 +54,14 @@ func EncodeSources(tensors []Source, metadata map[string]string) ([]byte, error)
 			grow += int(size)
 		}
 	}
-	out.Grow(min(grow, maxInMemory)) // once: doubling would take twice the memory
+	out.Grow(min(grow, maxInMemory)) // growing step by step would need twice the memory
 	if err := write(context.Background(), &out, tensors, metadata); err != nil {
 		return nil, fmt.Errorf("encode safetensors: %w", err)
 	}
 	return out.Bytes(), nil
 }
 
-// Decode reads a file from memory. All its tensors must convert to float32.
+// Decode parses the bytes of a file. All its tensors must be of a dtype that converts to float32.
 func Decode(data []byte) (tensors []Tensor, metadata map[string]string, err error) {
 	f, err := Parse(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -70,13 +71,13 @@ func Decode(data []byte) (tensors []Tensor, metadata map[string]string, err erro
 	return tensors, f.Metadata, err
 }
 
-// ReadFile is Decode for a file on disk.
+// ReadFile is like Decode for a file on disk.
 func ReadFile(path string) (tensors []Tensor, metadata map[string]string, err error) {
 	f, err := Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // only read: nothing to lose
 	if tensors, err = f.all(); err != nil {
 		return nil, nil, fmt.Errorf("read safetensors %q: %w", path, err)
 	}
@@ -95,7 +96,7 @@ func (f *File) all() ([]Tensor, error) {
 	return tensors, nil
 }
 
-// WriteFile is Encode to a file, see Write.
+// WriteFile writes the bytes that Encode returns to a file. It is as atomic as Write.
 func WriteFile(ctx context.Context, path string, tensors []Tensor, metadata map[string]string) error {
 	sources, err := toSources(tensors)
 	if err != nil {
@@ -104,8 +105,8 @@ func WriteFile(ctx context.Context, path string, tensors []Tensor, metadata map[
 	return Write(ctx, path, sources, metadata)
 }
 
-// Write streams tensors to a file. It is atomic: path holds either its old content or the whole new file, which is on
-// stable storage when Write returns nil.
+// Write streams tensors to a file. It is atomic: if it returns nil, the file is complete and on stable storage; if it
+// fails, path keeps its old content.
 func Write(ctx context.Context, path string, tensors []Source, metadata map[string]string) error {
 	err := exact.File(path, func(w io.Writer) error { return write(ctx, w, tensors, metadata) })
 	if err != nil {
@@ -145,8 +146,8 @@ func toSources(tensors []Tensor) ([]Source, error) {
 	return sources, nil
 }
 
-// write orders the tensors as the reference implementation does: larger values first, so that all are aligned, then by
-// name.
+// write orders the tensors as the reference implementation does: dtypes with larger values first, so that all values
+// are aligned, then by name.
 func write(ctx context.Context, w io.Writer, tensors []Source, metadata map[string]string) error {
 	ordered := slices.Clone(tensors)
 	slices.SortFunc(ordered, func(a, b Source) int {
@@ -183,7 +184,7 @@ func encodeHeader(tensors []Source, metadata map[string]string) (header []byte, 
 		if err != nil {
 			return err
 		}
-		text, err := json.Marshal(value) // json writes maps in the order of their keys
+		text, err := json.Marshal(value) // json sorts the keys of a map
 		b.Write(key)
 		b.WriteByte(':')
 		b.Write(text)
@@ -198,7 +199,7 @@ func encodeHeader(tensors []Source, metadata map[string]string) (header []byte, 
 	seen := map[string]bool{metadataKey: true}
 	for _, t := range tensors {
 		if err := checkName(t.Name); err != nil || seen[t.Name] {
-			return nil, nil, errors.Join(fmt.Errorf("tensor %q: bad or repeated name", t.Name), err)
+			return nil, nil, errors.Join(fmt.Errorf("tensor %q: the name is not valid or appears twice", t.Name), err)
 		}
 		seen[t.Name] = true
 		size, err := byteSize(t.DType, t.Shape)
@@ -225,7 +226,7 @@ func encodeHeader(tensors []Source, metadata map[string]string) (header []byte, 
 		b.WriteByte(' ')
 	}
 	if b.Len()-8 > MaxHeaderBytes || len(tensors) > MaxTensors {
-		return nil, nil, fmt.Errorf("header of %d bytes for %d tensors, the limits are %d and %d", b.Len()-8, len(tensors), MaxHeaderBytes, MaxTensors)
+		return nil, nil, fmt.Errorf("header of %d bytes for %d tensors; the limits are %d and %d", b.Len()-8, len(tensors), MaxHeaderBytes, MaxTensors)
 	}
 	binary.LittleEndian.PutUint64(b.Bytes(), uint64(b.Len()-8))
 	return b.Bytes(), sizes, nil
