@@ -8,24 +8,25 @@ import (
 	"prunellm/internal/chat/jinja"
 )
 
-// guard breaks the text of a control token in a message. It is a noncharacter: no text for interchange holds it.
+// guard is inserted into the text of a control token in a message, so that it no longer spells the token. It is a
+// Unicode noncharacter, which no valid text exchange contains.
 const guard = '\uFDD0'
 
-// Piece is a part of a prompt that is tokenized by itself.
+// Piece is a part of a prompt that is tokenized separately.
 type Piece struct {
 	Text    string
-	Special bool // texts of control tokens are those tokens; false: they are text like any other
+	Special bool // whether the text of a control token becomes that token, or is text like any other
 }
 
-// Guard names the texts of the vocabulary's control tokens. From then on their texts in messages and tools are no control
-// tokens, and only those that the template writes are: no message can pretend that another turn begins. Prompts then
-// hold guards, which Pieces and Text take out.
+// Guard sets the texts of the vocabulary's control tokens. From then on only the template can write control tokens. The
+// same texts in messages and tools stay text, so no message can forge the beginning of another turn. Prompts then
+// contain guards, which Pieces and Text remove.
 func (t *Template) Guard(controls []string) {
 	t.controls = newControls(controls, nil)
 	t.answerControls = newControls(controls, markers())
 }
 
-// Text returns a prompt of Prompt as clients may see it.
+// Text returns a prompt that Prompt made in the form that clients may see, without guards.
 func (t *Template) Text(prompt string) string {
 	if t.controls == nil {
 		return prompt
@@ -33,9 +34,9 @@ func (t *Template) Text(prompt string) string {
 	return strings.ReplaceAll(prompt, string(guard), "")
 }
 
-// Pieces splits a prompt of Prompt into what is to be tokenized piece by piece. That is one piece unless a message
+// Pieces splits a prompt that Prompt made into the pieces to tokenize separately. There is one piece unless a message
 // spells a control token. The text between two control tokens of the template stays in one piece, so that it gets the
-// tokens that a tokenizer without control tokens gives it.
+// same tokens as from a tokenizer without control tokens.
 func (t *Template) Pieces(prompt string) []Piece {
 	if t.controls == nil || !strings.ContainsRune(prompt, guard) {
 		return []Piece{{Text: prompt, Special: true}}
@@ -46,7 +47,7 @@ func (t *Template) Pieces(prompt string) []Piece {
 			pieces = append(pieces, Piece{Text: text, Special: special})
 		}
 	}
-	kept, run := 0, 0 // where the pieces end, and where the text behind the last control token begins
+	kept, run := 0, 0 // where the pieces so far end, and where the text after the last control token begins
 	endRun := func(end int) {
 		if text := prompt[run:end]; strings.ContainsRune(text, guard) {
 			add(prompt[kept:run], true)
@@ -69,7 +70,8 @@ func (t *Template) Pieces(prompt string) []Piece {
 	return pieces
 }
 
-// guarded is a value of a message with that role, or of tools for "", whose texts spell no control token.
+// guarded returns a value whose texts spell no control tokens. It is part of a message with the given role, or of the
+// tools if role is "".
 func (t *Template) guarded(role string, value any) any {
 	switch {
 	case t.controls == nil:
@@ -80,13 +82,14 @@ func (t *Template) guarded(role string, value any) any {
 	return jinja.Mapped{Value: value, Text: t.controls.mark}
 }
 
-// controls finds texts: a tree of their bytes.
+// controls is a trie over bytes that finds the texts of control tokens.
 type controls struct {
 	next map[byte]*controls
 	ends bool // a text ends here
 }
 
-// newControls returns a finder of all texts but some. One of a single character cannot be broken and is left out.
+// newControls returns a trie of texts without those in but. It leaves out texts of one character, into which no guard
+// can be inserted.
 func newControls(texts, but []string) *controls {
 	root := &controls{}
 	for _, text := range texts {
@@ -110,7 +113,7 @@ func (c *controls) add(text string) {
 	c.ends = true
 }
 
-// match returns the length of the longest of the texts that a text begins with; 0 for none.
+// match returns the length of the longest control token that text begins with, or 0.
 func (c *controls) match(text string) int {
 	longest := 0
 	for i := range len(text) {
@@ -124,8 +127,8 @@ func (c *controls) match(text string) int {
 	return longest
 }
 
-// mark puts a guard behind the first character of every text that is found, also of one within another. A guard that the
-// text already has becomes the replacement character.
+// mark inserts a guard after the first character of every control token in text, also of one within another. It
+// replaces guards that the text already contains with the replacement character.
 func (c *controls) mark(text string) string {
 	text = strings.ReplaceAll(text, string(guard), string(utf8.RuneError))
 	var out strings.Builder

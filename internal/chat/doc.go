@@ -1,13 +1,14 @@
-// Package chat turns a chat's messages and tools into a prompt, and the text that a model generates back into a message.
+// Package chat renders the messages and tools of a chat as a prompt, and parses the text that the model generates into
+// a message.
 //
-// It holds all that depends on how one model's chats are written: its template, its syntax of tool calls, the grammar
-// that holds answers to it and the parser that reads them. It is not an engine: prompts and grammars are text, and a
-// caller turns them into tokens. Package jinja evaluates templates.
+// It contains everything that depends on a model's chat format: the template, the syntax of tool calls, the grammar
+// that forces answers into that syntax and the parser that reads them. It is not an engine: prompts and grammars are
+// text, and the caller tokenizes them. Package jinja evaluates templates.
 //
 // # Data flow
 //
 //	messages, tools -- Template.Prompt --> prompt text
-//	turn            -- Template.Grammar -> GBNF text that the answer is held to
+//	turn            -- Template.Grammar -> GBNF grammar that constrains the answer
 //	generated text  -- Parser.Feed ------> text and pieces of tool calls
 //
 // # Concurrency
@@ -16,6 +17,6 @@
 //
 // # Errors
 //
-// Prompt's errors wrap ErrMessages: the template refused the messages, which come from the client. Grammar's are
-// *SchemaError.
+// The errors of Prompt wrap ErrMessages if the template rejected the messages, which is the client's fault. The errors
+// of Grammar are *SchemaError.
 package chat

@@ -7,16 +7,17 @@ import (
 	"prunellm/openapi"
 )
 
-// maxParallelCalls bounds the calls of one answer: under a grammar a small model may never stop.
+// maxParallelCalls bounds the tool calls of one answer, because a small model that a grammar forces to write calls may
+// never stop.
 const maxParallelCalls = 16
 
-// SchemaGrammar makes GBNF of a JSON schema, its first rule called root, or says why it cannot. Unless strict, it leaves
-// out what it cannot express.
+// SchemaGrammar converts a JSON schema to GBNF. The first rule is called root. If strict, it returns an error for a
+// part of the schema that GBNF cannot express; otherwise it ignores that part.
 type SchemaGrammar func(schema []byte, strict bool) (gbnf string, err error)
 
-// SchemaError says which field of a request has a schema that answers cannot be held to.
+// SchemaError says which field of a request has a schema that no grammar can enforce.
 type SchemaError struct {
-	Field string // such as "tools[1]"
+	Field string // for example "tools[1]"
 	Err   error  // from SchemaGrammar
 }
 
@@ -26,8 +27,8 @@ func (e *SchemaError) Error() string { return e.Field + ": " + e.Err.Error() }
 // Unwrap returns SchemaGrammar's error.
 func (e *SchemaError) Unwrap() error { return e.Err }
 
-// Grammar returns the GBNF that the answer to a turn is held to; empty: none is needed. formatField is the request's name
-// of the turn's format. The error is a *SchemaError.
+// Grammar returns the GBNF grammar for the answer to a turn, or "" if the answer needs none. formatField is the name of
+// the request's field with the format, for errors. The error is a *SchemaError.
 func (t *Template) Grammar(turn *openapi.Turn, schemas SchemaGrammar, formatField string) (string, error) {
 	format, err := formatGrammar(schemas, turn.Format, formatField)
 	if err != nil || turn.ToolChoice.Mode == openapi.ToolsNone {
@@ -45,18 +46,18 @@ func (t *Template) Grammar(turn *openapi.Turn, schemas SchemaGrammar, formatFiel
 	case format != "":
 		out.WriteString("root ::= calls | format-root\n" + prefixed(format, "format-"))
 	case syntax.marker == "":
-		// White space may come first, as models have it; a brace behind it begins a call as one without it does.
+		// Models may write white space first. An answer whose first other character is a brace must be a call.
 		out.WriteString("root ::= [ \\t\\n\\r]* (calls | [^{ \\t\\n\\r\\x00] [^\\x00]*)?\n")
 	default:
 		out.WriteString("root ::= begin\n" + textBefore(syntax.marker, "after-marker") + unmarkedCalls(turn, syntax.marker))
-		// Where text ends in a marker, the rest of the first call and its followers come.
+		// After text that ends in a marker, the rest of the first call and further calls follow.
 		out.WriteString("after-marker ::= " + literal(strings.TrimPrefix(syntax.open, syntax.marker)) + " call " + literal(syntax.close) + " more\n")
 	}
 	out.WriteString(calls)
 	return out.String(), nil
 }
 
-// formatGrammar returns the grammar of a format, empty for text.
+// formatGrammar returns the grammar of a format, or "" for text.
 func formatGrammar(schemas SchemaGrammar, format openapi.ResponseFormat, field string) (string, error) {
 	schema := []byte(`{"type":"object"}`)
 	switch format.Type {
@@ -72,7 +73,7 @@ func formatGrammar(schemas SchemaGrammar, format openapi.ResponseFormat, field s
 	return grammar, nil
 }
 
-// callsGrammar has the rules calls (one call or several), more (what may follow a call) and call.
+// callsGrammar returns the rules calls (one or several calls), more (what may follow a call) and call.
 func callsGrammar(schemas SchemaGrammar, turn *openapi.Turn, syntax syntax) (string, error) {
 	var out strings.Builder
 	var names []string
@@ -90,7 +91,7 @@ func callsGrammar(schemas SchemaGrammar, turn *openapi.Turn, syntax syntax) (str
 		head := fmt.Sprintf(`{"name": %q, %q: `, tool.Name, syntax.arguments)
 		fmt.Fprintf(&out, "%s ::= %s %sroot \"}\"\n%s", name, literal(head), prefix, prefixed(grammar, prefix))
 	}
-	more := `""` // a function that the client named is called exactly once, as OpenAI's
+	more := `""` // as with OpenAI, a function that the client names is called exactly once
 	if turn.ParallelToolCalls && turn.ToolChoice.Name == "" && syntax.marker != "" {
 		more = fmt.Sprintf("(%s call %s){0,%d}", literal("\n"+syntax.open), literal(syntax.close), maxParallelCalls-1)
 	}
@@ -99,9 +100,9 @@ func callsGrammar(schemas SchemaGrammar, turn *openapi.Turn, syntax syntax) (str
 	return out.String(), nil
 }
 
-// argumentsGrammar holds the arguments of a call to their schema; a tool that is not strict to what of it can be held.
-// They are an object also where it allows any value: clients give an empty schema to functions without parameters, and
-// read the arguments as an object.
+// argumentsGrammar returns the grammar for the arguments of a call. For a tool that is not strict it ignores the parts
+// of the schema that no grammar can enforce. Arguments are always an object, even if the schema allows any value,
+// because clients give functions without parameters an empty schema and still expect an object.
 func argumentsGrammar(schemas SchemaGrammar, tool openapi.Tool) (string, error) {
 	if tool.Parameters != nil {
 		grammar, err := schemas(tool.Parameters, tool.Strict)
@@ -115,8 +116,8 @@ func argumentsGrammar(schemas SchemaGrammar, tool openapi.Tool) (string, error) 
 	return schemas([]byte(`{"type":"object"}`), true)
 }
 
-// textBefore returns rules text-0, text-1 and so on: the states of a machine that reads text up to the first marker and
-// continues with rule after. The text may end anywhere else.
+// textBefore returns the rules text-0, text-1 and so on. They are the states of an automaton that reads text up to the
+// first marker, then continues with rule after. The text may also end without a marker.
 func textBefore(marker, after string) string {
 	var out strings.Builder
 	for state := range len(marker) {
@@ -139,7 +140,7 @@ func textBefore(marker, after string) string {
 	return out.String()
 }
 
-// longestBorder is the length of the longest beginning of marker that text ends with.
+// longestBorder returns the length of the longest prefix of marker that is a suffix of text.
 func longestBorder(marker, text string) int {
 	for n := min(len(marker), len(text)); n > 0; n-- {
 		if strings.HasSuffix(text, marker[:n]) {
@@ -159,12 +160,12 @@ func distinct(text string) []rune {
 	return out
 }
 
-// literal writes a text as a GBNF string; "" for an empty one.
+// literal returns text as a GBNF string literal.
 func literal(text string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(text) + `"`
 }
 
-// prefixed puts prefix in front of every rule's name in a grammar, so that several can stand together.
+// prefixed adds prefix to the name of every rule of a grammar, so that several grammars can be combined.
 func prefixed(grammar, prefix string) string {
 	var out strings.Builder
 	for i := 0; i < len(grammar); {
@@ -187,7 +188,7 @@ func prefixed(grammar, prefix string) string {
 			for end < len(grammar) && grammar[end] != '\n' {
 				end++
 			}
-		case c == '{': // a repetition holds numbers alone
+		case c == '{': // braces of a repetition contain only numbers
 			for end < len(grammar) && grammar[end-1] != '}' {
 				end++
 			}

@@ -8,7 +8,7 @@ import (
 	"prunellm/openapi"
 )
 
-// definition is a tool as templates know it: {"type": "function", "function": {...}}.
+// definition returns a tool in the form that templates expect: {"type": "function", "function": {...}}.
 func definition(tool openapi.Tool) json.RawMessage {
 	type function struct {
 		Name        string          `json:"name"`
@@ -21,7 +21,7 @@ func definition(tool openapi.Tool) json.RawMessage {
 	}{"function", function{tool.Name, tool.Description, tool.Parameters}})
 }
 
-// arguments are those of a call as JSON: a text that is no JSON becomes a string.
+// arguments returns the arguments of a call as JSON. If they are not valid JSON, it returns them as a JSON string.
 func arguments(call openapi.ToolCall) string {
 	if raw := []byte(call.Function.Arguments); json.Valid(raw) {
 		return string(readable(raw))
@@ -29,7 +29,7 @@ func arguments(call openapi.ToolCall) string {
 	return string(encode(call.Function.Arguments))
 }
 
-// encode writes JSON that a model reads. value is made of strings and JSON, which always encode.
+// encode returns JSON for a model to read. value consists of strings and JSON, so encoding cannot fail.
 func encode(value any) json.RawMessage {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -40,10 +40,11 @@ func encode(value any) json.RawMessage {
 	return readable(bytes.TrimSuffix(out.Bytes(), []byte("\n")))
 }
 
-// needless are the characters that encoders for web pages escape and JSON does not: models seldom saw them escaped.
+// needless lists the characters that encoders escape for web pages although JSON does not require it. Models rarely saw
+// them escaped in training.
 var needless = map[string]string{"003c": "<", "003e": ">", "0026": "&", "2028": "\u2028", "2029": "\u2029"}
 
-// readable writes the needless characters of JSON as they are, whoever escaped them.
+// readable replaces the escapes of needless characters in JSON with the characters, no matter who escaped them.
 func readable(raw json.RawMessage) json.RawMessage {
 	if !bytes.Contains(raw, []byte(`\u`)) {
 		return raw

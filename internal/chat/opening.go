@@ -8,10 +8,11 @@ import (
 	"prunellm/openapi"
 )
 
-// endMark marks where the last message's text ends in a prompt. It is a noncharacter: no text for interchange holds it.
+// endMark marks where the last message's text ends in a prompt. It is a Unicode noncharacter, which no valid text
+// exchange contains.
 const endMark = "\uFDD1"
 
-// Open is Prompt with the end that a turn wants.
+// Open returns a prompt like Prompt, with the ending that opening asks for.
 func (t *Template) Open(messages []openapi.Message, tools []openapi.Tool, opening openapi.Opening) (string, error) {
 	if opening == openapi.ContinueTurn {
 		return t.continued(messages, tools)
@@ -19,9 +20,10 @@ func (t *Template) Open(messages []openapi.Message, tools []openapi.Tool, openin
 	return t.Prompt(messages, tools, opening == openapi.OpenTurn)
 }
 
-// continued returns the prompt up to the end of the last message's text, as continue_final_message of transformers does.
-// Searching for the text itself could find it in the template's own, such as "i" in "<|im_end|>". So the text ends with a mark
-// and a blank, and a template that drops the blank drops white space at the end of texts.
+// continued returns the prompt up to the end of the last message's text, like continue_final_message of transformers.
+// Searching for the text itself could find it in the template's own text, such as "i" in "<|im_end|>". So continued
+// appends a mark and a space to the message. If the template drops the space, it trims texts, and the prompt must not
+// have white space at its end either.
 func (t *Template) continued(messages []openapi.Message, tools []openapi.Tool) (string, error) {
 	messages = slices.Clone(messages)
 	messages[len(messages)-1].Content += endMark + " "
@@ -31,7 +33,7 @@ func (t *Template) continued(messages []openapi.Message, tools []openapi.Tool) (
 	}
 	at := strings.LastIndex(prompt, endMark)
 	if at < 0 {
-		return "", fmt.Errorf("%w: it does not write the last message's text, so no answer can continue it", ErrMessages)
+		return "", fmt.Errorf("%w: it omits the last message's text, so no answer can continue that message", ErrMessages)
 	}
 	if strings.HasPrefix(prompt[at:], endMark+" ") {
 		return prompt[:at], nil

@@ -8,7 +8,7 @@ import (
 	"prunellm/openapi"
 )
 
-// A prompt that continues a message ends with its text, whatever the template writes behind it.
+// A prompt that continues a message ends with the message's text, no matter what the template writes after it.
 func TestContinuedMessage(t *testing.T) {
 	const trims = "{% for m in messages %}[{{ m.role }}]{{ m.content | trim }}<|im_end|>{% endfor %}"
 	const thinks = "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}<think>\n\n</think>\n\n{{ m.content.split('</think>')[-1].lstrip('\n') }}" +
@@ -36,13 +36,13 @@ func TestContinuedMessage(t *testing.T) {
 				t.Errorf("pieces %q, want %q", got, c.want)
 			}
 			if messages[1].Content != c.last {
-				t.Errorf("the message became %q", messages[1].Content)
+				t.Errorf("Open changed the message to %q", messages[1].Content)
 			}
 		})
 	}
 }
 
-// Tools that a template does not know are in the system message of a prompt that continues a message, too.
+// A prompt that continues a message also describes tools in the system message if the template does not support them.
 func TestContinuedWithTools(t *testing.T) {
 	messages := []openapi.Message{{Role: "user", Content: "Hi"}, {Role: "assistant", Content: "I call"}}
 	for name, source := range map[string]string{"described": plainSource, "hermes": hermesSource, "llama": llamaSource} {
@@ -53,16 +53,16 @@ func TestContinuedWithTools(t *testing.T) {
 	}
 }
 
-// A template that leaves the message out cannot continue it.
+// A template that omits the message cannot continue it.
 func TestContinuedMessageLeftOut(t *testing.T) {
 	template := newTemplate(t, "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}")
 	_, err := template.Open([]openapi.Message{{Role: "user", Content: "Hi"}, {Role: "assistant", Content: "H"}}, nil, openapi.ContinueTurn)
-	if !errors.Is(err, ErrMessages) || !strings.Contains(err.Error(), "chat template: it does not write the last message's text") {
+	if !errors.Is(err, ErrMessages) || !strings.Contains(err.Error(), "chat template: it omits the last message's text") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// Open ends a prompt with a header, or with nothing.
+// Open ends a prompt with the header of an answer or with nothing, as the opening asks.
 func TestOpenings(t *testing.T) {
 	template := newTemplate(t, ChatML)
 	for opening, want := range map[openapi.Opening]string{openapi.OpenTurn: "Hi<|im_end|>\n<|im_start|>assistant\n", openapi.OpenNothing: "Hi<|im_end|>\n"} {
@@ -82,23 +82,24 @@ func TestMarksWithin(t *testing.T) {
 	}
 }
 
-// Templates of many models continue a message: their prompts end with its text, behind the same beginning as without it.
+// With the templates of many models, a prompt that continues a message ends with its text and otherwise is the same as
+// a prompt that does not.
 func TestPublicTemplatesContinue(t *testing.T) {
 	continued := 0
 	for name, source := range publicTemplates(t) {
 		template := guardedTemplate(t, source)
 		messages := []openapi.Message{{Role: "user", Content: "Hi"}, {Role: "assistant", Content: "The answer"}}
 		closed, err := template.Open(messages, nil, openapi.OpenNothing)
-		if err != nil { // it renders no such messages at all
+		if err != nil { // the template does not support these messages at all
 			continue
 		}
 		continued++
 		prompt, err := template.Open(messages, nil, openapi.ContinueTurn)
 		if err != nil || !strings.HasSuffix(prompt, "The answer") || !strings.HasPrefix(closed, prompt) {
-			t.Errorf("%s: prompt %q, error %v; closed it is %q", name, prompt, err, closed)
+			t.Errorf("%s: prompt %q, error %v; the prompt that does not continue is %q", name, prompt, err, closed)
 		}
 	}
 	if continued < 30 {
-		t.Errorf("%d templates were tried", continued)
+		t.Errorf("only %d templates continue a message", continued)
 	}
 }

@@ -11,57 +11,57 @@ import (
 
 // Part is a piece of an answer: text, thinking, or a piece of a tool call.
 type Part struct {
-	Thinking  string // before the text; Text is then empty
-	Call      int    // index of the call; -1: text
-	ID, Name  string // of the call, in its first part
-	Text      string // when Call is -1
-	Arguments string // the JSON that is new
+	Thinking  string // if set, Text is empty; thinking comes before the text
+	Call      int    // index of the call; -1 for text and thinking
+	ID, Name  string // of the call; only in its first part
+	Text      string // if Call is -1
+	Arguments string // the next piece of the arguments' JSON
 }
 
-// Parser separates the text of an answer from the tool calls in it, as the model generates it. The zero Parser (no head)
-// takes everything as text.
+// Parser separates an answer into text and tool calls while the model generates it. For the zero Parser everything is
+// text.
 //
 // The grammar of the answer guarantees that each call is well formed as far as it goes: a known name comes first, and
-// only calls follow the first one. A client's own grammar guarantees nothing, and the JSON of a format may begin as a
-// call does: if it turns out to be none, it is text. Calls without marker are in unmarked.go.
+// only calls follow the first call. A client's own grammar guarantees nothing, and JSON in a requested format may begin
+// like a call. If it turns out not to be a call, it is text. unmarked.go handles calls without a marker.
 type Parser struct {
 	syntax   syntax
-	head     [][]string // what comes before the arguments, piece by piece: for each the words there may be
-	whole    bool       // the answer is calls alone or text alone
-	format   bool       // text is held to a format
-	held     string     // not returned yet: it may begin a marker or a call
+	head     [][]string // the pieces that come before the arguments; for each piece, the words that are allowed
+	whole    bool       // the answer is either only calls or only text
+	format   bool       // the request asks for a format
+	held     string     // not returned yet, because it may begin a marker or a call
 	state    parseState
 	calls    int
-	depth    int  // of the arguments' braces and brackets
-	quoted   bool // within a string of the arguments
-	escape   bool // after a backslash there
-	unmarked bool // calls come without the syntax's marker
-	spoken   bool // text other than white space was returned
-	inLine   bool // the returned text does not end with a line
+	depth    int  // number of open braces and brackets in the arguments
+	quoted   bool // within a JSON string of the arguments
+	escape   bool // after a backslash in that string
+	unmarked bool // the calls of this answer have no marker
+	spoken   bool // whether text other than white space has been returned
+	inLine   bool // whether the returned text ends within a line
 	stops    []string
-	tools    []openapi.Tool // whose names calls have
-	hidden   bool           // the client wants no thinking
+	tools    []openapi.Tool // that calls can name
+	hidden   bool           // whether to hide thinking from the client
 }
 
 type parseState int
 
 const (
-	atStart     parseState = iota // of an answer that is whole
-	atBeginning                   // of an answer that is not, but may be calls without marker
+	atStart     parseState = iota // of an answer that is either calls or text
+	atBeginning                   // of any other answer, which may still be calls without a marker
 	inText
 	beforeArguments
 	inArguments
 	afterArguments
-	onlyText // to the end
+	onlyText // until the end
 )
 
-// nameWord is the piece of a head that is the tool's name.
+// nameWord is the index of the piece of a head that is the tool's name.
 const nameWord = 3
 
-// jsonSpace is what JSON takes as white space.
+// jsonSpace lists the characters that are white space in JSON.
 const jsonSpace = " \t\n\r"
 
-// Parser returns a parser of one answer to a turn. stops are the texts at which the answer ends.
+// Parser returns a parser for one answer to a turn. stops are the stop strings that can end the answer.
 func (t *Template) Parser(turn *openapi.Turn, stops []string) *Parser {
 	if turn.ToolChoice.Mode == openapi.ToolsNone {
 		return &Parser{hidden: turn.Thinking.Hidden}
@@ -75,7 +75,7 @@ func (t *Template) Parser(turn *openapi.Turn, stops []string) *Parser {
 	return p
 }
 
-// Think takes the next piece of what the model thinks, which the engine has separated from the answer.
+// Think takes the next piece of thinking, which the engine has already separated from the answer.
 func (p *Parser) Think(text string) []Part {
 	if text == "" || p.hidden {
 		return nil
@@ -83,8 +83,8 @@ func (p *Parser) Think(text string) []Part {
 	return []Part{{Call: -1, Thinking: text}}
 }
 
-// newParser makes a parser of answers that may call the named tools. Answers are whole when they are held to a
-// format, and always when calls have no marker.
+// newParser returns a parser for answers that may call the named tools. An answer is either calls or text if the
+// request asks for a format, or if the syntax has no marker.
 func newParser(syntax syntax, names []string, format bool, stops []string) *Parser {
 	quoted := make([]string, len(names))
 	for i, name := range names {
@@ -98,10 +98,10 @@ func newParser(syntax syntax, names []string, format bool, stops []string) *Pars
 	return p
 }
 
-// Plain reports whether the answer is text for sure.
+// Plain reports whether the answer is certain to be only text.
 func (p *Parser) Plain() bool { return p.head == nil }
 
-// Called reports whether the answer has calls of which the last one is whole.
+// Called reports whether the answer has calls and the last one is complete.
 func (p *Parser) Called() bool { return p.calls > 0 && p.state != inArguments }
 
 // Feed takes the next piece of the answer.
@@ -139,8 +139,9 @@ func (p *Parser) Feed(text string) []Part {
 	return out
 }
 
-// End returns the text that Feed held back, once the answer has ended. Text behind a marker or a call is dropped. So is
-// the beginning of a call that was cut off, by the limit of tokens (full) or by a stop string that continues the call.
+// End returns the text that Feed held back. Call it when the answer has ended. It drops text after a marker or a call.
+// It also drops the beginning of a call that was cut off by the token limit (full) or by a stop string that would
+// continue the call.
 func (p *Parser) End(full bool) []Part {
 	noMarker := p.state == beforeArguments && p.syntax.marker == ""
 	if p.state > inText && !noMarker {
@@ -150,17 +151,17 @@ func (p *Parser) End(full bool) []Part {
 	p.held = ""
 	if cut := p.begunCall(held, full); cut >= 0 {
 		held = held[:cut]
-		if !p.spoken && strings.Trim(held, jsonSpace) == "" { // white space before a call
+		if !p.spoken && strings.Trim(held, jsonSpace) == "" { // only white space before the call
 			held = ""
 		}
 	}
 	return p.say(nil, held)
 }
 
-// begunCall returns the index in held where a call begins that was cut off, or -1.
+// begunCall returns the index in held at which a call begins that was cut off, or -1.
 func (p *Parser) begunCall(held string, full bool) int {
 	if p.syntax.marker == "" {
-		if p.state != beforeArguments || p.format { // JSON that a format asks for begins as a call does
+		if p.state != beforeArguments || p.format { // JSON in a requested format may begin like a call
 			return -1
 		}
 		return p.cutAt(0, full, func(stop string) bool {
@@ -179,7 +180,7 @@ func (p *Parser) begunCall(held string, full bool) int {
 	}
 	at := len(held) - length
 	rest := p.syntax.marker[length:]
-	if length == 1 && p.spoken && p.inLine { // one character alone begins a call only where a line does
+	if length == 1 && p.spoken && p.inLine { // a single character begins a call only at the start of a line
 		full = false
 	}
 	return p.cutAt(at, full, func(stop string) bool {
@@ -187,7 +188,8 @@ func (p *Parser) begunCall(held string, full bool) int {
 	})
 }
 
-// cutAt returns at if the limit, or a stop string that continues the call, ended the answer there, and -1 otherwise.
+// cutAt returns at if the token limit ended the answer, or a stop string that would continue the call. Otherwise it
+// returns -1.
 func (p *Parser) cutAt(at int, full bool, goesOn func(stop string) bool) int {
 	if full || slices.ContainsFunc(p.stops, goesOn) {
 		return at
@@ -195,7 +197,7 @@ func (p *Parser) cutAt(at int, full bool, goesOn func(stop string) bool) int {
 	return -1
 }
 
-// feedStart decides what a whole answer is by its first byte after white space.
+// feedStart decides from the first byte after white space whether a whole answer is calls or text.
 func (p *Parser) feedStart() bool {
 	begin := p.syntax.marker
 	if begin == "" {
@@ -204,7 +206,7 @@ func (p *Parser) feedStart() bool {
 	rest := strings.TrimLeft(p.held, jsonSpace)
 	after, found := strings.CutPrefix(rest, begin)
 	switch {
-	case found && p.syntax.marker == "": // the brace belongs to the head
+	case found && p.syntax.marker == "": // keep the brace: it belongs to the head
 		p.state = beforeArguments
 	case found:
 		p.held, p.state = after, beforeArguments
@@ -225,7 +227,7 @@ func (p *Parser) feedText(out []Part) ([]Part, bool) {
 		return out, true
 	}
 	free := len(p.held) - longestBorder(p.syntax.marker, p.held)
-	if !p.spoken && strings.Trim(p.held[:free], jsonSpace) == "" { // white space before a call is dropped
+	if !p.spoken && strings.Trim(p.held[:free], jsonSpace) == "" { // hold white space, which is dropped if a call follows
 		return out, false
 	}
 	out = p.say(out, p.held[:free])
@@ -254,7 +256,7 @@ func (p *Parser) feedHead(out []Part) ([]Part, bool) {
 		return append(out, Part{Call: p.calls - 1, ID: newCallID(), Name: p.clientName(name)}), true
 	case p.calls > 0:
 		p.state = afterArguments
-		if p.unmarked { // past the brace
+		if p.unmarked { // skip the brace
 			p.held = p.held[1:]
 		}
 	case p.whole:
@@ -265,8 +267,8 @@ func (p *Parser) feedHead(out []Part) ([]Part, bool) {
 	return out, true
 }
 
-// readHead returns the called tool's name and the beginning of its arguments, which is empty while the head is incomplete.
-// fits reports whether held begins as a call does.
+// readHead returns the name of the called tool and the beginning of its arguments. rest is empty while the head is
+// incomplete. fits reports whether held so far begins like a call.
 func (p *Parser) readHead(held string) (name, rest string, fits bool) {
 	rest = strings.TrimLeft(held, jsonSpace)
 	for i, words := range p.head {
@@ -283,7 +285,7 @@ func (p *Parser) readHead(held string) (name, rest string, fits bool) {
 	return name, rest, true
 }
 
-// clientName is what the client calls a tool.
+// clientName returns the client's name of a tool.
 func (p *Parser) clientName(name string) string {
 	for _, tool := range p.tools {
 		if tool.Name == name {
@@ -293,14 +295,14 @@ func (p *Parser) clientName(name string) string {
 	return name
 }
 
-// newCallID makes an id as clients know them.
+// newCallID returns a random id in the form that OpenAI's clients know.
 func newCallID() string { return "call_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:24] }
 
 func (p *Parser) feedArguments(out []Part) []Part {
 	end := 0
 	for end < len(p.held) && p.state == inArguments {
 		c := p.held[end]
-		if c == '}' && p.depth == 0 && !p.quoted { // of the call: the arguments were no object
+		if c == '}' && p.depth == 0 && !p.quoted { // closes the call: the arguments are not an object
 			p.state = afterArguments
 			break
 		}
@@ -330,7 +332,7 @@ func (p *Parser) feedArguments(out []Part) []Part {
 	return out
 }
 
-// feedTail skips what closes a call, up to the beginning of the next one.
+// feedTail skips the end of a call, up to the beginning of the next one.
 func (p *Parser) feedTail() bool {
 	if p.syntax.marker == "" {
 		p.held = ""

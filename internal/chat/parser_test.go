@@ -12,7 +12,7 @@ const twoCalls = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"place\"
 // call is a tool call without its id.
 type call struct{ Name, Arguments string }
 
-// said is the text that a parser tells of an answer that ends, fed byte by byte.
+// said feeds an answer to a parser byte by byte and returns its text and the number of calls.
 func said(p *Parser, answer string, full bool) (text string, calls int) {
 	var parts []Part
 	for i := range len(answer) {
@@ -28,7 +28,7 @@ func said(p *Parser, answer string, full bool) (text string, calls int) {
 	return text, calls
 }
 
-// TestNoMarkerLeaks cuts answers within what begins a call: by the limit of tokens, and by a stop string.
+// TestNoMarkerLeaks cuts answers off within the beginning of a call, by the token limit and by a stop string.
 func TestNoMarkerLeaks(t *testing.T) {
 	syntaxes := map[string]struct {
 		syntax syntax
@@ -47,11 +47,11 @@ func TestNoMarkerLeaks(t *testing.T) {
 	}
 	for name, test := range syntaxes {
 		for _, before := range []string{"", "\n\n", "Let me see.\n"} {
-			if name != "hermes" && before == "Let me see.\n" { // a call is all of the answer
+			if name != "hermes" && before == "Let me see.\n" { // in this syntax a call is the whole answer
 				continue
 			}
 			want := before
-			if strings.TrimSpace(before) == "" { // white space before a call is no text
+			if strings.TrimSpace(before) == "" { // white space before a call is not text
 				want = ""
 			}
 			for cut := 1; cut < len(test.call)-1; cut++ {
@@ -69,7 +69,8 @@ func TestNoMarkerLeaks(t *testing.T) {
 	}
 }
 
-// TestTextThatLooksLikeAMarker is no call: the answer ends there, or goes on with something else.
+// TestTextThatLooksLikeAMarker checks text that begins like a marker but is not a call: the answer ends there or
+// continues differently.
 func TestTextThatLooksLikeAMarker(t *testing.T) {
 	tests := map[string]struct {
 		syntax syntax
@@ -100,7 +101,8 @@ func TestTextThatLooksLikeAMarker(t *testing.T) {
 	}
 }
 
-// FuzzParser cuts an answer anywhere: the pieces, joined, are what the whole gives. Without a call all of it is text.
+// FuzzParser feeds an answer in pieces and whole. Both must give the same text and calls. If there is no call, the
+// whole answer must be text.
 func FuzzParser(f *testing.F) {
 	f.Add("Hello "+twoCalls, uint8(1), false, false)
 	f.Add(`{"name": "time", "parameters": [1, "]"]}`, uint8(3), true, false)

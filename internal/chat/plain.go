@@ -6,7 +6,7 @@ import (
 	"prunellm/openapi"
 )
 
-// inSystem adds a text to the system message, or puts one in front.
+// inSystem returns the messages with text added to the system message. If there is none, it inserts one at the front.
 func inSystem(messages []openapi.Message, text string) []openapi.Message {
 	if len(messages) > 0 && messages[0].Role == "system" {
 		first := messages[0]
@@ -16,7 +16,7 @@ func inSystem(messages []openapi.Message, text string) []openapi.Message {
 	return append([]openapi.Message{{Role: "system", Content: text}}, messages...)
 }
 
-// describeTools describes tools to a model, in the form that most models with tools are trained on.
+// describeTools returns a description of tools for the model, in the form that most models with tools are trained on.
 func describeTools(tools []openapi.Tool) string {
 	var out strings.Builder
 	out.WriteString("# Tools\n\nYou can call these functions when they help to answer. Each line describes one:\n<tools>\n")
@@ -30,8 +30,8 @@ func describeTools(tools []openapi.Tool) string {
 	return out.String()
 }
 
-// plainMessages writes tool calls and results as text. Results that follow each other become one message, since many
-// templates want the roles to alternate.
+// plainMessages converts tool calls and results to text. It merges successive results into one message, because many
+// templates require alternating roles.
 func plainMessages(messages []openapi.Message) []openapi.Message {
 	var out []openapi.Message
 	for i, m := range messages {

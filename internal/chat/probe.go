@@ -8,9 +8,9 @@ import (
 	"prunellm/openapi"
 )
 
-// Probe renders short conversations: one message, whose prompt it returns, a system message, several turns, and a call of
-// a tool with its result. The error says why the template fails on one message. notes say what else it refuses or fails
-// on, a line each.
+// Probe renders short conversations: a single message, whose prompt it returns, a system message, several turns, and a
+// tool call with its result. It returns an error if the template fails on the single message. Each of the notes is a
+// line about another conversation that the template rejects or fails on.
 func (t *Template) Probe() (prompt string, notes []string, err error) {
 	hello := openapi.Message{Role: "user", Content: "Hello"}
 	if prompt, err = t.Prompt([]openapi.Message{hello}, nil, true); err != nil {
@@ -43,7 +43,8 @@ func (t *Template) Probe() (prompt string, notes []string, err error) {
 	return prompt, notes, nil
 }
 
-// Describe returns the template's size, a short prompt and what Probe notes, a line each. Errors are those of Probe.
+// Describe returns lines with the template's size, a short prompt and the notes of Probe. Its errors are those of
+// Probe.
 func (t *Template) Describe() ([]string, error) {
 	prompt, notes, err := t.Probe()
 	if err != nil {

@@ -27,7 +27,7 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// TestDescribeThinking says how a model thinks where its template does.
+// TestDescribeThinking checks that Describe says how a model thinks if its template supports thinking.
 func TestDescribeThinking(t *testing.T) {
 	public := publicTemplates(t)
 	for source, want := range map[string]string{

@@ -10,10 +10,10 @@ import (
 	"prunellm/openapi"
 )
 
-// ErrMessages is wrapped by Prompt when the template refuses the messages; the rest of the error tells why.
+// ErrMessages is wrapped by the error of Prompt if the template rejects the messages. The rest of the error says why.
 var ErrMessages = errors.New("chat template")
 
-// ChatML is the template of models that have none.
+// ChatML is the template for models that have none.
 const ChatML = `{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}` +
 	`{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}`
 
@@ -24,15 +24,15 @@ type Template struct {
 	syntax   syntax
 	thinking thinking
 	more     map[string]json.RawMessage // further variables
-	mute     bool                       // the system message turns thinking off
+	mute     bool                       // whether the system message must turn thinking off
 
-	controls, answerControls *controls // of messages and tools, and of the model's own messages; nil: no guards
+	controls, answerControls *controls // for messages and tools, and for the model's own messages; nil before Guard
 
-	sourceBytes int // of the model's own template, 0 without one
+	sourceBytes int // of the model's own template; 0 if it has none
 }
 
-// New parses a model's chat template; an empty source means ChatML. bos and eos are the texts of the tokens that begin
-// and end a sequence, empty where the model has none.
+// New parses a model's chat template. An empty source means ChatML. bos and eos are the texts of the tokens that begin
+// and end a sequence, or "" if the model has none.
 func New(source, bos, eos string) (*Template, error) {
 	sourceBytes := len(source)
 	if source == "" {
@@ -45,14 +45,14 @@ func New(source, bos, eos string) (*Template, error) {
 	return &Template{jinja: parsed, bos: bos, eos: eos, syntax: syntaxOf(source), thinking: thinkingOf(source), sourceBytes: sourceBytes}, nil
 }
 
-// SpecialTokens returns the texts of the tokens that begin and end a sequence; empty where the model has none.
+// SpecialTokens returns the texts of the tokens that begin and end a sequence, or "" if the model has none.
 func (t *Template) SpecialTokens() (bos, eos string) { return t.bos, t.eos }
 
-// Prompt turns messages into a prompt; with addGenerationPrompt it ends with the beginning of the model's turn. An error
-// that wraps ErrMessages is the client's: the template refused the messages.
+// Prompt renders messages as a prompt. With addGenerationPrompt the prompt ends with the beginning of the model's turn.
+// If the template rejects the messages, the error wraps ErrMessages: it is the client's fault.
 //
-// Tools go into the template if it knows them. Otherwise the system message describes them, and calls and their results
-// in the history become text. After Guard the prompt is for Pieces and Text.
+// If the template supports tools, it renders them. Otherwise the system message describes them, and calls and results
+// in the history become text. After Guard, pass the prompt to Pieces or Text before using it.
 func (t *Template) Prompt(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
 	if t.syntax.known {
 		return t.render(messages, tools, addGenerationPrompt)
@@ -63,7 +63,7 @@ func (t *Template) Prompt(messages []openapi.Message, tools []openapi.Tool, addG
 	}
 	description := describeTools(tools)
 	prompt, err := t.render(inSystem(plain, description), nil, addGenerationPrompt)
-	if errors.Is(err, ErrMessages) && plain[0].Role == "user" { // some templates take no system message
+	if errors.Is(err, ErrMessages) && plain[0].Role == "user" { // some templates do not allow a system message
 		first := plain[0]
 		first.Content = description + "\n\n" + first.Content
 		return t.render(append([]openapi.Message{first}, plain[1:]...), nil, addGenerationPrompt)
@@ -71,7 +71,7 @@ func (t *Template) Prompt(messages []openapi.Message, tools []openapi.Tool, addG
 	return prompt, err
 }
 
-// render gives the template the wire's messages and tools, as transformers does.
+// render renders the request's messages and tools as transformers does.
 func (t *Template) render(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) (string, error) {
 	if t.mute {
 		messages = inSystem(messages, noThink)
@@ -87,7 +87,7 @@ func (t *Template) render(messages []openapi.Message, tools []openapi.Tool, addG
 	return prompt, nil
 }
 
-// variables are those that the template gets from the wire.
+// variables returns the template's variables that come from the request.
 func (t *Template) variables(messages []openapi.Message, tools []openapi.Tool, addGenerationPrompt bool) map[string]any {
 	turns := make([]any, len(messages))
 	for i, m := range messages {
@@ -107,7 +107,7 @@ func (t *Template) variables(messages []openapi.Message, tools []openapi.Tool, a
 	return variables
 }
 
-// messageValue is a message as templates know it; what is empty is left out, the content aside.
+// messageValue returns a message in the form that templates expect. It omits empty members other than the content.
 func (t *Template) messageValue(m openapi.Message) jinja.Object {
 	value := jinja.Object{{Name: "role", Value: m.Role}, {Name: "content", Value: m.Content}}
 	for _, member := range []jinja.Member{{Name: "name", Value: m.Name}, {Name: "tool_call_id", Value: m.ToolCallID}, {Name: t.thinking.key, Value: m.Reasoning}} {
@@ -130,7 +130,7 @@ func (t *Template) messageValue(m openapi.Message) jinja.Object {
 	return append(value, jinja.Member{Name: "tool_calls", Value: calls})
 }
 
-// argumentsValue is a JSON object as one, and anything else as a text.
+// argumentsValue returns the arguments as JSON if they are a JSON object, and otherwise as text.
 func argumentsValue(arguments string) any {
 	raw := json.RawMessage(arguments)
 	if strings.HasPrefix(strings.TrimSpace(arguments), "{") && json.Valid(raw) {

@@ -8,7 +8,7 @@ import (
 	"prunellm/openapi"
 )
 
-// Templates by how their models write tool calls.
+// Templates whose models write tool calls in different ways.
 const (
 	plainSource  = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
 	hermesSource = "{# <tool_call> #}" + withTools
@@ -26,8 +26,7 @@ func newTemplate(t *testing.T, source string) *Template {
 	return template
 }
 
-// TestNoHTMLEscapes reads prompts as a model does: JSON in them has <, > and & as they are, also where the client escaped
-// them.
+// TestNoHTMLEscapes checks that JSON in prompts contains <, > and & unescaped, even if the client escaped them.
 func TestNoHTMLEscapes(t *testing.T) {
 	tools := []openapi.Tool{{
 		Name: "bold", Description: "Makes <b>bold</b> & \u2028 \\u003c",

@@ -11,16 +11,16 @@ import (
 	"prunellm/openapi"
 )
 
-// Marks are how a model writes its thinking.
+// Marks describes how a model writes its thinking.
 type Marks struct {
-	Begin, End string // around it
-	Close      string // ends it where the model did not: End as the model has it in training
-	Open       bool   // the prompt ends within it
-	Known      bool   // the chat template has them; otherwise they are only a guess
+	Begin, End string // before and after the thinking
+	Close      string // written by the server to end the thinking; End as the model saw it in training
+	Open       bool   // whether the prompt ends within the thinking
+	Known      bool   // whether the marks come from the chat template and are not a guess
 }
 
-// marks has a row for each way to write thinking. The first is also of models whose template has none: some print it all
-// the same.
+// marks has a row for each way to write thinking. The first row is also for models whose template has no marks, because
+// some of them write these anyway.
 var marks = []Marks{
 	{Begin: "<think>", End: "</think>", Close: "\n</think>\n\n"}, // Qwen 3, DeepSeek R1, SmolLM3 and most others
 	{Begin: "[THINK]", End: "[/THINK]", Close: "[/THINK]"},       // Magistral, Ministral
@@ -32,8 +32,8 @@ var marks = []Marks{
 	{Begin: "<thinking>", End: "</thinking>", Close: "\n</thinking>\n"},
 }
 
-// markers are the texts of all rows. They are control tokens in some vocabularies. Clients send them back in the model's
-// own messages, where templates look for them; they begin no turn.
+// markers returns Begin and End of all rows. In some vocabularies they are control tokens. Clients send them back in
+// the model's own messages, where templates look for them. They are harmless there, because they do not begin a turn.
 func markers() []string {
 	var out []string
 	for _, row := range marks {
@@ -45,13 +45,13 @@ func markers() []string {
 // thinking is how one model thinks.
 type thinking struct {
 	marks  Marks
-	known  bool   // the template has the marks
-	key    string // of a message's thinking
-	toggle string // the variable that turns it on and off; empty: there is none
-	words  bool   // a system message turns it off
+	known  bool   // whether the template contains the marks
+	key    string // name of the message's member that holds its thinking
+	toggle string // variable that turns thinking on and off; "" if there is none
+	words  bool   // whether a system message turns thinking off
 }
 
-// marksOf finds the row of a template.
+// marksOf returns the row of marks for a template.
 func marksOf(source string) Marks {
 	for _, row := range marks {
 		if strings.Contains(source, row.End) {
@@ -61,10 +61,10 @@ func marksOf(source string) Marks {
 	return marks[0]
 }
 
-// reasoningKeys are the names that templates have for a message's thinking, the commonest first.
+// reasoningKeys lists the names that templates use for a message's thinking, the most common first.
 var reasoningKeys = []string{"reasoning_content", "reasoning", "thinking", "thought"}
 
-// reasoningKeyOf finds the name in a template.
+// reasoningKeyOf returns the name that a template uses.
 func reasoningKeyOf(source string) string {
 	for _, key := range reasoningKeys {
 		if regexp.MustCompile(`\b(?:message|msg|m)(?:\.|\[['"])` + key + `\b`).MatchString(source) {
@@ -74,7 +74,7 @@ func reasoningKeyOf(source string) string {
 	return reasoningKeys[0]
 }
 
-// noThink is what a system message says to models that have no variable for it.
+// noThink in a system message turns thinking off for models whose template has no variable for it.
 const noThink = "/no_think"
 
 var (
@@ -82,8 +82,8 @@ var (
 	literals   = regexp.MustCompile(`(?s)'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"`)
 )
 
-// switchOf finds the variable that turns thinking on and off in a template; empty: there is none. An assignment alone, as
-// in namespace(enable_thinking=true), reads no variable.
+// switchOf returns the variable that turns thinking on and off in a template, or "" if there is none. A template that
+// only assigns the name, as in namespace(enable_thinking=true), does not read such a variable.
 func switchOf(source string) string {
 	for _, name := range []string{"enable_thinking", "thinking"} {
 		reads := regexp.MustCompile(`[^.\w]` + name + `\b\s*(?:==|[^=\s])`)
@@ -96,7 +96,7 @@ func switchOf(source string) string {
 	return ""
 }
 
-// thinkingOf is what a template says about thinking.
+// thinkingOf returns how the model of a template thinks.
 func thinkingOf(source string) thinking {
 	out := thinking{marks: marksOf(source), key: reasoningKeyOf(source), toggle: switchOf(source)}
 	out.known = strings.Contains(source, out.marks.End)
@@ -104,7 +104,7 @@ func thinkingOf(source string) thinking {
 	return out
 }
 
-// String says how the model thinks and what turns that off.
+// String describes how the model thinks and how to turn thinking off.
 func (t thinking) String() string {
 	off := "the server closes it to turn it off"
 	switch {
@@ -116,7 +116,7 @@ func (t thinking) String() string {
 	return fmt.Sprintf("the model thinks between %s and %s; %s", t.marks.Begin, t.marks.End, off)
 }
 
-// Marks returns how the model writes its thinking in the answer to a prompt, of which the end is enough.
+// Marks returns how the model writes its thinking in the answer to a prompt. The end of the prompt is enough.
 func (t *Template) Marks(prompt string) Marks {
 	out := t.thinking.marks
 	out.Known = t.thinking.known
@@ -124,7 +124,7 @@ func (t *Template) Marks(prompt string) Marks {
 	return out
 }
 
-// MarksWithin returns how the model writes its thinking in an answer that continues a text of its own.
+// MarksWithin returns how the model writes its thinking in an answer that continues the model's own text.
 func (t *Template) MarksWithin(text string) Marks {
 	out := t.thinking.marks
 	out.Known = t.thinking.known
@@ -132,16 +132,16 @@ func (t *Template) MarksWithin(text string) Marks {
 	return out
 }
 
-// VariableError is a variable that a client may not give to a template.
+// VariableError is the error for a variable that a client may not set.
 type VariableError struct{ Name string }
 
 // Error implements error.
 func (e *VariableError) Error() string {
-	return e.Name + " is the chat template's own name"
+	return e.Name + " is reserved: the server or the chat template sets it"
 }
 
-// With returns the template with what a request says about thinking. The error is a *VariableError: the request has a
-// variable by a name that the template gets from messages and tools, or that is a function.
+// With returns a copy of the template that follows a request's settings for thinking. It returns a *VariableError if
+// the request sets a variable that comes from messages and tools, or that is a function.
 func (t *Template) With(asked openapi.Thinking) (*Template, error) {
 	out := *t
 	out.more = maps.Clone(t.more)

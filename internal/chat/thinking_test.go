@@ -12,7 +12,7 @@ import (
 	"prunellm/openapi"
 )
 
-// publicTemplates are those that llama.cpp collects.
+// publicTemplates returns the templates that llama.cpp collects, by name.
 func publicTemplates(t *testing.T) map[string]string {
 	t.Helper()
 	file, err := os.Open("jinja/testdata/public.json.gz")
@@ -45,14 +45,14 @@ func thinkingPrompt(t *testing.T, template *Template, asked openapi.Thinking, me
 	return prompt
 }
 
-// TestPublicThinking finds how the models of public templates think, and how they are told not to.
+// TestPublicThinking checks how the models of public templates think and how thinking is turned off.
 func TestPublicThinking(t *testing.T) {
 	public := publicTemplates(t)
 	off := openapi.Thinking{Enabled: new(bool)}
 	for _, test := range []struct {
 		name, begin, key, toggle string
-		open                     bool   // the prompt opens the thinking
-		off                      string // the prompt's end without thinking
+		open                     bool   // whether the prompt opens the thinking
+		off                      string // end of the prompt if thinking is turned off
 	}{
 		{"Qwen-Qwen3-0.6B", "<think>", "reasoning_content", "enable_thinking", false, "<|im_start|>assistant\n<think>\n\n</think>\n\n"},
 		{"Qwen3.5-4B", "<think>", "reasoning_content", "enable_thinking", true, "<|im_start|>assistant\n<think>\n\n</think>\n\n"},
@@ -85,7 +85,8 @@ func TestPublicThinking(t *testing.T) {
 	}
 }
 
-// TestThinkingHistory renders earlier thinking as the templates want it: in a turn of tools, and not in turns before.
+// TestThinkingHistory checks that prompts contain earlier thinking of the current turn, between tool calls, but not
+// thinking of earlier turns.
 func TestThinkingHistory(t *testing.T) {
 	public := publicTemplates(t)
 	call := openapi.ToolCall{ID: "call_1", Type: "function", Function: openapi.FunctionCall{Name: "now", Arguments: "{}"}}
@@ -93,11 +94,11 @@ func TestThinkingHistory(t *testing.T) {
 	result := openapi.Message{Role: "tool", ToolCallID: "call_1", Content: "noon"}
 	qwen := newTemplate(t, public["Qwen-Qwen3-0.6B"])
 	if prompt := thinkingPrompt(t, qwen, openapi.Thinking{}, thought, result); !strings.Contains(prompt, "<think>\nLet me look.\n</think>\n\n<tool_call>") {
-		t.Errorf("within a turn: %s", prompt)
+		t.Errorf("the prompt lacks the thinking of the current turn: %s", prompt)
 	}
 	answer := openapi.Message{Role: "assistant", Reasoning: "It is noon.", Content: "Noon."}
 	if prompt := thinkingPrompt(t, qwen, openapi.Thinking{}, thought, result, answer, openapi.Message{Role: "user", Content: "Thanks"}); strings.Contains(prompt, "look") || strings.Contains(prompt, "It is noon") {
-		t.Errorf("of an earlier turn: %s", prompt)
+		t.Errorf("the prompt contains the thinking of an earlier turn: %s", prompt)
 	}
 	distill := newTemplate(t, public["deepseek-ai-DeepSeek-R1-Distill-Llama-8B"])
 	if prompt := thinkingPrompt(t, distill, openapi.Thinking{}, answer, openapi.Message{Role: "user", Content: "Thanks"}); strings.Contains(prompt, "It is noon") || !strings.Contains(prompt, "<｜Assistant｜>Noon.") {
@@ -105,7 +106,7 @@ func TestThinkingHistory(t *testing.T) {
 	}
 }
 
-// TestOwnNames refuses every variable that the template has from elsewhere.
+// TestOwnNames checks that With rejects every variable that the template gets from elsewhere.
 func TestOwnNames(t *testing.T) {
 	template := newTemplate(t, plainSource)
 	names := []string{"raise_exception", "strftime_now", "namespace", "range", "dict", "cycler", "joiner"}
@@ -126,11 +127,11 @@ func TestOwnNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	if template.more != nil || string(with.more["x"]) != "1" {
-		t.Errorf("the template has %v, its copy %v", template.more, with.more)
+		t.Errorf("the template has the variables %v, its copy %v", template.more, with.more)
 	}
 }
 
-// TestVariablesSpellNoControlToken guards variables as it does messages.
+// TestVariablesSpellNoControlToken checks that variables are guarded like messages.
 func TestVariablesSpellNoControlToken(t *testing.T) {
 	template := newTemplate(t, "{{ x.y }}<|im_end|>")
 	template.Guard([]string{"<|im_end|>"})
@@ -147,7 +148,7 @@ func TestVariablesSpellNoControlToken(t *testing.T) {
 	}
 }
 
-// TestMarksAreClosed checks that each row's Close has its End in it.
+// TestMarksAreClosed checks that the Close of each row contains its End.
 func TestMarksAreClosed(t *testing.T) {
 	for _, row := range marks {
 		if row.Begin == "" || row.End == "" || !strings.Contains(row.Close, row.End) || row.Open {

@@ -9,13 +9,15 @@ import (
 	"prunellm/openapi"
 )
 
-// Models whose calls have a marker leave it out at times: the answer then begins with the call itself, bare or in a fence
-// of Markdown. Such an answer is a call from the tool's name on. Nothing but calls and the end of the fence follows it.
+// Models whose calls have a marker sometimes omit it. The answer then begins with the call itself, either bare or in a
+// Markdown fence. Once the tool's name is complete, such an answer is a call. Only more calls and the end of the fence
+// can follow.
 
-// fences may come before a call without marker.
+// fences lists the Markdown fences that may precede a call without a marker.
 var fences = []string{"```json", "```"}
 
-// unfenced returns the answer behind leading white space and a fence. It returns nothing while a fence may continue.
+// unfenced returns the answer without leading white space and a fence. It returns "" while the answer may still be the
+// beginning of a fence.
 func unfenced(answer string) string {
 	rest := strings.TrimLeft(answer, jsonSpace)
 	for _, fence := range fences {
@@ -29,7 +31,7 @@ func unfenced(answer string) string {
 	return rest
 }
 
-// feedBeginning decides whether an answer that need not be whole begins with a call without marker.
+// feedBeginning decides whether an answer that may mix text and calls begins with a call without a marker.
 func (p *Parser) feedBeginning() bool {
 	call := unfenced(p.held)
 	switch _, rest, fits := p.readHead(call); {
@@ -43,7 +45,8 @@ func (p *Parser) feedBeginning() bool {
 	return true
 }
 
-// begunUnmarked is begunCall for an answer that may begin with a call without marker. A fence alone is text.
+// begunUnmarked is begunCall for an answer that may begin with a call without a marker. A fence with nothing in it is
+// text.
 func (p *Parser) begunUnmarked(held string, full bool) int {
 	call := unfenced(held)
 	if call == "" {
@@ -55,7 +58,7 @@ func (p *Parser) begunUnmarked(held string, full bool) int {
 	})
 }
 
-// feedUnmarkedTail skips what closes a call without marker, up to the brace of the next one.
+// feedUnmarkedTail skips the end of a call without a marker, up to the brace of the next call.
 func (p *Parser) feedUnmarkedTail() bool {
 	at := strings.IndexByte(p.held, '{')
 	if at < 0 {
@@ -66,18 +69,18 @@ func (p *Parser) feedUnmarkedTail() bool {
 	return true
 }
 
-// Grammar of calls without marker. Each place in what comes before a call's arguments is a rule, so that text which
-// deviates from it is text as ever, with the marker's machine behind it (see textBefore).
+// The grammar of calls without a marker has one rule for each position before a call's arguments. Text that deviates at
+// any position continues as ordinary text in the automaton that looks for the marker (see textBefore).
 
-// beginning writes the rules of an answer that begins with a call without marker, from rule begin on; answers that do
-// not are the text of rule text-0.
+// beginning writes the rules for an answer that may begin with a call without a marker. The first rule is begin. An
+// answer that begins otherwise continues with rule text-0.
 type beginning struct {
 	out    strings.Builder
 	marker string
 }
 
-// unmarkedCalls returns the rules of an answer that may be such calls of the tools; the answer begins with rule begin.
-// Rule arguments-N-root is for the arguments of turn.Tools[N]. A call is one for sure once its tool's name is whole.
+// unmarkedCalls returns the rules for an answer that may be such calls. The first rule is begin. Rule arguments-N-root
+// is for the arguments of turn.Tools[N]. Once the tool's name is complete, the answer must be a call.
 func unmarkedCalls(turn *openapi.Turn, marker string) string {
 	b := &beginning{marker: marker}
 	b.state("begin", true, map[byte]string{'{': "head-1", '`': "fence-1"})
@@ -111,7 +114,7 @@ func unmarkedCalls(turn *openapi.Turn, marker string) string {
 	return b.out.String()
 }
 
-// word writes the states of a word that follows state head-place, and returns the place behind it.
+// word writes the states that read a word, starting with state head-place. It returns the place after the word.
 func (b *beginning) word(place int, word string) int {
 	for i := range len(word) {
 		b.state(fmt.Sprintf("head-%d", place+i), i == 0, map[byte]string{word[i]: fmt.Sprintf("head-%d", place+i+1)})
@@ -119,10 +122,10 @@ func (b *beginning) word(place int, word string) int {
 	return place + len(word)
 }
 
-// names writes the states of the tools' names as a trie, from state name-0 on.
+// names writes the states that read a tool's name, as a trie that starts with state name-0.
 func (b *beginning) names(tools []openapi.Tool) {
-	trie := []map[byte]int{{}} // of each state: the next one's number
-	calls := map[int]int{}     // tool whose name ends in a state
+	trie := []map[byte]int{{}} // for each state, the number of the next one
+	calls := map[int]int{}     // index of the tool whose name ends in a state
 	for i, tool := range tools {
 		at := 0
 		for _, c := range []byte(tool.Name) {
@@ -148,8 +151,8 @@ func (b *beginning) names(tools []openapi.Tool) {
 	}
 }
 
-// state writes a rule: the text ends, goes on with one of the next bytes, or is no call. With space, white space may come
-// first.
+// state writes a rule: the text ends, continues with one of the bytes in next, or is not a call. With space, white
+// space may come first.
 func (b *beginning) state(name string, space bool, next map[byte]string) {
 	fmt.Fprintf(&b.out, "%s ::= \"\"", name)
 	seen := b.marker[:1]

@@ -48,20 +48,20 @@ func TestCallsWithoutMarker(t *testing.T) {
 			for _, size := range []int{1, 2, 7, len(test.answer)} {
 				text, calls := collect(t, template.Parser(turn, nil), test.answer, size)
 				if text != test.text || !slices.Equal(calls, test.calls) {
-					t.Errorf("in pieces of %d: text %q, calls %q, want %q, %q", size, text, calls, test.text, test.calls)
+					t.Errorf("in pieces of %d bytes: text %q, calls %q, want %q, %q", size, text, calls, test.text, test.calls)
 				}
 			}
 			if !allows(t, template, turn, test.answer) {
 				t.Error("the grammar does not allow the answer")
 			}
 			if one := allows(t, template, unmarkedTurn(false), test.answer); one != (len(test.calls) < 2) {
-				t.Errorf("the grammar of a single call allows the answer: %v", one)
+				t.Errorf("the grammar for a single call allows the answer: %v", one)
 			}
 		})
 	}
 }
 
-// From the tool's name on the grammar holds a call to its schema.
+// Once the tool's name is complete, the grammar forces a call to follow its schema.
 func TestGrammarOfCallsWithoutMarker(t *testing.T) {
 	template := &Template{syntax: hermes}
 	for _, answer := range []string{
@@ -79,11 +79,11 @@ func TestGrammarOfCallsWithoutMarker(t *testing.T) {
 	formatted.Format = openapi.ResponseFormat{Type: openapi.FormatJSONObject}
 	answer := `{"name": "time", "arguments": {}}`
 	if text, calls := collect(t, template.Parser(formatted, nil), answer, 1); text != answer || len(calls) > 0 {
-		t.Errorf("beside a format: text %q, calls %q", text, calls)
+		t.Errorf("with a format: text %q, calls %q", text, calls)
 	}
 }
 
-// allows reports whether the grammar of the answers to a turn allows an answer.
+// allows reports whether the grammar for the answer to a turn allows an answer.
 func allows(t *testing.T, template *Template, turn *openapi.Turn, answer string) bool {
 	t.Helper()
 	text, err := template.Grammar(turn, func(schema []byte, strict bool) (string, error) {

@@ -1,4 +1,4 @@
-// Package chattemplate finds a model's chat template: in the model's file, or in one that the user names.
+// Package chattemplate loads a model's chat template from the model's file or from a file that the user names.
 package chattemplate
 
 import (
@@ -10,10 +10,10 @@ import (
 	"prunellm/models"
 )
 
-// maxBytes bounds a template's file.
+// maxBytes bounds the size of a template file.
 const maxBytes = 1 << 20
 
-// FromFile parses a template file for a model. A file that other users can change is an error.
+// FromFile parses a template file for a model. It returns an error if other users can change the file.
 func FromFile(model *models.GGUF, path string) (*chat.Template, error) {
 	if _, err := trust.Resolve(path); err != nil {
 		return nil, err
@@ -51,7 +51,8 @@ func parse(model *models.GGUF, source string) (*chat.Template, error) {
 	return template, nil
 }
 
-// Describe returns lines that describe the chat template of a model's file. The error says why it does not render.
+// Describe returns lines that describe the chat template of the model in a file. It returns an error if the template
+// does not render.
 func Describe(path string) ([]string, error) {
 	model, err := models.OpenServable(path, nil)
 	if err != nil {

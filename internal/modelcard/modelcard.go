@@ -1,5 +1,5 @@
-// Package modelcard writes the README.md of a pruned model's safetensors folder: the page that a model hub shows. It only
-// renders facts; the caller measures them.
+// Package modelcard writes the README.md of a pruned model's safetensors folder, which is the page that a model hub
+// shows. It only renders facts, which the caller measures.
 package modelcard
 
 import (
@@ -15,19 +15,20 @@ import (
 	"prunellm/internal/variant"
 )
 
-// FileName is the page's name in the folder.
+// FileName is the name of the page in the folder.
 const FileName = "README.md"
 
-// Facts are what the page says.
+// Facts holds everything that the page says.
 type Facts struct {
 	Provenance convert.Provenance
 	Built      variant.Built
-	// Card is the variant's quality beside the dense model's, nil where it was not measured.
+	// Card compares the variant's quality with the dense model's. It is nil if the quality was not measured.
 	Card *variant.Card
-	// License and BaseModel come from the dense model, "" where it does not say. BaseModel is a repository, "owner/name".
+	// License and BaseModel come from the dense model, and are "" if the model does not state them. BaseModel is a
+	// repository, "owner/name".
 	License, BaseModel string
-	Type               string // of the tensors, such as "f16"
-	PerLayer           bool   // the layers have different MLP widths
+	Type               string // type of the tensors, such as "f16"
+	PerLayer           bool   // whether layers have different MLP widths
 }
 
 //go:embed modelcard.md.tmpl
@@ -52,7 +53,8 @@ func Write(w io.Writer, facts Facts) error {
 
 const maxName = 200 // bytes of a name on the page
 
-// plain makes a name from a file fit for Markdown: one line, without marks that end code or begin HTML.
+// plain makes text from a file safe for Markdown: it returns one line without characters that could end code or begin
+// HTML.
 func plain(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || strings.ContainsRune("`<>|\\", r) {
@@ -68,7 +70,7 @@ var (
 	repositoryPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$`)
 )
 
-// identifier returns a licence's identifier as a hub spells it, "" for other text.
+// identifier returns a license identifier as a hub spells it, or "" for any other text.
 func identifier(license string) string {
 	if !identifierPattern.MatchString(license) {
 		return ""

@@ -32,7 +32,7 @@ func facts() modelcard.Facts {
 	}
 }
 
-// The page has each fact, and a hub's header.
+// The page contains each fact and the header that a hub reads.
 func TestWrite(t *testing.T) {
 	page := render(t, facts())
 	for _, want := range []string{
@@ -44,7 +44,7 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	if strings.Contains(page, "trust_remote_code") {
-		t.Error("a model of one width asks for trust_remote_code")
+		t.Error("the page of a model of one width asks for trust_remote_code")
 	}
 	without := facts()
 	without.Card, without.License, without.BaseModel, without.PerLayer = nil, "", "", true
@@ -55,7 +55,7 @@ func TestWrite(t *testing.T) {
 		}
 	}
 	if !strings.Contains(page, "trust_remote_code=True") || !strings.Contains(page, "name it here before you") {
-		t.Errorf("the page says neither how the model loads nor that its license is unknown:\n%s", page)
+		t.Errorf("the page does not say how to load the model, or that its license is unknown:\n%s", page)
 	}
 }
 
@@ -71,11 +71,11 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 	if strings.Count(page, "\n---\n") != 1 || len(page) > 4096 {
-		t.Errorf("the page has another header, or %d bytes", len(page))
+		t.Errorf("the page has a changed header, or %d bytes", len(page))
 	}
 }
 
-// The license comes from the file's keys, else from the page of its folder.
+// The license comes from the file's keys or, if they have none, from the page in the model's folder.
 func TestSource(t *testing.T) {
 	dir := t.TempDir()
 	open := func(keys ...gguf.KV) *models.GGUF {

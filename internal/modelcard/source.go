@@ -15,12 +15,12 @@ import (
 	"prunellm/models/gguf"
 )
 
-const maxSourceCard = 1 << 20 // bytes of the dense model's page
+const maxSourceCard = 1 << 20 // largest page of a dense model, in bytes
 
 var licenseLine = regexp.MustCompile(`(?m)^license:[ \t]*([^\s#]+)[ \t]*$`)
 
-// Source returns the license and the repository of the dense model, "" where neither its file nor the page in its folder
-// says. folder may be "".
+// Source returns the license and the repository of the dense model, or "" if neither its file nor the page in its
+// folder states them. folder may be "".
 func Source(file *gguf.File, folder string) (license, repository string, err error) {
 	text := func(keys ...string) string {
 		for _, key := range keys {
@@ -51,8 +51,8 @@ func Source(file *gguf.File, folder string) (license, repository string, err err
 	return license, repository, nil
 }
 
-// Page renders the page of a variant's file. card may be nil, and folder, the dense model's, "". kind is the type of the
-// tensors.
+// Page renders the page for a variant's file. card may be nil. folder is the folder of the dense model and may be "".
+// kind is the type of the tensors.
 func Page(slim *models.GGUF, built variant.Built, card *variant.Card, folder, kind string) ([]byte, error) {
 	facts := Facts{Built: built, Card: card, Type: kind}
 	facts.Provenance, _ = convert.ReadProvenance(slim.File())

@@ -1,5 +1,5 @@
-// Package speeds finds the latencies of loaded variants: those that the store has, or else measured ones. The catalog decides
-// when, internal/bench measures.
+// Package speeds finds the latencies of loaded variants. It reads them from the store or, if the store has none,
+// measures them with internal/bench. The catalog decides when.
 package speeds
 
 import (
@@ -14,8 +14,8 @@ import (
 	"prunellm/internal/variant"
 )
 
-// Finder returns a function for catalog.Options: it finds the stored speeds of variants, or measures and stores them. machine
-// describes all that decides a latency here; it is part of the key of a stored speed.
+// Finder returns a function for catalog.Options that returns the stored speeds of variants, or measures and stores
+// them. machine describes everything on this machine that decides a latency. It is part of the key of a stored speed.
 func Finder(builder *variant.Builder, machine string, log *slog.Logger) func(context.Context, catalog.SpeedRequest) ([]variant.Speed, error) {
 	return func(ctx context.Context, request catalog.SpeedRequest) ([]variant.Speed, error) {
 		if speeds := stored(ctx, builder, machine, request); speeds != nil {
@@ -41,7 +41,7 @@ func Finder(builder *variant.Builder, machine string, log *slog.Logger) func(con
 			speeds[i] = variant.NewSpeed(m.TTFT.Median, m.ITL.Median, m.PromptTokens, now)
 			speeds[i].TTFTSpread, speeds[i].ITLSpread = m.TTFT.Range, m.ITL.Range
 		}
-		if busy { // not for a later start
+		if busy { // do not store what a busy machine measured
 			return speeds, fmt.Errorf("%w: %w", catalog.ErrBusy, err)
 		}
 		for i, subject := range request.Subjects {
@@ -53,7 +53,7 @@ func Finder(builder *variant.Builder, machine string, log *slog.Logger) func(con
 	}
 }
 
-// stored returns the stored speeds, nil unless all are there and were measured in turns.
+// stored returns the stored speeds. It returns nil unless the store has all of them and they were measured in turns.
 func stored(ctx context.Context, builder *variant.Builder, machine string, request catalog.SpeedRequest) []variant.Speed {
 	var speeds []variant.Speed
 	for _, subject := range request.Subjects {

@@ -1,12 +1,12 @@
 package jinja
 
-// statement is a node that writes or does something. Its line is where it begins.
+// statement is a node that writes output or has an effect. line is the line where it begins.
 type statement interface {
 	exec(r *renderer, s *scope) error
 	at() int
 }
 
-// expression is a node with a value.
+// expression is a node that has a value.
 type expression interface {
 	eval(r *renderer, s *scope) (value, error)
 }
@@ -27,14 +27,14 @@ type (
 	}
 	ifNode struct {
 		line
-		conditions []expression // one for each body but the last, which is for else
+		conditions []expression // one for each body except a last one for else
 		bodies     [][]statement
 	}
 	forNode struct {
 		line
 		target      target
 		iterable    expression
-		test        expression // nil: all elements
+		test        expression // nil: take all elements
 		body, empty []statement
 		recursive   bool
 	}
@@ -46,7 +46,7 @@ type (
 	setBlockNode struct {
 		line
 		target  target
-		filters []*filterExpression // that the text passes
+		filters []*filterExpression // to apply to the text
 		body    []statement
 	}
 	macroNode struct {
@@ -72,28 +72,28 @@ type (
 		values  []expression
 		body    []statement
 	}
-	scopeNode struct { // a body with variables of its own
+	scopeNode struct { // a body with its own variables
 		line
 		body []statement
-		root bool // it sees the template's own variables alone
+		root bool // the body sees only the template's own variables
 	}
 	breakNode    struct{ line }
 	continueNode struct{ line }
 )
 
-// signature are the parameters of a macro.
+// signature holds the parameters of a macro.
 type signature struct {
 	names    []string
-	defaults []expression // of the last names
-	varargs  bool         // the body reads further arguments
+	defaults []expression // for the last names
+	varargs  bool         // whether the body reads further arguments
 	kwargs   bool
 	caller   bool
 }
 
-// target is what can be assigned to: a name, a namespace's attribute, or a tuple of those.
+// target is what a template can assign to: a name, an attribute of a namespace, or a tuple of targets.
 type target struct {
 	name      string
-	attribute string // of the namespace called name
+	attribute string // of the namespace called name; "" if the target is the name itself
 	tuple     []target
 }
 
@@ -151,17 +151,17 @@ type (
 	}
 )
 
-// comparison is one operator of a chain, and what stands behind it.
+// comparison is one operator of a chain of comparisons, with its right operand.
 type comparison struct {
-	operator string // also "in" and "not in"
+	operator string // may be "in" or "not in"
 	operand  expression
 }
 
-// argumentList are the arguments of a call.
+// argumentList holds the unevaluated arguments of a call.
 type argumentList struct {
 	positional []expression
 	names      []string
 	named      []expression
-	star       expression // *args; nil: none
-	starStar   expression // **kwargs; nil: none
+	star       expression // *args; may be nil
+	starStar   expression // **kwargs; may be nil
 }

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// attribute is object.name: a method or attribute first, then a member of that name, as in Jinja2.
+// attribute evaluates object.name. Like Jinja2, it looks first for a method or attribute, then for a member with that
+// name.
 func (r *renderer) attribute(object value, name string) (value, error) {
 	v, found, err := r.pythonAttribute(object, name)
 	if err != nil || found {
@@ -19,7 +20,7 @@ func (r *renderer) attribute(object value, name string) (value, error) {
 	return missingAttribute(object, name), nil
 }
 
-// item is object[key]: a member first, then an attribute of that name.
+// item evaluates object[key]. It looks first for a member, then for an attribute with that name.
 func (r *renderer) item(object, key value) (value, error) {
 	switch o := object.(type) {
 	case *undefined:
@@ -55,7 +56,7 @@ func (r *renderer) item(object, key value) (value, error) {
 	return missingElement(object, key), nil
 }
 
-// indexOf counts a negative index from the end; false: it is outside.
+// indexOf converts an index that counts from the end if it is negative. It returns false if the index is out of range.
 func indexOf(i int64, length int) (int, bool) {
 	if i < 0 {
 		i += int64(length)
@@ -63,14 +64,14 @@ func indexOf(i int64, length int) (int, bool) {
 	return int(i), i >= 0 && i < int64(length)
 }
 
-// unsafe are the methods that would change a list or a dict, which transformers' sandbox refuses.
+// unsafe lists the methods that would change a list or a dict. transformers' sandbox rejects them.
 var unsafe = map[string]string{
 	"append": "list", "extend": "list", "insert": "list", "remove": "list", "reverse": "list", "sort": "list",
 	"popitem": "dict", "setdefault": "dict", "update": "dict",
 	"clear": "list dict", "pop": "list dict",
 }
 
-// pythonAttribute is what Python's getattr finds; names that begin with an underscore are hidden.
+// pythonAttribute returns what Python's getattr finds. Names that begin with an underscore are hidden.
 func (r *renderer) pythonAttribute(object value, name string) (value, bool, error) {
 	kind := typeName(object)
 	if strings.HasPrefix(name, "_") {
@@ -124,7 +125,7 @@ func (r *renderer) stringMethod(s, name string) (value, bool, error) {
 
 type dictFunction = func(r *renderer, d *dict, args arguments) (value, error)
 
-// newDictMethods are the methods of a dict that do not change it.
+// newDictMethods returns the methods of a dict that do not change it.
 func newDictMethods() map[string]dictFunction {
 	return map[string]dictFunction{
 		"get": func(r *renderer, d *dict, args arguments) (value, error) {
@@ -154,12 +155,12 @@ func newDictMethods() map[string]dictFunction {
 		},
 		"copy": func(r *renderer, d *dict, args arguments) (value, error) {
 			_, err := args.bind("copy", 0)
-			return d, err // nothing can change it
+			return d, err // no copy: templates cannot change a dict
 		},
 	}
 }
 
-// valueOr is a fallback for an argument that was not given.
+// valueOr returns v, or fallback if the argument was not given.
 func valueOr(v, fallback value) value {
 	if given(v) {
 		return v
@@ -169,7 +170,7 @@ func valueOr(v, fallback value) value {
 
 type listFunction = func(r *renderer, l *list, args arguments) (value, error)
 
-// newListMethods are the methods of a list that do not change it.
+// newListMethods returns the methods of a list that do not change it.
 func newListMethods() map[string]listFunction {
 	return map[string]listFunction{
 		"count": func(r *renderer, l *list, args arguments) (value, error) {
@@ -203,12 +204,12 @@ func newListMethods() map[string]listFunction {
 		},
 		"copy": func(r *renderer, l *list, args arguments) (value, error) {
 			_, err := args.bind("copy", 0)
-			return l, err // nothing can change it
+			return l, err // no copy: templates cannot change a list
 		},
 	}
 }
 
-// of is object[start:stop:step].
+// of evaluates object[start:stop:step].
 func (n *sliceKey) of(r *renderer, s *scope, object value) (value, error) {
 	if u, ok := object.(*undefined); ok {
 		return nil, u.fail()
@@ -258,7 +259,7 @@ func (n *sliceKey) of(r *renderer, s *scope, object value) (value, error) {
 	return out.String(), nil
 }
 
-// sliceBounds are the first index of a slice and the one behind its last, as Python's slice.indices has them.
+// sliceBounds returns the first index of a slice and the index after its last, like Python's slice.indices.
 func sliceBounds(bounds [3]*int64, length int, step int64) (start, stop int) {
 	low, high := 0, length
 	if step < 0 {
@@ -280,7 +281,7 @@ func sliceBounds(bounds [3]*int64, length int, step int64) (start, stop int) {
 	return clip(bounds[0], low), clip(bounds[1], high)
 }
 
-// sliceIndices are the indices that a slice takes.
+// sliceIndices returns the indices that a slice selects.
 func sliceIndices(bounds [3]*int64, length int) []int {
 	step := int64(1)
 	if bounds[2] != nil {

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// Limits of a template and of what one rendering may use.
+// The limits of a template and of one rendering.
 const (
 	maxSource   = 256 << 10       // bytes of a template
-	maxNesting  = 100             // brackets open at once
-	maxParse    = 1000            // blocks and expressions within each other, operators in a row
-	maxSteps    = 5_000_000       // nodes that are evaluated, and elements that are looked at
-	maxCalls    = 64              // macros within macros
-	maxDepth    = 100             // lists within lists
-	maxOutput   = 8 << 20         // bytes of the output, and of any text
-	maxBytes    = 256 << 20       // bytes of all texts that are made or searched
-	maxElements = 100_000         // of a list, or of a range
+	maxNesting  = 100             // open brackets
+	maxParse    = 1000            // nested blocks and expressions, consecutive operators
+	maxSteps    = 5_000_000       // evaluated nodes and visited elements
+	maxCalls    = 64              // nested macro calls
+	maxDepth    = 100             // nested lists
+	maxOutput   = 8 << 20         // bytes of the output or of any text
+	maxBytes    = 256 << 20       // bytes of all texts that are created or searched
+	maxElements = 100_000         // of a list or a range
 	maxTime     = 2 * time.Second // for one rendering
 )
 
-// LimitError says that a template went beyond one of its limits.
+// LimitError means that a template exceeded one of its limits.
 type LimitError struct {
 	What  string
 	Limit int
@@ -27,19 +27,19 @@ type LimitError struct {
 
 // Error implements error.
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("%s beyond the limit of %d", e.What, e.Limit)
+	return fmt.Sprintf("%s exceeds the limit of %d", e.What, e.Limit)
 }
 
-// budget is what one rendering may use. It belongs to the goroutine that renders.
+// budget counts what one rendering uses. Only the goroutine that renders may use it.
 type budget struct {
 	deadline time.Time
 	steps    int
 	bytes    int
 	calls    int
-	depth    int // of expressions and statements: Go cannot recover from a stack that is used up
+	depth    int // of nested expressions and statements; bounded because Go cannot recover from a stack overflow
 }
 
-// step counts n nodes or elements.
+// step counts n evaluated nodes or visited elements.
 func (b *budget) step(n int) error {
 	before := b.steps
 	if b.steps += n; b.steps > maxSteps {
@@ -51,7 +51,7 @@ func (b *budget) step(n int) error {
 	return nil
 }
 
-// spend counts a text of n bytes that is made, or searched.
+// spend counts a text of n bytes that is created or searched.
 func (b *budget) spend(n int) error {
 	if n > maxOutput {
 		return &LimitError{What: "size of a value", Limit: maxOutput}
@@ -66,7 +66,7 @@ func (b *budget) spend(n int) error {
 	return nil
 }
 
-// check reports whether there is time left.
+// check returns an error if the time is up.
 func (b *budget) check() error {
 	if time.Now().After(b.deadline) {
 		return &LimitError{What: "seconds", Limit: int(maxTime / time.Second)}
@@ -74,7 +74,7 @@ func (b *budget) check() error {
 	return nil
 }
 
-// enter begins a node; leave ends it.
+// enter counts the beginning of a nested node; leave counts its end.
 func (b *budget) enter() error {
 	if b.depth++; b.depth > maxParse*4 {
 		return &LimitError{What: "nesting", Limit: maxParse * 4}
@@ -84,7 +84,7 @@ func (b *budget) enter() error {
 
 func (b *budget) leave() { b.depth-- }
 
-// call begins a macro, or a recursion of a loop; returned ends it.
+// call counts the beginning of a macro call or of a loop's recursion; returned counts its end.
 func (b *budget) call() error {
 	if b.calls++; b.calls > maxCalls {
 		return &LimitError{What: "macro depth", Limit: maxCalls}

@@ -5,23 +5,23 @@ import (
 	"slices"
 )
 
-// arguments are those of a call.
+// arguments holds the evaluated arguments of a call.
 type arguments struct {
 	positional []value
-	names      []string // of the named ones, in order
+	names      []string // names of the keyword arguments, in order
 	named      map[string]value
 }
 
-// absent stands for an argument that was not given.
+// absent is the value of an argument that was not given.
 type absent struct{}
 
-// given reports whether an argument was.
+// given reports whether an argument was given.
 func given(v value) bool {
 	_, is := v.(absent)
 	return !is
 }
 
-// bind gives the arguments by the names of parameters, of which the first ones are required.
+// bind returns the arguments in the order of the parameters, of which the first required must be given.
 func (a arguments) bind(function string, required int, parameters ...string) ([]value, error) {
 	if len(a.positional) > len(parameters) {
 		return nil, fmt.Errorf("%s() takes %d arguments but %d were given", function, len(parameters), len(a.positional))
@@ -49,7 +49,7 @@ func (a arguments) bind(function string, required int, parameters ...string) ([]
 	return out, nil
 }
 
-// arguments evaluates those of a call.
+// arguments evaluates the arguments of a call.
 func (r *renderer) arguments(list argumentList, s *scope) (arguments, error) {
 	args := arguments{named: map[string]value{}}
 	for _, expression := range list.positional {
@@ -102,7 +102,7 @@ func (r *renderer) arguments(list argumentList, s *scope) (arguments, error) {
 	return args, nil
 }
 
-// name adds a named argument.
+// name adds a keyword argument.
 func (a *arguments) name(name string, v value) error {
 	if _, twice := a.named[name]; twice {
 		return fmt.Errorf("got multiple values for keyword argument '%s'", name)
@@ -112,7 +112,7 @@ func (a *arguments) name(name string, v value) error {
 	return nil
 }
 
-// without takes a named argument out.
+// without removes a keyword argument and returns its value.
 func (a *arguments) without(name string) (value, bool) {
 	v, ok := a.named[name]
 	if ok {
@@ -150,7 +150,7 @@ func (n *callNode) exec(r *renderer, s *scope) error {
 	return r.write(text)
 }
 
-// macro is the function that renders a body, which sees the variables of where it stands.
+// macro returns a function that renders a body. The body sees the variables of the scope in which it is defined.
 func macro(name string, sig signature, body []statement, around *scope) *function {
 	return &function{name: name, call: func(r *renderer, args arguments) (value, error) {
 		if err := r.call(); err != nil {
@@ -165,7 +165,7 @@ func macro(name string, sig signature, body []statement, around *scope) *functio
 	}}
 }
 
-// bind sets a macro's parameters.
+// bind sets a macro's parameters in the scope s.
 func (sig *signature) bind(r *renderer, s *scope, macro string, args arguments) error {
 	for i, name := range sig.names {
 		v, ok := value(nil), i < len(args.positional)

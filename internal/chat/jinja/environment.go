@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// environment is what templates may use: the filters, tests, methods and functions of transformers' sandboxed Jinja2,
-// but for those that are random or make web pages.
+// environment holds the filters, tests, methods and functions that templates may use. They are those of transformers'
+// sandboxed Jinja2, except for those that are random or write HTML.
 type environment struct {
 	filters map[string]filterFunction
 	tests   map[string]testFunction
@@ -25,7 +25,7 @@ func newEnvironment() *environment {
 	}
 }
 
-// Defines reports whether a name is a function of templates.
+// Defines reports whether a name is a function that every template has.
 func Defines(name string) bool {
 	_, found := newGlobals()[name]
 	return found
@@ -42,7 +42,7 @@ func newGlobals() map[string]value {
 	return out
 }
 
-// rangeOf is Python's range, of at most maxElements numbers as in the sandbox.
+// rangeOf is Python's range. Like the sandbox, it allows at most maxElements numbers.
 func rangeOf(r *renderer, args arguments) (value, error) {
 	numbers := make([]int64, len(args.positional))
 	for i, v := range args.positional {
@@ -80,7 +80,7 @@ func rangeOf(r *renderer, args arguments) (value, error) {
 	return out, r.step(len(out.items))
 }
 
-// dictOf is Python's dict: a mapping or pairs, and named members.
+// dictOf is Python's dict. It takes a mapping or pairs, and members as keyword arguments.
 func dictOf(r *renderer, args arguments) (value, error) {
 	out := newDict()
 	if len(args.positional) > 1 {
@@ -125,7 +125,7 @@ func namespaceOf(r *renderer, args arguments) (value, error) {
 	return &namespace{members.(*dict)}, nil
 }
 
-// joiner gives a separator at every call but the first.
+// joiner returns a function that returns a separator at every call but the first.
 func joiner(_ *renderer, args arguments) (value, error) {
 	bound, err := args.bind("joiner", 0, "sep")
 	used := false
@@ -138,7 +138,7 @@ func joiner(_ *renderer, args arguments) (value, error) {
 	}}, err
 }
 
-// cycler gives one of its values after the other, by the method next.
+// cycler returns an object whose method next returns the given values in turn.
 func cycler(_ *renderer, args arguments) (value, error) {
 	items := slices.Clone(args.positional)
 	if len(items) == 0 {

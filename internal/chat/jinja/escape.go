@@ -7,12 +7,12 @@ import (
 	"unicode"
 )
 
-// simpleEscapes are those of Python that stand for one character.
+// simpleEscapes maps Python's escapes of one letter to the characters that they stand for.
 var simpleEscapes = map[byte]string{
 	'\n': "", '\\': `\`, '\'': "'", '"': `"`, 'a': "\a", 'b': "\b", 'f': "\f", 'n': "\n", 'r': "\r", 't': "\t", 'v': "\v",
 }
 
-// unescape reads Python's escapes in a string.
+// unescape replaces Python's escapes in a string.
 func unescape(s string) (string, error) {
 	if !strings.Contains(s, `\`) {
 		return s, nil

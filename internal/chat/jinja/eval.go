@@ -151,9 +151,9 @@ func (n *dictExpression) eval(r *renderer, s *scope) (value, error) {
 	return out, nil
 }
 
-// eval of a slice on its own cannot happen: a subscript asks for it by of.
+// eval is never called for a valid slice, because a subscript evaluates its slice with of.
 func (n *sliceKey) eval(*renderer, *scope) (value, error) {
-	return nil, fmt.Errorf("a slice within a tuple of indices")
+	return nil, fmt.Errorf("a slice cannot be part of a tuple of indices")
 }
 
 func (n *callExpression) eval(r *renderer, s *scope) (value, error) {
@@ -168,7 +168,7 @@ func (n *callExpression) eval(r *renderer, s *scope) (value, error) {
 	return r.invoke(callee, args)
 }
 
-// invoke calls what can be called.
+// invoke calls a value.
 func (r *renderer) invoke(callee value, args arguments) (value, error) {
 	switch f := callee.(type) {
 	case *function:
@@ -196,7 +196,7 @@ func (n *filterExpression) eval(r *renderer, s *scope) (value, error) {
 	return n.apply(r, s, v)
 }
 
-// apply passes a value through the filter.
+// apply applies the filter to a value.
 func (n *filterExpression) apply(r *renderer, s *scope, v value) (value, error) {
 	args, err := r.arguments(n.args, s)
 	if err != nil {
@@ -217,7 +217,7 @@ func (n *testExpression) eval(r *renderer, s *scope) (value, error) {
 	return r.test(n.name, v, args)
 }
 
-// filter applies a filter by its name.
+// filter applies the filter with that name.
 func (r *renderer) filter(name string, v value, args arguments) (value, error) {
 	filter := r.env.filters[name]
 	if filter == nil {
@@ -226,7 +226,7 @@ func (r *renderer) filter(name string, v value, args arguments) (value, error) {
 	return filter(r, v, args)
 }
 
-// test applies a test by its name.
+// test applies the test with that name.
 func (r *renderer) test(name string, v value, args arguments) (bool, error) {
 	test := r.env.tests[name]
 	if test == nil {

@@ -2,7 +2,7 @@ package jinja
 
 import "strconv"
 
-// expression reads one, conditions of the form "a if b else c" included.
+// expression parses an expression, including conditions of the form "a if b else c".
 func (p *parser) expression() (expression, error) {
 	if err := p.enter(); err != nil {
 		return nil, err
@@ -21,7 +21,8 @@ func (p *parser) expression() (expression, error) {
 	return then, err
 }
 
-// tuple reads an expression, or several as a tuple. Without conditions "a if b" ends at the if. It ends at a name of ends.
+// tuple parses an expression, or several expressions as a tuple. If conditions is false, "a if b" ends at the if. The
+// tuple also ends at any of the names in ends.
 func (p *parser) tuple(conditions bool, ends ...string) (expression, error) {
 	var items []expression
 	for isTuple := false; ; {
@@ -55,7 +56,7 @@ func (p *parser) tupleEnds(ends []string) bool {
 	return kind == tokenVariableEnd || kind == tokenBlockEnd || p.isOperator(")") || p.isName(ends...)
 }
 
-// chain reads operands that are joined by operators, from the left.
+// chain parses operands that are joined by operators. The operators associate to the left.
 func (p *parser) chain(operand func() (expression, error), operators ...string) (expression, error) {
 	left, err := operand()
 	for length := 0; err == nil && p.isOperator(operators...); length++ {
@@ -209,7 +210,7 @@ func (p *parser) primary() (expression, error) {
 	return nil, p.fail("unexpected %s", p.current().describe())
 }
 
-// numberOf is the value of a number; the lexer has checked that it is one.
+// numberOf returns the value of a number token. The lexer has checked that it is valid.
 func numberOf(t token) value {
 	if t.kind == tokenFloat {
 		f, _ := strconv.ParseFloat(t.text, 64)
@@ -219,7 +220,7 @@ func numberOf(t token) value {
 	return n
 }
 
-// items reads expressions up to a closing bracket.
+// items parses expressions up to a closing bracket.
 func (p *parser) items(closing string) ([]expression, error) {
 	var items []expression
 	for !p.skip(tokenOperator, closing) {

@@ -11,10 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// filterFunction is a filter of a template: value | name(arguments).
+// filterFunction implements a filter: value | name(arguments).
 type filterFunction = func(r *renderer, v value, args arguments) (value, error)
 
-// newFilters are those of Jinja2; tojson is transformers'.
+// newFilters returns the filters of Jinja2, with transformers' tojson.
 func newFilters() map[string]filterFunction {
 	out := map[string]filterFunction{
 		"abs": absolute, "float": toFloat, "int": toInteger, "round": round,
@@ -33,7 +33,7 @@ func newFilters() map[string]filterFunction {
 	return out
 }
 
-// onText is a filter of what a value is as a text.
+// onText returns a filter that converts a value to text and applies f.
 func onText(name string, f func(string) string) filterFunction {
 	return func(r *renderer, v value, args arguments) (value, error) {
 		s, err := strOf(v)
@@ -47,10 +47,10 @@ func onText(name string, f func(string) string) filterFunction {
 	}
 }
 
-// wordBeginning is what a word of title begins behind.
+// wordBeginning matches the characters after which the filter title begins a word.
 var wordBeginning = regexp.MustCompile(`[-\s({\[<]+`)
 
-// titleWords is the filter title, which is not the method.
+// titleWords is the filter title, which differs from the method title.
 func titleWords(s string) string {
 	var out strings.Builder
 	for s != "" {
@@ -341,7 +341,7 @@ func round(_ *renderer, v value, args arguments) (value, error) {
 		if n, ok := asInteger(v); ok && precision >= 0 {
 			return n, nil
 		}
-		if precision >= 0 && precision < 300 { // as Python: to the nearest decimal, ties to even
+		if precision >= 0 && precision < 300 { // like Python: to the nearest decimal, ties to even
 			return strconv.ParseFloat(strconv.FormatFloat(f, 'f', int(precision), 64), 64)
 		}
 		return math.RoundToEven(f*scale) / scale, nil

@@ -12,20 +12,20 @@ import (
 // maxWidth bounds the width and precision of a formatted value.
 const maxWidth = 1000
 
-// spec is how one value is formatted.
+// spec says how to format one value.
 type spec struct {
 	fill      string
-	align     byte // <, > or ^; 0: as its type has it
-	sign      byte // + or space; 0: none before positive numbers
+	align     byte // <, > or ^; 0 for the default of the value's type
+	sign      byte // + or space before positive numbers; 0 for neither
 	zero      bool
 	alternate bool
 	comma     bool
 	width     int
-	precision int // -1: none
+	precision int // -1 if there is none
 	verb      byte
 }
 
-// percent formats a value by a verb of %.
+// percent formats a value with a verb of the operator %.
 func (s spec) percent(v value) (string, error) {
 	switch s.verb {
 	case 's', 'r':
@@ -48,7 +48,7 @@ func (s spec) percent(v value) (string, error) {
 	return s.numeric(v)
 }
 
-// cut keeps as many characters as the precision says.
+// cut truncates text to the precision, in characters.
 func (s spec) cut(text string) string {
 	if s.precision >= 0 && utf8.RuneCountInString(text) > s.precision {
 		return string([]rune(text)[:s.precision])
@@ -56,7 +56,7 @@ func (s spec) cut(text string) string {
 	return text
 }
 
-// numeric formats a number by a verb that % and format share.
+// numeric formats a number with a verb that the operator % and format share.
 func (s spec) numeric(v value) (string, error) {
 	if strings.IndexByte("xXobc", s.verb) >= 0 {
 		n, ok := asInteger(v)
@@ -90,7 +90,7 @@ func (s spec) numeric(v value) (string, error) {
 	return "", fmt.Errorf("unsupported format character %q", s.verb)
 }
 
-// general is %g: with so many digits, and an exponent where it has too many before the point.
+// general formats like %g: with precision digits, and with an exponent if there would be more digits before the point.
 func general(f float64, precision int) string {
 	exponent := 0
 	if f != 0 {
@@ -106,7 +106,7 @@ func general(f float64, precision int) string {
 	return text
 }
 
-// number adds sign and commas to digits, and fills them up.
+// number adds sign and commas to digits and pads them to the width.
 func (s spec) number(digits string) string {
 	sign := ""
 	if strings.HasPrefix(digits, "-") {
@@ -179,7 +179,7 @@ func (r *renderer) format(format string, args arguments) (value, error) {
 	return out.String(), r.spend(out.Len())
 }
 
-// field is one {…} of a format: what it names, in the form that it asks for.
+// field formats one {…} of a format string: the argument that it names, in the format that it asks for.
 func (r *renderer) field(field string, args arguments, next *int) (string, error) {
 	name, form, _ := strings.Cut(field, ":")
 	name, conversion, _ := strings.Cut(name, "!")
@@ -214,7 +214,7 @@ func (r *renderer) field(field string, args arguments, next *int) (string, error
 	return formatted(v, form)
 }
 
-// field is the argument that a field of a format names; the empty name is the next one.
+// field returns the argument that a field of a format string names. The empty name means the next argument.
 func (a arguments) field(name string, next *int) (value, error) {
 	index, err := strconv.Atoi(name)
 	if name == "" {
@@ -234,7 +234,7 @@ func (a arguments) field(name string, next *int) (value, error) {
 	return v, nil
 }
 
-// follow reads attributes (.name) and items ([key]) of a value.
+// follow evaluates a path of attributes (.name) and items ([key]) of a value.
 func (r *renderer) follow(v value, path string) (value, error) {
 	for path != "" {
 		var err error
@@ -302,7 +302,7 @@ func formatted(v value, form string) (string, error) {
 	return s.format(v)
 }
 
-// format formats a value by a form of str.format.
+// format formats a value with a format code of str.format.
 func (s spec) format(v value) (string, error) {
 	plain, isText := text(v)
 	if isText {

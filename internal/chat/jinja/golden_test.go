@@ -13,14 +13,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// outcome is what Jinja2 makes of a conversation; scripts/check/chat-goldens wrote it.
+// outcome is what Jinja2 renders for a conversation. scripts/check/chat-goldens wrote it.
 type outcome struct {
 	Want   string  `json:"want"`
-	Raised *string `json:"raised"` // the message of raise_exception
+	Raised *string `json:"raised"` // message of raise_exception
 	Error  *string `json:"error"`  // any other error of Jinja2 or Python
 }
 
-// check compares a rendering with the outcome. What Jinja2 says of undefined values is compared as well.
+// check compares a rendering with the outcome, including Jinja2's message for an undefined value.
 func (o outcome) check(t *testing.T, got string, err error) {
 	t.Helper()
 	var raised *RaisedError
@@ -47,7 +47,7 @@ func (o outcome) check(t *testing.T, got string, err error) {
 	}
 }
 
-// render renders messages as transformers does, on a fixed day.
+// render renders messages like transformers, on a fixed day.
 func render(source string, variables map[string]any) (string, error) {
 	template, err := New(source)
 	if err != nil {
@@ -61,7 +61,8 @@ func render(source string, variables map[string]any) (string, error) {
 	return template.Render(all)
 }
 
-// TestPublicTemplates renders the templates that llama.cpp collects as Python's Jinja2 does, errors included.
+// TestPublicTemplates compares renderings of the templates that llama.cpp collects with those of Python's Jinja2,
+// including errors.
 func TestPublicTemplates(t *testing.T) {
 	file, err := os.Open("testdata/public.json.gz")
 	if err != nil {
@@ -99,7 +100,7 @@ func TestPublicTemplates(t *testing.T) {
 	}
 }
 
-// TestAgainstJinja renders the templates of testdata as Python's Jinja2 does.
+// TestAgainstJinja compares renderings of the templates in testdata with those of Python's Jinja2.
 func TestAgainstJinja(t *testing.T) {
 	raw, err := os.ReadFile("testdata/golden.json")
 	if err != nil {
@@ -133,7 +134,7 @@ func TestAgainstJinja(t *testing.T) {
 	}
 }
 
-// TestSnippets evaluates operators, filters, tests, methods and tags, right ones and wrong ones.
+// TestSnippets compares operators, filters, tests, methods and tags with Jinja2's, in valid and invalid use.
 func TestSnippets(t *testing.T) {
 	raw, err := os.ReadFile("testdata/snippets.json")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// decode reads JSON into a template's value; objects keep the order of their members.
+// decode converts JSON to a template's value. Objects keep the order of their members.
 func decode(raw []byte) (value, error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
@@ -54,7 +54,7 @@ func decodeValue(decoder *json.Decoder, depth int) (value, error) {
 	return token, nil
 }
 
-// decodeNumber reads a number without a point or an exponent as an integer, as Python does.
+// decodeNumber parses a number. Like Python, it returns an integer if there is no point and no exponent.
 func decodeNumber(text string) (value, error) {
 	if strings.ContainsAny(text, ".eE") {
 		f, err := strconv.ParseFloat(text, 64)
@@ -95,7 +95,8 @@ func decodeObject(decoder *json.Decoder, depth int) (value, error) {
 	return out, err
 }
 
-// toJSON is tojson as transformers has it: Python's spacing, order kept, nothing escaped for HTML.
+// toJSON is the filter tojson of transformers. It has Python's spacing, keeps the order of members and does not escape
+// for HTML.
 func toJSON(r *renderer, v value, args arguments) (value, error) {
 	bound, err := args.bind("tojson", 0, "ensure_ascii", "indent", "separators", "sort_keys")
 	if err != nil {
@@ -122,13 +123,13 @@ func toJSON(r *renderer, v value, args arguments) (value, error) {
 	return w.out.String(), nil
 }
 
-// jsonWriter writes values as Python's json.dumps does.
+// jsonWriter writes values like Python's json.dumps.
 type jsonWriter struct {
 	r            *renderer
 	out          strings.Builder
 	comma, colon string
 	indent       string
-	pretty       bool // each element on a line of its own
+	pretty       bool // whether each element is on its own line
 	ascii        bool
 	sorted       bool
 }
@@ -207,7 +208,7 @@ func (w *jsonWriter) sortedKeys(d *dict) ([]value, error) {
 	return values(keys), err
 }
 
-// key writes a dict's key, which JSON has as a string.
+// key writes a dict's key, which is always a string in JSON.
 func (w *jsonWriter) key(key value) error {
 	switch k := key.(type) {
 	case string:
@@ -247,7 +248,7 @@ func (w *jsonWriter) sequence(open, closing byte, n, depth int, element func(int
 	return nil
 }
 
-// text writes a string, in which only quotes, backslashes and control characters are escaped.
+// text writes a string. It escapes only quotes, backslashes and control characters.
 func (w *jsonWriter) text(s string) error {
 	if err := w.r.spend(len(s)); err != nil {
 		return err

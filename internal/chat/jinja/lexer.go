@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// kind is what a token is.
+// kind is the kind of a token.
 type kind int
 
 const (
@@ -25,7 +25,7 @@ const (
 	tokenOperator
 )
 
-// token is a piece of the source. Its text is unescaped in a string.
+// token is a piece of the source. The text of a string token is already unescaped.
 type token struct {
 	kind kind
 	text string
@@ -45,16 +45,16 @@ func (t token) describe() string {
 	return strconv.Quote(t.text)
 }
 
-// lexer cuts a source into tokens by the rules of Jinja2 with trim_blocks and lstrip_blocks.
+// lexer splits a source into tokens by the rules of Jinja2 with trim_blocks and lstrip_blocks.
 type lexer struct {
 	source       string
 	at           int
 	line         int
-	lineStarting bool // the last match ended a line
+	lineStarting bool // whether the last match ended a line
 	tokens       []token
 }
 
-// tokenize cuts a source whose line ends are \n.
+// tokenize splits a source, in which lines must end with \n, into tokens.
 func tokenize(source string) ([]token, error) {
 	source = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(source)
 	source = strings.TrimSuffix(source, "\n")
@@ -72,7 +72,7 @@ func (l *lexer) emit(kind kind, text string) {
 	l.tokens = append(l.tokens, token{kind, text, l.line})
 }
 
-// advance moves behind the next n bytes.
+// advance moves past the next n bytes.
 func (l *lexer) advance(n int) {
 	matched := l.source[l.at : l.at+n]
 	l.line += strings.Count(matched, "\n")
@@ -84,7 +84,7 @@ func (l *lexer) fail(format string, arguments ...any) error {
 	return fmt.Errorf("line %d: %s", l.line, fmt.Sprintf(format, arguments...))
 }
 
-// data reads text up to a tag, and the tag.
+// data reads the text up to the next tag and the tag itself.
 func (l *lexer) data() error {
 	rest := l.source[l.at:]
 	begin := nextTag(rest)
@@ -115,7 +115,7 @@ func (l *lexer) data() error {
 	return l.tag("}}", tokenVariableEnd)
 }
 
-// nextTag is the index of the next {{, {% or {#; -1: there is none.
+// nextTag returns the index of the next {{, {% or {#, or -1 if there is none.
 func nextTag(s string) int {
 	for from := 0; ; {
 		i := strings.IndexByte(s[from:], '{')
@@ -129,7 +129,7 @@ func nextTag(s string) int {
 	}
 }
 
-// signOf is the sign of white space control that s begins with.
+// signOf returns the sign for white space control with which s begins, or "".
 func signOf(s string) string {
 	if s != "" && (s[0] == '-' || s[0] == '+') {
 		return s[:1]
@@ -137,7 +137,7 @@ func signOf(s string) string {
 	return ""
 }
 
-// text emits the text before a tag, stripped as the tag says.
+// text emits the text before a tag. It strips white space as the tag asks for.
 func (l *lexer) text(text string, tag byte, sign string) {
 	switch {
 	case sign == "-":
@@ -153,7 +153,7 @@ func (l *lexer) text(text string, tag byte, sign string) {
 	}
 }
 
-// rawBegin matches {% raw %} and tells its length.
+// rawBegin matches {% raw %} and returns its length.
 func rawBegin(s string) (length int, ok bool) {
 	rest := s[2:]
 	rest = strings.TrimLeftFunc(rest[len(signOf(rest)):], isSpace)
@@ -169,7 +169,7 @@ func rawBegin(s string) (length int, ok bool) {
 	return len(s) - len(after), ok
 }
 
-// raw reads the text up to {% endraw %}, and that tag.
+// raw reads the text up to {% endraw %} and that tag itself.
 func (l *lexer) raw() error {
 	rest := l.source[l.at:]
 	for from := 0; ; {
@@ -191,7 +191,8 @@ func (l *lexer) raw() error {
 	}
 }
 
-// blockEnd is the length of a tag's end with the white space that belongs to it; 0: s does not begin with one.
+// blockEnd returns the length of the end of a tag, including the white space that belongs to it. It returns 0 if s does
+// not begin with such an end.
 func blockEnd(s, end string) int {
 	switch {
 	case strings.HasPrefix(s, end):
@@ -220,7 +221,7 @@ func (l *lexer) comment() error {
 	return nil
 }
 
-// tag reads the tokens of a tag up to its end, which counts only outside brackets.
+// tag reads the tokens of a tag up to its end. An end within brackets does not count.
 func (l *lexer) tag(end string, endKind kind) error {
 	var open []byte
 	for l.at < len(l.source) {
@@ -269,13 +270,13 @@ func (l *lexer) balance(open []byte, operator string) ([]byte, error) {
 	return open, nil
 }
 
-// operators, the longest first.
+// operators lists the operators, the longest first.
 var operators = []string{
 	"//", "**", "==", "!=", ">=", "<=",
 	"+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";",
 }
 
-// next reads one token and tells how many bytes it has.
+// next reads one token and returns how many bytes it has.
 func (l *lexer) next(rest string) (kind, string, int, error) {
 	c, _ := utf8.DecodeRuneInString(rest)
 	switch {
@@ -295,7 +296,7 @@ func (l *lexer) next(rest string) (kind, string, int, error) {
 	return 0, "", 0, l.fail("unexpected char %q", c)
 }
 
-// number reads an integer, or a float, which has a fraction or an exponent. One that follows a dot is an index.
+// number reads an integer or a float. A float has a fraction or an exponent. A number that follows a dot is an index.
 func (l *lexer) number(rest string) (kind, string, int, error) {
 	n := digits(rest, "0123456789")
 	found := tokenInteger
@@ -329,7 +330,7 @@ func (l *lexer) number(rest string) (kind, string, int, error) {
 	return found, text, n, nil
 }
 
-// digits counts the bytes of digits at the beginning, single underscores between them included.
+// digits returns the number of bytes of digits at the beginning of s, including single underscores between digits.
 func digits(s, set string) int {
 	n := 0
 	for n < len(s) && (strings.IndexByte(set, s[n]) >= 0 || s[n] == '_' && n > 0 && s[n-1] != '_') {
@@ -357,7 +358,7 @@ func (l *lexer) str(rest string) (kind, string, int, error) {
 	return 0, "", 0, l.fail("unexpected char %q", rest[0])
 }
 
-// isSpace is Python's str.isspace for a character.
+// isSpace is Python's str.isspace for one character.
 func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
 
 func isNameRune(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) }

@@ -2,22 +2,22 @@ package jinja
 
 import "errors"
 
-// loop is the variable of that name within a loop. It looks at most one element ahead.
+// loop is the variable loop within a for loop. It looks at most one element ahead.
 type loop struct {
 	r        *renderer
 	iterable value
 	source   *generator
 	index0   int
 	depth0   int
-	size     int // -1: not known yet
+	size     int // -1 if not known yet
 	before   value
 	current  value
-	ahead    *value // looked at and not yet given; nil: none was
-	last     *list  // what changed() was called with
+	ahead    *value // the next element, if it has already been read; otherwise nil
+	last     *list  // arguments of the last call of changed()
 	recurse  func(iterable value, depth int) (string, error)
 }
 
-// step goes on to the next element.
+// step moves to the next element.
 func (l *loop) step() (value, bool, error) {
 	var v value
 	if l.ahead != nil {
@@ -45,7 +45,7 @@ func (l *loop) peek() (value, bool, error) {
 	return *l.ahead, true, nil
 }
 
-// length reads a generator to its end to know how many elements it has.
+// length returns the number of elements. It reads a generator to its end to count them.
 func (l *loop) length() (int, error) {
 	if l.size >= 0 {
 		return l.size, nil
@@ -66,7 +66,7 @@ func (l *loop) length() (int, error) {
 	return l.size, nil
 }
 
-// attribute is one of those that templates may read; false: there is none of that name.
+// attribute returns the attribute with that name, or false if there is none.
 func (l *loop) attribute(name string) (value, bool, error) {
 	number := func(n int) (value, bool, error) { return int64(n), true, nil }
 	switch name {
@@ -132,7 +132,7 @@ func (n *forNode) exec(r *renderer, s *scope) error {
 	return n.loop(r, s, iterable, 0)
 }
 
-// loop runs the body for each element.
+// loop renders the body for each element.
 func (n *forNode) loop(r *renderer, s *scope, iterable value, depth int) error {
 	source, err := r.iterate(iterable)
 	if err != nil {
@@ -171,7 +171,7 @@ func (n *forNode) loop(r *renderer, s *scope, iterable value, depth int) error {
 	return nil
 }
 
-// tested leaves out what the loop's condition does not hold for.
+// tested returns a generator of the elements for which the loop's condition holds.
 func (n *forNode) tested(r *renderer, s *scope, source *generator) *generator {
 	return &generator{name: "generator", next: func() (value, bool, error) {
 		for {
@@ -194,7 +194,7 @@ func (n *forNode) tested(r *renderer, s *scope, source *generator) *generator {
 	}}
 }
 
-// nested renders the loop for elements within elements.
+// nested renders the loop again for the elements of an element, for recursive loops.
 func (n *forNode) nested(r *renderer, s *scope, iterable value, depth int) (string, error) {
 	if err := r.call(); err != nil {
 		return "", err

@@ -1,6 +1,6 @@
 package jinja
 
-// macroBody reads a body and finds out which special variables it reads.
+// macroBody parses a body and records which special variables it reads.
 func (p *parser) macroBody(s *signature, end string) ([]statement, error) {
 	p.names = append(p.names, map[string]bool{})
 	body, err := p.closed(end)
@@ -13,7 +13,7 @@ func (p *parser) macroBody(s *signature, end string) ([]statement, error) {
 	return body, err
 }
 
-// read notes that the innermost open macro reads a variable.
+// read records that the innermost open macro reads a variable.
 func (p *parser) read(name string) {
 	if len(p.names) > 0 {
 		p.names[len(p.names)-1][name] = true

@@ -8,19 +8,19 @@ import (
 // Object is a mapping whose members keep their order.
 type Object []Member
 
-// Member is a member of an Object.
+// Member is one member of an Object.
 type Member struct {
 	Name  string
 	Value any
 }
 
-// Mapped is a value whose texts, names of members included, are what Text makes of them.
+// Mapped is a value whose texts are replaced by the results of Text, including the names of members.
 type Mapped struct {
 	Value any
 	Text  func(string) string
 }
 
-// valueOf turns what Render takes into a template's value.
+// valueOf converts an argument of Render to a template's value.
 func valueOf(v any) (value, error) {
 	switch v := v.(type) {
 	case nil, bool, float64, string:
@@ -60,7 +60,7 @@ func valueOf(v any) (value, error) {
 	return nil, fmt.Errorf("a %T cannot be used in a template", v)
 }
 
-// withTexts is a value of valueOf with its texts replaced.
+// withTexts returns a value of valueOf with its texts replaced.
 func withTexts(v value, text func(string) string) (value, error) {
 	switch v := v.(type) {
 	case string:

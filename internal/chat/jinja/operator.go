@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// binary is an arithmetic operator on two values.
+// binary evaluates an arithmetic operator.
 func (r *renderer) binary(operator string, left, right value) (value, error) {
 	for _, v := range []value{left, right} {
 		if u, ok := v.(*undefined); ok {
@@ -62,7 +62,7 @@ func (r *renderer) join(left, right value) (value, error) {
 	return a.(string) + b.(string), nil
 }
 
-// escape is markupsafe's.
+// escape is the function escape of Python's markupsafe.
 func escape(s string) string {
 	return html.EscapeString(s)
 }
@@ -111,7 +111,7 @@ func (r *renderer) joinLists(x, y *list) (value, error) {
 	return &list{items: items, kind: x.kind}, r.step(n)
 }
 
-// asFloat is a number as a float.
+// asFloat returns a number as a float, or false if the value is not a number.
 func asFloat(v value) (float64, bool) {
 	if f, ok := v.(float64); ok {
 		return f, true
@@ -122,7 +122,7 @@ func asFloat(v value) (float64, bool) {
 
 var errOverflow = errors.New("integers beyond 64 bits are not supported")
 
-// arithmetic is an operator on numbers.
+// arithmetic evaluates an operator on numbers.
 func arithmetic(operator string, left, right value) (value, error) {
 	x, xNumber := asFloat(left)
 	y, yNumber := asFloat(right)
@@ -154,7 +154,7 @@ func arithmetic(operator string, left, right value) (value, error) {
 	return math.Pow(x, y), nil
 }
 
-// integers is an operator on integers; b is not 0 where it divides.
+// integers evaluates an operator on integers. For a division b must not be 0.
 func integers(operator string, a, b int64) (value, error) {
 	switch operator {
 	case "+":
@@ -196,7 +196,7 @@ func integers(operator string, a, b int64) (value, error) {
 	return nil, errOverflow
 }
 
-// compare is an operator of a comparison.
+// compare evaluates a comparison operator.
 func (r *renderer) compare(operator string, left, right value) (bool, error) {
 	switch operator {
 	case "==", "!=":
@@ -274,10 +274,10 @@ func (r *renderer) equal(left, right value) (bool, error) {
 	return left == right, nil
 }
 
-// unordered is the order of a NaN.
+// unordered is the result of order if one operand is NaN.
 const unordered = 2
 
-// order is -1, 0 or 1 as left is less than, equal to or more than right.
+// order returns -1, 0 or 1 if left is less than, equal to or greater than right.
 func (r *renderer) order(operator string, left, right value) (int, error) {
 	for _, v := range []value{left, right} {
 		if u, ok := v.(*undefined); ok {
@@ -285,7 +285,7 @@ func (r *renderer) order(operator string, left, right value) (int, error) {
 		}
 	}
 	if a, ok := text(left); ok {
-		if b, ok := text(right); ok { // the order of UTF-8 is that of code points
+		if b, ok := text(right); ok { // UTF-8 sorts like code points
 			return strings.Compare(a, b), r.spend(min(len(a), len(b)))
 		}
 	}

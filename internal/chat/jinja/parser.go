@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// parser builds statements out of tokens.
+// parser builds statements from tokens.
 type parser struct {
 	env    *environment
 	tokens []token
 	at     int
-	depth  int               // of blocks and expressions within each other
-	names  []map[string]bool // read in each macro that is open
-	soft   int               // open ifs, within which an unknown filter or test is an error only when it is reached
+	depth  int               // of nested blocks and expressions
+	names  []map[string]bool // names that each open macro reads
+	soft   int               // number of open ifs; within them an unknown filter or test is an error only if it is evaluated
 }
 
-// parse turns a source into statements.
+// parse parses a source into statements.
 func parse(env *environment, source string) ([]statement, error) {
 	tokens, err := tokenize(source)
 	if err != nil {
@@ -36,7 +36,7 @@ func (p *parser) current() token { return p.tokens[p.at] }
 
 func (p *parser) peek() token { return p.tokens[min(p.at+1, len(p.tokens)-1)] }
 
-// take returns the current token and goes on to the next one; it stays at the end.
+// take returns the current token and moves to the next one. It stays at the end of the source.
 func (p *parser) take() token {
 	t := p.current()
 	p.at = min(p.at+1, len(p.tokens)-1)
@@ -47,7 +47,7 @@ func (p *parser) fail(format string, arguments ...any) error {
 	return fmt.Errorf("line %d: %s", p.current().line, fmt.Sprintf(format, arguments...))
 }
 
-// enter counts what nests; leave is its end.
+// enter counts the beginning of a nested block or expression; leave counts its end.
 func (p *parser) enter() error {
 	if p.depth++; p.depth > maxParse {
 		return &LimitError{What: "nesting", Limit: maxParse}
@@ -70,7 +70,7 @@ func (p *parser) isName(names ...string) bool {
 	return p.current().kind == tokenName && slices.Contains(names, p.current().text)
 }
 
-// skip takes the token if it is the current one.
+// skip takes the current token if it has that kind and text, and reports whether it did.
 func (p *parser) skip(kind kind, text string) bool {
 	if p.is(kind, text) {
 		p.take()
@@ -94,7 +94,8 @@ func (p *parser) expectName() (string, error) {
 	return p.take().text, nil
 }
 
-// statements reads up to the end, or to a tag named by one of ends, whose name is then the current token.
+// statements parses up to the end of the source, or up to a tag whose name is in ends. The name is then the current
+// token.
 func (p *parser) statements(ends ...string) ([]statement, error) {
 	if err := p.enter(); err != nil {
 		return nil, err
@@ -136,7 +137,7 @@ func (p *parser) statements(ends ...string) ([]statement, error) {
 	}
 }
 
-// block reads the end of a tag and the body up to the tag that closes it.
+// block parses the end of a tag and the body up to a tag in ends.
 func (p *parser) block(ends ...string) ([]statement, error) {
 	p.skip(tokenOperator, ":")
 	if err := p.expect(tokenBlockEnd, ""); err != nil {
@@ -145,7 +146,7 @@ func (p *parser) block(ends ...string) ([]statement, error) {
 	return p.statements(ends...)
 }
 
-// closed is block for a tag that has one end alone, which it takes.
+// closed is like block for a tag that has only one possible end. It also takes the name of that end.
 func (p *parser) closed(end string) ([]statement, error) {
 	body, err := p.block(end)
 	p.take()
@@ -188,7 +189,7 @@ func (p *parser) statement(at line) (statement, error) {
 	case "continue":
 		return &continueNode{at}, nil
 	case "include", "import", "from", "extends":
-		return nil, p.fail("%s: chat templates cannot load others", name)
+		return nil, p.fail("%s: chat templates cannot load other templates", name)
 	}
 	return nil, p.fail("encountered unknown tag %q", name)
 }
@@ -264,7 +265,7 @@ func (p *parser) setStatement(at line) (statement, error) {
 	return node, err
 }
 
-// target reads what can be assigned to, up to the name end, if there is one, or a tag's end.
+// target parses the target of an assignment, up to the name end if there is one, or up to the end of the tag.
 func (p *parser) target(end ...string) (target, error) {
 	var out target
 	for comma := false; ; comma = true {

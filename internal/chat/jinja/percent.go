@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// percent is text % values.
+// percent evaluates text % values.
 func (r *renderer) percent(format string, right value) (value, error) {
 	values := []value{right}
 	if l, ok := right.(*list); ok && l.kind == isTuple {
@@ -64,7 +64,7 @@ func (r *renderer) percent(format string, right value) (value, error) {
 	return out.String(), r.spend(out.Len())
 }
 
-// percentSpec reads flags, width, precision and verb, and tells how many bytes they have.
+// percentSpec parses flags, width, precision and verb, and returns how many bytes they have.
 func percentSpec(s string) (spec, int, error) {
 	out := spec{fill: " ", precision: -1, align: '>'}
 	i := 0
@@ -91,7 +91,7 @@ func percentSpec(s string) (spec, int, error) {
 	return out, i + 1, nil
 }
 
-// size reads width and precision from index i on.
+// size parses width and precision, starting at index i.
 func (s *spec) size(text string, i int) (int, error) {
 	number := func(from int) (int, int, error) {
 		to := from + digits(text[from:], "0123456789")

@@ -1,6 +1,6 @@
 package jinja
 
-// postfix reads attributes, indices and calls behind an expression.
+// postfix parses the attributes, indices and calls after an expression.
 func (p *parser) postfix(node expression) (_ expression, err error) {
 	for length := 0; err == nil; length++ {
 		if length > maxParse {
@@ -52,7 +52,7 @@ func (p *parser) subscript(node expression) (expression, error) {
 	return &itemExpression{object: node, key: &listExpression{items: keys, tuple: true}}, nil
 }
 
-// subscribed reads an index or a slice.
+// subscribed parses an index or a slice.
 func (p *parser) subscribed() (expression, error) {
 	var parts [3]expression
 	for i := range parts {
@@ -72,7 +72,7 @@ func (p *parser) subscribed() (expression, error) {
 	return &sliceKey{parts[0], parts[1], parts[2]}, nil
 }
 
-// arguments reads those of a call, behind its opening bracket.
+// arguments parses the arguments of a call after its opening parenthesis.
 func (p *parser) arguments() (args argumentList, err error) {
 	for comma := false; !p.skip(tokenOperator, ")"); comma = true {
 		if comma {
@@ -111,7 +111,7 @@ func (p *parser) arguments() (args argumentList, err error) {
 	return args, nil
 }
 
-// filtersAndTests reads what is applied to an expression by | and is.
+// filtersAndTests parses the filters (|) and tests (is) after an expression.
 func (p *parser) filtersAndTests(node expression) (_ expression, err error) {
 	for length := 0; err == nil; length++ {
 		if length > maxParse {
@@ -133,7 +133,7 @@ func (p *parser) filtersAndTests(node expression) (_ expression, err error) {
 	return nil, err
 }
 
-// dotted reads the name of a filter or test.
+// dotted parses the name of a filter or test, which may contain dots.
 func (p *parser) dotted() (string, error) {
 	name, err := p.expectName()
 	for err == nil && p.skip(tokenOperator, ".") {
@@ -159,7 +159,7 @@ func (p *parser) filter(node expression) (*filterExpression, error) {
 	return out, err
 }
 
-// filterChain reads filters that are applied to a block.
+// filterChain parses the filters of a block.
 func (p *parser) filterChain() ([]*filterExpression, error) {
 	var chain []*filterExpression
 	for {

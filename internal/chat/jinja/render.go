@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// renderer is one rendering of a template.
+// renderer is the state of one rendering of a template.
 type renderer struct {
 	env *environment
 	budget
-	out  *strings.Builder // of the template, or of the macro or block that is rendered
+	out  *strings.Builder // output of the template, or of the macro or block being rendered
 	root *scope
-	now  time.Time // of strftime_now
+	now  time.Time // for strftime_now
 }
 
-// scope holds variables; what it lacks, the one around it may have.
+// scope holds variables. Names that it does not have are looked up in the enclosing scope.
 type scope struct {
 	variables map[string]value
 	around    *scope
@@ -40,13 +40,13 @@ func (s *scope) get(name string) value {
 	return missingName(name)
 }
 
-// Signals that end a round of a loop.
+// Signals that end an iteration of a loop. They are errors if there is no loop.
 var (
 	errBreak    = errors.New("break outside a loop")
 	errContinue = errors.New("continue outside a loop")
 )
 
-// lineError says in which line of the template an error happened.
+// lineError says in which line of the template an error occurred.
 type lineError struct {
 	line int
 	err  error
@@ -55,7 +55,7 @@ type lineError struct {
 // Error implements error.
 func (e *lineError) Error() string { return fmt.Sprintf("line %d: %v", e.line, e.err) }
 
-// Unwrap returns the error itself.
+// Unwrap returns the error without the line.
 func (e *lineError) Unwrap() error { return e.err }
 
 func (r *renderer) run(body []statement, s *scope) error {
@@ -75,12 +75,12 @@ func (r *renderer) run(body []statement, s *scope) error {
 	return nil
 }
 
-// capture renders a body into a text.
+// capture renders a body and returns the text.
 func (r *renderer) capture(body []statement, s *scope) (string, error) {
 	return r.captureFunc(func() error { return r.run(body, s) })
 }
 
-// captureFunc collects what f writes.
+// captureFunc returns the text that f writes.
 func (r *renderer) captureFunc(f func() error) (string, error) {
 	outer := r.out
 	defer func() { r.out = outer }()
@@ -100,7 +100,7 @@ func (r *renderer) write(text string) error {
 	return nil
 }
 
-// eval is the value of an expression.
+// eval returns the value of an expression.
 func (r *renderer) eval(node expression, s *scope) (value, error) {
 	if err := r.enter(); err != nil {
 		return nil, err
@@ -167,7 +167,7 @@ func (n *filterNode) exec(r *renderer, s *scope) error {
 	return r.write(text)
 }
 
-// filtered renders a body and passes its text through filters.
+// filtered renders a body and applies filters to the text.
 func (r *renderer) filtered(body []statement, filters []*filterExpression, s *scope) (value, error) {
 	inner := inside(s)
 	text, err := r.capture(body, inner)
@@ -238,7 +238,7 @@ func (r *renderer) assign(to target, v value, s *scope) error {
 	return nil
 }
 
-// elements are all that a loop over a value gives.
+// elements returns all elements that a loop over a value visits.
 func (r *renderer) elements(v value) ([]value, error) {
 	switch v := v.(type) {
 	case *list:
@@ -264,7 +264,7 @@ func (r *renderer) elements(v value) ([]value, error) {
 	return out, r.step(len(out))
 }
 
-// drain takes what is left of a generator.
+// drain returns the remaining elements of a generator.
 func (r *renderer) drain(g *generator) ([]value, error) {
 	var out []value
 	for {
@@ -281,7 +281,7 @@ func (r *renderer) drain(g *generator) ([]value, error) {
 	}
 }
 
-// iterate is the generator that a loop over a value reads.
+// iterate returns a generator of the elements that a loop over a value visits.
 func (r *renderer) iterate(v value) (*generator, error) {
 	if g, ok := v.(*generator); ok {
 		return g, nil
@@ -293,7 +293,7 @@ func (r *renderer) iterate(v value) (*generator, error) {
 	return generate("iterator", items), nil
 }
 
-// generate gives the elements of a list once.
+// generate returns a generator of the elements of a list.
 func generate(name string, items []value) *generator {
 	return &generator{name: name, next: func() (value, bool, error) {
 		if len(items) == 0 {

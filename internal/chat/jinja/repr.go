@@ -113,7 +113,8 @@ func writeReprDict(out *strings.Builder, d *dict, depth int) error {
 	return nil
 }
 
-// reprFloat is Python's repr of a float: the shortest digits, with an exponent below 1e-4 and from 1e16 on.
+// reprFloat is Python's repr of a float: the shortest digits that read back the same, with an exponent below 1e-4 and
+// from 1e16 on.
 func reprFloat(f float64) string {
 	switch {
 	case math.IsInf(f, 0):
@@ -130,7 +131,8 @@ func reprFloat(f float64) string {
 	return text
 }
 
-// reprString is Python's repr of a string: in single quotes unless it has one and no double quote.
+// reprString is Python's repr of a string. It uses single quotes unless the string contains a single quote and no
+// double quote.
 func reprString(s string) string {
 	quote := '\''
 	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {

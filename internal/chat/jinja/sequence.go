@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// newSequenceFilters are the filters of lists, mappings and other things that have elements.
+// newSequenceFilters returns the filters of lists, mappings and other values with elements.
 func newSequenceFilters() map[string]filterFunction {
 	return map[string]filterFunction{
 		"length": length, "first": first, "last": last, "list": toList, "reverse": reverse,
@@ -90,7 +90,7 @@ func items(_ *renderer, v value, args arguments) (value, error) {
 	if _, err := args.bind("items", 0); err != nil {
 		return nil, err
 	}
-	// Jinja2 looks at the value when the first pair is asked for.
+	// Like Jinja2, do not look at the value before the first pair is read.
 	var pairs *generator
 	return &generator{name: "generator", next: func() (value, bool, error) {
 		if pairs == nil {
@@ -155,8 +155,8 @@ func join(r *renderer, v value, args arguments) (value, error) {
 	return r.joinTexts(by, parts)
 }
 
-// lazily is a generator of what f makes of each element; false leaves one out. As in Jinja2, what counts as false has no
-// elements, None included.
+// lazily returns a generator of the results of f for each element. It omits an element if f returns false. As in
+// Jinja2, a value that counts as false, such as None, has no elements.
 func (r *renderer) lazily(v value, f func(element value) (value, bool, error)) *generator {
 	var source *generator
 	return &generator{name: "generator", next: func() (value, bool, error) {
@@ -185,7 +185,7 @@ func (r *renderer) lazily(v value, f func(element value) (value, bool, error)) *
 	}}
 }
 
-// mapped reads an attribute of each element, or passes each through a filter.
+// mapped returns an attribute of each element, or the result of a filter for each element.
 func mapped(r *renderer, v value, args arguments) (value, error) {
 	if attribute, ok := args.named["attribute"]; ok && len(args.positional) == 0 {
 		bound, err := args.bind("map", 0, "attribute", "default")
@@ -208,7 +208,8 @@ func mapped(r *renderer, v value, args arguments) (value, error) {
 	}), nil
 }
 
-// selecting keeps or leaves out the elements that a test holds for: that of each, or of an attribute of each.
+// selecting returns a filter that keeps or omits the elements for which a test holds. With attribute it tests an
+// attribute of each element.
 func selecting(attribute, keep bool) filterFunction {
 	return func(r *renderer, v value, args arguments) (value, error) {
 		var path value
@@ -235,7 +236,7 @@ func selecting(attribute, keep bool) filterFunction {
 	}
 }
 
-// batch makes lists of so many elements.
+// batch splits a value into lists of a given number of elements.
 func batch(r *renderer, v value, args arguments) (value, error) {
 	bound, err := args.bind("batch", 1, "linecount", "fill_with")
 	if err != nil {
@@ -259,7 +260,7 @@ func batch(r *renderer, v value, args arguments) (value, error) {
 	return generate("generator", out), r.step(size)
 }
 
-// sliced makes so many lists.
+// sliced splits a value into a given number of lists.
 func sliced(r *renderer, v value, args arguments) (value, error) {
 	bound, err := args.bind("slice", 1, "slices", "fill_with")
 	if err != nil {
@@ -287,7 +288,7 @@ func sliced(r *renderer, v value, args arguments) (value, error) {
 	return generate("generator", out), r.step(count)
 }
 
-// groupBy makes tuples of a key and the elements that have it.
+// groupBy returns tuples of a key and the elements that have this key.
 func groupBy(r *renderer, v value, args arguments) (value, error) {
 	bound, err := args.bind("groupby", 1, "attribute", "default", "case_sensitive")
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// lowered is a text in lower case, any other value as it is: sorting minds no case unless it is told to.
+// lowered returns text in lower case and any other value unchanged, because sorting ignores case by default.
 func lowered(v value) value {
 	if s, ok := text(v); ok {
 		return strings.ToLower(s)
@@ -16,10 +16,10 @@ func lowered(v value) value {
 	return v
 }
 
-// part reads an element's attribute, a path of names and numbers divided by dots.
+// part returns an attribute of an element. path consists of names and numbers separated by dots.
 func (r *renderer) part(v, path value) (value, error) { return r.partOr(v, path, absent{}) }
 
-// partOr is part with a fallback, if one is given, for each step of the path that leads nowhere.
+// partOr is like part. If a fallback is given, it is the value of each step of the path that does not exist.
 func (r *renderer) partOr(v, path, fallback value) (value, error) {
 	if path == nil || !given(path) {
 		return v, nil
@@ -51,10 +51,10 @@ func (r *renderer) partOr(v, path, fallback value) (value, error) {
 	return v, nil
 }
 
-// keyed is an element with what it is sorted by.
+// keyed is an element with its sort key.
 type keyed struct{ key, value value }
 
-// keys gives each element its key: a part of it, in lower case unless told otherwise.
+// keys returns each element with its sort key: an attribute, in lower case unless caseSensitive.
 func (r *renderer) keys(elements []value, attribute value, caseSensitive bool) ([]keyed, error) {
 	out := make([]keyed, len(elements))
 	for i, element := range elements {
@@ -84,7 +84,7 @@ func (r *renderer) keys(elements []value, attribute value, caseSensitive bool) (
 	return out, nil
 }
 
-// sort orders by key, stably.
+// sort sorts elements by key. It is stable.
 func (r *renderer) sort(elements []keyed, reverse bool) error {
 	var failed error
 	slices.SortStableFunc(elements, func(a, b keyed) int {
@@ -187,7 +187,7 @@ func unique(r *renderer, v value, args arguments) (value, error) {
 	return generate("generator", out), nil
 }
 
-// extreme is the least or the most element.
+// extreme returns the filter for the smallest or the largest element.
 func extreme(name, operator string) filterFunction {
 	return func(r *renderer, v value, args arguments) (value, error) {
 		bound, err := args.bind(name, 0, "case_sensitive", "attribute")

@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// split cuts a text at a separator, or at white space, at most so many times.
+// split returns the method split or rsplit, which splits a text at a separator or at white space, at most a given
+// number of times.
 func split(name string, fromRight bool) stringFunction {
 	return func(r *renderer, s string, args arguments) (value, error) {
 		bound, err := args.bind(name, 0, "sep", "maxsplit")
@@ -35,7 +36,7 @@ func split(name string, fromRight bool) stringFunction {
 	}
 }
 
-// texts is a list of strings.
+// texts returns a list of strings as a value.
 func (r *renderer) texts(parts []string) (value, error) {
 	if len(parts) > maxElements {
 		return nil, &LimitError{What: "elements of a list", Limit: maxElements}

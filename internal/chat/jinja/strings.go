@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// newStringMethods are Python's str methods. The text that each works on has been counted; each counts what it adds.
+// newStringMethods returns Python's str methods. The caller has counted the text in the budget. Each method counts only
+// what it adds.
 func newStringMethods() map[string]stringFunction {
 	return map[string]stringFunction{
 		"capitalize": plainText("capitalize", capitalize),
@@ -90,7 +91,7 @@ func newStringMethods() map[string]stringFunction {
 
 type stringFunction = func(r *renderer, s string, args arguments) (value, error)
 
-// plainText is a method without arguments.
+// plainText returns a method without arguments.
 func plainText(name string, f func(string) string) stringFunction {
 	return func(_ *renderer, s string, args arguments) (value, error) {
 		_, err := args.bind(name, 0)
@@ -110,7 +111,7 @@ func asciiOnly(_ *renderer, s string, args arguments) (value, error) {
 	return strings.IndexFunc(s, func(c rune) bool { return c > unicode.MaxASCII }) < 0, err
 }
 
-// cased asks for at least one letter of a case and none of the other.
+// cased returns a method that reports whether a text has at least one letter of one case and none of the other.
 func cased(name string, is, other func(rune) bool) stringFunction {
 	return func(_ *renderer, s string, args arguments) (value, error) {
 		_, err := args.bind(name, 0)
@@ -123,7 +124,7 @@ func capitalize(s string) string {
 	return upper(s[:size]) + strings.ToLower(s[size:])
 }
 
-// upper is Python's, which makes two letters of ß.
+// upper is Python's upper, which turns ß into two letters.
 func upper(s string) string { return strings.ReplaceAll(strings.ToUpper(s), "ß", "SS") }
 
 func swapCase(s string) string {
@@ -146,7 +147,7 @@ func titleCase(s string) string {
 	}, s)
 }
 
-// stripped cuts white space, or the given characters, off the ends.
+// stripped removes white space, or the given characters, from the ends of a text.
 func stripped(s string, characters value, left, right bool) (string, error) {
 	cut := isSpace
 	if characters != nil && given(characters) {
@@ -175,7 +176,7 @@ func strip(name string, left, right bool) stringFunction {
 	}
 }
 
-// affix asks for a prefix or suffix, or for one of a tuple.
+// affix returns a method that reports whether a text has a prefix or suffix, or any of a tuple of them.
 func affix(name string, has func(s, affix string) bool) stringFunction {
 	return func(_ *renderer, s string, args arguments) (value, error) {
 		bound, err := args.bind(name, 1, "affix")
@@ -199,7 +200,7 @@ func affix(name string, has func(s, affix string) bool) stringFunction {
 	}
 }
 
-// textArguments binds arguments of which the first must be a text.
+// textArguments binds arguments. The first must be a text.
 func textArguments(args arguments, name string, required int, parameters ...string) (string, []value, error) {
 	bound, err := args.bind(name, required, parameters...)
 	if err != nil {
@@ -219,7 +220,8 @@ func cutAffix(name string, cut func(s, affix string) string) stringFunction {
 	}
 }
 
-// finder gives the index of a text within another, by characters; -1 or an error where it is not.
+// finder returns a method that returns the index of one text within another, in characters. If there is none, the
+// method returns -1, or an error if must is true.
 func finder(name string, index func(s, part string) int, must bool) stringFunction {
 	return func(_ *renderer, s string, args arguments) (value, error) {
 		part, bound, err := textArguments(args, name, 1, "sub", "start", "end")
@@ -240,7 +242,7 @@ func finder(name string, index func(s, part string) int, must bool) stringFuncti
 	}
 }
 
-// textRange is the part of a text that start and end arguments name.
+// textRange returns the part of a text that the arguments start and end select.
 func textRange(bound []value, length int) (start, stop int) {
 	var bounds [3]*int64
 	for i, v := range bound {
@@ -262,7 +264,7 @@ func countText(_ *renderer, s string, args arguments) (value, error) {
 	return int64(strings.Count(string(runes[start:stop]), part)), nil
 }
 
-// replace is str.replace with its bound arguments.
+// replace is Python's str.replace with bound arguments.
 func (r *renderer) replace(s string, bound []value) (value, error) {
 	old, okOld := text(bound[0])
 	replacement, okNew := text(bound[1])
@@ -289,7 +291,7 @@ func (r *renderer) replace(s string, bound []value) (value, error) {
 	return strings.Replace(s, old, replacement, most), nil
 }
 
-// joinTexts joins values as texts.
+// joinTexts converts values to text and joins them.
 func (r *renderer) joinTexts(by string, items []value) (value, error) {
 	var out strings.Builder
 	for i, item := range items {
@@ -324,7 +326,7 @@ func pad(name string) stringFunction {
 	}
 }
 
-// pad fills a text up to a width.
+// pad pads a text to a width.
 func (r *renderer) pad(where, s string, width int64, fill string) (string, error) {
 	missing := width - int64(utf8.RuneCountInString(s))
 	if missing <= 0 {

@@ -9,14 +9,14 @@ import (
 
 // Template is a parsed template.
 type Template struct {
-	// Now is the clock that strftime_now reads; New sets it to time.Now.
+	// Now is the clock of strftime_now. New sets it to time.Now.
 	Now func() time.Time
 
 	env  *environment
 	body []statement
 }
 
-// RaisedError says that the template refused its values by raise_exception.
+// RaisedError means that the template called raise_exception.
 type RaisedError struct{ Message string }
 
 // Error implements error.
@@ -35,8 +35,8 @@ func New(source string) (*Template, error) {
 	return &Template{Now: time.Now, env: env, body: body}, nil
 }
 
-// Render renders the template with variables, in Go's types and those of JSON: nil, bool, int, float64, string, []any,
-// Object, json.RawMessage and Mapped.
+// Render renders the template with variables. Their values may be nil, bool, int, float64, string, []any, Object,
+// json.RawMessage and Mapped.
 func (t *Template) Render(variables map[string]any) (string, error) {
 	r := &renderer{env: t.env, out: &strings.Builder{}, budget: budget{deadline: time.Now().Add(maxTime)}}
 	r.now = t.Now()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// messages are turns of user and assistant.
+// messages returns messages in which user and assistant take turns.
 func messages(contents ...string) []any {
 	out := make([]any, len(contents))
 	for i, content := range contents {
@@ -45,11 +45,11 @@ func TestRenderConcurrently(t *testing.T) {
 	all.Wait()
 }
 
-// TestHostileTemplates are model files that would hang the server, fill its memory or end it.
+// TestHostileTemplates renders templates that would hang the server, fill its memory or crash it.
 func TestHostileTemplates(t *testing.T) {
-	// Six MiB in a variable, which may hold eight.
+	// A variable of six MiB; the limit is eight.
 	large := "{% set x = '" + strings.Repeat("a", 3<<10) + "' | replace('a', '" + strings.Repeat("b", 2<<10) + "') %}"
-	// Sixty levels of lists with two elements each: little memory, much text.
+	// Sixty levels of lists with two elements each take little memory, but are very long as text.
 	nested := "{% set ns = namespace(s=[1], t=[1]) %}{% for a in range(60) %}{% set ns.s = [ns.s, ns.s] %}{% set ns.t = [ns.t, ns.t] %}{% endfor %}"
 	joined := "{{ " + strings.Repeat("x ~ ", 8) + "x == 'y' }}"
 	tests := map[string]string{
@@ -112,18 +112,18 @@ func TestHostileTemplates(t *testing.T) {
 			start := time.Now()
 			_, err := render(source, map[string]any{"messages": messages("Hi"), "add_generation_prompt": true})
 			if err == nil {
-				t.Error("New and Render took it")
+				t.Error("New and Render return no error")
 			} else if len(err.Error()) > 1000 {
 				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
-			if took := time.Since(start); took > maxTime+30*time.Second { // the last step may be a long one
-				t.Errorf("took %v", took)
+			if took := time.Since(start); took > maxTime+30*time.Second { // the last step may take long
+				t.Errorf("rendering took %v", took)
 			}
 		})
 	}
 }
 
-// TestLongTemplates are harmless ones that come near the limits of a tag.
+// TestLongTemplates renders harmless templates that are close to the limits of a tag.
 func TestLongTemplates(t *testing.T) {
 	tests := map[string]string{
 		"texts in a dict":      "{% set names = {" + strings.Repeat("'aa': 'Afar',\n", 900) + "'ab': 'Abkhaz'} %}{{ names['ab'] }}",

@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// testFunction is a test of a template: value is name(arguments).
+// testFunction implements a test: value is name(arguments).
 type testFunction = func(r *renderer, v value, args arguments) (bool, error)
 
 func is(name string, holds func(v value) bool) testFunction {
@@ -18,7 +18,7 @@ func is(name string, holds func(v value) bool) testFunction {
 	}
 }
 
-// comparing is a test against another value.
+// comparing returns a test that compares with another value.
 func comparing(operator string) testFunction {
 	return func(r *renderer, v value, args arguments) (bool, error) {
 		bound, err := args.bind(operator, 1, "other")
@@ -29,7 +29,7 @@ func comparing(operator string) testFunction {
 	}
 }
 
-// divides is a test of an integer's rest.
+// divides returns a test of an integer's remainder.
 func divides(name string, by, rest int64) testFunction {
 	return func(r *renderer, v value, args arguments) (bool, error) {
 		var divisor value = by
@@ -69,7 +69,7 @@ func isIterable(v value) bool {
 	return false
 }
 
-// isSequence is what has a length and elements by index, or by key.
+// isSequence reports whether a value has a length and elements by index or key.
 func isSequence(v value) bool {
 	switch v := v.(type) {
 	case string, markup, *dict, *undefined:
@@ -87,7 +87,7 @@ func isCase(of, other func(rune) bool) func(v value) bool {
 	}
 }
 
-// same is Python's is: the same object, or one of the few that there is one of.
+// same is Python's operator is: it reports whether both values are the same object, or the same singleton such as None.
 func same(a, b value) bool {
 	if reflect.TypeOf(a) != reflect.TypeOf(b) {
 		return false
@@ -99,7 +99,7 @@ func same(a, b value) bool {
 	return false
 }
 
-// newTests are the tests that templates may use: those of Jinja2.
+// newTests returns the tests of Jinja2.
 func newTests() map[string]testFunction {
 	out := map[string]testFunction{
 		"defined":   is("defined", func(v value) bool { return !isUndefined(v) }),
@@ -148,7 +148,7 @@ func newTests() map[string]testFunction {
 	return out
 }
 
-// known asks whether there is a filter or test of a name.
+// known returns a test that reports whether there is a filter or test with a name.
 func known(kind string, has func(r *renderer, name string) bool) testFunction {
 	return func(r *renderer, v value, args arguments) (bool, error) {
 		if _, err := args.bind(kind, 0); err != nil {

@@ -7,21 +7,21 @@ import (
 	"unicode/utf8"
 )
 
-// value is what a template computes with, in Python's types: nil (None), bool, int64, *big.Int (only passed through),
-// float64, string, markup, *list, *dict, *generator, *namespace, *loop, *function or *undefined.
+// value is a value of a template. It is nil (None), bool, int64, *big.Int (which is only passed through), float64,
+// string, markup, *list, *dict, *generator, *namespace, *loop, *function or *undefined.
 type value any
 
-// markup is a string that is safe for HTML; joined with others by +, it escapes them.
+// markup is a string that is safe for HTML. The operator + escapes other strings before it joins them with markup.
 type markup string
 
-// listKind tells apart what Python has several types for.
+// listKind says which of Python's types a list is.
 type listKind int
 
 const (
 	isList listKind = iota
 	isTuple
 	isRange
-	isView // of a dict: it has no elements by index
+	isView // a view of a dict, which has no elements by index
 )
 
 // list is a list, a tuple, a range, or a view of a dict. Templates cannot change it.
@@ -33,7 +33,7 @@ type list struct {
 // dict is a mapping that keeps the order of its keys. Templates cannot change it.
 type dict struct {
 	keys   []value
-	values map[any]value // by hashOf their key
+	values map[any]value // by hashOf of the key
 }
 
 func newDict() *dict { return &dict{values: map[any]value{}} }
@@ -60,13 +60,13 @@ func (d *dict) get(key value) (value, bool) {
 	return v, ok
 }
 
-// at is the value of a key that the dict has.
+// at returns the value of a key, which the dict must have.
 func (d *dict) at(key value) value {
 	v, _ := d.get(key)
 	return v
 }
 
-// pairs are the members as tuples.
+// pairs returns the members as tuples.
 func (d *dict) pairs() []value {
 	out := make([]value, len(d.keys))
 	for i, key := range d.keys {
@@ -83,13 +83,13 @@ func (d *dict) members() []value {
 	return out
 }
 
-// noneHash is hashOf None.
+// noneHash is what hashOf returns for None.
 type noneHash struct{}
 
-// tupleHash is hashOf a tuple: its repr.
+// tupleHash is what hashOf returns for a tuple: its repr.
 type tupleHash string
 
-// hashOf is the same for values that Python takes for the same key.
+// hashOf returns a Go map key that is the same for values that are the same key in Python.
 func hashOf(key value) (any, error) {
 	switch k := key.(type) {
 	case nil:
@@ -116,13 +116,13 @@ func hashOf(key value) (any, error) {
 	return nil, fmt.Errorf("unhashable type: '%s'", typeName(key))
 }
 
-// namespace is the one value that templates can change.
+// namespace is the only kind of value that templates can change.
 type namespace struct{ members *dict }
 
-// generator gives elements once.
+// generator yields each of its elements once.
 type generator struct {
-	next func() (value, bool, error) // false: there are no more
-	name string                      // of its Python type
+	next func() (value, bool, error) // false if there are no more
+	name string                      // name of its Python type
 }
 
 // function is a global, a macro or a method. r is the renderer that calls it.
@@ -131,13 +131,14 @@ type function struct {
 	call func(r *renderer, args arguments) (value, error)
 }
 
-// undefined stands for what is not there. All that is done with it but printing, looping and testing is an error.
+// undefined is the value of a name, attribute or element that does not exist. Templates can print it, loop over it and
+// test it. Anything else is an error.
 type undefined struct{ message string }
 
-// fail is the error of what cannot be done with it.
+// fail returns the error for an operation that the undefined value does not allow.
 func (u *undefined) fail() error { return &UndefinedError{Message: u.message} }
 
-// UndefinedError says that a template used what is not there.
+// UndefinedError means that a template used an undefined value.
 type UndefinedError struct{ Message string }
 
 // Error implements error.
@@ -162,7 +163,7 @@ func missingElement(object, key value) *undefined {
 	return &undefined{message: fmt.Sprintf("%s has no element %s", objectName(object), text)}
 }
 
-// objectName is what Jinja2 calls a value in errors.
+// objectName returns Jinja2's name of a value in errors.
 func objectName(v value) string {
 	if v == nil {
 		return "None"
@@ -170,7 +171,7 @@ func objectName(v value) string {
 	return typeName(v) + " object"
 }
 
-// typeName is the name of a value's Python type.
+// typeName returns the name of a value's Python type.
 func typeName(v value) string {
 	switch v := v.(type) {
 	case nil:
@@ -226,7 +227,7 @@ func truth(v value) bool {
 	return true
 }
 
-// text is a value that is a string.
+// text returns a string or markup value as a string, or false for any other value.
 func text(v value) (string, bool) {
 	switch v := v.(type) {
 	case string:
@@ -237,7 +238,7 @@ func text(v value) (string, bool) {
 	return "", false
 }
 
-// integer is a value that is an integer; a bool is one in Python. 0 for others.
+// integer returns the value of an integer or, as in Python, of a bool. For any other value it returns 0.
 func integer(v value) int64 {
 	switch v := v.(type) {
 	case int64:
@@ -250,7 +251,7 @@ func integer(v value) int64 {
 	return 0
 }
 
-// asInteger is integer for a value that may be none.
+// asInteger is like integer, but returns false for any other value.
 func asInteger(v value) (int64, bool) {
 	switch v.(type) {
 	case int64, bool:
