@@ -26,7 +26,7 @@ func (c *Catalog) Acquire(ctx context.Context, name openapi.ModelName) (*server.
 		return c.wait(ctx, ratio)
 	}
 	c.replaceLost()
-	if model.ServeDense && name.Explicit { // a request for this ratio waits for it, as for any other ratio
+	if model.ServeDense && name.Explicit { // the client named the ratio, so the dense model must not answer in its place
 		return c.wait(ctx, ratio)
 	}
 	if model.ServeDense {
@@ -38,7 +38,7 @@ func (c *Catalog) Acquire(ctx context.Context, name openapi.ModelName) (*server.
 	return nil, &server.NotReadyError{RetryAfter: status.RetryAfter, Progress: status.Progress}
 }
 
-// ratioOf returns the ratio that a name stands for.
+// ratioOf returns the ratio that a model name means.
 func (m Model) ratioOf(name openapi.ModelName) float64 {
 	if name.Explicit {
 		return name.Ratio
@@ -46,7 +46,7 @@ func (m Model) ratioOf(name openapi.ModelName) float64 {
 	return m.Startup
 }
 
-// hold returns the engine of a ratio for a request; nil if it is not loaded.
+// hold lends the engine of a ratio to a request. It returns nil if the engine is not loaded.
 func (c *Catalog) hold(ratio float64) *server.Variant {
 	s := c.state
 	s.mu.Lock()
@@ -76,7 +76,7 @@ func (c *Catalog) release(e *engine) {
 	}
 }
 
-// wait waits for the engine of a ratio, and starts to make it if necessary.
+// wait waits until the engine of a ratio is loaded. If necessary it starts to make the variant.
 func (c *Catalog) wait(ctx context.Context, ratio float64) (*server.Variant, error) {
 	for {
 		shelf, err := c.maker.open(ratio)
@@ -108,6 +108,6 @@ func (c *Catalog) replaceLost() {
 		return
 	}
 	if _, err := c.maker.open(startup); err != nil {
-		c.options.Log.Warn("cannot replace the failed engine", "ratio", startup, "error", err)
+		c.options.Log.Warn("failed engine not replaced", "ratio", startup, "error", err)
 	}
 }

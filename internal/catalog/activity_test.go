@@ -28,7 +28,7 @@ func TestActivity(t *testing.T) {
 	}
 }
 
-// What began disturbs a measurement, also when it has ended since.
+// A request or build disturbs a measurement even if it has already ended.
 func TestUndisturbed(t *testing.T) {
 	for name, c := range map[string]struct {
 		happens func(*activity)

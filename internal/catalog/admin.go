@@ -71,7 +71,7 @@ func (c *Catalog) Delete(name openapi.ModelName) error {
 	return c.options.Work.Remove(c.ctx, *built)
 }
 
-// administered returns the ratio of a name that Variants lists.
+// administered returns the ratio of a variant's name. It returns an error if Variants does not list the variant.
 func (s *state) administered(name openapi.ModelName) (float64, error) {
 	ratio := s.model.ratioOf(name)
 	if (name.Base != s.model.Name && name.Base != openapi.AnyModel) || name.Auto || !slices.Contains(s.known(), ratio) {
@@ -80,7 +80,7 @@ func (s *state) administered(name openapi.ModelName) (float64, error) {
 	return ratio, nil
 }
 
-// checkDelete refuses a variant that cannot be deleted.
+// checkDelete returns an error if the variant of a ratio cannot be deleted.
 func (s *state) checkDelete(ratio float64) error {
 	if ratio == s.model.Startup {
 		return &server.ConflictError{Reason: "it is the startup variant"}
@@ -91,8 +91,9 @@ func (s *state) checkDelete(ratio float64) error {
 	return nil
 }
 
-// remove forgets a ratio. It returns the variant whose file must be removed; nil if there is none or another ratio has
-// the same file. It also returns the engine that the caller must close; nil if there is none or it has users.
+// remove forgets a ratio. It returns the variant whose file the caller must remove, or nil if there is none or another
+// ratio has the same file. It also returns the engine that the caller must close, or nil if there is none or requests
+// still hold it.
 func (s *state) remove(ratio float64) (built *variant.Built, idle *engine) {
 	delete(s.pinned, ratio)
 	s.failures.forget(ratio)

@@ -10,7 +10,7 @@ import (
 	"prunellm/server"
 )
 
-// described is what Variants says about each ratio.
+// described returns the result of Variants by id.
 func described(c *Catalog) map[string]openapi.AdminVariant {
 	out := map[string]openapi.AdminVariant{}
 	for _, v := range c.Variants() {
@@ -28,7 +28,7 @@ func TestAdmin(t *testing.T) {
 	}
 	var conflict *server.ConflictError
 	if err := b.Delete(at(0.3)); !errors.As(err, &conflict) {
-		t.Errorf("Delete of what is being made = %v, want a ConflictError", err)
+		t.Errorf("Delete of a variant that is being made = %v, want a ConflictError", err)
 	}
 	close(b.gate)
 	b.acquireNow(t, at(0.3)).Release()
@@ -43,7 +43,7 @@ func TestAdmin(t *testing.T) {
 	if _, err := b.Pin(at(0.7), true); !errors.Is(err, server.ErrModelNotFound) {
 		t.Errorf("Pin of an unknown ratio = %v", err)
 	}
-	// Two fit; the pinned one stays although its last use is longest ago.
+	// Two variants fit. The pinned one stays although it was used least recently.
 	for _, ratio := range []float64{0.4, 0.5, 0.4} {
 		b.acquireNow(t, at(ratio)).Release()
 	}
@@ -59,10 +59,10 @@ func TestAdmin(t *testing.T) {
 	}
 	last := b.engines[len(b.engines)-1]
 	if last.closed.Load() {
-		t.Error("a variant in use was closed")
+		t.Error("Delete closed a variant in use")
 	}
 	if held.Release(); !last.closed.Load() {
-		t.Error("a deleted variant that nobody holds is open")
+		t.Error("a deleted variant without users is still open")
 	}
 	if err := b.Delete(at(0.2)); !errors.As(err, &conflict) {
 		t.Errorf("Delete of the startup variant = %v, want a ConflictError", err)
@@ -86,7 +86,7 @@ func TestAdminRemembersFailures(t *testing.T) {
 	}
 }
 
-// However many ratios fail, the list stays bounded and tells of the last one and of the server's own.
+// No matter how many ratios fail, the list stays bounded and contains the last failure and the server's own variant.
 func TestAdminForgetsFailures(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Model.ServeDense = true })
 	b.failing.Store(true)
@@ -109,7 +109,7 @@ func TestAdminForgetsFailures(t *testing.T) {
 	}
 }
 
-// Ratios that keep the same neurons share an engine; deleting one leaves the other's.
+// Ratios that keep the same neurons share an engine. Deleting one ratio keeps the engine for the other.
 func TestAdminDeleteOfAShared(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Limits.MaxMade = 2 })
 	close(b.gate)
@@ -124,7 +124,7 @@ func TestAdminDeleteOfAShared(t *testing.T) {
 	b.acquireNow(t, at(0.4)).Release()
 	var notReady *server.NotReadyError
 	if _, err := b.Acquire(t.Context(), at(0.5)); !errors.As(err, &notReady) {
-		t.Errorf("Acquire of one more = %v, want a NotReadyError: the file that is left counts", err)
+		t.Errorf("Acquire of one more = %v, want a NotReadyError, because the remaining file counts", err)
 	}
 }
 

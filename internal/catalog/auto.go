@@ -10,11 +10,11 @@ import (
 )
 
 // choose returns the variant for a request that lets the catalog choose. It returns nil for any other request, or if
-// the chosen variant is not loaded. The request then takes the usual path.
+// the chosen variant is not loaded; the caller then treats the request as one for a fixed ratio.
 func (c *Catalog) choose(name openapi.ModelName) (*server.Variant, error) {
 	auto := c.options.Auto
 	if name.Auto && !auto.Limits.Set() {
-		return nil, fmt.Errorf("model %q: %w; this server has no latency limits to choose by (serve --slo-ttft, --slo-itl)", name, server.ErrModelNotFound)
+		return nil, fmt.Errorf("model %q: %w; this server has no latency limits to choose by; set them with serve --slo-ttft and --slo-itl", name, server.ErrModelNotFound)
 	}
 	if !auto.Limits.Set() || name.Explicit || (!name.Auto && !auto.Shed) {
 		return nil, nil
@@ -38,8 +38,8 @@ func (c *Catalog) choose(name openapi.ModelName) (*server.Variant, error) {
 	return held, nil
 }
 
-// stepsDown returns the ladder from the usual ratio: that ratio, then the larger ones among the loaded variants, in
-// order.
+// stepsDown returns the ladder that begins with the usual ratio, followed by the larger ratios of loaded variants in
+// ascending order.
 func stepsDown(usual float64, loaded []slo.Candidate) []float64 {
 	steps := []float64{usual}
 	for _, candidate := range loaded {
@@ -51,7 +51,7 @@ func stepsDown(usual float64, loaded []slo.Candidate) []float64 {
 	return steps
 }
 
-// shed returns the ratio for the current load.
+// shed returns the ratio that serves requests at the current load.
 func (c *Catalog) shed(steps []float64) float64 {
 	now := steps[min(c.watch.level(), len(steps)-1)]
 	c.state.mu.Lock()

@@ -19,7 +19,8 @@ import (
 	"prunellm/server"
 )
 
-// ladder is a catalog of dense (40 ms between tokens), 0.2 (20 ms) and 0.4 (10 ms), all loaded and measured.
+// ladder returns a catalog with the ratios 0 (40 ms between tokens), 0.2 (20 ms) and 0.4 (10 ms), all loaded and
+// measured.
 func ladder(t *testing.T, auto Auto) *bench {
 	t.Helper()
 	auto.Ladder, auto.Policy = []float64{0, 0.2, 0.4}, slo.DefaultPolicy()
@@ -35,7 +36,7 @@ func ladder(t *testing.T, auto Auto) *bench {
 	return b
 }
 
-// sheddingLadder is the ladder, measured, that sheds to keep a limit on the first token, with a time that the test moves.
+// sheddingLadder is a ladder that sheds to keep a limit on TTFT. The test controls its clock.
 func sheddingLadder(t *testing.T, limit time.Duration) (*bench, *fakeClock) {
 	t.Helper()
 	b, clock := ladder(t, Auto{Limits: slo.Limits{TTFT: limit}, Shed: true}), &fakeClock{}
@@ -46,7 +47,7 @@ func sheddingLadder(t *testing.T, limit time.Duration) (*bench, *fakeClock) {
 	return b, clock
 }
 
-// waitMeasured waits until the cards of all have a speed.
+// waitMeasured waits until the cards of all n variants have a speed.
 func (b *bench) waitMeasured(t *testing.T, n int) {
 	t.Helper()
 	polltest.Within(t, time.Minute, func() error {
@@ -60,7 +61,7 @@ func (b *bench) waitMeasured(t *testing.T, n int) {
 			}
 		}
 		if measured != n {
-			return fmt.Errorf("%d measured, want %d", measured, n)
+			return fmt.Errorf("%d variants are measured, want %d", measured, n)
 		}
 		return nil
 	})
@@ -82,12 +83,12 @@ func TestAutoTakesTheLargestThatKeepsTheLimits(t *testing.T) {
 			held := b.acquireNow(t, openapi.ModelName{Base: "m", Auto: true})
 			defer held.Release()
 			if held.Name != c.want {
-				t.Errorf("auto is %s, want %s", held.Name, c.want)
+				t.Errorf("auto chooses %s, want %s", held.Name, c.want)
 			}
 			usual := b.acquireNow(t, openapi.ModelName{Base: "m"})
 			defer usual.Release()
 			if usual.Name != "m@0" {
-				t.Errorf("a name without a ratio is %s, want the startup variant", usual.Name)
+				t.Errorf("a name without a ratio gives %s, want the startup variant", usual.Name)
 			}
 			if card := b.cardOf("m@0.2"); card == nil || card.ITL == nil || *card.ITL != 20 || *card.OutputTokensPerSec != 50 || *card.TTFT != 200 {
 				t.Errorf("card = %+v, want the measured speed", card)
@@ -106,13 +107,13 @@ func TestAutoWithoutLimitsIsRefused(t *testing.T) {
 	}
 }
 
-// fakeClock is a time that tests move.
+// fakeClock is a clock that tests advance.
 type fakeClock struct{ now atomic.Int64 }
 
 func (c *fakeClock) time() time.Time         { return time.Unix(1000, c.now.Load()) }
 func (c *fakeClock) advance(d time.Duration) { c.now.Add(int64(d)) }
 
-// scripted is a generation whose chunks the test sends.
+// scripted is a generation with chunks that the test sends.
 type scripted struct{ chunks chan infer.Chunk }
 
 func (s *scripted) Next(context.Context) (infer.Chunk, error) {
@@ -122,7 +123,8 @@ func (s *scripted) Next(context.Context) (infer.Chunk, error) {
 	return infer.Chunk{}, io.EOF
 }
 
-// A request that waits too long moves the next ones down the ladder, explicit ratios stay, and calm moves them back.
+// A request that waits too long moves the next ones down the ladder. Explicit ratios do not move. Once the load is low,
+// requests move back.
 func TestShedding(t *testing.T) {
 	b, clock := sheddingLadder(t, 500*time.Millisecond)
 	name := func(n openapi.ModelName) string {
@@ -146,13 +148,13 @@ func TestShedding(t *testing.T) {
 	}
 	clock.advance(2 * time.Second)
 	if got := name(bare); got != "m@0.2" {
-		t.Errorf("while a request waits for the variant before: %s, want m@0.2", got)
+		t.Errorf("while a request still waits for the previous variant: %s, want m@0.2", got)
 	}
 	slow := &scripted{chunks: make(chan infer.Chunk, 2)}
 	answer := variant.follow(t.Context(), slow)
 	clock.advance(400 * time.Millisecond)
 	if got := name(openapi.ModelName{Base: "m", Auto: true}); got != "m@0.4" {
-		t.Errorf("after more waiting: %s, want m@0.4", got)
+		t.Errorf("after requests have waited longer: %s, want m@0.4", got)
 	}
 	slow.chunks <- infer.Chunk{Text: "a", Usage: infer.Usage{Completion: 1}}
 	slow.chunks <- infer.Chunk{Text: "b", Usage: infer.Usage{Completion: 2}, Finish: infer.FinishLength}
@@ -166,11 +168,12 @@ func TestShedding(t *testing.T) {
 		name(bare)
 	}
 	if got := name(bare); got != "m@0" {
-		t.Errorf("after 40 s of calm: %s, want m@0", got)
+		t.Errorf("after 40 s of low load: %s, want m@0", got)
 	}
 }
 
-// A queue moves requests before one of them has waited for long: what it makes them wait is known from the answers so far.
+// A queue moves requests before any of them has waited long, because earlier answers show how long the queue makes them
+// wait.
 func TestSheddingLooksAtTheQueue(t *testing.T) {
 	b, clock := sheddingLadder(t, 3*time.Second)
 	name := func() string {
@@ -179,7 +182,7 @@ func TestSheddingLooksAtTheQueue(t *testing.T) {
 		defer held.Release()
 		return held.Name
 	}
-	// An answer of two seconds, one of which it waited.
+	// An answer of two seconds that waited for the first of them.
 	answer := (&watched{watch: b.watch, clock: clock.time}).follow(t.Context(), &scripted{chunks: make(chan infer.Chunk, 2)})
 	chunks := answer.(*watchedAnswer).Generation.(*scripted).chunks
 	chunks <- infer.Chunk{Usage: infer.Usage{Completion: 1}}
@@ -194,23 +197,23 @@ func TestSheddingLooksAtTheQueue(t *testing.T) {
 	dense.running.Store(1)
 	dense.queued.Store(9)
 	if got := name(); got != "m@0" {
-		t.Errorf("with a sequence free: %s, want m@0", got)
+		t.Errorf("with a free sequence: %s, want m@0", got)
 	}
 	dense.running.Store(2)
 	dense.queued.Store(0)
 	if got := name(); got != "m@0" {
-		t.Errorf("one second to wait of three: %s, want m@0", got)
+		t.Errorf("with a wait of one second and a limit of three: %s, want m@0", got)
 	}
 	dense.queued.Store(1)
 	if got := name(); got != "m@0.2" {
-		t.Errorf("two seconds to wait of three: %s, want m@0.2", got)
+		t.Errorf("with a wait of two seconds and a limit of three: %s, want m@0.2", got)
 	}
 	if got := name(); got != "m@0.2" {
-		t.Errorf("with no queue there: %s, want m@0.2", got)
+		t.Errorf("with no queue at the smaller variant: %s, want m@0.2", got)
 	}
 }
 
-// engineOf is the fake behind a ratio.
+// engineOf returns the fake engine of a ratio.
 func (b *bench) engineOf(t *testing.T, ratio float64) *fakeEngine {
 	t.Helper()
 	b.state.mu.Lock()
@@ -218,7 +221,7 @@ func (b *bench) engineOf(t *testing.T, ratio float64) *fakeEngine {
 	return b.state.shelves[ratio].engine.Engine.(*fakeEngine)
 }
 
-// An answer that its client left does not count as waiting.
+// An answer whose client has disconnected does not count as waiting.
 func TestAnAbandonedAnswerIsForgotten(t *testing.T) {
 	w := &watch{}
 	v := &watched{watch: w, clock: time.Now}
@@ -235,7 +238,7 @@ func TestAnAbandonedAnswerIsForgotten(t *testing.T) {
 	})
 }
 
-// Measuring a speed is use like a request's: it begins and ends, and requests that come later are heard of.
+// A speed measurement counts as use, like a request: the hook reports its begin and end, and those of later requests.
 func TestMeasuringIsUse(t *testing.T) {
 	uses := make(chan bool, 8)
 	b := newBench(t, func(o *Options) {
@@ -268,11 +271,11 @@ func TestMeasuringIsUse(t *testing.T) {
 		heard = append(heard, inUse)
 	}
 	if !slices.Equal(heard, []bool{true, false}) {
-		t.Errorf("a request after a measurement was reported as %v, want it to begin and to end", heard)
+		t.Errorf("a request after a measurement is reported as %v, want begin and end", heard)
 	}
 }
 
-// What was measured while something else ran is measured again.
+// A speed that was measured while something else ran is measured again.
 func TestDisturbedMeasurementIsRepeated(t *testing.T) {
 	var tries atomic.Int32
 	var once sync.Once

@@ -16,12 +16,12 @@ type Catalog struct {
 	options  Options
 	ctx      context.Context // ends when the catalog closes
 	cancel   context.CancelFunc
-	created  time.Time // models' "created"
+	created  time.Time // the field "created" of models
 	state    *state
 	evictor  *evictor
 	measurer *measurer
 	maker    *maker
-	watch    *watch // of answers, for shedding
+	watch    *watch // observes answers for shedding
 }
 
 var (
@@ -48,9 +48,9 @@ func New(options Options) *Catalog {
 	return c
 }
 
-// Start starts to make and load the startup variant. It retries with backoff until the variant is loaded, ctx ends or
-// the catalog closes. With Model.ServeDense it loads the dense model first; afterwards it loads the ladder. It returns
-// at once and logs errors.
+// Start makes and loads the startup variant in the background. It retries with backoff until the variant is loaded, ctx
+// ends or the catalog closes. With Model.ServeDense it loads the dense model first. At the end it loads the ladder.
+// Start returns immediately and logs errors.
 func (c *Catalog) Start(ctx context.Context) {
 	c.state.mu.Lock()
 	defer c.state.mu.Unlock()
@@ -68,7 +68,7 @@ func (c *Catalog) Start(ctx context.Context) {
 	}
 }
 
-// retry makes and loads a variant, until it succeeds or ctx ends.
+// retry tries to make and load a variant until it succeeds or ctx ends.
 func (c *Catalog) retry(ctx context.Context, ratio float64) {
 	for retry := (backoff{next: firstRetry, most: lastRetry}); ; {
 		held, err := c.wait(ctx, ratio)
@@ -80,7 +80,7 @@ func (c *Catalog) retry(ctx context.Context, ratio float64) {
 			return
 		}
 		pause := retry.pause()
-		c.options.Log.Error("cannot make the variant; retrying", "ratio", ratio, "pause", pause.String(), "error", err)
+		c.options.Log.Error("variant not made, retrying", "ratio", ratio, "pause", pause.String(), "error", err)
 		c.state.mu.Lock()
 		c.state.failures.retrying(err, pause)
 		c.state.mu.Unlock()
@@ -92,7 +92,7 @@ func (c *Catalog) retry(ctx context.Context, ratio float64) {
 	}
 }
 
-// loadLadder loads the ratios that auto chooses from, and keeps them loaded. It skips a ratio that cannot be made.
+// loadLadder loads the ratios from which auto chooses and keeps them loaded. It skips a ratio that cannot be made.
 func (c *Catalog) loadLadder(ctx context.Context) {
 	if !c.options.Auto.Limits.Set() {
 		return
@@ -104,7 +104,7 @@ func (c *Catalog) loadLadder(ctx context.Context) {
 		held, err := c.wait(ctx, ratio)
 		if err != nil {
 			if ctx.Err() == nil {
-				c.options.Log.Warn("cannot make a variant for auto; auto ignores it", "ratio", ratio, "error", err)
+				c.options.Log.Warn("variant for auto not made, auto ignores it", "ratio", ratio, "error", err)
 			}
 			continue
 		}
@@ -112,7 +112,7 @@ func (c *Catalog) loadLadder(ctx context.Context) {
 	}
 }
 
-// Close stops builds, waits for them, and closes all engines; running requests end when ctx does.
+// Close stops builds, waits for them and closes all engines. It ends requests that still run when ctx ends.
 func (c *Catalog) Close(ctx context.Context) error {
 	c.state.mu.Lock()
 	c.state.closed = true
@@ -145,27 +145,27 @@ func (c *Catalog) List() []openapi.Model {
 	return c.state.list(c.created)
 }
 
-// Answers reports whether the variant of a ratio is loaded and can answer.
+// Answers reports whether the variant of a ratio is loaded and its engine works.
 func (c *Catalog) Answers(ratio float64) bool {
 	c.state.mu.Lock()
 	defer c.state.mu.Unlock()
 	return c.state.engine(ratio) != nil
 }
 
-// Offer lists a ratio that another replica has made. A request for it is cheap, because its parts are shared. It
-// reports whether the ratio is new here.
+// Offer adds a ratio that another replica has made to the list of models. A request for it is cheap, because the
+// replicas share its parts. Offer reports whether the ratio is new in this catalog.
 func (c *Catalog) Offer(ratio float64) bool {
 	c.state.mu.Lock()
 	defer c.state.mu.Unlock()
 	return c.state.offer(ratio)
 }
 
-// Swap loads another file of a ratio and replaces the current one by it. Running requests keep the old one until they
-// end; no request is refused meanwhile. Both files are in memory for that time. If the file is already loaded, Swap
-// does nothing. Errors: ErrNotServed, or that of loading.
+// Swap loads another file for a ratio and replaces the current one with it. Running requests keep the old file until
+// they end, and no request is rejected meanwhile. Both files are in memory during that time. If the file is already
+// loaded, Swap does nothing. Swap returns ErrNotServed, or the error of loading.
 func (c *Catalog) Swap(built variant.Built) error { return c.maker.swap(built) }
 
-// mergeCancel returns a context that ends with either.
+// mergeCancel returns a context that ends when a or b ends.
 func mergeCancel(a, b context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(a)
 	stop := context.AfterFunc(b, cancel)

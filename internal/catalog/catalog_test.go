@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeEngine notes whether it was closed, and by a user's mistake, while used.
+// fakeEngine records whether it was closed, and whether it was closed while in use.
 type fakeEngine struct {
 	running, queued atomic.Int32
 	digest          string
@@ -59,11 +59,11 @@ func (f *fakeEngine) Close(context.Context) error {
 	return nil
 }
 
-// bench is a catalog over fakes whose builds can be held up.
+// bench is a catalog with fake engines. Tests can hold up its builds.
 type bench struct {
 	*Catalog
 	builds  atomic.Int32
-	gate    chan struct{} // closed: builds go through
+	gate    chan struct{} // builds wait until it is closed
 	failing atomic.Bool
 	mu      sync.Mutex
 	engines []*fakeEngine
@@ -129,7 +129,7 @@ func (b *bench) acquireNow(t *testing.T, name openapi.ModelName) *server.Variant
 	return held
 }
 
-// loadedNow is the engine that answers for a ratio.
+// loadedNow returns the engine that answers for a ratio.
 func (b *bench) loadedNow(ratio float64) *engine {
 	b.state.mu.Lock()
 	defer b.state.mu.Unlock()
@@ -185,7 +185,7 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 	b.waitReady(t)
 	held := b.acquireNow(t, openapi.ModelName{Base: "m"})
 	if held.Name != "m@0" {
-		t.Errorf("answer while pruning comes from %s, want m@0", held.Name)
+		t.Errorf("while the variant is being pruned %s answers, want m@0", held.Name)
 	}
 	held.Release()
 	polltest.Within(t, 30*time.Second, func() error {
@@ -204,7 +204,7 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 		name = held.Name
 		held.Release()
 		if time.Now().After(deadline) {
-			t.Fatal("requests do not move over to the pruned variant")
+			t.Fatal("requests do not move to the pruned variant")
 		}
 	}
 	if status := b.Status(); status != (server.Status{Ready: true}) {
@@ -212,17 +212,17 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 	}
 }
 
-// What another replica has made is listed; it is made here when it is first asked for.
+// A variant that another replica has made is listed. It is made here at the first request for it.
 func TestOffer(t *testing.T) {
 	b := newBench(t, nil)
 	close(b.gate)
 	b.Start(t.Context())
 	b.waitReady(t)
 	if b.Offer(0.2) {
-		t.Error("Offer of the startup ratio is news")
+		t.Error("Offer reports that the startup ratio is new")
 	}
 	if !b.Offer(0.3) || b.Offer(0.3) {
-		t.Error("Offer of a further ratio, want news the first time alone")
+		t.Error("Offer must report a further ratio as new the first time and only then")
 	}
 	var ids []string
 	for _, m := range b.List() {
@@ -232,7 +232,7 @@ func TestOffer(t *testing.T) {
 		t.Errorf("List = %v, want %v", ids, want)
 	}
 	if n := b.builds.Load(); n != 1 {
-		t.Errorf("builds = %d, want the startup variant alone", n)
+		t.Errorf("builds = %d, want only the startup variant", n)
 	}
 	b.acquireNow(t, at(0.3)).Release()
 	for i := range 1000 {
@@ -243,7 +243,8 @@ func TestOffer(t *testing.T) {
 	}
 }
 
-// However many ask at once, a variant is made once; ratios that keep the same neurons share one engine.
+// A variant is made once, no matter how many requests want it at the same time. Ratios that keep the same neurons share
+// one engine.
 func TestSingleFlightAndSharedEngines(t *testing.T) {
 	b := newBench(t, nil)
 	close(b.gate)
@@ -261,7 +262,7 @@ func TestSingleFlightAndSharedEngines(t *testing.T) {
 	}
 }
 
-// The least recently used engine makes room; one in use never does.
+// The least recently used engine is evicted; an engine in use never is.
 func TestMakeRoom(t *testing.T) {
 	b := newBench(t, nil)
 	close(b.gate)
@@ -269,7 +270,7 @@ func TestMakeRoom(t *testing.T) {
 	b.acquireNow(t, at(0.4)).Release()
 	b.acquireNow(t, at(0.5)).Release()
 	if !b.engines[1].closed.Load() || b.engines[0].closed.Load() {
-		t.Fatal("0.4 should have made room for 0.5, and 0.3 is in use")
+		t.Fatal("0.4 must be evicted for 0.5, because 0.3 is in use")
 	}
 	second := b.acquireNow(t, at(0.5))
 	var notReady *server.NotReadyError
@@ -281,7 +282,7 @@ func TestMakeRoom(t *testing.T) {
 	b.acquireNow(t, at(0.4)).Release()
 }
 
-// A failed engine is replaced, and freed only when its last user has left.
+// A failed engine is replaced. It is closed only when its last user releases it.
 func TestFailedEngine(t *testing.T) {
 	b := newBench(t, nil)
 	close(b.gate)
@@ -293,7 +294,7 @@ func TestFailedEngine(t *testing.T) {
 	}
 	held.Release()
 	if !b.engines[0].closed.Load() {
-		t.Error("failed engine is open after its last user left")
+		t.Error("the failed engine is still open after its last user released it")
 	}
 	again.Release()
 }
@@ -309,7 +310,7 @@ func TestFailedBuildIsTriedAgain(t *testing.T) {
 	b.acquireNow(t, at(0.3)).Release()
 }
 
-// A startup variant that cannot be made is tried again, and whoever asks meanwhile is told why it is not there.
+// The catalog retries a startup variant that cannot be made, and meanwhile the status says why it is missing.
 func TestFailedStartupIsExplained(t *testing.T) {
 	b := newBench(t, nil)
 	close(b.gate)
@@ -321,7 +322,8 @@ func TestFailedStartupIsExplained(t *testing.T) {
 		}
 		return nil
 	})
-	// Once it is there the old reason is none any more, also when the engine is lost and cannot be replaced.
+	// Once the variant is loaded, the status drops the old reason. If the engine fails later and cannot be replaced,
+	// only the new reason counts.
 	b.failing.Store(false)
 	if _, err := b.Make(0.2); err != nil {
 		t.Fatal(err)
@@ -333,7 +335,7 @@ func TestFailedStartupIsExplained(t *testing.T) {
 		t.Fatal("a failing build gave a variant")
 	}
 	if got := b.Status().Progress; !strings.Contains(got, "no gradients today") || strings.Contains(got, "the next one begins") {
-		t.Errorf("Status = %q, want the failure without the promise of another attempt", got)
+		t.Errorf("Status = %q, want the failure and no announcement of another attempt", got)
 	}
 }
 
@@ -357,6 +359,6 @@ func TestWaitersAreBoundedAndLeave(t *testing.T) {
 	}
 	cancel()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("Acquire of a client that left = %v, want context.Canceled", err)
+		t.Errorf("Acquire of a client that has disconnected = %v, want context.Canceled", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"prunellm/openapi"
 )
 
-// cardOf is the card in the list of an id, nil when it is not there.
+// cardOf returns the card of an id in the list, or nil if the list does not contain the id.
 func (b *bench) cardOf(id string) *openapi.Card {
 	for _, m := range b.List() {
 		if m.ID == id {
@@ -21,7 +21,8 @@ func (b *bench) cardOf(id string) *openapi.Card {
 	return nil
 }
 
-// What pruning cost is measured once the variant is served, and then shown; a measurement that fails shows nothing.
+// The cost of pruning is measured once the variant is served, then shown on its card. If the measurement fails, the
+// card shows no cost.
 func TestCostIsLearnedInTheBackground(t *testing.T) {
 	gate := make(chan struct{})
 	b := newBench(t, func(o *Options) {
@@ -60,7 +61,7 @@ func TestCostIsLearnedInTheBackground(t *testing.T) {
 	}
 }
 
-// A catalog that closes does not wait for a measurement.
+// Close does not wait for a measurement to finish.
 func TestCloseEndsMeasuring(t *testing.T) {
 	begun := make(chan struct{}, 1)
 	b := newBench(t, func(o *Options) {

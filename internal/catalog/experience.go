@@ -10,16 +10,16 @@ import (
 	"prunellm/server"
 )
 
-// A speed is measured again when requests see another one.
+// A speed is measured again when requests see a different one.
 const (
-	seenAnswers   = 8   // answers of which the median counts
+	seenAnswers   = 8   // number of answers whose median counts
 	seenTokens    = 16  // shortest answer that counts
-	seenPrompt    = 4   // longest prompt that counts, in prompts of the measurement: deep in a context tokens take longer
-	disagreement  = 1.5 // ratio between what is seen and what is on the card, either way
-	maxRemeasured = 3   // for one engine
+	seenPrompt    = 4   // longest prompt that counts, as a multiple of the measured one: in a long context tokens take longer
+	disagreement  = 1.5 // factor between the seen speed and the card's, either way
+	maxRemeasured = 3   // measurements per engine
 )
 
-// disagrees reports whether the median of what requests saw is far from the speed.
+// disagrees reports whether the median latency that requests saw differs too much from the speed.
 func disagrees(seen []time.Duration, speed variant.Speed) bool {
 	if len(seen) < seenAnswers {
 		return false
@@ -29,7 +29,7 @@ func disagrees(seen []time.Duration, speed variant.Speed) bool {
 	return ratio > disagreement || ratio < 1/disagreement
 }
 
-// experience is a generator that reports the speed of its answers to the measurer.
+// experience is a server.Generator that reports the speed of its answers to the measurer.
 type experience struct {
 	server.Generator
 	measurer *measurer
@@ -45,13 +45,13 @@ func (x *experience) Submit(ctx context.Context, request infer.Request) (infer.G
 	return &experienced{Generation: g, experience: x}, nil
 }
 
-// experienced is a generation that is timed. One goroutine reads it.
+// experienced is a timed infer.Generation. Only one goroutine may read it.
 type experienced struct {
 	infer.Generation
 	experience *experience
 	first      time.Time // zero before the first token
-	tokens     int       // known when first came
-	alone      bool      // no other request ran when first came
+	tokens     int       // tokens that came with the first chunk
+	alone      bool      // whether no other request ran when the first chunk came
 }
 
 // Next implements infer.Generation.
@@ -69,15 +69,15 @@ func (g *experienced) Next(ctx context.Context) (infer.Chunk, error) {
 	return chunk, nil
 }
 
-// alone reports whether one request runs, and nothing else.
+// alone reports whether exactly one request runs and nothing else.
 func (m *measurer) alone() bool {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
 	return m.state.activity.alone()
 }
 
-// saw records the inter-token latency of an answer that began alone, and the tokens of its prompt. If the last answers
-// disagree with the engine's speed, the speed is measured again.
+// saw records the inter-token latency of an answer that began alone, and the number of tokens in its prompt. If the
+// last answers disagree with the engine's speed, saw starts another measurement.
 func (m *measurer) saw(e *engine, prompt int, itl time.Duration) {
 	s := m.state
 	s.mu.Lock()
@@ -92,6 +92,6 @@ func (m *measurer) saw(e *engine, prompt int, itl time.Duration) {
 	}
 	e.remeasured++
 	e.seen = nil
-	m.log.Info("requests see another speed than the card; measuring again", "variant", e.built.Name(), "itl_ms", e.speed.ITLMillis)
+	m.log.Info("requests see another speed than the card, measuring again", "variant", e.built.Name(), "itl_ms", e.speed.ITLMillis)
 	s.spawn(func() { m.learnSpeed(e, true) })
 }

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// maxFailures bounds the ratios whose last failure is remembered.
+// maxFailures bounds the number of ratios whose last failure is remembered.
 const maxFailures = 64
 
 // failures stores why variants could not be made. Use newFailures.
 type failures struct {
 	startup float64
 	reasons map[float64]string // of the last attempt, by ratio
-	// status explains why the startup variant, or the dense one before it, is not loaded; "" before the end of the
-	// first attempt and after success.
+	// status explains why the startup variant, or the dense model before it, is not loaded. It is "" until the first
+	// attempt ends, and after success.
 	status string
 }
 
@@ -29,8 +29,8 @@ func (f *failures) succeeded(ratio float64) {
 	}
 }
 
-// failed records why a ratio could not be made. Beyond maxFailures it forgets another ratio, but not the startup ratio:
-// clients may request any number of ratios.
+// failed records why a ratio could not be made. Clients may request any number of ratios, so beyond maxFailures it
+// forgets another ratio, but never the startup ratio.
 func (f *failures) failed(ratio float64, err error) {
 	delete(f.reasons, ratio)
 	for other := range f.reasons {
@@ -52,5 +52,5 @@ func (f *failures) retrying(err error, pause time.Duration) {
 	f.status = fmt.Sprintf("the last attempt failed (%v); the next one begins within %s", err, pause)
 }
 
-// forget drops a ratio's failure. The status stays.
+// forget drops a ratio's failure. It does not change the status.
 func (f *failures) forget(ratio float64) { delete(f.reasons, ratio) }

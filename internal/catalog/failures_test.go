@@ -29,11 +29,11 @@ func TestFailures(t *testing.T) {
 	}
 	f.failed(0.2, errors.New("again"))
 	if f.forget(0.2); len(f.reasons) != 0 || !strings.Contains(f.status, "again") {
-		t.Errorf("after forget: %v, status %q, want the status alone", f.reasons, f.status)
+		t.Errorf("after forget: %v, status %q, want only the status", f.reasons, f.status)
 	}
 }
 
-// However many ratios fail, the startup ratio's failure and the last one stay.
+// No matter how many ratios fail, the startup ratio's failure and the last one are remembered.
 func TestFailuresAreBounded(t *testing.T) {
 	f := newFailures(0.2)
 	f.failed(0.2, errors.New("own"))

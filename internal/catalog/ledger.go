@@ -15,16 +15,16 @@ func newLedger(startup float64) ledger {
 // note records the file of a ratio.
 func (l ledger) note(ratio float64, digest string) { l.digests[ratio] = digest }
 
-// digest returns the digest of a ratio's file; "" if it is unknown.
+// digest returns the digest of a ratio's file, or "" if it is unknown.
 func (l ledger) digest(ratio float64) string { return l.digests[ratio] }
 
-// free reports whether making a ratio is exempt from the limit: it is the dense or the startup variant, or was made
-// before.
+// free reports whether a ratio is exempt from the limit on made variants, because it is the dense or the startup
+// variant or was made before.
 func (l ledger) free(ratio float64) bool {
 	return ratio == 0 || ratio == l.startup || l.digests[ratio] != ""
 }
 
-// extra returns the number of files made besides those of the dense and the startup variant.
+// extra returns how many files were made in addition to those of the dense and the startup variant.
 func (l ledger) extra() int {
 	distinct := map[string]bool{}
 	for ratio, digest := range l.digests {

@@ -16,19 +16,19 @@ type maker struct {
 	evictor  *evictor
 	measurer *measurer
 	work     Work
-	progress func(variant.Progress) // nil: nobody listens
+	progress func(variant.Progress) // may be nil
 	ctx      context.Context        // ends when the catalog closes
 	turn     turn                   // held while a variant is built and loaded
 	log      *slog.Logger
 }
 
-// turn is a mutex that respects a context. It holds at most one token, which belongs to the goroutine that put it
-// there.
+// turn is a mutex whose lock operation respects a context. It holds at most one token, which belongs to the goroutine
+// that put it there.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }
 
-// take waits for the turn. release ends it.
+// take waits until the turn is free and takes it. The caller must call release.
 func (t turn) take(ctx context.Context) (release func(), err error) {
 	select {
 	case t <- struct{}{}:
@@ -38,7 +38,7 @@ func (t turn) take(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// open returns the shelf of a ratio. If there is none, or its engine is unloaded, open starts to fill a new one.
+// open returns the shelf of a ratio. If there is none, or its engine was unloaded, open starts to fill a new one.
 func (m *maker) open(ratio float64) (*shelf, error) {
 	s := m.state
 	s.mu.Lock()
@@ -62,7 +62,7 @@ func (m *maker) open(ratio float64) (*shelf, error) {
 	return fresh, nil
 }
 
-// fill makes and loads a shelf's variant. It closes the shelf's done channel in any case.
+// fill makes and loads a shelf's variant. It always closes the shelf's done channel.
 func (m *maker) fill(s *shelf) {
 	release, err := m.turn.take(m.ctx)
 	if err != nil {
@@ -74,7 +74,7 @@ func (m *maker) fill(s *shelf) {
 	m.settle(s, e, fresh, err)
 }
 
-// settle ends the wait for a shelf. fresh reports that the engine is new to the catalog.
+// settle sets the result of a shelf and ends the wait for it. fresh says that the engine is new to the catalog.
 func (m *maker) settle(shelf *shelf, e *engine, fresh bool, err error) {
 	s := m.state
 	s.mu.Lock()
@@ -88,7 +88,7 @@ func (m *maker) settle(shelf *shelf, e *engine, fresh bool, err error) {
 		s.failures.failed(shelf.ratio, err)
 	}
 	if err != nil {
-		delete(s.shelves, shelf.ratio) // the next request retries
+		delete(s.shelves, shelf.ratio) // so that the next request retries
 	}
 	if fresh {
 		s.loaded[e.built.Digest] = e
@@ -97,7 +97,8 @@ func (m *maker) settle(shelf *shelf, e *engine, fresh bool, err error) {
 	close(shelf.done)
 }
 
-// make builds, evicts if necessary, and loads. fresh is false if another ratio's engine has the same file.
+// make builds a variant, evicts engines if necessary, and loads it. fresh is false if another ratio's engine has the
+// same file.
 func (m *maker) make(shelf *shelf) (e *engine, fresh bool, err error) {
 	if err := m.checkPlace(shelf.ratio); err != nil {
 		m.evictor.trim()
@@ -105,7 +106,7 @@ func (m *maker) make(shelf *shelf) (e *engine, fresh bool, err error) {
 	}
 	built, err := m.work.Build(m.ctx, shelf.ratio, func(p variant.Progress) {
 		if p.Steps > 0 {
-			p.Steps++ // loading
+			p.Steps++ // for loading
 		}
 		m.report(shelf, p)
 	})
@@ -126,7 +127,7 @@ func (m *maker) make(shelf *shelf) (e *engine, fresh bool, err error) {
 	}
 	m.log.Info("variant loaded", "variant", built.Name(), "ratio_reached", built.Reached, "bytes", built.Bytes, "dense_bytes", built.DenseBytes, "digest", built.Digest)
 	if built.Larger() {
-		m.log.Warn("variant is larger than the model file: --file-type keep makes it smaller", "variant", built.Name())
+		m.log.Warn("variant is larger than the model file; --file-type keep makes it smaller", "variant", built.Name())
 	}
 	return m.newEngine(loaded, built, bytes), true, nil
 }
@@ -137,7 +138,7 @@ func (m *maker) checkPlace(ratio float64) error {
 	return m.state.checkPlace(ratio)
 }
 
-// note records the file of a ratio. It returns the working engine that has the file loaded; nil if there is none.
+// note records the file of a ratio. It returns the working engine that has this file loaded, or nil if there is none.
 func (m *maker) note(ratio float64, digest string) *engine {
 	s := m.state
 	s.mu.Lock()
@@ -149,7 +150,7 @@ func (m *maker) note(ratio float64, digest string) *engine {
 	return nil
 }
 
-// load opens a variant. While the machine lacks memory, it unloads idle engines one by one.
+// load opens a variant. If memory runs out, it unloads idle engines one by one until loading succeeds.
 func (m *maker) load(built variant.Built) (Loaded, error) {
 	for {
 		loaded, err := m.work.Load(m.ctx, built)
@@ -169,7 +170,7 @@ func (m *maker) newEngine(loaded Loaded, built variant.Built, bytes int64) *engi
 	return &engine{Loaded: loaded, built: built, bytes: bytes, used: m.state.clock()}
 }
 
-// memory returns the bytes that a loaded variant takes; 0 if they are not counted.
+// memory returns the number of bytes that a loaded variant takes, or 0 if memory is not counted.
 func (m *maker) memory(built variant.Built) int64 {
 	if m.work.Memory == nil {
 		return 0
@@ -177,7 +178,7 @@ func (m *maker) memory(built variant.Built) int64 {
 	return m.work.Memory(built)
 }
 
-// loading is the progress of the stage after the last one of a build.
+// loading returns the progress of the loading stage, which follows the last stage of a build.
 func loading(last variant.Progress) variant.Progress {
 	return variant.Progress{Stage: variant.StageLoading, Step: last.Steps, Steps: last.Steps}
 }

@@ -11,7 +11,7 @@ import (
 
 // Errors of Measure.Speeds.
 var (
-	ErrDisturbed = errors.New("disturbed by other work") // of this process
+	ErrDisturbed = errors.New("disturbed by other work") // in this process
 	ErrBusy      = errors.New("disturbed by other programs")
 )
 
@@ -20,13 +20,13 @@ type measurer struct {
 	state   *state
 	measure Measure
 	ctx     context.Context // ends when the catalog closes
-	turn    turn            // held while something is measured
-	quiet   backoff         // of a speed whose measurement was disturbed; each engine starts with a copy
-	idle    backoff         // of one that was measured beside other programs, likewise
+	turn    turn            // held during a measurement
+	quiet   backoff         // after a disturbed speed measurement; each engine starts with a copy
+	idle    backoff         // after a measurement beside other programs; likewise
 	log     *slog.Logger
 }
 
-// learn starts to measure a loaded engine. The caller holds the state's mutex.
+// learn starts to measure a loaded engine. The caller must hold the state's mutex.
 func (m *measurer) learn(e *engine) {
 	if m.measure.Speeds != nil {
 		m.state.spawn(func() { m.learnSpeed(e, false) })
@@ -36,8 +36,8 @@ func (m *measurer) learn(e *engine) {
 	}
 }
 
-// learnSpeed measures how fast an engine answers. While requests or builds disturb it, it tries again after a pause; after
-// a longer one if other programs did.
+// learnSpeed measures how fast an engine answers. If requests or builds disturb the measurement, it retries after a
+// pause. If other programs disturb it, the pause is longer.
 func (m *measurer) learnSpeed(e *engine, again bool) {
 	quiet, idle := m.quiet, m.idle
 	for {
@@ -53,7 +53,7 @@ func (m *measurer) learnSpeed(e *engine, again bool) {
 			pause = quiet.pause()
 		default:
 			if m.ctx.Err() == nil && !m.isEvicted(e) {
-				m.log.Warn("cannot measure the speed of a variant", "variant", e.built.Name(), "error", err)
+				m.log.Warn("speed of a variant not measured", "variant", e.built.Name(), "error", err)
 			}
 			return
 		}
@@ -67,7 +67,7 @@ func (m *measurer) learnSpeed(e *engine, again bool) {
 	}
 }
 
-// trySpeed measures an engine, in turns with the others that are loaded.
+// trySpeed measures an engine in turns with the other loaded engines.
 func (m *measurer) trySpeed(e *engine, again bool) error {
 	release, err := m.turn.take(m.ctx)
 	if err != nil {
@@ -103,7 +103,8 @@ func (m *measurer) trySpeed(e *engine, again bool) error {
 	return err
 }
 
-// begin starts a measurement if nothing else runs. It returns the engines to measure, the given one first. The context ends when one of them is evicted. Whoever began calls end.
+// begin starts a measurement if nothing else runs. It returns the engines to measure, with e first. The context ends
+// when one of them is evicted. The caller must call end.
 func (m *measurer) begin(e *engine) (ctx context.Context, engines []*engine, begun int, err error) {
 	s := m.state
 	s.mu.Lock()
@@ -158,10 +159,10 @@ func (m *measurer) learnCost(e *engine) {
 	case errors.Is(err, context.Canceled):
 		return
 	case errors.Is(err, variant.ErrNoHeldOut):
-		m.log.Debug("cannot measure the cost of pruning", "variant", e.built.Name(), "error", err)
+		m.log.Debug("cost of pruning not measured", "variant", e.built.Name(), "error", err)
 		return
 	case err != nil:
-		m.log.Warn("cannot measure the cost of pruning", "variant", e.built.Name(), "error", err)
+		m.log.Warn("cost of pruning not measured", "variant", e.built.Name(), "error", err)
 		return
 	}
 	m.state.mu.Lock()

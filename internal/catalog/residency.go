@@ -6,23 +6,24 @@ import (
 	"time"
 )
 
-// Limits bound what a catalog holds. Their methods decide what may be made and what must be unloaded. They are pure.
+// Limits bound what a catalog makes and loads. Their methods are pure functions that decide what may be made and what
+// must be unloaded.
 type Limits struct {
 	MaxLoaded    int           // engines kept loaded; less than 1 means 1. Engines in use are never unloaded.
-	MaxWaiting   int           // variants that may wait while one is being made
-	MaxMade      int           // total variants made or found, besides the dense and the startup variant; 0: no limit
+	MaxWaiting   int           // number of variants that may wait while one is being made
+	MaxMade      int           // number of variants made or found, not counting the dense and the startup variant; 0: no limit
 	MemoryBudget int64         // total bytes of all loaded engines, as Work.Memory counts them; 0: no limit
 	IdleTimeout  time.Duration // an engine unused for this long is unloaded; 0: never
 }
 
-// resident is a loaded engine as Limits see it.
+// resident is what Limits need to know about a loaded engine.
 type resident struct {
 	digest  string    // of the variant's file
 	bytes   int64     // of memory
 	users   int       // requests that hold it
 	used    time.Time // when a request last took or released it
-	fixed   bool      // the startup variant, or pinned: stays loaded
-	standIn bool      // the dense model while it stands in for the startup variant: stays loaded and takes no place
+	fixed   bool      // whether it stays loaded: the startup variant or a pinned one
+	standIn bool      // whether it is the dense model in place of the startup variant, which stays loaded and takes no place
 }
 
 // evictable reports whether the engine can be unloaded now.
@@ -31,8 +32,8 @@ func (r resident) evictable() bool { return r.users == 0 && !r.fixed && !r.stand
 // places returns the number of engines that may be loaded.
 func (l Limits) places() int { return max(1, l.MaxLoaded) }
 
-// fits reports whether an engine of this size may be loaded beside the residents. An engine without residents always
-// fits.
+// fits reports whether an engine of this size may be loaded in addition to the residents. It always fits if there are
+// none.
 func (l Limits) fits(residents []resident, bytes int64) bool {
 	count := 0
 	for _, r := range residents {
@@ -44,7 +45,7 @@ func (l Limits) fits(residents []resident, bytes int64) bool {
 	return count == 0 || count < l.places() && (l.MemoryBudget <= 0 || bytes <= l.MemoryBudget)
 }
 
-// leastRecent returns the digest of the evictable engine that was used longest ago; ok is false if there is none.
+// leastRecent returns the digest of the least recently used evictable engine. ok is false if there is none.
 func leastRecent(residents []resident) (digest string, ok bool) {
 	evictable := slices.DeleteFunc(slices.Clone(residents), func(r resident) bool { return !r.evictable() })
 	if len(evictable) == 0 {
@@ -55,7 +56,7 @@ func leastRecent(residents []resident) (digest string, ok bool) {
 	}).digest, true
 }
 
-// expired returns the digests of the evictable engines whose idle timeout has passed, in order.
+// expired returns the digests of the evictable engines whose idle timeout has passed, in the order of residents.
 func (l Limits) expired(residents []resident, now time.Time) (digests []string) {
 	for _, r := range residents {
 		if r.evictable() && now.Sub(r.used) >= l.IdleTimeout {
@@ -66,8 +67,8 @@ func (l Limits) expired(residents []resident, now time.Time) (digests []string) 
 	return digests
 }
 
-// hasPlace reports whether a variant can ever be loaded: it is reserved itself, or the reserved variants leave a place.
-// reserved may name a variant twice.
+// hasPlace reports whether a variant can ever be loaded. It can if it is one of the reserved variants or if these leave
+// a place. reserved may name a variant twice.
 func (l Limits) hasPlace(reserved []string, wanted string) bool {
 	if slices.Contains(reserved, wanted) {
 		return true
@@ -76,5 +77,6 @@ func (l Limits) hasPlace(reserved []string, wanted string) bool {
 	return len(distinct) < l.places()
 }
 
-// mayMake reports whether one more variant may be made after this number besides the dense and the startup variant.
+// mayMake reports whether another variant may be made. made is the number of variants so far, not counting the dense
+// and the startup variant.
 func (l Limits) mayMake(made int) bool { return l.MaxMade <= 0 || made < l.MaxMade }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// at0 is a time some seconds after an arbitrary moment.
+// at0 returns the time a number of seconds after an arbitrary moment.
 func at0(seconds int) time.Time { return time.Unix(int64(1000+seconds), 0) }
 
 func TestFits(t *testing.T) {
@@ -38,7 +38,7 @@ func TestFits(t *testing.T) {
 func TestLeastRecent(t *testing.T) {
 	for name, c := range map[string]struct {
 		residents []resident
-		want      string // "": none
+		want      string // "" if there is none
 	}{
 		"nothing is loaded":    {nil, ""},
 		"the oldest":           {[]resident{{digest: "a", used: at0(2)}, {digest: "b", used: at0(1)}, {digest: "c", used: at0(3)}}, "b"},
@@ -96,7 +96,7 @@ func TestLedger(t *testing.T) {
 	}
 	limits := Limits{MaxMade: 2}
 	if n := l.extra(); n != 2 || limits.mayMake(n) || !limits.mayMake(1) || !(Limits{}).mayMake(n) {
-		t.Errorf("%d extra files, mayMake %t; want 2, the dense and the startup variant aside, and no third", n, limits.mayMake(n))
+		t.Errorf("%d extra files, mayMake %t; want 2 besides the dense and the startup variant, and no third", n, limits.mayMake(n))
 	}
 	for ratio, want := range map[float64]bool{0: true, 0.2: true, 0.3: true, 0.5: false} {
 		if got := l.free(ratio); got != want {
@@ -104,7 +104,7 @@ func TestLedger(t *testing.T) {
 		}
 	}
 	if l.forget(0.3); l.digest(0.3) != "" || l.extra() != 2 {
-		t.Errorf("after forget(0.3): %d extra files, want 2, because 0.3001 has the same one", l.extra())
+		t.Errorf("after forget(0.3): %d extra files, want 2, because 0.3001 has the same file", l.extra())
 	}
 	if l.forgetFile("x"); l.digest(0.3001) != "" || l.extra() != 1 {
 		t.Errorf("after forgetFile(x): %d extra files, want 1", l.extra())

@@ -22,21 +22,21 @@ func TestIdleEnginesAreUnloaded(t *testing.T) {
 	held := b.acquireNow(t, at(0.3))
 	clock.advance(2 * time.Hour)
 	if b.evictor.sweep(); b.engines[0].closed.Load() || b.engines[1].closed.Load() {
-		t.Fatal("the startup variant and one in use stay, however long ago they were asked for")
+		t.Fatal("the startup variant and a variant in use must stay, no matter how long ago they were requested")
 	}
 	held.Release()
 	clock.advance(59 * time.Minute)
 	if b.evictor.sweep(); b.engines[1].closed.Load() {
-		t.Error("unloaded before its time")
+		t.Error("an engine was unloaded before its idle timeout")
 	}
 	clock.advance(time.Minute)
 	if b.evictor.sweep(); !b.engines[1].closed.Load() || b.engines[0].closed.Load() {
-		t.Errorf("closed %t and %t, want the idle one alone unloaded", b.engines[0].closed.Load(), b.engines[1].closed.Load())
+		t.Errorf("closed %t and %t, want only the idle engine unloaded", b.engines[0].closed.Load(), b.engines[1].closed.Load())
 	}
 	b.acquireNow(t, at(0.3)).Release()
 }
 
-// The budget in bytes makes room as the number of engines does; one alone is never too large.
+// The budget in bytes evicts engines just like their maximum number does. A single engine is never too large.
 func TestMemoryBudget(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Limits.MaxLoaded, o.Limits.MemoryBudget = 10, 100
@@ -45,7 +45,7 @@ func TestMemoryBudget(t *testing.T) {
 	close(b.gate)
 	b.acquireNow(t, at(0.6)).Release() // 40
 	b.acquireNow(t, at(0.5)).Release() // 50
-	b.acquireNow(t, at(0.4)).Release() // 60: only one of the others may stay
+	b.acquireNow(t, at(0.4)).Release() // 60: only one of the others fits as well
 	open := 0
 	for _, e := range b.engines {
 		if !e.closed.Load() {
@@ -53,7 +53,7 @@ func TestMemoryBudget(t *testing.T) {
 		}
 	}
 	if open != 1 || !b.engines[0].closed.Load() || !b.engines[1].closed.Load() {
-		t.Errorf("%d engines are open, want the last alone: 60 of 100 leave no room for 50, and 40 went first", open)
+		t.Errorf("%d engines are open, want only the last: 60 of 100 leave no room for 50, and 40 was evicted first", open)
 	}
 	held := b.acquireNow(t, at(0.4))
 	var notReady *server.NotReadyError
@@ -64,7 +64,7 @@ func TestMemoryBudget(t *testing.T) {
 	b.acquireNow(t, at(0)).Release()
 }
 
-// A machine without the memory makes room too, until nothing is left to unload.
+// If the machine has too little memory, the catalog also evicts engines until none is left.
 func TestShortMemory(t *testing.T) {
 	room := 2
 	b := newBench(t, func(o *Options) {
@@ -85,10 +85,10 @@ func TestShortMemory(t *testing.T) {
 	second := b.acquireNow(t, at(0.4))
 	third := b.acquireNow(t, at(0.5))
 	if !b.engines[0].closed.Load() {
-		t.Error("the unused engine did not make room")
+		t.Error("the unused engine was not evicted")
 	}
 	if _, err := b.Acquire(t.Context(), at(0.6)); !errors.As(err, new(shortError)) {
-		t.Errorf("Acquire = %v, want the lack of memory", err)
+		t.Errorf("Acquire = %v, want the out-of-memory error", err)
 	}
 	second.Release()
 	third.Release()
@@ -99,7 +99,7 @@ type shortError struct{}
 func (shortError) Error() string     { return "no memory" }
 func (shortError) OutOfMemory() bool { return true }
 
-// roomy gives its memory back when it is closed.
+// roomy is an engine that frees its memory when it is closed.
 type roomy struct {
 	Engine
 	room *int
@@ -120,7 +120,7 @@ func TestVariantsAreCounted(t *testing.T) {
 	}
 	var notReady *server.NotReadyError
 	if _, err := b.Acquire(t.Context(), at(0.5)); !errors.As(err, &notReady) || !strings.Contains(err.Error(), "at most 2") {
-		t.Errorf("a third variant = %v, want a NotReadyError that tells the limit", err)
+		t.Errorf("Acquire of a third variant = %v, want a NotReadyError that names the limit", err)
 	}
 	if err := b.Delete(at(0.3)); err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestVariantsAreCounted(t *testing.T) {
 	b.acquireNow(t, at(0.5)).Release()
 }
 
-// With room for one engine the dense model answers until the very moment that the startup variant can.
+// With a place for only one engine, the dense model answers until the moment at which the startup variant can.
 func TestMoveWithoutAGap(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Model.ServeDense, o.Limits.MaxLoaded = true, 1
@@ -148,28 +148,28 @@ func TestMoveWithoutAGap(t *testing.T) {
 	for name := "m@0"; name != "m@0.2"; {
 		held, err := b.Acquire(t.Context(), openapi.ModelName{Base: "m"})
 		if err != nil {
-			t.Fatalf("a request found nobody to answer: %v", err)
+			t.Fatalf("no engine answers a request: %v", err)
 		}
 		name = held.Name
 		held.Release()
 		if time.Now().After(deadline) {
-			t.Fatal("requests do not move over")
+			t.Fatal("requests do not move to the startup variant")
 		}
 	}
 	if b.engines[0].closed.Load() {
-		t.Error("the dense model was closed under a request")
+		t.Error("the dense model was closed during a request")
 	}
 	long.Release()
 	var notReady *server.NotReadyError
 	if _, err := b.Acquire(t.Context(), at(0.3)); !errors.As(err, &notReady) {
-		t.Errorf("a second variant where there is room for one = %v, want a NotReadyError", err)
+		t.Errorf("Acquire of a second variant with a single place = %v, want a NotReadyError", err)
 	}
 	if !b.engines[0].closed.Load() {
-		t.Error("the dense model stays although nobody needs it and there is no room")
+		t.Error("the dense model stays loaded although it has no users and no place")
 	}
 }
 
-// Who names the startup ratio waits for it and never gets the dense model.
+// A request that names the startup ratio waits for that variant and never gets the dense model.
 func TestNamedRatioWaits(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Model.ServeDense = true
@@ -195,11 +195,11 @@ func TestNamedRatioWaits(t *testing.T) {
 	}()
 	close(b.gate)
 	if name := <-got; name != "m@0.2" {
-		t.Errorf("m@0.2 is answered by %s", name)
+		t.Errorf("%s answers a request for m@0.2", name)
 	}
 }
 
-// A startup engine that fails is loaded again.
+// If the engine of the startup variant fails, the variant is loaded again.
 func TestLostStartupEngine(t *testing.T) {
 	b := newBench(t, nil)
 	close(b.gate)

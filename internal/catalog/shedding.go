@@ -7,32 +7,32 @@ import (
 	"prunellm/internal/slo"
 )
 
-// Bounds of shedding's history.
+// The bounds of shedding's history.
 const (
 	maxSeen    = 4096 // latencies of each kind
-	maxService = 16   // answers, with the time for which they held their sequence
+	maxService = 16   // durations for which answers held their sequences
 )
 
-// decisionInterval is the shortest time between two decisions.
+// decisionInterval is the shortest interval between two decisions.
 const decisionInterval = 50 * time.Millisecond
 
-// shedding decides how many steps down the ladder requests go. It takes observations and the time, and returns a level.
-// It has no lock and no clock. The zero value sheds nothing.
+// shedding decides how many steps requests move down the ladder. Its input is observations and the time; its output is
+// a level. It has no lock and no clock. The zero value sheds nothing.
 type shedding struct {
 	state   slo.State
 	decided time.Time
-	epoch   int // changes of the level so far
-	tickets int // answers so far
+	epoch   int // number of level changes so far
+	tickets int // number of answers so far
 
-	// The rest describes the variant that serves requests now. A new level resets it: answers of the previous variant,
-	// perhaps still queued, no longer count.
-	waiting map[int]time.Time // answers without a first token, by ticket: when they were submitted
+	// The remaining fields describe the variant that serves requests now. A new level resets them, because answers of
+	// the previous variant, some perhaps still queued, no longer count.
+	waiting map[int]time.Time // for answers without a first token: when they were submitted, by ticket number
 	ttft    []timed
 	itl     []timed
-	service []time.Duration // how long the last answers held their sequence
+	service []time.Duration // how long each of the last answers held its sequence
 }
 
-// timed is an observation.
+// timed is an observation with its time.
 type timed struct {
 	at    time.Time
 	value time.Duration
@@ -47,8 +47,8 @@ type load struct{ running, queued, sequences int }
 // level returns the current number of steps down the ladder.
 func (s *shedding) level() int { return s.state.Level }
 
-// decide makes the next decision, at most one per decisionInterval. levels is the number of variants below the usual
-// one, busy the load of the variant that serves requests now. It returns the level and whether it changed.
+// decide makes at most one decision per decisionInterval. levels is the number of variants below the usual one, and
+// busy is the load of the variant that serves requests now. decide returns the level and whether it changed.
 func (s *shedding) decide(auto Auto, levels int, busy load, now time.Time) (level int, changed bool) {
 	before := s.state.Level
 	if now.Sub(s.decided) >= decisionInterval || before > levels {
@@ -62,7 +62,7 @@ func (s *shedding) decide(auto Auto, levels int, busy load, now time.Time) (leve
 	return s.state.Level, s.state.Level != before
 }
 
-// seen summarizes the last slo.Window and drops older observations.
+// seen summarizes the observations of the last slo.Window and drops older ones.
 func (s *shedding) seen(busy load, now time.Time) (seen slo.Seen) {
 	s.ttft, seen.TTFT = recent(s.ttft, now)
 	s.itl, seen.ITL = recent(s.itl, now)
@@ -80,7 +80,7 @@ func (s *shedding) seen(busy load, now time.Time) (seen slo.Seen) {
 	return seen
 }
 
-// recent returns the observations of the last slo.Window and their 90th percentile, 0 if there are none.
+// recent returns the observations of the last slo.Window and their 90th percentile, which is 0 if there are none.
 func recent(all []timed, now time.Time) ([]timed, time.Duration) {
 	first := slices.IndexFunc(all, func(t timed) bool { return now.Sub(t.at) <= slo.Window })
 	if first < 0 {
@@ -113,7 +113,7 @@ func (s *shedding) first(t ticket, now time.Time, ttft time.Duration) {
 	}
 }
 
-// end records the end of an answer: its inter-token latency and how long it held its sequence; 0 means unknown.
+// end records the end of an answer, its inter-token latency and how long it held its sequence. 0 means unknown.
 func (s *shedding) end(t ticket, now time.Time, itl, service time.Duration) {
 	delete(s.waiting, t.number)
 	if t.epoch != s.epoch {

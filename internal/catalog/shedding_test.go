@@ -10,10 +10,10 @@ import (
 
 const ms = time.Millisecond
 
-// limited sheds at 300 ms to the first token and 60 ms between tokens.
+// limited sheds at a TTFT of 300 ms and an inter-token latency of 60 ms.
 var limited = Auto{Limits: slo.Limits{TTFT: 500 * ms, ITL: 100 * ms}, Shed: true, Policy: slo.DefaultPolicy()}
 
-// Each kind of observation can move requests down, and a quiet server stays where it is.
+// Each kind of observation can move requests down. Without load the level does not change.
 func TestSheddingDecides(t *testing.T) {
 	for name, c := range map[string]struct {
 		observe func(*shedding)
@@ -42,7 +42,7 @@ func TestSheddingDecides(t *testing.T) {
 	}
 }
 
-// Observations of the variant before a change count no more.
+// Observations of the previous variant do not count after a change.
 func TestSheddingForgetsTheVariantBefore(t *testing.T) {
 	s := &shedding{}
 	old := s.begin(at0(0))
@@ -52,11 +52,11 @@ func TestSheddingForgetsTheVariantBefore(t *testing.T) {
 	s.first(old, at0(1), time.Second)
 	s.end(old, at0(1), time.Second, time.Second)
 	if level, changed := s.decide(limited, 2, load{running: 1, sequences: 1}, at0(3)); level != 1 || changed {
-		t.Errorf("level after answers of the variant before = %d, want 1", level)
+		t.Errorf("level after answers of the previous variant = %d, want 1", level)
 	}
 }
 
-// Decisions keep their interval, but a ladder that has become shorter counts at once.
+// Decisions keep their interval, but a ladder that becomes shorter takes effect immediately.
 func TestSheddingInterval(t *testing.T) {
 	s := &shedding{}
 	s.decide(limited, 2, load{}, at0(1))
@@ -79,10 +79,10 @@ func TestRecent(t *testing.T) {
 	}
 	kept, p90 := recent(all, at0(10))
 	if len(kept) != 10 || p90 != 19*ms {
-		t.Errorf("recent keeps %d with a 90th percentile of %v, want 10 and 19ms", len(kept), p90)
+		t.Errorf("recent keeps %d observations with a 90th percentile of %v, want 10 and 19ms", len(kept), p90)
 	}
 	if kept, p90 := recent(kept, at0(99)); len(kept) != 0 || p90 != 0 {
-		t.Errorf("recent keeps %d with %v, want nothing", len(kept), p90)
+		t.Errorf("recent keeps %d observations with a 90th percentile of %v, want none", len(kept), p90)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"prunellm/server"
 )
 
-// each makes a Measure.Speeds of a function that measures one variant.
+// each turns a function that measures one variant into a Measure.Speeds.
 func each(one func(context.Context, variant.Built, server.Engine, func() bool) (variant.Speed, error)) func(context.Context, SpeedRequest) ([]variant.Speed, error) {
 	return func(ctx context.Context, request SpeedRequest) (speeds []variant.Speed, err error) {
 		for _, subject := range request.Subjects {
@@ -27,7 +27,7 @@ func each(one func(context.Context, variant.Built, server.Engine, func() bool) (
 	}
 }
 
-// All loaded variants are measured in turns, and those of a busy machine again.
+// All loaded variants are measured in turns. Speeds that were measured on a busy machine are measured again.
 func TestSpeedsAreMeasuredTogether(t *testing.T) {
 	requests := make(chan SpeedRequest, 8)
 	b := newBench(t, func(o *Options) {
@@ -48,7 +48,7 @@ func TestSpeedsAreMeasuredTogether(t *testing.T) {
 	b.Start(t.Context())
 	b.waitReady(t)
 	if first := <-requests; len(first.Subjects) != 1 || first.Again {
-		t.Errorf("the startup variant is measured as %+v, want alone", first)
+		t.Errorf("first measurement is of %+v, want only the startup variant", first)
 	}
 	b.acquireNow(t, at(0.3)).Release()
 	for again := range 2 {
@@ -67,7 +67,7 @@ func TestSpeedsAreMeasuredTogether(t *testing.T) {
 	})
 }
 
-// Requests that see another speed than the card have it measured again, a few times at most.
+// If requests see a different speed than the card, it is measured again, but only a few times.
 func TestSpeedThatRequestsContradict(t *testing.T) {
 	again := make(chan bool, 8)
 	b := newBench(t, func(o *Options) {
@@ -103,12 +103,12 @@ func TestSpeedThatRequestsContradict(t *testing.T) {
 	}
 	measured()
 	if <-again {
-		t.Error("the first measurement does not look for a stored speed")
+		t.Error("the first measurement ignores stored speeds")
 	}
 	see(100, 12*time.Millisecond)
-	see(5000, 50*time.Millisecond) // of long prompts
+	see(5000, 50*time.Millisecond) // after a long prompt
 	if len(again) > 0 {
-		t.Error("measured again though requests agree with the card")
+		t.Error("the speed is measured again although requests agree with the card")
 	}
 	for range maxRemeasured + 2 {
 		b.state.mu.Lock()
@@ -130,11 +130,11 @@ func TestSpeedThatRequestsContradict(t *testing.T) {
 		})
 	}
 	if n := b.loadedNow(0.2).remeasured; n != maxRemeasured {
-		t.Errorf("measured again %d times, want %d", n, maxRemeasured)
+		t.Errorf("the speed is measured again %d times, want %d", n, maxRemeasured)
 	}
 }
 
-// A variant whose speed is being measured goes for one that a client waits for.
+// A variant under measurement is evicted for one that a client waits for.
 func TestMeasuringHoldsNoPlace(t *testing.T) {
 	measuring := make(chan string, 8)
 	b := newBench(t, func(o *Options) {
@@ -143,14 +143,14 @@ func TestMeasuringHoldsNoPlace(t *testing.T) {
 				return variant.NewSpeed(time.Second, time.Second, 1, 1), nil
 			}
 			measuring <- built.Name()
-			<-ctx.Done() // a slow machine: only its end ends it
+			<-ctx.Done() // simulates a slow machine: the measurement ends only with its context
 			return variant.Speed{}, ctx.Err()
 		})
 	})
 	close(b.gate)
 	b.Start(t.Context())
 	b.waitReady(t)
-	for _, ratio := range []float64{0.3, 0.4, 0.5} { // two fit, and the startup variant has one of the places
+	for _, ratio := range []float64{0.3, 0.4, 0.5} { // there are two places, one for the startup variant
 		b.acquireNow(t, at(ratio)).Release()
 		select {
 		case <-measuring:
@@ -163,7 +163,7 @@ func TestMeasuringHoldsNoPlace(t *testing.T) {
 	}
 }
 
-// The variant that takes the startup variant's place has its speed, and is measured itself.
+// A variant that is swapped in shows the previous variant's speed until it is measured itself.
 func TestSwappedVariantIsMeasured(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Measure.Speeds = each(func(_ context.Context, built variant.Built, _ server.Engine, _ func() bool) (variant.Speed, error) {
@@ -195,7 +195,7 @@ func TestSwappedVariantIsMeasured(t *testing.T) {
 	until("after", 2)
 }
 
-// A ratio that can never be loaded is refused before it is made.
+// A ratio that can never be loaded gives an error before it is made.
 func TestNoPlaceForAnother(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Limits.MaxLoaded = 1 })
 	close(b.gate)
@@ -207,11 +207,11 @@ func TestNoPlaceForAnother(t *testing.T) {
 		t.Errorf("Acquire = %v, want a NotReadyError that says how many are loaded", err)
 	}
 	if b.builds.Load() != before {
-		t.Error("a variant was made that nobody can load")
+		t.Error("a variant was made although it can never be loaded")
 	}
 }
 
-// A request on an engine that was replaced under it disturbs a measurement as any other does.
+// A request on an engine that has since been replaced disturbs a measurement like any other request.
 func TestMeasuringWaitsForRequestsOnAReplacedEngine(t *testing.T) {
 	b := newBench(t, nil)
 	close(b.gate)
@@ -230,6 +230,6 @@ func TestMeasuringWaitsForRequestsOnAReplacedEngine(t *testing.T) {
 	}
 	held.Release()
 	if err := b.measurer.trySpeed(next, false); err != nil {
-		t.Errorf("measuring after it = %v", err)
+		t.Errorf("measuring after the request = %v", err)
 	}
 }

@@ -12,15 +12,15 @@ import (
 	"prunellm/server"
 )
 
-// maxOffered bounds the listed ratios that another replica made.
+// maxOffered bounds the number of listed ratios that other replicas made.
 const maxOffered = 64
 
-// state is everything in a catalog that changes, except shedding's observations.
+// state holds everything in a catalog that changes, except shedding's observations.
 //
 // # Concurrency
 //
-// mu guards all fields after it and the shelves and engines that they lead to. Every method, stock's too, expects its
-// caller to hold mu. No method blocks, and the only callback is onUse.
+// mu guards all fields after it, and the shelves and engines that they point to. The caller of any method, including
+// those of stock, must hold mu. No method blocks, and the only callback is onUse.
 type state struct {
 	limits Limits
 	onUse  func(inUse bool)
@@ -28,9 +28,9 @@ type state struct {
 	mu sync.Mutex
 	stock
 	clock    func() time.Time
-	closed   bool             // spawn starts no goroutine any more
-	spawned  sync.WaitGroup   // goroutines; see spawn
-	offered  map[float64]bool // made by other replicas
+	closed   bool             // if true, spawn starts no goroutine
+	spawned  sync.WaitGroup   // goroutines that spawn started
+	offered  map[float64]bool // ratios that other replicas made
 	made     ledger
 	failures *failures
 	activity activity
@@ -50,7 +50,7 @@ func newState(options Options) *state {
 // errClosed is the error of requests after Close.
 var errClosed = errors.New("catalog is closed")
 
-// spawn runs f on a goroutine that Close waits for; on a closed catalog it does nothing.
+// spawn runs f on a goroutine that Close waits for. If the catalog is closed, it does nothing.
 func (s *state) spawn(f func()) {
 	if !s.closed {
 		s.spawned.Go(f)
@@ -64,7 +64,7 @@ func (s *state) take(e *engine) {
 	e.used = s.clock()
 }
 
-// release ends take. last reports that the caller must close the engine.
+// release records that a request no longer holds the engine. If last is true, the caller must close the engine.
 func (s *state) release(e *engine) (last bool) {
 	e.users--
 	e.used = s.clock()
@@ -72,7 +72,7 @@ func (s *state) release(e *engine) (last bool) {
 	return e.evicted && e.users == 0
 }
 
-// count changes the activity, and calls the hook when use begins or ends.
+// count changes the activity. It calls the hook if use begins or ends.
 func (s *state) count(change func()) {
 	before := s.activity.inUse()
 	change()
@@ -81,7 +81,7 @@ func (s *state) count(change func()) {
 	}
 }
 
-// checkMake refuses a variant beyond the limit of this process.
+// checkMake returns an error if making a variant would exceed this process's limit.
 func (s *state) checkMake(ratio float64) error {
 	if s.made.free(ratio) || s.limits.mayMake(s.made.extra()) {
 		return nil
@@ -90,7 +90,7 @@ func (s *state) checkMake(ratio float64) error {
 		"this server makes at most %d variants besides its own and has made them all; an administrator can delete one", s.limits.MaxMade)}
 }
 
-// checkPlace refuses a variant that can never be loaded, because the variants that stay loaded take all places.
+// checkPlace returns an error if a variant can never be loaded, because variants that stay loaded take all places.
 func (s *state) checkPlace(ratio float64) error {
 	if ratio == 0 && s.denseStandsIn() {
 		return nil
@@ -112,7 +112,7 @@ func (s *state) checkPlace(ratio float64) error {
 		"the startup variant and pinned variants take all places for loaded variants (%d)", s.limits.places())}
 }
 
-// offer records a ratio that another replica has made. It reports whether the ratio is new here.
+// offer records a ratio that another replica has made. It reports whether the ratio is new in this catalog.
 func (s *state) offer(ratio float64) bool {
 	if s.offered[ratio] || len(s.offered) >= maxOffered {
 		return false
@@ -122,7 +122,7 @@ func (s *state) offer(ratio float64) bool {
 	return !here
 }
 
-// known returns all ratios with anything to report, in order.
+// known returns all ratios about which there is something to report, in ascending order.
 func (s *state) known() []float64 {
 	ratios := []float64{s.model.Startup}
 	for ratio, shelf := range s.shelves {

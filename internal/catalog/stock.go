@@ -11,7 +11,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// shelf is the place of a requested ratio. done is closed once engine or err is set.
+// shelf holds the result for a requested ratio. done is closed once engine or err is set.
 type shelf struct {
 	ratio    float64
 	done     chan struct{}
@@ -30,15 +30,15 @@ type engine struct {
 	bytes   int64          // of memory
 	users   int            // requests that hold it
 	used    time.Time      // when a request last took or released it
-	evicted bool           // out of the catalog; its last user closes it
-	cost    *variant.Card  // cost of pruning; nil: unknown
-	speed   *variant.Speed // gain of pruning; nil: unknown
+	evicted bool           // removed from the catalog; its last user closes it
+	cost    *variant.Card  // cost of pruning; nil if unknown
+	speed   *variant.Speed // speed of this variant; nil if unknown
 
-	provisional bool            // the speed was measured beside other programs
-	seen        []time.Duration // inter-token latencies of requests since then; see experience.go
-	remeasured  int             // times that seen led to another measurement
+	provisional bool            // whether the speed was measured beside other programs
+	seen        []time.Duration // inter-token latencies of requests since the measurement; see experience.go
+	remeasured  int             // how often seen has led to another measurement
 
-	stopMeasuring context.CancelFunc // ends the measurement of speed that runs; nil: none runs
+	stopMeasuring context.CancelFunc // ends the running speed measurement; nil if none runs
 }
 
 // stock holds the requested variants and the loaded engines. It is plain data: state's mutex guards it.
@@ -46,14 +46,14 @@ type stock struct {
 	model   Model
 	shelves map[float64]*shelf // by requested ratio
 	loaded  map[string]*engine // by the digest of the variant
-	pinned  map[float64]bool   // by an administrator, or as part of the ladder
+	pinned  map[float64]bool   // ratios pinned by an administrator or by the ladder
 }
 
 func newStock(model Model) stock {
 	return stock{model: model, shelves: map[float64]*shelf{}, loaded: map[string]*engine{}, pinned: map[float64]bool{}}
 }
 
-// engine returns the engine of a ratio if it is loaded and works, else nil.
+// engine returns the engine of a ratio if it is loaded and works, otherwise nil.
 func (s *stock) engine(ratio float64) *engine {
 	shelf, ok := s.shelves[ratio]
 	if !ok || shelf.engine == nil || isClosed(shelf.engine.Done()) || s.loaded[shelf.engine.built.Digest] != shelf.engine {
@@ -72,13 +72,13 @@ func (s *stock) shared(e *engine) bool {
 	return false
 }
 
-// standIn reports whether the engine is the dense model, serving requests for a startup variant that is not loaded.
+// standIn reports whether the engine is the dense model and answers in place of a startup variant that is not loaded.
 func (s *stock) standIn(e *engine) bool {
 	dense, ok := s.shelves[0]
 	return ok && dense.engine == e && s.denseStandsIn()
 }
 
-// denseStandsIn reports whether the dense model serves, or would serve, requests for a startup variant that is not
+// denseStandsIn reports whether the dense model answers, once it is loaded, in place of a startup variant that is not
 // loaded.
 func (s *stock) denseStandsIn() bool {
 	return s.model.ServeDense && s.model.Startup != 0 && s.engine(s.model.Startup) == nil
@@ -101,7 +101,8 @@ func (s *stock) residents() []resident {
 	return out
 }
 
-// evict takes an engine out of the catalog. idle reports that the caller must close it; otherwise its last user does.
+// evict removes an engine from the catalog. If idle is true, the caller must close the engine; otherwise its last user
+// does.
 func (s *stock) evict(e *engine) (idle bool) {
 	e.evicted = true
 	if e.stopMeasuring != nil {
@@ -111,8 +112,8 @@ func (s *stock) evict(e *engine) (idle bool) {
 	return e.users == 0
 }
 
-// exchange puts an engine on the shelf of its ratio and evicts the previous one, unless another ratio has it too. idle
-// reports that the caller must close the old engine.
+// exchange puts an engine on the shelf of its ratio and evicts the previous one unless another ratio has it too. If
+// idle is true, the caller must close the old engine.
 func (s *stock) exchange(next *engine) (old *engine, idle bool, err error) {
 	old = s.engine(next.built.Ratio)
 	if old == nil {
@@ -120,14 +121,14 @@ func (s *stock) exchange(next *engine) (old *engine, idle bool, err error) {
 	}
 	s.shelves[next.built.Ratio].engine = next
 	s.loaded[next.built.Digest] = next
-	next.speed, next.provisional = old.speed, old.provisional // training changes no shape: the same speed but for noise, until it is measured
+	next.speed, next.provisional = old.speed, old.provisional // training changes no shape, so the old speed is right until the new one is measured
 	if s.shared(old) {
 		return old, false, nil
 	}
 	return old, s.evict(old), nil
 }
 
-// comparedWith returns an engine and the others that are loaded: cards are compared, so all are measured in turns.
+// comparedWith returns e and the other loaded engines. Users compare their cards, so all are measured in turns.
 func (s *stock) comparedWith(e *engine) []*engine {
 	engines := []*engine{e}
 	for _, digest := range slices.Sorted(maps.Keys(s.loaded)) {
@@ -146,7 +147,7 @@ func (s *stock) drain() []*engine {
 	return engines
 }
 
-// candidates returns the loaded variants among some ratios, with their speed if it is known.
+// candidates returns those of the ratios whose variants are loaded, with their speeds if known.
 func (s *stock) candidates(ratios []float64) (out []slo.Candidate) {
 	for _, ratio := range ratios {
 		e := s.engine(ratio)
@@ -162,7 +163,7 @@ func (s *stock) candidates(ratios []float64) (out []slo.Candidate) {
 	return out
 }
 
-// load returns the load of a ratio's engine; zero if it is not loaded.
+// load returns the load of a ratio's engine. It is zero if the engine is not loaded.
 func (s *stock) load(ratio float64) load {
 	e := s.engine(ratio)
 	if e == nil {

@@ -8,7 +8,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// stocked is a stock of m with a loaded engine for each ratio.
+// stocked returns a stock of model m with a loaded engine for each ratio.
 func stocked(model Model, ratios ...float64) *stock {
 	s := newStock(model)
 	for _, ratio := range ratios {
@@ -27,7 +27,7 @@ func TestStockEngine(t *testing.T) {
 	s.evict(s.shelves[0.4].engine)
 	for ratio, want := range map[float64]bool{0.2: true, 0.3: false, 0.4: false, 0.5: false, 0.6: false} {
 		if got := s.engine(ratio) != nil; got != want {
-			t.Errorf("engine(%v) is there: %t, want %t (0.3 failed, 0.4 is evicted, 0.5 is being made)", ratio, got, want)
+			t.Errorf("engine(%v) found: %t, want %t (0.3 failed, 0.4 is evicted, 0.5 is being made)", ratio, got, want)
 		}
 	}
 }
@@ -66,7 +66,7 @@ func TestStockResidents(t *testing.T) {
 	}
 }
 
-// An engine that two ratios share stays loaded when one of them gets another file.
+// An engine that two ratios share stays loaded if one of them gets another file.
 func TestStockExchange(t *testing.T) {
 	s := stocked(Model{Name: "m", Startup: 0.2}, 0.2, 0.3)
 	old := s.shelves[0.2].engine
@@ -78,9 +78,9 @@ func TestStockExchange(t *testing.T) {
 	}
 	again := &engine{Loaded: Loaded{Engine: &fakeEngine{done: make(chan struct{})}}, built: variant.Built{Ratio: 0.2001, Digest: "again"}}
 	if _, idle, err := s.exchange(again); err != nil || idle || !old.evicted || s.engine(0.2001) != again {
-		t.Errorf("exchange of an engine in use: idle %t, evicted %t, %v; want it evicted and left to its user", idle, old.evicted, err)
+		t.Errorf("exchange of an engine in use: idle %t, evicted %t, %v; want it evicted and its user to close it", idle, old.evicted, err)
 	}
 	if _, _, err := s.exchange(&engine{built: variant.Built{Ratio: 0.9}}); err == nil {
-		t.Error("exchange of a ratio that is not loaded gave no error")
+		t.Error("exchange for a ratio that is not loaded gives no error")
 	}
 }

@@ -37,7 +37,7 @@ func (m *maker) swap(built variant.Built) error {
 	return nil
 }
 
-// has reports whether a file is loaded.
+// has reports whether a file with this digest is loaded.
 func (m *maker) has(digest string) bool {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
@@ -45,7 +45,7 @@ func (m *maker) has(digest string) bool {
 	return ok
 }
 
-// exchange replaces the engine of its ratio by next and starts to measure it; see stock.exchange.
+// exchange replaces the engine of its ratio with next and starts to measure it; see stock.exchange.
 func (m *maker) exchange(next *engine) (old *engine, idle bool, err error) {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
@@ -59,11 +59,11 @@ func (m *maker) exchange(next *engine) (old *engine, idle bool, err error) {
 	return old, idle, err
 }
 
-// swapPause is the time between two attempts to replace a variant that is still loading.
+// swapPause is the pause between attempts to replace a variant that is still loading.
 const swapPause = time.Second
 
-// Improve waits until the ratio's variant is loaded, trains it and swaps the result in. It does not swap if train
-// reports that the result is not better. Errors are those of train, Swap and ctx.
+// Improve waits until the ratio's variant is loaded, trains it and swaps in the result. It does not swap if train
+// reports that the result is not better. It returns the errors of train, Swap and ctx.
 func Improve(ctx context.Context, c *Catalog, ratio float64, train func() (built variant.Built, better bool, err error)) error {
 	for !c.Answers(ratio) {
 		if err := sleep(ctx, swapPause); err != nil {
@@ -85,7 +85,7 @@ func Improve(ctx context.Context, c *Catalog, ratio float64, train func() (built
 	}
 }
 
-// sleep waits unless ctx ends first.
+// sleep waits for d. It returns an error if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

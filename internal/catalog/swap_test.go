@@ -9,7 +9,8 @@ import (
 	"prunellm/openapi"
 )
 
-// A swapped variant answers new requests, while those that run keep the old engine, which is closed when they end.
+// After a swap, the new variant answers new requests. Running requests keep the old engine, which is closed when they
+// end.
 func TestSwap(t *testing.T) {
 	var uses []bool
 	b := newBench(t, func(o *Options) { o.Hooks.OnUse = func(inUse bool) { uses = append(uses, inUse) } })
@@ -26,22 +27,22 @@ func TestSwap(t *testing.T) {
 	}
 	fake := oldEngine.Engine.(*fakeEngine)
 	if fake.closed.Load() {
-		t.Error("the old engine was closed under a request")
+		t.Error("the old engine was closed during a request")
 	}
 	next, nextEngine := b.acquireNow(t, openapi.ModelName{Base: "m"}), b.loadedNow(0.2)
 	if next.Generator != nextEngine.Serving.Generator {
-		t.Error("after the swap a request holds another engine than the one that is loaded")
+		t.Error("after the swap a request does not hold the loaded engine")
 	}
 	if nextEngine.built.Digest != "trained" || nextEngine.card().Recovery == nil {
 		t.Errorf("after the swap %q answers, want the trained variant with its gain on the card", nextEngine.built.Digest)
 	}
 	old.Release()
 	if !fake.closed.Load() {
-		t.Error("the old engine is open after its last request")
+		t.Error("the old engine is still open after its last request")
 	}
 	next.Release()
 	if err := b.Swap(trained); err != nil || b.acquireNow(t, at(0.2)).Generator != next.Generator || b.loadedNow(0.2) != nextEngine {
-		t.Errorf("Swap of what is loaded already = %v, want nothing to change", err)
+		t.Errorf("Swap of a loaded file = %v, want nothing to change", err)
 	}
 	if n := len(uses); n < 2 || n%2 == 0 || !uses[n-1] || uses[n-2] {
 		t.Errorf("use was reported as %v, want it to alternate and to end with a request that holds a variant", uses)

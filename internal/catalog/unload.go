@@ -8,7 +8,7 @@ import (
 	"prunellm/server"
 )
 
-// evictor unloads engines: for a new one, when the machine runs out of memory, and after the idle timeout.
+// evictor unloads engines to make room for a new one, when memory runs out, and after the idle timeout.
 type evictor struct {
 	state *state
 	ctx   context.Context // ends when the catalog closes
@@ -18,13 +18,13 @@ type evictor struct {
 // close frees an evicted engine that has no users.
 func (v *evictor) close(e *engine) {
 	if err := e.Close(v.ctx); err != nil {
-		v.log.Warn("cannot close a variant cleanly", "variant", e.built.Name(), "error", err)
+		v.log.Warn("variant not closed cleanly", "variant", e.built.Name(), "error", err)
 	}
 	v.log.Info("variant unloaded", "variant", e.built.Name())
 }
 
-// makeRoom evicts engines until one of this size fits: first a failed engine of the same digest, then the least
-// recently used ones. It returns a *server.NotReadyError if no engine can be evicted.
+// makeRoom evicts engines until one of this size fits. It evicts first a failed engine with the same digest, then the
+// least recently used ones. It returns a *server.NotReadyError if no engine can be evicted.
 func (v *evictor) makeRoom(digest string, bytes int64) error {
 	for {
 		victim, idle, full := v.evictFor(digest, bytes)
@@ -39,7 +39,7 @@ func (v *evictor) makeRoom(digest string, bytes int64) error {
 	}
 }
 
-// evictFor evicts one engine if necessary. full reports that it is necessary; victim is nil if no engine can be
+// evictFor evicts one engine if necessary. full says whether that was necessary. victim is nil if no engine can be
 // evicted.
 func (v *evictor) evictFor(digest string, bytes int64) (victim *engine, idle, full bool) {
 	s := v.state
@@ -60,18 +60,17 @@ func (v *evictor) evictFor(digest string, bytes int64) (victim *engine, idle, fu
 	return victim, s.evict(victim), true
 }
 
-// unloadOldest unloads the least recently used engine that can be evicted. It reports whether there was one.
+// unloadOldest unloads the least recently used evictable engine. It reports whether there was one.
 func (v *evictor) unloadOldest() bool { return v.unload(func() bool { return true }) }
 
-// trim unloads engines beyond the number of places: the dense model, once it no longer stands in for the startup
-// variant.
+// trim unloads engines beyond the number of places. That is the dense model, once it no longer answers in place of the
+// startup variant.
 func (v *evictor) trim() {
 	for v.unload(func() bool { return len(v.state.loaded) > v.state.limits.places() }) {
 	}
 }
 
-// unload unloads the least recently used engine that can be evicted, if wanted returns true. wanted runs under the
-// mutex.
+// unload unloads the least recently used evictable engine if wanted returns true. wanted runs under the mutex.
 func (v *evictor) unload(wanted func() bool) bool {
 	s := v.state
 	s.mu.Lock()
@@ -104,7 +103,7 @@ func (v *evictor) sweep() {
 	}
 }
 
-// run sweeps until ctx ends or the catalog closes.
+// run calls sweep at intervals until ctx ends or the catalog closes.
 func (v *evictor) run(ctx context.Context) {
 	ticker := time.NewTicker(min(max(v.state.limits.IdleTimeout/4, time.Second), time.Minute))
 	defer ticker.Stop()

@@ -11,7 +11,7 @@ import (
 	"prunellm/server"
 )
 
-// status is server.Models's.
+// status returns the result of server.Models.Status.
 func (s *state) status() server.Status {
 	if s.engine(s.model.Startup) != nil {
 		return server.Status{Ready: true}
@@ -25,7 +25,8 @@ func (s *state) status() server.Status {
 	return status
 }
 
-// list is server.Models's: the server's own name first, then the dense model and the variants that are loaded or offered.
+// list returns the result of server.Models.List: the server's own name, then the dense model and the variants that are
+// loaded or offered.
 func (s *state) list(created time.Time) []openapi.Model {
 	entry := func(id string, e *engine) openapi.Model {
 		m := openapi.Model{ID: id, Object: "model", Created: created.Unix(), OwnedBy: "prunellm"}
@@ -50,7 +51,7 @@ func (s *state) list(created time.Time) []openapi.Model {
 	return models
 }
 
-// describe is an administrator's view of a ratio.
+// describe returns an administrator's view of a ratio.
 func (s *state) describe(ratio float64) openapi.AdminVariant {
 	v := openapi.AdminVariant{
 		ID: variant.Name(s.model.Name, ratio), Object: "variant", Ratio: ratio, State: openapi.StateUnloaded,
@@ -70,7 +71,7 @@ func (s *state) describe(ratio float64) openapi.AdminVariant {
 	return v
 }
 
-// card describes a loaded variant to clients.
+// card describes a loaded variant for clients.
 func (e *engine) card() *openapi.Card {
 	card := &openapi.Card{
 		Ratio: e.built.Ratio, RatioReached: e.built.Reached, KeptMLP: e.built.KeptMLP,

@@ -13,13 +13,13 @@ import (
 //
 // # Concurrency
 //
-// Its mutex guards shedding. No other mutex is taken while it is held.
+// Its mutex guards shedding. The code takes no other mutex while it holds this one.
 type watch struct {
 	mu       sync.Mutex
 	shedding shedding
 }
 
-// level is the present number of steps down the ladder.
+// level returns the current number of steps down the ladder.
 func (w *watch) level() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -33,14 +33,14 @@ func (w *watch) decide(auto Auto, levels int, busy load, now time.Time) (level i
 	return w.shedding.decide(auto, levels, busy, now)
 }
 
-// observe lets shedding see something.
+// observe calls see under the mutex.
 func (w *watch) observe(see func(*shedding)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	see(&w.shedding)
 }
 
-// watched is a generator whose answers are observed.
+// watched is a server.Generator that reports its answers to a watch.
 type watched struct {
 	server.Generator
 	watch *watch
@@ -68,19 +68,19 @@ func (v *watched) SubmitN(ctx context.Context, request infer.Request, n int) ([]
 func (v *watched) follow(ctx context.Context, g infer.Generation) infer.Generation {
 	a := &watchedAnswer{Generation: g, watched: v, began: v.clock()}
 	v.watch.observe(func(s *shedding) { a.ticket = s.begin(a.began) })
-	// An answer whose client has disconnected must not seem to wait for ever.
+	// End the answer of a client that has disconnected, or it would seem to wait forever.
 	context.AfterFunc(ctx, func() { a.end(v.clock(), 0, 0) })
 	return a
 }
 
-// watchedAnswer is a generation that reports when its tokens come. One goroutine reads it.
+// watchedAnswer is an infer.Generation that reports the times of its tokens. Only one goroutine may read it.
 type watchedAnswer struct {
 	infer.Generation
 	watched *watched
 	ticket  ticket
 	began   time.Time
 	first   time.Time // zero before the first token
-	tokens  int       // known when first came
+	tokens  int       // tokens that came with the first chunk
 }
 
 // Next implements infer.Generation.
