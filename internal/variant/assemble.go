@@ -9,8 +9,8 @@ import (
 	"prunellm/prune"
 )
 
-// assemble writes the variant's file unless the file cache has it. A nil plan keeps all neurons; down holds the refitted
-// matrices in stored form, or is nil without refit.
+// assemble writes the variant's file unless the file cache has it. A nil plan keeps all neurons. down holds the
+// refitted matrices in stored form; it is nil without a refit.
 func (w *build) assemble(ctx context.Context, plan *prune.Plan, down []byte) (Built, error) {
 	identity := w.keys.file(plan, down)
 	path, ok, err := w.Files.Path(ctx, identity)
@@ -42,7 +42,7 @@ func (w *build) write(ctx context.Context, path string, plan *prune.Plan, down [
 	return w.slim(ctx, path, options)
 }
 
-// slim writes the pruned model. It copies unchanged tensors from the dense file, so it returns an error if that file has
+// slim writes the pruned model. It copies unchanged tensors from the dense file and returns an error if that file
 // changed meanwhile.
 func (w *build) slim(ctx context.Context, path string, options convert.Options) error {
 	if _, err := convert.Slim(ctx, w.Model, path, options); err != nil {

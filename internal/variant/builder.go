@@ -19,11 +19,12 @@ type Runner interface {
 	Run(ctx context.Context, job Job, progress func(Progress)) (Outputs, error)
 }
 
-// Files caches assembled files by their digest; *disk.Files implements it.
+// Files caches assembled files by their digest. *disk.Files implements it.
 type Files interface {
-	// Path returns the path of a file whose content is intact; ok reports whether there is one.
+	// Path returns the path of a cached file. ok reports whether there is one and its content is intact.
 	Path(ctx context.Context, digest string) (path string, ok bool, err error)
-	// Create calls write to make the file, unless another process makes it meanwhile, and returns its path.
+	// Create calls write to make the file and returns the file's path. If another process is making it, Create waits
+	// for that process instead.
 	Create(ctx context.Context, digest string, write func(tempPath string) error) (path string, err error)
 }
 
@@ -31,7 +32,7 @@ type Files interface {
 //
 // # Concurrency
 //
-// Several goroutines may call Build; leases keep them from computing the same value twice.
+// Several goroutines may call Build. Leases keep them from computing the same value twice.
 type Builder struct {
 	Model  *models.GGUF
 	Name   string // the served model name
@@ -40,15 +41,16 @@ type Builder struct {
 	Files  Files
 	Runner Runner
 	Codec  convert.Codec
-	Tool   string // name and version, for the provenance of files
+	Tool   string // name and version of the program, for the provenance of files
 	Log    *slog.Logger
-	// Scored, unless nil, receives the duration of each job that computed scores. Scores found in the store do not count.
+	// Scored, if not nil, is called with the duration of each job that computed scores. Scores from the store do not
+	// count.
 	Scored func(took time.Duration)
-	// Corrupt, unless nil, receives the kind of each stored value that is not valid for the model.
+	// Corrupt, if not nil, is called with the kind of each stored value that is not valid for the model.
 	Corrupt func(kind store.Kind)
 }
 
-// Build makes or finds the variant of a spec. progress may be nil. The errors are those of the package comment.
+// Build makes or finds the variant of a spec. progress may be nil. The package comment describes the errors.
 func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress)) (Built, error) {
 	if progress == nil {
 		progress = func(Progress) {}
@@ -56,7 +58,7 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	if spec.Ratio == 0 && spec.FileType == convert.Keep {
 		return b.dense(ctx)
 	}
-	// The check needs no scores, so it comes before any job.
+	// CheckSpec needs no scores, so it runs before any job.
 	if err := CheckSpec(b.Model, spec); err != nil {
 		return Built{}, err
 	}
@@ -76,7 +78,7 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	return w.assemble(ctx, plan, down)
 }
 
-// modelDigest returns the digest of the model. It returns an error if another file has replaced the open one.
+// modelDigest returns the digest of the model, or an error if another file has replaced the open one.
 func (b *Builder) modelDigest(ctx context.Context) (string, error) {
 	if err := b.notReplaced(ctx); err != nil {
 		return "", err
@@ -84,7 +86,7 @@ func (b *Builder) modelDigest(ctx context.Context) (string, error) {
 	return b.Model.Digest(ctx)
 }
 
-// notReplaced is Model.Unchanged for readers of the open file: a deleted name does not matter to them.
+// notReplaced is like Model.Unchanged, but accepts a deleted path, which does not matter to readers of the open file.
 func (b *Builder) notReplaced(ctx context.Context) error {
 	if err := b.Model.Unchanged(ctx); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -109,13 +111,14 @@ type build struct {
 	keys     keys
 	spec     Spec
 	progress func(Progress)
-	file     bool                 // the build ends with a file
-	whole    whole                // the stages of the job that runs, and what follows it
-	made     map[store.Key][]byte // values that this call computed, even if the store refused them
+	file     bool                 // whether the build ends with a file
+	whole    whole                // the stages of the running job and those that follow
+	made     map[store.Key][]byte // values that this call computed, even if the store did not accept them
 }
 
-// value finds a stored value, or has one replica compute it, and checks that it fits the model. A value whose checksum is
-// right may still not fit, by another writer's mistake or malice. value deletes, counts and recomputes it.
+// value finds a stored value, or has one replica compute it, and checks that it fits the model. Even a value with a
+// correct checksum may not fit, if another writer made a mistake or is malicious. value deletes, counts and recomputes
+// such a value.
 func (w *build) value(ctx context.Context, key store.Key, check func([]byte) error) error {
 	if value, ok := w.made[key]; ok {
 		return check(value)
@@ -148,7 +151,8 @@ func (w *build) value(ctx context.Context, key store.Key, check func([]byte) err
 	return check(value)
 }
 
-// plan reads or computes the scores, plans the neurons to keep, and publishes the plan by ratio beside the scores.
+// plan reads or computes the scores and plans the neurons to keep. It publishes the plan under its ratio, so that other
+// replicas can offer it.
 func (w *build) plan(ctx context.Context) (*prune.Plan, error) {
 	var plan *prune.Plan
 	err := w.value(ctx, w.keys.scores(), func(value []byte) (err error) {
@@ -162,7 +166,8 @@ func (w *build) plan(ctx context.Context) (*prune.Plan, error) {
 	return plan, nil
 }
 
-// publishPlan stores the plan unless the store has the same one. A stored plan that differs is replaced: the scores decide.
+// publishPlan stores the plan unless the store has the same one. It replaces a stored plan that differs, because the
+// scores decide.
 func (w *build) publishPlan(ctx context.Context, plan *prune.Plan) {
 	key, encoded := w.keys.plan(), plan.Encode()
 	stored, err := w.Store.Get(ctx, key)
@@ -187,8 +192,8 @@ func (w *build) down(ctx context.Context, plan *prune.Plan) ([]byte, error) {
 	return down, err
 }
 
-// compute runs the job that computes all missing values. It returns the value of the given kind, for which the caller
-// holds the lease and which the caller stores. compute stores the other values itself.
+// compute runs the job that computes all missing values. It returns the value of the wanted kind; the caller holds the
+// lease for it and stores it. compute stores the other values itself.
 func (w *build) compute(ctx context.Context, wanted store.Kind, lease store.Lease) ([]byte, error) {
 	config := w.Model.Config()
 	job := Job{Spec: w.spec, ModelPath: w.Model.Path(), ModelDigest: w.keys.model, WantDown: w.spec.Reconstruct}
@@ -233,11 +238,11 @@ func (w *build) compute(ctx context.Context, wanted store.Kind, lease store.Leas
 	return scores, nil
 }
 
-// publishEvery is the interval between two notes to waiting replicas within one stage.
+// publishEvery is the interval at which a stage's progress is published to waiting replicas.
 const publishEvery = time.Second
 
-// publishing returns a function that shows progress and publishes it to waiting replicas: a new stage at once, further
-// progress every publishEvery. Each note costs a file write or a Redis command.
+// publishing returns a function that shows progress and publishes it to waiting replicas. It publishes a new stage
+// immediately and further progress every publishEvery, because each note costs a file write or a Redis command.
 func (w *build) publishing(ctx context.Context, lease store.Lease) func(Progress) {
 	var stage Stage
 	var last time.Time
@@ -249,7 +254,7 @@ func (w *build) publishing(ctx context.Context, lease store.Lease) func(Progress
 		}
 		stage, last = p.Stage, time.Now()
 		if note, err := json.Marshal(p); err == nil {
-			_ = lease.SetProgress(ctx, note) // waiting replicas can do without it
+			_ = lease.SetProgress(ctx, note) // only for display: ignore errors
 		}
 	}
 }
@@ -263,10 +268,11 @@ func (w *build) planOf(value []byte) (*prune.Plan, error) {
 	return prune.MakePlanInSteps(w.Model.Config(), scores.Stage2, w.spec.Ratio, w.spec.Budget, w.spec.step())
 }
 
-// optional returns a stored value that saves the job work, or nil if it is missing or does not fit.
+// optional returns a stored value that would save the job some work. It returns nil if the value is missing or does not
+// fit.
 func (w *build) optional(ctx context.Context, key store.Key, check func([]byte) error) []byte {
 	value, ok := w.made[key]
-	stored, err := w.Store.Get(ctx, key) // always: reading copies a value into the layers of the store that lack it
+	stored, err := w.Store.Get(ctx, key) // even if w.made has it: reading copies a value into the layers of the store that lack it
 	switch {
 	case ok:
 	case err != nil:
@@ -288,8 +294,8 @@ func (w *build) keep(ctx context.Context, lease store.Lease, key store.Key, valu
 	}
 }
 
-// showLeader shows the progress that the leader has published. Another process wrote the note, so only known stages and
-// units and counts of at least 0 pass.
+// showLeader shows the progress that the leader has published. Another process wrote the note, so showLeader accepts
+// only known stages and units, and counts of at least 0.
 func (w *build) showLeader(note []byte) {
 	var p Progress
 	if len(note) == 0 || json.Unmarshal(note, &p) != nil || p.Done < 0 || p.Total < 0 || p.Elapsed < 0 || !p.Stage.known() {
@@ -304,7 +310,7 @@ func (w *build) showLeader(note []byte) {
 	})
 }
 
-// Scores finds or computes the scores of a spec's recipe. progress may be nil.
+// Scores finds or computes the scores for a spec's recipe. progress may be nil.
 func (b *Builder) Scores(ctx context.Context, spec Spec, progress func(Progress)) (*prune.Scores, error) {
 	if progress == nil {
 		progress = func(Progress) {}

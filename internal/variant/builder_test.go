@@ -20,7 +20,7 @@ import (
 	"prunellm/prune"
 )
 
-// countingRunner runs jobs in this process with made-up scores and counts calls.
+// countingRunner runs jobs in this process with fake scores and counts the calls.
 type countingRunner struct {
 	model          *models.GGUF
 	calibrations   int
@@ -75,7 +75,7 @@ func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func
 	}, progress)
 }
 
-// workshop is a Builder on a tiny model with a real disk store.
+// workshop is a Builder for a tiny model with a real disk store.
 type workshop struct {
 	*variant.Builder
 	runner  *countingRunner
@@ -129,7 +129,7 @@ func (w *workshop) build(t *testing.T, s variant.Spec) variant.Built {
 	return built
 }
 
-// All ratios share one computation of scores, and the next process finds the built files.
+// All ratios share the same scores, which are computed once. The next process finds the built files.
 func TestBuildComputesOnce(t *testing.T) {
 	cache := t.TempDir()
 	w := newWorkshop(t, cache)
@@ -150,7 +150,7 @@ func TestBuildComputesOnce(t *testing.T) {
 	}
 }
 
-// The builder stores no results of a job that read another file than the open one.
+// The builder does not store the results of a job that read a different file than the open one.
 func TestBuildRefusesAReplacedModel(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	replace := func() {
@@ -162,20 +162,20 @@ func TestBuildRefusesAReplacedModel(t *testing.T) {
 		}
 	}
 	w.runner.during = replace
-	for range 2 { // replaced during the job, then before Build
+	for range 2 { // the file is replaced during the job, then before Build
 		if _, err := w.Build(t.Context(), spec(0.2), nil); !errors.Is(err, models.ErrChanged) {
-			t.Fatalf("Build gives %v, want ErrChanged", err)
+			t.Fatalf("Build = %v, want ErrChanged", err)
 		}
 	}
 	if w.runner.scores != 1 || w.passes != 0 {
 		t.Errorf("%d score passes run and %d counted, want one that does not count", w.runner.scores, w.passes)
 	}
 	if _, err := w.Build(t.Context(), variant.Spec{FileType: convert.Keep}, nil); !errors.Is(err, models.ErrChanged) {
-		t.Errorf("the dense model gives %v, want ErrChanged", err)
+		t.Errorf("Build of the dense model = %v, want ErrChanged", err)
 	}
 }
 
-// The builder assembles stored values with the open file, even after its name is deleted.
+// The builder assembles stored values with the open file even if its path has been deleted.
 func TestBuildWithoutTheModelsName(t *testing.T) {
 	cache := t.TempDir()
 	w := newWorkshop(t, cache)
@@ -188,11 +188,11 @@ func TestBuildWithoutTheModelsName(t *testing.T) {
 		t.Error("rebuilt file differs")
 	}
 	if _, err := w.Build(t.Context(), spec(0.1), nil); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a new ratio, which a job computes from the file's name, gives %v", err)
+		t.Errorf("Build of a new ratio, for which a job opens the path, = %v", err)
 	}
 }
 
-// Build fills an empty file cache from stored values alone, with the same bytes.
+// Given an empty file cache, Build assembles the same bytes from stored values alone.
 func TestAssembleFromStore(t *testing.T) {
 	cache := t.TempDir()
 	w := newWorkshop(t, cache)
@@ -205,11 +205,11 @@ func TestAssembleFromStore(t *testing.T) {
 		t.Error("file assembled from the store differs")
 	}
 	if again.runner.scores != 0 || again.runner.refits != 0 {
-		t.Errorf("computed %+v, want nothing", *again.runner)
+		t.Errorf("jobs computed %+v, want nothing", *again.runner)
 	}
 }
 
-// The file has the requested widths, refit and provenance.
+// The built file has the requested widths, refit and provenance.
 func TestBuiltFile(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	built := w.build(t, spec(0.2))
@@ -242,7 +242,7 @@ func TestBuiltFile(t *testing.T) {
 		t.Errorf("%d bytes of %d, larger: %v, want fewer than the %d of the file", built.Bytes, built.DenseBytes, built.Larger(), info.Size())
 	}
 	if built.DenseBytes = built.Bytes - 1; !built.Larger() {
-		t.Error("a variant with a byte more than its model is not larger")
+		t.Error("Larger reports false for a variant with one byte more than its model")
 	}
 }
 
@@ -255,20 +255,20 @@ func TestDenseComputesNothing(t *testing.T) {
 	converted.FileType = "f16"
 	built := w.build(t, converted)
 	if built.Path == w.Model.Path() || built.Reached != 0 || w.runner.scores != 0 {
-		t.Errorf("dense in f16 = %+v after %+v, want another file and no scores", built, *w.runner)
+		t.Errorf("dense in f16 = %+v after %+v, want a new file and no scores", built, *w.runner)
 	}
 }
 
-// Two ratios that keep the same neurons are one variant.
+// Two ratios that keep the same neurons are the same variant.
 func TestWidthsDecideIdentity(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	a, b := w.build(t, spec(0.2)), w.build(t, spec(0.2000001))
 	if a.Digest != b.Digest || a.Path != b.Path || w.runner.refits != 1 {
-		t.Errorf("digests %s and %s after %d refits, want the same and one", a.Digest, b.Digest, w.runner.refits)
+		t.Errorf("digests %s and %s after %d refits, want equal digests and one refit", a.Digest, b.Digest, w.runner.refits)
 	}
 }
 
-// The builder deletes, counts and recomputes a stored value with a right checksum that does not fit the model.
+// The builder deletes, counts and recomputes a stored value that has a correct checksum but does not fit the model.
 func TestMisfitIsMadeAnew(t *testing.T) {
 	for _, kind := range []store.Kind{store.KindScores, store.KindDown, store.KindPlan, store.KindCalibration} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -283,7 +283,7 @@ func TestMisfitIsMadeAnew(t *testing.T) {
 			if err != nil || len(keys) != 1 {
 				t.Fatalf("keys of kind %s = %v, %v, want one", kind, keys, err)
 			}
-			if err := w.Store.Put(t.Context(), keys[0], []byte("whole, and yet not it")); err != nil {
+			if err := w.Store.Put(t.Context(), keys[0], []byte("complete, but not valid")); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.RemoveAll(filepath.Join(cache, "v1", "files")); err != nil {
@@ -300,7 +300,7 @@ func TestMisfitIsMadeAnew(t *testing.T) {
 	}
 }
 
-// A stored refit of the right shape that holds NaN is recomputed too.
+// A stored refit with the right shape that contains NaN is recomputed too.
 func TestStoredNaN(t *testing.T) {
 	cache := t.TempDir()
 	w := newWorkshop(t, cache)
@@ -326,7 +326,7 @@ func TestStoredNaN(t *testing.T) {
 	}
 	again := newWorkshop(t, cache)
 	if got := read(t, again.build(t, spec(0.2)).Path); got != want || again.corrupt != 1 || again.runner.refits != 1 {
-		t.Errorf("rebuilt file is the same: %t; %d corrupt entries, %d refits, want one of each", got == want, again.corrupt, again.runner.refits)
+		t.Errorf("rebuilt file is the same: %t; %d corrupt entries and %d refits, want one of each", got == want, again.corrupt, again.runner.refits)
 	}
 }
 

@@ -2,11 +2,11 @@ package variant
 
 import "strconv"
 
-// Built is a variant with a file that an engine can load.
+// Built describes a variant whose file an engine can load.
 type Built struct {
 	Model      string  // model name without a ratio
 	Path       string  // GGUF file
-	Digest     string  // the same kept neurons, refit and file type give the same digest
+	Digest     string  // identifies the file: it depends on the kept neurons, the refit and the file type
 	Ratio      float64 // requested share of all parameters
 	Reached    float64 // removed share of all parameters
 	KeptMLP    float64 // kept share of the MLP parameters
@@ -15,10 +15,11 @@ type Built struct {
 	Bytes      int64   // file size
 	DenseBytes int64   // size of the dense model's file
 
-	Recovery *RecoveryReport // figures of recovery training; nil without training
+	Recovery *RecoveryReport // results of recovery training; nil without training
 }
 
-// Larger reports whether a pruned variant takes more bytes than the dense file, as with a file type of more bits.
+// Larger reports whether a pruned variant's file is larger than the dense file, which a file type of more bits can
+// cause.
 func (b Built) Larger() bool { return b.Ratio > 0 && b.Bytes > b.DenseBytes }
 
 // Name returns the name that requests use: "name@ratio".

@@ -11,23 +11,23 @@ import (
 	"prunellm/internal/store"
 )
 
-// Card holds a variant's perplexity, KL divergence and top-1 agreement against the dense model on held-out calibration
-// text. The store has it as JSON.
+// Card compares a variant with the dense model on held-out calibration text: perplexity, KL divergence and top-1
+// agreement. The store keeps it as JSON.
 type Card struct {
 	Perplexity      float64 `json:"perplexity"`
-	DensePerplexity float64 `json:"dense_perplexity"` // the dense model's, on the same tokens
+	DensePerplexity float64 `json:"dense_perplexity"` // perplexity of the dense model on the same tokens
 	KLToDense       float64 `json:"kl_to_dense"`      // mean KL divergence in nats per token
 	Top1Agreement   float64 `json:"top1_agreement"`   // share of positions where both rank the same token first, in [0,1]
 	Tokens          int     `json:"tokens"`           // measured positions
 }
 
-// Ratio returns the perplexity divided by the dense model's.
+// Ratio returns the variant's perplexity divided by the dense model's.
 func (c Card) Ratio() float64 { return c.Perplexity / c.DensePerplexity }
 
 // maxCardBytes bounds a stored card.
 const maxCardBytes = 4 << 10
 
-// DecodeCard decodes a stored card. Figures outside the range of measurements are an error.
+// DecodeCard decodes a stored card. It returns an error for values that no measurement can give.
 func DecodeCard(value []byte) (card Card, err error) {
 	if len(value) > maxCardBytes {
 		return Card{}, fmt.Errorf("card: %d bytes; the limit is %d", len(value), maxCardBytes)
@@ -49,19 +49,19 @@ func (c Card) check() error {
 	return nil
 }
 
-// Comparison names two files to run on the same windows of tokens.
+// Comparison names two files to compare on the same windows of tokens.
 type Comparison struct {
 	Dense       string    `json:"dense"`        // path
 	DenseDigest string    `json:"dense_digest"` // digest of the content of Dense
 	Variant     string    `json:"variant"`      // path
-	Windows     [][]int32 `json:"windows"`      // each runs from an empty context
+	Windows     [][]int32 `json:"windows"`      // each is run with an empty context
 }
 
-// ErrNoHeldOut reports that a card cannot be measured: the store has no calibration text, or the text is too short for a
-// held-out part.
+// ErrNoHeldOut means that a card cannot be measured, because the store has no calibration text or the text is too short
+// for a held-out part.
 var ErrNoHeldOut = errors.New("no held-out calibration text")
 
-// Card finds the card of a variant that Build made of the spec, or has one replica measure it. The same file and text
+// Card finds the card of a variant that Build made from spec, or has one replica measure it. The same file and text
 // give the same card. The error wraps ErrNoHeldOut if there is no text to measure on.
 func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func(context.Context, Comparison) (Card, error)) (Card, error) {
 	model, err := b.modelDigest(ctx)

@@ -12,7 +12,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// cardOf returns the card and counts measurements in measured.
+// cardOf returns a variant's card and counts the measurements in measured.
 func (w *workshop) cardOf(t *testing.T, s variant.Spec, built variant.Built, measured *int) variant.Card {
 	t.Helper()
 	card, err := w.Card(t.Context(), s, built, func(_ context.Context, c variant.Comparison) (variant.Card, error) {
@@ -28,7 +28,7 @@ func (w *workshop) cardOf(t *testing.T, s variant.Spec, built variant.Built, mea
 	return card
 }
 
-// One file and text have one measurement, and the next process finds its card. The builder measures a damaged card again.
+// The same file and text are measured once, and the next process finds the card. A damaged card is measured again.
 func TestCardIsMeasuredOnce(t *testing.T) {
 	cache, measured := t.TempDir(), 0
 	w := newWorkshop(t, cache)
@@ -63,7 +63,7 @@ func TestCardIsMeasuredOnce(t *testing.T) {
 	}
 }
 
-// Card returns errors for missing held-out text, for figures out of range and for a failed measurement.
+// Card returns an error for missing held-out text, for values out of range and for a failed measurement.
 func TestCardErrors(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	built := w.build(t, spec(0))
@@ -76,7 +76,7 @@ func TestCardErrors(t *testing.T) {
 	built = w.build(t, spec(0.2))
 	bad := variant.Card{Perplexity: math.NaN(), DensePerplexity: 10, Tokens: 2}
 	if _, err := w.Card(t.Context(), spec(0.2), built, give(bad, nil)); err == nil || !strings.Contains(err.Error(), "out of range") {
-		t.Errorf("Card of NaN = %v, want it refused", err)
+		t.Errorf("Card with NaN = %v, want an error", err)
 	}
 	broken := errors.New("decoder broke")
 	if _, err := w.Card(t.Context(), spec(0.2), built, give(bad, broken)); !errors.Is(err, broken) {
@@ -84,7 +84,7 @@ func TestCardErrors(t *testing.T) {
 	}
 }
 
-// Text keeps both parts through its stored form; the input of `score` may lack the held-out part.
+// Encoding and decoding a Text keeps both parts. The input of `score` may lack the held-out part.
 func TestText(t *testing.T) {
 	text := variant.Text{Tokens: [][]int32{{1, 2}, {3, 4, 5}}, HeldOut: [][]int32{{6, 7}}}
 	value, err := variant.EncodeText(text)
@@ -101,7 +101,7 @@ func TestText(t *testing.T) {
 		`{"tokens": [[1, null]]}`, `{"tokens": [[1, 2]], "held_out": [[1, null]]}`,
 	} {
 		if got, err := variant.DecodeText([]byte(bad), 8); err == nil {
-			t.Errorf("DecodeText(%s) = %v, want it refused", bad, got)
+			t.Errorf("DecodeText(%s) = %v, want an error", bad, got)
 		}
 	}
 }
@@ -122,7 +122,7 @@ func TestDecodeTokens(t *testing.T) {
 		`{"tokens": [[1, -1]]}`, `{"tokens": [[1, 2]]} x`, `{"tokens": [[1, 2.5]]}`,
 	} {
 		if got, err := variant.DecodeTokens([]byte(bad), 8); err == nil {
-			t.Errorf("DecodeTokens(%s) = %v, want it refused", bad, got)
+			t.Errorf("DecodeTokens(%s) = %v, want an error", bad, got)
 		}
 	}
 	for bad, want := range map[string]string{
@@ -145,7 +145,7 @@ func FuzzDecodeCard(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value []byte) {
 		card, err := variant.DecodeCard(value)
 		if err == nil && !(card.Perplexity >= 1 && card.Ratio() > 0 && card.Tokens > 0 && card.Top1Agreement <= 1) {
-			t.Errorf("DecodeCard(%q) = %+v, which no measurement gives", value, card)
+			t.Errorf("DecodeCard(%q) = %+v, which no measurement can give", value, card)
 		}
 	})
 }
@@ -158,11 +158,11 @@ func FuzzDecodeText(f *testing.F) {
 			return
 		}
 		if len(text.Tokens) == 0 {
-			t.Error("accepted text without tokens")
+			t.Error("DecodeText accepts text without tokens")
 		}
 		for _, sequence := range slices.Concat(text.Tokens, text.HeldOut) {
 			if len(sequence) < 2 || slices.Min(sequence) < 0 || slices.Max(sequence) >= 8 {
-				t.Errorf("accepted sequence %v", sequence)
+				t.Errorf("DecodeText accepts the sequence %v", sequence)
 			}
 		}
 	})

@@ -14,8 +14,9 @@ import (
 )
 
 // DownPacker quantizes refitted down_proj matrices to the precision of the variant's file. Bytes returns them as a
-// safetensors file: one tensor U8[hidden, bytes of a row] per layer, with its GGUF type in the metadata under the tensor's
-// name. Quantizing dequantized values gives the same bytes again. The packer holds only the quantized form.
+// safetensors file with one tensor U8[hidden, bytes of a row] per layer. The metadata has the tensor's GGUF type under
+// the tensor's name. Quantizing dequantized values gives the same bytes again. The packer keeps only the quantized form
+// in memory.
 type DownPacker struct {
 	model    *models.GGUF
 	fileType convert.FileType
@@ -29,8 +30,8 @@ func NewDownPacker(model *models.GGUF, fileType convert.FileType, codec convert.
 	return &DownPacker{model: model, fileType: fileType, codec: codec, types: map[string]string{}}
 }
 
-// Add quantizes one layer's matrix, float32[hidden, width], and returns it as the variant's file will round it. The caller
-// adds all layers in order, from layer 0.
+// Add quantizes one layer's matrix, float32[hidden, width]. It returns the values as the variant's file will round
+// them. The caller must add all layers in order, starting with layer 0.
 func (p *DownPacker) Add(layer int, values []float32) (rounded []float32, err error) {
 	config := p.model.Config()
 	if layer != len(p.sources) {
@@ -55,7 +56,7 @@ func (p *DownPacker) Add(layer int, values []float32) (rounded []float32, err er
 	return p.round(kind, packed, len(values), width)
 }
 
-// round dequantizes n packed values in rows of rowLen, rounded to kind, the type in the variant's file.
+// round dequantizes n packed values in rows of rowLen. It also rounds them to kind, the type in the variant's file.
 func (p *DownPacker) round(kind gguf.Type, packed []byte, n, rowLen int) ([]float32, error) {
 	values, err := models.DequantizeWith(p.codec.Dequantize, storedType(kind), packed, n)
 	if err != nil || kind == storedType(kind) {
@@ -67,8 +68,8 @@ func (p *DownPacker) round(kind gguf.Type, packed []byte, n, rowLen int) ([]floa
 	return models.DequantizeWith(p.codec.Dequantize, kind, packed, n)
 }
 
-// Grid returns the function that rounds a layer's matrix of that width to its type in the file. It is nil for types whose
-// rounding error is negligible, and for types whose blocks do not have prune.GridBlock values.
+// Grid returns the function that rounds a layer's matrix of the given width to its type in the file. It returns nil for
+// types whose rounding error is negligible, and for types whose blocks do not have prune.GridBlock values.
 func (p *DownPacker) Grid(layer, width int) prune.Grid {
 	info, ok := p.model.File().Tensor(models.TensorName(models.FFNDown, layer))
 	if !ok {
@@ -89,7 +90,7 @@ func (p *DownPacker) Grid(layer, width int) prune.Grid {
 	}
 }
 
-// Bytes returns the stored form of all layers. The error says that some are missing.
+// Bytes returns the stored form of all layers. It returns an error if some layers are missing.
 func (p *DownPacker) Bytes() ([]byte, error) {
 	if len(p.sources) != p.model.Config().Layers {
 		return nil, fmt.Errorf("down of %d layers instead of %d", len(p.sources), p.model.Config().Layers)
@@ -97,8 +98,9 @@ func (p *DownPacker) Bytes() ([]byte, error) {
 	return safetensors.EncodeSources(p.sources, p.types)
 }
 
-// storedType returns kind if quantizing dequantized values gives the same bytes again. K-quants lack that property: they
-// are stored as f16 and quantized once, when the file is assembled.
+// storedType returns the type in which to store values of type kind. It is kind itself if quantizing dequantized values
+// gives the same bytes again. K-quants do not have that property, so their values are stored as f16 and quantized only
+// when the file is assembled.
 func storedType(kind gguf.Type) gguf.Type {
 	if kind.BlockSize() > 32 {
 		return gguf.F16
@@ -113,7 +115,7 @@ func pack(codec convert.Codec, kind gguf.Type, values []float32, rowLen int) ([]
 	return codec.Quantize(kind, values, rowLen)
 }
 
-// downTensor finds one layer's matrix and checks that its size is that of kind[hidden, width].
+// downTensor finds one layer's matrix and checks that it has the size of kind[hidden, width].
 func downTensor(file *safetensors.File, config models.Config, layer, width int) (info safetensors.Info, kind gguf.Type, err error) {
 	name := models.TensorName(models.FFNDown, layer)
 	if info, err = file.Tensor(name); err != nil {
@@ -129,7 +131,7 @@ func downTensor(file *safetensors.File, config models.Config, layer, width int) 
 	return info, kind, nil
 }
 
-// CheckDown returns an error unless stored matrices fit the plan and hold finite numbers.
+// CheckDown returns an error unless the stored matrices fit the plan and all their values are finite.
 func CheckDown(value []byte, config models.Config, plan *prune.Plan, codec convert.Codec) error {
 	unpack, err := UnpackDown(value, config, plan, codec)
 	if err != nil {
@@ -143,9 +145,9 @@ func CheckDown(value []byte, config models.Config, plan *prune.Plan, codec conve
 	return nil
 }
 
-// UnpackDown returns a function that dequantizes one layer's matrix, float32[hidden, width]. The function returns nil for
-// the layers before the first one that loses neurons: the file copies their matrices from the source without quantizing
-// them again.
+// UnpackDown returns a function that dequantizes one layer's matrix, float32[hidden, width]. The function returns nil
+// for layers before the first one that loses neurons, because the file copies their matrices from the source without
+// quantizing them again.
 func UnpackDown(value []byte, config models.Config, plan *prune.Plan, codec convert.Codec) (func(layer int) ([]float32, error), error) {
 	file, err := safetensors.Parse(bytes.NewReader(value), int64(len(value)))
 	if err != nil {

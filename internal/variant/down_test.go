@@ -12,7 +12,7 @@ import (
 	"prunellm/prune"
 )
 
-// Layers before the first one that loses neurons keep the source's bytes, even if the packer has others.
+// Layers before the first one that loses neurons keep the source's bytes, even if the packer has different ones.
 func TestUnpackDownLeavesUntouchedLayers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
 	if err := tinymodel.Write(path, tinymodel.Options{FFN: []int{64, 64}}); err != nil {
@@ -35,7 +35,7 @@ func TestUnpackDownLeavesUntouchedLayers(t *testing.T) {
 		values := make([]float32, config.HiddenSize*width)
 		values[0] = 3
 		if rounded, err := packer.Add(layer, values); err != nil || !slices.Equal(rounded, values) {
-			t.Fatalf("a matrix of float32 comes back changed, %v", err)
+			t.Fatalf("a float32 matrix is changed by packing, %v", err)
 		}
 	}
 	packed, err := packer.Bytes()
@@ -74,6 +74,6 @@ func TestUnpackDownLeavesUntouchedLayers(t *testing.T) {
 	if weights, err := prune.Pruned(model, plan, [][]float32{nil, make([]float32, 32*config.HiddenSize)}); err != nil {
 		t.Error(err)
 	} else if got, _, err := weights.Tensor(models.FFNDown, 0); err != nil || !slices.Equal(got, want) {
-		t.Errorf("the untouched layer differs where it is trained, %v", err)
+		t.Errorf("the untouched layer differs in the model to train, %v", err)
 	}
 }

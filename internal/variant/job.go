@@ -10,40 +10,40 @@ import (
 	"prunellm/prune"
 )
 
-// Job is the work that needs gradients or the dense model's activations. It runs in a child process, and does not compute
-// again the values that it is given. Calibration and Scores are in stored form.
+// Job is the work that needs gradients or the dense model's activations. It runs in a child process. It does not
+// recompute values that it is given. Calibration and Scores are in stored form.
 type Job struct {
 	Spec        Spec   `json:"spec"`
 	ModelPath   string `json:"model_path"`
 	ModelDigest string `json:"model_digest"`
-	Calibration []byte `json:"-"` // EncodeText; nil: the job obtains the tokens
-	Scores      []byte `json:"-"` // EncodeScores; nil: the job computes them
+	Calibration []byte `json:"-"` // from EncodeText; if nil, the job obtains the text
+	Scores      []byte `json:"-"` // from EncodeScores; if nil, the job computes them
 	WantDown    bool   `json:"want_down"`
 }
 
-// Outputs are the values that a job computed, in stored form; nil for values that it was given or that nothing needed.
+// Outputs holds the values that a job computed, in stored form. Values that the job was given, or that were not needed, are nil.
 type Outputs struct {
 	Calibration []byte `json:"-"`
 	Scores      []byte `json:"-"`
 	Down        []byte `json:"-"`
 }
 
-// Tools are the functions that do the parts of a job. They belong to one model.
+// Tools holds the functions that do the parts of a job for one model.
 type Tools struct {
 	Config models.Config
-	// Text returns calibration text in sequences of spec.Calibration.Length tokens: spec.Recipe.Tokens in all,
-	// spec.Further() further ones as far as the source has them, and about spec.HeldOut() held-out ones.
+	// Text returns calibration text in sequences of spec.Calibration.Length tokens. It has spec.Recipe.Tokens tokens,
+	// up to spec.Further() further ones if the source has them, and about spec.HeldOut() held-out ones.
 	Text func(ctx context.Context, spec Spec, progress func(done, total int)) (Text, error)
 	// Score computes the scores, float32[layers][neurons].
 	Score func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error)
-	// Refit fits down_proj of every layer in the recipe's precision and adds it to the packer, from the first layer to the
-	// last. It fits later layers to the rounded values that the packer returns.
+	// Refit refits down_proj of every layer in the recipe's precision and adds it to the packer, from the first layer
+	// to the last. It refits later layers to the rounded values that the packer returns.
 	Refit func(ctx context.Context, plan *prune.Plan, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress), packer *DownPacker) error
 	// PackDown returns an empty packer for the file type.
 	PackDown func(fileType convert.FileType) *DownPacker
 }
 
-// Run does the job. Each progress report has the unit of its stage.
+// Run does the job. Each progress report uses the unit of its stage.
 func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Outputs, error) {
 	var out Outputs
 	text, err := j.text(ctx, tools, progress, &out)
@@ -98,7 +98,8 @@ func (j Job) scores(ctx context.Context, tools Tools, sequences [][]int32, progr
 	return scores, err
 }
 
-// Clocked converts reports of package prune to Progress and times each stage from its first report. It returns nil for nil.
+// Clocked converts progress reports of package prune to Progress. It measures the time of each stage from the stage's
+// first report. It returns nil if progress is nil.
 func Clocked(progress func(Progress)) func(prune.Progress) {
 	if progress == nil {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"prunellm/prune"
 )
 
-// slowRunner publishes progress and then waits for its gate.
+// slowRunner publishes progress, then waits until its gate is closed.
 type slowRunner struct {
 	*countingRunner
 	gate chan struct{}
@@ -64,7 +64,7 @@ func TestWaitingShowsTheLeader(t *testing.T) {
 			t.Errorf("progress = %q, want %q", p, want)
 		}
 	case <-time.After(30 * time.Second):
-		t.Error("the follower is never told what the leader does")
+		t.Error("the follower never shows the leader's progress")
 	}
 	close(gate)
 	both.Wait()
@@ -73,7 +73,7 @@ func TestWaitingShowsTheLeader(t *testing.T) {
 	}
 }
 
-// lyingLeaser reports a held lease, and publishes notes as its leader, until they run out.
+// lyingLeaser reports that the lease is held and returns notes of a fake leader until they run out.
 type lyingLeaser struct {
 	store.Leaser
 	notes []string
@@ -92,7 +92,7 @@ func (l *lyingLeaser) Progress(context.Context, store.Key) ([]byte, error) {
 	return []byte(note), nil
 }
 
-// Another process writes a leader's notes: the builder shows only known stages and valid counts.
+// Another process writes the leader's notes, so the builder shows only known stages and valid counts.
 func TestLeaderIsNotTrusted(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	evil, err := json.Marshal(variant.Progress{Stage: "pay\n\x1b[31m"})
@@ -110,7 +110,7 @@ func TestLeaderIsNotTrusted(t *testing.T) {
 	}
 }
 
-// A leader's place among all stages is shown only if it can be.
+// The leader's place among all stages is shown only if it is possible.
 func TestPlaceOfALeaderIsNotTrusted(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	w.Leaser = &lyingLeaser{Leaser: w.Leaser, notes: []string{
@@ -152,7 +152,7 @@ func TestEveryStageOfALeaderIsShown(t *testing.T) {
 	}
 }
 
-// PlanRatio tells the plans of a recipe from others by their keys.
+// PlanRatio recognizes the plans of a recipe by their keys.
 func TestPlanRatio(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	built := w.build(t, spec(0.2))

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Stage names a part of making a variant.
+// Stage is the name of a stage of making a variant.
 type Stage string
 
-// The stages of a variant. A stage does not run if the store has its result. Stages describes them.
+// The stages of making a variant. Stages describes them. A stage does not run if the store has its result.
 const (
 	StageWaiting     Stage = "waiting for another replica"
 	StageDownloading Stage = "downloading"
@@ -26,8 +26,8 @@ const (
 // StageRow describes a stage.
 type StageRow struct {
 	Stage Stage
-	Work  string // what it does, without a final period
-	// Leased reports whether a replica runs the stage under a lease and publishes it to the others.
+	Work  string // what the stage does, without a final period
+	// Leased reports whether a replica runs the stage under a lease and publishes its progress to the others.
 	Leased bool
 }
 
@@ -47,28 +47,29 @@ func Stages() []StageRow {
 	}
 }
 
-// Progress is the state of the running stage.
+// Progress describes the running stage.
 type Progress struct {
 	Stage   Stage         `json:"stage"`
 	Done    int           `json:"done"`    // units done
-	Total   int           `json:"total"`   // units in all; 0: unknown
-	Unit    string        `json:"unit"`    // plural, such as "tokens", "seconds" or "MiB"
+	Total   int           `json:"total"`   // all units; 0 if unknown
+	Unit    string        `json:"unit"`    // in the plural, such as "tokens", "seconds" or "MiB"
 	Elapsed time.Duration `json:"elapsed"` // since the stage began; nanoseconds in JSON
-	// Step is the number of the stage, from 1, among Steps that the work has; 0 where that is not known.
+	// Step is the number of the stage, starting with 1, among the Steps stages of the work. It is 0 if unknown.
 	Step  int           `json:"step,omitempty"`
 	Steps int           `json:"steps,omitempty"`
-	Left  time.Duration `json:"left,omitempty"` // in all stages, estimated; 0: unknown
-	// Leader is the stage of the replica that computes while this replica waits; Done, Total, Unit and Elapsed are then the
-	// leader's. "" when this replica does not wait, or the leader has published nothing.
+	Left  time.Duration `json:"left,omitempty"` // estimated for all stages; 0 if unknown
+	// Leader is the stage of the leader while this replica waits for it. Done, Total, Unit and Elapsed are then the
+	// leader's. Leader is "" if this replica does not wait, or if the leader has published nothing.
 	Leader Stage `json:"-"`
 }
 
-// known reports whether a replica may publish the stage under a lease. Users read the text, and another process wrote it.
+// known reports whether a leader may publish the stage. It must be checked, because users read the text and another
+// process wrote it.
 func (s Stage) known() bool {
 	return slices.ContainsFunc(Stages(), func(row StageRow) bool { return row.Stage == s && row.Leased })
 }
 
-// knownUnit returns the unit if a leader may publish it, else "tokens", which most stages count.
+// knownUnit returns the unit if a leader may publish it. Otherwise it returns "tokens", the unit of most stages.
 func knownUnit(unit string) string {
 	switch unit {
 	case "tokens", "layers", "seconds":
@@ -77,24 +78,24 @@ func knownUnit(unit string) string {
 	return "tokens"
 }
 
-// Bounds of what a leader may publish.
+// The bounds of what a leader may publish.
 const (
 	maxSteps = 16
 	maxLeft  = 1000 * time.Hour
 )
 
-// placed reports whether the numbers of the whole fit together.
+// placed reports whether Step, Steps and Left are consistent.
 func (p Progress) placed() bool {
 	return p.Step >= 0 && p.Step <= p.Steps && p.Steps <= maxSteps && p.Left >= 0 && p.Left <= maxLeft
 }
 
-// TimeLeft returns the time left in all stages, or in this one where that is not known.
+// TimeLeft returns the time left in all stages or, if that is unknown, in this one.
 func (p Progress) TimeLeft() time.Duration { return max(p.Left, p.Remaining()) }
 
-// settled is the time that a stage must run before its rate is meaningful.
+// settled is how long a stage must run before its rate means anything.
 const settled = time.Second
 
-// Rate returns units per second since the stage began, or 0 during the first second.
+// Rate returns the units per second since the stage began. During the first second it returns 0.
 func (p Progress) Rate() float64 {
 	if p.Elapsed < settled {
 		return 0
@@ -102,7 +103,7 @@ func (p Progress) Rate() float64 {
 	return float64(p.Done) / p.Elapsed.Seconds()
 }
 
-// Remaining returns the time left in the stage at the current rate, or 0 while rate or total are unknown.
+// Remaining returns the time left in the stage at the current rate. It returns 0 if the rate or the total is unknown.
 func (p Progress) Remaining() time.Duration {
 	rate := p.Rate()
 	if rate <= 0 || p.Done >= p.Total {
@@ -111,7 +112,7 @@ func (p Progress) Remaining() time.Duration {
 	return time.Duration(float64(p.Total-p.Done) / rate * float64(time.Second))
 }
 
-// Fraction returns the share of the stage that is done, in [0,1]; 0 without a total.
+// Fraction returns the completed share of the stage, in [0,1]. It returns 0 without a total.
 func (p Progress) Fraction() float64 {
 	if p.Total <= 0 {
 		return 0
@@ -119,7 +120,8 @@ func (p Progress) Fraction() float64 {
 	return min(1, float64(p.Done)/float64(p.Total))
 }
 
-// Whole describes the place of the stage among all: "stage 2 of 5, 1m30s left in all"; "" where that is not known.
+// Whole describes the place of the stage among all stages: "stage 2 of 5, 1m30s left in all". It returns "" if that is
+// unknown.
 func (p Progress) Whole() string {
 	if p.Steps < 2 {
 		return ""
@@ -149,7 +151,8 @@ func (p Progress) String() string {
 	return text
 }
 
-// NewCounter returns a function that reports the units done of a stage that begins now. report may be nil.
+// NewCounter returns a function that reports how many units of a stage are done. The stage begins now. report may be
+// nil.
 func NewCounter(stage Stage, unit string, report func(Progress)) func(done, total int) {
 	began := time.Now()
 	return func(done, total int) {
@@ -159,7 +162,7 @@ func NewCounter(stage Stage, unit string, report func(Progress)) func(done, tota
 	}
 }
 
-// NewMeter is NewCounter for a known total.
+// NewMeter is like NewCounter for a known total.
 func NewMeter(stage Stage, unit string, total int, report func(Progress)) func(done int) {
 	count := NewCounter(stage, unit, report)
 	return func(done int) { count(done, total) }

@@ -17,15 +17,16 @@ import (
 	"prunellm/prune/recover"
 )
 
-// The stored form of trained weights is a safetensors file like that of DownPacker. It has one tensor U8[rows, bytes of a
-// row] per trained weight, its GGUF type in the metadata under its name, and the RecoveryReport as JSON under reportKey. A
-// training without gain has no tensors.
+// The stored form of trained weights is a safetensors file like that of DownPacker. It has one tensor U8[rows, bytes of
+// a row] per trained weight. The metadata has the tensor's GGUF type under the tensor's name, and the RecoveryReport as
+// JSON under reportKey. If training brought no gain, there are no tensors.
 const reportKey = "recovery"
 
 // maxReportBytes bounds a stored report.
 const maxReportBytes = 1 << 20
 
-// EncodeRecovered returns the stored form of a training's report and weights, in the precision of the variant's file.
+// EncodeRecovered returns the stored form of the report and the weights of a training run. The weights have the
+// precision of the variant's file.
 func EncodeRecovered(model *models.GGUF, fileType convert.FileType, slim models.Config, result *recover.Result, codec convert.Codec) ([]byte, error) {
 	report, err := json.Marshal(RecoveryReport{Result: *result, Better: result.Better()})
 	if err != nil {
@@ -53,7 +54,8 @@ func EncodeRecovered(model *models.GGUF, fileType convert.FileType, slim models.
 	return safetensors.EncodeSources(sources, metadata)
 }
 
-// RoundTrained rounds a tensor's values to the type in which EncodeRecovered stores them. f32 returns values itself.
+// RoundTrained rounds a tensor's values to the type in which EncodeRecovered stores them. For f32 it returns values
+// unchanged.
 func RoundTrained(model *models.GGUF, fileType convert.FileType, slim models.Config, slot models.Slot, values []float32, codec convert.Codec) ([]float32, error) {
 	kind, shape, err := trainedType(model, fileType, slim, slot)
 	if err != nil || kind == gguf.F32 {
@@ -75,7 +77,7 @@ func trainedType(model *models.GGUF, fileType convert.FileType, slim models.Conf
 	return storedType(fileType.TensorType(slim, slot, info.Type)), slim.TensorShape(slot.Role, slot.Layer), nil
 }
 
-// recoveredFile holds stored trained weights whose names, types and sizes fit the model.
+// recoveredFile holds stored trained weights. Their names, types and sizes have been checked against the model.
 type recoveredFile struct {
 	file   *safetensors.File
 	report RecoveryReport
@@ -107,7 +109,7 @@ func openRecovered(value []byte, model *models.GGUF, fileType convert.FileType, 
 	for _, info := range file.Infos {
 		slot, ok := known[info.Name]
 		if !ok || !slot.Role.PerLayer() {
-			return nil, fmt.Errorf("tensor %q is not one that is trained", info.Name)
+			return nil, fmt.Errorf("tensor %q is not a trained tensor", info.Name)
 		}
 		kind, shape, err := trainedType(model, fileType, r.slim, slot)
 		if err != nil {
@@ -125,7 +127,7 @@ func openRecovered(value []byte, model *models.GGUF, fileType convert.FileType, 
 	return r, nil
 }
 
-// checkReport returns an error for figures that no training gives.
+// checkReport returns an error for values that no training can give.
 func checkReport(report RecoveryReport) error {
 	for _, f := range []recover.Figures{report.Before, report.After} {
 		if !(f.KL >= -1e-3 && f.CrossEntropy >= 0) || math.IsInf(f.KL+f.CrossEntropy, 0) {
@@ -146,8 +148,8 @@ func elements(shape []int) int {
 	return n
 }
 
-// CheckRecovered returns the report of stored trained weights. The error says that they do not fit the plan or hold NaN or
-// infinity.
+// CheckRecovered returns the report of stored trained weights. It returns an error if the weights do not fit the plan
+// or contain NaN or infinity.
 func CheckRecovered(value []byte, model *models.GGUF, fileType convert.FileType, plan *prune.Plan, codec convert.Codec) (RecoveryReport, error) {
 	r, err := openRecovered(value, model, fileType, plan)
 	if err != nil {
@@ -156,7 +158,7 @@ func CheckRecovered(value []byte, model *models.GGUF, fileType convert.FileType,
 	return r.report, r.unpack(model, fileType, codec, func(models.Slot, []float32) {})
 }
 
-// DecodeRecovered dequantizes stored trained weights. The errors are those of CheckRecovered.
+// DecodeRecovered dequantizes stored trained weights. It returns the errors of CheckRecovered.
 func DecodeRecovered(value []byte, model *models.GGUF, fileType convert.FileType, plan *prune.Plan, codec convert.Codec) (map[models.Slot][]float32, error) {
 	r, err := openRecovered(value, model, fileType, plan)
 	if err != nil {
@@ -167,7 +169,7 @@ func DecodeRecovered(value []byte, model *models.GGUF, fileType convert.FileType
 	return weights, err
 }
 
-// unpack dequantizes one tensor at a time and passes it to take. NaN and infinity are errors.
+// unpack dequantizes one tensor at a time and passes it to take. It returns an error for NaN or infinity.
 func (r *recoveredFile) unpack(model *models.GGUF, fileType convert.FileType, codec convert.Codec, take func(models.Slot, []float32)) error {
 	for _, slot := range r.slots {
 		info, err := r.file.Tensor(slot.Name())

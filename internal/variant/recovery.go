@@ -18,39 +18,39 @@ import (
 // Recovery describes how to train a pruned variant on the dense model's distribution.
 type Recovery struct {
 	Train        recover.Train `json:"train"`
-	Tokens       int           `json:"tokens"`        // tokens to train on; 0: Duration decides
-	Duration     time.Duration `json:"duration"`      // working time, without pauses; 0: Tokens decides
-	LearningRate float64       `json:"learning_rate"` // peak; 0: Train and the ratio decide
+	Tokens       int           `json:"tokens"`        // number of tokens to train on; if 0, Duration decides
+	Duration     time.Duration `json:"duration"`      // training time without pauses; if 0, Tokens decides
+	LearningRate float64       `json:"learning_rate"` // peak; if 0, Train and the ratio decide
 	CrossEntropy float64       `json:"cross_entropy"` // weight of cross entropy in the loss, in [0,1]
 	Seed         uint64        `json:"seed"`
-	Source       string        `json:"source"`      // identifies the text, as prune.Recipe.Calibration does
+	Source       string        `json:"source"`      // identifies the text, like prune.Recipe.Calibration
 	Text         Calibration   `json:"text"`        // file and sequence length of the text
-	TextTokens   int           `json:"text_tokens"` // tokens of the text at most
+	TextTokens   int           `json:"text_tokens"` // maximum number of tokens of the text
 }
 
-// String returns the canonical form of all settings that decide the result. The path of the text does not.
+// String returns the canonical form of all settings that decide the result. It leaves out the path of the text.
 func (r Recovery) String() string {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 	return fmt.Sprintf("train=%s tokens=%d duration=%s learning_rate=%s cross_entropy=%s seed=%d source=%q length=%d text_tokens=%d",
 		r.Train, r.Tokens, r.Duration, number(r.LearningRate), number(r.CrossEntropy), r.Seed, r.Source, r.Text.Length, r.TextTokens)
 }
 
-// recoveryVersion changes whenever the same recovery would give other weights.
+// recoveryVersion must change when the same recovery gives different weights.
 const recoveryVersion = "1"
 
-// RecoveryJob is a training in a child process.
+// RecoveryJob describes a training run in a child process.
 type RecoveryJob struct {
 	Spec      Spec     `json:"spec"`
 	Recovery  Recovery `json:"recovery"`
 	ModelPath string   `json:"model_path"`
-	Identity  string   `json:"identity"` // key of the result; names the checkpoint to resume from
-	// HeldOut is the held-out calibration text, for cards. Training must not read it.
+	Identity  string   `json:"identity"` // key of the result; also names the checkpoint
+	// HeldOut is the held-out calibration text for cards. Training must not read it.
 	HeldOut [][]int32 `json:"held_out"`
 	Plan    []byte    `json:"-"`
-	Down    []byte    `json:"-"` // refitted matrices in stored form; nil without refit
+	Down    []byte    `json:"-"` // refitted matrices in stored form; nil without a refit
 }
 
-// Slim returns the pruned model that the job trains, with the refitted matrices if Down has any.
+// Slim returns the pruned model to train, with the refitted matrices if there are any.
 func (j RecoveryJob) Slim(model *models.GGUF, codec convert.Codec) (models.Weights, error) {
 	plan, err := prune.DecodePlan(j.Plan)
 	if err != nil {
@@ -73,36 +73,37 @@ func (j RecoveryJob) Slim(model *models.GGUF, codec convert.Codec) (models.Weigh
 	return prune.Pruned(model, plan, down)
 }
 
-// Trainer runs recovery jobs, each in a child process. Recover returns the value of EncodeRecovered.
+// Trainer runs recovery jobs, each in a child process. Recover returns the result of EncodeRecovered.
 type Trainer interface {
 	Recover(ctx context.Context, job RecoveryJob, progress func(Progress)) ([]byte, error)
 }
 
-// RecoveryReport has the figures of a training before and after it, on held-out text.
+// RecoveryReport compares the model before and after training on held-out text.
 type RecoveryReport struct {
 	recover.Result
-	Better bool `json:"better"` // training lowered the held-out KL divergence, and there are weights
+	Better bool `json:"better"` // whether training lowered the held-out KL divergence; only then are there weights
 }
 
-// String returns KL divergence and perplexity before and after, in one line.
+// String returns KL divergence and perplexity before and after training in one line.
 func (r RecoveryReport) String() string {
 	return fmt.Sprintf("held-out text: KL to dense %.4f before, %.4f after; perplexity %.3f before, %.3f after (%d tokens in %s)",
 		r.Before.KL, r.After.KL, r.Before.Perplexity(), r.After.Perplexity(), r.Tokens, r.Elapsed.Round(time.Second))
 }
 
-// ErrNotRecovered reports that there is nothing to train: the ratio is 0, or the plan keeps all neurons.
+// ErrNotRecovered means that there is nothing to train, because the ratio is 0 or the plan keeps all neurons.
 var ErrNotRecovered = errors.New("nothing was pruned, so there is nothing to recover")
 
-// Recover makes the variant of a spec, finds its trained weights or has one replica train them, and makes the trained
-// variant. After a training without gain it returns the variant that Build makes. progress may be nil. The error wraps
-// ErrNotRecovered if there is nothing to train.
+// Recover returns the trained variant of a spec. It makes the pruned variant, then finds trained weights or has one
+// replica train them. If training brought no gain, it returns the variant that Build makes. progress may be nil. The
+// error wraps ErrNotRecovered if there is nothing to train.
 func (b *Builder) Recover(ctx context.Context, spec Spec, recovery Recovery, trainer Trainer, progress func(Progress)) (Built, RecoveryReport, error) {
 	return b.recovered(ctx, spec, recovery, progress, func(w *build, key store.Key, check func([]byte) error, job RecoveryJob) error {
 		return w.trained(ctx, key, check, job, trainer)
 	})
 }
 
-// FindRecovered is Recover without training. The error wraps store.ErrNotFound if the store has no trained weights.
+// FindRecovered is like Recover, but never trains. The error wraps store.ErrNotFound if the store has no trained
+// weights.
 func (b *Builder) FindRecovered(ctx context.Context, spec Spec, recovery Recovery, progress func(Progress)) (Built, RecoveryReport, error) {
 	return b.recovered(ctx, spec, recovery, progress, func(w *build, key store.Key, check func([]byte) error, _ RecoveryJob) error {
 		value, err := w.Store.Get(ctx, key)
@@ -113,7 +114,7 @@ func (b *Builder) FindRecovered(ctx context.Context, spec Spec, recovery Recover
 	})
 }
 
-// recovered makes the variant from trained weights. obtain finds or trains them and passes them to check.
+// recovered makes the variant with trained weights. obtain finds or trains them and passes them to check.
 func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, progress func(Progress),
 	obtain func(w *build, key store.Key, check func([]byte) error, job RecoveryJob) error) (built Built, report RecoveryReport, err error) {
 	if progress == nil {
@@ -163,7 +164,7 @@ func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, p
 	return built, report, nil
 }
 
-// parts returns the plan and the refitted matrices in stored form, nil without refit.
+// parts returns the plan and the refitted matrices in stored form. down is nil without a refit.
 func (w *build) parts(ctx context.Context) (plan *prune.Plan, down []byte, err error) {
 	if plan, err = w.plan(ctx); err == nil && w.spec.Reconstruct {
 		down, err = w.down(ctx, plan)
@@ -171,13 +172,14 @@ func (w *build) parts(ctx context.Context) (plan *prune.Plan, down []byte, err e
 	return plan, down, err
 }
 
-// trained finds the trained weights or has one replica train them. Like value, it recomputes a value that does not fit.
+// trained finds the trained weights or has one replica train them. Like value, it replaces a stored value that does not
+// fit.
 func (w *build) trained(ctx context.Context, key store.Key, check func([]byte) error, job RecoveryJob, trainer Trainer) error {
 	compute := func(ctx context.Context, lease store.Lease) ([]byte, error) {
 		value, err := trainer.Recover(ctx, job, func(p Progress) {
 			w.progress(p)
 			if note, err := json.Marshal(p); err == nil {
-				_ = lease.SetProgress(ctx, note) // waiting replicas can do without it
+				_ = lease.SetProgress(ctx, note) // only for display: ignore errors
 			}
 		})
 		if err != nil {
@@ -207,7 +209,7 @@ func (w *build) trained(ctx context.Context, key store.Key, check func([]byte) e
 	return check(value)
 }
 
-// assembleRecovered is assemble for trained weights.
+// assembleRecovered is like assemble, with trained weights.
 func (w *build) assembleRecovered(ctx context.Context, plan *prune.Plan, down, value []byte, recovery Recovery) (Built, error) {
 	identity := digest(recoveryVersion, w.keys.file(plan, down), digest(string(value)))
 	path, ok, err := w.Files.Path(ctx, identity)
@@ -238,7 +240,7 @@ func (w *build) assembleRecovered(ctx context.Context, plan *prune.Plan, down, v
 	return w.built(path, identity, plan)
 }
 
-// recovered depends on the pruned weights, on the training and on the stored type.
+// recovered returns the key of trained weights. It depends on the pruned weights, the training and the stored type.
 func (k keys) recovered(plan *prune.Plan, down []byte, recovery Recovery) store.Key {
 	what := digest(recoveryVersion, neurons(plan), digest(string(down)), recovery.String())
 	return store.Key{Model: k.model, Kind: store.KindRecovered, Recipe: k.spec.Recipe.Digest(), Detail: what[:2*digestLength] + "-" + string(k.spec.FileType)}

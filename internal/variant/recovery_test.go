@@ -17,7 +17,7 @@ import (
 	"prunellm/prune/recover"
 )
 
-// fakeTrainer sets every trained value to one half, or returns a training without gain.
+// fakeTrainer sets every trained value to one half, or reports that training brought no gain.
 type fakeTrainer struct {
 	t     *testing.T
 	model *models.GGUF
@@ -51,8 +51,8 @@ func (f *fakeTrainer) Recover(_ context.Context, job variant.RecoveryJob, progre
 	return variant.EncodeRecovered(f.model, job.Spec.FileType, slim.Config(), result, convert.Codec{})
 }
 
-// The file has the trained weights, the store has them once, and the next process finds them. A damaged value is trained
-// again.
+// The file contains the trained weights. They are trained once, and the next process finds them in the store. If the
+// stored value is damaged, they are trained again.
 func TestRecover(t *testing.T) {
 	cache := t.TempDir()
 	w := newWorkshop(t, cache)
@@ -64,7 +64,7 @@ func TestRecover(t *testing.T) {
 	base := w.build(t, spec(0.2))
 	built, report, err := w.Recover(t.Context(), spec(0.2), recovery, trainer, nil)
 	if err != nil || !report.Better || built.Recovery == nil || built.Digest == base.Digest || built.Reached != base.Reached {
-		t.Fatalf("Recover = %+v, %+v, %v, want another file of the same widths", built, report, err)
+		t.Fatalf("Recover = %+v, %+v, %v, want a new file with the same widths", built, report, err)
 	}
 	slim, err := models.OpenGGUF(built.Path, nil)
 	if err != nil {
@@ -107,7 +107,7 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-// A training without gain leaves the variant that Build makes, and does not run again.
+// If training brings no gain, Recover returns the variant that Build makes, and training does not run again.
 func TestRecoverWithoutGain(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	trainer := &fakeTrainer{t: t, model: w.Model}
@@ -115,7 +115,7 @@ func TestRecoverWithoutGain(t *testing.T) {
 	for range 2 {
 		built, report, err := w.Recover(t.Context(), spec(0.2), variant.Recovery{Train: recover.MLP, Duration: time.Minute}, trainer, nil)
 		if err != nil || report.Better || built.Digest != base.Digest || built.Recovery != nil {
-			t.Errorf("Recover = %+v, %+v, %v, want the variant as it was", built, report, err)
+			t.Errorf("Recover = %+v, %+v, %v, want the untrained variant", built, report, err)
 		}
 	}
 	if trainer.runs != 1 {
@@ -159,10 +159,10 @@ func FuzzDecodeRecovered(f *testing.F) {
 		report, err := variant.CheckRecovered(value, model, convert.Keep, plan, convert.Codec{})
 		weights, decodeErr := variant.DecodeRecovered(value, model, convert.Keep, plan, convert.Codec{})
 		if err != nil && decodeErr == nil {
-			t.Errorf("decoded what was refused: %v", err)
+			t.Errorf("DecodeRecovered accepts a value that CheckRecovered rejects: %v", err)
 		}
 		if err == nil && report.Better && decodeErr == nil && len(weights) == 0 {
-			t.Error("better without weights")
+			t.Error("CheckRecovered accepts a better report without weights")
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"prunellm/prune"
 )
 
-// A refit reads the scored sequences and the further ones, or fewer than were scored.
+// A refit reads the scored sequences and further ones, or only some of the scored ones.
 func TestRefitSequences(t *testing.T) {
 	text := Text{Tokens: [][]int32{{1, 1}, {2, 2}, {3, 3}, {4, 4}}, Further: [][]int32{{5, 5}}, HeldOut: [][]int32{{6, 6}}}
 	for tokens, want := range map[int][]int32{1: {1}, 2: {1}, 4: {1, 3}, 7: {1, 2, 3}, 8: {1, 2, 3, 4, 5}, 100: {1, 2, 3, 4, 5}} {
@@ -23,11 +23,11 @@ func TestRefitSequences(t *testing.T) {
 		}
 	}
 	if got := (Text{}).Refit(10); len(got) != 0 {
-		t.Errorf("no text gives %v", got)
+		t.Errorf("Refit without text = %v", got)
 	}
 }
 
-// Stored text keeps what only the refit reads apart; text without it is stored as before.
+// Stored text has a separate member for what only the refit reads. Text without it has the earlier form.
 func TestFurtherTextIsStored(t *testing.T) {
 	text := Text{Tokens: [][]int32{{1, 2}}, Further: [][]int32{{3, 4, 5}}, HeldOut: [][]int32{{6, 7}}}
 	value, err := EncodeText(text)
@@ -39,7 +39,7 @@ func TestFurtherTextIsStored(t *testing.T) {
 		t.Errorf("decoded text: %v (-want +got):\n%s", err, diff)
 	}
 	if _, err := DecodeText(value, 5); err == nil {
-		t.Error("a further token beyond the vocabulary passes")
+		t.Error("a further token beyond the vocabulary is accepted")
 	}
 	text.Further = nil
 	if value, err = EncodeText(text); err != nil || string(value) != `{"tokens":[[1,2]],"held_out":[[6,7]]}` {
@@ -47,8 +47,8 @@ func TestFurtherTextIsStored(t *testing.T) {
 	}
 }
 
-// The tokens of the refit are part of the keys of the text and of the refit, and of no other: one set of scores serves all
-// of them. Keys of earlier versions, which refitted on the scored tokens, stay.
+// The number of refit tokens is part of the keys of the text and of the refit, but of no other key, so all refits share
+// one set of scores. Keys of earlier versions, which refitted on the scored tokens, do not change.
 func TestRefitTokensInKeys(t *testing.T) {
 	recipe := prune.DefaultRecipe()
 	recipe.Tokens, recipe.Calibration = 8192, "self-2"
@@ -68,10 +68,10 @@ func TestRefitTokensInKeys(t *testing.T) {
 		t.Errorf("the key of the refit ends in %s, want the earlier %s-keep", got, down)
 	}
 	if of(8192).calibration() != before.calibration() || of(8192).down(plan) != before.down(plan) {
-		t.Error("a refit on the scored tokens has other keys than before")
+		t.Error("the keys of a refit on the scored tokens have changed")
 	}
 	if of(1024).calibration() != before.calibration() || of(1024).down(plan) == before.down(plan) {
-		t.Error("a refit on fewer tokens has another text or the same result")
+		t.Error("a refit on fewer tokens must have the same text key and a new refit key")
 	}
 	more := of(32768)
 	if more.calibration() == before.calibration() || more.down(plan) == before.down(plan) || more.calibration() == of(65536).calibration() {
@@ -82,6 +82,6 @@ func TestRefitTokensInKeys(t *testing.T) {
 	}
 	more.spec.Reconstruct = false
 	if more.calibration() != before.calibration() || more.spec.recipe() != recipe.String() {
-		t.Error("without a refit its tokens matter")
+		t.Error("without a refit, RefitTokens changes the keys")
 	}
 }

@@ -17,25 +17,27 @@ import (
 	"prunellm/prune"
 )
 
-// Spec describes one variant of a model and how to make it.
+// Spec describes a variant of a model and how to make it.
 type Spec struct {
 	Ratio       float64      `json:"ratio"`       // share of all parameters to remove, in [0,1)
 	Recipe      prune.Recipe `json:"recipe"`      // decides the scores
 	Calibration Calibration  `json:"calibration"` // source of the recipe's tokens
 	Budget      prune.Budget `json:"budget"`
-	Reconstruct bool         `json:"reconstruct"` // refit down_proj
-	// RefitTokens is how many tokens the refit reads at most; 0: those of the recipe. The scored ones come first, then
-	// further ones of the same source.
+	Reconstruct bool         `json:"reconstruct"` // whether to refit down_proj
+	// RefitTokens is the maximum number of tokens that the refit reads. It reads the scored tokens first, then further
+	// tokens of the same source. 0 means the recipe's number.
 	RefitTokens int              `json:"refit_tokens,omitempty"`
 	FileType    convert.FileType `json:"file_type"`
-	Step        int              `json:"step"` // of widths under the global budget, see WidthStep; 0: prune.WidthStep
+	Step        int              `json:"step"` // step of widths under the global budget, see WidthStep; 0 means prune.WidthStep
 }
 
-// leastSteps is the least number of steps in a layer: a coarser choice costs more than a type of more bits.
+// leastSteps is the smallest number of steps in a layer. With fewer, the coarse choice of widths costs more than a type
+// of more bits.
 const leastSteps = 8
 
-// WidthStep returns the step of widths under the global budget with which no layer's down loses its type: the block size of
-// K-quants where the MLPs are wide enough multiples of it, otherwise prune.WidthStep.
+// WidthStep returns the step of widths under the global budget with which every layer's down matrix can keep its type.
+// For K-quants that is their block size, if the MLPs are wide enough and multiples of it. Otherwise it is
+// prune.WidthStep.
 func WidthStep(model *models.GGUF, fileType convert.FileType) int {
 	config, step := model.Config(), prune.WidthStep
 	for layer, width := range config.FFN {
@@ -51,39 +53,39 @@ func WidthStep(model *models.GGUF, fileType convert.FileType) int {
 // step returns the step of widths.
 func (s Spec) step() int { return cmp.Or(s.Step, prune.WidthStep) }
 
-// Calibration is the source of calibration tokens. The recipe's Calibration, Tokens and Seed identify the tokens.
+// Calibration says where calibration tokens come from. The recipe's Calibration, Tokens and Seed identify the tokens.
 type Calibration struct {
-	File   string `json:"file"`   // text or JSONL; "": the dense model writes the text
+	File   string `json:"file"`   // text or JSONL; if "", the dense model writes the text
 	Length int    `json:"length"` // tokens per sequence
 }
 
-// Bounds of the held-out calibration tokens.
+// The bounds of the number of held-out calibration tokens.
 const (
 	heldOutShare     = 8 // calibration tokens per held-out token
 	minHeldOutTokens = 256
 	maxHeldOutTokens = 4096
 )
 
-// refitFactor is how many tokens a refit reads by default for each scored one: a token costs it less time than the score,
-// and helps it more.
+// refitFactor is how many tokens a refit reads by default per scored token. More tokens help a refit more than the
+// scores, and cost it less time.
 const refitFactor = 4
 
-// RefitTokens returns the default of Spec.RefitTokens for a number of scored tokens.
+// RefitTokens returns the default of Spec.RefitTokens for the given number of scored tokens.
 func RefitTokens(scored int) int { return min(refitFactor*scored, maxTokens) }
 
-// At returns the spec with another ratio.
+// At returns the spec for another ratio.
 func (s Spec) At(ratio float64) Spec {
 	s.Ratio = ratio
 	return s
 }
 
-// HeldOut returns the number of held-out tokens for cards, beyond the recipe's: 1/heldOutShare of the recipe's tokens, at
-// least minHeldOutTokens and at most maxHeldOutTokens.
+// HeldOut returns the number of held-out tokens for cards, in addition to the recipe's tokens. It is 1/heldOutShare of
+// the recipe's tokens, at least minHeldOutTokens and at most maxHeldOutTokens.
 func (s Spec) HeldOut() int {
 	return min(max(s.Recipe.Tokens/heldOutShare, minHeldOutTokens), maxHeldOutTokens)
 }
 
-// Refits returns the number of tokens that the refit reads at most; 0 without a refit.
+// Refits returns the maximum number of tokens that the refit reads. It is 0 without a refit.
 func (s Spec) Refits() int {
 	if !s.Reconstruct {
 		return 0
@@ -91,7 +93,7 @@ func (s Spec) Refits() int {
 	return cmp.Or(s.RefitTokens, s.Recipe.Tokens)
 }
 
-// recipe returns what a file says about its recipe.
+// recipe returns the description of the recipe for a file's provenance.
 func (s Spec) recipe() string {
 	if n := s.Refits(); n != 0 && n != s.Recipe.Tokens {
 		return fmt.Sprintf("%s refit_tokens=%d", s.Recipe, n)
@@ -99,10 +101,10 @@ func (s Spec) recipe() string {
 	return s.Recipe.String()
 }
 
-// Further returns the number of tokens that the refit reads beyond the recipe's, at most.
+// Further returns the maximum number of tokens that the refit reads in addition to the recipe's.
 func (s Spec) Further() int { return max(s.Refits()-s.Recipe.Tokens, 0) }
 
-// calibrationVersion must change when the same source gives other calibration text.
+// calibrationVersion must change when the same source gives different calibration text.
 const calibrationVersion = "2"
 
 // digestLength is the number of hex digits of a digest inside a key's detail.
@@ -116,14 +118,14 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-// keys derives the keys of the stored values of one spec on one model.
+// keys derives the keys of the stored values for one spec of one model.
 type keys struct {
 	model string // SHA-256 of the dense file, in hex
 	spec  Spec
 }
 
-// calibration depends on the text alone: criteria with the same text share it. Without further tokens for the refit it is
-// the key of earlier versions, whose texts are the same.
+// calibration returns the key of the calibration text. It depends only on the text, so that criteria with the same text
+// share it. Without further tokens for the refit, it is the key of earlier versions, whose texts are the same.
 func (k keys) calibration() store.Key {
 	r := k.spec.Recipe
 	parts := []string{calibrationVersion, r.Calibration, strconv.Itoa(k.spec.Calibration.Length), strconv.Itoa(r.Tokens), strconv.FormatUint(r.Seed, 10)}
@@ -145,7 +147,7 @@ func (k keys) plan() store.Key {
 	return store.Key{Model: k.model, Kind: store.KindPlan, Recipe: k.spec.Recipe.Digest(), Detail: detail}
 }
 
-// PlanRatio returns the ratio of a stored plan; ok reports whether the plan has this spec's recipe and budget.
+// PlanRatio returns the ratio of a stored plan. ok reports whether the plan is for this spec's recipe and budget.
 func (s Spec) PlanRatio(key store.Key) (ratio float64, ok bool) {
 	text, _, found := strings.Cut(key.Detail, "-"+string(s.Budget)) // a step may follow
 	if !found || key.Kind != store.KindPlan || key.Recipe != s.Recipe.Digest() {
@@ -159,8 +161,8 @@ func (s Spec) PlanRatio(key store.Key) (ratio float64, ok bool) {
 	return ratio, keys{model: key.Model, spec: s}.plan() == key
 }
 
-// down depends on the kept neurons, on the tokens of the refit, and on the file type, which decides the stored types.
-// Where the refit reads the recipe's tokens it is the key of earlier versions.
+// down returns the key of the refitted matrices. It depends on the kept neurons, on the tokens of the refit and on the
+// file type, which decides the stored types. If the refit reads the recipe's tokens, it is the key of earlier versions.
 func (k keys) down(plan *prune.Plan) store.Key {
 	parts := []string{neurons(plan)}
 	if n := k.spec.Refits(); n != k.spec.Recipe.Tokens {
@@ -170,18 +172,18 @@ func (k keys) down(plan *prune.Plan) store.Key {
 	return store.Key{Model: k.model, Kind: store.KindDown, Recipe: k.spec.Recipe.Digest(), Detail: detail}
 }
 
-// card depends on the measured file and on the text.
+// card returns the key of a card. It depends on the measured file and the text.
 func (k keys) card(built Built) store.Key {
 	return store.Key{Model: k.model, Kind: store.KindCard, Recipe: k.calibration().Recipe, Detail: cardVersion + "-" + built.Digest}
 }
 
-// cardVersion must change when the same variant and text give other figures.
+// cardVersion must change when the same variant and text give a different card.
 const cardVersion = "1"
 
-// assemblyVersion must change when the same inputs give a file of other bytes.
+// assemblyVersion must change when the same inputs give different bytes.
 const assemblyVersion = "2"
 
-// file returns the digest of the inputs that decide the tensors of an assembled GGUF file.
+// file returns the digest of all inputs that decide the tensors of an assembled GGUF file.
 func (k keys) file(plan *prune.Plan, down []byte) string {
 	var kept string
 	if plan != nil {
@@ -190,13 +192,14 @@ func (k keys) file(plan *prune.Plan, down []byte) string {
 	return digest(assemblyVersion, k.model, kept, digest(string(down)), string(k.spec.FileType))
 }
 
-// neurons encodes the kept neurons of a plan without its ratio: two ratios that keep the same neurons are one variant.
+// neurons encodes the kept neurons of a plan. It leaves out the ratio, because two ratios that keep the same neurons
+// are the same variant.
 func neurons(plan *prune.Plan) string {
 	return string((&prune.Plan{Kept: plan.Kept, Dense: plan.Dense}).Encode())
 }
 
-// CheckSpec returns an error if the variant of a spec cannot be made of the model. One that wraps a *prune.RatioError is
-// about the ratio. It needs no scores.
+// CheckSpec returns an error if the variant of a spec cannot be made from the model. If the ratio is the reason, the
+// error wraps a *prune.RatioError. CheckSpec needs no scores.
 func CheckSpec(model *models.GGUF, spec Spec) error {
 	reason := model.Unprunable()
 	switch {
@@ -210,7 +213,7 @@ func CheckSpec(model *models.GGUF, spec Spec) error {
 	return CheckRatio(model.Config(), spec)
 }
 
-// unprunable is the refusal of a ratio of a model that can only be served as it is.
+// unprunable is the error for a ratio of a model that cannot be pruned, only served.
 type unprunable struct{ reason, ratio error }
 
 // Error implements error.
@@ -219,7 +222,7 @@ func (u *unprunable) Error() string { return u.reason.Error() }
 // Unwrap returns the reason and the *prune.RatioError.
 func (u *unprunable) Unwrap() []error { return []error{u.reason, u.ratio} }
 
-// LargestRatio returns the largest ratio that the model can reach, rounded down to three decimals.
+// LargestRatio returns the largest ratio that the model can reach. It is rounded down to three decimals.
 func LargestRatio(config models.Config, spec Spec) float64 {
 	const beyondAll = 0.999999
 	var refused *prune.RatioError
@@ -229,10 +232,10 @@ func LargestRatio(config models.Config, spec Spec) float64 {
 	return 0
 }
 
-// CheckRatio returns an error that wraps a *prune.RatioError if the model cannot lose that share of its parameters. It
-// needs no scores.
+// CheckRatio returns an error that wraps a *prune.RatioError if the model cannot reach the spec's ratio. It needs no
+// scores.
 func CheckRatio(config models.Config, spec Spec) error {
-	if config.Layers == 0 { // a model that can only be served as it is
+	if config.Layers == 0 { // a model that cannot be pruned, only served
 		return &prune.RatioError{Ratio: spec.Ratio, Budget: spec.Budget}
 	}
 	equal := make([][]float32, config.Layers)

@@ -11,20 +11,20 @@ import (
 	"prunellm/internal/store"
 )
 
-// Speed holds a variant's TTFT, inter-token latency (ITL) and throughput for one stream on one kind of machine. The store
-// has it as JSON.
+// Speed holds a variant's TTFT, inter-token latency (ITL) and throughput for one stream on one kind of machine. The
+// store keeps it as JSON.
 type Speed struct {
 	TTFTMillis            float64 `json:"ttft_ms"`                  // median time to first token, milliseconds
 	ITLMillis             float64 `json:"itl_ms"`                   // median inter-token latency, milliseconds
 	OutputTokensPerSecond float64 `json:"output_tokens_per_second"` // 1000 / ITLMillis
 	PromptTokens          int     `json:"prompt_tokens"`            // tokens of each measured prompt
-	TTFTSpread            float64 `json:"ttft_spread"`              // longest less shortest, over the median; of bench twice the standard deviation
-	ITLSpread             float64 `json:"itl_spread"`               // likewise
-	MeasuredAt            int64   `json:"measured_at"`              // seconds since 1970; the same for variants that were measured in turns
+	TTFTSpread            float64 `json:"ttft_spread"`              // (longest - shortest) / median; in bench, twice the standard deviation
+	ITLSpread             float64 `json:"itl_spread"`               // the same for ITL
+	MeasuredAt            int64   `json:"measured_at"`              // seconds since 1970; equal for variants that were measured in turns
 }
 
-// NewSpeed returns the speed with the given medians. measuredAt is its date in seconds since 1970, which people read; a
-// replica compares it only with other dates of the same machine's speeds, for equality.
+// NewSpeed returns the speed with the given medians. measuredAt is the date of the measurement in seconds since 1970.
+// It is for people to read; a replica only checks whether it equals that of other speeds of the same machine.
 func NewSpeed(ttft, itl time.Duration, promptTokens int, measuredAt int64) Speed {
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	s := Speed{TTFTMillis: ms(ttft), ITLMillis: ms(itl), PromptTokens: promptTokens, MeasuredAt: measuredAt}
@@ -54,7 +54,7 @@ func (s Speed) check() error {
 	return nil
 }
 
-// DecodeSpeed decodes a stored speed. Figures outside the range of measurements are an error.
+// DecodeSpeed decodes a stored speed. It returns an error for values that no measurement can give.
 func DecodeSpeed(value []byte) (speed Speed, err error) {
 	if len(value) > maxCardBytes {
 		return Speed{}, fmt.Errorf("speed: %d bytes; the limit is %d", len(value), maxCardBytes)
@@ -67,7 +67,7 @@ func DecodeSpeed(value []byte) (speed Speed, err error) {
 	return speed, speed.check()
 }
 
-// speedVersion must change when speeds are measured another way.
+// speedVersion must change when speeds are measured in another way.
 const speedVersion = "speed3"
 
 func (b *Builder) speedKey(ctx context.Context, built Built, machine string) (store.Key, error) {
@@ -79,8 +79,8 @@ func (b *Builder) speedKey(ctx context.Context, built Built, machine string) (st
 	return store.Key{Model: model, Kind: store.KindCard, Recipe: host, Detail: speedVersion + "-" + built.Digest}, nil
 }
 
-// Speed returns the stored speed of a variant. machine describes all that decides the latency: processor, threads, GPU and
-// batch. The error wraps store.ErrNotFound if the store has no speed or a damaged one.
+// Speed returns the stored speed of a variant. machine describes everything that decides the latency: processor,
+// threads, GPU and batch. The error wraps store.ErrNotFound if the stored speed is missing or damaged.
 func (b *Builder) Speed(ctx context.Context, built Built, machine string) (Speed, error) {
 	key, err := b.speedKey(ctx, built, machine)
 	if err != nil {
@@ -101,7 +101,7 @@ func (b *Builder) Speed(ctx context.Context, built Built, machine string) (Speed
 	return speed, nil
 }
 
-// KeepSpeed stores a variant's speed on the machine. Figures outside the range of measurements are an error.
+// KeepSpeed stores a variant's speed on a machine. It returns an error for values that no measurement can give.
 func (b *Builder) KeepSpeed(ctx context.Context, built Built, machine string, speed Speed) error {
 	if err := speed.check(); err != nil {
 		return err

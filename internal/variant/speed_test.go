@@ -9,7 +9,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// A speed belongs to one variant and one kind of machine; a damaged one counts as not found.
+// A speed belongs to one variant and one kind of machine. A damaged one counts as not found.
 func TestSpeed(t *testing.T) {
 	w := newWorkshop(t, t.TempDir())
 	built, other := w.build(t, spec(0.2)), w.build(t, spec(0.1))
@@ -35,7 +35,7 @@ func TestSpeed(t *testing.T) {
 		t.Errorf("Speed of another variant = %v, want ErrNotFound", err)
 	}
 	if err := w.KeepSpeed(t.Context(), other, "a machine", variant.Speed{}); err == nil {
-		t.Error("a speed of zero was stored")
+		t.Error("KeepSpeed accepts a speed of zero")
 	}
 	digest, err := w.Model.Digest(t.Context())
 	if err != nil {

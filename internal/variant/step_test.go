@@ -12,13 +12,13 @@ import (
 	"prunellm/prune"
 )
 
-// zeros is a quantizer for tests that read no values.
+// zeros is a quantizer for tests that do not read the values.
 func zeros(kind gguf.Type, values []float32, _ int) ([]byte, error) {
 	size, err := kind.Size(int64(len(values)))
 	return make([]byte, size), err
 }
 
-// Widths take the blocks of K-quants where down is stored in one and the layers are wide enough.
+// The step is the block size of K-quants if down is stored in one and the layers are wide enough.
 func TestWidthStep(t *testing.T) {
 	for name, test := range map[string]struct {
 		kind     gguf.Type
@@ -52,7 +52,7 @@ func TestWidthStep(t *testing.T) {
 	}
 }
 
-// Plans of other steps have keys of their own, which name their ratio.
+// Plans with another step have their own keys, from which PlanRatio reads the ratio.
 func TestPlanKeyHasStep(t *testing.T) {
 	spec := Spec{Ratio: 0.2, Budget: prune.Global}
 	coarse := spec
@@ -64,7 +64,7 @@ func TestPlanKeyHasStep(t *testing.T) {
 	uniform := coarse
 	uniform.Budget = prune.Uniform
 	if key := (keys{model: "m", spec: uniform}).plan(); key.Detail != "0.2-uniform" {
-		t.Errorf("key of the uniform budget, which has no step: %+v", key)
+		t.Errorf("the key for the uniform budget contains a step: %+v", key)
 	}
 	for _, test := range []struct {
 		spec Spec

@@ -13,7 +13,7 @@ import (
 	"prunellm/prune"
 )
 
-// Limits of calibration tokens from any source: sequences, and tokens in all.
+// The limits of calibration tokens from any source.
 const (
 	maxSequences = 1 << 16
 	maxTokens    = 1 << 24
@@ -22,18 +22,18 @@ const (
 // MaxTokenFileBytes bounds the stored form of calibration tokens.
 const MaxTokenFileBytes = 256 << 20
 
-// maxHeldOut bounds the held-out tokens, so that a card takes seconds to measure.
+// maxHeldOut bounds the number of held-out tokens, so that measuring a card takes only seconds.
 const maxHeldOut = 1 << 15
 
 // Text is calibration text as sequences of token ids.
 type Text struct {
 	Tokens  [][]int32 // for scores and refits
-	Further [][]int32 // for refits alone
-	HeldOut [][]int32 // for cards; no score or refit reads it; empty when the text is too short for both
+	Further [][]int32 // only for refits
+	HeldOut [][]int32 // for cards; no score or refit reads it; empty if the text is too short
 }
 
-// Refit returns the sequences of a refit: all of them up to a number of tokens, or as many of the scored ones, spread
-// evenly over them, if those are more.
+// Refit returns the sequences to refit on, up to the given number of tokens: the scored ones, then further ones. If the
+// scored sequences alone have more tokens, it returns some of them, spread evenly.
 func (t Text) Refit(tokens int) [][]int32 {
 	scored := 0
 	for _, sequence := range t.Tokens {
@@ -50,14 +50,14 @@ func (t Text) Refit(tokens int) [][]int32 {
 	return picked
 }
 
-// textFile is the stored form of Text. It is JSON, so that people and `prunellm score` can read it.
+// textFile is the stored form of Text. It is JSON, which people and `prunellm score` can read.
 type textFile struct {
 	Tokens  sequences `json:"tokens"`
 	Further sequences `json:"further,omitempty"`
 	HeldOut sequences `json:"held_out,omitempty"`
 }
 
-// sequences are lists of token ids. A null id is an error here, because encoding/json would read it as token 0.
+// sequences is a list of lists of token ids. Decoding rejects null as an id, which encoding/json would read as token 0.
 type sequences [][]int32
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -67,9 +67,9 @@ func (s *sequences) UnmarshalJSON(raw []byte) error {
 	}
 	before, _, found := bytes.Cut(raw, []byte("null"))
 	begin, end := bytes.LastIndexByte(before, '['), bytes.LastIndexByte(before, ']')
-	sequence := bytes.Count(before, []byte("[")) - 2 // without the outer bracket, counted from 0
+	sequence := bytes.Count(before, []byte("[")) - 2 // do not count the outer bracket; start from 0
 	if !found || begin < end || sequence < 0 {
-		return nil // a null list is an empty list
+		return nil // null stands for an empty list
 	}
 	return fmt.Errorf("token %d of sequence %d is null but must be a number", bytes.Count(before[begin:], []byte(",")), sequence)
 }
@@ -79,13 +79,13 @@ func EncodeText(text Text) ([]byte, error) {
 	return json.Marshal(textFile{Tokens: text.Tokens, Further: text.Further, HeldOut: text.HeldOut})
 }
 
-// DecodeTokens reads the member "tokens" of a JSON object, int32[sequences][tokens], and ignores other members, whatever
-// their type. It checks tokens as DecodeText does.
+// DecodeTokens reads the member "tokens" of a JSON object, int32[sequences][tokens]. It ignores other members of any
+// type. It checks tokens like DecodeText.
 func DecodeTokens(value []byte, vocab int) ([][]int32, error) {
 	if len(value) > MaxTokenFileBytes {
 		return nil, fmt.Errorf("tokens: %d bytes; the limit is %d", len(value), MaxTokenFileBytes)
 	}
-	var members map[string]json.RawMessage // by exact name; a struct would ignore case
+	var members map[string]json.RawMessage // a map compares names exactly; a struct would ignore case
 	if err := json.Unmarshal(value, &members); err != nil {
 		return nil, fmt.Errorf("tokens: %w", err)
 	}
@@ -100,8 +100,8 @@ func DecodeTokens(value []byte, vocab int) ([][]int32, error) {
 	return tokens, Text{Tokens: tokens}.check(vocab)
 }
 
-// DecodeText is the inverse of EncodeText. It reads only the members "tokens", "further" and "held_out". Every token must
-// be below vocab, and every sequence must have at least two. "further" and "held_out" may be missing.
+// DecodeText is the inverse of EncodeText. It reads only the members "tokens", "further" and "held_out", of which the
+// last two may be missing. Every token must be below vocab, and every sequence must have at least two tokens.
 func DecodeText(value []byte, vocab int) (Text, error) {
 	if len(value) > MaxTokenFileBytes {
 		return Text{}, fmt.Errorf("tokens: %d bytes; the limit is %d", len(value), MaxTokenFileBytes)
@@ -112,7 +112,7 @@ func DecodeText(value []byte, vocab int) (Text, error) {
 		return Text{}, fmt.Errorf("tokens: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Text{}, errors.New("tokens: bytes after the JSON object")
+		return Text{}, errors.New("tokens: there are bytes after the JSON object")
 	}
 	text := Text{Tokens: file.Tokens, Further: file.Further, HeldOut: file.HeldOut}
 	return text, text.check(vocab)
@@ -131,7 +131,8 @@ func (t Text) check(vocab int) error {
 	return checkSequences("held_out", t.HeldOut, maxHeldOut, vocab)
 }
 
-// checkSequences returns an error for the first sequence that is not valid; member names the list in it.
+// checkSequences returns an error for the first sequence that is not valid. member is the name of the list, for the
+// error.
 func checkSequences(member string, sequences [][]int32, limit, vocab int) error {
 	if len(sequences) > maxSequences {
 		return fmt.Errorf("%s: %d sequences; the limit is %d", member, len(sequences), maxSequences)
@@ -142,11 +143,11 @@ func checkSequences(member string, sequences [][]int32, limit, vocab int) error 
 			return fmt.Errorf("%s: sequence %d has %d tokens; at least 2 are needed", member, i, len(sequence))
 		}
 		if total += len(sequence); total > limit {
-			return fmt.Errorf("%s: more than %d in all", member, limit)
+			return fmt.Errorf("%s: more than %d tokens in all sequences", member, limit)
 		}
 		for j, token := range sequence {
 			if token < 0 || int(token) >= vocab {
-				return fmt.Errorf("%s: token %d of sequence %d is %d, the vocabulary has %d", member, j, i, token, vocab)
+				return fmt.Errorf("%s: token %d of sequence %d is %d, but the vocabulary has %d tokens", member, j, i, token, vocab)
 			}
 		}
 	}
@@ -159,8 +160,8 @@ const (
 	stage2Tensor = "stage2"
 )
 
-// EncodeScores returns scores as a safetensors file with the tensors "stage1" and "stage2", float32[layers, neurons]. It
-// pads layers that are narrower than the widest one with zeros.
+// EncodeScores returns scores as a safetensors file with the tensors "stage1" and "stage2", float32[layers, neurons].
+// It pads narrower layers with zeros to the width of the widest one.
 func EncodeScores(scores *prune.Scores) ([]byte, error) {
 	return safetensors.Encode([]safetensors.Tensor{matrix(stage1Tensor, scores.Stage1), matrix(stage2Tensor, scores.Stage2)}, nil)
 }
@@ -177,8 +178,8 @@ func matrix(name string, rows [][]float32) safetensors.Tensor {
 	return safetensors.Tensor{Name: name, DType: safetensors.F32, Shape: []int{len(rows), width}, Values: values}
 }
 
-// DecodeScores is the inverse of EncodeScores for a model with that config. The result has no losses. A score that is
-// negative, NaN or infinite is an error.
+// DecodeScores is the inverse of EncodeScores for a model with that config. The result has no losses. DecodeScores
+// returns an error if a score is negative, NaN or infinite.
 func DecodeScores(value []byte, config models.Config) (*prune.Scores, error) {
 	file, err := safetensors.Parse(bytes.NewReader(value), int64(len(value)))
 	if err != nil {

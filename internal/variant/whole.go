@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// costs are the times of stages relative to each other, for the same number of calibration tokens. They only estimate the
-// time left. They come from the rates of a cold start of the default model (docs/use/terminal.svg); the second pass counts
-// as the first. Assembling takes a second or two.
+// costs holds the relative durations of stages for the same number of calibration tokens. It only serves to estimate
+// the time left. The values come from the rates of a cold start of the default model (docs/use/terminal.svg). The
+// second scoring pass is assumed to cost as much as the first. Assembling takes only a second or two and is left out.
 var costs = map[Stage]float64{StageCalibrating: 1, StageScoring1: 5, StageScoring2: 5, StageRefitting: 3.5}
 
-// whole places the stage that runs among all stages of one build.
+// whole tracks the place of the running stage among all stages of a build.
 type whole struct {
 	stages []Stage // in order
 	costs  []float64
-	second float64 // seconds for a cost of 1, by the last stage with a rate; 0: unknown
+	second float64 // seconds per unit of cost, from the last stage with a rate; 0 if unknown
 }
 
-// wholeOf returns the stages that a job and what follows it have.
+// wholeOf returns the stages of a job and, if file is true, of the assembly after it.
 func wholeOf(job Job, file bool) *whole {
 	w := &whole{}
 	add := func(stage Stage, cost float64) {
@@ -26,7 +26,7 @@ func wholeOf(job Job, file bool) *whole {
 	reads := job.Spec.Recipe.Criterion.NeedsTokens()
 	if job.Calibration == nil && (job.WantDown || job.Scores == nil && reads) {
 		cost := costs[StageCalibrating]
-		if job.Spec.Calibration.File != "" { // reading takes no time
+		if job.Spec.Calibration.File != "" { // reading a file takes no time
 			cost = 0
 		}
 		add(StageCalibrating, cost)
@@ -46,7 +46,7 @@ func wholeOf(job Job, file bool) *whole {
 	return w
 }
 
-// place returns p with its stage's number among all, and the time left in all.
+// place returns p with the number of its stage and the time left in all stages.
 func (w *whole) place(p Progress) Progress {
 	i := slices.Index(w.stages, p.Stage)
 	if i < 0 {

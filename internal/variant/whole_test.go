@@ -53,6 +53,6 @@ func TestPlaceOfAStage(t *testing.T) {
 		t.Errorf("String() = %q, want %q", got, want)
 	}
 	if got := w.place(Progress{Stage: StageWaiting}); got.Steps != 0 {
-		t.Errorf("a stage that is none of the build's is %+v", got)
+		t.Errorf("a stage that the build does not have is placed: %+v", got)
 	}
 }
