@@ -12,23 +12,23 @@ import (
 	"time"
 )
 
-// Call is an order in the form that its handler receives.
+// Call is an order as its handler receives it.
 type Call struct {
 	Payload    json.RawMessage
 	Values     Values
-	Folder     string // for files that the job needs meanwhile; it is removed afterwards
-	Background bool   // requests are answered meanwhile
+	Folder     string // folder for files that the job needs while it runs; it is removed afterwards
+	Background bool   // whether the server may answer requests at the same time
 }
 
-// Now returns a clock that stands still while the job is stopped (see Pauser).
+// Now returns a clock that does not advance while the job is stopped (see Pauser).
 func (c *Call) Now() func() time.Time { return workingClock(filepath.Join(c.Folder, heldFile)) }
 
-// Handler performs the jobs of one kind. Its payload and its reports are encoded as JSON.
+// Handler does the jobs of one kind. Its payload and its reports are encoded as JSON.
 type Handler func(ctx context.Context, call *Call, progress func(report any)) (payload any, values Values, err error)
 
-// Serve is the child's side. It reads one order from in, performs it, and reports on out. When in ends, the parent is
-// gone and Serve calls exit. Pass os.Exit: native code in a handler cannot be interrupted. Errors of the job are
-// reported to the parent and returned.
+// Serve is the child's side. It reads one order from in, does the job and writes reports to out. The end of in means
+// that the parent is gone; Serve then calls exit. Pass os.Exit, because native code in a handler cannot be interrupted.
+// Serve reports errors of the job to the parent and returns them.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, exit func(int), handlers map[Kind]Handler) error {
 	reader := bufio.NewReaderSize(in, maxLine)
 	line, err := reader.ReadSlice('\n')
@@ -39,7 +39,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, exit func(int), han
 	if err := json.Unmarshal(line, &order); err != nil {
 		return fmt.Errorf("parse order: %w", err)
 	}
-	// The parent holds its end open while it waits for the result. The goroutine ends with the process.
+	// The parent keeps its end open while it waits for the result. The goroutine ends with the process.
 	go func() {
 		_, _ = io.Copy(io.Discard, reader)
 		exit(1)
@@ -47,7 +47,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, exit func(int), han
 	sender := &sender{encoder: json.NewEncoder(out)}
 	result, err := order.do(ctx, handlers, func(report any) {
 		if encoded, err := encode("progress", report); err == nil {
-			_ = sender.send(message{Progress: encoded}) // the parent does not read
+			_ = sender.send(message{Progress: encoded}) // an error means that the parent is gone
 		}
 	})
 	if err != nil {
@@ -57,8 +57,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, exit func(int), han
 	return sender.send(message{Result: result})
 }
 
-// do calls the handler and stores its values in the folder. It turns a panic of the handler into an error, so that the
-// parent receives a sentence and not a stack trace.
+// do calls the handler and writes its values to the folder. It turns a panic of the handler into an error, so that the
+// parent receives a message instead of a stack trace.
 func (o Order) do(ctx context.Context, handlers map[Kind]Handler, progress func(report any)) (result *Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -70,7 +70,7 @@ func (o Order) do(ctx context.Context, handlers map[Kind]Handler, progress func(
 	}()
 	handler, ok := handlers[o.Kind]
 	if !ok {
-		return nil, fmt.Errorf("%q is not a kind of job", o.Kind)
+		return nil, fmt.Errorf("%q is not a valid kind of job", o.Kind)
 	}
 	given, err := readValues(o.Folder, o.Values)
 	if err != nil {

@@ -1,25 +1,25 @@
-// Package jobs runs one computation in a child process of the same binary. Its memory returns to the system when it
-// ends, and its failure, even a crash in native code, is an error in the parent.
+// Package jobs runs a computation in a child process of the same binary. When the child ends, the system gets all its
+// memory back. If the child fails, even by a crash in native code, the parent receives an error.
 //
-// The package does not know what a job computes: a job has a kind, a payload and progress that are the caller's JSON,
-// and values that are bytes. Package work has the kinds.
+// The package does not know what a job computes. A job has a kind, a payload and progress reports as JSON of the
+// caller, and values as bytes. Package work defines the kinds.
 //
 // # Data flow
 //
-// Parent.Do writes the order as one line to the child's standard input and keeps the pipe open. Large values go through
-// files in an exchange folder that both sides know. Serve, in the child, reads the order, calls the handler of its kind
-// and responds with JSON lines on standard output: progress, then a result or an error. The child logs to standard
-// error. When the pipe ends, because the parent closed it or died, the child exits at once. On Linux the kernel also
-// kills the child with its parent.
+// Parent.Do writes the order as one line to the child's standard input and keeps the pipe open. Large values are files
+// in an exchange folder that both sides know. In the child, Serve reads the order and calls the handler of its kind. It
+// writes JSON lines to standard output: progress, then a result or an error. The child logs to standard error. When the
+// pipe ends, because the parent closed it or died, the child exits immediately. On Linux the kernel also kills the
+// child when its parent dies.
 //
 // # Priority
 //
-// A child has its parent's priority. A Pauser stops it while requests run, and lets it continue afterwards; Call.Now is a
-// clock that stands still meanwhile. Requests without end do not stop it for ever, unless it is unhurried: it then works
-// beside them at the lowest priority.
+// A child has its parent's priority. A Pauser stops it while requests run and resumes it afterwards. The clock Call.Now
+// does not advance while the child is stopped. If requests never end, the child is resumed anyway and works at the
+// lowest priority, unless the job is unhurried.
 //
 // # Errors
 //
-// A job that fails gives a *JobError with the child's own message. A child that dies without a message gives its exit
-// status and the last line of its log.
+// If a job fails, Do returns a *JobError with the child's own message. If a child dies without a message, the error has
+// its exit status and the last line of its log.
 package jobs

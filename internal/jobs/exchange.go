@@ -12,12 +12,12 @@ import (
 	"prunellm/internal/trust"
 )
 
-// lockSuffix ends the name of the lock beside an exchange folder.
+// lockSuffix is how the name of an exchange folder's lock file ends.
 const lockSuffix = ".lock"
 
-// NewExchange creates a folder below scratch, through which a parent and its child exchange large values, and removes
-// the folders of killed processes. A folder is in use while the lock beside it is held, and no lock outlives its
-// process. release removes the folder.
+// NewExchange creates a folder in scratch through which a parent and its child exchange large values. release removes
+// the folder. NewExchange also removes the folders of killed processes. A folder is in use while its lock file is
+// locked, and the system releases a lock when its process ends.
 func NewExchange(scratch string) (folder string, release func(), err error) {
 	if _, err := trust.MakeTree(scratch); err != nil {
 		return "", nil, fmt.Errorf("make exchange folder: %w", err)
@@ -31,10 +31,10 @@ func NewExchange(scratch string) (folder string, release func(), err error) {
 	return folder, release, err
 }
 
-// errSwept reports that another process swept between the creation and the locking of a lock file.
+// errSwept means that another process removed a lock file after it was created and before it was locked.
 var errSwept = errors.New("its lock was taken")
 
-// exchangeAttempts bounds how often errSwept may occur in a row.
+// exchangeAttempts bounds the attempts if errSwept occurs repeatedly.
 const exchangeAttempts = 10
 
 // lockedExchange creates one folder and holds its lock.
@@ -48,7 +48,7 @@ func lockedExchange(scratch string) (folder string, release func(), err error) {
 	held, lockErr := lock.TryLock()
 	folder = strings.TrimSuffix(file.Name(), lockSuffix)
 	release = func() {
-		_ = os.RemoveAll(folder) // the next job removes leftovers
+		_ = os.RemoveAll(folder) // if this fails, the next job removes the folder
 		_ = os.Remove(lock.Path())
 		_ = lock.Close()
 	}
@@ -62,7 +62,7 @@ func lockedExchange(scratch string) (folder string, release func(), err error) {
 	return folder, release, nil
 }
 
-// sweepExchanges removes the folders whose processes have ended.
+// sweepExchanges removes the exchange folders whose processes have ended.
 func sweepExchanges(scratch string) {
 	locks, _ := filepath.Glob(filepath.Join(scratch, "job-*"+lockSuffix)) // the pattern is valid
 	for _, path := range locks {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A folder in use stays when others come; one whose owner has ended is swept up.
+// NewExchange removes the folder of a process that has ended, but not a folder in use.
 func TestExchangeFolders(t *testing.T) {
 	scratch := filepath.Join(t.TempDir(), "jobs")
 	first, release, err := NewExchange(scratch)
@@ -25,7 +25,7 @@ func TestExchangeFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(left); !os.IsNotExist(err) {
-		t.Errorf("abandoned folder is still there: %v", err)
+		t.Errorf("the abandoned folder still exists: %v", err)
 	}
 	for _, folder := range []string{first, second} {
 		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
@@ -35,6 +35,6 @@ func TestExchangeFolders(t *testing.T) {
 	release()
 	releaseSecond()
 	if rest, err := os.ReadDir(scratch); err != nil || len(rest) != 0 {
-		t.Errorf("%v, %v are left after release, want nothing", rest, err)
+		t.Errorf("%v, %v remain after release, want nothing", rest, err)
 	}
 }

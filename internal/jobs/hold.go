@@ -5,18 +5,18 @@ import (
 	"sync"
 )
 
-// hold stops a child wherever it is and lets it continue, as often as wanted. It also lowers the child's priority and
-// raises it again where the system permits. The zero value is ready and lets the child work at its own priority. It serves
-// one child at a time, and its methods may be called from any goroutine.
+// hold stops and resumes a child, any number of times. It also lowers the child's priority and raises it again if the
+// system permits that. The zero value is ready to use and lets the child work at its own priority. A hold is for one
+// child at a time. Its methods may be called from several goroutines.
 type hold struct {
 	mu      sync.Mutex
 	stopped bool
 	lowered bool
-	child   *os.Process // nil: none runs
+	child   *os.Process // nil if none runs
 }
 
-// stop stops the child, or the one that starts next. It has an effect only on Linux: elsewhere a stopped child would
-// outlive a killed parent.
+// stop stops the child, or the next one that starts. It has an effect only on Linux, because on other systems a stopped
+// child would outlive a killed parent.
 func (h *hold) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -36,7 +36,7 @@ func (h *hold) resume() {
 	}
 }
 
-// lower gives the child, or the one that starts next, the lowest priority.
+// lower gives the child, or the next one that starts, the lowest priority.
 func (h *hold) lower() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -46,8 +46,8 @@ func (h *hold) lower() {
 	}
 }
 
-// raise gives the child this process's priority again, and reports whether it has it. Most systems forbid that to a
-// process without privileges: the child then keeps the lowest.
+// raise gives the child this process's priority again and reports whether that succeeded. Most systems forbid it to a
+// process without privileges; the child then keeps the lowest priority.
 func (h *hold) raise() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -60,7 +60,7 @@ func (h *hold) raise() bool {
 	return !h.lowered
 }
 
-// attach sets the child, which has just started; detach takes it back.
+// attach sets the child, which must have just started. detach unsets it.
 func (h *hold) attach(child *os.Process) (detach func()) {
 	if h == nil {
 		return func() {}
@@ -78,6 +78,6 @@ func (h *hold) attach(child *os.Process) (detach func()) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.child = nil
-		thaw(child) // it has nothing left to do but to end
+		thaw(child) // so that a stopped child can end
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"prunellm/internal/polltest"
 )
 
-// The test binary is its own child: with this variable set it does one order instead of running tests.
+// The test binary is also the child. With this variable set, it does one order instead of running tests.
 const (
 	roleVariable    = "JOBS_TEST_ROLE"
 	scratchVariable = "JOBS_TEST_SCRATCH" // of a parent
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
-	case "parent": // a parent that is to be killed while its child works
+	case "parent": // a parent that the test kills while its child works
 		_, _, err := testParent(os.Getenv(scratchVariable)).Do(context.Background(), "sleep", nil, nil, func(pid json.RawMessage) { fmt.Println(string(pid)) })
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// testHandlers are jobs that report, fail and die in all ways.
+// testHandlers returns jobs that report, fail and crash in different ways.
 func testHandlers() map[Kind]Handler {
 	return map[Kind]Handler{
 		"count": func(_ context.Context, call *Call, progress func(any)) (any, Values, error) {
@@ -111,7 +111,7 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// Values go both ways by name, and nothing stays in the scratch folder.
+// Named values pass in both directions, and nothing remains in the scratch folder.
 func TestDoValues(t *testing.T) {
 	parent := testParent(t.TempDir())
 	parent.Background = func() bool { return true }
@@ -123,15 +123,15 @@ func TestDoValues(t *testing.T) {
 		t.Errorf("values (-want +got):\n%s", diff)
 	}
 	if rest, err := os.ReadDir(parent.Scratch); err != nil || len(rest) != 0 {
-		t.Errorf("%v, %v are left, want nothing", rest, err)
+		t.Errorf("%v, %v remain, want nothing", rest, err)
 	}
 }
 
-// A child's word is not taken for a path.
+// The parent does not use a child's text as a path.
 func TestValueNames(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "../x", "a/b", "/etc/passwd"} {
 		if _, err := readValues(t.TempDir(), []string{name}); err == nil || !strings.Contains(err.Error(), "not a file name") {
-			t.Errorf("value %q: error %v, want it refused", name, err)
+			t.Errorf("value %q: error %v, want one that says it is not a file name", name, err)
 		}
 	}
 }
@@ -141,7 +141,7 @@ func TestDoFailures(t *testing.T) {
 		"fail":  "layer 3 is not finite",
 		"panic": "internal error: broken invariant",
 		"crash": "GGML_ASSERT(x) failed",
-		"other": `"other" is not a kind of job`,
+		"other": `"other" is not a valid kind of job`,
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			_, _, err := testParent(t.TempDir()).Do(t.Context(), kind, nil, nil, nil)
@@ -176,7 +176,7 @@ func TestDoCancelled(t *testing.T) {
 	}
 }
 
-// A parent killed with SIGKILL runs no code of its own; its child must still end.
+// A parent killed with SIGKILL cannot clean up. Its child must still end.
 func TestChildEndsWithItsParent(t *testing.T) {
 	for name, held := range map[string]bool{"working": false, "held": true} {
 		t.Run(name, func(t *testing.T) { testChildEndsWithItsParent(t, held) })
@@ -214,7 +214,7 @@ func testChildEndsWithItsParent(t *testing.T, held bool) {
 	})
 }
 
-// A child that is stopped does nothing until it may continue, and ends with its context as any other.
+// A stopped child does nothing until it is resumed. When its context ends, it ends like any other child.
 func TestHold(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -222,7 +222,7 @@ func TestHold(t *testing.T) {
 	hold.stop() // before it starts
 	parent := testParent(t.TempDir())
 	parent.hold = &hold
-	ticks := make(chan struct{}, 1) // full when the child has moved since the last look
+	ticks := make(chan struct{}, 1) // full if the child has progressed since the last check
 	ended := make(chan error, 1)
 	go func() {
 		_, _, err := parent.Do(ctx, "tick", nil, nil, func(json.RawMessage) {
@@ -233,9 +233,9 @@ func TestHold(t *testing.T) {
 		})
 		ended <- err
 	}()
-	moves := func() bool { // within a tenth of a second
+	moves := func() bool { // whether the child makes progress within a tenth of a second
 		select {
-		case <-ticks: // of an earlier time
+		case <-ticks: // drop an earlier tick
 		default:
 		}
 		select {
@@ -254,17 +254,17 @@ func TestHold(t *testing.T) {
 		}
 	}
 	if moves() {
-		t.Error("a child that started held works")
+		t.Error("a child that started stopped makes progress")
 	}
 	hold.resume()
-	until(true, "does not go on")
+	until(true, "does not continue")
 	hold.stop()
 	until(false, "is not stopped")
 	if moves() {
-		t.Error("a child that is held works")
+		t.Error("a stopped child makes progress")
 	}
 	hold.resume()
-	until(true, "does not go on a second time")
+	until(true, "does not continue a second time")
 	hold.stop()
 	cancel()
 	select {
@@ -273,12 +273,12 @@ func TestHold(t *testing.T) {
 			t.Errorf("Do = %v, want context.Canceled", err)
 		}
 	case <-time.After(time.Minute):
-		t.Error("a held child does not end with its context")
+		t.Error("a stopped child does not end with its context")
 	}
-	hold.resume() // no child
+	hold.resume() // without a child: must do nothing
 }
 
-// alive reports whether a process exists and is not a zombie that nobody has waited for.
+// alive reports whether a process exists and is not a zombie.
 func alive(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

@@ -13,20 +13,20 @@ import (
 // Kind is the name of a kind of job.
 type Kind string
 
-// Values are the large parts of an order or a result by name, in their stored form. Names are file names; a nil value
-// means none.
+// Values holds the large parts of an order or a result by name, in their stored form. Names are file names. A nil value
+// counts as absent.
 type Values map[string][]byte
 
-// Order describes a job for a child. Its values are in the folder.
+// Order describes a job to a child. Its values are files in Folder.
 type Order struct {
 	Kind       Kind            `json:"kind"`
 	Payload    json.RawMessage `json:"payload"`          // of the kind
-	Values     []string        `json:"values,omitempty"` // names
+	Values     []string        `json:"values,omitempty"` // names of the values
 	Folder     string          `json:"folder"`           // exchange folder, an absolute path
-	Background bool            `json:"background"`       // requests are answered meanwhile
+	Background bool            `json:"background"`       // whether the server may answer requests at the same time
 }
 
-// Result is a child's result. Its values are in the order's folder.
+// Result is a child's result. Its values are files in the order's folder.
 type Result struct {
 	Payload json.RawMessage `json:"payload"` // of the kind
 	Values  []string        `json:"values,omitempty"`
@@ -42,7 +42,7 @@ type message struct {
 // maxLine bounds a line of the protocol in either direction, in bytes.
 const maxLine = 1 << 20
 
-// JobError is an error that the child itself reported.
+// JobError is an error that the child reported.
 type JobError struct {
 	Message string
 }
@@ -65,12 +65,12 @@ func (v Values) write(folder string) ([]string, error) {
 	return names, nil
 }
 
-// readValues reads the named values from the folder.
+// readValues reads the named values from a folder.
 func readValues(folder string, names []string) (Values, error) {
 	values := Values{}
 	for _, name := range names {
 		if name == "." || !filepath.IsLocal(name) || filepath.Base(name) != name {
-			return nil, fmt.Errorf("value %q: not a file name", name)
+			return nil, fmt.Errorf("value %q is not a file name", name)
 		}
 		value, err := regularfile.Read(filepath.Join(folder, name), store.MaxValueBytes)
 		if err != nil {
@@ -81,7 +81,7 @@ func readValues(folder string, names []string) (Values, error) {
 	return values, nil
 }
 
-// encode returns an order or a result as one line.
+// encode encodes an order or a result as one line.
 func encode(what string, value any) ([]byte, error) {
 	line, err := json.Marshal(value)
 	if err != nil {

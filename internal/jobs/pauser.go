@@ -10,53 +10,53 @@ import (
 )
 
 const (
-	// idleBeforeResume is how long no request runs before a stopped job continues.
+	// idleBeforeResume is how long no request must run before a stopped job continues.
 	idleBeforeResume = time.Second
-	// firstPatience is how long requests may stop a job in all, and a quarter of the time that it has worked comes on top:
-	// under requests without end it takes at most a quarter longer, and what it loses at the lowest priority.
+	// firstPatience is the total time for which requests may stop a job, plus a quarter of the time that it has worked.
+	// If requests never end, a job therefore takes at most a quarter longer, plus what it loses at the lowest priority.
 	firstPatience = 10 * time.Second
 	patienceShare = 4
-	// slice is how long a job without patience works, and then stands, where a CPU quota makes priorities useless.
+	// slice is how long a job without patience works, then stops, if a CPU quota makes priorities useless.
 	slice = 500 * time.Millisecond
 )
 
-// Pauser has jobs give way to requests, and to nothing else. A job has this process's priority. While requests run its
-// process stops wherever it is, and it continues after a second without one. A job that somebody waits for loses its
-// patience with requests that do not end: it continues beside them at the lowest priority, which it leaves when they have
-// ended, where the system permits that.
+// Pauser stops jobs while requests run. A job has this process's priority. When a request begins, the pauser stops the
+// job's process. It resumes the process after a second without requests. If something waits for the job, its patience
+// is limited: when requests do not end, the job continues beside them at the lowest priority. After the requests it
+// gets its priority back if the system permits that.
 //
-// The pauser writes the time for which a job was stopped to a file, for the job's clock (see Call.Now). Its methods may be
-// called from any goroutine.
+// The pauser writes the time for which a job was stopped to a file, which the job's clock reads (see Call.Now). Its
+// methods may be called from several goroutines.
 type Pauser struct {
 	quota bool
 	log   *slog.Logger
 
 	mu    sync.Mutex
 	busy  bool
-	jobs  map[*pausable]struct{} // that run
-	timer *time.Timer            // of the second without a request; nil: none
+	jobs  map[*pausable]struct{} // running jobs
+	timer *time.Timer            // runs during idleBeforeResume; otherwise nil
 }
 
-// pausable is a job of a pauser.
+// pausable is a job that a pauser can stop.
 type pausable struct {
 	hold      hold
-	path      string // of the file for its clock
-	unhurried bool   // its patience has no end
+	path      string // file for its clock
+	unhurried bool   // its patience is unlimited
 	began     time.Time
-	stopped   time.Time // when the stop began; zero: the job works
+	stopped   time.Time // when the stop began; zero if the job works
 	held      time.Duration
-	timer     *time.Timer // ends its patience; nil: it works, or is unhurried
-	told      bool        // that its priority stays low
+	timer     *time.Timer // ends its patience; nil if the job works or is unhurried
+	told      bool        // whether the log says that its priority stays low
 }
 
-// NewPauser returns a pauser that lets jobs work. quota reports that this process has a CPU quota. Threads at the lowest
-// priority use it up like others, on cores that are free, and the system then stops those that answer requests as well:
-// a job without patience works half of the time there.
+// NewPauser returns a pauser that lets jobs work. quota says that this process has a CPU quota. Even threads at the
+// lowest priority use up the quota, and the system then also stops the threads that answer requests. With a quota, a
+// job without patience therefore works only half of the time.
 func NewPauser(quota bool, log *slog.Logger) *Pauser {
 	return &Pauser{quota: quota, log: log, jobs: map[*pausable]struct{}{}}
 }
 
-// Requests reports to the pauser whether any request is running. It returns at once.
+// Requests tells the pauser whether any request is running. It returns immediately.
 func (p *Pauser) Requests(running bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,8 +74,8 @@ func (p *Pauser) Requests(running bool) {
 	}
 }
 
-// use adds a job that begins, with the file for its clock; release ends it. An unhurried job stands for as long as
-// requests run.
+// use adds a job that begins, with the file for its clock. release removes the job. An unhurried job stays stopped as
+// long as requests run.
 func (p *Pauser) use(path string, unhurried bool) (_ *hold, release func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,7 +93,7 @@ func (p *Pauser) use(path string, unhurried bool) (_ *hold, release func()) {
 	}
 }
 
-// stop stops a job unless it is stopped. The caller holds mu.
+// stop stops a job unless it is already stopped. The caller must hold mu.
 func (p *Pauser) stop(job *pausable) {
 	if !job.stopped.IsZero() {
 		return
@@ -110,13 +110,13 @@ func (p *Pauser) stop(job *pausable) {
 	job.setTimer(left, func() { p.losePatience(job) })
 }
 
-// patience is how much longer a job stands for requests.
+// patience returns how much longer requests may stop a job.
 func (j *pausable) patience() time.Duration {
 	worked := time.Since(j.began) - j.held
 	return firstPatience + worked/patienceShare - j.held
 }
 
-// losePatience lets a job work beside requests.
+// losePatience resumes a job while requests run.
 func (p *Pauser) losePatience(job *pausable) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,7 +130,7 @@ func (p *Pauser) losePatience(job *pausable) {
 	}
 }
 
-// stopAgain ends the time for which a job works beside requests.
+// stopAgain stops a job again that worked beside requests.
 func (p *Pauser) stopAgain(job *pausable) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,7 +139,7 @@ func (p *Pauser) stopAgain(job *pausable) {
 	}
 }
 
-// resume lets all jobs work as if no request had ever run.
+// resume resumes all jobs at their own priority.
 func (p *Pauser) resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,13 +149,14 @@ func (p *Pauser) resume() {
 	for job := range p.jobs {
 		if !job.hold.raise() && !job.told {
 			job.told = true
-			p.log.Info("job keeps the lowest priority: raising it again needs CAP_SYS_NICE or a higher RLIMIT_NICE")
+			p.log.Info("job keeps the lowest priority; CAP_SYS_NICE or a higher RLIMIT_NICE lets the server raise it")
 		}
 		p.goOn(job)
 	}
 }
 
-// goOn lets a job continue. The job reads the file only while it works. The caller holds mu.
+// goOn resumes a job. It writes the file first, because the job reads the file only while it works. The caller must
+// hold mu.
 func (p *Pauser) goOn(job *pausable) {
 	job.setTimer(0, nil)
 	if job.stopped.IsZero() {
@@ -164,12 +165,12 @@ func (p *Pauser) goOn(job *pausable) {
 	job.held += time.Since(job.stopped)
 	job.stopped = time.Time{}
 	if err := noteHeld(job.path, job.held); err != nil {
-		p.log.Warn("time for which a job was stopped counts as working time", "error", err)
+		p.log.Warn("stopped time not recorded, the job counts it as working time", "error", err)
 	}
 	job.hold.resume()
 }
 
-// setTimer sets the job's one timer; nil stops it.
+// setTimer replaces the job's timer. If then is nil, it only stops the timer.
 func (j *pausable) setTimer(after time.Duration, then func()) {
 	if j.timer != nil {
 		j.timer.Stop()
@@ -180,7 +181,8 @@ func (j *pausable) setTimer(after time.Duration, then func()) {
 	}
 }
 
-// noteHeld overwrites in place, so that a full disk keeps the last value.
+// noteHeld writes the stopped time to the file. It overwrites in place, so that a full disk does not destroy the last
+// value.
 func noteHeld(path string, held time.Duration) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -190,7 +192,7 @@ func noteHeld(path string, held time.Duration) error {
 	return errors.Join(err, file.Close())
 }
 
-// workingClock returns a clock that stands still while a pauser stops the job. path is the pauser's file.
+// workingClock returns a clock that does not advance while a pauser stops the job. path is the pauser's file.
 func workingClock(path string) func() time.Time {
 	held := func() time.Duration {
 		value, err := os.ReadFile(path)
@@ -206,7 +208,7 @@ func workingClock(path string) func() time.Time {
 			if after == before {
 				return now.Add(-after)
 			}
-			before = after // stopped between the lines above
+			before = after // the job was stopped in between: try again
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// look is what a pauser does with a job at one moment.
+// look is the state in which a pauser has put a job.
 type look struct{ stopped, lowered bool }
 
 func (p *Pauser) look(h *hold) look {
@@ -21,10 +21,10 @@ func (p *Pauser) look(h *hold) look {
 	return look{h.stopped, h.lowered}
 }
 
-// working, stopped and beside are what a pauser does with a job: all cores, none, and what requests leave.
+// working: the job has all cores. stopped: it has none. beside: it has what requests leave.
 var working, stopped, beside = look{}, look{stopped: true}, look{lowered: true}
 
-// watch advances the bubble's clock and checks what a job does then.
+// watch advances the clock of the synctest bubble and checks the job's state.
 func watch(t *testing.T, p *Pauser, h *hold, after time.Duration, want look, what string) {
 	t.Helper()
 	<-time.After(after)
@@ -38,13 +38,13 @@ func newTestPauser(t *testing.T, quota bool) (p *Pauser, path string) {
 	return NewPauser(quota, slog.New(slog.DiscardHandler)), filepath.Join(t.TempDir(), "held")
 }
 
-// A job is stopped while requests run, also when they ran before it began, and continues after they have ended. Its clock
-// stands still meanwhile.
+// A job is stopped while requests run, even if they began before the job, and continues after they have ended. Its
+// clock does not advance while it is stopped.
 func TestPauser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, path := newTestPauser(t, false)
 		clock := workingClock(path)
-		p.Requests(true) // no training yet
+		p.Requests(true) // no job yet
 		hold, release := p.use(path, true)
 		watch(t, p, hold, 0, stopped, "a training that begins while a request runs")
 		began, worked := time.Now(), clock()
@@ -60,7 +60,7 @@ func TestPauser(t *testing.T) {
 		p.Requests(false)
 		watch(t, p, hold, idleBeforeResume, working, "after the last request")
 		if stood, want := time.Since(began)-clock().Sub(worked), 24*time.Hour+4*idleBeforeResume; stood != want {
-			t.Errorf("the clock stood still for %s, want %s", stood, want)
+			t.Errorf("the clock lags by %s, want %s", stood, want)
 		}
 		release()
 		p.Requests(true)
@@ -68,7 +68,7 @@ func TestPauser(t *testing.T) {
 	})
 }
 
-// A job gives way to requests and to nothing else: without one it has all the priority that this process has.
+// Only requests stop or slow a job. Without one it keeps this process's priority.
 func TestJobGivesWayToRequestsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, path := newTestPauser(t, false)
@@ -82,7 +82,8 @@ func TestJobGivesWayToRequestsAlone(t *testing.T) {
 	})
 }
 
-// Requests without end do not stop a job for ever: it loses its patience and works beside them, at the lowest priority.
+// Requests that never end do not stop a job forever. The job loses its patience and works beside them at the lowest
+// priority.
 func TestEndlessRequestsDoNotStarveAJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, path := newTestPauser(t, false)
@@ -97,7 +98,7 @@ func TestEndlessRequestsDoNotStarveAJob(t *testing.T) {
 		p.Requests(false)
 		watch(t, p, hold, idleBeforeResume, working, "after requests without end")
 
-		// An hour of requests with short gaps takes no more than its patience either.
+		// An hour of requests with short gaps cannot stop the job for longer than its patience either.
 		for range 1000 {
 			p.Requests(true)
 			<-time.After(3 * time.Second)
@@ -106,16 +107,16 @@ func TestEndlessRequestsDoNotStarveAJob(t *testing.T) {
 		}
 		stood := clockLag(path)
 		if worked := time.Since(began) - stood; stood > firstPatience+worked/patienceShare {
-			t.Errorf("the job worked for %s and stood for %s", worked, stood)
+			t.Errorf("the job worked for %s and was stopped for %s", worked, stood)
 		}
 	})
 }
 
-// clockLag is how long the job of a file has been stopped.
+// clockLag returns how long the job that has this file has been stopped.
 func clockLag(path string) time.Duration { return time.Since(workingClock(path)()) }
 
-// Under a CPU quota a job of any priority takes the time of the threads that answer, so that after its patience it works
-// half of the time.
+// Under a CPU quota even a job of low priority takes time from the threads that answer requests. After its patience it
+// therefore works only half of the time.
 func TestJobUnderAQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, path := newTestPauser(t, true)
@@ -129,7 +130,7 @@ func TestJobUnderAQuota(t *testing.T) {
 			watch(t, p, hold, slice, beside, "after half a second without")
 		}
 		if got := clockLag(path) - before; got != 20*slice {
-			t.Errorf("of %s the job stood for %s, want half", 40*slice, got)
+			t.Errorf("the job was stopped for %s of %s, want half", got, 40*slice)
 		}
 		p.Requests(false)
 		watch(t, p, hold, idleBeforeResume, working, "after the requests")
@@ -140,10 +141,10 @@ func TestJobUnderAQuota(t *testing.T) {
 	})
 }
 
-// Priority is that of all threads of a child, and of those that it starts later.
+// lower and raise apply to all threads of a child, and to threads that it starts later.
 func TestLowerAndRaise(t *testing.T) {
 	var hold hold
-	hold.lower() // before it starts
+	hold.lower() // before the child starts
 	parent := testParent(t.TempDir())
 	parent.hold = &hold
 	ctx, cancel := context.WithCancel(t.Context())
@@ -173,7 +174,7 @@ func TestLowerAndRaise(t *testing.T) {
 	cancel()
 	<-ended
 	if !hold.raise() {
-		t.Error("a job that has ended keeps the priority low")
+		t.Error("after the job has ended, raise still reports a low priority")
 	}
 }
 
@@ -188,7 +189,7 @@ func checkThreads(t *testing.T, pid, want int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := niceness(id); err == nil && got != want { // a thread that has ended has none
+		if got, err := niceness(id); err == nil && got != want { // an error means that the thread has ended
 			t.Errorf("thread %d has priority %d, want %d", id, got, want)
 		}
 	}

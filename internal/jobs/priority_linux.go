@@ -9,21 +9,22 @@ import (
 // lowestPriority is the largest nice value.
 const lowestPriority = 19
 
-// priorityPasses bounds how often the threads of a child are listed anew, because some started meanwhile.
+// priorityPasses bounds how often setPriority lists the threads of a child again because new ones may have started.
 const priorityPasses = 10
 
 // lower gives a child the lowest priority.
 func lower(pid int) { setPriority(pid, lowestPriority) }
 
-// raise gives a child this process's priority and reports whether the system permits it: with CAP_SYS_NICE, or where
-// RLIMIT_NICE is high enough.
+// raise gives a child this process's priority and reports whether the system permits that. It needs CAP_SYS_NICE or a
+// sufficient RLIMIT_NICE.
 func raise(pid int) bool {
 	own, err := niceness(os.Getpid())
 	return err == nil && setPriority(pid, own)
 }
 
-// setPriority sets the priority of all threads of a process and reports whether they have it. Linux keeps a priority per
-// thread, and new threads inherit it from the one that starts them: the threads are listed until none has another.
+// setPriority sets the priority of all threads of a process and reports whether it succeeded. Linux has a priority per
+// thread, and a new thread inherits it from the thread that starts it. setPriority therefore lists the threads until
+// all have the priority.
 func setPriority(pid, nice int) bool {
 	for range priorityPasses {
 		threads, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
@@ -36,7 +37,7 @@ func setPriority(pid, nice int) bool {
 			if err != nil {
 				continue
 			}
-			if now, err := niceness(id); err != nil || now == nice { // a thread that ended has none
+			if now, err := niceness(id); err != nil || now == nice { // an error means that the thread has ended
 				continue
 			}
 			same = false
@@ -51,7 +52,8 @@ func setPriority(pid, nice int) bool {
 	return false
 }
 
-// niceness returns the priority of a thread, -20 to 19. The system call returns 40 to 1, so that no value is negative.
+// niceness returns the nice value of a thread, -20 to 19. The system call returns 40 to 1, so that no result is
+// negative.
 func niceness(thread int) (int, error) {
 	value, err := syscall.Getpriority(syscall.PRIO_PROCESS, thread)
 	return 20 - value, err

@@ -18,15 +18,15 @@ import (
 
 // Command describes how to start a child.
 type Command struct {
-	Path string    // of the binary; "": this one
-	Args []string  // of the binary: they make it call Serve; the kind of job is appended
-	Env  []string  // nil: the parent's
-	Log  io.Writer // of the child's standard error; nil discards it
-	hold *hold     // stops the child and lets it continue; nil: never
+	Path string    // of the binary; "" means this one
+	Args []string  // arguments that make the binary call Serve; the kind of job is appended
+	Env  []string  // nil means the parent's
+	Log  io.Writer // receives the child's standard error; nil discards it
+	hold *hold     // stops and resumes the child; may be nil
 }
 
-// run starts a child, sends it the order and waits for its result. progress is called for each report, from one
-// goroutine. When ctx ends, run kills the child and returns ctx's error.
+// run starts a child, sends it the order and waits for its result. It calls progress for each report, always from the
+// same goroutine. When ctx ends, run kills the child and returns ctx's error.
 func (c Command) run(ctx context.Context, order Order, progress func(json.RawMessage)) (*Result, error) {
 	line, err := encode("order", order)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c Command) run(ctx context.Context, order Order, progress func(json.RawMes
 	defer runtime.UnlockOSThread()
 
 	cmd := exec.CommandContext(ctx, path, c.Args...)
-	cmd.Args[0] = os.Args[0] // the name shown in lists of processes
+	cmd.Args[0] = os.Args[0] // the name in process lists
 	cmd.Env = c.Env
 	DieWithParent(cmd)
 	cmd.WaitDelay = 5 * time.Second
@@ -63,7 +63,7 @@ func (c Command) run(ctx context.Context, order Order, progress func(json.RawMes
 	detach := c.hold.attach(cmd.Process)
 	_, writeErr := stdin.Write(append(line, '\n'))
 	result, readErr := receive(stdout, progress)
-	detach() // before the process is waited for, so that its number is still its own
+	detach() // before Wait, while the process id cannot be reused
 	_ = stdin.Close()
 	waitErr := cmd.Wait()
 
@@ -78,18 +78,18 @@ func (c Command) run(ctx context.Context, order Order, progress func(json.RawMes
 	case waitErr != nil:
 		return nil, fmt.Errorf("child process ended without a result (%w)%s", waitErr, tail.cause())
 	default:
-		return nil, fmt.Errorf("talk to child process: %w", errors.Join(writeErr, readErr))
+		return nil, fmt.Errorf("exchange messages with child process: %w", errors.Join(writeErr, readErr))
 	}
 }
 
-// receive reads the child's messages up to its result or error.
+// receive reads the child's messages until its result or error.
 func receive(stdout io.Reader, progress func(json.RawMessage)) (*Result, error) {
 	scanner := bufio.NewScanner(stdout)
 	scanner.Buffer(make([]byte, 0, 1<<16), maxLine)
 	for scanner.Scan() {
 		var m message
 		if err := json.Unmarshal(scanner.Bytes(), &m); err != nil {
-			return nil, fmt.Errorf("message of child process: %w", err)
+			return nil, fmt.Errorf("parse message of child process: %w", err)
 		}
 		switch {
 		case m.Error != "":
@@ -106,14 +106,15 @@ func receive(stdout io.Reader, progress func(json.RawMessage)) (*Result, error) 
 	return nil, io.ErrUnexpectedEOF
 }
 
-// tailWriter forwards the child's log and keeps its end, which explains a death without a message.
+// tailWriter forwards the child's log and keeps the end of it, which explains why a child died without a message.
 type tailWriter struct {
 	mu   sync.Mutex
 	next io.Writer
 	end  []byte
 }
 
-// tailBytes holds a Go crash report of some goroutines, which comes after the line that explains it.
+// tailBytes is how many bytes of the log to keep. Go's crash report of some goroutines fits, so the line before it,
+// which gives the cause, is kept too.
 const tailBytes = 1 << 16
 
 // Write implements io.Writer.
@@ -130,8 +131,8 @@ func (t *tailWriter) Write(p []byte) (int, error) {
 	return t.next.Write(p)
 }
 
-// cause returns the line of the log that best explains a death, after a colon: the line before a crash report of Go's
-// runtime (the last words of native code), the runtime's own reason, or the last line.
+// cause returns a colon and the line of the log that best explains why the child died. That is the line before a crash
+// report of Go's runtime (the last output of native code), the runtime's own reason, or the last line.
 func (t *tailWriter) cause() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

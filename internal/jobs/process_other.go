@@ -10,7 +10,7 @@ import (
 // Self returns the path of this binary's file.
 func Self() (string, error) { return os.Executable() }
 
-// DieWithParent does nothing on this system. The child notices that its standard input ends, which works everywhere.
+// DieWithParent does nothing on this system. The child still exits when its standard input ends.
 func DieWithParent(*exec.Cmd) {}
 
 func freeze(*os.Process) {}

@@ -16,17 +16,17 @@ import (
 	"prunellm/prune"
 )
 
-// Values of a build job. Given values are not computed again.
+// The values of a build job. The job does not recompute values that it is given.
 const (
 	calibrationValue = "calibration"
 	scoresValue      = "scores"
 	downValue        = "down"
 )
 
-// buildPayload is a variant's job.
+// buildPayload is the payload of a build job.
 type buildPayload struct {
 	Job    variant.Job `json:"job"`
-	States string      `json:"states"` // file for the dense model's hidden states between refits
+	States string      `json:"states"` // file that keeps the dense model's hidden states between refits
 }
 
 // Run implements variant.Runner.
@@ -41,7 +41,7 @@ func (o *Orders) Run(ctx context.Context, job variant.Job, progress func(variant
 	return variant.Outputs{Calibration: made[calibrationValue], Scores: made[scoresValue], Down: made[downValue]}, err
 }
 
-// build does a variant's job.
+// build does a build job.
 func (c Child) build(ctx context.Context, call *jobs.Call, p buildPayload, progress func(variant.Progress)) (any, jobs.Values, error) {
 	p.Job.Calibration, p.Job.Scores = call.Values[calibrationValue], call.Values[scoresValue]
 	model, err := models.OpenGGUF(p.Job.ModelPath, ggmlquant.Dequantize)
@@ -58,15 +58,15 @@ func (c Child) build(ctx context.Context, call *jobs.Call, p buildPayload, progr
 	return nil, jobs.Values{calibrationValue: out.Calibration, scoresValue: out.Scores, downValue: out.Down}, nil
 }
 
-// builder connects a job's parts for one model.
+// builder connects the parts of a build job for one model.
 type builder struct {
 	child   Child
 	model   *models.GGUF
 	job     variant.Job
 	folder  string
 	states  string
-	backend backends.Backend // nil: not opened yet
-	hidden  *prune.Hidden    // of the score pass, for the refit; nil: none
+	backend backends.Backend // nil until it is opened
+	hidden  *prune.Hidden    // hidden states of the scoring pass for the refit; may be nil
 }
 
 func (b *builder) tools() variant.Tools {
@@ -83,8 +83,8 @@ func (b *builder) tools() variant.Tools {
 	}
 }
 
-// open opens the gradient backend when it is first needed. By then the dense model has written its text and is
-// unloaded, so its memory on a GPU is free.
+// open opens the gradient backend the first time. It is called after the dense model has written its text and is
+// unloaded, so the model's memory on a GPU is free.
 func (b *builder) open(ctx context.Context) (_ backends.Backend, err error) {
 	if b.backend == nil {
 		b.backend, err = b.child.OpenBackend(ctx)

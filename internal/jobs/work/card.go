@@ -20,14 +20,14 @@ import (
 	"prunellm/internal/variant"
 )
 
-// cardPayload is a comparison of two files. Its result is a variant.Card.
+// cardPayload is the payload of a card job. Its result is a variant.Card.
 type cardPayload struct {
 	variant.Comparison
-	Predictions string `json:"predictions"` // file for the dense model's
+	Predictions string `json:"predictions"` // file that keeps the dense model's predictions between cards
 }
 
-// Measure compares two files in a child. The child loads both beside the parent's models, and a file that crashes
-// llama.cpp must not end the parent.
+// Measure compares two files in a child, because a file that crashes llama.cpp must not end the parent. The child loads
+// both files in addition to the parent's models.
 func (o *Orders) Measure(ctx context.Context, comparison variant.Comparison) (figures variant.Card, err error) {
 	payload := cardPayload{Comparison: comparison, Predictions: filepath.Join(o.cacheDir, predictions)}
 	result, _, err := o.parent.Do(ctx, card, payload, nil, nil)
@@ -40,7 +40,7 @@ func (o *Orders) Measure(ctx context.Context, comparison variant.Comparison) (fi
 	return figures, nil
 }
 
-// card compares a variant with the dense model, in the background on one thread.
+// card compares a variant with the dense model. In the background it uses only one thread.
 func (c Child) card(ctx context.Context, call *jobs.Call, p cardPayload, _ func(variant.Progress)) (any, jobs.Values, error) {
 	threads := machine.Cores()
 	if call.Background {
@@ -77,14 +77,14 @@ func (c Child) card(ctx context.Context, call *jobs.Call, p cardPayload, _ func(
 	}, nil, nil
 }
 
-// openToMeasure loads a file for one window of tokens at a time.
+// openToMeasure loads a file so that it can run one window of tokens at a time.
 func openToMeasure(ctx context.Context, path string, window, threads int) (*llamacpp.Model, error) {
 	return llamacpp.Open(ctx, path, llamacpp.Options{
 		ContextSize: window, Sequences: 1, BatchSize: max(window, 32), Threads: threads, GPULayers: allLayers})
 }
 
-// densePredictions returns the dense model's predictions: from the file, or computed and stored there for the next
-// card. done ends their use.
+// densePredictions returns the dense model's predictions. It reads them from the file, or computes them and stores them
+// there for the next card. The caller must call done after use.
 func (c Child) densePredictions(ctx context.Context, call *jobs.Call, p cardPayload, windows [][]infer.Token, pruned *llamacpp.Model,
 	open func(string) (*llamacpp.Model, error)) (_ quality.Predictions, done func(), err error) {
 	file := reuse.File{Path: p.Predictions, Folder: call.Folder, Identity: p.DenseDigest + " " + c.engineIdentity()}
@@ -94,14 +94,14 @@ func (c Child) densePredictions(ctx context.Context, call *jobs.Call, p cardPayl
 		return found, found.Close, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, reuse.ErrOther) && !errors.Is(err, quality.ErrTooMany) {
-		c.Log.Warn("kept predictions not usable, computing them", "path", file.Path, "error", err)
+		c.Log.Warn("stored predictions not usable, computing them", "path", file.Path, "error", err)
 	}
 	dense, closeDense := pruned, func() {}
 	if p.Variant != p.Dense {
 		if dense, err = open(p.Dense); err != nil {
 			return nil, nil, err
 		}
-		closeDense = func() { _ = dense.Close() } // nothing was written
+		closeDense = func() { _ = dense.Close() } // nothing to lose
 	}
 	if err = quality.Keep(ctx, file, dense, windows); err == nil {
 		if found, err = load(); err == nil {
@@ -110,12 +110,12 @@ func (c Child) densePredictions(ctx context.Context, call *jobs.Call, p cardPayl
 		}
 	}
 	if !errors.Is(err, quality.ErrTooMany) {
-		c.Log.Warn("predictions not kept, the next card takes longer", "path", file.Path, "error", err)
+		c.Log.Warn("predictions not stored, the next card takes longer", "path", file.Path, "error", err)
 	}
 	return quality.Rounded(dense), closeDense, nil
 }
 
-// engineIdentity identifies everything that determines the engine's numbers: this build, and the devices.
+// engineIdentity identifies everything that decides the engine's results: this build and the devices.
 func (c Child) engineIdentity() string {
 	build := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {

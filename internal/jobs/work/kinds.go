@@ -21,12 +21,12 @@ import (
 // The kinds of jobs.
 const (
 	build    jobs.Kind = "build"    // scores and refitted matrices of a variant
-	card     jobs.Kind = "card"     // a variant's quality figures
+	card     jobs.Kind = "card"     // quality of a variant
 	training jobs.Kind = "training" // recovery training of a variant
-	trial    jobs.Kind = "trial"    // whether the engine runs a file
+	trial    jobs.Kind = "trial"    // test whether the engine can run a file
 )
 
-// kinds maps all kinds to the child's handlers.
+// kinds maps each kind to the child's handler.
 func (c Child) kinds() map[jobs.Kind]jobs.Handler {
 	return map[jobs.Kind]jobs.Handler{
 		build:    handler(c.build),
@@ -36,12 +36,12 @@ func (c Child) kinds() map[jobs.Kind]jobs.Handler {
 	}
 }
 
-// Folders and files of jobs in the cache folder.
+// The folders and files of jobs in the cache folder.
 const (
 	exchangeFolder = "jobs"
-	checkpoints    = "recovery"          // folders of checkpoints, by what is trained
-	statesFile     = "hidden-states"     // of the dense model, for the next refit
-	predictions    = "dense-predictions" // on the held-out text of the last card
+	checkpoints    = "recovery"          // has a folder of checkpoints for each training run
+	statesFile     = "hidden-states"     // hidden states of the dense model for the next refit
+	predictions    = "dense-predictions" // of the dense model on the held-out text of the last card
 )
 
 // Orders runs jobs in child processes. It implements variant.Runner and variant.Trainer.
@@ -51,8 +51,9 @@ type Orders struct {
 	log      *slog.Logger
 }
 
-// NewOrders returns orders of children that command starts. background reports, when they start, whether requests are
-// answered meanwhile; nil is never. pauser has them give way to requests; it may be nil.
+// NewOrders returns Orders whose children are started with command. background is called when a child starts and
+// reports whether the server may answer requests at the same time; nil means never. pauser stops children while
+// requests run; it may be nil.
 func NewOrders(command jobs.Command, cacheDir string, background func() bool, pauser *jobs.Pauser, log *slog.Logger) (*Orders, error) {
 	cacheDir, err := filepath.Abs(cacheDir)
 	if err != nil {
@@ -64,39 +65,39 @@ func NewOrders(command jobs.Command, cacheDir string, background func() bool, pa
 	}, nil
 }
 
-// NewExchange creates an exchange folder in the cache folder for work in this process. release removes it.
+// NewExchange creates an exchange folder in the cache folder for work in this process. release removes the folder.
 func NewExchange(cacheDir string) (folder string, release func(), err error) {
 	return jobs.NewExchange(filepath.Join(cacheDir, exchangeFolder))
 }
 
-// Child is the child process.
+// Child is the child's side of all kinds of jobs.
 type Child struct {
 	OpenBackend func(ctx context.Context) (backends.Backend, error) // for gradients
 	Version     string                                              // of this binary
 	Log         *slog.Logger
 }
 
-// childGCPercent limits a child's garbage. Its heap is weights, one layer at a time, and collecting costs little if
-// nearly all of the heap is a few large slices of numbers.
+// childGCPercent limits how much garbage a child accumulates. Nearly all of its heap is a few large slices of weights,
+// so garbage collection costs little.
 const childGCPercent = 20
 
-// childBallast is the size of an allocation that a child never touches, so that it takes no memory. The collector
-// counts it as in use and lets a fifth of it become garbage before it starts. Without it, the small heap of a small
-// model is collected for each matrix, which takes a twentieth of all processor time.
+// childBallast is the size of an allocation that a child never touches, so it takes no physical memory. The garbage
+// collector counts it as in use and therefore lets a fifth of it become garbage before it runs. Without it, the
+// collector would run for each matrix of a small model, which takes a twentieth of all processor time.
 const childBallast = 320 << 20
 
-// Serve performs one order from in and reports on out. The process exits when in ends.
+// Serve does one order from in and writes reports to out. The process exits when in ends.
 func (c Child) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	debug.SetGCPercent(childGCPercent)
 	ballast := make([]byte, childBallast)
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64-childBallast {
-		debug.SetMemoryLimit(limit + childBallast) // excludes the ballast
+		debug.SetMemoryLimit(limit + childBallast) // the ballast takes no memory, so it does not count
 	}
 	defer runtime.KeepAlive(ballast)
 	return jobs.Serve(ctx, in, out, os.Exit, c.kinds())
 }
 
-// handler decodes the payload of a kind.
+// handler returns a jobs.Handler that decodes the payload and calls perform.
 func handler[P any](perform func(ctx context.Context, call *jobs.Call, payload P, progress func(variant.Progress)) (any, jobs.Values, error)) jobs.Handler {
 	return func(ctx context.Context, call *jobs.Call, progress func(any)) (any, jobs.Values, error) {
 		var payload P
@@ -107,14 +108,14 @@ func handler[P any](perform func(ctx context.Context, call *jobs.Call, payload P
 	}
 }
 
-// reports decodes a child's progress. progress may be nil.
+// reports returns a function that decodes a child's progress reports. progress may be nil.
 func reports(progress func(variant.Progress)) func(json.RawMessage) {
 	if progress == nil {
 		return nil
 	}
 	return func(raw json.RawMessage) {
 		var p variant.Progress
-		if json.Unmarshal(raw, &p) == nil { // a child of this binary
+		if json.Unmarshal(raw, &p) == nil { // fails only for a child of another binary
 			progress(p)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// The test binary is its own child: with this variable set it does one order instead of running tests.
+// The test binary is also the child. With this variable set, it does one order instead of running tests.
 const roleVariable = "WORK_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// Every kind of job has a parent's side whose order reaches the child's handler: here each of them fails on a model that is
-// not there, and leaves nothing behind.
+// The order of every kind of job reaches the child's handler. Here each handler fails, because the model does not
+// exist, and no files remain.
 func TestEveryKindReachesItsHandler(t *testing.T) {
 	cache := t.TempDir()
 	command := jobs.Command{Env: append(os.Environ(), roleVariable+"=child"), Log: io.Discard}
@@ -61,15 +61,15 @@ func TestEveryKindReachesItsHandler(t *testing.T) {
 	for kind := range (Child{}).kinds() {
 		call, ok := calls[kind]
 		if !ok {
-			t.Errorf("%s: no call of its parent's side in this test", kind)
+			t.Errorf("kind %s: this test does not call its parent's side", kind)
 			continue
 		}
 		var failed *jobs.JobError
 		if err := call(); !errors.As(err, &failed) || !strings.Contains(err.Error(), missing) {
-			t.Errorf("%s: error %v, want the child's about %q", kind, err, missing)
+			t.Errorf("kind %s: error %v, want the child's error about %q", kind, err, missing)
 		}
 	}
 	if rest, err := os.ReadDir(filepath.Join(cache, exchangeFolder)); err != nil || len(rest) != 0 {
-		t.Errorf("%v, %v are left in the exchange folder, want nothing", rest, err)
+		t.Errorf("%v, %v remain in the exchange folder, want nothing", rest, err)
 	}
 }

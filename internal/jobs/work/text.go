@@ -15,10 +15,10 @@ import (
 	"prunellm/prune/recover"
 )
 
-// prune can score everything that calibration returns; otherwise this does not compile.
+// This constant compiles only if prune can score sequences of every length that calibration returns.
 const _ = uint(prune.MaxSequence - calibration.MaxSequence)
 
-// allLayers makes llama.cpp put as many layers on GPUs as fit.
+// allLayers makes llama.cpp put as many layers as possible on GPUs.
 const allLayers = -1
 
 // Codec quantizes and dequantizes through ggml.
@@ -26,7 +26,7 @@ func Codec() convert.Codec {
 	return convert.Codec{Dequantize: ggmlquant.Dequantize, Quantize: ggmlquant.Quantize}
 }
 
-// dense returns a model in the form that a calibration source needs. scratch is an existing folder.
+// dense returns a model in the form that a calibration source needs. scratch must be an existing folder.
 func dense(model *models.GGUF, scratch string) calibration.Dense {
 	return calibration.Dense{
 		Weights: model, Codec: Codec(), Scratch: scratch,
@@ -40,7 +40,7 @@ func dense(model *models.GGUF, scratch string) calibration.Dense {
 	}
 }
 
-// CalibrationText obtains the text of a spec's recipe, with its held-out part. progress may be nil.
+// CalibrationText obtains the text for a spec's recipe, including a held-out part. progress may be nil.
 func CalibrationText(ctx context.Context, model *models.GGUF, scratch string, spec variant.Spec, progress func(done, total int)) (variant.Text, error) {
 	source, err := calibration.Reference{Identity: spec.Recipe.Calibration, File: spec.Calibration.File}.Open(dense(model, scratch))
 	if err != nil {
@@ -64,10 +64,11 @@ func CalibrationText(ctx context.Context, model *models.GGUF, scratch string, sp
 	return text, err
 }
 
-// furtherSeed is what the seed of a refit's further text differs by from that of the scored text.
+// furtherSeed is the difference between the seeds of a refit's further text and of the scored text.
 const furtherSeed = 1 << 33
 
-// partOf returns the progress of a part of a whole, before which so many tokens are done. progress may be nil.
+// partOf returns a progress function for one part of a text of whole tokens, of which the first before tokens are done.
+// progress may be nil.
 func partOf(progress func(done, total int), before, whole int) func(done, total int) {
 	if progress == nil {
 		return nil
@@ -75,11 +76,11 @@ func partOf(progress func(done, total int), before, whole int) func(done, total 
 	return func(done, _ int) { progress(before+done, whole) }
 }
 
-// trainingSeed is what a training's seed differs by from its calibration text's: the model is not to train on the text
-// that chose its neurons.
+// trainingSeed is the difference between the seeds of the training text and of the calibration text, because a model
+// must not train on the text that chose its neurons.
 const trainingSeed = 1 << 32
 
-// TrainingText obtains the sequences that a recovery trains on. progress may be nil.
+// TrainingText obtains the sequences for recovery training. progress may be nil.
 func TrainingText(ctx context.Context, model *models.GGUF, scratch string, job variant.RecoveryJob, progress func(done, total int)) ([][]int32, error) {
 	r := job.Recovery
 	source, err := calibration.Reference{Identity: r.Source, File: r.Text.File}.Open(dense(model, scratch))

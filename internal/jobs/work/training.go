@@ -22,22 +22,22 @@ import (
 	"prunellm/prune/recover"
 )
 
-// Values of a training job, beside downValue. Without a refit it is given no down.
+// The values of a training job in addition to downValue, which is absent without a refit.
 const (
 	planValue      = "plan"
 	recoveredValue = "recovered"
 )
 
-// textFile is the text of a training, beside its checkpoint.
+// textFile is the name of the file with the training text. It is in the folder of the checkpoints.
 const textFile = "text.json"
 
-// trainingPayload is a variant's recovery.
+// trainingPayload is the payload of a training job.
 type trainingPayload struct {
 	Job         variant.RecoveryJob `json:"job"`
-	Checkpoints string              `json:"checkpoints"` // folder of this training's checkpoints
+	Checkpoints string              `json:"checkpoints"` // folder of this run's checkpoints
 }
 
-// Recover implements variant.Trainer. It removes the checkpoints of a training that ended.
+// Recover implements variant.Trainer. It removes the checkpoints when training is complete.
 func (o *Orders) Recover(ctx context.Context, job variant.RecoveryJob, progress func(variant.Progress)) ([]byte, error) {
 	var err error
 	if job.ModelPath, err = filepath.Abs(job.ModelPath); err != nil {
@@ -50,7 +50,7 @@ func (o *Orders) Recover(ctx context.Context, job variant.RecoveryJob, progress 
 	identity := sha256.Sum256([]byte(job.Identity))
 	payload := trainingPayload{Job: job, Checkpoints: filepath.Join(folder, hex.EncodeToString(identity[:8]))}
 	parent := o.parent
-	parent.Unhurried = true // the variant answers without it
+	parent.Unhurried = true // the variant answers requests without it
 	_, made, err := parent.Do(ctx, training, payload, jobs.Values{planValue: job.Plan, downValue: job.Down}, reports(progress))
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (c Child) train(ctx context.Context, call *jobs.Call, p trainingPayload, pr
 	if err != nil {
 		return nil, nil, err
 	}
-	// After the dense model has written its text and is unloaded, so that its memory on a GPU is free.
+	// Open the backend only now: the dense model has written its text and is unloaded, so its memory on a GPU is free.
 	backend, err := c.OpenBackend(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -107,7 +107,8 @@ func (c Child) trainingOptions(call *jobs.Call, p trainingPayload, model *models
 	}
 }
 
-// report turns the training's progress into that of a variant: in tokens, or in seconds where time ends it.
+// report converts progress of training to progress of a variant. Its unit is tokens, or seconds if a duration limits
+// training.
 func (p trainingPayload) report(progress func(variant.Progress)) func(recover.Progress) {
 	total, unit := p.Job.Recovery.Tokens, "tokens"
 	if total == 0 {
@@ -120,7 +121,8 @@ func (p trainingPayload) report(progress func(variant.Progress)) func(recover.Pr
 	}
 }
 
-// sequences returns the text to train on, which an interrupted training has left beside its checkpoint.
+// sequences returns the text to train on. It reads the text from the folder of checkpoints if an interrupted run left
+// it there.
 func (p trainingPayload) sequences(ctx context.Context, call *jobs.Call, model *models.GGUF, progress func(variant.Progress)) ([][]int32, error) {
 	path, vocab := filepath.Join(p.Checkpoints, textFile), model.Config().VocabSize
 	if kept, err := regularfile.Read(path, variant.MaxTokenFileBytes); err == nil {
@@ -130,14 +132,14 @@ func (p trainingPayload) sequences(ctx context.Context, call *jobs.Call, model *
 	}
 	sequences, err := TrainingText(ctx, model, call.Folder, p.Job, variant.NewCounter(variant.StageCalibrating, "tokens", progress))
 	if err != nil {
-		return nil, fmt.Errorf("text to train on: %w", err)
+		return nil, fmt.Errorf("training text: %w", err)
 	}
 	value, err := variant.EncodeText(variant.Text{Tokens: sequences})
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(p.Checkpoints, 0o700); err == nil {
-		_ = renameio.WriteFile(path, value, 0o600) // it saves time, no more
+		_ = renameio.WriteFile(path, value, 0o600) // only saves time: ignore errors
 	}
 	return sequences, nil
 }

@@ -10,21 +10,21 @@ import (
 	"prunellm/internal/variant"
 )
 
-// trialPayload is a file to run. It has no result.
+// trialPayload is the payload of a trial job, which has no result.
 type trialPayload struct {
 	Path string `json:"path"`
 }
 
-// trialTokens is how many tokens a trial decodes.
+// trialTokens is the number of tokens that a trial decodes.
 const trialTokens = 8
 
-// Try has a child load a file and decode a few tokens: a file that llama.cpp crashes on must not end the parent.
+// Try loads a file and decodes a few tokens in a child, because a file that crashes llama.cpp must not end the parent.
 func (o *Orders) Try(ctx context.Context, path string) error {
 	_, _, err := o.parent.Do(ctx, trial, trialPayload{Path: path}, nil, nil)
 	return err
 }
 
-// try returns an error if the engine does not run the file, or computes logits that are not numbers.
+// try returns an error if the engine cannot run the file, or if a logit is NaN or infinite.
 func (c Child) try(ctx context.Context, _ *jobs.Call, p trialPayload, _ func(variant.Progress)) (any, jobs.Values, error) {
 	model, err := llamacpp.Open(ctx, p.Path, llamacpp.Options{ContextSize: 2 * trialTokens, Sequences: 1, BatchSize: 32, GPULayers: allLayers})
 	if err != nil {
@@ -39,8 +39,8 @@ func (c Child) try(ctx context.Context, _ *jobs.Call, p trialPayload, _ func(var
 		return nil, nil, err
 	}
 	for _, logit := range model.Logits(trialTokens - 1) {
-		if logit-logit != 0 { // NaN and infinity
-			return nil, nil, fmt.Errorf("%q gives logits that are not numbers", p.Path)
+		if logit-logit != 0 { // NaN or infinity
+			return nil, nil, fmt.Errorf("%q gives logits that are NaN or infinite", p.Path)
 		}
 	}
 	return nil, nil, nil
