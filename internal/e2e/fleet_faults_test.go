@@ -52,7 +52,7 @@ func (s *instance) waitPruned() {
 func (s *instance) redisIsFine() bool {
 	log := s.stderr.String()
 	return strings.Count(log, "shared cache not usable") == strings.Count(log, "shared cache is back") &&
-		strings.Count(log, "shared cache refuses writes") == strings.Count(log, "shared cache takes writes again")
+		strings.Count(log, "shared cache refuses writes") == strings.Count(log, "shared cache accepts writes again")
 }
 
 // fleetUser is who the replicas are to Redis, so that they can be locked out and the test cannot.

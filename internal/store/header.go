@@ -12,32 +12,33 @@ import (
 	"strings"
 )
 
-// MaxHeaderBytes bounds an encoded Header, its newline included.
+// MaxHeaderBytes bounds the size of an encoded Header, including its newline.
 const MaxHeaderBytes = 1 << 10
 
 // maxChunks bounds the number of chunks of one value.
 const maxChunks = 1 << 12
 
-// Header describes a stored value. It is written in front of the value. If the value is stored in chunks elsewhere, the
-// header is written alone and last: a readable header means a complete value.
+// Header describes a stored value and precedes it. If the value is stored in chunks elsewhere, the header is written
+// alone and last, so that a readable header means a complete value.
 //
-// Its encoding is one line of JSON with exactly these fields in this order, without spaces, ending in a newline.
-// DecodeHeader refuses any other encoding.
+// Its encoding is one line of JSON with exactly these fields in this order, without spaces, that ends in a newline.
+// DecodeHeader rejects any other encoding.
 type Header struct {
 	Version    int    `json:"version"`     // FormatVersion
-	Key        string `json:"key"`         // canonical key, which detects an entry copied to another key
+	Key        string `json:"key"`         // canonical key; exposes an entry that was copied to another key
 	ID         string `json:"id"`          // 32 random hex digits, new for each write
 	Size       int64  `json:"size"`        // bytes of the value
-	SHA256     string `json:"sha256"`      // of the value, 64 hex digits
-	ChunkBytes int64  `json:"chunk_bytes"` // bytes of each chunk but the last; 0 when the value follows the header
-	Chunks     int    `json:"chunks"`      // number of chunks; 0 when the value follows the header
+	SHA256     string `json:"sha256"`      // sha256 of the value, 64 hex digits
+	ChunkBytes int64  `json:"chunk_bytes"` // bytes of each chunk but the last; 0 if the value follows the header
+	Chunks     int    `json:"chunks"`      // number of chunks; 0 if the value follows the header
 }
 
-// NewHeader describes value under key. With chunkBytes above 0 the value is stored separately in chunks of this size.
+// NewHeader returns the header of a value. If chunkBytes is above 0, the value is stored separately in chunks of this
+// size.
 func NewHeader(key Key, value []byte, chunkBytes int64) Header {
 	sum := sha256.Sum256(value)
 	var id [16]byte
-	rand.Read(id[:]) // never fails, see crypto/rand
+	rand.Read(id[:]) // never fails (see crypto/rand)
 	header := Header{
 		Version: FormatVersion, Key: key.String(), ID: hex.EncodeToString(id[:]),
 		Size: int64(len(value)), SHA256: hex.EncodeToString(sum[:]),
@@ -49,20 +50,20 @@ func NewHeader(key Key, value []byte, chunkBytes int64) Header {
 	return header
 }
 
-// Encode returns the header line, newline included.
+// Encode returns the header line, including the newline.
 func (h Header) Encode() ([]byte, error) {
 	line, err := json.Marshal(h)
 	if err != nil {
 		return nil, fmt.Errorf("encode header: %w", err)
 	}
 	if h.Chunks > maxChunks {
-		return nil, fmt.Errorf("value of %d bytes needs %d chunks, at most %d are allowed", h.Size, h.Chunks, maxChunks)
+		return nil, fmt.Errorf("value of %d bytes needs %d chunks; the limit is %d", h.Size, h.Chunks, maxChunks)
 	}
 	return append(line, '\n'), nil
 }
 
-// DecodeHeader reads the header at the start of data and checks every field: Size is at
-// most maxBytes, and Chunks and ChunkBytes are consistent with it. It returns the header and its length in data.
+// DecodeHeader decodes the header at the start of data and checks every field. Size must be at most maxBytes, and
+// Chunks and ChunkBytes must be consistent with it. DecodeHeader returns the header and its length in data.
 func DecodeHeader(data []byte, key Key, maxBytes int64) (header Header, length int, err error) {
 	end := bytes.IndexByte(data[:min(len(data), MaxHeaderBytes)], '\n')
 	if end < 0 {
@@ -89,7 +90,7 @@ func DecodeHeader(data []byte, key Key, maxBytes int64) (header Header, length i
 	return header, end + 1, nil
 }
 
-// check validates the fields of a header whose version is known.
+// check returns an error if a field is not valid. The version must already be checked.
 func (h Header) check(key Key, maxBytes int64) error {
 	switch {
 	case h.Key != key.String():
@@ -112,12 +113,12 @@ func (h Header) check(key Key, maxBytes int64) error {
 	return nil
 }
 
-// ChunkSize returns the length of chunk i in bytes, with 0 <= i < Chunks.
+// ChunkSize returns the length of chunk i in bytes, where 0 <= i < Chunks.
 func (h Header) ChunkSize(i int) int64 {
 	return min(h.ChunkBytes, h.Size-int64(i)*h.ChunkBytes)
 }
 
-// Verify returns an error unless value has the size and the checksum of the header.
+// Verify returns an error if value does not have the size and the checksum of the header.
 func (h Header) Verify(value []byte) error {
 	if int64(len(value)) != h.Size {
 		return fmt.Errorf("value has %d bytes instead of %d", len(value), h.Size)
@@ -128,8 +129,8 @@ func (h Header) Verify(value []byte) error {
 	return nil
 }
 
-// DecodeEntry reads a header and the value after it from r, which holds exactly sizeBytes. It allocates memory only if
-// the size in the header agrees with sizeBytes and is at most maxBytes.
+// DecodeEntry reads a header and the value after it from r, which must have exactly sizeBytes. It allocates memory for
+// the value only if the size in the header is consistent with sizeBytes and at most maxBytes.
 func DecodeEntry(r io.ReaderAt, sizeBytes int64, key Key, maxBytes int64) ([]byte, error) {
 	head := make([]byte, min(max(sizeBytes, 0), MaxHeaderBytes))
 	if _, err := r.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
@@ -140,7 +141,7 @@ func DecodeEntry(r io.ReaderAt, sizeBytes int64, key Key, maxBytes int64) ([]byt
 		return nil, err
 	}
 	if header.Chunks != 0 {
-		return nil, errors.New("header names chunks where the value should follow")
+		return nil, errors.New("header names chunks, but the value must follow it")
 	}
 	if sizeBytes != int64(length)+header.Size {
 		return nil, fmt.Errorf("entry has %d bytes instead of %d", sizeBytes, int64(length)+header.Size)

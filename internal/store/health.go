@@ -10,39 +10,41 @@ import (
 	"time"
 )
 
-// maxPending bounds the keys that wait to be published. A key beyond it is published when it is next read or computed.
+// maxPending bounds the number of keys that wait to be published. Beyond it, a key is published the next time it is
+// read or computed.
 const maxPending = 1 << 10
 
-// maxDefer bounds the backoff of a large value that the shared store refused. Each attempt makes a store with eviction
-// drop everything else, and a store that is too small for the value rarely grows soon.
+// maxDefer bounds the backoff of a large value that the shared store refused. Retrying often would be harmful, because
+// each attempt makes a store with eviction drop everything else. It would also be useless, because a store that is too
+// small rarely grows soon.
 const maxDefer = time.Hour
 
-// health holds the state of a Layered store's shared store, and the goroutine that probes it and publishes the values
-// it lacks. It logs each change between three states. Up: the shared store works. Down: it is not used. Full: it is
-// read only, because it responds but refuses writes.
+// health tracks the state of a Layered store's shared store. It has a goroutine that probes the shared store and
+// publishes values that it does not have. health logs each change between three states. Up: the shared store works.
+// Down: it is not used. Full: it is only read, because it responds but refuses writes.
 type health struct {
 	store           *Layered
 	retry, retryMax time.Duration
-	wake            chan struct{} // capacity 1: one pending wake-up is enough
+	wake            chan struct{} // capacity 1, because one pending wake-up is enough
 	cancel          context.CancelFunc
 	done            chan struct{}
 
-	mu       sync.Mutex // guards the rest
+	mu       sync.Mutex // guards the following fields
 	down     bool
 	full     bool
-	pending  map[Key]*wish     // to be published
-	known    map[Key]time.Time // when the shared store last had the key; it is not checked again for retryMax
-	refused  map[Key]refusal   // pending large values that the shared store refused
-	unleased *Key              // the last refused lease; nil once writes succeed again
+	pending  map[Key]*wish     // keys to publish
+	known    map[Key]time.Time // when the shared store was last seen to have the key; not checked again for retryMax
+	refused  map[Key]refusal   // large pending values that the shared store refused
+	unleased *Key              // key of the last refused lease; nil once writes succeed again
 }
 
 // wish is a request to publish the local value of a key. A later Put replaces the wish, so that publishing the older
-// value does not fulfill it.
+// value does not fulfill the new wish.
 type wish struct {
-	replace bool // publish even if the shared store has an entry, because that is older
+	replace bool // publish even if the shared store has an entry, which is older
 }
 
-// refusal is the backoff of a refused value.
+// refusal is the backoff state of a refused value.
 type refusal struct {
 	pause time.Duration
 	until time.Time
@@ -76,15 +78,15 @@ func (h *health) writable() bool {
 	return !h.down && !h.full
 }
 
-// failed records a read error: the store is not used until it responds again.
+// failed records a read error. The shared store is not used until it responds again.
 func (h *health) failed(err error) {
 	h.mu.Lock()
 	changed := !h.down
 	h.down = true
-	clear(h.known) // it may be empty when it returns
+	clear(h.known) // the store may be empty when it returns
 	h.mu.Unlock()
 	if changed {
-		h.store.log.Warn("shared cache not usable, going on with the local one", "error", err)
+		h.store.log.Warn("shared cache not usable, using only the local one", "error", err)
 	}
 	h.signal()
 }
@@ -100,12 +102,12 @@ func (h *health) putFailed(err error) {
 	h.full = true
 	h.mu.Unlock()
 	if changed {
-		h.store.log.Warn("shared cache refuses writes, values stay local until it takes them", "error", err)
+		h.store.log.Warn("shared cache refuses writes, values stay local until it accepts them", "error", err)
 	}
 	h.signal()
 }
 
-// leaseFailed records an error of Acquire. If no value is pending, retrying that lease shows whether writes succeed
+// leaseFailed records an error of Acquire. If no value is pending, retrying the lease shows whether writes succeed
 // again.
 func (h *health) leaseFailed(key Key, err error) {
 	if !errors.Is(err, ErrUnavailable) {
@@ -116,11 +118,12 @@ func (h *health) leaseFailed(key Key, err error) {
 	h.putFailed(err)
 }
 
-// publish schedules the local value of key for the shared store. With replace, the value is newer than any entry there.
+// publish schedules the local value of key for publication. replace says that the value is newer than any entry in the
+// shared store.
 func (h *health) publish(key Key, replace bool) {
 	h.mu.Lock()
 	seen, known := h.known[key]
-	known = known && time.Since(seen) < h.retryMax // the store may have lost it since
+	known = known && time.Since(seen) < h.retryMax // after that the store may have lost it
 	_, waits := h.pending[key]
 	add := (replace || !known) && (waits || len(h.pending) < maxPending)
 	if add {
@@ -135,14 +138,14 @@ func (h *health) publish(key Key, replace bool) {
 	}
 }
 
-// published records that the shared store has the key, or must not receive it any more.
+// published records that the shared store has the key, or must no longer receive it.
 func (h *health) published(key Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.forget(key)
 }
 
-// granted records that a wish was fulfilled, unless a newer one replaced it.
+// granted records that a wish was fulfilled, unless a newer wish has replaced it.
 func (h *health) granted(key Key, done *wish) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -151,7 +154,7 @@ func (h *health) granted(key Key, done *wish) {
 	}
 }
 
-// forget removes a key from pending. The caller holds mu.
+// forget removes a key from pending. The caller must hold mu.
 func (h *health) forget(key Key) {
 	delete(h.pending, key)
 	delete(h.refused, key)
@@ -168,7 +171,7 @@ func (h *health) signal() {
 	}
 }
 
-// run is the background goroutine. It is idle while the store works and nothing is pending.
+// run is the body of the background goroutine. It is idle while the store works and nothing is pending.
 func (h *health) run(ctx context.Context) {
 	defer close(h.done)
 	pause := h.retry
@@ -212,7 +215,7 @@ func (h *health) putOff(key Key) {
 	h.refused[key] = refusal{pause: pause, until: time.Now().Add(pause)}
 }
 
-// untilNextOffer returns the time until the first refused value is due again.
+// untilNextOffer returns the time until the first refused value is due.
 func (h *health) untilNextOffer() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -223,7 +226,7 @@ func (h *health) untilNextOffer() time.Duration {
 	return max(wait, 0)
 }
 
-// revive probes the store. It reports whether the store responds and accepts the pending values.
+// revive probes the shared store. It reports whether the store responds and accepts the pending values.
 func (h *health) revive(ctx context.Context) bool {
 	if h.store.remote.Ping(ctx) != nil {
 		return false
@@ -244,13 +247,13 @@ func (h *health) revive(ctx context.Context) bool {
 	h.unleased = nil
 	h.mu.Unlock()
 	if wasFull {
-		h.store.log.Info("shared cache takes writes again")
+		h.store.log.Info("shared cache accepts writes again")
 	}
 	return true
 }
 
-// publishAll copies pending values from the local store, small ones first, and reports whether the shared one accepts
-// writes. A store that refuses a large value may accept others.
+// publishAll copies pending values from the local store to the shared one, small values first. It reports whether the
+// shared store accepts writes. A store that refuses a large value may still accept others.
 func (h *health) publishAll(ctx context.Context) bool {
 	keys, pending, waiting := h.due()
 	for _, key := range keys {
@@ -274,7 +277,8 @@ func (h *health) publishAll(ctx context.Context) bool {
 	return !waiting || h.takesLeases(ctx, pending)
 }
 
-// takesLeases tries a small write: the lease of a pending value, or the refused lease.
+// takesLeases tries a small write, which is the lease of a pending value or the refused lease. It reports whether the
+// write succeeds.
 func (h *health) takesLeases(ctx context.Context, pending map[Key]*wish) bool {
 	for key := range pending {
 		lease, ok, err := h.store.remote.Acquire(ctx, key)
@@ -285,15 +289,15 @@ func (h *health) takesLeases(ctx context.Context, pending map[Key]*wish) bool {
 			return false
 		}
 		if ok {
-			_ = lease.Close() // otherwise it expires
+			_ = lease.Close() // if this fails, the lease expires
 			return true
 		}
 	}
 	return true
 }
 
-// due returns all pending wishes, with the key whose lease was refused, and the pending keys that are due, large ones last. waiting
-// reports that publishing these keys does not show whether other writes succeed.
+// due returns the pending keys that are due, large ones last, and all pending wishes, including one for the key whose
+// lease was refused. waiting says that publishing these keys does not show whether other writes succeed.
 func (h *health) due() (keys []Key, pending map[Key]*wish, waiting bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -318,7 +322,8 @@ func (h *health) due() (keys []Key, pending map[Key]*wish, waiting bool) {
 	return keys, pending, h.unleased != nil || len(keys) < len(pending)
 }
 
-// publishOne returns only errors of the shared store. A value that the local store has lost need not be published.
+// publishOne publishes one value. It returns only errors of the shared store. It ignores a value that the local store
+// has lost.
 func (h *health) publishOne(ctx context.Context, key Key, replace bool) error {
 	if !replace {
 		if has, err := h.store.remote.Has(ctx, key); err != nil || has {

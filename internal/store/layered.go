@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Local is the store on this machine, which is read first.
+// Local is the store on this machine. It is read first.
 type Local interface {
 	Store
 	Leaser
@@ -20,17 +20,17 @@ type Local interface {
 type Remote interface {
 	Store
 	Leaser
-	// Has reports whether there is an entry, without reading or verifying it.
+	// Has reports whether there is an entry. It does not read or verify it.
 	Has(ctx context.Context, key Key) (bool, error)
 	// Ping reports whether the store responds.
 	Ping(ctx context.Context) error
 }
 
-// Layered is a local store in front of a shared one. Reading fills the local store; writing goes to both.
+// Layered is a local store in front of a shared one. A read fills the local store. A write goes to both.
 //
-// The shared store is optional. If it fails, Layered logs one warning, stops using it, probes it with backoff and, once
-// it responds, publishes the values computed meanwhile. It returns only errors of the local store. The first operation
-// that fails waits for one timeout; later ones do not wait.
+// The shared store is optional. If it fails, Layered logs one warning, stops using it and probes it with backoff. Once
+// it responds, Layered publishes the values computed meanwhile. Layered returns only errors of the local store. The
+// first operation that fails waits for one timeout; later ones do not wait.
 //
 // # Concurrency
 //
@@ -47,12 +47,12 @@ type LayeredOptions struct {
 	Local  Local
 	Remote Remote
 	Log    *slog.Logger
-	// Retry is the pause before the first probe of a failed shared store. It doubles up to RetryMax. 0 means 1 s and 30
-	// s.
+	// Retry is the pause before the first probe of a failed shared store. The pause doubles up to RetryMax. The
+	// defaults are 1 s and 30 s.
 	Retry, RetryMax time.Duration
 }
 
-// NewLayered starts a layered store. Close ends it; the two stores stay open and belong to the caller.
+// NewLayered starts a layered store. Close ends it. The two stores belong to the caller and stay open.
 func NewLayered(o LayeredOptions) *Layered {
 	if o.Retry <= 0 {
 		o.Retry = time.Second
@@ -75,12 +75,12 @@ func (l *Layered) Close() error {
 // RemoteUp reports whether the shared store is in use.
 func (l *Layered) RemoteUp() bool { return l.health.up() }
 
-// Get reads from the local store, else from the shared one.
+// Get reads from the local store and, if that does not have the value, from the shared one.
 func (l *Layered) Get(ctx context.Context, key Key) ([]byte, error) {
 	value, err := l.local.Get(ctx, key)
 	switch {
 	case err == nil:
-		l.health.publish(key, false) // the value may be from an outage of the shared store, or that store lost it
+		l.health.publish(key, false) // the shared store may not have the value, because of an outage or a loss
 		return value, nil
 	case key.Validate() != nil || ctx.Err() != nil:
 		return nil, err
@@ -101,7 +101,7 @@ func (l *Layered) Get(ctx context.Context, key Key) ([]byte, error) {
 		return nil, notFound(key)
 	}
 	if err := l.local.Put(ctx, key, value); err != nil && ctx.Err() == nil {
-		l.log.Warn("value not kept on disk", "key", key.String(), "error", err)
+		l.log.Warn("value not stored locally", "key", key.String(), "error", err)
 	}
 	l.health.published(key)
 	return value, nil
@@ -109,13 +109,13 @@ func (l *Layered) Get(ctx context.Context, key Key) ([]byte, error) {
 
 func notFound(key Key) error { return fmt.Errorf("get %s: %w", key, ErrNotFound) }
 
-// Put writes to both stores and returns the local one's error.
+// Put writes to both stores and returns the error of the local one.
 func (l *Layered) Put(ctx context.Context, key Key, value []byte) error {
 	return l.put(ctx, key, value, l.remote.Put)
 }
 
-// put writes locally and, if the shared store is up, through remotePut. It returns errors of the local store, and of
-// the shared one only ErrStaleLease.
+// put writes to the local store and, if the shared store is up, calls remotePut. It returns errors of the local store.
+// Of the shared store it returns only ErrStaleLease.
 func (l *Layered) put(ctx context.Context, key Key, value []byte, remotePut func(context.Context, Key, []byte) error) error {
 	if err := key.Validate(); err != nil {
 		return err
@@ -150,7 +150,7 @@ func (l *Layered) Delete(ctx context.Context, key Key) error {
 	if err := l.local.Delete(ctx, key); err != nil {
 		return err
 	}
-	l.health.published(key) // nothing left to publish
+	l.health.published(key) // there is nothing to publish any more
 	if l.health.up() {
 		if err := l.remote.Delete(ctx, key); err != nil && ctx.Err() == nil {
 			l.health.putFailed(err)
@@ -176,8 +176,8 @@ func (l *Layered) List(ctx context.Context, model string, kind Kind) ([]Key, err
 	return slices.Compact(keys), ctx.Err()
 }
 
-// Acquire takes the lease on this machine first and then the shared one. While the shared store is down or full, the
-// local lease is enough: several machines may then compute the same value, which only costs time.
+// Acquire takes the lease on this machine first, then the shared one. While the shared store is down or full, the local
+// lease is enough. Several machines may then compute the same value, which only costs time.
 func (l *Layered) Acquire(ctx context.Context, key Key) (Lease, bool, error) {
 	local, ok, err := l.local.Acquire(ctx, key)
 	if err != nil || !ok {
@@ -211,15 +211,15 @@ func (l *Layered) Progress(ctx context.Context, key Key) ([]byte, error) {
 	return l.local.Progress(ctx, key)
 }
 
-// layeredLease is a lease on this machine and, unless that store was down, on the shared store.
+// layeredLease is a lease on this machine and, unless the shared store was down, in the shared store.
 type layeredLease struct {
 	store  *Layered
 	model  string
 	local  Lease
-	remote Lease // nil without the shared store
+	remote Lease // nil if the shared store was down
 }
 
-// Lost returns that of the shared lease. The local one cannot be lost while the process lives.
+// Lost returns the channel of the shared lease. The local lease cannot be lost while the process lives.
 func (l *layeredLease) Lost() <-chan struct{} {
 	if l.remote == nil {
 		return l.local.Lost()
@@ -227,7 +227,7 @@ func (l *layeredLease) Lost() <-chan struct{} {
 	return l.remote.Lost()
 }
 
-// SetProgress publishes to both stores; it hides errors of the shared one.
+// SetProgress publishes to both stores. It ignores errors of the shared one.
 func (l *layeredLease) SetProgress(ctx context.Context, progress []byte) error {
 	err := l.local.SetProgress(ctx, progress)
 	if l.remote != nil && l.store.health.writable() {
@@ -238,10 +238,10 @@ func (l *layeredLease) SetProgress(ctx context.Context, progress []byte) error {
 	return err
 }
 
-// Put writes to both stores, but not to the shared one if the lease was taken over.
+// Put writes to both stores. It does not write to the shared one if another replica has taken over the lease.
 func (l *layeredLease) Put(ctx context.Context, key Key, value []byte) error {
 	if key.Model != l.model {
-		return fmt.Errorf("put %s: the lease is for model %s", key, l.model)
+		return fmt.Errorf("put %s: the lease is only for model %s", key, l.model)
 	}
 	if l.remote == nil {
 		return l.store.Put(ctx, key, value)
@@ -249,7 +249,7 @@ func (l *layeredLease) Put(ctx context.Context, key Key, value []byte) error {
 	return l.store.put(ctx, key, value, l.remote.Put)
 }
 
-// Close releases both leases. A shared lease that cannot be released expires.
+// Close releases both leases. If the shared lease cannot be released, it expires.
 func (l *layeredLease) Close() error {
 	if l.remote != nil {
 		if err := l.remote.Close(); err != nil {

@@ -9,42 +9,46 @@ import (
 	"time"
 )
 
-// Leaser elects the replica that computes a key. Requests never wait for a lease; only builds of variants do.
+// Leaser elects the replica that computes the value of a key. Requests never wait for a lease; only builds of variants
+// do.
 type Leaser interface {
-	// Acquire tries once, without waiting. ok is false while another replica holds the lease. After an error the holder
-	// is unknown; the caller then computes without a lease, which can only duplicate work.
+	// Acquire tries once to take the lease and does not wait. ok is false if another replica holds it. After an error
+	// the holder is unknown. The caller then computes without a lease, which at worst duplicates work.
 	Acquire(ctx context.Context, key Key) (lease Lease, ok bool, err error)
-	// Progress returns the JSON that the holder last published, at most MaxProgressBytes, or nil. It is input from another
-	// process: do not trust it.
+	// Progress returns the JSON that the holder last published, at most MaxProgressBytes, or nil. It comes from another
+	// process, so do not trust it.
 	Progress(ctx context.Context, key Key) ([]byte, error)
 }
 
-// Lease is held by the replica that computes.
+// Lease is the right to compute a value. One replica holds it at a time.
 type Lease interface {
-	// Lost is closed once another replica may have taken over. Work may continue, but Put may return ErrStaleLease.
+	// Lost is closed once another replica may have taken over the lease. Work may continue, but Put may return
+	// ErrStaleLease.
 	Lost() <-chan struct{}
-	// SetProgress publishes at most MaxProgressBytes of JSON for the replicas that wait.
+	// SetProgress publishes at most MaxProgressBytes of JSON to waiting replicas.
 	SetProgress(ctx context.Context, progress []byte) error
-	// Put stores a value of the lease's model. If the lease was taken over, it returns ErrStaleLease instead.
+	// Put stores a value of the lease's model. If another replica has taken over the lease, it returns ErrStaleLease
+	// and stores nothing.
 	Put(ctx context.Context, key Key, value []byte) error
 	// Close releases the lease. It is idempotent.
 	Close() error
 }
 
-// Sharing computes values at most once among all replicas that share a store.
+// Sharing computes a value at most once among all replicas that share a store.
 type Sharing struct {
 	Store  Store
 	Leaser Leaser
 	Log    *slog.Logger
-	// Poll is the interval at which the store is checked while another replica computes; 0 means half a second.
+	// Poll is the interval at which Value checks the store while another replica computes. 0 means half a second.
 	Poll time.Duration
-	// OnProgress, if set, is called while another replica computes, with the published progress (nil if there is none).
+	// OnProgress, if set, is called while another replica computes. progress is what the replica last published, or
+	// nil.
 	OnProgress func(progress []byte)
 }
 
-// Value returns the stored value of key. If there is none, it calls compute or waits for the replica that computes it.
-// compute may put further values of the same model and publish progress through its lease. If a result cannot be
-// stored, Value logs that and returns the result.
+// Value returns the stored value of key. If there is none, it calls compute, or waits for the replica that computes the
+// value. Through its lease, compute may store further values of the same model and publish progress. If the result
+// cannot be stored, Value logs a warning and returns the result.
 func (s Sharing) Value(ctx context.Context, key Key, compute func(context.Context, Lease) ([]byte, error)) ([]byte, error) {
 	if err := key.Validate(); err != nil {
 		return nil, err
@@ -70,7 +74,7 @@ func (s Sharing) Value(ctx context.Context, key Key, compute func(context.Contex
 	}
 }
 
-// acquire replaces a failing Leaser by a lease that protects nothing.
+// acquire acquires the lease. If the Leaser fails, it returns a NoLease instead.
 func (s Sharing) acquire(ctx context.Context, key Key) (Lease, bool) {
 	lease, ok, err := s.Leaser.Acquire(ctx, key)
 	if err != nil {
@@ -80,7 +84,8 @@ func (s Sharing) acquire(ctx context.Context, key Key) (Lease, bool) {
 	return lease, ok
 }
 
-// lead computes under the lease, after reading again: the value may have been stored since the first read.
+// lead computes the value under the lease. It first reads again, because another replica may have stored the value
+// since the first read.
 func (s Sharing) lead(ctx context.Context, key Key, lease Lease, compute func(context.Context, Lease) ([]byte, error)) ([]byte, error) {
 	defer func() {
 		if err := lease.Close(); err != nil {
@@ -100,7 +105,7 @@ func (s Sharing) lead(ctx context.Context, key Key, lease Lease, compute func(co
 	return value, nil
 }
 
-// wait waits for a randomized poll interval, so that many replicas do not poll at once.
+// wait waits for a randomized poll interval, so that many replicas do not poll at the same time.
 func (s Sharing) wait(ctx context.Context, key Key) error {
 	if s.OnProgress != nil {
 		progress, err := s.Leaser.Progress(ctx, key)
@@ -123,7 +128,7 @@ func (s Sharing) wait(ctx context.Context, key Key) error {
 	}
 }
 
-// NoLease is a Lease that protects nothing: it writes directly to its store. It replaces an unavailable lease.
+// NoLease is a Lease without protection, for use if no lease is available. It writes directly to its store.
 type NoLease struct{ Store Store }
 
 // Lost is never closed.

@@ -44,7 +44,7 @@ func TestParseKeyRefuses(t *testing.T) {
 	}
 }
 
-// TestCorruptIsNotFound lets callers that only want to know whether to compute ask one question.
+// TestCorruptIsNotFound checks that callers who only need to know whether to compute need only check for ErrNotFound.
 func TestCorruptIsNotFound(t *testing.T) {
 	if !errors.Is(ErrCorrupt, ErrNotFound) || errors.Is(ErrNotFound, ErrCorrupt) {
 		t.Error("ErrCorrupt must be an ErrNotFound and not the other way round")
@@ -86,7 +86,7 @@ func TestHeaderChunks(t *testing.T) {
 	}
 }
 
-// TestHeaderIDs differ between two writes of the same value, so that their chunks do.
+// TestHeaderIDs checks that two writes of the same value have different ids, so that their chunks differ.
 func TestHeaderIDs(t *testing.T) {
 	key := Key{testModel, KindDown, "r1", "0.2"}
 	if a, b := NewHeader(key, nil, 0), NewHeader(key, nil, 0); a.ID == b.ID || a.SHA256 != b.SHA256 {
@@ -94,8 +94,8 @@ func TestHeaderIDs(t *testing.T) {
 	}
 }
 
-// FuzzDecodeEntry feeds arbitrary bytes to what reads cache files and Redis entries: no panic, nothing allocated beyond
-// the input's size, and what is accepted is exactly what would be written.
+// FuzzDecodeEntry decodes arbitrary bytes, as from cache files and Redis entries. It must not panic or allocate more
+// than the size of the input, and it must accept only what Encode would write.
 func FuzzDecodeEntry(f *testing.F) {
 	key := Key{testModel, KindPlan, "r1", "0.2"}
 	add := func(header Header, value string) {
@@ -120,7 +120,7 @@ func FuzzDecodeEntry(f *testing.F) {
 		if header, length, err := DecodeHeader(data, key, MaxValueBytes); err == nil {
 			line, err := header.Encode()
 			if err != nil || !bytes.Equal(line, data[:length]) {
-				t.Fatalf("accepted %q, which is not what Encode writes: %q, %v", data[:length], line, err)
+				t.Fatalf("DecodeHeader accepts %q, but Encode writes %q, %v", data[:length], line, err)
 			}
 			var sum int64
 			for i := range header.Chunks {

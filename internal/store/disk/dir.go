@@ -14,9 +14,9 @@ import (
 	"prunellm/internal/trust"
 )
 
-// makeDir creates cacheDir/v1/name, each new directory with mode 0700, and returns its absolute path. The version and
-// the name below it must be directories and not links; cacheDir itself may be a link. Other users must not be able to
-// change any of it (package trust), because the process computes with the values and loads the variants.
+// makeDir creates cacheDir/v1/name and returns its absolute path. New directories have mode 0700. v1 and name must be
+// directories and not links; cacheDir itself may be a link. makeDir returns an error if other users can change any of
+// it (package trust), because the process computes with the values and loads the variants.
 func makeDir(cacheDir, name string) (string, error) {
 	if cacheDir == "" {
 		return "", errors.New("cache directory is not set")
@@ -47,8 +47,8 @@ func makeDir(cacheDir, name string) (string, error) {
 	return dir, nil
 }
 
-// syncDir makes a rename in the directory durable. It ignores EINVAL, which file systems return that cannot sync
-// directories.
+// syncDir makes a rename in the directory durable. It ignores EINVAL, which some file systems return because they
+// cannot sync directories.
 func syncDir(root *os.Root, name string) error {
 	d, err := root.Open(name)
 	if err != nil {
@@ -61,27 +61,27 @@ func syncDir(root *os.Root, name string) error {
 	return nil
 }
 
-// removeStaleTemps deletes temporary files of dead processes: top-level names that begin with a dot. Younger files may
-// belong to a live process.
+// removeStaleTemps deletes the temporary files of dead processes. These are top-level names that begin with a dot. It
+// keeps files younger than staleTemp, which may belong to a live process.
 func removeStaleTemps(root *os.Root) {
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
-		return // only disk space depends on it
+		return // costs only disk space
 	}
 	for _, entry := range entries {
 		if !strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
 		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > staleTemp {
-			_ = root.RemoveAll(entry.Name()) // the next start tries again
+			_ = root.RemoveAll(entry.Name()) // if this fails, the next start tries again
 		}
 	}
 }
 
-// openRegular opens a regular file for reading, following no link and waiting for no pipe.
+// openRegular opens a regular file for reading. It does not follow links and does not block on pipes.
 func openRegular(root *os.Root, name string) (*os.File, os.FileInfo, error) {
-	// Root itself resolves links that stay inside it, whatever the flags, so Lstat checks the name first. A process
-	// that can swap the file in between can also write it.
+	// os.Root follows links that stay inside it, no matter which flags are set, so Lstat checks the name first. A
+	// process that can swap the file in between could also write it.
 	info, err := root.Lstat(name)
 	if err != nil {
 		return nil, nil, err
@@ -99,8 +99,8 @@ func openRegular(root *os.Root, name string) (*os.File, os.FileInfo, error) {
 	return file, info, nil
 }
 
-// unreadable reports whether an error comes from the system. Any other error means that the content of the file is
-// wrong.
+// unreadable reports whether an error comes from the system. Any other error means that the content of the file is not
+// valid.
 func unreadable(err error) bool {
 	var system *fs.PathError
 	return errors.As(err, &system)

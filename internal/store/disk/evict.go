@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// usedFile is a file with its size and last use, which decide on eviction.
+// usedFile is a file with the properties that decide on eviction: its size and its last use.
 type usedFile struct {
 	name      string
 	sizeBytes int64
 	used      time.Time
 }
 
-// enforceLimit removes the least recently used entries until the limit holds. It never removes keep.
+// enforceLimit evicts the least recently used entries until the limit holds. It never evicts keep.
 func (s *Store) enforceLimit(keep string) {
 	s.evict.Lock()
 	defer s.evict.Unlock()
@@ -29,11 +29,11 @@ func (s *Store) enforceLimit(keep string) {
 	}
 }
 
-// usedFiles lists the regular files below root whose slash-separated names are accepted. It leaves out files that
-// vanish or cannot be read.
+// usedFiles lists the regular files below root whose slash-separated names accept allows. It skips files that vanish or
+// cannot be read.
 func usedFiles(root *os.Root, accept func(name string) bool) []usedFile {
 	var files []usedFile
-	// The walk function returns no error but SkipDir, so neither does WalkDir.
+	// WalkDir returns no error, because the walk function returns only nil or SkipDir.
 	_ = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			if entry != nil && entry.IsDir() {
@@ -52,8 +52,8 @@ func usedFiles(root *os.Root, accept func(name string) bool) []usedFile {
 	return files
 }
 
-// chooseEvicted selects the least recently used files, ties by name, whose removal brings the sum to at most limitBytes.
-// keep is never selected.
+// chooseEvicted returns the least recently used files whose removal brings the total size to at most limitBytes. Ties
+// are broken by name. It never selects keep.
 func chooseEvicted(files []usedFile, limitBytes int64, keep string) []usedFile {
 	slices.SortFunc(files, func(a, b usedFile) int {
 		if c := a.used.Compare(b.used); c != 0 {

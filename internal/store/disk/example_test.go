@@ -12,7 +12,7 @@ import (
 	"prunellm/internal/store/disk"
 )
 
-// A value is put and read back; one that was never put is not found.
+// Put stores a value, and Get reads it back. Get does not find a value that was never stored.
 func Example() {
 	dir, err := os.MkdirTemp("", "cache")
 	if err != nil {

@@ -21,38 +21,38 @@ import (
 )
 
 const (
-	// filesName labels the file cache in hooks; its kind is kindFile.
+	// filesName is the name of the file cache in hooks. Its kind is kindFile.
 	filesName             = "files"
 	kindFile   store.Kind = "gguf"
 	modelExt              = ".gguf"
 	sidecarExt            = ".json"
 	tempExt               = ".tmp"
-	// maxSidecarBytes bounds a sidecar, which has some 130 bytes.
+	// maxSidecarBytes bounds the size of a sidecar, which is about 130 bytes.
 	maxSidecarBytes = 1 << 10
 	lockPoll        = 100 * time.Millisecond
-	hashBlockBytes  = 1 << 20 // between two checks of the context
+	hashBlockBytes  = 1 << 20 // bytes to hash between checks of the context
 )
 
-// Files caches assembled model files by the digest of their inputs. A file exists only with its sidecar, which is
-// written last and holds the size and sha256 of the file.
+// Files caches assembled model files by the digest of their inputs. A file counts as present only with its sidecar,
+// which is written last and has the size and sha256 of the file.
 type Files struct {
 	dir     string   // v1/files, absolute
 	root    *os.Root // the same directory
 	options Options
 
 	mu       sync.Mutex
-	verified map[string]os.FileInfo // by digest, the file whose checksum was verified
+	verified map[string]os.FileInfo // files whose checksum was verified, by digest
 }
 
 // sidecar is the JSON object in DIGEST.json.
 type sidecar struct {
 	Version int    `json:"version"` // store.FormatVersion
-	Digest  string `json:"digest"`  // its name in the cache
+	Digest  string `json:"digest"`  // name of the model file in the cache
 	Size    int64  `json:"size"`    // bytes of the model file
 	SHA256  string `json:"sha256"`  // of the model file, 64 hex digits
 }
 
-// OpenFiles makes the directory of files below cacheDir. Close frees the handle on it.
+// OpenFiles opens the file cache in cacheDir and creates its directory if necessary. Close frees the handle on it.
 func OpenFiles(cacheDir string, o Options) (*Files, error) {
 	dir, err := makeDir(cacheDir, "files")
 	if err != nil {
@@ -66,7 +66,7 @@ func OpenFiles(cacheDir string, o Options) (*Files, error) {
 	return &Files{dir: dir, root: root, options: o, verified: map[string]os.FileInfo{}}, nil
 }
 
-// Close frees the handle on the directory. Returned paths stay valid.
+// Close frees the handle on the directory. Paths that Path and Create returned stay valid.
 func (f *Files) Close() error { return f.root.Close() }
 
 // checkDigest returns an error unless digest is safe as a file name.
@@ -77,8 +77,8 @@ func checkDigest(digest string) error {
 	return nil
 }
 
-// Path returns the absolute path of the file assembled for digest. It checks the size and, once per process and change
-// of the file, its sha256. ok is false if there is no valid file; a damaged one is deleted and counted.
+// Path returns the absolute path of the file for digest. ok is false if there is no valid file. Path checks the size
+// every time, and the sha256 once per process and after each change of the file. It deletes and counts a damaged file.
 func (f *Files) Path(ctx context.Context, digest string) (path string, ok bool, err error) {
 	if err := errors.Join(checkDigest(digest), ctx.Err()); err != nil {
 		return "", false, err
@@ -105,7 +105,7 @@ func (f *Files) Path(ctx context.Context, digest string) (path string, ok bool, 
 	return "", false, f.remove(digest)
 }
 
-// verify compares the file with its sidecar.
+// verify returns an error if the file does not match its sidecar.
 func (f *Files) verify(ctx context.Context, digest string) error {
 	want, err := f.readSidecar(digest)
 	if err != nil {
@@ -152,7 +152,7 @@ func (f *Files) readSidecar(digest string) (sidecar, error) {
 	}
 	defer file.Close()
 	if info.Size() > maxSidecarBytes {
-		return sidecar{}, fmt.Errorf("sidecar has %d bytes, at most %d are allowed", info.Size(), maxSidecarBytes)
+		return sidecar{}, fmt.Errorf("sidecar has %d bytes; the limit is %d", info.Size(), maxSidecarBytes)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxSidecarBytes))
 	if err != nil {
@@ -161,7 +161,7 @@ func (f *Files) readSidecar(digest string) (sidecar, error) {
 	return decodeSidecar(data, digest)
 }
 
-// decodeSidecar checks every field.
+// decodeSidecar decodes a sidecar and checks every field.
 func decodeSidecar(data []byte, digest string) (sidecar, error) {
 	var s sidecar
 	if err := json.Unmarshal(data, &s); err != nil {
@@ -180,9 +180,9 @@ func decodeSidecar(data []byte, digest string) (sidecar, error) {
 	return s, nil
 }
 
-// Create returns the path of the file for digest, and calls write if there is none yet. write receives the path of an
-// empty file to fill or replace; the file is renamed after write returns nil. Processes that need the same digest wait
-// for the writer and then use its file.
+// Create returns the path of the file for digest. If there is none yet, it calls write with the path of an empty file,
+// which write must fill or replace. Create renames the file after write returns nil. Other processes that need the same
+// digest wait for the writer and use its file.
 func (f *Files) Create(ctx context.Context, digest string, write func(tempPath string) error) (string, error) {
 	if err := errors.Join(checkDigest(digest), ctx.Err()); err != nil {
 		return "", err
@@ -195,7 +195,7 @@ func (f *Files) Create(ctx context.Context, digest string, write func(tempPath s
 	if path, ok, err := f.Path(ctx, digest); ok || err != nil {
 		return path, err
 	}
-	// A temporary file is from a dead process, because this process holds the lock.
+	// An existing temporary file is from a dead process, because this process holds the lock.
 	temp := "." + digest + tempExt
 	if err := f.root.RemoveAll(temp); err != nil {
 		return "", fmt.Errorf("assemble model %s: %w", digest, err)
@@ -210,7 +210,8 @@ func (f *Files) Create(ctx context.Context, digest string, write func(tempPath s
 	return filepath.Join(f.dir, digest+modelExt), nil
 }
 
-// fill lets write make the temporary file, computes its checksum, syncs and renames it and writes the sidecar.
+// fill calls write to make the temporary file. Then it computes the checksum, syncs and renames the file and writes the
+// sidecar.
 func (f *Files) fill(ctx context.Context, digest, temp string, write func(tempPath string) error) error {
 	empty, err := f.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
@@ -231,7 +232,7 @@ func (f *Files) fill(ctx context.Context, digest, temp string, write func(tempPa
 	if err := errors.Join(model.Chmod(fileMode), model.Sync()); err != nil {
 		return err
 	}
-	// An old file without a sidecar may exist. An old sidecar would describe the new file wrongly.
+	// Remove an old sidecar, which would describe the new file wrongly. An old file without a sidecar does no harm.
 	if err := f.root.RemoveAll(digest + sidecarExt); err != nil {
 		return err
 	}
@@ -251,8 +252,8 @@ func (f *Files) fill(ctx context.Context, digest, temp string, write func(tempPa
 	return syncDir(f.root, ".")
 }
 
-// Remove deletes the file for digest. A missing file is not an error. Processes that have it open can read it until
-// they close it.
+// Remove deletes the file for digest. It returns nil if there is none. Processes that have the file open can read it
+// until they close it.
 func (f *Files) Remove(ctx context.Context, digest string) error {
 	if err := errors.Join(checkDigest(digest), ctx.Err()); err != nil {
 		return err
@@ -260,7 +261,7 @@ func (f *Files) Remove(ctx context.Context, digest string) error {
 	return f.remove(digest)
 }
 
-// remove deletes the sidecar first, so that no incomplete file looks valid.
+// remove deletes the sidecar first, so that an incomplete file never looks valid.
 func (f *Files) remove(digest string) error {
 	f.mu.Lock()
 	delete(f.verified, digest)
@@ -273,7 +274,8 @@ func (f *Files) remove(digest string) error {
 	return nil
 }
 
-// enforceLimit evicts the least recently used models, by the times of their sidecars, until the limit holds.
+// enforceLimit evicts the least recently used models until the limit holds. The time of a sidecar is the last use of
+// its model.
 func (f *Files) enforceLimit(keep string) {
 	files := usedFiles(f.root, func(name string) bool { return strings.HasSuffix(name, sidecarExt) })
 	models := files[:0]

@@ -35,7 +35,7 @@ func digestOf(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// writing is a write function that fills the temporary file.
+// writing returns a write function that writes content to the temporary file.
 func writing(content string) func(string) error {
 	return func(path string) error { return os.WriteFile(path, []byte(content), 0o644) }
 }
@@ -54,7 +54,7 @@ func TestFilesCreate(t *testing.T) {
 	f := openFilesTest(t, dir, Options{})
 	digest := digestOf("a")
 	if path, ok, err := f.Path(t.Context(), digest); ok || err != nil {
-		t.Fatalf("Path of nothing = %q, %v, %v", path, ok, err)
+		t.Fatalf("Path of a missing file = %q, %v, %v", path, ok, err)
 	}
 	path := create(t, f, digest, "model")
 	data, err := os.ReadFile(path)
@@ -83,7 +83,7 @@ func TestFilesCreate(t *testing.T) {
 	}
 }
 
-// TestFilesReplaced lets write rename a file of its own onto the temporary path, as writers that are atomic themselves do.
+// TestFilesReplaced uses a write function that renames its own file to the temporary path, as atomic writers do.
 func TestFilesReplaced(t *testing.T) {
 	f := openFilesTest(t, t.TempDir(), Options{})
 	path, err := f.Create(t.Context(), digestOf("a"), func(temp string) error {
@@ -97,7 +97,7 @@ func TestFilesReplaced(t *testing.T) {
 	}
 }
 
-// TestFilesFailedWrite leaves nothing behind.
+// TestFilesFailedWrite checks that no file remains after a failed write.
 func TestFilesFailedWrite(t *testing.T) {
 	broken := errors.New("no room on disk")
 	for name, write := range map[string]func(string) error{
@@ -115,14 +115,14 @@ func TestFilesFailedWrite(t *testing.T) {
 			}
 			entries, err := os.ReadDir(f.dir)
 			if err != nil || len(entries) != 1 || entries[0].Name() != digest+".lock" {
-				t.Errorf("left behind: %v, %v", entries, err)
+				t.Errorf("files remain: %v, %v", entries, err)
 			}
 			create(t, f, digest, "model")
 		})
 	}
 }
 
-// TestFilesDamage finds what was done to a file or its sidecar since: deleted, counted, made again.
+// TestFilesDamage damages a file or its sidecar. The cache must delete and count it, then make it again.
 func TestFilesDamage(t *testing.T) {
 	digest := digestOf("a")
 	cases := map[string]func(model, side string) error{
@@ -178,7 +178,7 @@ func edit(old, new string) func(model, side string) error {
 	}
 }
 
-// TestFilesChangedLater is noticed by the process that has verified the file before, too.
+// TestFilesChangedLater checks that a process that has verified a file notices when the file changes later.
 func TestFilesChangedLater(t *testing.T) {
 	f := openFilesTest(t, t.TempDir(), Options{})
 	digest := digestOf("a")
@@ -192,7 +192,7 @@ func TestFilesChangedLater(t *testing.T) {
 	}
 }
 
-// TestFilesOnce has many goroutines, each as a process of its own, want the same file: one writes it.
+// TestFilesOnce lets many goroutines, which stand for processes, request the same file. Only one may write it.
 func TestFilesOnce(t *testing.T) {
 	dir := t.TempDir()
 	digest := digestOf("a")
@@ -216,7 +216,7 @@ func TestFilesOnce(t *testing.T) {
 	}
 }
 
-// TestFilesCancelled waits for another's lock no longer than its context lives.
+// TestFilesCancelled checks that Create stops waiting for a lock when its context ends.
 func TestFilesCancelled(t *testing.T) {
 	f := openFilesTest(t, t.TempDir(), Options{})
 	digest := digestOf("a")
@@ -256,7 +256,7 @@ func TestFilesBadDigest(t *testing.T) {
 	}
 }
 
-// TestFilesEviction removes the models that were not used for longest.
+// TestFilesEviction checks that the least recently used models are evicted.
 func TestFilesEviction(t *testing.T) {
 	f := openFilesTest(t, t.TempDir(), Options{LimitBytes: 25})
 	a, b, c := digestOf("a"), digestOf("b"), digestOf("c")
@@ -286,12 +286,12 @@ func FuzzSidecar(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := decodeSidecar(data, digest)
 		if err == nil && (s.Size < 0 || len(s.SHA256) != 64 || s.Digest != digest || s.Version != store.FormatVersion) {
-			t.Errorf("accepted %+v", s)
+			t.Errorf("decodeSidecar accepts %+v", s)
 		}
 	})
 }
 
-// BenchmarkVerify takes the checksum of a file as large as a small model, which a start does once.
+// BenchmarkVerify computes the checksum of a file as large as a small model. A server does that once when it starts.
 func BenchmarkVerify(b *testing.B) {
 	f, err := OpenFiles(b.TempDir(), Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -20,20 +20,21 @@ import (
 	"prunellm/internal/store"
 )
 
-// newLock prepares an flock that creates its file but follows no link to it. Two locks exclude each other even within
+// newLock returns an flock that creates its file but does not follow a link. Two locks exclude each other even within
 // one process, because each opens the file itself.
 func newLock(path string) *flock.Flock {
 	return flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW), flock.SetPermissions(fileMode))
 }
 
-// lockName returns the path of a key's lock without suffix. It is a digest, because keys can be longer than file names.
+// lockName returns the path of a key's lock without the suffix. The name is a digest, because keys can be longer than
+// file names may be.
 func (s *Store) lockName(key store.Key) string {
 	sum := sha256.Sum256([]byte(key.String()))
 	return filepath.Join(s.locks, hex.EncodeToString(sum[:]))
 }
 
-// Acquire implements store.Leaser among the processes and goroutines that share the directory. The lease ends with its
-// process at the latest and cannot be lost before.
+// Acquire implements store.Leaser for the processes and goroutines that share the directory. A lease cannot be lost
+// while its process lives, and it ends with the process.
 func (s *Store) Acquire(ctx context.Context, key store.Key) (store.Lease, bool, error) {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return nil, false, err
@@ -50,7 +51,7 @@ func (s *Store) Acquire(ctx context.Context, key store.Key) (store.Lease, bool, 
 	return &lease{store: s, model: key.Model, lock: lock, progress: name + ".progress"}, true, nil
 }
 
-// Progress implements store.Leaser. It also returns the progress of a process that died.
+// Progress implements store.Leaser. It may return the progress of a process that has died.
 func (s *Store) Progress(ctx context.Context, key store.Key) ([]byte, error) {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return nil, err
@@ -73,24 +74,24 @@ func (s *Store) Progress(ctx context.Context, key store.Key) ([]byte, error) {
 	return progress, nil
 }
 
-// lease is a store.Lease based on an flock.
+// lease implements store.Lease with an flock.
 type lease struct {
 	store    *Store
 	model    string
 	lock     *flock.Flock
-	progress string // path
+	progress string // path of the progress file
 
-	mu     sync.Mutex // guards closed, and the progress file against a late SetProgress
+	mu     sync.Mutex // guards closed; keeps a late SetProgress from writing the progress file
 	closed bool
 }
 
-// Lost is never closed: the lock is held until Close or the end of the process.
+// Lost returns nil, because the lock is held until Close or the end of the process.
 func (l *lease) Lost() <-chan struct{} { return nil }
 
-// SetProgress implements store.Lease. Progress is not synced to disk, because it is useless after a crash.
+// SetProgress implements store.Lease. It does not sync to disk, because progress is useless after a crash.
 func (l *lease) SetProgress(ctx context.Context, progress []byte) error {
 	if len(progress) > store.MaxProgressBytes || !json.Valid(progress) {
-		return fmt.Errorf("progress of %d bytes is not JSON of at most %d", len(progress), store.MaxProgressBytes)
+		return fmt.Errorf("progress of %d bytes is not valid JSON of at most %d bytes", len(progress), store.MaxProgressBytes)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,12 +107,12 @@ func (l *lease) SetProgress(ctx context.Context, progress []byte) error {
 // Put implements store.Lease.
 func (l *lease) Put(ctx context.Context, key store.Key, value []byte) error {
 	if key.Model != l.model {
-		return fmt.Errorf("put %s: the lease is for model %s", key, l.model)
+		return fmt.Errorf("put %s: the lease is only for model %s", key, l.model)
 	}
 	return l.store.Put(ctx, key, value)
 }
 
-// Close implements store.Lease. The lock file stays: removing it would let two processes lock different files.
+// Close implements store.Lease. It keeps the lock file, because without it two processes could lock different files.
 func (l *lease) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

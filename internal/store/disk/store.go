@@ -21,21 +21,21 @@ import (
 const (
 	dirMode  = 0o700
 	fileMode = 0o600
-	// storeName labels this store in hooks.
+	// storeName is the name of this store in hooks.
 	storeName = "disk"
-	// staleTemp is the age from which a temporary file counts as that of a dead process.
+	// staleTemp is the age from which a temporary file is considered to be from a dead process.
 	staleTemp = time.Hour
 )
 
-// Options are common to Store and Files.
+// Options are the options of Store and Files.
 type Options struct {
-	// LimitBytes is the size above which the least recently used entries are removed; 0 means no limit.
+	// LimitBytes is the total size above which the least recently used entries are evicted. 0 means no limit.
 	LimitBytes int64
 	Log        *slog.Logger
 	Hooks      store.Hooks
 }
 
-// Store is a store.Store and store.Leaser in a directory.
+// Store implements store.Store and store.Leaser in a directory.
 type Store struct {
 	dir     string   // v1/values, absolute
 	root    *os.Root // the same directory; names cannot lead out of it
@@ -45,7 +45,8 @@ type Store struct {
 	evict sync.Mutex // one eviction at a time in this process
 }
 
-// Open creates the store's directories below cacheDir, and cacheDir itself. Close frees the handle on them.
+// Open opens the store in cacheDir and creates cacheDir and its directories if necessary. Close frees the handle on
+// them.
 func Open(cacheDir string, o Options) (*Store, error) {
 	dir, err := makeDir(cacheDir, "values")
 	if err != nil {
@@ -64,10 +65,10 @@ func Open(cacheDir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close frees the handle on the directory. Held leases stay valid.
+// Close frees the handle on the directory. Leases stay valid.
 func (s *Store) Close() error { return s.root.Close() }
 
-// entryName returns the name of the key's file below the root.
+// entryName returns the name of a key's file relative to the root.
 func entryName(key store.Key) string {
 	return path.Join(append([]string{key.Model}, key.Segments()...)...)
 }
@@ -100,7 +101,7 @@ func (s *Store) Get(ctx context.Context, key store.Key) ([]byte, error) {
 	return nil, fmt.Errorf("get %s from disk: %w: %w", key, store.ErrCorrupt, err)
 }
 
-// read returns the verified value.
+// read returns a value after verifying it.
 func (s *Store) read(key store.Key) ([]byte, error) {
 	if err := s.checkParents(key); err != nil {
 		return nil, err
@@ -113,8 +114,8 @@ func (s *Store) read(key store.Key) ([]byte, error) {
 	return store.DecodeEntry(f, info.Size(), key, store.MaxValueBytes)
 }
 
-// checkParents refuses directories on the way to an entry that are links. os.Root keeps them inside the store, but they
-// could make one entry appear as another.
+// checkParents returns an error if a directory on the way to an entry is a link. os.Root keeps links inside the store,
+// but a link could make one entry appear as another.
 func (s *Store) checkParents(key store.Key) error {
 	dir := key.Model
 	for _, segment := range key.Segments() {
@@ -130,7 +131,7 @@ func (s *Store) checkParents(key store.Key) error {
 	return nil
 }
 
-// discard removes anything at the entry's name, or in place of one of its directories.
+// discard removes whatever has the entry's name, or is in place of one of its directories.
 func (s *Store) discard(key store.Key) error {
 	dir := key.Model
 	for _, segment := range key.Segments() {
@@ -148,7 +149,7 @@ func (s *Store) Put(ctx context.Context, key store.Key, value []byte) error {
 		return err
 	}
 	if int64(len(value)) > store.MaxValueBytes {
-		return fmt.Errorf("put %s: value has %d bytes, at most %d are allowed", key, len(value), int64(store.MaxValueBytes))
+		return fmt.Errorf("put %s: value has %d bytes; the limit is %d", key, len(value), int64(store.MaxValueBytes))
 	}
 	if err := s.write(key, value); err != nil {
 		return fmt.Errorf("put %s on disk: %w", key, err)
@@ -172,7 +173,7 @@ func (s *Store) write(key store.Key, value []byte) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Cleanup() }() // after success it does nothing
+	defer func() { _ = f.Cleanup() }() // does nothing after success
 	if _, err := f.Write(header); err != nil {
 		return err
 	}

@@ -55,9 +55,9 @@ func TestLeaseSuite(t *testing.T) {
 	})
 }
 
-// TestPermissions holds whatever the umask: nobody else may read what is cached.
+// TestPermissions checks that no other user may read the cache, no matter what the umask is.
 func TestPermissions(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "cache") // made by the umask of a user, as a folder that all may write is refused
+	dir := filepath.Join(t.TempDir(), "cache") // created with a usual umask, because Open rejects a folder that all users may write
 	old := syscall.Umask(0)
 	defer syscall.Umask(old)
 	s := openTest(t, dir, Options{})
@@ -95,7 +95,7 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// TestOddFiles puts what is not a regular file where an entry or one of its directories belongs.
+// TestOddFiles puts something that is not a regular file in place of an entry or one of its directories.
 func TestOddFiles(t *testing.T) {
 	key := storetest.Key(store.KindPlan, "0.2")
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -132,7 +132,7 @@ func TestOddFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(secret, data, 0o600); err != nil { // a link to it would read well
+			if err := os.WriteFile(secret, data, 0o600); err != nil { // the target is valid, so following the link would succeed
 				t.Fatal(err)
 			}
 			if err := errors.Join(os.Remove(path), plant(path)); err != nil {
@@ -145,19 +145,19 @@ func TestOddFiles(t *testing.T) {
 				t.Fatalf("counted %d times, want 1", corrupt)
 			}
 			if _, err := os.Stat(secret); err != nil {
-				t.Fatalf("the link's target was touched: %v", err)
+				t.Fatalf("the link's target was changed: %v", err)
 			}
 			if err := s.Put(t.Context(), key, []byte("new")); err != nil {
-				t.Fatalf("Put after it = %v", err)
+				t.Fatalf("Put after Get = %v", err)
 			}
 			if value, err := s.Get(t.Context(), key); err != nil || string(value) != "new" {
-				t.Fatalf("Get after it = %q, %v", value, err)
+				t.Fatalf("Get after Put = %q, %v", value, err)
 			}
 		})
 	}
 }
 
-// TestOpenRefuses names the path when the cache directory cannot be one.
+// TestOpenRefuses checks that the error names the path if the cache directory cannot be used.
 func TestOpenRefuses(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -172,12 +172,13 @@ func TestOpenRefuses(t *testing.T) {
 			s.Close()
 			t.Errorf("Open(%q) succeeds", dir)
 		} else if !strings.Contains(err.Error(), dir) {
-			t.Errorf("Open(%q) = %v, which does not name it", dir, err)
+			t.Errorf("Open(%q) = %v, want an error that names the path", dir, err)
 		}
 	}
 }
 
-// TestUnreadable is an error of its own when the system refuses: the entry may be fine, so it stays.
+// TestUnreadable checks an entry that the system does not let the process read. The entry may be fine, so Get must
+// return the system's error and keep it.
 func TestUnreadable(t *testing.T) {
 	corrupt := 0
 	s := openTest(t, t.TempDir(), Options{Hooks: store.Hooks{OnCorrupt: func(string, store.Kind) { corrupt++ }}})
@@ -187,19 +188,19 @@ func TestUnreadable(t *testing.T) {
 	}
 	s.Close()
 	if _, err := s.Get(t.Context(), key); err == nil || errors.Is(err, store.ErrNotFound) || corrupt != 0 {
-		t.Fatalf("Get = %v, counted as corrupt %d times, want an error of the system", err, corrupt)
+		t.Fatalf("Get = %v, counted as corrupt %d times, want the system's error", err, corrupt)
 	}
 	if _, err := os.Stat(filepath.Join(s.dir, entryName(key))); err != nil {
 		t.Fatalf("the entry was deleted: %v", err)
 	}
 }
 
-// TestEviction removes the least recently used entries and never the one just written.
+// TestEviction checks that the least recently used entries are evicted, but never the one just written.
 func TestEviction(t *testing.T) {
 	s := openTest(t, t.TempDir(), Options{LimitBytes: 3500})
 	keys := []store.Key{storetest.Key(store.KindPlan, "a"), storetest.Key(store.KindPlan, "b"), storetest.Key(store.KindPlan, "c")}
 	for i, key := range keys {
-		if err := s.Put(t.Context(), key, make([]byte, 700)); err != nil { // and a header of some 300
+		if err := s.Put(t.Context(), key, make([]byte, 700)); err != nil { // plus a header of about 300
 			t.Fatal(err)
 		}
 		used := time.Now().Add(time.Duration(i-10) * time.Minute)
@@ -207,7 +208,7 @@ func TestEviction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Get(t.Context(), keys[0]); err != nil { // now the latest used
+	if _, err := s.Get(t.Context(), keys[0]); err != nil { // now the most recently used
 		t.Fatal(err)
 	}
 	added := storetest.Key(store.KindPlan, "d")
@@ -219,18 +220,18 @@ func TestEviction(t *testing.T) {
 		there bool
 	}{{keys[0], true}, {keys[1], false}, {keys[2], true}, {added, true}} {
 		if _, err := s.Get(t.Context(), want.key); (err == nil) != want.there {
-			t.Errorf("Get(%s) = %v, want it there: %v", want.key, err, want.there)
+			t.Errorf("Get(%s) = %v, want it found: %v", want.key, err, want.there)
 		}
 	}
 	if err := s.Put(t.Context(), added, make([]byte, 9000)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), added); err != nil {
-		t.Errorf("an entry above the limit is gone at once: %v", err)
+		t.Errorf("an entry larger than the limit is evicted immediately: %v", err)
 	}
 }
 
-// TestStaleTemps keeps young temporary files, which may be in use, and removes old ones.
+// TestStaleTemps checks that Open removes old temporary files and keeps young ones, which may be in use.
 func TestStaleTemps(t *testing.T) {
 	dir := t.TempDir()
 	s := openTest(t, dir, Options{})

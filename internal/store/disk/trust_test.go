@@ -11,7 +11,8 @@ import (
 	"prunellm/internal/trust"
 )
 
-// TestCacheOfAnotherUser has values that somebody else may have written: they are computed with, and variants are loaded.
+// TestCacheOfAnotherUser opens a cache that other users can write. Open must reject it, because the process computes
+// with its values and loads its variants.
 func TestCacheOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make files of other users")
@@ -37,7 +38,7 @@ func TestCacheOfAnotherUser(t *testing.T) {
 			}
 			var fault *trust.Error
 			if _, err := Open(dir, Options{}); !errors.As(err, &fault) {
-				t.Errorf("Open = %v, want an error that names what belongs to another user", err)
+				t.Errorf("Open = %v, want an error that names the path of another user", err)
 			}
 		})
 	}

@@ -11,7 +11,7 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// TestDocumentedACL runs the suites as a user who may do what docs/operate/redis.md says is needed, and nothing else.
+// TestDocumentedACL runs the suites as a user with exactly the permissions that docs/operate/redis.md lists.
 func TestDocumentedACL(t *testing.T) {
 	doc, err := os.ReadFile("../../../docs/operate/redis.md")
 	if err != nil {
@@ -20,7 +20,7 @@ func TestDocumentedACL(t *testing.T) {
 	patterns, commands := regexp.MustCompile("`(~prunellm[^`]*)`").FindSubmatch(doc), regexp.MustCompile("`(\\+get [^`]*)`").FindSubmatch(doc)
 	selecting := regexp.MustCompile("`(\\+select)` for a database other than 0").FindSubmatch(doc)
 	if patterns == nil || commands == nil || selecting == nil {
-		t.Fatal("docs/operate/redis.md does not say what a user needs")
+		t.Fatal("docs/operate/redis.md does not list the permissions of a user")
 	}
 	server := redistest.Start(t)
 	rules := []any{"ACL", "SETUSER", "worker", "on", ">secret"}
@@ -52,7 +52,7 @@ func TestDocumentedACL(t *testing.T) {
 	if err := openTest(t, Options{URL: url + "/1"}).Put(t.Context(), storetest.Key(store.KindPlan, "0.2"), []byte("x")); err != nil {
 		t.Errorf("Put in another database = %v", err)
 	}
-	for _, entry := range server.Do("ACL", "LOG").([]any) { // what went unnoticed above, such as a touch that was refused
-		t.Errorf("refused by the ACL: %v", entry)
+	for _, entry := range server.Do("ACL", "LOG").([]any) { // denials that the suites do not notice, such as that of a touch
+		t.Errorf("the ACL denied a command: %v", entry)
 	}
 }

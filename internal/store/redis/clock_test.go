@@ -19,8 +19,8 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// TestClockDiffers runs the suites of values and leases against servers whose clocks are hours away from the replicas'.
-// Replicas meet in Redis alone, so one that is ahead of Redis and one that is behind differ from each other as well.
+// TestClockDiffers runs the suites of values and leases against servers whose clocks differ from the replicas' by
+// hours. Replicas interact only through Redis, so this also covers replicas whose clocks differ from each other.
 func TestClockDiffers(t *testing.T) {
 	server, set := redistest.StartClock(t)
 	client := server.Client()
@@ -52,8 +52,9 @@ func TestClockDiffers(t *testing.T) {
 	}
 }
 
-// TestClockSet sets the clock of Redis while a leader works: one that lives keeps its lease or has it taken over, one that
-// died is followed within a lease's lifetime, and of two that believe to lead only the later one's write is taken.
+// TestClockSet sets the clock of Redis while a leader works. A live leader keeps its lease or loses it to another
+// replica. A dead leader is replaced within the lifetime of a lease. If two replicas believe that they lead, only the
+// write of the later one is accepted.
 func TestClockSet(t *testing.T) {
 	const ttl = 2 * time.Second
 	for _, difference := range []time.Duration{-20 * time.Minute, -5 * time.Hour, 5 * time.Hour} {
@@ -64,7 +65,7 @@ func TestClockSet(t *testing.T) {
 			key := storetest.Key(store.KindScores, "")
 			dead := die(t, a, key)
 			set(difference)
-			next := takeOver(t, b, key) // waits for 30 s at most
+			next := takeOver(t, b, key) // waits at most 30 s
 			defer next.Close()
 			before, _ := new(big.Int).SetString(dead.Token(), 10)
 			after, ok := new(big.Int).SetString(next.Token(), 10)
@@ -95,11 +96,11 @@ func TestClockSet(t *testing.T) {
 					continue
 				}
 				defer other.Close()
-				if difference < 0 { // nothing ran out
-					t.Fatal("the lease of a living leader was taken")
+				if difference < 0 { // the clock was set back, so nothing expired
+					t.Fatal("another replica has taken the lease of a live leader")
 				}
 				if err := lease.Put(t.Context(), key, []byte("old")); !errors.Is(err, store.ErrStaleLease) {
-					t.Errorf("Put by who was followed = %v, want ErrStaleLease", err)
+					t.Errorf("Put by the replaced leader = %v, want ErrStaleLease", err)
 				}
 				return
 			}
@@ -110,11 +111,11 @@ func TestClockSet(t *testing.T) {
 	}
 }
 
-// TestNoWallClockLeaves reads the source of what replicas share: no point in time is ever written down, sent or read, so
-// none of one machine is compared with one of another. Lifetimes are given to Redis as durations, which it counts by its
-// own clock; what is measured here is measured between two looks at this machine's monotonic clock.
+// TestNoWallClockLeaves checks in the source code that replicas never store, send or read a point in time. Therefore no
+// time of one machine is ever compared with a time of another. Redis receives lifetimes as durations, which it measures
+// with its own clock. This process measures durations with its monotonic clock.
 func TestNoWallClockLeaves(t *testing.T) {
-	// By these a time becomes a number or a text, or the other way round.
+	// These functions convert a time to a number or text, or the other way round.
 	forbidden := []string{
 		"Unix", "UnixMilli", "UnixMicro", "UnixNano", "Format", "AppendFormat", "MarshalJSON", "MarshalText", "MarshalBinary",
 		"Parse", "ParseInLocation", "Date", "ExpireAt", "PExpireAt", "ExpireTime", "PExpireTime", "SetArgs",
@@ -140,7 +141,7 @@ func TestNoWallClockLeaves(t *testing.T) {
 				case *ast.SelectorExpr:
 					owner, _ := n.X.(*ast.Ident)
 					if slices.Contains(forbidden, n.Sel.Name) && (owner == nil || owner.Name == "time" || owner.Obj != nil) {
-						t.Errorf("%s: %s may carry a point in time", files.Position(n.Pos()), n.Sel.Name)
+						t.Errorf("%s: %s may store or send a point in time", files.Position(n.Pos()), n.Sel.Name)
 					}
 				case *ast.Field:
 					if s, ok := n.Type.(*ast.SelectorExpr); ok && s.Sel.Name == "Time" && n.Tag != nil {
@@ -152,7 +153,7 @@ func TestNoWallClockLeaves(t *testing.T) {
 		}
 	}
 	if looked < 20 {
-		t.Fatalf("only %d files looked at", looked)
+		t.Fatalf("only %d files were checked", looked)
 	}
 	for _, script := range []string{commitScript, dropScript, touchScript, acquireScript, renewScript, releaseScript, progressScript} {
 		for _, absolute := range []string{"EXPIREAT", "EXAT", "PXAT", "os.time"} {

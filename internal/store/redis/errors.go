@@ -11,12 +11,12 @@ import (
 	"prunellm/internal/store"
 )
 
-// refusals are prefixes and parts of errors from a server that works and can be read, but refuses a command. The last
-// two come from scripts whose user lacks a permission, depending on the version of Redis.
+// refusals lists parts of errors from a server that works and can be read, but refuses a command. The last two come
+// from scripts whose user lacks a permission; which one depends on the version of Redis.
 var refusals = []string{"OOM ", "MISCONF ", "READONLY ", "NOREPLICAS ", "NOPERM ", "ACL failure in script", "The user executing the script can't "}
 
-// wrap adds the operation to an error. Errors of the caller's own context stay recognizable. Any other error except a
-// refusal becomes store.ErrUnavailable. The client's errors name hosts but never credentials.
+// wrap adds the operation to an error. It keeps errors of the caller's own context recognizable. All other errors
+// except refusals become store.ErrUnavailable. The client's errors name hosts but never credentials.
 func (s *Store) wrap(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
@@ -38,8 +38,8 @@ func (s *Store) wrap(ctx context.Context, what string, err error) error {
 	return fmt.Errorf("%s: %w: %w", what, store.ErrUnavailable, err)
 }
 
-// errTimeout is the cause of contexts that ended by this package's timeout, not by the caller's.
-var errTimeout = errors.New("no answer in time")
+// errTimeout is the cause of a context that this package's timeout ended and not the caller.
+var errTimeout = errors.New("no response in time")
 
-// wrongType reports whether a command failed because its key has another type.
+// wrongType reports whether a command failed because its key has the wrong type.
 func wrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }

@@ -16,7 +16,7 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// unavailable runs every operation, wants ErrUnavailable from each within the limit, and returns all error texts.
+// unavailable checks that every operation returns ErrUnavailable within the limit. It returns the text of all errors.
 func unavailable(t *testing.T, s *Store, limit time.Duration) string {
 	t.Helper()
 	key := storetest.Key(store.KindPlan, "0.2")
@@ -60,13 +60,13 @@ func TestNoServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := openTest(t, Options{URL: url, Timeout: 300 * time.Millisecond})
 			if texts := unavailable(t, s, 30*time.Second); strings.Contains(texts, "hunter2") {
-				t.Errorf("the password is in an error: %s", texts)
+				t.Errorf("an error contains the password: %s", texts)
 			}
 		})
 	}
 }
 
-// TestSilentServer has a server that accepts connections and never answers.
+// TestSilentServer uses a server that accepts connections and never responds.
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -77,18 +77,18 @@ func TestSilentServer(t *testing.T) {
 	server.Pause()
 	unavailable(t, s, 30*time.Second)
 	server.Resume()
-	// The store's timeout is so short that a busy machine may miss it now and then.
+	// The store's timeout is so short that a busy machine may sometimes exceed it.
 	key := storetest.Key(store.KindPlan, "0.2")
 	err := s.Put(t.Context(), key, []byte("x"))
 	for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); {
 		err = s.Put(t.Context(), key, []byte("x"))
 	}
 	if err != nil {
-		t.Fatalf("Put after the server goes on = %v", err)
+		t.Fatalf("Put after the server continues = %v", err)
 	}
 }
 
-// TestSlowServer answers late: below the timeout all works, above it nothing does.
+// TestSlowServer uses a server that responds late. Operations must succeed below the timeout and fail above it.
 func TestSlowServer(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -107,7 +107,7 @@ func TestSlowServer(t *testing.T) {
 	unavailable(t, impatient, 30*time.Second)
 }
 
-// TestCallerDeadline is the caller's error and not the server's.
+// TestCallerDeadline checks that the caller's deadline gives the caller's error and not ErrUnavailable.
 func TestCallerDeadline(t *testing.T) {
 	server := redistest.Start(t)
 	s := openTest(t, Options{URL: server.URL})
@@ -119,12 +119,12 @@ func TestCallerDeadline(t *testing.T) {
 		t.Fatal("Get from a silent server succeeds")
 	}
 	if ctx.Err() == nil {
-		t.Fatal("Get gave up before its deadline")
+		t.Fatal("Get returned before its deadline")
 	}
 }
 
-// TestCutWhileReading breaks the connection at many points of a chunked read: an error each time, never wrong bytes, and
-// the entry is not taken for corrupt.
+// TestCutWhileReading breaks the connection at many points of a chunked read. Each read must give the right bytes or
+// ErrUnavailable, and the entry must not count as corrupt.
 func TestCutWhileReading(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -157,7 +157,8 @@ func TestCutWhileReading(t *testing.T) {
 	}
 }
 
-// TestCutWhileWriting breaks the connection at many points of a chunked write: readers see the old value or the new one.
+// TestCutWhileWriting breaks the connection at many points of a chunked write. Readers must see either the old value or
+// the new one.
 func TestCutWhileWriting(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -168,7 +169,7 @@ func TestCutWhileWriting(t *testing.T) {
 	if err := direct.Put(t.Context(), key, old); err != nil {
 		t.Fatal(err)
 	}
-	for _, cut := range []int64{0, 150, 200, 210, 220, 230, 240, 260, 280, 300} { // bytes of answers, which are short
+	for _, cut := range []int64{0, 150, 200, 210, 220, 230, 240, 260, 280, 300} { // bytes of responses, which are short
 		s := openTest(t, Options{URL: proxy.URL, Timeout: 300 * time.Millisecond, ChunkBytes: 100 << 10})
 		proxy.CutAfter(cut)
 		putErr := s.Put(t.Context(), key, value)
@@ -177,12 +178,13 @@ func TestCutWhileWriting(t *testing.T) {
 			t.Fatalf("cut after %d bytes: Get = %d bytes, %v", cut, len(got), err)
 		}
 		if putErr == nil && !bytes.Equal(got, value) {
-			t.Fatalf("cut after %d bytes: Put succeeded but the old value is there", cut)
+			t.Fatalf("cut after %d bytes: Put succeeded, but Get gives the old value", cut)
 		}
 	}
 }
 
-// TestRestart loses all data and all connections: the store goes on without being opened anew.
+// TestRestart restarts the server, which loses all data and connections. The store must continue without being opened
+// again.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -198,7 +200,7 @@ func TestRestart(t *testing.T) {
 		server.Kill()
 		unavailable(t, s, 30*time.Second)
 		server.Restart()
-		redistest.Eventually(t, func() error { // the client's pool asks once a second after many failures
+		redistest.Eventually(t, func() error { // after many failures the client's pool probes the server only once a second
 			if _, err := s.Get(t.Context(), key); !errors.Is(err, store.ErrNotFound) {
 				return fmt.Errorf("Get after a restart = %w, want ErrNotFound", err)
 			}
@@ -207,8 +209,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestFull fills Redis under each eviction policy. Without eviction writes are refused and reads work; with it entries
-// vanish. Either way what can be read is right, and a refused write leaves the earlier value.
+// TestFull fills Redis under each eviction policy. Without eviction, writes fail and reads work; with eviction, entries
+// vanish. In both cases reads must give right values, and a failed write must keep the earlier value.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []string{
@@ -223,7 +225,7 @@ func TestFull(t *testing.T) {
 				value := storetest.Value(uint64(i), 700<<10)
 				err := s.Put(t.Context(), key, value)
 				if errors.Is(err, store.ErrUnavailable) {
-					t.Fatalf("Put = %v, want a refusal, since the server answers", err)
+					t.Fatalf("Put = %v, want an error other than ErrUnavailable, because the server responds", err)
 				}
 				if err != nil {
 					refused++
@@ -239,16 +241,16 @@ func TestFull(t *testing.T) {
 				}
 			}
 			if found == 0 {
-				t.Error("nothing was stored at all")
+				t.Error("no value was stored")
 			}
 			if policy == "noeviction" && (refused == 0 || found+refused != 20) {
-				t.Errorf("%d refused and %d found of 20, want every one either", refused, found)
+				t.Errorf("of 20 values Redis refused %d and has %d, want 20 together", refused, found)
 			}
 		})
 	}
 }
 
-// TestRefusals are servers that can be read but not written: that is no reason not to read.
+// TestRefusals uses servers that can be read but not written. Reads must still work.
 func TestRefusals(t *testing.T) {
 	server := redistest.StartDebug(t)
 	s := openTest(t, Options{URL: server.URL})
@@ -258,7 +260,7 @@ func TestRefusals(t *testing.T) {
 	}
 	restricted := strings.Replace(server.URL, "redis://", "redis://reader:hunter2@", 1)
 	for name, breakIt := range map[string]func() string{
-		"failed snapshot": func() string { // as when the disk of Redis is full
+		"failed snapshot": func() string { // happens if the disk of Redis is full
 			server.Do("CONFIG", "SET", "dir", "/proc")
 			server.Do("CONFIG", "SET", "save", "3600 1")
 			server.Do("BGSAVE")
@@ -286,17 +288,18 @@ func TestRefusals(t *testing.T) {
 				}
 				err := reader.Put(t.Context(), key, bytes.Repeat([]byte("y"), i*100<<10))
 				if err == nil || errors.Is(err, store.ErrUnavailable) {
-					t.Fatalf("Put = %v, want a refusal", err)
+					t.Fatalf("Put = %v, want an error other than ErrUnavailable", err)
 				}
 				if strings.Contains(err.Error(), "hunter2") {
-					t.Fatalf("the password is in an error: %v", err)
+					t.Fatalf("an error contains the password: %v", err)
 				}
 			}
 		})
 	}
 }
 
-// TestCredentials has wrong and missing passwords: unavailable, and no text holds what was tried.
+// TestCredentials uses wrong and missing passwords. The store must be unavailable, and no error or log line may contain
+// the password.
 func TestCredentials(t *testing.T) {
 	server := redistest.Start(t, "--requirepass", "right")
 	var log bytes.Buffer
@@ -305,7 +308,7 @@ func TestCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := openTest(t, Options{URL: strings.Replace(server.URL, "//", "//"+user, 1), Log: logger})
 			if texts := unavailable(t, s, 30*time.Second); strings.Contains(texts, "hunter2") {
-				t.Errorf("the password is in an error: %s", texts)
+				t.Errorf("an error contains the password: %s", texts)
 			}
 		})
 	}
@@ -314,11 +317,11 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("Ping with the right password = %v", err)
 	}
 	if strings.Contains(log.String(), "hunter2") {
-		t.Errorf("the password is in the log: %s", log.String())
+		t.Errorf("the log contains the password: %s", log.String())
 	}
 }
 
-// TestURLOfFile has a URL as a secret gives it that was made from a file.
+// TestURLOfFile uses a URL with a newline at the end, as a secret made from a file has.
 func TestURLOfFile(t *testing.T) {
 	server := redistest.Start(t)
 	if err := openTest(t, Options{URL: server.URL + "\r\n"}).Ping(t.Context()); err != nil {
@@ -348,7 +351,7 @@ func TestBadURL(t *testing.T) {
 		o.URL = "redis://localhost"
 		if s, err := Open(o); err == nil {
 			s.Close()
-			t.Errorf("Open with a bad %s succeeds", name)
+			t.Errorf("Open with an invalid %s succeeds", name)
 		}
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// The benchmarks below measure the pieces that scripts/measure/fleet-sim puts together; docs/operate/scale.md has the figures.
+// The benchmarks below measure the parts that scripts/measure/fleet-sim combines. docs/operate/scale.md has the
+// results.
 
 func openBench(b *testing.B, url string) *Store {
 	b.Helper()
@@ -25,7 +26,8 @@ func openBench(b *testing.B, url string) *Store {
 	return s
 }
 
-// BenchmarkWaiting is one look of a replica that waits for a leader: is the value there, is the lease free, how far is it.
+// BenchmarkWaiting measures one poll of a replica that waits for a leader: it reads the value, tries to take the lease
+// and reads the progress.
 func BenchmarkWaiting(b *testing.B) {
 	server := redistest.Start(b)
 	s := openBench(b, server.URL)
@@ -47,7 +49,7 @@ func BenchmarkWaiting(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "looks/s")
 }
 
-// BenchmarkWatching is one look of a replica at an index of 40 entries.
+// BenchmarkWatching measures one read of an index with 40 entries.
 func BenchmarkWatching(b *testing.B) {
 	server := redistest.Start(b)
 	s := openBench(b, server.URL)
@@ -68,12 +70,12 @@ func BenchmarkWatching(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "looks/s")
 }
 
-// BenchmarkConnection is the memory that an idle connection takes in Redis.
+// BenchmarkConnection measures the memory that an idle connection takes in Redis.
 func BenchmarkConnection(b *testing.B) {
 	server := redistest.Start(b)
 	before := info(server, "memory", "used_memory:")
 	var conns []net.Conn
-	for range 500 { // enough to tell; a process may not have many more
+	for range 500 { // enough to measure; a process may not have many more
 		conn, err := net.Dial("unix", server.Socket)
 		if err != nil {
 			b.Fatal(err)
@@ -86,7 +88,7 @@ func BenchmarkConnection(b *testing.B) {
 		conns = append(conns, conn)
 	}
 	each := float64(info(server, "memory", "used_memory:")-before) / float64(len(conns))
-	for b.Loop() { // it is the memory that is measured
+	for b.Loop() { // the benchmark measures memory and not time
 	}
 	b.ReportMetric(each, "redis-bytes/connection")
 }
@@ -95,7 +97,7 @@ func commands(server *redistest.Server) int {
 	return info(server, "stats", "total_commands_processed:")
 }
 
-// info returns the number that follows field in a section of Redis's INFO, 0 when it is missing.
+// info returns the number of a field in a section of Redis's INFO, or 0 if the field is missing.
 func info(server *redistest.Server, section, field string) int {
 	_, rest, _ := strings.Cut(server.Do("INFO", section).(string), field)
 	digits, _, _ := strings.Cut(rest, "\r\n")

@@ -11,10 +11,10 @@ import (
 	"prunellm/internal/store"
 )
 
-// maxIndex bounds the entries that are read from an index.
+// maxIndex bounds the number of entries to read from an index.
 const maxIndex = 1 << 14
 
-// indexed is an entry of the index.
+// indexed is one entry of the index.
 type indexed struct {
 	key store.Key
 	usage
@@ -28,7 +28,7 @@ func (s *Store) index(ctx context.Context, model string) ([]indexed, error) {
 	for cursor := uint64(0); len(entries) < maxIndex; {
 		pairs, next, err := s.client.HScan(ctx, indexKey(model), cursor, "", 512).Result()
 		if wrongType(err) {
-			return nil, nil // replaced by the next write
+			return nil, nil // the next write replaces it
 		}
 		if err != nil {
 			return nil, s.wrap(ctx, "read redis index", err)
@@ -48,7 +48,7 @@ func (s *Store) index(ctx context.Context, model string) ([]indexed, error) {
 	return slices.CompactFunc(entries, func(a, b indexed) bool { return a.key == b.key }), nil
 }
 
-// present returns the entries that exist. It removes the others, which expired or were evicted, from the index.
+// present returns the entries that exist. It removes the others, which have expired or were evicted, from the index.
 func (s *Store) present(ctx context.Context, model string, entries []indexed) ([]indexed, error) {
 	if len(entries) == 0 {
 		return nil, nil
@@ -63,7 +63,7 @@ func (s *Store) present(ctx context.Context, model string, entries []indexed) ([
 		return nil
 	})
 	if err != nil {
-		return nil, s.wrap(ctx, "look for entries in redis", err)
+		return nil, s.wrap(ctx, "check entries in redis", err)
 	}
 	var there []indexed
 	var gone []string
@@ -110,7 +110,7 @@ func (s *Store) List(ctx context.Context, model string, kind store.Kind) ([]stor
 	return keys, nil
 }
 
-// Sizes returns the bytes of a model's values in Redis by kind, without headers and names.
+// Sizes returns the number of bytes of a model's values in Redis by kind, not counting headers and names.
 func (s *Store) Sizes(ctx context.Context, model string) (map[store.Kind]int64, error) {
 	probe := store.Key{Model: model, Kind: store.KindPlan, Recipe: "0"}
 	if err := errors.Join(probe.Validate(), ctx.Err()); err != nil {
@@ -131,8 +131,8 @@ func sizesOf(entries []indexed) map[store.Kind]int64 {
 	return sizes
 }
 
-// enforceLimit deletes a model's least recently used entries until its limit holds. It never deletes keep. Two replicas
-// that run it at once delete the same entries.
+// enforceLimit evicts a model's least recently used entries until its limit holds. It never evicts keep. If two
+// replicas run it at the same time, they evict the same entries.
 func (s *Store) enforceLimit(ctx context.Context, keep store.Key) {
 	entries, err := s.entries(ctx, keep.Model)
 	if err != nil {

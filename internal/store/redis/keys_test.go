@@ -8,7 +8,7 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// TestKeyNames are the names that docs/operate/redis.md gives.
+// TestKeyNames checks the names that docs/operate/redis.md documents.
 func TestKeyNames(t *testing.T) {
 	key := storetest.Key(store.KindPlan, "")
 	tag := "prunellm:v1:{" + storetest.Model + "}:"
@@ -23,7 +23,8 @@ func TestKeyNames(t *testing.T) {
 	}
 }
 
-// FuzzUsage feeds the index's values, which come from Redis: what is accepted names a bounded number of our own chunks.
+// FuzzUsage parses index values, which come from Redis. A value that is accepted must name a bounded number of this
+// entry's chunks.
 func FuzzUsage(f *testing.F) {
 	id := strings.Repeat("a", 32)
 	for _, s := range []string{"5 1700000000000 " + id + " 3", "", "-1 1 " + id + " 0", "1 1 " + id + " 99999", "1 1 ../ 1", "9e9 1 " + id + " 1"} {

@@ -12,7 +12,8 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// TestLayeredFull has a Redis that refuses writes: reads go on, values stay local and are published when it has room.
+// TestLayeredFull uses a Redis that refuses writes. Reads must continue. Values must stay local and be published once
+// Redis has room.
 func TestLayeredFull(t *testing.T) {
 	server := redistest.Start(t)
 	l := openLayered(t, server.URL, store.Hooks{})
@@ -32,13 +33,13 @@ func TestLayeredFull(t *testing.T) {
 	}
 	lease, ok, err := l.Acquire(t.Context(), young)
 	if err != nil || !ok {
-		t.Fatalf("Acquire on a full Redis = %v, %v, want the lease of this machine", ok, err)
+		t.Fatalf("Acquire on a full Redis = %v, %v, want a local lease", ok, err)
 	}
 	if err := lease.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if !l.RemoteUp() {
-		t.Error("a full Redis counts as away")
+		t.Error("a full Redis counts as down")
 	}
 	if n := l.log.count("shared cache refuses writes"); n != 1 {
 		t.Errorf("%d warnings, want 1", n)
@@ -46,14 +47,15 @@ func TestLayeredFull(t *testing.T) {
 	server.Do("CONFIG", "SET", "maxmemory", "0")
 	redistest.Eventually(t, func() error { _, err := l.redis.Get(t.Context(), young); return err })
 	redistest.Eventually(t, func() error {
-		if l.log.count("takes writes again") != 1 {
+		if l.log.count("accepts writes again") != 1 {
 			return errors.New("recovery not logged")
 		}
 		return nil
 	})
 }
 
-// TestLayeredFullLease has a Redis that is full while there is nothing to publish: one warning, until a lease can be had.
+// TestLayeredFullLease uses a full Redis while there is nothing to publish. It expects only one warning until a lease
+// can be acquired.
 func TestLayeredFullLease(t *testing.T) {
 	server := redistest.Start(t)
 	l := openLayered(t, server.URL, store.Hooks{})
@@ -63,26 +65,26 @@ func TestLayeredFullLease(t *testing.T) {
 	if err := lease.Close(); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Eventually(t, func() error { // scripts that run, since Redis before 7.0 counts no refusal inside a script
+	redistest.Eventually(t, func() error { // count script calls, because Redis before 7.0 does not count refusals inside scripts
 		if n := info(server, "commandstats", "cmdstat_evalsha:calls="); n < 4 {
-			return fmt.Errorf("asked %d times", n)
+			return fmt.Errorf("%d attempts so far", n)
 		}
 		return nil
 	})
-	if warned, back := l.log.count("shared cache refuses writes"), l.log.count("takes writes again"); warned != 1 || back != 0 {
-		t.Errorf("%d warnings, and %d times writes were said to be taken, want 1 and 0", warned, back)
+	if warned, back := l.log.count("shared cache refuses writes"), l.log.count("accepts writes again"); warned != 1 || back != 0 {
+		t.Errorf("%d warnings and %d reports that writes are accepted, want 1 and 0", warned, back)
 	}
 	server.Do("CONFIG", "SET", "maxmemory", "0")
 	redistest.Eventually(t, func() error {
-		if l.log.count("takes writes again") != 1 {
+		if l.log.count("accepts writes again") != 1 {
 			return errors.New("recovery not logged")
 		}
 		return nil
 	})
 }
 
-// TestLayeredRights has users who lack one right each. What may be done goes on, and a store that is usable in part is not
-// said to be back again and again.
+// TestLayeredRights uses users who each lack one permission. Everything else must work, and the log must not repeatedly
+// say that a partly usable store is back.
 func TestLayeredRights(t *testing.T) {
 	server := redistest.Start(t)
 	for _, missing := range []string{"getrange", "strlen", "exists", "hscan", "get", "set", "pttl", "type", "evalsha"} {
@@ -106,27 +108,28 @@ func TestLayeredRights(t *testing.T) {
 					t.Errorf("List = %v", err)
 				}
 				before := commands(server)
-				redistest.Eventually(t, func() error { // time in which a store that failed is asked again; these questions count too
+				redistest.Eventually(t, func() error { // gives the store time to probe Redis again; the probes count too
 					if n := commands(server) - before; n < 40 {
-						return fmt.Errorf("%d commands", n)
+						return fmt.Errorf("only %d commands so far", n)
 					}
 					return nil
 				})
 			}
 			if n := l.log.count("shared cache is back"); n > 0 {
-				t.Errorf("said %d times that it is back", n)
+				t.Errorf("the log says %d times that the shared cache is back", n)
 			}
-			if writes, again := l.log.count("refuses writes"), l.log.count("takes writes again"); writes > 1 || again > 0 {
-				t.Errorf("%d warnings of refused writes, %d times taken again", writes, again)
+			if writes, again := l.log.count("refuses writes"), l.log.count("accepts writes again"); writes > 1 || again > 0 {
+				t.Errorf("%d warnings of refused writes and %d reports that writes are accepted again", writes, again)
 			}
 			if l.log.count("hunter2") > 0 {
-				t.Error("the password is in the log")
+				t.Error("the log contains the password")
 			}
 		})
 	}
 }
 
-// TestLayeredTooLarge has a Redis that is smaller than one value: others get in, leases are shared, and the value once there is room.
+// TestLayeredTooLarge uses a Redis that is too small for one value. Other values must be published and leases must be
+// shared; the large value must be published once there is room.
 func TestLayeredTooLarge(t *testing.T) {
 	for _, policy := range []string{"noeviction", "allkeys-lru"} {
 		t.Run(policy, func(t *testing.T) {
@@ -151,7 +154,7 @@ func TestLayeredTooLarge(t *testing.T) {
 				defer lease.Close()
 				if other, ok, err := l.redis.Acquire(t.Context(), small); err != nil || ok {
 					if ok {
-						_ = other.Close() // it was free, which is what is reported
+						_ = other.Close() // the lease was free, which is reported below
 					}
 					return fmt.Errorf("the lease is not shared: %v", err)
 				}
@@ -161,7 +164,7 @@ func TestLayeredTooLarge(t *testing.T) {
 			redistest.Eventually(t, func() error {
 				got, err := l.redis.Get(t.Context(), large)
 				if err == nil && !bytes.Equal(got, value) {
-					return errors.New("another value")
+					return errors.New("Redis has a different value")
 				}
 				return err
 			})

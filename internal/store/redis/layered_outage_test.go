@@ -14,8 +14,8 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// TestLayeredOutage kills Redis before, between and during operations: all succeed, a warning is logged once per outage,
-// nothing but the first operation waits, and what was put meanwhile is in Redis afterwards.
+// TestLayeredOutage kills Redis before, between and during operations. All operations must succeed, only the first may
+// wait, and each outage logs one warning. Values that were stored during an outage must be in Redis afterwards.
 func TestLayeredOutage(t *testing.T) {
 	server := redistest.Start(t)
 	l := openLayered(t, server.URL, store.Hooks{})
@@ -53,7 +53,7 @@ func TestLayeredOutage(t *testing.T) {
 			t.Errorf("%d warnings in %d outages", n, outage)
 		}
 		server.Restart()
-		for _, s := range []string{"before", "during", "leased"} { // "before" is read below, which shows that Redis lost it
+		for _, s := range []string{"before", "during", "leased"} { // reading "before" shows the store that Redis lost it
 			redistest.Eventually(t, func() error {
 				if _, err := l.Get(t.Context(), key("before")); err != nil {
 					return err
@@ -68,7 +68,7 @@ func TestLayeredOutage(t *testing.T) {
 	}
 }
 
-// TestLayeredSilent has a Redis that hangs: one operation waits for the timeout, the others do not.
+// TestLayeredSilent uses a Redis that hangs. Only one operation may wait for the timeout.
 func TestLayeredSilent(t *testing.T) {
 	server := redistest.Start(t)
 	l := openLayered(t, server.URL, store.Hooks{})
@@ -82,9 +82,9 @@ func TestLayeredSilent(t *testing.T) {
 			t.Fatalf("Get = %v", err)
 		}
 	}
-	// Each read that waited would take 0.3 s: the limit lies between one that waits and 200 that do.
+	// A read that waits takes 0.3 s. The limit is between one such read and 200 of them.
 	if took := time.Since(start); took > 30*time.Second {
-		t.Errorf("200 reads took %v beside a silent Redis with a timeout of 0.3 s", took)
+		t.Errorf("200 reads took %v with a silent Redis and a timeout of 0.3 s", took)
 	}
 	server.Resume()
 	redistest.Eventually(t, func() error {
@@ -95,7 +95,7 @@ func TestLayeredSilent(t *testing.T) {
 	})
 }
 
-// TestLayeredLost has a Redis that loses a value while nobody looks: it is published again when it is used.
+// TestLayeredLost uses a Redis that loses a value unnoticed. The value must be published again when it is used.
 func TestLayeredLost(t *testing.T) {
 	server := redistest.Start(t)
 	l := openLayered(t, server.URL, store.Hooks{})
@@ -111,7 +111,7 @@ func TestLayeredLost(t *testing.T) {
 			lose()
 			redistest.Eventually(t, func() error {
 				if _, err := l.Get(t.Context(), key); err != nil {
-					t.Fatalf("Get = %v, want what is on disk", err)
+					t.Fatalf("Get = %v, want the value on disk", err)
 				}
 				if there, err := l.redis.Has(t.Context(), key); err != nil || !there {
 					return fmt.Errorf("in redis: %t, %v", there, err)
@@ -122,7 +122,7 @@ func TestLayeredLost(t *testing.T) {
 	}
 }
 
-// TestLayeredStartsWithoutRedis begins while Redis is away.
+// TestLayeredStartsWithoutRedis starts a store while Redis is down.
 func TestLayeredStartsWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
 	server.Kill()
@@ -138,7 +138,7 @@ func TestLayeredStartsWithoutRedis(t *testing.T) {
 	redistest.Eventually(t, func() error { _, err := l.redis.Get(t.Context(), key); return err })
 }
 
-// TestLayeredBrokenDisk serves from Redis when the local store cannot be read, and reports when it cannot be written.
+// TestLayeredBrokenDisk breaks the local store. Get must then read from Redis, and Put must return an error.
 func TestLayeredBrokenDisk(t *testing.T) {
 	server := redistest.Start(t)
 	l := openLayered(t, server.URL, store.Hooks{})

@@ -20,7 +20,7 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// syncBuffer is a log that several goroutines write to.
+// syncBuffer is a log buffer for several goroutines.
 type syncBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -38,7 +38,7 @@ func (b *syncBuffer) count(text string) int {
 	return strings.Count(b.buffer.String(), text)
 }
 
-// layered is a Layered store of a disk store and a Redis store, with what tests look at.
+// layered is a Layered store with its disk store, its Redis store and its log.
 type layered struct {
 	*store.Layered
 	disk  *disk.Store
@@ -65,7 +65,7 @@ func openLayered(t *testing.T, url string, hooks store.Hooks) layered {
 	return l
 }
 
-// dropDisk removes the local copy.
+// dropDisk removes the local copy of a value.
 func (l layered) dropDisk(t *testing.T, key store.Key) {
 	t.Helper()
 	if err := l.disk.Delete(t.Context(), key); err != nil {
@@ -107,7 +107,8 @@ func TestLayeredLeaseSuite(t *testing.T) {
 	})
 }
 
-// TestLayeredFills has a second replica with an empty disk: the first read comes from Redis, the next from its disk.
+// TestLayeredFills uses a second replica with an empty disk. The first read must come from Redis and the next one from
+// its disk.
 func TestLayeredFills(t *testing.T) {
 	server := redistest.Start(t)
 	var mu sync.Mutex
@@ -143,7 +144,7 @@ func TestLayeredFills(t *testing.T) {
 	}
 }
 
-// gated is a Redis store that refuses the first value, and takes the next one only when it may.
+// gated is a Redis store that refuses the first value and accepts the next one only when the test allows it.
 type gated struct {
 	*Store
 	puts       atomic.Int32
@@ -161,7 +162,7 @@ func (g *gated) Put(ctx context.Context, key store.Key, value []byte) error {
 	return g.Store.Put(ctx, key, value)
 }
 
-// TestLayeredNewerMeanwhile has a value that is put again while the older one is being published.
+// TestLayeredNewerMeanwhile stores a newer value while the older one is being published.
 func TestLayeredNewerMeanwhile(t *testing.T) {
 	server := redistest.Start(t)
 	l := openLayered(t, server.URL, store.Hooks{})
@@ -187,8 +188,8 @@ func TestLayeredNewerMeanwhile(t *testing.T) {
 	})
 }
 
-// TestLayeredStale has a leader that lost its lease to another while it computed: its value is refused by Redis, kept on
-// its own disk, and the error says so.
+// TestLayeredStale uses a leader that lost its lease while it computed. Redis must refuse its value, its own disk must
+// keep it, and Put must return ErrStaleLease.
 func TestLayeredStale(t *testing.T) {
 	server := redistest.Start(t)
 	l := openLayered(t, server.URL, store.Hooks{})
@@ -207,11 +208,11 @@ func TestLayeredStale(t *testing.T) {
 		t.Errorf("disk has %q, %v", value, err)
 	}
 	if !l.RemoteUp() {
-		t.Error("a refusal counts as an outage")
+		t.Error("a refused write counts as an outage")
 	}
 }
 
-// TestLayeredCorruptRemote deletes, counts and reports as missing what is damaged in Redis alone.
+// TestLayeredCorruptRemote damages a value that is only in Redis. It must be deleted, counted and reported as missing.
 func TestLayeredCorruptRemote(t *testing.T) {
 	server := redistest.Start(t)
 	var corrupt atomic.Int32

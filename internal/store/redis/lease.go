@@ -12,16 +12,16 @@ import (
 	"prunellm/internal/store"
 )
 
-// Lease is a store.Lease that lives in Redis. A goroutine renews it until Close or until it is lost.
+// Lease implements store.Lease in Redis. A goroutine renews it until Close or until it is lost.
 type Lease struct {
 	store *Store
 	key   store.Key
-	owner string // random, unique to this holder
+	owner string // random id of this holder
 	token string // fencing token, decimal
 
 	lost   chan struct{} // closed once
 	stop   context.CancelFunc
-	done   chan struct{} // closed when the renewing goroutine has ended
+	done   chan struct{} // closed when the goroutine that renews the lease has ended
 	closed sync.Once
 }
 
@@ -49,7 +49,7 @@ func (s *Store) acquire(ctx context.Context, key store.Key) (*Lease, bool, error
 	return lease, true, nil
 }
 
-// take requests the lease from Redis. It starts no renewal.
+// take acquires the lease in Redis, but does not start to renew it.
 func (s *Store) take(ctx context.Context, key store.Key) (*Lease, bool, error) {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return nil, false, err
@@ -85,8 +85,9 @@ func (s *Store) Progress(ctx context.Context, key store.Key) ([]byte, error) {
 	return progress, nil
 }
 
-// renew extends the lease four times in its lifetime. The lease is lost if Redis reports so, or if no renewal succeeded
-// for a whole lifetime. This process counts from before the last success; Redis counts from slightly later.
+// renew extends the lease four times per lifetime. The lease is lost if Redis says so, or if no renewal succeeds for a
+// whole lifetime. This process counts the lifetime from before the last successful renewal, so it notices the loss
+// before Redis gives the lease to another replica.
 func (l *Lease) renew(ctx context.Context, last time.Time) {
 	defer close(l.done)
 	defer l.store.options.Hooks.Lease(false)
@@ -128,13 +129,13 @@ func (l *Lease) prolong(ctx context.Context) (held bool, err error) {
 // Lost implements store.Lease.
 func (l *Lease) Lost() <-chan struct{} { return l.lost }
 
-// Token returns the fencing token, which is larger than those of all earlier holders.
+// Token returns the fencing token. It is larger than the tokens of all earlier holders.
 func (l *Lease) Token() string { return l.token }
 
-// SetProgress implements store.Lease. It returns ErrStaleLease if the lease was taken over.
+// SetProgress implements store.Lease. It returns ErrStaleLease if another replica has taken over the lease.
 func (l *Lease) SetProgress(ctx context.Context, progress []byte) error {
 	if len(progress) > store.MaxProgressBytes || !json.Valid(progress) {
-		return fmt.Errorf("progress of %d bytes is not JSON of at most %d", len(progress), store.MaxProgressBytes)
+		return fmt.Errorf("progress of %d bytes is not valid JSON of at most %d bytes", len(progress), store.MaxProgressBytes)
 	}
 	s := l.store
 	ctx, cancel := s.withTimeout(ctx, 0)
@@ -150,10 +151,10 @@ func (l *Lease) SetProgress(ctx context.Context, progress []byte) error {
 	return nil
 }
 
-// Put implements store.Lease: Redis compares the fencing token in the same step that makes the value valid.
+// Put implements store.Lease. Redis checks the fencing token in the same atomic step that makes the value valid.
 func (l *Lease) Put(ctx context.Context, key store.Key, value []byte) error {
 	if key.Model != l.key.Model {
-		return fmt.Errorf("put %s: the lease is for model %s", key, l.key.Model)
+		return fmt.Errorf("put %s: the lease is only for model %s", key, l.key.Model)
 	}
 	return l.store.putFenced(ctx, key, value, l.key, l.token)
 }

@@ -26,7 +26,7 @@ func TestLeaseSuite(t *testing.T) {
 	})
 }
 
-// die takes a lease as a process would that is killed at once: nothing renews it and nothing gives it back.
+// die takes a lease for a process that dies immediately: nothing renews or releases it.
 func die(t *testing.T, s *Store, key store.Key) *Lease {
 	t.Helper()
 	lease, ok, err := s.take(t.Context(), key)
@@ -43,19 +43,19 @@ func takeOver(t *testing.T, s *Store, key store.Key) *Lease {
 		var ok bool
 		var err error
 		if lease, ok, err = s.acquire(t.Context(), key); err == nil && !ok {
-			err = errors.New("the lease is held")
+			err = errors.New("another replica holds the lease")
 		}
 		return err
 	})
 	return lease
 }
 
-// TestTakeover has a leader that dies: another gets the lease when its lifetime is over and not before, and what the dead
-// one still sends, as one does that was only stopped for a while, is refused.
+// TestTakeover uses a leader that dies. Another replica must get the lease after its lifetime and not before. If the
+// old leader was only stopped and writes later, Redis must refuse its writes.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	const ttl = 3 * time.Second // what the dead leader does at first must be done before it ends
+	const ttl = 3 * time.Second // long enough for the writes of the leader before it dies
 	a := openTest(t, Options{URL: server.URL, LeaseTTL: ttl})
 	b := openTest(t, Options{URL: server.URL, LeaseTTL: ttl})
 	key := storetest.Key(store.KindDown, "0.2")
@@ -98,7 +98,7 @@ func TestTakeover(t *testing.T) {
 	}
 }
 
-// TestTokensGrow checks that tokens rise, also after Redis lost the fence and with a fence from the future.
+// TestTokensGrow checks that tokens increase, even if Redis loses the fence key or the fence key is from the future.
 func TestTokensGrow(t *testing.T) {
 	server := redistest.Start(t)
 	s := openTest(t, Options{URL: server.URL})
@@ -124,7 +124,8 @@ func TestTokensGrow(t *testing.T) {
 	}
 }
 
-// TestRenewal keeps a lease for several of its lifetimes, through a restart of Redis that loses it too.
+// TestRenewal checks that a holder keeps its lease for several lifetimes, even if Redis evicts the lease or restarts
+// and loses it.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -136,18 +137,18 @@ func TestRenewal(t *testing.T) {
 			held.Add(-1)
 		}
 	}}
-	const ttl = 4 * time.Second // renewed every second; a machine may stand still for three
+	const ttl = 4 * time.Second // renewed every second, so the machine may hang for three
 	s := openTest(t, Options{URL: server.URL, LeaseTTL: ttl, Hooks: hooks})
 	other := openTest(t, Options{URL: server.URL, LeaseTTL: ttl})
 	key := storetest.Key(store.KindPlan, "0.2")
 	lease := storetest.Acquire(t, s, key)
 	client := server.Client()
 	for range 2 {
-		client.Del(t.Context(), leaseKey(key)) // evicted, say: nobody took it, so the next renewal takes it up again
+		client.Del(t.Context(), leaseKey(key)) // like an eviction; no replica has taken the lease, so the next renewal acquires it again
 		redistest.Eventually(t, func() error { return client.Get(t.Context(), leaseKey(key)).Err() })
 	}
 	left := client.PTTL(t.Context(), leaseKey(key)).Val()
-	redistest.Eventually(t, func() error { // it falls until a renewal lets it rise
+	redistest.Eventually(t, func() error { // the TTL falls until a renewal resets it
 		now := client.PTTL(t.Context(), leaseKey(key)).Val()
 		if now <= left {
 			left = now
@@ -156,7 +157,7 @@ func TestRenewal(t *testing.T) {
 		return nil
 	})
 	if _, ok, err := other.Acquire(t.Context(), key); err != nil || ok {
-		t.Fatalf("Acquire while it is renewed = %v, %v", ok, err)
+		t.Fatalf("Acquire while the holder renews the lease = %v, %v", ok, err)
 	}
 	select {
 	case <-lease.Lost():
@@ -164,17 +165,17 @@ func TestRenewal(t *testing.T) {
 	default:
 	}
 	if held.Load() != 1 {
-		t.Errorf("OnLease says %d held, want 1", held.Load())
+		t.Errorf("OnLease reports %d leases, want 1", held.Load())
 	}
 	if err := lease.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if held.Load() != 0 {
-		t.Errorf("OnLease says %d held after Close, want 0", held.Load())
+		t.Errorf("OnLease reports %d leases after Close, want 0", held.Load())
 	}
 }
 
-// TestLost is signalled when another has the lease, and when Redis is away for a lifetime.
+// TestLost checks that Lost is closed when another replica has the lease, and when Redis is down for a lifetime.
 func TestLost(t *testing.T) {
 	t.Parallel()
 	const ttl = 900 * time.Millisecond
@@ -201,22 +202,22 @@ func TestLost(t *testing.T) {
 			select {
 			case <-lease.Lost():
 			case <-time.After(30 * time.Second):
-				t.Fatal("never lost")
+				t.Fatal("Lost is never closed")
 			}
 			<-lost
 			if took := time.Since(start); took > ttl+30*time.Second {
 				t.Errorf("lost after %v, want about %v", took, ttl)
 			}
-			lease.Close() // may fail, since Redis may be away; must not hang
+			lease.Close() // may fail, because Redis may be down, but must not hang
 		})
 	}
 }
 
-// TestCallerGone keeps the lease when the context of Acquire ends: it belongs to the work, which is ended by Close.
+// TestCallerGone checks that a lease survives the context of Acquire. It lasts until Close.
 func TestCallerGone(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	const ttl = 2 * time.Second // a busy machine may hold up a heartbeat for a while
+	const ttl = 2 * time.Second // a busy machine may delay a renewal
 	s := openTest(t, Options{URL: server.URL, LeaseTTL: ttl})
 	key := storetest.Key(store.KindPlan, "0.2")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -227,7 +228,7 @@ func TestCallerGone(t *testing.T) {
 	cancel()
 	select {
 	case <-lease.Lost():
-		t.Error("lost with its caller's context")
+		t.Error("the lease is lost when its caller's context ends")
 	case <-time.After(2 * ttl):
 	}
 	if err := lease.Close(); err != nil {
@@ -235,7 +236,7 @@ func TestCallerGone(t *testing.T) {
 	}
 }
 
-// TestForeignLease is a lease key without an end, which none of ours is: it does not block for ever.
+// TestForeignLease uses a lease key without a TTL, which this package never writes. It must not block forever.
 func TestForeignLease(t *testing.T) {
 	server := redistest.Start(t)
 	s := openTest(t, Options{URL: server.URL})

@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// TestMemory shows what values cost in Redis beyond their bytes: less than a tenth from 100 KiB on.
+// TestMemory checks that a value of 100 KiB or more takes less than a tenth more memory in Redis than its bytes.
 func TestMemory(t *testing.T) {
 	server := redistest.Start(t)
 	client := server.Client()
@@ -34,7 +34,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestHugeEntry has an entry of 200 MiB where at most 65 KiB can be: it is not transferred.
+// TestHugeEntry uses an entry of 200 MiB where at most 65 KiB are valid. It must not be transferred.
 func TestHugeEntry(t *testing.T) {
 	server := redistest.Start(t)
 	s := openTest(t, Options{URL: server.URL})
@@ -48,7 +48,7 @@ func TestHugeEntry(t *testing.T) {
 	}
 }
 
-// TestTTL checks that entries and their chunks expire, chunks later, and that reading prolongs both.
+// TestTTL checks that entries expire before their chunks, and that reading restarts the TTL of both.
 func TestTTL(t *testing.T) {
 	server := redistest.Start(t)
 	client := server.Client()
@@ -70,7 +70,7 @@ func TestTTL(t *testing.T) {
 	for _, name := range names {
 		ttl := client.PTTL(t.Context(), name).Val()
 		if name == entryKey(key) && ttl > time.Hour || name != entryKey(key) && ttl < time.Hour || ttl < 50*time.Minute {
-			t.Errorf("%s lives for %v more after a read, want an hour", name, ttl)
+			t.Errorf("%s has a TTL of %v after a read, want an hour", name, ttl)
 		}
 	}
 	server.Do("FLUSHALL")
@@ -83,12 +83,12 @@ func TestTTL(t *testing.T) {
 	}
 	for _, name := range names {
 		if ttl := client.PTTL(t.Context(), name).Val(); ttl != -1 {
-			t.Errorf("%s lives for %v more, want for ever", name, ttl)
+			t.Errorf("%s has a TTL of %v, want none", name, ttl)
 		}
 	}
 }
 
-// TestSizeLimit evicts the least recently used entries of a model and leaves other models alone.
+// TestSizeLimit checks that the least recently used entries of a model are evicted, and no entries of other models.
 func TestSizeLimit(t *testing.T) {
 	server := redistest.Start(t)
 	s := openTest(t, Options{URL: server.URL, MaxModelBytes: 300 << 10})
@@ -99,7 +99,7 @@ func TestSizeLimit(t *testing.T) {
 	}
 	a, b, c := storetest.Key(store.KindDown, "a"), storetest.Key(store.KindDown, "b"), storetest.Key(store.KindDown, "c")
 	client := server.Client()
-	age := func(key store.Key, milli int) { // as if last used then
+	age := func(key store.Key, milli int) { // sets the time of the last use
 		parts := strings.Split(client.HGet(t.Context(), indexKey(key.Model), field(key)).Val(), " ")
 		parts[1] = fmt.Sprint(milli)
 		client.HSet(t.Context(), indexKey(key.Model), field(key), strings.Join(parts, " "))
@@ -124,12 +124,13 @@ func TestSizeLimit(t *testing.T) {
 		there bool
 	}{{a, true}, {b, false}, {c, true}, {other, true}} {
 		if _, err := s.Get(t.Context(), want.key); (err == nil) != want.there {
-			t.Errorf("Get(%s) = %v, want it there: %v", want.key, err, want.there)
+			t.Errorf("Get(%s) = %v, want it found: %v", want.key, err, want.there)
 		}
 	}
 }
 
-// TestForeignIndex puts rubbish into the index: it is passed over, and names nothing to be deleted.
+// TestForeignIndex writes fields that are not valid into the index. They must be skipped and must not cause anything to
+// be deleted.
 func TestForeignIndex(t *testing.T) {
 	server := redistest.Start(t)
 	s := openTest(t, Options{URL: server.URL, MaxModelBytes: 1})
@@ -142,14 +143,14 @@ func TestForeignIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	if keys, err := s.List(t.Context(), key.Model, key.Kind); err != nil || !slices.Equal(keys, []store.Key{key}) {
-		t.Fatalf("List = %v, %v, want the one that exists", keys, err)
+		t.Fatalf("List = %v, %v, want only the entry that exists", keys, err)
 	}
 	if client.HExists(t.Context(), indexKey(key.Model), "plan:r1:gone").Val() {
-		t.Error("an entry that is gone stays in the index")
+		t.Error("the index keeps an entry that no longer exists")
 	}
 }
 
-// TestValueLimit refuses to write, and to read, what is larger than the limit.
+// TestValueLimit checks that a value above the limit can be neither written nor read.
 func TestValueLimit(t *testing.T) {
 	server := redistest.Start(t)
 	large := openTest(t, Options{URL: server.URL})

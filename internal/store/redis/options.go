@@ -17,42 +17,42 @@ import (
 	"prunellm/internal/store"
 )
 
-// Defaults of Options.
+// The defaults of Options.
 const (
 	DefaultDialTimeout = time.Second
 	DefaultTimeout     = 2 * time.Second
-	DefaultChunkBytes  = 8<<20 - 4<<10 // a little less, so that with Redis's own bytes it fits an 8 MiB allocation
+	DefaultChunkBytes  = 8<<20 - 4<<10 // slightly less than 8 MiB, so that it fits in an allocation of 8 MiB with Redis's overhead
 	DefaultTTL         = 30 * 24 * time.Hour
 	DefaultLeaseTTL    = 8 * time.Second
 
-	// inlineBytes is the largest value that follows its header instead of being cut into chunks.
+	// inlineBytes is the size of the largest value that is stored after its header and not in chunks.
 	inlineBytes = 64 << 10
-	// bytesPerSecond is the slowest transfer of a large value that does not time out.
+	// bytesPerSecond is the slowest rate at which a large value can be transferred without timing out.
 	bytesPerSecond = 4 << 20
-	// poolSize bounds the connections of one replica.
+	// poolSize bounds the number of connections of one replica.
 	poolSize = 8
-	// probeKey is never written. Ping reads it to check the permission.
+	// probeKey is a key that is never written. Ping reads it to check the permission.
 	probeKey = "prunellm:probe"
 )
 
-// Options are the settings of a Store. The zero value of a field means its default.
+// Options configure a Store. The zero value of a field means its default.
 type Options struct {
-	// URL is redis://, rediss:// (TLS) or unix://, as go-redis reads it, with user, password and database number;
-	// redis-sentinel:// or rediss-sentinel:// HOST:PORT,HOST:PORT/MASTER[/DB]; redis-cluster:// or
+	// URL is one of: redis://, rediss:// (TLS) or unix:// with user, password and database number in the form of
+	// go-redis; redis-sentinel:// or rediss-sentinel:// HOST:PORT,HOST:PORT/MASTER[/DB]; redis-cluster:// or
 	// rediss-cluster:// HOST:PORT,HOST:PORT.
 	URL string
 
-	// CAFile is a PEM file with the authorities that sign certificates of TLS servers; "" means the system's.
+	// CAFile is a PEM file with the certificate authorities for TLS servers. "" means those of the system.
 	CAFile string
 
-	DialTimeout time.Duration // of one connection
-	Timeout     time.Duration // of one small operation, including connecting; larger values get more time
-	TTL         time.Duration // an entry expires that is not read for this long; below 0: never
-	LeaseTTL    time.Duration // lifetime of a dead replica's lease; a live one renews it four times in that time
+	DialTimeout time.Duration // for one connection
+	Timeout     time.Duration // for one small operation, including connecting; larger values get more time
+	TTL         time.Duration // an entry that is not read for this long expires; below 0 means never
+	LeaseTTL    time.Duration // lifetime of a lease that is not renewed; its holder renews it four times in that time
 
-	MaxValueBytes int64 // largest value written or read; at most store.MaxValueBytes, which is the default
-	MaxModelBytes int64 // above which a model's least recently used entries are evicted; 0: no limit
-	ChunkBytes    int64 // length of the pieces of a large value
+	MaxValueBytes int64 // largest value to write or read; default and maximum are store.MaxValueBytes
+	MaxModelBytes int64 // total above which a model's least recently used entries are evicted; 0 means no limit
+	ChunkBytes    int64 // size of the chunks of a large value
 
 	Log   *slog.Logger
 	Hooks store.Hooks
@@ -84,15 +84,15 @@ func (o Options) withDefaults() (Options, error) {
 	case o.MaxValueBytes < 1 || o.MaxValueBytes > store.MaxValueBytes:
 		return o, fmt.Errorf("redis value limit is %d bytes but must be 1 to %d", o.MaxValueBytes, int64(store.MaxValueBytes))
 	case o.MaxModelBytes < 0:
-		return o, errors.New("redis size limit of a model is below 0")
+		return o, errors.New("redis size limit of a model must be at least 0")
 	case o.Log == nil:
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o, nil
 }
 
-// newClient returns the client for the URL. It connects on first use. Errors never quote the URL, which
-// may hold a password, nor wrap errors that do.
+// newClient returns the client for the URL. The client connects when it is first used. Errors never contain the URL,
+// which may have a password, and do not wrap errors that contain it.
 func newClient(o Options) (redis.UniversalClient, error) {
 	client, err := parseURL(o.URL)
 	if err != nil {
@@ -103,9 +103,9 @@ func newClient(o Options) (redis.UniversalClient, error) {
 	}
 	client.DialTimeout = o.DialTimeout
 	client.DialerRetries = 1
-	client.MaxRetries = 1 // for a connection that broke while idle; the deadline bounds both attempts together
+	client.MaxRetries = 1 // for a connection that broke while idle; one deadline bounds both attempts
 	client.ContextTimeoutEnabled = true
-	client.ReadTimeout, client.WriteTimeout = -1, -1 // each operation's context has the deadline
+	client.ReadTimeout, client.WriteTimeout = -1, -1 // the context of each operation has the deadline
 	client.PoolTimeout = o.Timeout
 	client.PoolSize = poolSize
 	client.PipelinePoolSize = -1
@@ -118,13 +118,13 @@ func newClient(o Options) (redis.UniversalClient, error) {
 	return made, nil
 }
 
-// trust makes the client check servers against the certificates in the file.
+// trust makes the client verify servers with the certificates in a file.
 func trust(client *redis.UniversalOptions, caFile string) error {
 	if caFile == "" {
 		return nil
 	}
 	if client.TLSConfig == nil {
-		return errors.New("redis ca file needs a rediss url")
+		return errors.New("redis ca file requires a URL with TLS: rediss, rediss-sentinel or rediss-cluster")
 	}
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
@@ -132,14 +132,14 @@ func trust(client *redis.UniversalOptions, caFile string) error {
 	}
 	client.TLSConfig.RootCAs = x509.NewCertPool()
 	if !client.TLSConfig.RootCAs.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("redis ca file %s holds no certificate in PEM form", caFile)
+		return fmt.Errorf("redis ca file %s contains no certificate in PEM format", caFile)
 	}
 	return nil
 }
 
-// parseURL returns client options for the URL.
+// parseURL parses a URL and returns the client options for it.
 func parseURL(raw string) (*redis.UniversalOptions, error) {
-	raw = strings.TrimSpace(raw) // a variable filled from a file often ends in a newline
+	raw = strings.TrimSpace(raw) // a URL that comes from a file often ends in a newline
 	scheme, rest, _ := strings.Cut(raw, "://")
 	base, kind, _ := strings.Cut(scheme, "-")
 	switch {
@@ -157,15 +157,16 @@ func parseSingle(raw string) (*redis.UniversalOptions, error) {
 		err = errors.New("parts that go-redis ignores")
 	}
 	if err != nil {
-		return nil, errors.New("redis url: not valid, want redis://[user:password@]host[:port][/db], rediss:// likewise or unix://[user:password@]/path/to/socket[?db=N]" + encodingHint(raw))
+		return nil, errors.New("redis url: not valid; it must be redis://[user:password@]host[:port][/db], the same with rediss://, or unix://[user:password@]/path/to/socket[?db=N]" + encodingHint(raw))
 	}
-	return &redis.UniversalOptions{ // an address that begins with a slash is a unix socket
+	return &redis.UniversalOptions{ // the client takes an address that begins with a slash as a unix socket
 		Addrs: []string{o.Addr}, DB: o.DB, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig,
 		ClientName: o.ClientName, Protocol: o.Protocol,
 	}, nil
 }
 
-// encodingHint tells how to write a password, if a URL that is not valid has one. It shows nothing of it.
+// encodingHint returns a hint on how to write a password if an invalid URL has one. The hint does not contain any part
+// of the URL.
 func encodingHint(raw string) string {
 	if !strings.Contains(raw, "@") {
 		return ""
@@ -173,8 +174,8 @@ func encodingHint(raw string) string {
 	return "; in user and password write special characters percent-encoded: / as %2F, # as %23, ? as %3F, % as %25, @ as %40"
 }
 
-// parseMany reads user:password@host:port,host:port/path, each host with go-redis's own parser. The credentials are those
-// of the servers; Sentinels are asked without any.
+// parseMany parses user:password@host:port,host:port/path, each host with go-redis's own parser. The credentials are
+// for the servers; Sentinels get none.
 func parseMany(base, kind, rest string) (*redis.UniversalOptions, error) {
 	bad := fmt.Errorf("redis url: not valid; it must be %s-%s://[user:password@]host:port[,host:port...]", base, kind)
 	if kind == "sentinel" {
@@ -206,7 +207,7 @@ func parseMany(base, kind, rest string) (*redis.UniversalOptions, error) {
 				MasterName: master, IsClusterMode: kind == "cluster",
 			}
 			if client.TLSConfig != nil {
-				client.TLSConfig.ServerName = "" // set for each host
+				client.TLSConfig.ServerName = "" // the client sets it for each host
 			}
 		}
 		client.Addrs = append(client.Addrs, o.Addr)
@@ -214,20 +215,20 @@ func parseMany(base, kind, rest string) (*redis.UniversalOptions, error) {
 	return client, nil
 }
 
-// Ping reports whether the server responds within the timeout, accepts the credentials and permits reading.
+// Ping returns an error unless the server responds within the timeout, accepts the credentials and permits reading.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
 	if err := s.client.Ping(ctx).Err(); err != nil {
 		return s.wrap(ctx, "ping redis", err)
 	}
-	// Only permission errors count: in a Cluster the key may belong to another node than the values.
+	// Only permission errors count here, because in a Cluster the key may be on another node than the values.
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.GetRange(ctx, probeKey, 0, 0)
 		p.StrLen(ctx, probeKey)
 		p.Exists(ctx, probeKey)
 		p.HScan(ctx, probeKey, 0, "", 1)
-		p.Get(ctx, probeKey) // the last, since a missing key is an error too
+		p.Get(ctx, probeKey) // last, because a missing key gives an error too
 		return nil
 	})
 	if redis.HasErrorPrefix(err, "NOPERM") {

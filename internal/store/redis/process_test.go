@@ -19,12 +19,13 @@ import (
 )
 
 const (
-	// leaderURL makes this test binary a replica that leads: see beLeader.
+	// leaderURL is the variable that turns this test binary into a leader (see beLeader).
 	leaderURL      = "PRUNELLM_TEST_LEADER_URL"
 	leaderLeaseTTL = 3 * time.Second
 )
 
-// beLeader takes the lease, says "leading", waits for a line on standard input, puts a value and says how that went.
+// beLeader takes the lease, prints "leading", waits for a line on standard input, stores a value and prints the
+// outcome.
 func beLeader(url string) int {
 	s, err := Open(Options{URL: url, LeaseTTL: leaderLeaseTTL})
 	if err != nil {
@@ -38,13 +39,13 @@ func beLeader(url string) int {
 		return 1
 	}
 	fmt.Println("leading")
-	bufio.NewReader(os.Stdin).ReadString('\n') // its end is an order as well
+	bufio.NewReader(os.Stdin).ReadString('\n') // the end of input counts as a line
 	err = lease.Put(context.Background(), storetest.Key(store.KindScores, ""), []byte("from the leader"))
 	fmt.Println("stale", errors.Is(err, store.ErrStaleLease), "error", err != nil)
 	return 0
 }
 
-// leader is a child process that leads.
+// leader is a child process that holds the lease.
 type leader struct {
 	cmd    *exec.Cmd
 	input  io.WriteCloser
@@ -79,7 +80,7 @@ func startLeader(t *testing.T, url string) leader {
 func (l leader) wantLine(t *testing.T, want string) {
 	t.Helper()
 	if line, err := l.output.ReadString('\n'); line != want {
-		t.Fatalf("the leader says %q, %v, want %q", line, err, want)
+		t.Fatalf("the leader prints %q, %v, want %q", line, err, want)
 	}
 }
 
@@ -90,7 +91,7 @@ func (l leader) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-// TestLeaderProcess has a leader in a process of its own that is well, killed, and stopped and resumed.
+// TestLeaderProcess uses a leader in its own process, which works normally, is killed, or is stopped and resumed.
 func TestLeaderProcess(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -109,7 +110,7 @@ func TestLeaderProcess(t *testing.T) {
 		l := startLeader(t, server.URL)
 		for range polltest.During(leaderLeaseTTL * 3 / 2) {
 			if _, ok, err := s.Acquire(t.Context(), key); err != nil || ok {
-				t.Fatalf("Acquire beside a living leader = %v, %v", ok, err)
+				t.Fatalf("Acquire while a leader is alive = %v, %v", ok, err)
 			}
 		}
 		fmt.Fprintln(l.input)
@@ -131,14 +132,14 @@ func TestLeaderProcess(t *testing.T) {
 		if err := lease.Put(t.Context(), key, []byte("from the next")); err != nil {
 			t.Fatal(err)
 		}
-		if err := lease.Close(); err != nil { // so that only the token tells the old leader from a new one
+		if err := lease.Close(); err != nil { // so that only the token distinguishes the old leader from a new one
 			t.Fatal(err)
 		}
 		l.signal(t, syscall.SIGCONT)
 		fmt.Fprintln(l.input)
 		l.wantLine(t, "stale true error true\n")
 		if value, err := s.Get(t.Context(), key); err != nil || string(value) != "from the next" {
-			t.Errorf("Get = %q, %v: the old leader's write got through", value, err)
+			t.Errorf("Get = %q, %v: the old leader's write was accepted", value, err)
 		}
 	})
 }

@@ -11,19 +11,20 @@ import (
 	"prunellm/internal/store"
 )
 
-// Put implements store.Store. It writes the chunks first and the header last; until then readers see the earlier value.
+// Put implements store.Store. It writes the chunks first and the header last. Until then readers see the earlier value.
 func (s *Store) Put(ctx context.Context, key store.Key, value []byte) error {
 	return s.putFenced(ctx, key, value, key, "")
 }
 
-// putFenced stores the value unless token is set and another replica has taken the lease on leased since.
+// putFenced stores the value. If token is set and another replica has since taken the lease on leased, it returns
+// store.ErrStaleLease instead.
 func (s *Store) putFenced(ctx context.Context, key store.Key, value []byte, leased store.Key, token string) error {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return err
 	}
 	what := fmt.Sprintf("put %s in redis", key)
 	if int64(len(value)) > s.options.MaxValueBytes {
-		return fmt.Errorf("%s: value has %d bytes, at most %d are allowed", what, len(value), s.options.MaxValueBytes)
+		return fmt.Errorf("%s: value has %d bytes; the limit is %d", what, len(value), s.options.MaxValueBytes)
 	}
 	var chunkBytes int64
 	if len(value) > inlineBytes {
@@ -51,7 +52,7 @@ func (s *Store) putFenced(ctx context.Context, key store.Key, value []byte, leas
 	return nil
 }
 
-// writeChunks writes each chunk with a short lifetime, which commit extends.
+// writeChunks writes each chunk with a short TTL, which commit extends.
 func (s *Store) writeChunks(ctx context.Context, names []string, header store.Header, value []byte) error {
 	for i, name := range names {
 		start := int64(i) * header.ChunkBytes
@@ -80,11 +81,11 @@ type commitRequest struct {
 	header store.Header
 	entry  []byte // header line and inline value
 	chunks []string
-	leased store.Key // whose fence is checked
-	token  string    // "" for none
+	leased store.Key // key whose fence to check
+	token  string    // fencing token; "" if there is none
 }
 
-// commit makes the value valid and retires the chunks of the value that it replaces.
+// commit makes the value valid. It retires the chunks of the value that it replaces.
 func (s *Store) commit(ctx context.Context, r commitRequest) error {
 	ctx, cancel := s.withTimeout(ctx, int64(len(r.entry)))
 	defer cancel()
@@ -101,10 +102,10 @@ func (s *Store) commit(ctx context.Context, r commitRequest) error {
 	case len(answer) == 1 && answer[0] == "stale":
 		return store.ErrStaleLease
 	}
-	return errors.New("chunks were evicted while the value was written: redis is full")
+	return errors.New("chunks were evicted while the value was written; redis is full")
 }
 
-// retireChunks lets the chunks of a replaced value expire soon. It does not delete them, because a reader may still
+// retireChunks makes the chunks of a replaced value expire soon. It does not delete them, because a reader may still
 // need them.
 func (s *Store) retireChunks(ctx context.Context, names []string) {
 	if len(names) == 0 {

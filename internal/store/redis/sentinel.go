@@ -9,8 +9,8 @@ import (
 )
 
 // impatience is a hook that bounds how long the client waits for a Sentinel's response when it connects. The client
-// tries the other Sentinels only if reading fails before the context of the whole attempt ends. Without the bound it
-// would wait for a hanging Sentinel until that end.
+// tries another Sentinel only if reading fails before the context of the whole attempt ends. Without the bound it would
+// wait for a hanging Sentinel all that time.
 type impatience struct{ limit time.Duration }
 
 // DialHook implements redis.Hook.
@@ -28,7 +28,8 @@ func (impatience) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	return next
 }
 
-// hasty is a context whose deadline is before its end. Connections take their deadline from it.
+// hasty is a context that reports an earlier deadline than that at which it ends. Connections take their deadlines from
+// it.
 type hasty struct {
 	context.Context
 	deadline time.Time

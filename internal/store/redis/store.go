@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	// storeName labels this store in hooks.
+	// storeName is the name of this store in hooks.
 	storeName = "redis"
-	// orphanTTL is the lifetime of chunks that no header made valid.
+	// orphanTTL is the TTL of chunks without a header.
 	orphanTTL = time.Hour
-	// retiredTTL is how long the chunks of a replaced value stay for its readers.
+	// retiredTTL is how long readers of a replaced value can still read its chunks.
 	retiredTTL = 30 * time.Second
-	// readAttempts bounds the retries when a value is replaced while it is read.
+	// readAttempts bounds the number of attempts to read a value that is replaced meanwhile.
 	readAttempts = 4
 )
 
-// Store is a store.Remote in Redis.
+// Store implements store.Remote in Redis.
 type Store struct {
 	client  redis.UniversalClient
 	scripts scripts
 	options Options
 }
 
-// Open prepares a store. It does not connect, because a server may start later. Close frees the connections.
+// Open returns a store. It does not connect, because the server may start later. Close frees the connections.
 func Open(o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -42,10 +42,10 @@ func Open(o Options) (*Store, error) {
 	return &Store{client: client, scripts: newScripts(), options: o}, nil
 }
 
-// Close closes all connections. Held leases expire.
+// Close closes all connections. Leases expire.
 func (s *Store) Close() error { return s.client.Close() }
 
-// withTimeout bounds one operation that transfers sizeBytes besides a small command.
+// withTimeout returns a context for one operation that transfers sizeBytes in addition to a small command.
 func (s *Store) withTimeout(ctx context.Context, sizeBytes int64) (context.Context, context.CancelFunc) {
 	limit := s.options.Timeout + time.Duration(sizeBytes)*time.Second/bytesPerSecond
 	return context.WithTimeoutCause(ctx, limit, errTimeout)
@@ -73,12 +73,12 @@ func (s *Store) Get(ctx context.Context, key store.Key) ([]byte, error) {
 		if s.dropDamaged(ctx, key, head, damage) {
 			return nil, fmt.Errorf("%s: %w: %w", what, store.ErrCorrupt, damage)
 		}
-		// The entry was replaced or deleted since, so the newer state counts.
+		// The entry has been replaced or deleted since, so read the newer state.
 	}
-	return nil, fmt.Errorf("%s: %w: the value is replaced faster than it is read", what, store.ErrUnavailable)
+	return nil, fmt.Errorf("%s: %w: the value is replaced faster than it can be read", what, store.ErrUnavailable)
 }
 
-// damageError is the reason why an entry is corrupt.
+// damageError says why an entry is corrupt.
 type damageError struct{ reason error }
 
 func (d *damageError) Error() string { return d.reason.Error() }
@@ -86,11 +86,11 @@ func (d *damageError) Unwrap() error { return d.reason }
 
 func damaged(reason error) error { return &damageError{reason} }
 
-// read returns the verified value, and the start of the entry, for dropDamaged.
+// read returns the value after verifying it. It also returns the start of the entry for dropDamaged.
 func (s *Store) read(ctx context.Context, key store.Key) (value []byte, head string, err error) {
 	small, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
-	// One byte more than any valid entry: it detects a longer one without transferring all of it.
+	// Read one byte more than any valid entry has, to detect a longer one without transferring all of it.
 	entry, err := s.client.GetRange(small, entryKey(key), 0, store.MaxHeaderBytes+inlineBytes).Result()
 	if wrongType(err) {
 		return nil, "", damaged(errors.New("entry is not a string"))
@@ -98,7 +98,7 @@ func (s *Store) read(ctx context.Context, key store.Key) (value []byte, head str
 	if err != nil {
 		return nil, "", s.wrap(small, "read entry", err)
 	}
-	if entry == "" { // of a missing key too
+	if entry == "" { // a missing key also gives ""
 		exists, err := s.client.Exists(small, entryKey(key)).Result()
 		switch {
 		case err != nil:
@@ -115,7 +115,7 @@ func (s *Store) read(ctx context.Context, key store.Key) (value []byte, head str
 	value = []byte(entry[length:])
 	if header.Chunks > 0 {
 		if len(value) > 0 {
-			return nil, head, damaged(errors.New("bytes follow a header that names chunks"))
+			return nil, head, damaged(errors.New("a header that names chunks is followed by bytes"))
 		}
 		if value, err = s.readChunks(ctx, key, header); err != nil {
 			return nil, head, err
@@ -128,13 +128,13 @@ func (s *Store) read(ctx context.Context, key store.Key) (value []byte, head str
 	return value, head, nil
 }
 
-// readChunks allocates the value only after Redis has confirmed the length of each chunk.
+// readChunks reads a value in chunks. It allocates the value only after Redis has confirmed the length of each chunk.
 func (s *Store) readChunks(ctx context.Context, key store.Key, header store.Header) ([]byte, error) {
 	names := chunkKeys(key, header)
 	if err := s.checkChunks(ctx, names, header); err != nil {
 		return nil, err
 	}
-	// Two more bytes let the client read each chunk and its line end in place.
+	// The two extra bytes let the client read each chunk and its line end in place.
 	value := make([]byte, header.Size+2)
 	for i, name := range names {
 		start := int64(i) * header.ChunkBytes
@@ -149,7 +149,7 @@ func (s *Store) checkChunks(ctx context.Context, names []string, header store.He
 	small, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
 	lengths := make([]*redis.IntCmd, len(names))
-	// The pipeline's error is that of its first failing command. Each command is checked below.
+	// Ignore the pipeline's error, which is that of the first failing command. The code below checks each command.
 	_, err := s.client.Pipelined(small, func(p redis.Pipeliner) error {
 		for i, name := range names {
 			lengths[i] = p.StrLen(small, name)
@@ -169,8 +169,8 @@ func (s *Store) checkChunks(ctx context.Context, names []string, header store.He
 	return s.wrap(small, "read chunk lengths", err)
 }
 
-// readChunk reads sizeBytes into buffer, which is at least that long. The read writes in place, so the client does not
-// retry it. One retry here covers a connection that broke while idle.
+// readChunk reads sizeBytes into buffer, which must be at least that long. The client does not retry a read into a
+// buffer, so readChunk retries once, in case the connection broke while idle.
 func (s *Store) readChunk(ctx context.Context, name string, buffer []byte, sizeBytes int64) error {
 	limited, cancel := s.withTimeout(ctx, sizeBytes)
 	defer cancel()
@@ -190,7 +190,7 @@ func (s *Store) readChunk(ctx context.Context, name string, buffer []byte, sizeB
 	return nil
 }
 
-// touch records the use of an entry. Only its expiry and eviction depend on it.
+// touch records the use of an entry. It ignores errors, because only expiry and eviction depend on it.
 func (s *Store) touch(ctx context.Context, key store.Key, header store.Header) {
 	ctx, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
@@ -217,7 +217,7 @@ func (s *Store) dropDamaged(ctx context.Context, key store.Key, head string, rea
 	return true
 }
 
-// drop runs the drop script and deletes the chunks of the entry that it removed.
+// drop runs the drop script and deletes the chunks of the removed entry.
 func (s *Store) drop(ctx context.Context, key store.Key, head string) (result string, err error) {
 	ctx, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
@@ -235,7 +235,7 @@ func (s *Store) drop(ctx context.Context, key store.Key, head string) (result st
 	return answer[0], nil
 }
 
-// deleteChunks deletes chunks that no header names; those that stay expire.
+// deleteChunks deletes chunks that no header names. If it fails, they expire.
 func (s *Store) deleteChunks(ctx context.Context, names []string) {
 	if len(names) == 0 {
 		return
@@ -245,7 +245,8 @@ func (s *Store) deleteChunks(ctx context.Context, names []string) {
 	}
 }
 
-// chunksOf returns the names of the chunks of an entry from its start, which may be anything.
+// chunksOf returns the names of an entry's chunks, given the start of the entry. It returns none if the start is not a
+// valid header.
 func chunksOf(key store.Key, head string) []string {
 	header, _, err := store.DecodeHeader([]byte(head), key, store.MaxValueBytes)
 	if err != nil {
@@ -271,5 +272,5 @@ func (s *Store) Has(ctx context.Context, key store.Key) (bool, error) {
 	ctx, cancel := s.withTimeout(ctx, 0)
 	defer cancel()
 	n, err := s.client.Exists(ctx, entryKey(key)).Result()
-	return n > 0, s.wrap(ctx, "look for entry in redis", err)
+	return n > 0, s.wrap(ctx, "check entry in redis", err)
 }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(leaderURL); url != "" {
 		os.Exit(beLeader(url))
 	}
-	// The client asks a dead server once a second, and notices only then that it was closed.
+	// The client probes a dead server once a second, and only then notices that it was closed itself.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
@@ -39,7 +39,7 @@ func openTest(t *testing.T, o Options) *Store {
 	return s
 }
 
-// rewrite changes an entry's bytes where Redis keeps them.
+// rewrite changes an entry's bytes in Redis.
 func rewrite(t *testing.T, client redis.UniversalClient, name string, change func([]byte) []byte) {
 	t.Helper()
 	value, err := client.Get(t.Context(), name).Bytes()
@@ -68,8 +68,8 @@ func TestSuite(t *testing.T) {
 	}
 }
 
-// TestNothingLeft deletes, overwrites and corrupts chunked entries: no chunk may stay behind for long. Those of replaced
-// entries go a little later, so that who is reading them can finish.
+// TestNothingLeft deletes, overwrites and corrupts chunked entries. No chunk may remain for long. Chunks of replaced
+// entries are deleted a little later, so that readers can finish.
 func TestNothingLeft(t *testing.T) {
 	server := redistest.Start(t)
 	s := openTest(t, Options{URL: server.URL, ChunkBytes: 50 << 10})
@@ -121,7 +121,7 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
-// TestChunkDamage breaks a chunk in each way that Redis allows.
+// TestChunkDamage damages a chunk in each way that Redis allows.
 func TestChunkDamage(t *testing.T) {
 	server := redistest.Start(t)
 	client := server.Client()
@@ -157,13 +157,13 @@ func TestChunkDamage(t *testing.T) {
 				t.Fatalf("counted %d times, want 1", corrupt.Load())
 			}
 			if left := client.DBSize(t.Context()).Val(); left != 0 {
-				t.Fatalf("%d keys left, want none", left)
+				t.Fatalf("%d keys remain, want none", left)
 			}
 		})
 	}
 }
 
-// TestWrongType puts other Redis types at each of our keys: all heal.
+// TestWrongType puts other Redis types in place of each key. The store must recover from all of them.
 func TestWrongType(t *testing.T) {
 	server := redistest.Start(t)
 	client := server.Client()
@@ -176,7 +176,7 @@ func TestWrongType(t *testing.T) {
 		t.Errorf("Get = %v, want ErrCorrupt", err)
 	}
 	if _, err := s.Get(t.Context(), key); !errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
-		t.Errorf("second Get = %v, want ErrNotFound alone", err)
+		t.Errorf("second Get = %v, want only ErrNotFound", err)
 	}
 	if keys, err := s.List(t.Context(), key.Model, key.Kind); err != nil || len(keys) != 0 {
 		t.Errorf("List = %v, %v", keys, err)
@@ -198,7 +198,7 @@ func TestWrongType(t *testing.T) {
 	}
 }
 
-// TestDamageReplaced drops nothing when the entry that was found damaged has been replaced meanwhile.
+// TestDamageReplaced checks that drop does not delete an entry that has been replaced since it was found to be damaged.
 func TestDamageReplaced(t *testing.T) {
 	server := redistest.Start(t)
 	s := openTest(t, Options{URL: server.URL})
@@ -212,7 +212,7 @@ func TestDamageReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		found := head()
-		if err := s.Put(t.Context(), key, value); err != nil { // the same bytes, but another write
+		if err := s.Put(t.Context(), key, value); err != nil { // the same bytes in another write
 			t.Fatal(err)
 		}
 		for _, old := range []string{found, ""} {
@@ -232,7 +232,7 @@ func TestDamageReplaced(t *testing.T) {
 	}
 }
 
-// TestChunkEvictedWhileWriting does not make a value valid whose chunks are not all there.
+// TestChunkEvictedWhileWriting checks that a value without all of its chunks does not become valid.
 func TestChunkEvictedWhileWriting(t *testing.T) {
 	server := redistest.Start(t)
 	s := openTest(t, Options{URL: server.URL})
@@ -253,14 +253,14 @@ func TestChunkEvictedWhileWriting(t *testing.T) {
 	server.Do("DEL", chunks[1])
 	err = s.commit(t.Context(), commitRequest{key: key, header: header, entry: line, chunks: chunks, leased: key})
 	if err == nil || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrStaleLease) {
-		t.Errorf("commit = %v, want a refusal", err)
+		t.Errorf("commit = %v, want an error", err)
 	}
 	if got, err := s.Get(t.Context(), key); err != nil || string(got) != "old" {
 		t.Errorf("Get = %d bytes, %v, want the old value", len(got), err)
 	}
 }
 
-// TestLyingManifest claims 4 GiB in chunks that are not there: nothing of that size may be allocated.
+// TestLyingManifest uses a header that claims 4 GiB in chunks that do not exist. Get must not allocate that much.
 func TestLyingManifest(t *testing.T) {
 	server := redistest.Start(t)
 	s := openTest(t, Options{URL: server.URL})
@@ -284,11 +284,11 @@ func TestLyingManifest(t *testing.T) {
 		}
 	}).AllocedBytesPerOp()
 	if allocated == 0 || allocated > 4<<20 {
-		t.Errorf("reading a lie allocates %d bytes, want at most 4 MiB", allocated)
+		t.Errorf("Get allocates %d bytes, want at most 4 MiB", allocated)
 	}
 }
 
-// BenchmarkGet reads values of the sizes that a start reads.
+// BenchmarkGet reads values of the sizes that a server reads when it starts.
 func BenchmarkGet(b *testing.B) {
 	server := redistest.Start(b)
 	s, err := Open(Options{URL: server.URL, Log: slog.New(slog.DiscardHandler)})

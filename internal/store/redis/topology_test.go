@@ -16,7 +16,7 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// TestCluster runs the suites against three masters: everything of a model must stay in one slot.
+// TestCluster runs the suites against three masters. All keys of a model must be in one slot.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	nodes := redistest.StartCluster(t, 3)
@@ -47,7 +47,8 @@ func TestCluster(t *testing.T) {
 	})
 }
 
-// TestSentinelFailover kills the master: the replica that takes its place has the values, and the store finds it.
+// TestSentinelFailover kills the master. The store must find the replica that replaces it, and the replica must have
+// the values.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	master, replica, url := redistest.StartReplicated(t)
@@ -74,7 +75,7 @@ func TestSentinelFailover(t *testing.T) {
 	redistest.Eventually(t, func() error { return s.Put(t.Context(), key, []byte("after")) })
 }
 
-// TestSentinelHangs stops the Sentinel in use: new connections are made by what the other one says.
+// TestSentinelHangs stops the Sentinel in use. New connections must use the other one.
 func TestSentinelHangs(t *testing.T) {
 	t.Parallel()
 	master := redistest.Start(t)
@@ -83,7 +84,7 @@ func TestSentinelHangs(t *testing.T) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	subscribed := func(sentinel *redistest.Server) bool { // to the news of the master, as a client is to the Sentinel that it uses
+	subscribed := func(sentinel *redistest.Server) bool { // whether a client is subscribed to this Sentinel, which means that it uses it
 		return strings.Contains(sentinel.Do("CLIENT", "LIST", "TYPE", "pubsub").(string), "sub=2")
 	}
 	var used *redistest.Server
@@ -101,7 +102,7 @@ func TestSentinelHangs(t *testing.T) {
 	redistest.Eventually(t, func() error { return s.Ping(t.Context()) })
 }
 
-// TestTLS checks the server's certificate: against the given file it is right, against the system's it is not.
+// TestTLS checks that the server's certificate is valid with the given file and not with the system's authorities.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	_, url, cert, key := redistest.StartTLS(t)

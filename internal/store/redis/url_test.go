@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A raw special character in a password cuts the URL off somewhere: the error says how to write it, and shows none of it. No
-// part of a password is taken for a host or left out in silence.
+// A raw special character in a password ends some part of the URL early. The error must say how to write the character
+// and must not contain the password. No part of a password may be taken as a host or silently dropped.
 func TestRawSpecialCharactersInAPassword(t *testing.T) {
 	const hint = "percent-encoded: / as %2F, # as %23"
 	for _, password := range []string{"se/cret", "se#cret", "se?cret", "se%cret", "12#secret", "12/secret", "12?secret", "[secret", "se cret", "se\\cret", "%zzsecret"} {
@@ -15,7 +15,7 @@ func TestRawSpecialCharactersInAPassword(t *testing.T) {
 			"redis-sentinel://:" + password + "@a:1,b:2/master", "redis-cluster://:" + password + "@a:1,b:2",
 		} {
 			o, err := parseURL(url)
-			if err == nil && o.Password == password { // some readers take it as it is
+			if err == nil && o.Password == password { // some parsers accept the character
 				continue
 			}
 			if err == nil || !strings.Contains(err.Error(), hint) || strings.Contains(err.Error(), "cret") {
@@ -30,7 +30,7 @@ func TestRawSpecialCharactersInAPassword(t *testing.T) {
 	}
 	for _, url := range []string{"redis://127.0.0.1:x", "redis-cluster://a:1/2"} {
 		if _, err := parseURL(url); err == nil || strings.Contains(err.Error(), hint) {
-			t.Errorf("parse %q: %v; want an error without a hint at passwords", url, err)
+			t.Errorf("parse %q: %v; want an error without a hint about passwords", url, err)
 		}
 	}
 }

@@ -12,23 +12,23 @@ import (
 	"prunellm/internal/store"
 )
 
-// subscriptionCheck is the silence after which the client checks a subscription. Its default of three seconds would
-// load Redis if there are very many replicas.
+// subscriptionCheck is the time without a message after which the client checks a subscription. The client's default of
+// three seconds would load Redis if there are very many replicas.
 const subscriptionCheck = 30 * time.Second
 
-// Watching holds the settings of Watch. Its functions are called from Watch's goroutine.
+// Watching configures Watch, which calls the functions from its own goroutine.
 type Watching struct {
-	// Interval is the time between two reads of the index. Each replica varies it by up to a quarter.
+	// Interval is the interval between reads of the index. Each replica varies it by up to a quarter.
 	Interval time.Duration
-	// Announce is called for each entry: existing ones first, then new and replaced ones. An announced entry may be
-	// gone or damaged; only Get can tell.
+	// Announce is called for each entry: first for existing ones, then for new and replaced ones. An announced entry
+	// may have vanished or be damaged, which only Get detects.
 	Announce func(store.Key)
-	// Sizes, if set, is called after each read of the index with the model's bytes by kind.
+	// Sizes, if set, is called after each read of the index with the number of bytes of the model's values by kind.
 	Sizes func(map[store.Kind]int64)
 }
 
-// Watch observes the entries of a model until ctx ends, and returns its error. A message announces a new entry at once.
-// If the message is lost, the next read of the index does. Watch survives outages.
+// Watch observes the entries of a model until ctx ends and returns ctx's error. It announces a new entry as soon as a
+// message arrives, or at the next read of the index if the message is lost. Watch continues after outages.
 func (s *Store) Watch(ctx context.Context, model string, w Watching) error {
 	probe := store.Key{Model: model, Kind: store.KindPlan, Recipe: "0"}
 	if err := errors.Join(probe.Validate(), ctx.Err()); err != nil {
@@ -49,7 +49,8 @@ func (s *Store) Watch(ctx context.Context, model string, w Watching) error {
 			next = time.Now().Add(spread(w.Interval))
 		case message := <-messages:
 			seen.publication(model, message, w.Announce)
-			// The sizes have changed. All replicas get the message at once, so each waits for a random time before it reads.
+			// The sizes have changed. All replicas get the message at the same time, so each waits for a random time
+			// before it reads the index.
 			if soon := time.Now().Add(rand.N(w.Interval/4 + 1)); soon.Before(next) {
 				next = soon
 			}
@@ -63,11 +64,11 @@ func spread(interval time.Duration) time.Duration {
 	return interval - interval/4 + rand.N(interval/2+1)
 }
 
-// announced holds by key the id of the write that was announced last, "" after a message, which has no id.
+// announced maps a key to the id of the last announced write. The id is "" after a message, which contains none.
 type announced map[store.Key]string
 
-// publication announces the entry that a message names. Any client may publish anything, so it skips invalid names and
-// remembers at most as many names as an index may hold.
+// publication announces the entry that a message names. Any client may publish anything, so publication skips invalid
+// names and remembers at most as many names as an index may have.
 func (a announced) publication(model string, message *redis.Message, announce func(store.Key)) {
 	if message == nil || len(message.Payload) > store.MaxHeaderBytes {
 		return
@@ -80,7 +81,7 @@ func (a announced) publication(model string, message *redis.Message, announce fu
 	announce(key)
 }
 
-// look reads the index and announces new entries.
+// look reads the index and announces new and replaced entries.
 func (s *Store) look(ctx context.Context, model string, seen announced, w Watching) {
 	entries, err := s.entries(ctx, model)
 	if err != nil {
@@ -98,7 +99,7 @@ func (s *Store) look(ctx context.Context, model string, seen announced, w Watchi
 			w.Announce(entry.key)
 		}
 	}
-	for key := range seen { // a missing entry is announced again when it returns
+	for key := range seen { // forget missing entries, so that they are announced again if they return
 		if !there[key] {
 			delete(seen, key)
 		}

@@ -13,7 +13,8 @@ import (
 	"prunellm/internal/store/storetest"
 )
 
-// TestWatch hears of entries from before, by publication, by polling alone, and after a restart of Redis.
+// TestWatch checks that Watch announces existing entries, published entries, entries that only polling finds, and
+// entries after a restart of Redis.
 func TestWatch(t *testing.T) {
 	for name, interval := range map[string]time.Duration{"published": time.Hour, "polled": 20 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
@@ -36,10 +37,10 @@ func TestWatch(t *testing.T) {
 				select {
 				case got := <-heard:
 					if got != want {
-						t.Fatalf("heard of %s, want %s", got, want)
+						t.Fatalf("Watch announces %s, want %s", got, want)
 					}
 				case <-time.After(30 * time.Second):
-					t.Fatalf("never heard of %s", want)
+					t.Fatalf("Watch never announces %s", want)
 				}
 			}
 			before := put("before")
@@ -62,7 +63,7 @@ func TestWatch(t *testing.T) {
 			}
 			wantHeard(put("0.2"))
 			wantHeard(put("0.2"))                                                              // replaced
-			server.Client().Publish(t.Context(), channel(storetest.Model), "../../etc:passwd") // names nothing
+			server.Client().Publish(t.Context(), channel(storetest.Model), "../../etc:passwd") // not a valid name
 			wantHeard(put("0.4"))
 			if name == "polled" {
 				server.Kill()
@@ -83,6 +84,6 @@ func TestWatch(t *testing.T) {
 	}
 	s := openTest(t, Options{URL: "redis://127.0.0.1:1"})
 	if err := s.Watch(t.Context(), "../..", Watching{Interval: time.Second}); err == nil {
-		t.Error("Watch accepts a model that is no digest")
+		t.Error("Watch accepts a model that is not a digest")
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"prunellm/internal/store"
 )
 
-// Replica is one of several that share what they store.
+// Replica is one of several replicas that share a store.
 type Replica struct {
 	Store  store.Store
 	Leaser store.Leaser
 }
 
-// LeaseSuite checks the contract of store.Leaser. open makes replicas that share an empty store.
+// LeaseSuite checks the contract of store.Leaser. open must return replicas that share an empty store.
 func LeaseSuite(t *testing.T, open func(t *testing.T, replicas int) []Replica) {
 	t.Run("exclusive", func(t *testing.T) { testExclusive(t, open(t, 2)) })
 	t.Run("progress", func(t *testing.T) { testProgress(t, open(t, 2)) })
@@ -27,7 +27,7 @@ func LeaseSuite(t *testing.T, open func(t *testing.T, replicas int) []Replica) {
 	t.Run("cancelled wait", func(t *testing.T) { testCancelledWait(t, open(t, 2)) })
 }
 
-// Acquire takes a lease or fails the test.
+// Acquire acquires a lease or fails the test.
 func Acquire(t *testing.T, leaser store.Leaser, key store.Key) store.Lease {
 	t.Helper()
 	lease, ok, err := leaser.Acquire(t.Context(), key)
@@ -40,7 +40,7 @@ func Acquire(t *testing.T, leaser store.Leaser, key store.Key) store.Lease {
 func wantHeld(t *testing.T, leaser store.Leaser, key store.Key) {
 	t.Helper()
 	if lease, ok, err := leaser.Acquire(t.Context(), key); err != nil || ok {
-		t.Fatalf("Acquire(%s) = %v, %v, %v, want it held by another", key, lease, ok, err)
+		t.Fatalf("Acquire(%s) = %v, %v, %v, want another replica to hold the lease", key, lease, ok, err)
 	}
 }
 
@@ -97,7 +97,7 @@ func testProgress(t *testing.T, replicas []Replica) {
 	}
 	for _, bad := range [][]byte{[]byte("{"), make([]byte, store.MaxProgressBytes+1)} {
 		if err := lease.SetProgress(t.Context(), bad); err == nil {
-			t.Fatalf("SetProgress accepts %d bytes that are not right", len(bad))
+			t.Fatalf("SetProgress accepts %d bytes that are not valid", len(bad))
 		}
 	}
 	if err := lease.Close(); err != nil {
@@ -110,7 +110,8 @@ func sharing(r Replica) store.Sharing {
 	return store.Sharing{Store: r.Store, Leaser: r.Leaser, Log: slog.New(slog.DiscardHandler), Poll: 5 * time.Millisecond}
 }
 
-// testComputeOnce starts all replicas at once. The first to compute goes on only when another has waited for it.
+// testComputeOnce starts all replicas at the same time. The one that computes continues only when another has waited
+// for it.
 func testComputeOnce(t *testing.T, replicas []Replica) {
 	key := Key(store.KindScores, "")
 	var computed, waited atomic.Int32
@@ -129,7 +130,7 @@ func testComputeOnce(t *testing.T, replicas []Replica) {
 				select {
 				case <-someoneWaits:
 				case <-time.After(20 * time.Second):
-					t.Error("no other replica waits for the one that computes")
+					t.Error("no replica waits for the one that computes")
 				}
 				return []byte("scores"), lease.SetProgress(ctx, []byte("1"))
 			})
@@ -144,7 +145,7 @@ func testComputeOnce(t *testing.T, replicas []Replica) {
 	}
 }
 
-// testLeaderFails lets the first computation fail: the next replica then computes.
+// testLeaderFails makes the first computation fail. The next replica must then compute.
 func testLeaderFails(t *testing.T, replicas []Replica) {
 	key := Key(store.KindScores, "")
 	broken := errors.New("out of memory")

@@ -1,4 +1,4 @@
-// Package storetest is the one test suite of all store.Store and store.Leaser implementations.
+// Package storetest is the test suite of all implementations of store.Store and store.Leaser.
 package storetest
 
 import (
@@ -18,23 +18,23 @@ import (
 	"prunellm/internal/store"
 )
 
-// Backend is a store under test with a way to damage what it holds.
+// Backend is a store under test with a way to damage its entries.
 type Backend struct {
 	Store store.Store
-	// Rewrite replaces the stored bytes of an entry, header included, by what change makes of them. It fails the test when
-	// there is no entry. A store with several copies rewrites all of them.
+	// Rewrite replaces the stored bytes of an entry, including its header, with the result of change. It fails the test
+	// if there is no entry. If the store has several copies, it rewrites all of them.
 	Rewrite func(t *testing.T, key store.Key, change func([]byte) []byte)
 }
 
-// Model is the model digest that test keys are made with.
+// Model is the model digest of test keys.
 var Model = strings.Repeat("0123456789abcdef", 4)
 
-// Key is a valid key of the given kind and detail.
+// Key returns a valid key of the given kind and detail.
 func Key(kind store.Kind, detail string) store.Key {
 	return store.Key{Model: Model, Kind: kind, Recipe: "r1", Detail: detail}
 }
 
-// Value is sizeBytes of reproducible noise.
+// Value returns sizeBytes of reproducible noise.
 func Value(seed uint64, sizeBytes int) []byte {
 	source := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
 	value := make([]byte, sizeBytes)
@@ -42,7 +42,7 @@ func Value(seed uint64, sizeBytes int) []byte {
 	return value
 }
 
-// Suite checks the contract of store.Store. open makes an empty store that reports to the hooks.
+// Suite checks the contract of store.Store. open must return an empty store that calls the hooks.
 func Suite(t *testing.T, open func(t *testing.T, hooks store.Hooks) Backend) {
 	plain := func(t *testing.T) store.Store { return open(t, store.Hooks{}).Store }
 	t.Run("round trip", func(t *testing.T) { testRoundTrip(t, plain(t)) })
@@ -71,7 +71,7 @@ func wantValue(t *testing.T, st store.Store, key store.Key, want []byte) {
 		t.Fatalf("Get(%s) = %v", key, err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Fatalf("Get(%s) gives %d bytes that differ from the %d put", key, len(got), len(want))
+		t.Fatalf("Get(%s) gives %d bytes that differ from the %d stored ones", key, len(got), len(want))
 	}
 }
 
@@ -88,7 +88,7 @@ func testRoundTrip(t *testing.T, st store.Store) {
 		value := Value(1, size)
 		put(t, st, key, value)
 		if size > 0 {
-			value[0] ^= 1 // the store must not have kept the slice
+			value[0] ^= 1 // the store must not keep the slice
 			defer func() { value[0] ^= 1 }()
 		}
 		got, err := st.Get(t.Context(), key)
@@ -96,9 +96,9 @@ func testRoundTrip(t *testing.T, st store.Store) {
 			t.Fatalf("Get of %d bytes: %v", size, err)
 		}
 		if want := Value(1, size); !bytes.Equal(got, want) {
-			t.Fatalf("Get of %d bytes differs from what was put", size)
+			t.Fatalf("Get of %d bytes differs from the stored value", size)
 		}
-		for i := range got { // the value is ours: writing to it must not change the entry
+		for i := range got { // the value belongs to the caller: writing to it must not change the entry
 			got[i] = 0
 		}
 		wantValue(t, st, key, Value(1, size))
@@ -128,7 +128,7 @@ func testDelete(t *testing.T, st store.Store) {
 	key, other := Key(store.KindScores, "a"), Key(store.KindScores, "b")
 	put(t, st, key, Value(1, 200<<10))
 	put(t, st, other, Value(2, 10))
-	for range 2 { // the second time there is nothing left, which is no error
+	for range 2 { // the second time there is no entry, which is not an error
 		if err := st.Delete(t.Context(), key); err != nil {
 			t.Fatalf("Delete = %v", err)
 		}
@@ -159,7 +159,7 @@ func testList(t *testing.T, st store.Store) {
 		t.Fatalf("List of a model without entries = %v, %v", got, err)
 	}
 	if _, err := st.List(t.Context(), "../..", store.KindPlan); err == nil {
-		t.Fatal("List accepts a model that is no digest")
+		t.Fatal("List accepts a model that is not a digest")
 	}
 }
 
@@ -207,8 +207,8 @@ func testCancelled(t *testing.T, st store.Store) {
 	wantValue(t, st, key, []byte("plan"))
 }
 
-// testConcurrent lets writers of different values of different lengths and readers meet on one key: every value read is
-// one that was put whole.
+// testConcurrent reads and writes one key concurrently, with values of different lengths. Every read must give one of
+// the written values.
 func testConcurrent(t *testing.T, st store.Store) {
 	const writers, rounds = 4, 8
 	key := Key(store.KindDown, "shared")
@@ -232,7 +232,7 @@ func testConcurrent(t *testing.T, st store.Store) {
 				if err != nil {
 					t.Errorf("Get = %v", err)
 				} else if !slices.ContainsFunc(values, func(v []byte) bool { return bytes.Equal(v, got) }) {
-					t.Errorf("Get gives %d bytes that nobody put", len(got))
+					t.Errorf("Get gives %d bytes that were never stored", len(got))
 				}
 			}
 		})
@@ -294,7 +294,8 @@ func testCorrupt(t *testing.T, open func(t *testing.T, hooks store.Hooks) Backen
 	}
 }
 
-// replace panics when there is nothing to replace, so that a case cannot lose its meaning unnoticed.
+// replace returns a change that panics if it finds nothing to replace, so that a test case cannot silently lose its
+// effect.
 func replace(old, new string) func([]byte) []byte {
 	return func(b []byte) []byte {
 		if !bytes.Contains(b, []byte(old)) {

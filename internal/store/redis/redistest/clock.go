@@ -13,8 +13,8 @@ import (
 //go:embed testdata/clock.c
 var clockSource []byte
 
-// StartClock is Start with a wall clock of its own: set moves it to that far from this machine's, ahead or (below 0)
-// behind, while the server runs. It needs a C compiler, as building the product does.
+// StartClock starts a server with its own wall clock. While the server runs, set changes the difference to this
+// machine's clock: ahead, or behind if below 0. StartClock needs a C compiler, as building the product does.
 func StartClock(t testing.TB, args ...string) (server *Server, set func(time.Duration)) {
 	t.Helper()
 	Require(t)
@@ -28,7 +28,7 @@ func StartClock(t testing.TB, args ...string) (server *Server, set func(time.Dur
 	}
 	set = func(difference time.Duration) {
 		t.Helper()
-		// Renamed into place: the server never reads a file that is being written.
+		// Rename the file into place, so that the server never reads a partly written file.
 		if err := os.WriteFile(offset+".new", []byte(strconv.Itoa(int(difference.Seconds()))), 0o600); err != nil {
 			t.Fatal(err)
 		}

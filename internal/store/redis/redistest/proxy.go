@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// Proxy is a TCP proxy in front of a server that can be slow or silent.
+// Proxy is a TCP proxy that can make a server slow or silent.
 type Proxy struct {
-	// URL reaches the server through the proxy.
+	// URL is the URL of the server through the proxy.
 	URL string
 
 	listener net.Listener
 	target   string
-	delay    atomic.Int64 // nanoseconds before each answer is passed on
-	budget   atomic.Int64 // bytes of answers still passed on; below 0: no limit
+	delay    atomic.Int64 // nanoseconds before a response is forwarded
+	budget   atomic.Int64 // bytes of responses to forward; below 0 means no limit
 	wait     sync.WaitGroup
-	done     chan struct{} // closed by close
+	done     chan struct{} // closed when the proxy stops
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
 	closed bool
 }
 
-// StartProxy puts a proxy in front of the server until the test ends.
+// StartProxy starts a proxy in front of a server. The proxy stops when the test ends.
 func StartProxy(t testing.TB, s *Server) *Proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -44,10 +44,11 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 	return p
 }
 
-// SetDelay makes each piece of an answer wait.
+// SetDelay delays each piece of a response.
 func (p *Proxy) SetDelay(d time.Duration) { p.delay.Store(int64(d)) }
 
-// CutAfter lets n more bytes of answers pass and then closes every connection that gets one; below 0 lets all pass.
+// CutAfter forwards n more bytes of responses, then closes every connection that receives one. If n is below 0, it
+// forwards everything.
 func (p *Proxy) CutAfter(n int64) { p.budget.Store(n) }
 
 func (p *Proxy) accept() {
@@ -69,7 +70,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// answers passes on what the server says, late or not at all.
+// answers forwards the server's responses with the configured delay and limit.
 func (p *Proxy) answers(client, server net.Conn) {
 	defer client.Close()
 	buffer := make([]byte, 64<<10)

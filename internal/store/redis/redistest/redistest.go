@@ -1,4 +1,4 @@
-// Package redistest starts real redis-server processes for tests and breaks them in chosen ways.
+// Package redistest starts real redis-server processes for tests and makes them fail in various ways.
 package redistest
 
 import (
@@ -22,7 +22,7 @@ import (
 
 // Server is a redis-server process that ends with the test.
 type Server struct {
-	// URL reaches it over TCP on the loopback address, or over TLS when the arguments ask for it.
+	// URL is its URL on the loopback address, with TLS if the arguments ask for it.
 	URL string
 	// Port is its TCP port.
 	Port int
@@ -37,25 +37,26 @@ type Server struct {
 	log  *bytes.Buffer // valid once done is closed
 }
 
-// Start runs redis-server with further arguments, without persistence, in a directory of the test's own, and waits until
-// it answers. Without a redis-server the test is skipped, or fails when the environment says CI=true.
+// Start starts redis-server with further arguments and waits until it responds. It runs without persistence in its own
+// directory. If redis-server is not installed, Start skips the test, or fails it if the environment has CI=true.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	return start(t, nil, "", append([]string{"--save", "", "--appendonly", "no"}, args...))
 }
 
-// StartSentinel runs a Sentinel that watches the master under the given name and replaces it after half a second.
+// StartSentinel starts a Sentinel that watches the master under the given name. It replaces a master that is down for
+// half a second.
 func StartSentinel(t testing.TB, master *Server, name string) *Server {
 	t.Helper()
 	config := fmt.Sprintf("sentinel monitor %[1]s 127.0.0.1 %[2]d 1\nsentinel down-after-milliseconds %[1]s 500\nsentinel failover-timeout %[1]s 2000\n", name, master.Port)
 	return start(t, nil, config, []string{"--sentinel"})
 }
 
-// start runs redis-server; env nil is this process's own.
+// start starts redis-server. A nil env means the environment of this process.
 func start(t testing.TB, env []string, config string, args []string) *Server {
 	t.Helper()
 	Require(t)
-	// Unix socket paths are short, and test names are not.
+	// The path of a Unix socket must be short, so t.TempDir with the test's name cannot be used.
 	dir, err := os.MkdirTemp("", "redistest")
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +67,7 @@ func start(t testing.TB, env []string, config string, args []string) *Server {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for range 5 { // a free port may be taken before the server takes it
+	for range 5 { // another process may take a free port before the server does
 		s.Port = FreePort(t)
 		s.args = append([]string{file, "--port", fmt.Sprint(s.Port), "--bind", "127.0.0.1", "--unixsocket", s.Socket, "--dir", dir, "--daemonize", "no"}, args...)
 		if err = s.launch(); err == nil {
@@ -84,7 +85,8 @@ func start(t testing.TB, env []string, config string, args []string) *Server {
 	return s
 }
 
-// StartCluster runs n masters that share the slots of a Cluster, and waits until all of them find it whole.
+// StartCluster starts n masters that share the slots of a Cluster. It waits until all of them report that the Cluster
+// is complete.
 func StartCluster(t testing.TB, n int) []*Server {
 	t.Helper()
 	nodes := make([]*Server, n)
@@ -97,7 +99,7 @@ func StartCluster(t testing.TB, n int) []*Server {
 		}
 		nodes[i] = Start(t, args...)
 		if buses[i] == 0 {
-			buses[i] = nodes[i].Port + 10000 // the only bus port of earlier versions
+			buses[i] = nodes[i].Port + 10000 // earlier versions support only this bus port
 		}
 		slots := []any{"CLUSTER", "ADDSLOTS"}
 		for slot := i * 16384 / n; slot < (i+1)*16384/n; slot++ {
@@ -112,7 +114,7 @@ func StartCluster(t testing.TB, n int) []*Server {
 		Eventually(t, func() error {
 			info := node.Do("CLUSTER", "INFO").(string)
 			if !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d", n)) {
-				return fmt.Errorf("cluster is not whole: %s", info)
+				return fmt.Errorf("cluster is not complete: %s", info)
 			}
 			return nil
 		})
@@ -120,8 +122,8 @@ func StartCluster(t testing.TB, n int) []*Server {
 	return nodes
 }
 
-// StartReplicated runs a master, a replica of it and a Sentinel that watches both, and waits until the Sentinel can put the
-// one in the other's place. url names the master "main".
+// StartReplicated starts a master, its replica and a Sentinel that watches both. It waits until the Sentinel can
+// replace the master with the replica. In url the master's name is "main".
 func StartReplicated(t testing.TB) (master, replica *Server, url string) {
 	t.Helper()
 	master = Start(t)
@@ -139,7 +141,8 @@ func StartReplicated(t testing.TB) (master, replica *Server, url string) {
 	return master, replica, fmt.Sprintf("redis-sentinel://127.0.0.1:%d/main/0", sentinel.Port)
 }
 
-// StartDebug is Start with commands that break a server (DEBUG, CONFIG SET dir) enabled, as they always are before Redis 7.
+// StartDebug is like Start, but enables the commands that can break a server (DEBUG, CONFIG SET dir). Before Redis 7
+// they are always enabled.
 func StartDebug(t testing.TB) *Server {
 	t.Helper()
 	if Major(t) < 7 {
@@ -164,7 +167,7 @@ func Major(t testing.TB) int {
 	return major
 }
 
-// Require skips or fails the test when there is no redis-server.
+// Require skips the test, or fails it in CI, if redis-server is not installed.
 func Require(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -175,7 +178,7 @@ func Require(t testing.TB) {
 	}
 }
 
-// FreePort is a TCP port of the loopback address that nothing listens on.
+// FreePort returns a free TCP port of the loopback address.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -186,7 +189,7 @@ func FreePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// Restart starts the process anew, empty, on the same port after Kill.
+// Restart starts the server again after Kill, on the same port and without data.
 func (s *Server) Restart() {
 	s.t.Helper()
 	if err := s.launch(); err != nil {
@@ -194,7 +197,7 @@ func (s *Server) Restart() {
 	}
 }
 
-// launch starts the process and waits until it answers.
+// launch starts the process and waits until it responds.
 func (s *Server) launch() error {
 	s.log = &bytes.Buffer{}
 	s.cmd = exec.Command("redis-server", s.args...)
@@ -207,13 +210,13 @@ func (s *Server) launch() error {
 	cmd, done := s.cmd, make(chan struct{})
 	s.done = done
 	go func() {
-		cmd.Wait() // killed on purpose: the status says nothing
+		cmd.Wait() // the test killed it, so the status does not matter
 		close(done)
 	}()
 	return s.waitReady()
 }
 
-// waitReady asks over the unix socket, which works whatever TLS and passwords say, until any answer comes.
+// waitReady waits until the server responds. It uses the unix socket, which works with any TLS and password settings.
 func (s *Server) waitReady() error {
 	deadline := time.Now().Add(20 * time.Second)
 	for {
@@ -235,22 +238,22 @@ func (s *Server) waitReady() error {
 		}
 		if time.Now().After(deadline) {
 			s.Kill()
-			return fmt.Errorf("redis-server does not answer: %w", err)
+			return fmt.Errorf("redis-server does not respond: %w", err)
 		}
 	}
 }
 
-// Kill ends the process at once, as kill -9 does, and waits until it is gone. It is idempotent.
+// Kill kills the process like kill -9 and waits for its end. It is idempotent.
 func (s *Server) Kill() {
 	s.cmd.Process.Kill()
 	<-s.done
 	os.Remove(s.Socket)
 }
 
-// Pause stops the process without closing its connections; Resume lets it go on.
+// Pause stops the process without closing its connections. Resume continues it.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 
-// Resume lets a paused process go on.
+// Resume continues a paused process.
 func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(sig syscall.Signal) {
@@ -260,7 +263,8 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 }
 
-// Client is a plain client on the unix socket for looking at keys and changing them. It ends with the test.
+// Client returns a plain client on the unix socket, with which tests can read and change keys. It is closed when the
+// test ends.
 func (s *Server) Client() *redis.Client {
 	c := redis.NewClient(&redis.Options{Addr: s.Socket})
 	s.t.Cleanup(func() { c.Close() })
@@ -279,7 +283,7 @@ func (s *Server) Do(args ...any) any {
 	return answer
 }
 
-// Eventually calls probe until it returns nil, and fails the test with its last error after a generous time.
+// Eventually calls probe until it returns nil. After a generous timeout it fails the test with probe's last error.
 func Eventually(t testing.TB, probe func() error) {
 	t.Helper()
 	polltest.Within(t, 30*time.Second, probe)

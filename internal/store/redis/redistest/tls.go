@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// StartTLS is Start with a TLS port besides. It returns the port's URL, and the files of its certificate, which is its own
-// authority, and its key.
+// StartTLS is like Start with an additional TLS port. It returns the URL of that port, and the files of its self-signed
+// certificate and key.
 func StartTLS(t testing.TB) (server *Server, url, certFile, keyFile string) {
 	t.Helper()
 	certFile, keyFile = selfSigned(t)
@@ -27,7 +27,7 @@ func StartTLS(t testing.TB) (server *Server, url, certFile, keyFile string) {
 	return server, fmt.Sprintf("rediss://127.0.0.1:%d", port), certFile, keyFile
 }
 
-// selfSigned writes a certificate for 127.0.0.1, which is its own authority, and its key.
+// selfSigned writes a self-signed certificate for 127.0.0.1 and its key.
 func selfSigned(t testing.TB) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

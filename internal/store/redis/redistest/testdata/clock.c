@@ -1,5 +1,5 @@
-// Preloaded into redis-server: its wall clock differs from the machine's by the seconds in the file CLOCK_OFFSET_FILE, read
-// at each look. Monotonic clocks are left alone, as on a machine whose date is set.
+// This library is preloaded into redis-server. It adds the seconds in the file CLOCK_OFFSET_FILE to the wall clock and reads
+// the file at each call. Monotonic clocks do not change, as on a machine whose date is set.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
