@@ -1,20 +1,23 @@
 // Package calibration provides the token sequences for scores, for the refit of down_proj and for recovery training.
 //
-// A source is a row in source.go (the dense model itself, or the general text of package corpus), a file of text, or a
-// mixture of these. The package knows how to obtain tokens and nothing of what is computed on them. It reaches inference through infer.Decoder, so it builds without cgo.
+// A source is one of the rows in source.go (the dense model itself, or the general text of package corpus), a text file,
+// or a mixture of these. The package obtains tokens and does not know what is computed on them. It uses inference through
+// infer.Decoder, so it builds without cgo.
 //
 // # Data flow
 //
-// Find turns the value of --calibration into a Reference: an identity, which is part of every key of what is computed on
-// the text, and the path of a file or the list of a mixture where there is one. Reference.Open binds it to a dense model. Source.Sequences then
-// returns int32[sequences][Want.Length]. HoldOut splits them into sequences to compute on and sequences to measure on.
+// Find converts the value of --calibration to a Reference. A Reference has an identity, which is part of the key of
+// every value computed on the text. It also has the path of a file or the list of a mixture, if there is one.
+// Reference.Open returns the source for a dense model. Source.Sequences returns int32[sequences][Want.Length]. HoldOut
+// splits them into sequences to compute on and sequences to measure on.
 //
 // # Concurrency
 //
-// A Source may be used from one goroutine at a time. It writes its sequences side by side and waits for all of them.
+// A Source must be used by one goroutine at a time. It writes its sequences in parallel and waits for all of them.
 //
-// A Source may be used from one goroutine at a time. It writes its sequences in parallel and waits for all of them.
+// # Errors
 //
-// An error about unreadable text names the file and the line. A text that is too short wraps ErrTooShort; a file that
-// changed since Find wraps ErrTextChanged. Every call returns ctx's error soon after ctx ends.
+// An error about unreadable text names the file and the line. The error for a text that is too short wraps ErrTooShort,
+// and the error for a file that has changed since Find wraps ErrTextChanged. Every call returns ctx's error soon after ctx
+// ends.
 package calibration

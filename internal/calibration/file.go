@@ -12,19 +12,19 @@ import (
 	"prunellm/openapi"
 )
 
-// textSource cuts text into sequences.
+// textSource is a source that cuts a text into sequences.
 type textSource struct {
 	dense Dense
-	name  string // in errors
+	name  string // for errors
 	read  func() (*text, error)
 }
 
-// fileSource is the text of a file.
+// fileSource returns the source for the text of a file.
 func fileSource(dense Dense, ref Reference) Source {
 	return textSource{dense: dense, name: strconv.Quote(ref.File), read: func() (*text, error) { return readText(ref.File, ref.Identity) }}
 }
 
-// generalSource is the text that is part of the binary.
+// generalSource returns the source for the text that is part of the binary.
 func generalSource(dense Dense) Source {
 	return textSource{dense: dense, name: "the general text", read: func() (*text, error) { return &text{documents: corpus.Documents()}, nil }}
 }
@@ -39,7 +39,7 @@ func (s textSource) Sequences(ctx context.Context, want Want, progress func(done
 	return s.cut(ctx, model, want, progress)
 }
 
-// cut tokenizes the whole text with the model's vocabulary and cuts the tokens.
+// cut tokenizes the whole text with the model's vocabulary and cuts the tokens into sequences.
 func (s textSource) cut(ctx context.Context, model Tokenizer, want Want, progress func(done, total int)) ([][]int32, error) {
 	text, err := s.read()
 	if err != nil {
@@ -70,11 +70,11 @@ func (s textSource) cut(ctx context.Context, model Tokenizer, want Want, progres
 }
 
 func tooShort(name string, tokens int, want Want) error {
-	return fmt.Errorf("%w: %s has %d tokens, want at least %d: use a longer text, or %q", ErrTooShort, name, tokens, want.AtLeast, GeneralName)
+	return fmt.Errorf("%w: %s has %d tokens but must have at least %d; use a longer text, or %q", ErrTooShort, name, tokens, want.AtLeast, GeneralName)
 }
 
-// render returns a document as it is tokenized: a conversation in the template's form, in which control tokens are
-// special, and every other text as it is. template may be nil.
+// render returns a document in the form in which it is tokenized. It renders a conversation with the template, which
+// writes control tokens; special is then true. It returns any other document unchanged. template may be nil.
 func (t *text) render(document int, template *chat.Template) (content string, special bool, err error) {
 	turns := t.chats[document]
 	if turns == nil || template == nil {
@@ -88,7 +88,7 @@ func (t *text) render(document int, template *chat.Template) (content string, sp
 	return content, true, err
 }
 
-// tokenizing converts tokenized bytes of a text to progress in tokens. progress may be nil.
+// tokenizing returns a function that converts tokenized bytes of a text to progress in tokens. progress may be nil.
 func tokenizing(t *text, wanted int, progress func(done, total int)) func(bytes int) {
 	total, done := 0, 0
 	for _, document := range t.documents {
@@ -102,7 +102,7 @@ func tokenizing(t *text, wanted int, progress func(done, total int)) func(bytes 
 	}
 }
 
-// chatTemplate returns the model's template; nil if it has none.
+// chatTemplate returns the model's chat template, or nil if it has none.
 func chatTemplate(dense *models.GGUF) *chat.Template {
 	tokenizer := dense.Tokenizer()
 	template, err := chat.New(tokenizer.ChatTemplate, dense.TokenText(tokenizer.BOS), dense.TokenText(tokenizer.EOS))
@@ -112,7 +112,8 @@ func chatTemplate(dense *models.GGUF) *chat.Template {
 	return template
 }
 
-// cutOut removes each sequence, of at least two tokens, where tokens hold it first. It reads tokens once.
+// cutOut removes the first occurrence of each sequence from tokens. Sequences must have at least two tokens. It reads
+// tokens only once.
 func cutOut(tokens []int32, sequences [][]int32) []int32 {
 	type start [2]int32
 	beginning := map[start][]int{}

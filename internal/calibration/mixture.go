@@ -15,23 +15,24 @@ import (
 	"strings"
 )
 
-// mixturePrefix begins the identities of mixtures.
+// mixturePrefix is how the identity of a mixture begins.
 const mixturePrefix = "mixture-"
 
-// Limits of a mixture.
+// The limits of a mixture.
 const (
 	maxParts  = 16
 	maxWeight = 1000
 )
 
-// part is a source of a mixture.
+// part is one source of a mixture.
 type part struct {
-	name   string // as Find takes it
+	name   string // in the form that Find accepts
 	ref    Reference
 	weight float64
 }
 
-// isMixture reports whether a value is a list of sources rather than one: a file may have such a name.
+// isMixture reports whether a value is a list of sources and not a single source. A file may have a name that looks
+// like a list.
 func isMixture(value string) bool {
 	if !strings.ContainsAny(value, ",=") {
 		return false
@@ -40,7 +41,7 @@ func isMixture(value string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// findMixture returns the reference of a list of sources.
+// findMixture returns the reference for a list of sources.
 func findMixture(value string) (Reference, error) {
 	parts, err := parseMixture(value)
 	if err != nil {
@@ -49,7 +50,7 @@ func findMixture(value string) (Reference, error) {
 	return referenceOf(parts), nil
 }
 
-// referenceOf returns the reference of a mixture. It names files by their absolute paths.
+// referenceOf returns the reference for the parts of a mixture. It names files by their absolute paths.
 func referenceOf(parts []part) Reference {
 	hash, canonical := sha256.New(), make([]string, len(parts))
 	for i, p := range parts {
@@ -64,11 +65,11 @@ func referenceOf(parts []part) Reference {
 	return Reference{Identity: mixturePrefix + hex.EncodeToString(hash.Sum(nil)), File: strings.Join(canonical, ",")}
 }
 
-// parseMixture finds all sources of a list.
+// parseMixture parses a list and finds its sources.
 func parseMixture(value string) ([]part, error) {
 	list := strings.Split(value, ",")
 	if len(list) > maxParts {
-		return nil, fmt.Errorf("%d sources, want at most %d", len(list), maxParts)
+		return nil, fmt.Errorf("%d sources; the limit is %d", len(list), maxParts)
 	}
 	parts := make([]part, len(list))
 	for i, entry := range list {
@@ -77,32 +78,32 @@ func parseMixture(value string) ([]part, error) {
 			var err error
 			p.name = entry[:at]
 			if p.weight, err = strconv.ParseFloat(entry[at+1:], 64); err != nil || !(p.weight > 0 && p.weight <= maxWeight) {
-				return nil, fmt.Errorf("weight %q of source %q is not a number above 0 and at most %d", entry[at+1:], p.name, maxWeight)
+				return nil, fmt.Errorf("weight %q of source %q is not a valid weight; it must be above 0 and at most %d", entry[at+1:], p.name, maxWeight)
 			}
 		}
 		if p.name == "" || isMixture(p.name) {
-			return nil, fmt.Errorf("%q is not a source: want NAME or FILE, each with =WEIGHT if not 1, separated by commas", entry)
+			return nil, fmt.Errorf("%q is not a valid source; separate names and files by commas, each with =WEIGHT if not 1", entry)
 		}
 		var err error
 		if p.ref, err = Find(p.name); err != nil {
 			return nil, err
 		}
 		if slices.ContainsFunc(parts[:i], func(other part) bool { return other.ref.Identity == p.ref.Identity }) {
-			return nil, fmt.Errorf("source %q is the same as one before it", p.name)
+			return nil, fmt.Errorf("source %q appears twice", p.name)
 		}
 		parts[i] = p
 	}
 	return parts, nil
 }
 
-// mixtureSource draws from several sources by their weights.
+// mixtureSource takes sequences from several sources according to their weights.
 type mixtureSource struct {
 	sources []Source
 	weights []float64
 	names   string
 }
 
-// openMixture finds the sources of a mixture again. It returns an error that wraps ErrTextChanged if a file has changed.
+// openMixture opens the sources of a mixture. It returns an error that wraps ErrTextChanged if a file has changed.
 func openMixture(r Reference, dense Dense) (Source, error) {
 	parts, err := parseMixture(r.File)
 	if err != nil {
@@ -122,7 +123,7 @@ func openMixture(r Reference, dense Dense) (Source, error) {
 	return m, nil
 }
 
-// Sequences implements Source. Each source gives its share of the sequences, or less if it has no more text.
+// Sequences implements Source. Each source provides its share of the sequences, or fewer if it has too little text.
 func (m mixtureSource) Sequences(ctx context.Context, want Want, progress func(done, total int)) ([][]int32, error) {
 	length := max(want.Length, 2)
 	counts := shares((want.Tokens+length-1)/length, m.weights)
@@ -153,7 +154,7 @@ func (m mixtureSource) Sequences(ctx context.Context, want Want, progress func(d
 	return interleave(drawn, want.Seed), nil
 }
 
-// shares divides n by weights, to the nearest whole numbers that sum to n.
+// shares splits n in proportion to the weights. It rounds so that the shares sum to n.
 func shares(n int, weights []float64) []int {
 	sum := 0.0
 	for _, w := range weights {
@@ -168,8 +169,9 @@ func shares(n int, weights []float64) []int {
 	return counts
 }
 
-// interleave merges lists so that every stretch has about the same share of each, in an order without a period, which a
-// held-out part could have too. The same seed gives the same order.
+// interleave merges lists so that every stretch of the result has about the same share of each. The order is not
+// periodic, because a held-out part with the same period would get only one of the lists. The same seed gives the same
+// order.
 func interleave(lists [][][]int32, seed uint64) [][]int32 {
 	type placed struct {
 		at       float64
@@ -190,5 +192,5 @@ func interleave(lists [][][]int32, seed uint64) [][]int32 {
 	return merged
 }
 
-// interleaveStream keeps the draws of interleave apart from other uses of the seed.
+// interleaveStream separates the random numbers of interleave from other uses of the seed.
 const interleaveStream = 0x6d697874

@@ -21,7 +21,7 @@ func writeText(t *testing.T, name, content string) string {
 	return path
 }
 
-// A mixture's identity is that of its texts and weights, whatever the files' names.
+// A mixture's identity depends on its texts and weights, but not on the names of files.
 func TestFindMixture(t *testing.T) {
 	a, b := writeText(t, "a.txt", "one text"), writeText(t, "b.txt", "another text")
 	find := func(value string) Reference {
@@ -37,18 +37,18 @@ func TestFindMixture(t *testing.T) {
 		t.Errorf("Find = %+v, want file %q and at most 80 bytes of identity", mixture, want)
 	}
 	if again := find(mixture.File); again != mixture {
-		t.Errorf("the reference's own list gives %+v, want %+v", again, mixture)
+		t.Errorf("Find of the reference's own list = %+v, want %+v", again, mixture)
 	}
 	renamed := writeText(t, "c,d=e.txt", "one text")
 	if ref := find(renamed); ref.File != renamed || strings.HasPrefix(ref.Identity, mixturePrefix) {
 		t.Errorf("a file with a comma in its name gives %+v, want the file", ref)
 	}
 	if got := find(writeText(t, "z.txt", "one text") + "=2," + b + ",general=0.5"); got.Identity != mixture.Identity {
-		t.Error("the same text in another file has another identity")
+		t.Error("the same text in another file has a different identity")
 	}
 	for _, other := range []string{a + "," + b + ",general=0.5", a + "=2," + b, b + "," + a + "=2,general=0.5"} {
 		if find(other).Identity == mixture.Identity {
-			t.Errorf("%q has the identity of another mixture", other)
+			t.Errorf("%q has the same identity as another mixture", other)
 		}
 	}
 	for value, want := range map[string]string{
@@ -57,12 +57,12 @@ func TestFindMixture(t *testing.T) {
 		a + "=NaN," + b:                         "weight",
 		a + "=-1," + b:                          "weight",
 		a + "=1e9," + b:                         "weight",
-		a + ",":                                 "is not a source",
-		",general":                              "is not a source",
-		a + "," + a:                             "same",
-		"general,general":                       "same",
+		a + ",":                                 "is not a valid source",
+		",general":                              "is not a valid source",
+		a + "," + a:                             "appears twice",
+		"general,general":                       "appears twice",
 		"general,missing.txt=2":                 "missing.txt",
-		strings.Repeat("self,", 16) + "general": "at most 16",
+		strings.Repeat("self,", 16) + "general": "the limit is 16",
 	} {
 		if _, err := Find(value); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("Find(%q) = %v, want one line with %q", value, err, want)
@@ -76,10 +76,10 @@ func TestFindMixture(t *testing.T) {
 	}
 }
 
-// constantSource gives sequences of one token.
+// constantSource returns sequences that repeat one token.
 type constantSource struct {
 	token int32
-	most  int // sequences at most
+	most  int // maximum number of sequences
 	asked *Want
 }
 
@@ -93,7 +93,8 @@ func (s constantSource) Sequences(_ context.Context, want Want, progress func(do
 	return sequences, nil
 }
 
-// Sources give their shares, every stretch has some of each, and a source that ends gives what it has.
+// Sources provide their shares, and every stretch has some of each. A source with too little text provides all that it
+// has.
 func TestMixtureSource(t *testing.T) {
 	var asked [2]Want
 	mixture := func(most int) mixtureSource {
@@ -107,7 +108,7 @@ func TestMixtureSource(t *testing.T) {
 		t.Fatalf("%d sequences, %v, want 120", len(got), err)
 	}
 	if asked[0].Tokens != 160 || asked[1].Tokens != 320 || asked[1].Seed != 3 || asked[1].AtLeast != 0 {
-		t.Errorf("the sources are asked for %+v", asked)
+		t.Errorf("requests to the sources: %+v", asked)
 	}
 	if diff := cmp.Diff([][2]int{{160, 480}, {480, 480}}, reported); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
@@ -120,7 +121,7 @@ func TestMixtureSource(t *testing.T) {
 			}
 		}
 		if first < 2 || first > 6 {
-			t.Errorf("sequences %d to %d have %d of the first source, want about 4", from, from+12, first)
+			t.Errorf("sequences %d to %d include %d of the first source, want about 4", from, from+12, first)
 		}
 	}
 	_, heldOut := HoldOut(got, 4*40, 4)
@@ -129,17 +130,17 @@ func TestMixtureSource(t *testing.T) {
 		kinds[sequence[0]]++
 	}
 	if kinds[1] < 5 || kinds[2] < 5 {
-		t.Errorf("a held-out third has %v of the sources, want some of each", kinds)
+		t.Errorf("a held-out third includes %v of the sources, want some of each", kinds)
 	}
 	again, err := mixture(1000).Sequences(t.Context(), Want{Tokens: 4 * 120, Length: 4, Seed: 3}, func(int, int) {})
 	if diff := cmp.Diff(got, again); err != nil || diff != "" {
-		t.Errorf("the same arguments give another order: %v", err)
+		t.Errorf("the same arguments give a different order: %v", err)
 	}
 	if got, err := mixture(3).Sequences(t.Context(), Want{Tokens: 4 * 120, Length: 4}, func(int, int) {}); err != nil || len(got) != 43 {
 		t.Errorf("with 3 sequences of the second source: %d, %v, want 43", len(got), err)
 	}
 	if _, err := mixture(0).Sequences(t.Context(), Want{Tokens: 12, Length: 4, AtLeast: 8}, func(int, int) {}); !errors.Is(err, ErrTooShort) {
-		t.Errorf("4 tokens where 8 are wanted give %v, want ErrTooShort", err)
+		t.Errorf("Sequences with 4 tokens instead of 8 = %v, want ErrTooShort", err)
 	}
 }
 
@@ -158,7 +159,7 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// Text is cut out where it is first, in one pass, and only once for each sequence.
+// cutOut removes only the first occurrence of each sequence, in one pass.
 func TestCutOut(t *testing.T) {
 	for _, test := range []struct{ tokens, want []int32 }{
 		{[]int32{1, 2, 3, 4, 5}, []int32{1, 4, 5}},
@@ -175,7 +176,7 @@ func TestCutOut(t *testing.T) {
 	}
 }
 
-// The general text is there for every model that can tokenize.
+// Every model that can tokenize can use the general text.
 func TestGeneralSource(t *testing.T) {
 	source := generalSource(Dense{}).(textSource)
 	got, err := source.cut(t.Context(), &letters{}, Want{Tokens: 1000, Length: 10, AtLeast: 1000}, nil)

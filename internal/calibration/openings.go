@@ -6,27 +6,28 @@ import (
 	"strings"
 )
 
-// openingsText is the list of openings. A line that begins with openingMark names the kind of the text that follows.
+// openingsText is the list of openings. A line that begins with openingMark names the kind of the opening after it.
 //
 //go:embed openings.txt
 var openingsText string
 
 const openingMark = "%% "
 
-// opening is the beginning of a text that the dense model continues. Without one, a chat model writes stories, code and
-// chat, and calibrates only for those.
+// opening is the beginning of a text that the dense model continues. Without openings, a chat model writes only
+// stories, code and chat, and calibration would fit only those.
 type opening struct{ kind, text string }
 
-// requestsText is the list of requests, one a line.
+// requestsText is the list of requests, one per line.
 //
 //go:embed requests.txt
 var requestsText string
 
-// requests returns the requests for a chat model: two thirds are articles. All were written for this purpose.
+// requests returns the requests for a chat model. Two thirds of them ask for articles. All were written for this
+// purpose.
 func requests() []string { return strings.Split(strings.TrimSpace(requestsText), "\n") }
 
-// openings returns the list in the order of the file: articles first, then other prose, talk and code. All were written
-// for this purpose.
+// openings returns the openings in the order of the file: articles first, then other prose, talk and code. All were
+// written for this purpose.
 func openings() []opening {
 	var list []opening
 	for _, entry := range strings.Split("\n"+openingsText, "\n"+openingMark)[1:] {
@@ -36,22 +37,22 @@ func openings() []opening {
 	return list
 }
 
-// beginningKind is a kind of beginning of a text.
+// beginningKind says how a text begins.
 type beginningKind int
 
 // The kinds of beginnings.
 const (
 	beginOpening beginningKind = iota // one of openings
-	beginRequest                      // one of requests, as a user's message
-	beginChat                         // a chat whose user message the model writes too
+	beginRequest                      // one of requests, as the message of a user
+	beginChat                         // a chat in which the model also writes the message of the user
 )
 
-// beginnings returns the cycle of beginnings; docs/understand/pruning.md describes the alternatives.
+// beginnings returns the cycle of beginnings. docs/understand/pruning.md describes the alternatives.
 func beginnings() []beginningKind {
 	return []beginningKind{beginRequest, beginOpening, beginRequest, beginChat}
 }
 
-// beginning returns the kind of a text's beginning in a cycle, and the number of earlier texts with that kind.
+// beginning returns how a text begins in a cycle, and how many earlier texts begin in the same way.
 func beginning(cycle []beginningKind, text int) (kind beginningKind, nth int) {
 	kind = cycle[text%len(cycle)]
 	for i, k := range cycle {
@@ -66,8 +67,8 @@ func beginning(cycle []beginningKind, text int) (kind beginningKind, nth int) {
 	return kind, nth
 }
 
-// openingOrder returns the order in which a seed uses n openings or requests. It steps through the list by about the
-// golden ratio, so that even a few of them come from all of its parts.
+// openingOrder returns the order in which to use n openings or requests for a seed. It steps through the list by about
+// the golden ratio, so that even a few of them come from all parts of the list.
 func openingOrder(n int, seed uint64) []int {
 	const goldenRatio = 0.618
 	order := make([]int, n)
@@ -85,7 +86,7 @@ func openingOrder(n int, seed uint64) []int {
 	return order
 }
 
-// openingStream separates the draw of the first opening from other uses of the seed.
+// openingStream separates the random choice of the first opening from other uses of the seed.
 const openingStream = 0x6f70656e
 
 func gcd(a, b int) int {

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// The list is what a tokenizer can take, of many kinds, and says nothing twice.
+// The openings are valid text of many kinds, and none occurs twice.
 func TestOpenings(t *testing.T) {
 	const leastOpenings, maxRunes = 60, 300
 	list := openings()
@@ -17,18 +17,18 @@ func TestOpenings(t *testing.T) {
 	kinds, texts := map[string]bool{}, map[string]bool{}
 	for _, o := range list {
 		if o.kind == "" || kinds[o.kind] {
-			t.Errorf("kind %q is empty or comes twice", o.kind)
+			t.Errorf("kind %q is empty or occurs twice", o.kind)
 		}
 		if texts[o.text] {
-			t.Errorf("%q: %q comes twice", o.kind, o.text)
+			t.Errorf("%q: %q occurs twice", o.kind, o.text)
 		}
 		if err := checkText(o.text); err != nil {
 			t.Errorf("%q: %v", o.kind, err)
 		}
 		if strings.Contains(o.text, openingMark) {
-			t.Errorf("%q: %q holds a mark that is no line's beginning", o.kind, o.text)
+			t.Errorf("%q: %q contains the mark of a kind", o.kind, o.text)
 		}
-		// A space at the end would be a token that no text has before its next word.
+		// A space at the end would be a token of its own, which normal text never has before a word.
 		if strings.TrimSpace(o.text) != o.text || utf8.RuneCountInString(o.text) > maxRunes {
 			t.Errorf("%q: %q has space around it, or more than %d characters", o.kind, o.text, maxRunes)
 		}
@@ -36,7 +36,8 @@ func TestOpenings(t *testing.T) {
 	}
 }
 
-// Every opening comes once before any comes again, and any eighth of the order has a text of each quarter of the list.
+// Every opening is used once before any is used again, and any eighth of the order has openings from each quarter of
+// the list.
 func TestOpeningOrder(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 3, 4, 60, 100, len(openings())} {
 		order := openingOrder(n, 7)
@@ -47,7 +48,7 @@ func TestOpeningOrder(t *testing.T) {
 			}
 		}
 		if len(order) != n {
-			t.Fatalf("openingOrder(%d) has %d", n, len(order))
+			t.Fatalf("openingOrder(%d) has the entry %d", n, len(order))
 		}
 	}
 	n := len(openings())
@@ -58,25 +59,25 @@ func TestOpeningOrder(t *testing.T) {
 			quarters[4*opening/n] = true
 		}
 		if len(quarters) != 4 {
-			t.Errorf("texts %d to %d are of %d quarters of the list, want 4", from, from+n/8, len(quarters))
+			t.Errorf("texts %d to %d are from %d quarters of the list, want 4", from, from+n/8, len(quarters))
 		}
 	}
 	if slices.Equal(openingOrder(n, 1), openingOrder(n, 2)) && slices.Equal(openingOrder(n, 2), openingOrder(n, 3)) {
-		t.Error("three seeds give one order")
+		t.Error("three seeds give the same order")
 	}
 	if !slices.Equal(openingOrder(n, 1), openingOrder(n, 1)) {
-		t.Error("one seed gives two orders")
+		t.Error("the same seed gives two orders")
 	}
 }
 
-// Each kind counts its texts from 0 on without a gap, so that none of a list is passed over.
+// The texts of each kind are numbered from 0 without gaps, so that no entry of a list is skipped.
 func TestBeginning(t *testing.T) {
 	const texts = 50
 	next := map[beginningKind]int{}
 	for text := range texts {
 		kind, nth := beginning(beginnings(), text)
 		if nth != next[kind] {
-			t.Errorf("Beginning of %d = %v, %d, want number %d", text, kind, nth, next[kind])
+			t.Errorf("beginning of text %d = %v, %d, want number %d", text, kind, nth, next[kind])
 		}
 		next[kind]++
 	}
@@ -87,7 +88,7 @@ func TestBeginning(t *testing.T) {
 	}
 }
 
-// Requests are single lines, none twice.
+// Every request is one line, and none occurs twice.
 func TestRequests(t *testing.T) {
 	const leastRequests = 30
 	list, seen := requests(), map[string]bool{}
@@ -96,7 +97,7 @@ func TestRequests(t *testing.T) {
 	}
 	for _, request := range list {
 		if checkText(request) != nil || strings.TrimSpace(request) != request || seen[request] {
-			t.Errorf("request %q is empty, has space around it or comes twice", request)
+			t.Errorf("request %q is empty, has space around it or occurs twice", request)
 		}
 		seen[request] = true
 	}

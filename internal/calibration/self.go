@@ -14,22 +14,22 @@ import (
 	"prunellm/openapi"
 )
 
-// maxParallelSequences bounds how many sequences the dense model writes in parallel. Decoding many together is several
-// times faster than decoding one by one.
+// maxParallelSequences bounds how many sequences the dense model writes in parallel. Decoding many sequences together
+// is several times faster than decoding them one by one.
 const maxParallelSequences = 48
 
-// sideBySide returns how many sequences to write at a time. It makes all rounds equally large, because few sequences
-// take nearly as long as many.
+// sideBySide returns how many sequences to write at a time. All rounds get about the same number, because a round of
+// few sequences takes nearly as long as a round of many.
 func sideBySide(all int) int {
 	rounds := (all + maxParallelSequences - 1) / maxParallelSequences
 	return (all + rounds - 1) / rounds
 }
 
-// writingType is the file type with which the dense model writes: close to any original, and fast to decode in a batch
-// of any size. Scores are computed on the original model.
+// writingType is the file type of the copy of the dense model that writes the text. It is close to any original and
+// decodes fast at any batch size. Scores are computed with the original model.
 const writingType convert.FileType = "q8_0"
 
-// writerFile is the name of the model's copy in Dense.Scratch that writes the text.
+// writerFile is the name of that copy in Dense.Scratch.
 const writerFile = "writer.gguf"
 
 // selfSource lets the dense model write its own text (arXiv 2410.17170).
@@ -63,14 +63,14 @@ func (s selfSource) Sequences(ctx context.Context, want Want, progress func(done
 	return generated(ctx, writer, want)
 }
 
-// textGenerator is a model that writes text.
+// textGenerator generates text with a model.
 type textGenerator interface {
-	// generate returns n sequences of up to length tokens each, sampled from the model with no more prompt than it
-	// needs to begin. The same arguments give the same tokens.
+	// generate returns n sequences of up to length tokens each, sampled from the model with minimal prompts. The same
+	// arguments give the same tokens.
 	generate(ctx context.Context, n, length int, seed uint64) ([][]int32, error)
 }
 
-// generated returns about want.Tokens tokens that the model writes, in sequences of 2 to want.Length.
+// generated returns about want.Tokens tokens that the model writes, in sequences of 2 to want.Length tokens.
 func generated(ctx context.Context, generator textGenerator, want Want) ([][]int32, error) {
 	if want.Tokens < 2 || want.Length < 2 || want.Length > MaxSequence {
 		return nil, fmt.Errorf("self-calibration: %d tokens in sequences of %d; both must be at least 2, and a sequence at most %d",
@@ -94,8 +94,8 @@ func generated(ctx context.Context, generator textGenerator, want Want) ([][]int
 	return sequences, nil
 }
 
-// openingTokens returns the openings as tokens, after BOS if the model's texts begin with it. It skips openings for
-// which the vocabulary lacks tokens.
+// openingTokens returns the openings as tokens. BOS precedes them if the model's texts begin with it. openingTokens
+// skips openings that the vocabulary cannot express.
 func openingTokens(model Model) [][]infer.Token {
 	var tokens [][]infer.Token
 	for _, o := range openings() {
@@ -111,8 +111,8 @@ func openingTokens(model Model) [][]infer.Token {
 	return tokens
 }
 
-// requestTokens returns the requests in the chat template's form, up to the beginning of the answer. It returns none if
-// the template refuses a lone message.
+// requestTokens returns the requests as prompts of the chat template, up to the beginning of the answer. It returns
+// none if the template rejects a single message.
 func requestTokens(model Model, template *chat.Template) [][]infer.Token {
 	var tokens [][]infer.Token
 	for _, request := range requests() {
@@ -129,13 +129,13 @@ func requestTokens(model Model, template *chat.Template) [][]infer.Token {
 	return tokens
 }
 
-// chatStart returns the part of a chat before a user's message. From there the model writes the message and its answer
-// (compare Magpie, arXiv 2406.08464).
+// chatStart returns the part of a chat that precedes the user's message. From there the model writes the message and
+// its answer (compare Magpie, arXiv 2406.08464).
 func chatStart(model Model, template *chat.Template) ([]infer.Token, error) {
 	const mark = "MESSAGE"
 	prompt, err := template.Prompt([]openapi.Message{{Role: "user", Content: mark}}, nil, false)
 	if err != nil {
-		return nil, nil //nolint:nilerr // a template that refuses a lone message cannot be used here
+		return nil, nil //nolint:nilerr // a template that rejects a single message cannot be used here
 	}
 	before, _, found := strings.Cut(prompt, mark)
 	if !found || before == "" {

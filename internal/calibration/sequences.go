@@ -2,9 +2,9 @@ package calibration
 
 import "prunellm/infer"
 
-// Cut cuts tokens into sequences of one length, at most budget tokens in total. If there are more tokens, the sequences
-// are spread evenly over the text. A remainder that fills no sequence is dropped, unless there is nothing else. length
-// is at least 2.
+// Cut cuts tokens into sequences of the given length, with at most budget tokens in total. If there are more tokens,
+// the sequences are spread evenly over the text. Cut drops a remainder that does not fill a sequence, unless there is
+// nothing else. length must be at least 2.
 func Cut(tokens []int32, length, budget int) [][]int32 {
 	length = max(length, 2)
 	count := min(len(tokens), budget) / length
@@ -25,11 +25,11 @@ func Cut(tokens []int32, length, budget int) [][]int32 {
 	return sequences
 }
 
-// largestHeldOut bounds the share of a short text that HoldOut takes: one sequence in largestHeldOut.
+// largestHeldOut bounds the held-out share of a short text to one sequence in largestHeldOut.
 const largestHeldOut = 4
 
-// HoldOut splits sequences of length tokens into those to compute on and about tokens of held-out text, spread evenly.
-// At most a quarter is held out; a text of one sequence stays whole.
+// HoldOut splits sequences of the given length into held-out ones, which are spread evenly and have about the given
+// number of tokens, and the rest. It holds out at most a quarter, and nothing of a single sequence.
 func HoldOut(sequences [][]int32, tokens, length int) (rest, heldOut [][]int32) {
 	n := min((tokens+length-1)/length, len(sequences)/largestHeldOut)
 	for i, sequence := range sequences {

@@ -40,7 +40,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// Held-out sequences are spread over the text, and never take more than a quarter of it.
+// Held-out sequences are spread over the text and are never more than a quarter of it.
 func TestHoldOut(t *testing.T) {
 	sequences := make([][]int32, 16)
 	for i := range sequences {
@@ -50,7 +50,7 @@ func TestHoldOut(t *testing.T) {
 		count, tokens int
 		heldOut       []int32
 	}{
-		{16, 8, []int32{3, 7, 11, 15}}, // 4 of 2 tokens
+		{16, 8, []int32{3, 7, 11, 15}}, // 4 sequences of 2 tokens
 		{16, 3, []int32{7, 15}},        // whole sequences
 		{16, 100, []int32{3, 7, 11, 15}},
 		{5, 100, []int32{4}},

@@ -13,19 +13,19 @@ import (
 	"prunellm/models"
 )
 
-// Names of sources.
+// The names of sources.
 const (
 	SelfName    = "self"    // the dense model writes the text
 	GeneralName = "general" // text of many genres that is part of the binary
 	AutoName    = "auto"    // see Resolve
 )
 
-// Auto is the source that needs nothing from the user: good for text of any kind rather than best for one
+// Auto is the source for users who name none. It is good for text of any kind and not the best for any one kind
 // (docs/understand/pruning.md).
 const Auto = GeneralName + "," + SelfName
 
-// Resolve returns the source that a value names: Auto for 'auto', or the model's own text for a model that may not be
-// given text, because its tokens would be wrong. Other values stay.
+// Resolve returns the source that a value names. For "auto" it returns Auto, or the model's own text if takesText is
+// false, that is, if tokenizing text for the model would give wrong tokens. It returns other values unchanged.
 func Resolve(value string, takesText bool) string {
 	switch {
 	case value != AutoName:
@@ -36,66 +36,67 @@ func Resolve(value string, takesText bool) string {
 	return SelfName
 }
 
-// MaxSequence is the largest Want.Length in tokens, the limit of package prune (internal/jobs/work checks that the two
-// agree).
+// MaxSequence is the largest Want.Length in tokens. It is the limit of package prune; internal/jobs/work checks that
+// the two agree.
 const MaxSequence = 4096
 
-// MinTokens is the shortest text to score on, in tokens. Fewer are not representative.
+// MinTokens is the smallest number of tokens to score on. Fewer would not be representative.
 const MinTokens = 256
 
-// ErrTooShort is wrapped when a text has fewer tokens than Want.AtLeast.
+// ErrTooShort is wrapped by the error for a text with fewer tokens than Want.AtLeast.
 var ErrTooShort = errors.New("text is too short")
 
-// Want describes the requested tokens.
+// Want describes the tokens that a caller requests from a source.
 type Want struct {
-	Tokens  int    // maximum in total
-	AtLeast int    // a file with fewer tokens gives an error that wraps ErrTooShort
+	Tokens  int    // maximum number in total
+	AtLeast int    // if a file has fewer tokens, the error wraps ErrTooShort
 	Length  int    // tokens per sequence, at least 2
 	Seed    uint64 // for sampled text
-	// Chats renders a file's conversations with the model's chat template. Otherwise their contents are read as plain
-	// text.
+	// Chats says whether to render a file's conversations with the model's chat template. Otherwise they are read as
+	// plain text.
 	Chats bool
-	// Exclude are sequences that must not be part of a file's text. For text that the model writes, another seed is
-	// enough.
+	// Exclude lists sequences to leave out of a file's text. For text that the model writes, another seed is enough.
 	Exclude [][]int32
 }
 
-// Source provides token sequences of one dense model.
+// Source provides token sequences for one dense model.
 type Source interface {
-	// Sequences returns sequences of want.Length tokens. Only a text shorter than one sequence gives a shorter one. The
-	// same arguments give the same tokens. progress may be nil; it is called with the completed and the total tokens.
+	// Sequences returns sequences of want.Length tokens, or one shorter sequence if the text is shorter than that. The
+	// same arguments give the same tokens. progress is called with the numbers of completed and total tokens; it may be
+	// nil.
 	Sequences(ctx context.Context, want Want, progress func(done, total int)) ([][]int32, error)
 }
 
-// Model is a loaded model that tokenizes and generates.
+// Model is a loaded model that can tokenize and generate text.
 type Model interface {
 	infer.Decoder
-	// BOS returns the beginning-of-sequence token, and whether the model's texts begin with it.
+	// BOS returns the beginning-of-sequence token. adds reports whether the model's texts begin with it.
 	BOS() (bos infer.Token, adds bool)
 }
 
-// Dense is the dense model and everything that a source needs to run it.
+// Dense holds the dense model and everything that a source needs to run it.
 type Dense struct {
 	Weights *models.GGUF
 	Codec   convert.Codec
-	Scratch string // existing folder for the copy that writes the text
-	// OpenModel loads a GGUF file for a number of sequences of contextSize tokens, on GPUs if gpu is set and it fits.
+	Scratch string // existing folder for the copy of the model that writes the text
+	// OpenModel loads a GGUF file for the given number of sequences of contextSize tokens. With gpu, it uses GPUs as
+	// far as the model fits.
 	OpenModel func(ctx context.Context, path string, contextSize, sequences int, gpu bool) (Model, error)
 }
 
 // Reference identifies calibration text.
 type Reference struct {
-	Identity string // another text has another identity; at most 80 bytes
-	// File is the absolute path of a file of text, or a mixture: a list of sources with weights, which Find takes too. It
-	// is "" for one named source.
+	Identity string // differs for different texts; at most 80 bytes
+	// File is the absolute path of a text file, or the list of sources of a mixture in the form that Find accepts. It
+	// is "" for a single named source.
 	File string
 }
 
-// row is a source with a name. Any other name is the path of a file.
+// row is a source with a name. Find takes any other name as the path of a file.
 type row struct {
 	name string
-	// identity changes whenever the same model and seed would give other text. Values computed on the old text then
-	// have another key.
+	// identity must change when the same model and seed give different text. Values that were computed on the old text
+	// then have another key.
 	identity string
 	open     func(dense Dense) Source
 }
@@ -107,11 +108,12 @@ func rows() []row {
 	}
 }
 
-// Self returns the reference of the text that the dense model writes.
+// Self returns the reference for text that the dense model writes.
 func Self() Reference { return Reference{Identity: "self-2"} }
 
-// Find returns the reference of a source's name, of the file at that path, which it reads once for its identity, or of a
-// mixture of such sources, which are separated by commas and may have a weight: "general,a.txt=2".
+// Find returns the reference for a source: the name of a source, the path of a file, or a mixture of these. The sources
+// of a mixture are separated by commas and may have weights: "general,a.txt=2". Find reads a file once to compute its
+// identity.
 func Find(name string) (Reference, error) {
 	for _, r := range rows() {
 		if r.name == name {
@@ -129,8 +131,8 @@ func Find(name string) (Reference, error) {
 	return Reference{Identity: identity, File: path}, err
 }
 
-// Training returns the reference of the text to train on where this one is calibrated on: the model's own text in place of
-// the general text, which is too short to train on, and of Auto.
+// Training returns the reference for the text to train on if r is the calibration text. Instead of the general text,
+// which is too short to train on, and of Auto, it returns the model's own text.
 func (r Reference) Training() Reference {
 	for _, short := range []string{GeneralName, Auto} {
 		if ref, err := Find(short); err == nil && ref.Identity == r.Identity {
@@ -140,7 +142,7 @@ func (r Reference) Training() Reference {
 	return r
 }
 
-// Open binds the reference to a dense model. It does not read yet.
+// Open returns the source for a dense model. It does not read any text yet.
 func (r Reference) Open(dense Dense) (Source, error) {
 	switch {
 	case strings.HasPrefix(r.Identity, mixturePrefix):

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Every named source can be found, has an identity of its own, and opens.
+// Every named source can be found and opened and has its own identity.
 func TestNamedSources(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range rows() {
@@ -22,7 +22,7 @@ func TestNamedSources(t *testing.T) {
 			t.Errorf("Open of %q = %v, %v", r.name, source, err)
 		}
 		if seen[r.name] || seen[r.identity] {
-			t.Errorf("source %q or its identity %q is there twice", r.name, r.identity)
+			t.Errorf("source %q or its identity %q is in the table twice", r.name, r.identity)
 		}
 		seen[r.name], seen[r.identity] = true, true
 	}
@@ -37,7 +37,7 @@ func TestNamedSources(t *testing.T) {
 func TestResolve(t *testing.T) {
 	for value, want := range map[string][2]string{AutoName: {Auto, SelfName}, SelfName: {SelfName, SelfName}, "a.txt": {"a.txt", "a.txt"}} {
 		if got := [2]string{Resolve(value, true), Resolve(value, false)}; got != want {
-			t.Errorf("%q is %v with and without text, want %v", value, got, want)
+			t.Errorf("Resolve(%q) = %v with and without text, want %v", value, got, want)
 		}
 	}
 	if _, err := Find(Auto); err != nil {
@@ -45,7 +45,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// A file's tokens are those of all its documents without excluded sequences, and too few of them are an error.
+// A file's tokens are those of all its documents without the excluded sequences. Too few tokens give an error.
 func TestFileSource(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.jsonl")
 	if err := os.WriteFile(path, []byte(`{"text":"abcd"}`+"\n"+`{"messages":[{"role":"user","content":"efgh"}]}`), 0o600); err != nil {
@@ -69,6 +69,6 @@ func TestFileSource(t *testing.T) {
 		t.Errorf("progress (-want +got):\n%s", diff)
 	}
 	if _, err := source.cut(t.Context(), &letters{}, Want{Tokens: 100, Length: 2, AtLeast: 9}, nil); !errors.Is(err, ErrTooShort) {
-		t.Errorf("8 tokens where 9 are wanted give %v, want ErrTooShort", err)
+		t.Errorf("Sequences with 8 tokens instead of 9 = %v, want ErrTooShort", err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"prunellm/internal/regularfile"
 )
 
-// Limits of readText.
+// The limits of readText.
 const (
 	maxTextBytes = 1 << 30
 	maxLineBytes = 16 << 20 // of a JSONL file
@@ -24,14 +24,14 @@ const (
 
 // text is the content of a calibration file.
 type text struct {
-	documents []string // a plain text file is one document
-	// chats holds the messages of the documents that are conversations, by the document's number.
+	documents []string // a plain text file has one document
+	// chats holds the messages of conversations by the number of the document.
 	chats    map[int][]chatMessage
 	identity string // see fileIdentity
 }
 
-// ErrTextChanged is wrapped if a file no longer has the content that its identity names.
-var ErrTextChanged = errors.New("changed since it was read first: start again")
+// ErrTextChanged is wrapped by the error for a file that no longer has the content that its identity names.
+var ErrTextChanged = errors.New("has changed since it was first read; start again")
 
 // chatMessage is one message of a conversation.
 type chatMessage struct {
@@ -39,7 +39,7 @@ type chatMessage struct {
 	Content string `json:"content"`
 }
 
-// isJSONL reports whether a file is read as JSONL, by its name.
+// isJSONL reports whether a file's name says that it is JSONL.
 func isJSONL(path string) bool {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".jsonl", ".ndjson":
@@ -48,7 +48,7 @@ func isJSONL(path string) bool {
 	return false
 }
 
-// identityOf identifies a text by the SHA-256 of its file, in hex, and by its format.
+// identityOf returns the identity of a text: its format and the SHA-256 of its file in hex.
 func identityOf(path string, sum []byte) string {
 	if isJSONL(path) {
 		return "sha256-jsonl:" + hex.EncodeToString(sum)
@@ -56,8 +56,8 @@ func identityOf(path string, sum []byte) string {
 	return "sha256:" + hex.EncodeToString(sum)
 }
 
-// fileIdentity identifies the text that readText would read. A file that changed, or is read in another format, gives
-// other scores.
+// fileIdentity returns the identity of the text that readText would read. A changed file, or the same file in another
+// format, has another identity, because it gives other scores.
 func fileIdentity(path string) (string, error) {
 	file, _, err := regularfile.Open(path, maxTextBytes)
 	if err != nil {
@@ -71,9 +71,10 @@ func fileIdentity(path string) (string, error) {
 	return identityOf(path, hash.Sum(nil)), nil
 }
 
-// readText reads a calibration file: JSONL when its name ends in .jsonl or .ndjson, plain UTF-8 text otherwise. A JSONL
-// line is an object with a field text or content (a string) or messages (a list of objects with content); lines without
-// text are left out. A file of another identity is an error that wraps ErrTextChanged; an empty identity is any.
+// readText reads a calibration file. If its name ends in .jsonl or .ndjson it is JSONL, otherwise plain UTF-8 text. A
+// JSONL line is an object with a field text or content (a string) or messages (a list of objects with content).
+// readText skips lines without text. If the file does not have the given identity, the error wraps ErrTextChanged; an
+// empty identity matches any file.
 func readText(path, identity string) (*text, error) {
 	file, _, err := regularfile.Open(path, maxTextBytes)
 	if err != nil {
@@ -104,7 +105,7 @@ func parsePlain(r io.Reader) ([]string, error) {
 	}
 	data = bytes.TrimPrefix(data, byteOrderMark)
 	if isRecords(data) {
-		return nil, errors.New("it holds JSON objects: write one object per line and give the file a name that ends in .jsonl")
+		return nil, errors.New("it contains JSON objects; write one object per line and give the file a name that ends in .jsonl")
 	}
 	text := string(data)
 	if err := checkText(text); err != nil {
@@ -113,8 +114,8 @@ func parsePlain(r io.Reader) ([]string, error) {
 	return []string{text}, nil
 }
 
-// isRecords reports whether a text begins with an object of JSONL, or with a list of such objects. As prose, half of it
-// would be field names.
+// isRecords reports whether a text begins with an object of JSONL, or with a list of such objects. If it were read as
+// prose, half of it would be field names.
 func isRecords(text []byte) bool {
 	text = bytes.TrimPrefix(bytes.TrimSpace(text), []byte("["))
 	var first calibrationLine
@@ -124,10 +125,10 @@ func isRecords(text []byte) bool {
 	return first.Text != nil || first.Content != nil || len(first.Messages) > 0
 }
 
-// byteOrderMark is a prefix that some editors write before UTF-8.
+// byteOrderMark is a prefix that some editors write at the start of UTF-8 files.
 var byteOrderMark = []byte("\ufeff")
 
-// calibrationLine is one line of JSONL; other fields are ignored.
+// calibrationLine is one line of JSONL. Other fields are ignored.
 type calibrationLine struct {
 	Text     *string       `json:"text"`
 	Content  *string       `json:"content"`
@@ -198,7 +199,7 @@ func parseLine(line []byte) (document string, chat []chatMessage, err error) {
 
 var errEmptyText = errors.New("empty text")
 
-// checkText refuses text that a tokenizer cannot process.
+// checkText returns an error for text that a tokenizer cannot process.
 func checkText(text string) error {
 	switch {
 	case strings.TrimSpace(text) == "":
@@ -206,7 +207,7 @@ func checkText(text string) error {
 	case !utf8.ValidString(text):
 		return errors.New("not valid UTF-8")
 	case strings.ContainsRune(text, 0):
-		return errors.New("text holds a NUL character")
+		return errors.New("text contains a NUL character")
 	}
 	return nil
 }

@@ -67,16 +67,16 @@ func TestReadText(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := readText(path, source); !errors.Is(err, ErrTextChanged) {
-				t.Errorf("a file that was changed gives %v, want ErrTextChanged", err)
+				t.Errorf("readText of a changed file = %v, want ErrTextChanged", err)
 			}
 		})
 	}
 	if _, err := readText(t.TempDir(), ""); err == nil {
-		t.Error("readText read a folder")
+		t.Error("readText of a folder gives no error")
 	}
 }
 
-// The name decides how a file is read, so it is part of what the text is.
+// The name of a file decides its format, so the identity depends on it.
 func TestFileIdentityDependsOnTheName(t *testing.T) {
 	folder, sources := t.TempDir(), map[string]bool{}
 	for _, name := range []string{"a.txt", "b.txt", "a.jsonl", "b.NDJSON"} {
@@ -102,7 +102,7 @@ func FuzzParseLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line []byte) {
 		document, _, err := parseLine(line)
 		if err == nil && checkText(document) != nil {
-			t.Fatalf("parseLine let %q pass", document)
+			t.Fatalf("parseLine accepts %q", document)
 		}
 	})
 }

@@ -9,16 +9,16 @@ import (
 	"prunellm/infer"
 )
 
-// tokenizePieceBytes is the size of the pieces in which a text is tokenized. ctx is checked between two pieces.
+// tokenizePieceBytes is the size of the pieces in which Tokenize processes a text. It checks ctx between pieces.
 const tokenizePieceBytes = 1 << 20
 
-// Tokenizer splits text into tokens, as infer.Decoder does.
+// Tokenizer splits text into tokens. infer.Decoder implements it.
 type Tokenizer interface {
 	Tokenize(text string, bos, special bool) ([]infer.Token, error)
 }
 
-// Tokenize splits a text of any length into tokens, without BOS. With special, it parses control tokens in the text.
-// done, if not nil, is called with the bytes of each piece.
+// Tokenize splits a text of any length into tokens without BOS. With special, it parses control tokens in the text. If
+// done is not nil, Tokenize calls it with the number of bytes of each piece.
 func Tokenize(ctx context.Context, model Tokenizer, text string, special bool, done func(bytes int)) ([]infer.Token, error) {
 	var tokens []infer.Token
 	for text != "" {
@@ -38,8 +38,9 @@ func Tokenize(ctx context.Context, model Tokenizer, text string, special bool, d
 	return tokens, nil
 }
 
-// pieceEnd returns where to cut a text, at most limit bytes from its start: before the last line that does not begin
-// with a space, where no token of a byte-pair vocabulary crosses the cut, or else between two characters.
+// pieceEnd returns where to cut a text, at most limit bytes from its start. It cuts before the last line that does not
+// begin with a space, because no token of a byte-pair vocabulary crosses that place. If there is no such line, it cuts
+// between two characters.
 func pieceEnd(text string, limit int) int {
 	if len(text) <= limit {
 		return len(text)

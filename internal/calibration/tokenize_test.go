@@ -9,7 +9,7 @@ import (
 	"prunellm/infer"
 )
 
-// letters has a token for each byte, and notes how long the texts were.
+// letters is a Tokenizer with a token for each byte. It records the length of the longest text.
 type letters struct {
 	longest int
 	after   func()
@@ -35,11 +35,11 @@ func TestPieceEnd(t *testing.T) {
 	}{
 		{"all of it", 100, "all of it"},
 		{"one\ntwo\nthree", 9, "one\ntwo\n"},
-		{"one\ntwo\n\n", 8, "one\n"},    // between two ends of lines there may be a token
-		{"one\ntwo\n x y", 10, "one\n"}, // nor does a line with an indent begin a token
+		{"one\ntwo\n\n", 8, "one\n"},    // one token may contain both line ends
+		{"one\ntwo\n x y", 10, "one\n"}, // a token may cross the beginning of an indented line
 		{"no lines at all", 6, "no lin"},
 		{"aé", 2, "a"},
-		{"é", 1, "\xc3"}, // at least a byte, whatever the limit
+		{"é", 1, "\xc3"}, // at least one byte, even if that splits a character
 		{"\n\n\n\n", 2, "\n\n"},
 		{"abc\ndef", 4, "abc\n"},
 	} {
@@ -63,6 +63,6 @@ func TestTokenize(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	if _, err := Tokenize(ctx, &letters{after: cancel}, text, false, nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("tokenizing goes on after it was stopped: %v", err)
+		t.Errorf("Tokenize continues after ctx ended: %v", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"prunellm/infer"
 )
 
-// writingTemperature is the temperature of training. Colder text stays closer to its subject, which is as good for
+// writingTemperature is 1, as in training. Text at a lower temperature stays closer to its subject and is as good for
 // scores, but it varies less, and the refit needs variety (docs/understand/pruning.md).
 const writingTemperature = 1.0
 
@@ -20,12 +20,12 @@ type textWriter struct {
 	engine   *infer.Engine
 	model    Model
 	openings [][]infer.Token
-	requests [][]infer.Token // up to the beginning of the answer; empty for a model without chat
-	chat     []infer.Token   // up to the beginning of a user's message; empty for a model without chat
+	requests [][]infer.Token // prompts up to the beginning of the answer; empty for a model without chat
+	chat     []infer.Token   // prompt up to the beginning of the user's message; empty for a model without chat
 	progress func(done, total int)
 }
 
-// generate implements textGenerator: n sequences of exactly length tokens, written in parallel.
+// generate implements textGenerator. It returns n sequences of exactly length tokens and writes them in parallel.
 func (w *textWriter) generate(ctx context.Context, n, length int, seed uint64) ([][]int32, error) {
 	ctx, cancel := context.WithCancelCause(ctx) // the first error cancels the others
 	defer cancel(nil)
@@ -56,14 +56,14 @@ func (w *textWriter) generate(ctx context.Context, n, length int, seed uint64) (
 	return sequences, nil
 }
 
-// textStart is the beginning of a text and how the text continues.
+// textStart is the beginning of a text, and how the text continues.
 type textStart struct {
 	tokens []infer.Token
-	ends   int    // number of end-of-generation tokens that end the text: a chat has one after the message and one after the answer
-	seed   uint64 // of the draws
+	ends   int    // number of end-of-generation tokens up to the end of the text; in a chat, one after the message and one after the answer
+	seed   uint64 // for sampling
 }
 
-// sequence writes texts one after another, until there are length tokens.
+// sequence writes texts one after another until there are length tokens.
 func (w *textWriter) sequence(ctx context.Context, length int, start func(text int) textStart, wrote func(tokens int)) ([]int32, error) {
 	sequence := make([]int32, 0, length)
 	for text := 0; len(sequence) < length; text++ {
@@ -83,7 +83,7 @@ func (w *textWriter) sequence(ctx context.Context, length int, start func(text i
 	return sequence, nil
 }
 
-// text returns the model's continuation, up to limit tokens, including the one that ends the text.
+// text returns the model's continuation of a beginning, up to limit tokens. It includes the token that ends the text.
 func (w *textWriter) text(ctx context.Context, begin textStart, limit int, wrote func(tokens int)) ([]int32, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // stops the engine at the end of the text
@@ -114,7 +114,7 @@ func (w *textWriter) text(ctx context.Context, begin textStart, limit int, wrote
 	}
 }
 
-// start returns the beginning of a text.
+// start returns the beginning of the text with the given number.
 func (w *textWriter) start(number int, length int, seed uint64) textStart {
 	begin := textStart{ends: 1, seed: seed + uint64(number)}
 	cycle := w.cycle(length)
@@ -134,7 +134,8 @@ func (w *textWriter) start(number int, length int, seed uint64) textStart {
 	return begin
 }
 
-// cycle returns the kinds of beginnings that the model supports and that leave it at least half of a sequence.
+// cycle returns the kinds of beginnings that the model supports and that leave at least half of a sequence for the
+// model to write.
 func (w *textWriter) cycle(length int) []beginningKind {
 	return slices.DeleteFunc(beginnings(), func(kind beginningKind) bool {
 		switch kind {
@@ -147,12 +148,12 @@ func (w *textWriter) cycle(length int) []beginningKind {
 	})
 }
 
-// pick returns the nth entry of a list in a seed's order; the list repeats.
+// pick returns the nth entry of a list in the order for a seed. The list repeats.
 func pick(list [][]infer.Token, nth int, seed uint64) []infer.Token {
 	return list[openingOrder(len(list), seed)[nth%len(list)]]
 }
 
-// randomStart returns the token that begins a text and a random token that has a text.
+// randomStart returns BOS and a random token that has a text.
 func (w *textWriter) randomStart(random *rand.Rand) []infer.Token {
 	bos, _ := w.model.BOS()
 	for range maxDraws {
@@ -160,8 +161,8 @@ func (w *textWriter) randomStart(random *rand.Rand) []infer.Token {
 			return []infer.Token{bos, t}
 		}
 	}
-	return []infer.Token{bos} // a vocabulary of control tokens
+	return []infer.Token{bos} // a vocabulary with only control tokens
 }
 
-// maxDraws bounds the search for a token with a text; in real vocabularies nearly all have one.
+// maxDraws bounds the search for a token that has a text. In real vocabularies nearly all tokens have one.
 const maxDraws = 1000

@@ -7,7 +7,7 @@ import (
 	"prunellm/infer"
 )
 
-// writerOf is a writer with n openings and requests, each told apart by its first token and long tokens long.
+// writerOf returns a writer with n openings and n requests. Each has its own first token and long tokens.
 func writerOf(n, long int) *textWriter {
 	w := &textWriter{chat: []infer.Token{9000, 9001}}
 	for i := range n {
@@ -17,8 +17,8 @@ func writerOf(n, long int) *textWriter {
 	return w
 }
 
-// A writer goes through its openings and requests without using one twice, draws each text by a seed of its own, and lets
-// chats go on to the end of the answer.
+// A writer uses each opening and request once, samples each text with its own seed, and continues chats to the end of
+// the answer.
 func TestTextStarts(t *testing.T) {
 	const texts, length = 40, 256
 	w := writerOf(texts, 20)
@@ -27,7 +27,7 @@ func TestTextStarts(t *testing.T) {
 	for text := range texts {
 		begin := w.start(text, length, 7)
 		if seeds[begin.seed] {
-			t.Errorf("text %d has the seed of another", text)
+			t.Errorf("text %d has the same seed as another", text)
 		}
 		seeds[begin.seed] = true
 		first, ends := begin.tokens[0], 1
@@ -44,7 +44,7 @@ func TestTextStarts(t *testing.T) {
 			t.Errorf("text %d ends at end-of-generation token %d, want %d", text, begin.ends, ends)
 		}
 		if first < 9000 && seen[first] {
-			t.Errorf("text %d begins as another did", text)
+			t.Errorf("text %d begins like another", text)
 		}
 		seen[first] = true
 	}
@@ -58,8 +58,8 @@ func TestTextStarts(t *testing.T) {
 	}
 }
 
-// A model without a chat template writes from openings alone, and what does not fit half of a sequence is cut, but never
-// a chat's or a request's form.
+// A model without a chat template writes only from openings. A beginning that does not leave half of a sequence is
+// truncated, but the prompt of a chat or a request is never truncated.
 func TestTextStartsFit(t *testing.T) {
 	bare := writerOf(8, 20)
 	bare.chat, bare.requests = nil, nil
@@ -67,7 +67,7 @@ func TestTextStartsFit(t *testing.T) {
 	for text := range 8 {
 		begin := bare.start(text, 256, 1)
 		if begin.tokens[0] >= 2000 || begin.ends != 1 || seen[begin.tokens[0]] {
-			t.Errorf("without a template text %d begins with %d, want an opening that no text had", text, begin.tokens[0])
+			t.Errorf("without a template, text %d begins with %d, want an unused opening", text, begin.tokens[0])
 		}
 		seen[begin.tokens[0]] = true
 	}
@@ -75,7 +75,7 @@ func TestTextStartsFit(t *testing.T) {
 	small.chat = slices.Repeat(small.chat, 10)
 	for text := range 8 {
 		if begin := small.start(text, 16, 1); len(begin.tokens) != 8 || begin.tokens[0] >= 2000 {
-			t.Errorf("in 16 tokens text %d begins with %d tokens of %d", text, len(begin.tokens), begin.tokens[0])
+			t.Errorf("in a sequence of 16 tokens, text %d begins with %d tokens of %d", text, len(begin.tokens), begin.tokens[0])
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package corpus holds general text in many genres, to calibrate on where no other text is at hand. It was written for
-// prunellm and has its licence.
+// Package corpus holds general text in many genres, for calibration if there is no other text. It was written for
+// prunellm and has the same license.
 package corpus
 
 import (
@@ -10,22 +10,22 @@ import (
 	"sync"
 )
 
-// files are the documents, each of one genre: articles, news, prose, chats, code, data, forms and six languages.
+// files holds the documents. Each is of one genre: articles, news, prose, chats, code, data, forms and six languages.
 //
 //go:embed *.txt
 var files embed.FS
 
-// Documents returns the documents in a fixed order. The same build returns the same slice: callers do not change it.
+// Documents returns the documents in a fixed order. All calls return the same slice, so callers must not change it.
 var Documents = sync.OnceValue(func() []string {
 	names, err := fs.Glob(files, "*.txt")
 	if err != nil {
-		panic(err) // the pattern is a constant
+		panic(err) // impossible: the pattern is constant
 	}
 	documents := make([]string, len(names))
 	for i, name := range names {
 		content, err := files.ReadFile(name)
 		if err != nil {
-			panic(err) // it is in the binary
+			panic(err) // impossible: the file is in the binary
 		}
 		documents[i] = string(content)
 	}

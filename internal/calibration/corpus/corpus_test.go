@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The text is what a tokenizer can take, of many genres of about the same size, and says nothing twice.
+// The documents are valid text of about the same size, and no line occurs twice.
 func TestDocuments(t *testing.T) {
 	const genres, least, most = 30, 4000, 6000
 	documents := Documents()
@@ -19,12 +19,12 @@ func TestDocuments(t *testing.T) {
 			t.Errorf("document %d is not UTF-8 text with Unix line ends", i)
 		}
 		if len(document) < least || len(document) > most || !strings.HasSuffix(document, "\n") {
-			t.Errorf("document %d has %d bytes, want %d to %d, the last of them a line end", i, len(document), least, most)
+			t.Errorf("document %d has %d bytes, want %d to %d with a line end at the end", i, len(document), least, most)
 		}
 		const long = 80
 		for _, line := range strings.Split(document, "\n") {
 			if first, found := seen[line]; found && len(line) >= long {
-				t.Errorf("documents %d and %d both say %q", first, i, line)
+				t.Errorf("documents %d and %d both contain %q", first, i, line)
 			}
 			seen[line] = i
 		}
