@@ -7,19 +7,19 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Sampling holds settings for sampling that a model's author recommends, by their names in generation_config.json and in
-// requests. A setting that is absent has no recommendation.
+// Sampling holds the sampling settings that a model's author recommends, by their names in generation_config.json and
+// in requests. An absent setting has no recommendation.
 type Sampling map[string]float64
 
-// SamplingSetting is one setting and where files keep it.
+// SamplingSetting describes one sampling setting: its names in files and its bounds.
 type SamplingSetting struct {
 	Name        string // in generation_config.json and in requests
 	GGUF        string // llama.cpp's metadata key
-	Whole       bool   // the key holds an int32 rather than a float32
+	Whole       bool   // whether the value of the key is an int32 instead of a float32
 	Least, Most float64
 }
 
-// SamplingSettings are the settings that a file can recommend. Bounds are those of requests.
+// SamplingSettings lists the settings that a file can recommend. The bounds are those of requests.
 var SamplingSettings = [...]SamplingSetting{
 	{Name: "temperature", GGUF: "general.sampling.temp", Most: 2},
 	{Name: "top_p", GGUF: "general.sampling.top_p", Most: 1},
@@ -33,14 +33,14 @@ func (s SamplingSetting) Holds(v float64) bool {
 	return v >= s.Least && v <= s.Most && (!s.Whole || v == math.Trunc(v))
 }
 
-// SamplingFromGGUF returns the settings that a file recommends. It leaves out a value that a request could not have:
-// a wrong recommendation is no reason to refuse a model.
+// SamplingFromGGUF returns the settings that a file recommends. It ignores a value that no request may have, because a
+// wrong recommendation is no reason to reject a model.
 func SamplingFromGGUF(f *gguf.File) Sampling {
 	s := Sampling{}
 	for _, setting := range SamplingSettings {
 		var v float64
 		switch raw, _ := f.Value(setting.GGUF); raw := raw.(type) {
-		case float32: // 0.95, not 0.949999988079071
+		case float32: // shortest decimal: 0.95 and not 0.949999988079071
 			v, _ = strconv.ParseFloat(strconv.FormatFloat(float64(raw), 'g', -1, 32), 64)
 		case int32:
 			v = float64(raw)
@@ -54,7 +54,7 @@ func SamplingFromGGUF(f *gguf.File) Sampling {
 	return s
 }
 
-// KV returns the metadata that recommends a value, in the type that llama.cpp reads.
+// KV returns the metadata that recommends a value. It has the type that llama.cpp reads.
 func (s SamplingSetting) KV(v float64) gguf.KV {
 	if s.Whole {
 		return gguf.KV{Key: s.GGUF, Value: int32(v)}
@@ -62,5 +62,5 @@ func (s SamplingSetting) KV(v float64) gguf.KV {
 	return gguf.KV{Key: s.GGUF, Value: float32(v)}
 }
 
-// Sampling returns the settings for sampling that the file recommends.
+// Sampling returns the sampling settings that the file recommends.
 func (g *GGUF) Sampling() Sampling { return SamplingFromGGUF(g.file) }
