@@ -10,7 +10,7 @@ import (
 type Message struct {
 	Role       string // "system", "user", "assistant" or "tool"; a developer message counts as system
 	Content    string
-	Reasoning  string     // of an assistant message: what the model thought before it
+	Reasoning  string     // of an assistant message: the model's thinking before it
 	Name       string     // of the speaker; templates may use it
 	ToolCalls  []ToolCall // of an assistant message
 	ToolCallID string     // of a tool message: the call that it responds to
@@ -46,7 +46,7 @@ func DecodeChat(body []byte, defaults Sampling) (*ChatRequest, error) {
 	req.Messages = readMessages(f)
 	req.readTools(f, true)
 	req.Format = readFormat(f, "response_format", true)
-	req.hold(&req.Constraint, f)
+	req.constrain(&req.Constraint, f)
 	req.readOpening(f)
 	f.boolean("logprobs", &req.Logprobs)
 	f.count("top_logprobs", 0, MaxTopLogprobs, &req.TopLogprobs)
@@ -80,8 +80,8 @@ func refuseUnsupportedChat(f *fields) {
 	f.only("function_call", "it is the old name of tool_choice", `"none"`, `"auto"`)
 	f.only("modalities", "answers are text", `["text"]`)
 	f.only("audio", "answers are text")
-	f.only("prediction", "answers are not predicted")
-	f.only("web_search_options", "this server searches nothing")
+	f.only("prediction", "the server does not use predicted outputs")
+	f.only("web_search_options", "this server does not search the web")
 	f.hints("verbosity", "service_tier")
 	f.readStore()
 	if metadata, ok := f.object("metadata"); ok && len(metadata.members) > 16 {
@@ -143,7 +143,7 @@ func readMessage(raw json.RawMessage, path string) (Message, *Error) {
 	return m, f.err
 }
 
-// readReasoning reads what the model thought, by llama-server's or vLLM's name.
+// readReasoning reads a message's reasoning under llama-server's or vLLM's name.
 func readReasoning(f *fields) string {
 	for _, name := range []string{"reasoning_content", "reasoning"} {
 		var text string
@@ -255,14 +255,14 @@ type ChatMessage struct {
 	Reasoning
 }
 
-// Reasoning is what the model thought before its answer, by the names of llama-server and DeepSeek, and of vLLM and
+// Reasoning holds the model's thinking under two names: that of llama-server and DeepSeek, and that of vLLM and
 // OpenRouter. Clients read one of them and ignore the other.
 type Reasoning struct {
 	ReasoningContent string `json:"reasoning_content,omitempty"`
 	ReasoningText    string `json:"reasoning,omitempty"` // the same text
 }
 
-// NewReasoning returns a text by both names.
+// NewReasoning returns a text under both names.
 func NewReasoning(text string) Reasoning {
 	return Reasoning{ReasoningContent: text, ReasoningText: text}
 }
@@ -340,7 +340,8 @@ type Usage struct {
 	CompletionTokensDetails CompletionDetails `json:"completion_tokens_details"`
 }
 
-// CompletionDetails has the number of completion tokens that were thinking, its markers included; none in completions of text.
+// CompletionDetails has the number of completion tokens that were thinking, including its markers. It is 0 for completions
+// of text.
 type CompletionDetails struct {
 	ReasoningTokens int `json:"reasoning_tokens"`
 }

@@ -34,7 +34,7 @@ func DecodeCompletion(body []byte, defaults Sampling) (*CompletionRequest, error
 		best := req.N
 		f.count("best_of", 1, MaxN, &best)
 		if best != req.N {
-			f.refuse("best_of", CodeUnsupported, "best_of is %s and n is %d: choosing among more answers is not supported", raw, req.N)
+			f.refuse("best_of", CodeUnsupported, "best_of is %s and n is %d: choosing the best of several answers is not supported", raw, req.N)
 		}
 	}
 	if choices := len(req.Prompts) * req.N; choices > MaxChoices {

@@ -8,8 +8,8 @@ import (
 
 const maxChoiceTexts = 1024 // of guided_choice
 
-// Constraint constrains an answer by the fields of llama.cpp and vLLM, beside tools and formats. At most one of
-// Grammar, Pattern and Schema is set; Field then names the request's field.
+// Constraint is a constraint from a field of llama.cpp or vLLM, apart from tools and formats. At most one of Grammar,
+// Pattern and Schema is set; Field then names the request's field.
 type Constraint struct {
 	Field   string
 	Grammar string          // GBNF
@@ -110,9 +110,9 @@ func (f *fields) constrainedByChoice(name string) (Constraint, bool) {
 	return Constraint{Field: f.path + name, Pattern: "(" + strings.Join(texts, "|") + ")"}, len(elements) > 0
 }
 
-// hold sets the format of a turn's answers to a schema, unless the turn has a format. Other constraints exclude formats
-// and tools.
-func (t *Turn) hold(c *Constraint, f *fields) {
+// constrain makes a schema the format of the turn's answers unless the turn has a format. It refuses other constraints
+// together with a format or tools.
+func (t *Turn) constrain(c *Constraint, f *fields) {
 	switch {
 	case c.Field == "" || t.Format.Type == FormatText && c.Schema == nil && t.ToolChoice.Mode == ToolsNone:
 	case t.Format.Type == FormatText && c.Schema != nil:

@@ -171,7 +171,7 @@ func (f *fields) text(name string, into *string) {
 
 func (f *fields) checkText(name, text string) {
 	if strings.IndexByte(text, 0) >= 0 {
-		f.refuse(name, CodeInvalidValue, "%s%s holds a NUL character", f.path, name)
+		f.refuse(name, CodeInvalidValue, "%s%s contains a NUL character", f.path, name)
 	}
 }
 

@@ -195,10 +195,10 @@ func FuzzDecodeText(f *testing.F) {
 			}
 			var value any
 			if err := json.Unmarshal(body, &value); err != nil {
-				t.Fatalf("%s took what is not JSON: %v", path, err)
+				t.Fatalf("%s accepted invalid JSON: %v", path, err)
 			}
 			if err := schemas[path].VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
-				t.Errorf("%s took what the document forbids: %v", path, err)
+				t.Errorf("%s accepted a body that the document forbids: %v", path, err)
 			}
 		}
 	})

@@ -12,5 +12,5 @@
 // # Errors
 //
 // Every decoding error is an *Error, the object that OpenAI's clients expect under "error", with the invalid field in
-// Param. The server words it anew for clients of Anthropic's API.
+// Param. The server translates it for clients of Anthropic's API.
 package openapi

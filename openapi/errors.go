@@ -55,20 +55,20 @@ type Code struct {
 func Codes() []Code {
 	return []Code{
 		{CodeInvalidJSON, 400, "the body is not JSON", "send one JSON object"},
-		{CodeInvalidType, 400, "a field has another JSON type", "`param` names the field"},
+		{CodeInvalidType, 400, "a field has the wrong JSON type", "`param` names the field"},
 		{CodeInvalidValue, 400, "a field has a value that is not valid", "`param` names the field, the message the limits"},
 		{CodeMissing, 400, "a required field is missing", "`param` names the field"},
 		{CodeUnsupported, 400, "the server does not support a field or its value", "leave the field out"},
 		{CodeInvalidRatio, 400, "the model cannot be pruned to this ratio", "the message names the largest ratio"},
 		{CodeInvalidSchema, 400, "no grammar can express the JSON schema", "the message names the keyword"},
 		{CodeContextLength, 400, "the prompt is longer than the context", "a shorter prompt, or a larger `--ctx`"},
-		{CodePreviousNotFound, 400, "the server does not have the previous response (any more)", "send the whole conversation as `input`"},
+		{CodePreviousNotFound, 400, "the previous response is not stored, or no longer stored", "send the whole conversation as `input`"},
 		{CodeBadRequest, 400, "the request is not valid HTTP", "the message says what is wrong"},
 		{CodeInvalidKey, 401, "the API key is missing or wrong", "send `Authorization: Bearer KEY`"},
 		{CodeHostNotAllowed, 403, "the Host header is not allowed", "`--allowed-hosts NAME`, or `'*.example.org'` for all names below one"},
 		{CodeOriginNotAllowed, 403, "a page of another origin sent the request", "send it from the server's own page, or without Origin"},
 		{CodeModelNotFound, 404, "the server has no model of that name", "`/v1/models` lists the models; the name before `@` must be this server's"},
-		{CodeResponseNotFound, 404, "the server does not have that response (any more)", "`--response-store` bounds how many it keeps, for an hour"},
+		{CodeResponseNotFound, 404, "that response is not stored, or no longer stored", "`--response-store` bounds how many it keeps, for an hour"},
 		{CodeUnknownURL, 404, "there is no such URL", "`/openapi.yaml` lists the URLs"},
 		{CodeMethodNotAllowed, 405, "the URL does not support this method", "the Allow header names the methods"},
 		{CodeRequestTimeout, 408, "the request took too long to arrive", "send it faster"},
@@ -91,7 +91,7 @@ type Error struct {
 	Type    string  `json:"type"`
 	Param   *string `json:"param"`
 	Code    *string `json:"code"`
-	// Anthropic is the message where Anthropic's clients look for other words; mostly empty.
+	// Anthropic replaces the message for clients of Anthropic's API, if they look for certain words. It is usually empty.
 	Anthropic string `json:"-"`
 }
 

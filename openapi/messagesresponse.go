@@ -21,34 +21,34 @@ const (
 	StopContextWindow = "model_context_window_exceeded"
 )
 
-// MessagesResponse is the answer of POST /v1/messages; a stream begins with one that has no content.
+// MessagesResponse is the response of POST /v1/messages. A stream begins with one that has no content.
 type MessagesResponse struct {
 	ID           string          `json:"id"`
 	Type         string          `json:"type"` // "message"
 	Role         string          `json:"role"` // "assistant"
 	Model        string          `json:"model"`
 	Content      []MessagesBlock `json:"content"`
-	StopReason   *string         `json:"stop_reason"`   // null while the answer goes on
-	StopSequence *string         `json:"stop_sequence"` // with StopSequence
+	StopReason   *string         `json:"stop_reason"`   // null until the answer ends
+	StopSequence *string         `json:"stop_sequence"` // set if StopReason is StopSequence
 	Usage        MessagesUsage   `json:"usage"`
 }
 
-// MessagesBlock is a text, what the model thought or a tool call; which fields it has depends on its type.
+// MessagesBlock is a text, the model's thinking or a tool call. Its type determines its fields.
 type MessagesBlock struct {
 	Type      string  `json:"type"` // BlockText, BlockThinking or BlockToolUse
 	Text      *string `json:"text,omitempty"`
 	Thinking  *string `json:"thinking,omitempty"`
-	Signature *string `json:"signature,omitempty"` // with Thinking; some clients send blocks back only with one
+	Signature *string `json:"signature,omitempty"` // of thinking; some clients send back only blocks that have one
 
 	ID    string          `json:"id,omitempty"`
 	Name  string          `json:"name,omitempty"`
 	Input json.RawMessage `json:"input,omitempty"` // an object
 }
 
-// MessagesUsage counts tokens. The prompt has InputTokens and CacheReadTokens together.
+// MessagesUsage counts tokens. The prompt's length is InputTokens plus CacheReadTokens.
 type MessagesUsage struct {
 	InputTokens         int `json:"input_tokens"`
-	CacheCreationTokens int `json:"cache_creation_input_tokens"` // 0: the prompt cache costs nothing extra
+	CacheCreationTokens int `json:"cache_creation_input_tokens"` // always 0: writing to the prompt cache costs nothing
 	CacheReadTokens     int `json:"cache_read_input_tokens"`
 	OutputTokens        int `json:"output_tokens"`
 	OutputDetails       struct {
@@ -56,7 +56,7 @@ type MessagesUsage struct {
 	} `json:"output_tokens_details"`
 }
 
-// MessagesEvent is one event of a stream; which fields it has depends on its type.
+// MessagesEvent is one event of a stream. Its type determines its fields.
 type MessagesEvent struct {
 	Type    string            `json:"type"`
 	Message *MessagesResponse `json:"message,omitempty"`
@@ -66,7 +66,7 @@ type MessagesEvent struct {
 	Usage   *MessagesUsage    `json:"usage,omitempty"`
 }
 
-// MessagesBlockDelta is what is new of a block.
+// MessagesBlockDelta is the new part of a block.
 type MessagesBlockDelta struct {
 	Type        string  `json:"type"` // "text_delta", "thinking_delta", "signature_delta" or "input_json_delta"
 	Text        *string `json:"text,omitempty"`
@@ -75,19 +75,19 @@ type MessagesBlockDelta struct {
 	PartialJSON *string `json:"partial_json,omitempty"`
 }
 
-// MessagesStopDelta says why the answer ended.
+// MessagesStopDelta has the reason why the answer ended.
 type MessagesStopDelta struct {
 	StopReason   *string `json:"stop_reason"`
 	StopSequence *string `json:"stop_sequence"`
 }
 
-// MessagesTokens is the answer of POST /v1/messages/count_tokens.
+// MessagesTokens is the response of POST /v1/messages/count_tokens.
 type MessagesTokens struct {
 	InputTokens int `json:"input_tokens"`
 }
 
-// MessagesErrorBody is the body of every response of Anthropic's API with a status of 400 or more, and the last event of a
-// stream that failed.
+// MessagesErrorBody is the body of every response of Anthropic's API with a status of 400 or more. It is also the last
+// event of a stream that fails.
 type MessagesErrorBody struct {
 	Type      string        `json:"type"` // "error"
 	Error     MessagesError `json:"error"`
@@ -100,13 +100,13 @@ type MessagesError struct {
 	Message string `json:"message"`
 }
 
-// NewMessagesError words an error in the form of Anthropic's API.
+// NewMessagesError converts an error to the form of Anthropic's API.
 func NewMessagesError(err *Error, requestID string) MessagesErrorBody {
 	message := cmp.Or(err.Anthropic, err.Message)
 	return MessagesErrorBody{Type: "error", Error: MessagesError{Type: messagesErrorType(err.Status()), Message: message}, RequestID: requestID}
 }
 
-// messagesErrorType is the type that Anthropic's clients expect of a status.
+// messagesErrorType returns the error type that Anthropic's clients expect for a status.
 func messagesErrorType(status int) string {
 	switch status {
 	case 401:

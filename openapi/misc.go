@@ -36,9 +36,9 @@ type Card struct {
 	ITL                *float64 `json:"itl_ms,omitempty"`                   // median time between two tokens, milliseconds
 	TTFT               *float64 `json:"ttft_ms,omitempty"`                  // median time to the first token, milliseconds
 	ITLSpread          *float64 `json:"itl_spread,omitempty"`               // longest less shortest measurement, over the median
-	TTFTSpread         *float64 `json:"ttft_spread,omitempty"`              // likewise
+	TTFTSpread         *float64 `json:"ttft_spread,omitempty"`              // the same for ttft_ms
 	MeasuredAt         int64    `json:"measured_at,omitempty"`              // seconds since 1970; the same for variants that were measured in turns
-	Provisional        bool     `json:"provisional,omitempty"`              // measured beside other programs, and again later
+	Provisional        bool     `json:"provisional,omitempty"`              // measured while other programs ran; it will be measured again
 }
 
 // CardRecovery is the gain of recovery training.
@@ -174,6 +174,6 @@ type Version struct {
 // Health is the response of /healthz and, once ready, of /readyz.
 type Health struct {
 	Status string `json:"status"` // "ok" or "ready"
-	// Progress is one line about the startup variant while the dense model stands in for it.
+	// Progress is one line about the startup variant while the dense model answers instead.
 	Progress string `json:"progress,omitempty"`
 }

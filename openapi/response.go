@@ -12,7 +12,8 @@ type ResponseRequest struct {
 	Echo         ResponseEcho // the request's settings, which the response repeats
 	SkippedItems []string     // types of skipped input items, each once
 	PreviousID   *string      // of the stored response that this one continues; nil: none
-	// Conversation is the items of the input, behind those of the previous response; nil unless the response may be stored.
+	// Conversation holds the items of the previous response's conversation, then those of the input. It is nil if the
+	// client does not want the response to be stored.
 	Conversation []json.RawMessage
 }
 
@@ -32,7 +33,8 @@ type ResponseEcho struct {
 	Reasoning ResponseReasoning `json:"reasoning"`
 }
 
-// DecodeResponse reads the body of POST /v1/responses. A nil stored keeps nothing. The error is an *Error.
+// DecodeResponse reads the body of POST /v1/responses. A nil stored means that no responses are stored. The error is an
+// *Error.
 func DecodeResponse(body []byte, defaults Sampling, stored Stored) (*ResponseRequest, error) {
 	f := parseBody(body)
 	req := &ResponseRequest{Common: newCommon(defaults), Turn: newTurn()}
@@ -48,7 +50,7 @@ func DecodeResponse(body []byte, defaults Sampling, stored Stored) (*ResponseReq
 		text.hints("verbosity")
 		f.err = text.err
 	}
-	req.hold(&req.Constraint, f)
+	req.constrain(&req.Constraint, f)
 	if reasoning, ok := f.object("reasoning"); ok {
 		reasoning.readEffort("effort", &req.Thinking)
 		reasoning.hints("summary", "generate_summary")
@@ -130,7 +132,7 @@ func (r *ResponseRequest) readInput(f *fields, stored Stored) []Message {
 		r.keep(f, items)
 	}
 	var messages []Message
-	thought := "" // of the item that follows it
+	thought := "" // belongs to the next item
 	for i, element := range items {
 		kind := needlessItem(element)
 		if kind == "reasoning" {
@@ -178,7 +180,7 @@ func appendItem(messages []Message, f *fields) []Message {
 		if last := len(messages) - 1; last >= 0 && messages[last].Role == "assistant" {
 			messages[last].ToolCalls = append(messages[last].ToolCalls, call)
 			if len(messages[last].ToolCalls) > MaxToolCalls {
-				f.refuse("call_id", CodeInvalidValue, "more than %d calls in a row", MaxToolCalls)
+				f.refuse("call_id", CodeInvalidValue, "input has more than %d calls in a row", MaxToolCalls)
 			}
 			return messages
 		}
@@ -232,10 +234,10 @@ type Response struct {
 	ResponseEcho
 }
 
-// ResponseReasoning is what the request asked of the model's thinking.
+// ResponseReasoning repeats the request's settings for thinking.
 type ResponseReasoning struct {
 	Effort  *string `json:"effort"`
-	Summary *string `json:"summary"` // none: the thinking itself is given
+	Summary *string `json:"summary"` // always null: the response has the thinking itself
 }
 
 // ResponseReason is the reason why a response is incomplete.
@@ -249,7 +251,7 @@ type ResponseError struct {
 	Message string `json:"message"`
 }
 
-// ResponseItem is a message, a function call or what the model thought.
+// ResponseItem is a message, a function call or the model's thinking.
 type ResponseItem struct {
 	ID     string `json:"id"`
 	Type   string `json:"type"`   // "message", "function_call" or "reasoning"

@@ -9,11 +9,11 @@ type Sampling struct {
 	RepetitionPenalty float64
 }
 
-// DefaultSampling holds where neither request, operator nor model says otherwise. The values are llama-server's. OpenAI's
-// own defaults draw from the whole vocabulary, whose tail a small or a pruned model does not rank well.
+// DefaultSampling applies where neither request, operator nor model specifies a value. The values are llama-server's. With
+// OpenAI's own defaults, the server would draw from the whole vocabulary, whose tail a small or pruned model ranks badly.
 var DefaultSampling = Sampling{Temperature: 0.8, TopP: 0.95, TopK: 40, MinP: 0.05, RepetitionPenalty: 1}
 
-// With returns s with the settings of named, by their names in requests. Other names have no effect.
+// With returns s with the values of named, whose keys are the names of fields in requests. Unknown keys are ignored.
 func (s Sampling) With(named map[string]float64) Sampling {
 	for name, field := range map[string]*float64{
 		"temperature": &s.Temperature, "top_p": &s.TopP, "min_p": &s.MinP, "repetition_penalty": &s.RepetitionPenalty,

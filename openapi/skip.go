@@ -17,8 +17,8 @@ var wireType = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,64}$`)
 var needless = []string{"reasoning", "web_search_call", "file_search_call", "image_generation_call", "code_interpreter_call",
 	"mcp_list_tools", "mcp_approval_request", "mcp_approval_response"}
 
-// skipTool skips a tool that servers run themselves, such as web_search, and reports whether the tool is one. own is the type
-// of the others.
+// skipTool reports whether a server would run the tool itself, such as web_search, and records its type as skipped. own is
+// the type of tools that clients run.
 func (t *Turn) skipTool(f *fields, i int, element json.RawMessage, own string) bool {
 	kind := textOf(element, "type")
 	if kind == "" || kind == own {

@@ -14,14 +14,14 @@ var anthropicYAML []byte
 //go:embed anthropic.json
 var anthropicJSON []byte
 
-// Document is the OpenAPI document of one API that the server speaks. Together the documents describe every path, each once.
+// Document is the OpenAPI document of one API. Exactly one document describes each path of the server.
 type Document struct {
 	Path string // of the server, without the extension: .yaml or .json
 	YAML []byte // must not be changed
-	JSON []byte // the same, made from the YAML by a test (-update)
+	JSON []byte // the same document; a test generates it from the YAML (-update)
 }
 
-// Documents returns all documents, that of OpenAI's API and of prunellm's own endpoints first.
+// Documents returns all documents. The first one describes OpenAI's API and prunellm's own endpoints.
 func Documents() []Document {
 	return []Document{
 		{"/openapi", openapiYAML, openapiJSON},

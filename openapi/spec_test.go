@@ -12,7 +12,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-var update = flag.Bool("update", false, "write openapi.json and docs/use/errors.md anew")
+var update = flag.Bool("update", false, "rewrite the JSON documents and docs/use/errors.md")
 
 // TestJSONIsTheYAML keeps the two forms of each document the same; go test ./openapi -run JSON -update rewrites the JSON.
 func TestJSONIsTheYAML(t *testing.T) {
@@ -38,7 +38,7 @@ func TestJSONIsTheYAML(t *testing.T) {
 	}
 }
 
-// TestDocumentIsValid also sees that each path is in one document.
+// TestDocumentIsValid also checks that each path is in only one document.
 func TestDocumentIsValid(t *testing.T) {
 	seen := map[string]string{}
 	for _, document := range Documents() {
@@ -52,7 +52,7 @@ func TestDocumentIsValid(t *testing.T) {
 		}
 		for path := range parsed.Paths.Map() {
 			if other := seen[path]; other != "" {
-				t.Errorf("%s describes %s, and so does %s", document.Path, path, other)
+				t.Errorf("%s describes %s, which %s describes too", document.Path, path, other)
 			}
 			seen[path] = document.Path
 		}

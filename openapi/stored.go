@@ -8,13 +8,15 @@ import (
 
 // Stored finds the stored responses of one client.
 type Stored interface {
-	// Conversation returns the items of a response's conversation: its input, that of the responses before, and its output.
+	// Conversation returns the items of the conversation up to a response: the earlier inputs and outputs, its own input and
+	// its output.
 	Conversation(id string) (items []json.RawMessage, ok bool)
 	// Item returns an item of the output of a stored response.
 	Item(id string) (item json.RawMessage, ok bool)
 }
 
-// conversation returns the items of the input, behind those of the previous response: how many those are is earlier.
+// conversation returns the items of the previous response's conversation, then those of the input. earlier counts the
+// former.
 func (r *ResponseRequest) conversation(f *fields, stored Stored) (items []json.RawMessage, earlier int) {
 	items = r.previous(f, stored)
 	earlier = len(items)
@@ -60,14 +62,15 @@ func (r *ResponseRequest) previous(f *fields, stored Stored) []json.RawMessage {
 	items, ok := stored.Conversation(id)
 	if !ok {
 		f.refuse("previous_response_id", CodePreviousNotFound,
-			"previous response %q is not stored (any more): send the whole conversation as input", id)
+			"previous response %q is not stored, or no longer stored: send the whole conversation as input", id)
 		return nil
 	}
 	r.PreviousID = &id
 	return slices.Clone(items)
 }
 
-// keep notes the conversation for a store. The items of a request are within its body, which the server uses again.
+// keep copies the conversation if the response is to be stored. The items are slices of the request's body, a buffer that
+// the server reuses.
 func (r *ResponseRequest) keep(f *fields, items []json.RawMessage) {
 	store := true
 	f.boolean("store", &store)

@@ -16,13 +16,13 @@ const (
 // EffortNone is the reasoning effort that turns thinking off.
 const EffortNone = "none"
 
-// Thinking is what a request says about the model's thinking before its answer. Every endpoint that has a Turn fills it.
+// Thinking holds a request's settings for the model's thinking before its answer. Every endpoint that has a Turn fills it.
 type Thinking struct {
-	Enabled   *bool                      // nil: as the chat template has it
-	Effort    string                     // empty: as the chat template has it
-	Budget    *int                       // tokens at most, -1: any number; nil: the server's
-	Hidden    bool                       // the response leaves it out
-	Variables map[string]json.RawMessage // of the chat template; the template's own names are refused later
+	Enabled   *bool                      // nil: the chat template's default
+	Effort    string                     // empty: the chat template's default
+	Budget    *int                       // maximum tokens; -1: no limit; nil: the server's default
+	Hidden    bool                       // the response leaves the thinking out
+	Variables map[string]json.RawMessage // of the chat template; package chat refuses names that templates use themselves
 }
 
 var (
@@ -30,11 +30,12 @@ var (
 	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 )
 
-// budgetNames are the names of the budget: llama-server's, then vLLM's.
+// budgetNames are the fields for the budget: llama-server's three, then vLLM's.
 var budgetNames = []string{"thinking_budget_tokens", "reasoning_budget_tokens", "reasoning_budget", "thinking_token_budget"}
 
-// readThinking reads the fields of llama-server and vLLM. The more exact one counts: chat_template_kwargs, then
-// enable_thinking, then the effort and the budget, of which "none" and 0 turn thinking off.
+// readThinking reads the fields of llama-server and vLLM. If they disagree, the most specific one applies:
+// chat_template_kwargs, then enable_thinking, then the effort and the budget. An effort of "none" and a budget of 0 turn
+// thinking off.
 func (t *Turn) readThinking(f *fields) {
 	out := &t.Thinking
 	f.readEffort("reasoning_effort", out)
@@ -50,7 +51,7 @@ func (t *Turn) readThinking(f *fields) {
 	out.readVariables(f)
 }
 
-// readEffort reads a reasoning effort. Templates know their own words, so any is passed on.
+// readEffort reads a reasoning effort. Chat templates define the valid efforts, so it accepts any word.
 func (f *fields) readEffort(name string, into *Thinking) {
 	f.str(name, maxIdentifierSize, &into.Effort)
 	switch {
@@ -71,7 +72,7 @@ func (t *Thinking) readBudget(f *fields) {
 		tokens := 0
 		f.count(name, -1, MaxTokensAsked, &tokens)
 		if t.Budget != nil && *t.Budget != tokens {
-			f.refuse(name, CodeInvalidValue, "%s is %d and %s is %d; give only one", name, tokens, read, *t.Budget)
+			f.refuse(name, CodeInvalidValue, "%s is %d and %s is %d: send only one of them", name, tokens, read, *t.Budget)
 			return
 		}
 		t.Budget, read = &tokens, name
@@ -89,15 +90,15 @@ func (t *Thinking) readVariables(f *fields) {
 	raw := f.members["chat_template_kwargs"]
 	switch {
 	case len(inner.members) > maxTemplateVariables:
-		f.refuse("chat_template_kwargs", CodeInvalidValue, "chat_template_kwargs has %d variables, want at most %d", len(inner.members), maxTemplateVariables)
+		f.refuse("chat_template_kwargs", CodeInvalidValue, "chat_template_kwargs has %d variables; the limit is %d", len(inner.members), maxTemplateVariables)
 	case len(raw) > maxTemplateBytes:
-		f.refuse("chat_template_kwargs", CodeInvalidValue, "chat_template_kwargs has %d bytes, want at most %d", len(raw), maxTemplateBytes)
+		f.refuse("chat_template_kwargs", CodeInvalidValue, "chat_template_kwargs has %d bytes; the limit is %d", len(raw), maxTemplateBytes)
 	case bytes.Contains(raw, []byte(`\u0000`)):
-		f.refuse("chat_template_kwargs", CodeInvalidValue, "chat_template_kwargs holds a NUL character")
+		f.refuse("chat_template_kwargs", CodeInvalidValue, "chat_template_kwargs contains a NUL character")
 	}
 	for name := range inner.members {
 		if !variableName.MatchString(name) {
-			f.refuse("chat_template_kwargs", CodeInvalidValue, "chat_template_kwargs has the name %.70q, want letters, digits and _", name)
+			f.refuse("chat_template_kwargs", CodeInvalidValue, "chat_template_kwargs has the name %.70q, which is not a valid name: use letters, digits and _", name)
 		}
 	}
 	if _, said := inner.get("enable_thinking"); said {
@@ -110,7 +111,7 @@ func (t *Thinking) readVariables(f *fields) {
 	t.Variables = inner.members
 }
 
-// thoughtText is the text of a reasoning item of a response's input; empty if its text is encrypted, or it has none.
+// thoughtText returns the text of a reasoning item in a response's input, or "" if its text is encrypted or absent.
 func thoughtText(f *fields, i int, element json.RawMessage) string {
 	item := &fields{path: fmt.Sprintf("input[%d].", i)}
 	if f.err != nil || item.parse(element) != nil {

@@ -72,7 +72,7 @@ func newTurn() Turn {
 var toolName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 
 // readTools reads tools, tool_choice and parallel_tool_calls. nested selects the form: chats have a tool's name under
-// "function", responses beside "type".
+// "function", responses next to "type".
 func (t *Turn) readTools(f *fields, nested bool) {
 	skips := func(i int, element json.RawMessage) bool { return !nested && t.skipTool(f, i, element, "function") }
 	known := t.readToolList(f, skips, func(tool *fields) Tool { return readTool(tool, nested) })
@@ -81,7 +81,7 @@ func (t *Turn) readTools(f *fields, nested bool) {
 	f.boolean("parallel_tool_calls", &t.ParallelToolCalls)
 }
 
-// readToolList reads the tools that skips does not leave out, and returns their names.
+// readToolList reads the tools for which skips is false and returns their names.
 func (t *Turn) readToolList(f *fields, skips func(int, json.RawMessage) bool, read func(*fields) Tool) map[string]bool {
 	known := map[string]bool{}
 	for i, element := range f.array("tools", 0, MaxTools) {
@@ -124,7 +124,7 @@ func readTool(f *fields, nested bool) Tool {
 	return t
 }
 
-// tool reads what all forms of a tool have; parameters is their name of its schema.
+// tool reads the fields that all forms of a tool have. parameters names the field with its schema.
 func (f *fields) tool(parameters string) Tool {
 	var t Tool
 	f.require("name")
@@ -193,13 +193,13 @@ func (t *Turn) readToolChoice(f *fields, known map[string]bool, nested bool) {
 		choice.err = named.err
 	}
 	if f.err = choice.err; f.err == nil && !known[name] {
-		f.refuse("tool_choice", CodeInvalidValue, "tool_choice names the function %q, but tools lacks it", name)
+		f.refuse("tool_choice", CodeInvalidValue, "tool_choice names the function %q, which tools does not list", name)
 	}
 	t.ToolChoice = ToolChoice{Mode: ToolsRequired, Name: name}
 }
 
 // readFormat reads a response format. nested selects where a schema's name is: chats have it under "json_schema",
-// responses beside "type".
+// responses next to "type".
 func readFormat(f *fields, name string, nested bool) ResponseFormat {
 	format := ResponseFormat{Type: FormatText}
 	inner, ok := f.object(name)

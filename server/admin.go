@@ -13,7 +13,7 @@ import (
 func (s *Server) routeAdmin(app *fiber.App) {
 	app.Get("/admin/variants", s.requireKey, s.listVariants)
 	app.Post("/admin/variants", s.requireKey, requireJSON, s.makeVariant)
-	// A variant's id may hold slashes.
+	// A variant's id may contain slashes.
 	app.Post("/admin/variants/*", s.requireKey, s.sameOrigin, s.pinVariant)
 	app.Delete("/admin/variants/*", s.requireKey, s.sameOrigin, s.deleteVariant)
 }

@@ -59,12 +59,12 @@ func anyEqual(given string, keys []string) bool {
 	return found == 1
 }
 
-// checkHost refuses requests with a foreign Host header (see hosts). A request of HTTP/1.0 has none: it passes on a
-// loopback address, where only this machine's own programs can have sent it, and no browser speaks HTTP/1.0.
+// checkHost refuses requests with a foreign Host header (see hosts). An HTTP/1.0 request has none. On a loopback address it
+// is accepted: only programs on this machine can have sent it, and no browser uses HTTP/1.0.
 func (s *Server) checkHost(c *fiber.Ctx) error {
 	request := c.Request()
 	header := string(request.Header.Host())
-	absolute := string(request.URI().Host()) // not the Host header: they differ if the request line holds a whole URL
+	absolute := string(request.URI().Host()) // differs from the Host header if the request line contains a whole URL
 	old := header == "" && absolute == "" && !request.Header.IsHTTP11() && isLoopback(c.Context().LocalAddr())
 	if old || (s.hosts.allow(header) && s.hosts.allow(absolute)) {
 		return c.Next()

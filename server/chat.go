@@ -65,8 +65,8 @@ func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Com
 	return request, err
 }
 
-// turnPrompt renders messages and tokenizes them. The prompt ends with the header of the model's turn, or within its last
-// message if the answer continues that.
+// turnPrompt renders messages and tokenizes them. The prompt ends with the header of the assistant's turn, or with the last
+// message's text if the answer continues it.
 func (s *Server) turnPrompt(v Vocabulary, turn *openapi.Turn, field string) ([]infer.Token, error) {
 	sizeBytes := 0
 	for _, m := range turn.Messages {

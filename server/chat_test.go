@@ -203,7 +203,7 @@ func TestChatStream(t *testing.T) {
 	}
 }
 
-func TestStreamPingsWhileNothingComes(t *testing.T) {
+func TestStreamPings(t *testing.T) {
 	fake := newFake()
 	release := make(chan struct{})
 	fake.wait = func(ctx context.Context, _ int) error {

@@ -11,8 +11,8 @@ import (
 	"prunellm/openapi"
 )
 
-// claudeCode returns the bodies of two requests that Claude Code 2.1.197 sent one after the other, the second with the result of a
-// tool. Texts are shortened, and some of its tools are left out.
+// claudeCode returns the bodies of two consecutive requests of Claude Code 2.1.197. The second contains a tool result. Texts
+// are shortened, and some tools are left out.
 func claudeCode(t *testing.T) []string {
 	t.Helper()
 	file, err := os.ReadFile("testdata/claude-code.jsonl")
@@ -29,8 +29,8 @@ func claudeCode(t *testing.T) []string {
 	return bodies
 }
 
-// TestClaudeCode replays them as they came: with hints, beta headers and a line in the system prompt that changes. The second
-// prompt continues the first, so that the prompt cache has all of it.
+// TestClaudeCode replays these requests with their hints, beta headers and the line in the system prompt that changes. The
+// second prompt must begin with the first, so that the prompt cache has all of the first.
 func TestClaudeCode(t *testing.T) {
 	fake := newFake()
 	fake.template = toolsHermes
@@ -59,7 +59,7 @@ func TestClaudeCode(t *testing.T) {
 	}
 }
 
-// TestClaudeCodeGrammar: its tools have schemas that calls can be held to, and all that answers need to call them.
+// TestClaudeCodeGrammar checks that a grammar can express calls of Claude Code's tools.
 func TestClaudeCodeGrammar(t *testing.T) {
 	req, err := openapi.DecodeMessages([]byte(claudeCode(t)[0]), openapi.DefaultSampling)
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 	acceptLogPause   = time.Minute
 )
 
-// listener wraps the connections that it accepts and remembers the open ones. It stands below TLS, if there is any.
+// listener wraps the connections that it accepts and keeps a list of the open ones. With HTTPS it is below TLS.
 type listener struct {
 	net.Listener
 	writeTimeout time.Duration

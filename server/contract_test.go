@@ -18,7 +18,7 @@ import (
 	"prunellm/openapi"
 )
 
-// documents returns the parsed contract, that of OpenAI's API first.
+// documents returns the parsed documents. The first one describes OpenAI's API.
 var documents = sync.OnceValue(func() []*openapi3.T {
 	var out []*openapi3.T
 	for _, document := range openapi.Documents() {
@@ -65,9 +65,9 @@ func checkContract(t *testing.T, req *http.Request, body []byte, got reply) {
 	if dialectOf(req.URL.Path) == openAI {
 		checkCode(t, got)
 	}
-	if req.Method == http.MethodOptions && got.status < 300 { // of browsers; documents of APIs do not list it
+	if req.Method == http.MethodOptions && got.status < 300 { // a browser's preflight request, which the documents do not list
 		if req.Header.Get("Access-Control-Request-Method") == "" || got.header.Get("Access-Control-Allow-Origin") == "" || len(got.body) > 0 {
-			t.Errorf("OPTIONS %s = %d %q with %v, want it for preflight requests alone", req.URL.Path, got.status, got.body, got.header)
+			t.Errorf("OPTIONS %s = %d %q with %v, want it only for preflight requests", req.URL.Path, got.status, got.body, got.header)
 		}
 		return
 	}

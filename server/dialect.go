@@ -6,8 +6,8 @@ import (
 	"prunellm/openapi"
 )
 
-// dialect is the API whose form errors and pings have. The path of a request decides it, so that it is known before any
-// handler runs.
+// dialect is the API that determines the form of errors and pings. It depends only on the request's path, so that it is
+// known before any handler runs.
 type dialect int
 
 const (
@@ -22,7 +22,7 @@ func dialectOf(path string) dialect {
 	return openAI
 }
 
-// errorBody is the body of an error response.
+// errorBody returns the body of an error response.
 func (d dialect) errorBody(err *openapi.Error, requestID string) any {
 	if d == anthropic {
 		return openapi.NewMessagesError(err, requestID)

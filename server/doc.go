@@ -1,4 +1,4 @@
-// Package server implements OpenAI's HTTP API and a few endpoints beside it with fiber.
+// Package server implements the HTTP APIs of OpenAI and Anthropic, and a few endpoints of its own, with fiber.
 //
 // It neither runs models nor makes variants. It uses them through the small interfaces Models, Generator, Grammars,
 // Vocabulary and Embedder, which the caller implements. It reads no environment variable and opens no port: the caller
@@ -20,5 +20,5 @@
 // # Errors
 //
 // errors.go holds the one table from Go errors to HTTP status and OpenAI error object. Any other error becomes a
-// generic 500 with the request's id; its cause goes to the log. Logs never hold prompts, answers, keys or raw paths.
+// generic 500 with the request's id; its cause goes to the log. Logs never contain prompts, answers, keys or raw paths.
 package server

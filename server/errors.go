@@ -85,7 +85,7 @@ func internalFailure(requestID string) failure {
 	}
 }
 
-// contextError refuses a prompt in words that clients search for.
+// contextError refuses a prompt that is too long. Clients search for the words of its messages.
 func contextError(field string, tooLong *infer.ContextError) *openapi.Error {
 	answer := ", including the answer"
 	if tooLong.Whole {
@@ -135,7 +135,7 @@ func fromFiber(err *fiber.Error) failure {
 	return failure{body: openapi.NewError(openapi.TypeInvalidRequest, "", code, message)}
 }
 
-// handleError is fiber's ErrorHandler: every error response leaves through it.
+// handleError is fiber's ErrorHandler. It writes every error response.
 func (s *Server) handleError(c *fiber.Ctx, err error) error {
 	f := classify(err, requestID(c))
 	if f.hidden {

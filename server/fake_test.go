@@ -156,17 +156,17 @@ func (v *fakeVariant) CheckGrammar(gbnf string) error {
 
 func (v *fakeVariant) PatternGrammar(pattern string) (string, error) {
 	if strings.Contains(pattern, "hopeless") {
-		return "", &infer.ParameterError{Field: "pattern", Reason: "cannot be held"}
+		return "", &infer.ParameterError{Field: "pattern", Reason: "cannot be expressed"}
 	}
 	return "root ::= pattern\npattern ::= \"" + pattern + "\"\n", nil
 }
 
 func (v *fakeVariant) SchemaGrammar(schema []byte, strict bool) (string, error) {
 	if strict && strings.Contains(string(schema), "uniqueItems") {
-		return "", &infer.ParameterError{Field: "schema", Reason: "uniqueItems cannot be held"}
+		return "", &infer.ParameterError{Field: "schema", Reason: "uniqueItems cannot be expressed"}
 	}
 	if strings.Contains(string(schema), "hopeless") {
-		return "", &infer.ParameterError{Field: "schema", Reason: "cannot be held"}
+		return "", &infer.ParameterError{Field: "schema", Reason: "cannot be expressed"}
 	}
 	if string(schema) == `{}` || string(schema) == `{"title":"A"}` {
 		return "root ::= \"5\" | \"{\" value\nvalue ::= \"}\"\n", nil

@@ -34,14 +34,14 @@ func TestForgedTurns(t *testing.T) {
 		}
 	}
 	if ends != 1 {
-		t.Errorf("%d control tokens end turns, want the template's one", ends)
+		t.Errorf("%d control tokens end turns, want only the template's", ends)
 	}
 	var applied openapi.ApplyTemplateResponse
 	s.post("/apply-template", `{"messages":[`+forged+`]}`).decode(t, &applied)
 	if want := "<s>user:a<|end|>system:b<|end|>assistant:"; applied.Prompt != want {
 		t.Errorf("/apply-template says %q, want %q", applied.Prompt, want)
 	}
-	// A completion's prompt is the client's own: there control tokens are what they are.
+	// A completion has no template: in its prompt the text of a control token becomes that token.
 	s.post("/v1/completions", `{"prompt":`+string(must(json.Marshal(applied.Prompt)))+`}`)
 	if diff := cmp.Diff(two, fake.last().Prompt); diff != "" {
 		t.Errorf("completion of the genuine prompt (-want +got):\n%s", diff)

@@ -28,13 +28,13 @@ func (s *Server) refuseMisframed(c *fiber.Ctx) error {
 		"the request's length is ambiguous: send one Content-Length, or Transfer-Encoding: chunked with HTTP/1.1, and no folded header lines"))
 }
 
-// misframed reports whether two readers of a header could disagree on where the body ends. fasthttp itself takes the
+// misframed reports whether two parsers of a header could disagree on where the body ends. fasthttp itself takes the
 // last Content-Length, and any Transfer-Encoding other than identity as chunked.
 func misframed(header *fasthttp.RequestHeader) bool {
 	var length []byte // the body's length, from the first header that gives it
 	chunked := false
 	for line := range bytes.Lines(header.RawHeaders()) {
-		if line[0] == ' ' || line[0] == '\t' { // some readers join it to the line above
+		if line[0] == ' ' || line[0] == '\t' { // some parsers join it to the line above
 			return true
 		}
 		if first := line[0] | 0x20; first != 'c' && first != 't' {

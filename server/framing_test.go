@@ -81,7 +81,7 @@ func TestFraming(t *testing.T) {
 		{"chunked, then a length", "Transfer-Encoding: chunked\r\ncontent-length: 5\r\n", chunks, true},
 		{"chunked twice", strings.Repeat("Transfer-Encoding: chunked\r\n", 2), chunks, true},
 		{"another encoding", "Transfer-Encoding: gzip, chunked\r\n", chunks, true},
-		{"identity beside a length", "Transfer-Encoding: identity\r\n" + length, body, true},
+		{"identity and a length", "Transfer-Encoding: identity\r\n" + length, body, true},
 		{"an encoding that only looks like chunked", "Transfer-Encoding: xchunked\r\n", chunks, true},
 		{"a folded line", "Transfer-Encoding: chunked\r\n , gzip\r\n", chunks, true},
 		{"a client that waits for 100 Continue", longer + length + "Expect: 100-continue\r\n", body + hidden, true},

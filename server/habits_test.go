@@ -47,11 +47,11 @@ func TestPromptOfExactlyTheContext(t *testing.T) {
 		}
 		longer := strings.Replace(body, "aaa", "aaaa", 1)
 		if got := s.post(path, longer); got.status != 400 || !strings.Contains(string(got.body), "257 tokens") || strings.Contains(string(got.body), "including the answer") {
-			t.Errorf("%s of one token more = %d %s, want 400 without a word of an answer", path, got.status, got.body)
+			t.Errorf("%s of one token more = %d %s, want 400 that does not mention an answer", path, got.status, got.body)
 		}
 	}
 	if got := s.post("/v1/completions", `{"prompt":`+whole+`","echo":true,"max_tokens":1}`); got.status != 400 {
-		t.Errorf("an answer beside the whole context = %d, want 400", got.status)
+		t.Errorf("an answer after a prompt of the whole context = %d, want 400", got.status)
 	}
 }
 
@@ -69,7 +69,7 @@ func TestEmptyLimits(t *testing.T) {
 	want := fake.last()
 	s.post("/v1/completions", `{"prompt":"a"}`)
 	if got := fake.last(); got.MaxTokens != want.MaxTokens || !slices.Equal(got.Stop, want.Stop) || want.MaxTokens != fakeContext-2 {
-		t.Errorf("request = %+v, want as without the fields: %+v", want, got)
+		t.Errorf("request with the fields = %+v, want the same as without: %+v", want, got)
 	}
 }
 

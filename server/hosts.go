@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// hosts are the names that a Host header may hold besides loopback names and addresses.
+// hosts are the names that a Host header may have besides loopback names and addresses.
 type hosts []hostPattern
 
 // hostPattern allows one name, or all names below one, on one port or on all.
@@ -55,9 +55,9 @@ func splitHost(hostPort string) (name, port string) {
 	return strings.ToLower(strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(name, "["), "]"), ".")), port
 }
 
-// allow reports whether a Host header may be answered. A page of another site whose name was rebound to this address sends
-// that name. An address passes, whosever it is: it cannot be rebound, and in a container the server does not know the
-// addresses under which its port is published.
+// allow reports whether the server accepts a Host header. A page of another site that rebinds its name to this address sends
+// that name. The server accepts any IP address: an address cannot be rebound, and in a container the server does not know
+// the addresses at which its port is published.
 func (h hosts) allow(hostPort string) bool {
 	name, port := splitHost(hostPort)
 	if name == "localhost" || net.ParseIP(name) != nil {

@@ -10,8 +10,8 @@ import (
 	"prunellm/openapi"
 )
 
-// TestKnownFields checks fields of OpenAI's API that the server cannot honour. It accepts hints and values without
-// effect, and both fit the contract. Any other value violates the contract, and the server refuses it by name.
+// TestKnownFields checks fields of OpenAI's API that the server does not support. It accepts hints and values without
+// effect, which the contract allows. Any other value violates the contract, and the server refuses the field by name.
 func TestKnownFields(t *testing.T) {
 	const chat, completion, response, embedding = "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"
 	tests := []struct{ path, field, taken, refused string }{

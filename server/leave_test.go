@@ -64,7 +64,7 @@ func TestClientLeaves(t *testing.T) {
 		{"with several choices", `,"n":4`, func(m *fakeModels) { m.wait = forever(3) }},
 		{"in a stream before the first token", `,"stream":true`, func(m *fakeModels) { m.wait = forever(0) }},
 		{"in a stream", `,"stream":true,"n":3`, func(m *fakeModels) { m.wait = forever(3) }},
-		{"with a pipelined request behind", "", func(m *fakeModels) { m.wait = forever(0) }},
+		{"with a pipelined request after it", "", func(m *fakeModels) { m.wait = forever(0) }},
 	}
 	ways := map[string]func(net.Conn){
 		"closes": func(c net.Conn) { c.Close() },

@@ -31,7 +31,7 @@ func newLimiter(perMinute int) *limiter {
 	return &limiter{perMinute: perMinute, clock: time.Now, clients: map[[sha256.Size]byte]*rate.Limiter{}}
 }
 
-// allow takes one request off a client's allowance. It returns how many are left or, if none is, when to retry.
+// allow takes one request off a client's allowance. It returns how many are left or, if there was none, when to retry.
 func (l *limiter) allow(client string) (ok bool, left int, again time.Duration) {
 	key := sha256.Sum256([]byte(client)) // the limiter does not hold the keys themselves
 	now := l.clock()
@@ -61,7 +61,7 @@ func (l *limiter) forget(now time.Time) {
 			delete(l.clients, key)
 		}
 	}
-	for key := range l.clients { // no allowance is full: dropping one keeps memory bounded, and that client starts afresh
+	for key := range l.clients { // no allowance is full: dropping any one bounds memory, and that client starts with a full allowance
 		if len(l.clients) < maxLimited {
 			return
 		}

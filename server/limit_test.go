@@ -42,7 +42,7 @@ func TestLimiterForgets(t *testing.T) {
 	}
 }
 
-// TestRateLimit: a key that has used up its allowance gets 429 and Retry-After; other keys are not affected.
+// TestRateLimit checks that a key without allowance gets 429 and Retry-After, and that other keys are not affected.
 func TestRateLimit(t *testing.T) {
 	s := serve(t, newFake(), func(o *Options) {
 		o.RateLimit = 2

@@ -11,7 +11,7 @@ import (
 	"prunellm/openapi"
 )
 
-// messages answers POST /v1/messages. Whether it is streamed or not, a messageWriter builds the answer.
+// messages handles POST /v1/messages. A messageWriter builds the message, streamed or not.
 func (s *Server) messages(c *fiber.Ctx, j *job) error {
 	req, err := openapi.DecodeMessages(c.Request().Body(), s.options.Sampling)
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Server) messages(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, writer.response)
 }
 
-// countTokens answers POST /v1/messages/count_tokens: how long the prompt of a message would be.
+// countTokens handles POST /v1/messages/count_tokens: it counts the tokens of a message's prompt.
 func (s *Server) countTokens(c *fiber.Ctx, j *job) error {
 	req, err := openapi.DecodeCountTokens(c.Request().Body())
 	if err != nil {
@@ -66,16 +66,16 @@ func (s *Server) countTokens(c *fiber.Ctx, j *job) error {
 	return writeJSON(c, openapi.MessagesTokens{InputTokens: len(prompt)})
 }
 
-// messageWriter builds an answer block by block and emits each step as an event.
+// messageWriter builds a message block by block and emits each step as an event.
 type messageWriter struct {
 	response  openapi.MessagesResponse
 	emit      func(openapi.MessagesEvent) error
-	out       eventStream // of a stream
+	out       eventStream // only if streamed
 	parser    *chat.Parser
 	maxTokens int
 	text      strings.Builder // of the open block: a text or the JSON of a call's input
-	isOpen    bool            // the last block of the content is not done
-	err       error           // the first that emit gave
+	isOpen    bool            // the content's last block is still open
+	err       error           // the first error of emit
 	last      infer.Chunk
 	pings     int
 }
@@ -96,7 +96,8 @@ func (w *messageWriter) send(e openapi.MessagesEvent) {
 	}
 }
 
-// start begins the message at once, as a prompt can take minutes; how much of it the prompt cache has is not known yet.
+// start begins the message at once, because prefill can take minutes. The usage does not yet say how much of the prompt the
+// prompt cache has.
 func (w *messageWriter) start() error {
 	begun := w.response
 	w.send(openapi.MessagesEvent{Type: "message_start", Message: &begun})
@@ -106,11 +107,12 @@ func (w *messageWriter) start() error {
 	return w.idle()
 }
 
-// pingsPerUpdate is after how many pings in a row the usage so far is sent again.
+// pingsPerUpdate is the number of consecutive pings after which idle sends the usage again.
 const pingsPerUpdate = 60
 
-// idle shows that the answer is being made. Anthropic's clients drop pings before anybody sees them, and Claude Code leaves after
-// five minutes without another event; a message_delta that changes nothing is one that they all know.
+// idle sends a ping. Anthropic's clients do not count pings as events, and Claude Code disconnects after five minutes without
+// another event. Every client accepts a message_delta that changes nothing, so idle sends one after every pingsPerUpdate
+// pings until the first block.
 func (w *messageWriter) idle() error {
 	if w.pings++; w.pings%pingsPerUpdate == 0 && len(w.response.Content) == 0 {
 		w.update()
@@ -121,7 +123,7 @@ func (w *messageWriter) idle() error {
 	return w.out.ping()
 }
 
-// update sends what is known of the message as a whole.
+// update sends the message's stop reason and usage so far.
 func (w *messageWriter) update() {
 	w.send(openapi.MessagesEvent{
 		Type:  "message_delta",
@@ -132,7 +134,7 @@ func (w *messageWriter) update() {
 
 func (w *messageWriter) open(int) error { return nil }
 
-// chunk adds what the parser makes of a chunk. Each kind of part has a kind of block.
+// chunk adds the parts that the parser finds in a chunk. Each kind of part has its own kind of block.
 func (w *messageWriter) chunk(_ int, chunk infer.Chunk) error {
 	for _, part := range partsOf(w.parser, chunk) {
 		switch {
@@ -154,13 +156,13 @@ func (w *messageWriter) chunk(_ int, chunk infer.Chunk) error {
 	return w.err
 }
 
-// index of the open block.
+// index returns the index of the open block.
 func (w *messageWriter) index() *int {
 	i := len(w.response.Content) - 1
 	return &i
 }
 
-// block is the open block.
+// block returns the open block.
 func (w *messageWriter) block() *openapi.MessagesBlock { return &w.response.Content[*w.index()] }
 
 func (w *messageWriter) openBlock(block openapi.MessagesBlock) {
@@ -189,8 +191,8 @@ func (w *messageWriter) append(text string, delta openapi.MessagesBlockDelta) {
 	w.send(openapi.MessagesEvent{Type: "content_block_delta", Index: w.index(), Delta: delta})
 }
 
-// closeBlock finishes the open block, if there is one. The signature of thinking says only which message it is from. The input of a call that was cut off is an empty object: half of one is
-// not JSON.
+// closeBlock finishes the open block, if any. The signature of thinking is the message's id. A call that was cut off has an
+// empty object as input, because the part that was generated is not valid JSON.
 func (w *messageWriter) closeBlock() {
 	if !w.isOpen {
 		return
@@ -221,7 +223,7 @@ func (w *messageWriter) finish(usage openapi.Usage) error {
 	return w.err
 }
 
-// stop says why the answer ended.
+// stop sets the reason why the answer ended.
 func (w *messageWriter) stop() {
 	reason := openapi.StopEndTurn
 	switch {

@@ -22,7 +22,7 @@ const (
 	weatherCustom = `,"tools":[{"name":"weather","input_schema":{"type":"object"}},{"type":"custom","name":"time","input_schema":{}}]`
 )
 
-// outline is what there is of a message without its ids.
+// outline returns a message as text, without its ids.
 func outline(m openapi.MessagesResponse) string {
 	var out []string
 	for _, block := range m.Content {
@@ -66,7 +66,7 @@ type messagesEvent struct {
 	Error openapi.MessagesError
 }
 
-// assemble puts a stream together as clients do, and checks that its events come in the order that they count on.
+// assemble builds a message from a stream as clients do, and checks that the events have the order that clients expect.
 func assemble(t *testing.T, got reply) openapi.MessagesResponse {
 	t.Helper()
 	var m openapi.MessagesResponse
@@ -89,7 +89,7 @@ func assemble(t *testing.T, got reply) openapi.MessagesResponse {
 			m = *e.Message
 		case "content_block_start":
 			if open || e.Index != last+1 {
-				t.Errorf("block %d starts behind block %d (open: %v)", e.Index, last, open)
+				t.Errorf("block %d starts after block %d (open: %v)", e.Index, last, open)
 			}
 			if open = true; e.Block.Type == openapi.BlockToolUse {
 				e.Block.Input = nil
@@ -116,7 +116,7 @@ func assemble(t *testing.T, got reply) openapi.MessagesResponse {
 		}
 	}
 	if open || kinds[0] != "message_start" || !slices.Equal(kinds[len(kinds)-2:], []string{"message_delta", "message_stop"}) {
-		t.Errorf("events %v, the last block open: %v", kinds, open)
+		t.Errorf("events %v, last block still open: %v", kinds, open)
 	}
 	return m
 }
@@ -130,7 +130,7 @@ func TestMessages(t *testing.T) {
 		{"cut off", "Hello", `,"max_tokens":2`, "max_tokens: He", 4096},
 		{"empty", "", ``, "end_turn: ", 4096},
 		{"calls", "So: " + twoCalls, weatherCustom, `tool_use: So: , weather{"place":"K\u00f6ln }\""}, time{}`, 4096},
-		{"call alone", twoCalls, weatherCustom, `tool_use: weather{"place":"K\u00f6ln }\""}, time{}`, 4096},
+		{"only calls", twoCalls, weatherCustom, `tool_use: weather{"place":"K\u00f6ln }\""}, time{}`, 4096},
 		{"no tools", "So: " + twoCalls, weatherCustom + `,"tool_choice":{"type":"none"}`, "end_turn: So: " + twoCalls, 4096},
 		{"stop sequence", "one two", `,"stop_sequences":["x"," t"]`, "stop_sequence  t: one", 4096},
 		{"full context", strings.Repeat("a", 100), ``, "model_context_window_exceeded: " + strings.Repeat("a", 45), 64},
@@ -166,7 +166,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestMessagesCutCall: half a call's input is no JSON, so the message has none, and does not ask for the tool.
+// TestMessagesCutCall checks that a call that was cut off has an empty input, and that the stop reason does not request the
+// tool.
 func TestMessagesCutCall(t *testing.T) {
 	fake := newFake()
 	fake.context = 4096
@@ -179,7 +180,7 @@ func TestMessagesCutCall(t *testing.T) {
 	}
 }
 
-// TestMessagesPrompt sees how blocks become the prompt.
+// TestMessagesPrompt checks how blocks become the prompt.
 func TestMessagesPrompt(t *testing.T) {
 	fake := newFake()
 	fake.template = toolsHermes
@@ -192,10 +193,10 @@ func TestMessagesPrompt(t *testing.T) {
 		"tools": {`"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"text","text":"b"},{"type":"tool_use","id":"toolu_1","name":"f","input":{}}]},
 			{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","content":"c"},{"type":"tool_result","tool_use_id":"toolu_2","content":[{"type":"text","text":"d"},{"type":"text","text":"e"}]},{"type":"text","text":"f"}]}]`,
 			"user:a<|end|>assistant:b<|end|>tool:c<|end|>tool:d\ne<|end|>user:f"},
-		"results alone": {`"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1"},{"type":"tool_result","tool_use_id":"toolu_2","is_error":true,"content":"no such file"},
+		"only results": {`"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1"},{"type":"tool_result","tool_use_id":"toolu_2","is_error":true,"content":"no such file"},
 			{"type":"tool_result","tool_use_id":"toolu_3","is_error":true,"content":"Error 5"},{"type":"tool_result","tool_use_id":"toolu_4","is_error":true}]}]`,
 			"tool:<|end|>tool:Error: no such file<|end|>tool:Error 5<|end|>tool:Error"},
-		"system on the way": {`"messages":[{"role":"user","content":"a"},{"role":"system","content":"b"},{"role":"assistant","content":"c"},{"role":"user","content":"d"}]`, "user:a<|end|>system:b<|end|>assistant:c<|end|>user:d"},
+		"system in between": {`"messages":[{"role":"user","content":"a"},{"role":"system","content":"b"},{"role":"assistant","content":"c"},{"role":"user","content":"d"}]`, "user:a<|end|>system:b<|end|>assistant:c<|end|>user:d"},
 		"document":          {`"messages":[{"role":"user","content":[{"type":"document","title":"T","source":{"type":"text","media_type":"text/plain","data":"d"}},{"type":"text","text":"a"}]}]`, "user:T\nd\na"},
 		"another server's":  {`"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"server_tool_use","id":"s","name":"web_search","input":{}},{"type":"web_search_tool_result","tool_use_id":"s","content":[]}]},{"role":"user","content":"b"}]`, "user:a<|end|>assistant:<|end|>user:b"},
 	}
@@ -217,7 +218,7 @@ func TestMessagesPrompt(t *testing.T) {
 	}
 }
 
-// TestBillingHeader: what Claude Code changes in each request does not reach the prompt.
+// TestBillingHeader checks that the line that Claude Code changes in each request does not reach the prompt.
 func TestBillingHeader(t *testing.T) {
 	fake := newFake()
 	s := serve(t, fake)
@@ -237,7 +238,7 @@ func TestBillingHeader(t *testing.T) {
 	}
 }
 
-// TestMessagesSkipTools: tools that the server cannot run are left out, and named.
+// TestMessagesSkipTools checks that the server skips tools that it does not offer, and names their types in a header.
 func TestMessagesSkipTools(t *testing.T) {
 	fake := newFake()
 	fake.template = toolsHermes
@@ -256,7 +257,7 @@ func TestMessagesSkipTools(t *testing.T) {
 	}
 }
 
-// TestMessagesToolChoice sees what grammar holds the answer.
+// TestMessagesToolChoice checks which grammar constrains the answer.
 func TestMessagesToolChoice(t *testing.T) {
 	fake := newFake()
 	fake.template = toolsHermes
@@ -283,7 +284,7 @@ func TestMessagesToolChoice(t *testing.T) {
 	}
 }
 
-// TestMessagesErrors sees every kind of refusal in Anthropic's form; checkContract looks at the form itself.
+// TestMessagesErrors checks each kind of refusal. checkContract checks that it has Anthropic's form.
 func TestMessagesErrors(t *testing.T) {
 	fake := newFake()
 	s := serve(t, fake, func(o *Options) { o.APIKeys = func() []string { return []string{"secret"} } })
@@ -297,27 +298,27 @@ func TestMessagesErrors(t *testing.T) {
 		kind   string
 		says   string
 	}{
-		"no max_tokens":      {`{"messages":[{"role":"user","content":"a"}]}`, 400, "invalid_request_error", "max_tokens is missing"},
-		"no messages":        {`{"max_tokens":5}`, 400, "invalid_request_error", "messages is missing"},
-		"image":              {turns(`{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}}]}`), 400, "invalid_request_error", "reads text alone"},
-		"image as a result":  {turns(`{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"image","source":{}}]}]}`), 400, "invalid_request_error", "messages[0].content[0].content[0].type is image"},
-		"PDF":                {turns(`{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":""}}]}`), 400, "invalid_request_error", "reads text alone"},
-		"result without id":  {turns(`{"role":"user","content":[{"type":"tool_result","content":"a"}]}`), 400, "invalid_request_error", "messages[0].content[0].tool_use_id is missing"},
-		"call by the user":   {turns(`{"role":"user","content":[{"type":"tool_use","id":"a","name":"b","input":{}}]}`), 400, "invalid_request_error", "tool_use"},
-		"input no object":    {turns(`{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"b","input":"c"}]}`), 400, "invalid_request_error", "input is a string"},
-		"prefill of space":   {turns(`{"role":"user","content":"a"},{"role":"assistant","content":"( "}`), 400, "invalid_request_error", "final assistant content cannot end with trailing whitespace"},
-		"prefill of a call":  {turns(`{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"text","text":"b"},{"type":"tool_use","id":"t","name":"f","input":{}}]}`), 400, "invalid_request_error", "ends with the assistant's calls of tools"},
-		"prefill of thought": {turns(`{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"b","signature":""}]}`), 400, "invalid_request_error", "ends with what the assistant thought"},
-		"prefill of JSON":    {`{"max_tokens":5,"output_config":{"format":{"type":"json_schema","schema":{}}},"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"{"}]}`, 400, "invalid_request_error", "output_config.format holds whole answers"},
-		"role":               {turns(`{"role":"tool","content":"a"}`), 400, "invalid_request_error", "want user, assistant or system"},
-		"choice of none":     {ask(`"tool_choice":{"type":"any"}`), 400, "invalid_request_error", "no tools"},
-		"choice of a server": {ask(`"tools":[{"type":"web_search_20250305","name":"web_search"}],"tool_choice":{"type":"tool","name":"web_search"}`), 400, "invalid_request_error", "not among tools"},
-		"tool without input": {ask(`"tools":[{"name":"a"}]`), 400, "invalid_request_error", "tools[0].input_schema is missing"},
-		"format":             {ask(`"output_config":{"format":{"type":"json_schema","schema":{"uniqueItems":true}}}`), 400, "invalid_request_error", "output_config.format"},
-		"mcp":                {ask(`"mcp_servers":[{"type":"url"}]`), 400, "invalid_request_error", "mcp_servers is not supported"},
-		"no JSON":            {`{`, 400, "invalid_request_error", "not valid JSON"},
-		"another model":      {ask(`"model":"claude-haiku-4-5"`), 404, "not_found_error", "claude-haiku-4-5"},
-		"too long":           {turns(`{"role":"user","content":"` + strings.Repeat("a", 300) + `"}`), 400, "invalid_request_error", "prompt is too long: 317 tokens > 256 maximum"},
+		"no max_tokens":       {`{"messages":[{"role":"user","content":"a"}]}`, 400, "invalid_request_error", "max_tokens is missing"},
+		"no messages":         {`{"max_tokens":5}`, 400, "invalid_request_error", "messages is missing"},
+		"image":               {turns(`{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGk="}}]}`), 400, "invalid_request_error", "reads only text"},
+		"image as a result":   {turns(`{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"image","source":{}}]}]}`), 400, "invalid_request_error", "messages[0].content[0].content[0].type is image"},
+		"PDF":                 {turns(`{"role":"user","content":[{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":""}}]}`), 400, "invalid_request_error", "reads only text"},
+		"result without id":   {turns(`{"role":"user","content":[{"type":"tool_result","content":"a"}]}`), 400, "invalid_request_error", "messages[0].content[0].tool_use_id is missing"},
+		"call by the user":    {turns(`{"role":"user","content":[{"type":"tool_use","id":"a","name":"b","input":{}}]}`), 400, "invalid_request_error", "tool_use"},
+		"input not an object": {turns(`{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"b","input":"c"}]}`), 400, "invalid_request_error", "input is a string"},
+		"prefill of space":    {turns(`{"role":"user","content":"a"},{"role":"assistant","content":"( "}`), 400, "invalid_request_error", "final assistant content cannot end with trailing whitespace"},
+		"prefill of a call":   {turns(`{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"text","text":"b"},{"type":"tool_use","id":"t","name":"f","input":{}}]}`), 400, "invalid_request_error", "ends with tool calls of the assistant"},
+		"prefill of thought":  {turns(`{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"b","signature":""}]}`), 400, "invalid_request_error", "ends with thinking of the assistant"},
+		"prefill of JSON":     {`{"max_tokens":5,"output_config":{"format":{"type":"json_schema","schema":{}}},"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"{"}]}`, 400, "invalid_request_error", "output_config.format constrains whole answers"},
+		"role":                {turns(`{"role":"tool","content":"a"}`), 400, "invalid_request_error", "must be user, assistant or system"},
+		"choice of none":      {ask(`"tool_choice":{"type":"any"}`), 400, "invalid_request_error", "no tools"},
+		"choice of a server":  {ask(`"tools":[{"type":"web_search_20250305","name":"web_search"}],"tool_choice":{"type":"tool","name":"web_search"}`), 400, "invalid_request_error", "which tools does not list"},
+		"tool without input":  {ask(`"tools":[{"name":"a"}]`), 400, "invalid_request_error", "tools[0].input_schema is missing"},
+		"format":              {ask(`"output_config":{"format":{"type":"json_schema","schema":{"uniqueItems":true}}}`), 400, "invalid_request_error", "output_config.format"},
+		"mcp":                 {ask(`"mcp_servers":[{"type":"url"}]`), 400, "invalid_request_error", "mcp_servers is not supported"},
+		"no JSON":             {`{`, 400, "invalid_request_error", "not valid JSON"},
+		"another model":       {ask(`"model":"claude-haiku-4-5"`), 404, "not_found_error", "claude-haiku-4-5"},
+		"too long":            {turns(`{"role":"user","content":"` + strings.Repeat("a", 300) + `"}`), 400, "invalid_request_error", "prompt is too long: 317 tokens > 256 maximum"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -353,7 +354,7 @@ func checkMessagesError(t *testing.T, got reply, status int, kind, says string) 
 	}
 }
 
-// TestMessagesOverload sees what clients retry.
+// TestMessagesOverload covers errors after which clients retry or report the server as overloaded.
 func TestMessagesOverload(t *testing.T) {
 	fake := newFake()
 	fake.submit = func(infer.Request) error { return infer.ErrQueueFull }
@@ -366,7 +367,7 @@ func TestMessagesOverload(t *testing.T) {
 	checkMessagesError(t, s.post("/v1/messages", strings.Repeat(" ", 1001)), 413, "request_too_large", "too large")
 }
 
-// TestMessagesStreamFails sees an error that comes after the stream has begun.
+// TestMessagesStreamFails covers an error after the stream has begun.
 func TestMessagesStreamFails(t *testing.T) {
 	fake := newFake()
 	fake.panicAt = 3
@@ -384,8 +385,8 @@ func TestMessagesStreamFails(t *testing.T) {
 	}
 }
 
-// TestMessagesStreamWaits: the message begins before there is a token, and pings follow while there is none; so they do while
-// the variant is made.
+// TestMessagesStreamWaits checks that the message begins before the first token, and that pings follow until then. While the
+// variant is being made, the stream has pings too.
 func TestMessagesStreamWaits(t *testing.T) {
 	for name, hold := range map[string]func(*fakeModels, <-chan struct{}){
 		"prefill": func(m *fakeModels, ready <-chan struct{}) {
@@ -420,7 +421,7 @@ func TestMessagesStreamWaits(t *testing.T) {
 				}
 			}
 			if begun := strings.HasPrefix(got.String(), "event: message_start\n"); begun != (name == "prefill") {
-				t.Errorf("the message has begun: %v, in %q", begun, got.String())
+				t.Errorf("the stream begins with message_start: %v, in %q", begun, got.String())
 			}
 			close(ready)
 			for !strings.Contains(got.String(), "message_stop") {
@@ -434,7 +435,7 @@ func TestMessagesStreamWaits(t *testing.T) {
 	}
 }
 
-// untilReady waits as an engine does.
+// untilReady blocks until ready or the end of ctx, as an engine does.
 func untilReady(ctx context.Context, ready <-chan struct{}) error {
 	select {
 	case <-ready:
@@ -444,8 +445,8 @@ func untilReady(ctx context.Context, ready <-chan struct{}) error {
 	}
 }
 
-// TestMessagesThinking: what the model thinks is a block of its own, which the request switches, and which comes back in the
-// history.
+// TestMessagesThinking checks that thinking is a block of its own and that requests can turn it on and off. When a client sends
+// it back, it must reach the template.
 func TestMessagesThinking(t *testing.T) {
 	fake := newFake()
 	fake.template = thinks
@@ -479,8 +480,8 @@ func TestMessagesThinking(t *testing.T) {
 	}
 }
 
-// TestMessagesStayAwake: clients that see no pings see another event that changes nothing, until there is a block.
-func TestMessagesStayAwake(t *testing.T) {
+// TestMessagesUpdates checks the updates for clients that do not count pings as events. They end with the first block.
+func TestMessagesUpdates(t *testing.T) {
 	var sent bytes.Buffer
 	out := eventStream{w: bufio.NewWriter(&sent), dialect: anthropic}
 	w := newMessageWriter("tiny", fakeChat(t, toolsHermes).Parser(&openapi.Turn{ToolChoice: openapi.ToolChoice{Mode: openapi.ToolsNone}}, nil),
@@ -502,6 +503,6 @@ func TestMessagesStayAwake(t *testing.T) {
 		t.Fatal(err)
 	}
 	if updates, _ := idle(); updates != 0 {
-		t.Errorf("%d updates within a block", updates)
+		t.Errorf("%d updates after the first block, want none", updates)
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 const (
 	headerRequestID = "X-Request-Id"
-	// The same, as Anthropic's clients know it.
+	// The same header under Anthropic's name.
 	headerAnthropicRequestID = "Request-Id"
 	headerVariant            = "X-Prunellm-Variant"
 	// The types of tools and input items that the server left out of the request, separated by commas.

@@ -50,7 +50,7 @@ func (e *ConflictError) Error() string { return "the variant cannot be deleted: 
 // Status reports whether the server is ready and, if not, its progress.
 type Status struct {
 	Ready      bool
-	Progress   string        // one line such as "scoring: 40%"; if ready, about the variant that another one stands in for
+	Progress   string        // one line such as "scoring: 40%"; if ready: about the startup variant while the dense model answers instead
 	RetryAfter time.Duration // when to retry; 0 means DefaultRetryAfter
 }
 
@@ -83,7 +83,7 @@ type RatioError struct {
 // Error implements error.
 func (e *RatioError) Error() string {
 	if e.Max == 0 {
-		return fmt.Sprintf("ratio %g is too large: this model cannot be pruned, and is served at ratio 0 alone", e.Ratio)
+		return fmt.Sprintf("ratio %g is too large: this model cannot be pruned, so it is served only at ratio 0", e.Ratio)
 	}
 	return fmt.Sprintf("ratio %g is too large: pruning MLPs reaches at most %g", e.Ratio, e.Max)
 }

@@ -10,7 +10,7 @@ import (
 
 const begun = `"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hel"}]`
 
-// TestOpenings sees how the prompts of chats end. /apply-template says the same.
+// TestOpenings checks how the prompts of chats end. /apply-template must return the same prompts.
 func TestOpenings(t *testing.T) {
 	fake := newFake()
 	fake.answer = func(infer.Request) string { return "lo" }
@@ -50,7 +50,7 @@ func TestOpenings(t *testing.T) {
 	}
 }
 
-// TestOpeningsRefused names the field that cannot be honoured.
+// TestOpeningsRefused checks that an error names the field that excludes the opening.
 func TestOpeningsRefused(t *testing.T) {
 	s := serve(t, newFake())
 	for fields, param := range map[string]string{
@@ -73,7 +73,8 @@ func TestOpeningsRefused(t *testing.T) {
 	}
 }
 
-// TestContinuedAnswer gives what follows the message alone, streamed or not. A control token in the message is text.
+// TestContinuedAnswer checks that an answer that continues a message has only the new text, streamed or not. The text of a
+// control token in the message remains text.
 func TestContinuedAnswer(t *testing.T) {
 	fake := newFake()
 	fake.answer = func(infer.Request) string { return "lo<think>" }
@@ -85,7 +86,7 @@ func TestContinuedAnswer(t *testing.T) {
 		t.Errorf("answer %+v", plain)
 	}
 	if fake.last().Grammar == "" {
-		t.Error("the grammar does not hold what follows")
+		t.Error("no grammar constrains the new text")
 	}
 	streamed := ""
 	for _, raw := range events(t, s.post("/v1/chat/completions", body+`,"stream":true}`).body) {
@@ -110,11 +111,11 @@ func TestContinuedAnswer(t *testing.T) {
 		}
 	}
 	if ends != 1 {
-		t.Errorf("%d control tokens end turns, want the user's one", ends)
+		t.Errorf("%d control tokens end turns, want only the user's", ends)
 	}
 }
 
-// TestContinuedThinking: what follows is thinking only where the message ends within it.
+// TestContinuedThinking checks that the new text is thinking only if the message ends inside its thinking.
 func TestContinuedThinking(t *testing.T) {
 	for _, test := range []struct{ template, last, answer, reasoning, content string }{
 		{thinks, "Yes", "<think>Hm.</think>No", "", "<think>Hm.</think>No"},
@@ -134,7 +135,7 @@ func TestContinuedThinking(t *testing.T) {
 	}
 }
 
-// TestMessagesContinue: Anthropic's API has no field for it.
+// TestMessagesContinue checks Anthropic's API, which has no field for it: the last message decides.
 func TestMessagesContinue(t *testing.T) {
 	fake := newFake()
 	fake.answer = func(infer.Request) string { return "lo" }

@@ -17,17 +17,17 @@ import (
 type Options struct {
 	Models   Models
 	Chat     *chat.Template   // the model's, shared by all variants
-	Thinking openapi.Thinking // what holds where a request does not say it: Enabled and Budget
-	Sampling openapi.Sampling // what holds where a request does not say it; default openapi.DefaultSampling
+	Thinking openapi.Thinking // Enabled and Budget are the defaults of requests
+	Sampling openapi.Sampling // the defaults of requests; the zero value means openapi.DefaultSampling
 	Admin    Admin            // nil: no admin endpoints
 	Log      *slog.Logger
 	Registry *prometheus.Registry // where the server registers its metrics; /metrics shows everything in it
-	Version  string               // prunellm's version: of /version, and a part of system_fingerprint
+	Version  string               // prunellm's version, for /version and system_fingerprint
 
 	// APIKeys returns the keys that are valid now. nil: no key is needed. If it returns none, the server refuses all
 	// requests.
 	APIKeys func() []string
-	// AllowedHosts are names that the Host header may hold besides loopback names and addresses; see ParseHosts.
+	// AllowedHosts are names that the Host header may have besides loopback names and addresses; see ParseHosts.
 	AllowedHosts []string
 	// AllowedOrigins are the origins whose pages may use the API from a browser; see ParseOrigins.
 	AllowedOrigins []string

@@ -12,18 +12,19 @@ import (
 )
 
 const (
-	// maxOriginBytes is more than the longest name of a host takes, with scheme and port.
+	// maxOriginBytes is more than the longest origin: a host name has at most 253 bytes.
 	maxOriginBytes = 512
 	// maxRequestedHeaders bounds the headers that a preflight request may ask for. Clients send about a dozen.
 	maxRequestedHeaders = 64
-	// preflightSeconds is how long a browser may keep the answer to a preflight request, as in vLLM.
+	// preflightSeconds is how long a browser may cache the response to a preflight request, as in vLLM.
 	preflightSeconds = "600"
 	preflightMethods = "GET, POST, DELETE"
-	// preflightRoute is the route's name of preflight requests in log and metrics.
+	// preflightRoute is the route of preflight requests in logs and metrics.
 	preflightRoute = "preflight"
 )
 
-// exposedHeaders are the headers of responses that scripts of allowed origins may read, beside those that every script may.
+// exposedHeaders are the response headers that scripts of allowed origins may read, in addition to the few that browsers
+// expose to every script.
 var exposedHeaders = strings.Join([]string{
 	headerRequestID, headerAnthropicRequestID, headerVariant, headerSkippedTools, headerSkippedItems,
 	fiber.HeaderRetryAfter, headerLimit, headerRemaining,
@@ -59,7 +60,8 @@ func parseOrigins(entries []string) (origins, error) {
 	return out, nil
 }
 
-// normalizeOrigin returns an origin in lower case, without the default port of its scheme, and reports whether it is one.
+// normalizeOrigin returns an origin in lower case, without the default port of its scheme. It reports whether the origin is
+// valid.
 func normalizeOrigin(origin string) (string, bool) {
 	if origin == "null" {
 		return origin, true
@@ -95,8 +97,8 @@ func normalizeOrigin(origin string) (string, bool) {
 	return out, true
 }
 
-// forPages reports whether a path may be used by pages of other origins. They get neither the endpoints of administrators
-// and operators nor the server's own pages.
+// forPages reports whether pages of other origins may use a path. They may not use the endpoints for administrators and
+// operators, or the server's own pages.
 func forPages(path string) bool {
 	path = strings.TrimRight(path, "/") // fiber ignores final slashes
 	if path == "" {
@@ -110,8 +112,8 @@ func forPages(path string) bool {
 	return true
 }
 
-// mark lets the browser show the response to the page that sent the request, if its origin is allowed. It never allows
-// credentials: they would be those that the browser holds for this server, and keys come from the page itself.
+// mark sets the headers that let the page read the response, if its origin is allowed. It never allows credentials. These
+// would be credentials that the browser stores for this server; a page sends its own key.
 func (o origins) mark(ctx *fasthttp.RequestCtx) {
 	if (!o.all && len(o.listed) == 0) || !forPages(string(ctx.URI().PathOriginal())) {
 		return
@@ -130,8 +132,8 @@ func (o origins) mark(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// answerPreflight answers the request by which a browser asks whether a page of another origin may send the one that it
-// wants to. It carries no key.
+// answerPreflight responds to preflight requests. With one, a browser asks whether a page of another origin may send its
+// request. It has no key.
 func answerPreflight(c *fiber.Ctx) error {
 	header := &c.Response().Header
 	if c.Method() != fiber.MethodOptions || c.Get(fiber.HeaderOrigin) == "" ||
@@ -149,9 +151,9 @@ func answerPreflight(c *fiber.Ctx) error {
 	return nil
 }
 
-// requestedHeaders returns the names of headers that a preflight request asks for, or "" if one is not a name or there
-// are too many. Clients of OpenAI and Anthropic send headers of their own, so a list would be out of date soon; a header
-// gives a page no right that its body and its key do not.
+// requestedHeaders returns the header names that a preflight request asks for. It returns "" if there are too many or one is
+// not a valid name. All names are allowed: the clients of OpenAI and Anthropic send headers of their own, and a list would
+// soon be outdated. A header gives a page no access that it lacks without the header.
 func requestedHeaders(list string) string {
 	names := strings.Split(list, ",")
 	if len(names) > maxRequestedHeaders {
@@ -166,7 +168,7 @@ func requestedHeaders(list string) string {
 	return strings.Join(names, ", ")
 }
 
-// notInToken reports whether a character cannot be in the name of a header (RFC 9110, section 5.6.2).
+// notInToken reports whether a header's name cannot contain a character (RFC 9110, section 5.6.2).
 func notInToken(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }

@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/browsertest"
 )
 
-// A browser lets a page of an allowed origin use the API, with keys and the headers of clients, and no other page.
+// A browser lets a page of an allowed origin use the API, with keys and the headers of clients. It blocks any other page.
 func TestPageOfAnotherOrigin(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a browser")
@@ -52,7 +52,7 @@ func TestPageOfAnotherOrigin(t *testing.T) {
 	if got := ask(open.url, "GET", "/v1/models", "wrong", ""); !strings.HasPrefix(got, "401 ") || !strings.Contains(got, "invalid_api_key") {
 		t.Errorf("a wrong key = %q", got)
 	}
-	page.Complaints() // of the browser, about the statuses 404 and 401
+	page.Complaints() // drops the browser's complaints about the statuses 404 and 401
 	for _, url := range []string{open.url + "/admin/variants", closed.url + "/v1/models"} {
 		if got := ask(url, "GET", "", "k", ""); got != "blocked" {
 			t.Errorf("GET %s = %q, want it blocked", url, got)

@@ -68,7 +68,7 @@ func TestAllowedOrigins(t *testing.T) {
 
 const page = "https://app.example"
 
-// asks returns the headers of a browser's preflight request.
+// asks returns the headers of a preflight request.
 func asks(origin, method, headers string) []string {
 	out := []string{"Origin", origin, "Access-Control-Request-Method", method}
 	if headers != "" {
@@ -131,7 +131,7 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// Errors and streams are as readable as other responses: a page that cannot read a 429 cannot wait.
+// Pages can read errors and streams too: a page that cannot read a 429 does not know when to retry.
 func TestOriginOnEveryResponse(t *testing.T) {
 	models := newFake()
 	models.acquire = func(_ context.Context, model openapi.ModelName) error {
@@ -190,7 +190,7 @@ func TestOriginOnEveryResponse(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/", "/docs", "/web/page.js", "/metrics", "/metrics/", "/admin/variants", "/admin/variants/", "/admin/nothing"} {
-		request, err := http.NewRequest(http.MethodGet, s.url+path, nil) // not by do: no document has the final slashes
+		request, err := http.NewRequest(http.MethodGet, s.url+path, nil) // without do, because no document lists paths with final slashes
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,11 +201,11 @@ func TestOriginOnEveryResponse(t *testing.T) {
 		}
 		_ = response.Body.Close()
 		if header := response.Header.Get("Access-Control-Allow-Origin"); header != "" {
-			t.Errorf("GET %s is for %q, want the server's own pages alone", path, header)
+			t.Errorf("GET %s allows the origin %q, want only the server's own pages", path, header)
 		}
 	}
 	if got := s.do("POST", "/admin/variants/x@0.3/pin", "", append(key, "Origin", page)...); got.status != 403 {
-		t.Errorf("an administrator's request of an allowed origin = %d, want 403", got.status)
+		t.Errorf("an administrator's request from an allowed origin = %d, want 403", got.status)
 	}
 }
 
@@ -225,7 +225,7 @@ func TestAllOrigins(t *testing.T) {
 	}
 }
 
-// Scripts may read every header that the documents describe and every one that a response of the rate limit has.
+// Scripts may read every header that the documents describe, and every header of the rate limit.
 func TestExposedHeaders(t *testing.T) {
 	exposed := http.Header{}
 	for name := range strings.SplitSeq(exposedHeaders, ", ") {

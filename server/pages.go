@@ -12,11 +12,11 @@ import (
 	"prunellm/openapi"
 )
 
-// healthz responds while the process runs.
 func (s *Server) version(c *fiber.Ctx) error {
 	return writeJSON(c, openapi.Version{Version: s.options.Version})
 }
 
+// healthz responds while the process runs.
 func (s *Server) healthz(c *fiber.Ctx) error { return writeJSON(c, openapi.Health{Status: "ok"}) }
 
 // readyz reports whether a request for the startup variant would succeed now.
@@ -38,7 +38,7 @@ func (s *Server) metricsHandler() fiber.Handler {
 	return adaptor.HTTPHandler(promhttp.HandlerFor(s.options.Registry, promhttp.HandlerOpts{}))
 }
 
-// sends answers with a document that never changes.
+// sends returns a handler that responds with a constant document.
 func sends(kind string, body []byte) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderContentType, kind)
@@ -54,7 +54,7 @@ func (s *Server) listModels(c *fiber.Ctx) error {
 	return writeJSON(c, openapi.ModelList{Object: "list", Data: models})
 }
 
-// getModel handles GET /v1/models/{id}. An id may hold slashes. A bare name means the first model of that name.
+// getModel handles GET /v1/models/{id}. An id may contain slashes. A bare name means the first model of that name.
 func (s *Server) getModel(c *fiber.Ctx) error {
 	name, err := nameInPath(c.Params("*"))
 	if err != nil {

@@ -75,8 +75,8 @@ func text(v Vocabulary, tokens []infer.Token) string {
 	return string([]rune(string(out)))
 }
 
-// request returns the engine's request for one prompt, without log probabilities. noAnswer reports that the prompt alone
-// is computed, which may then take the whole context.
+// request returns the engine's request for one prompt, without log probabilities. With noAnswer, the engine only computes
+// the prompt, which may then fill the whole context.
 func request(v *Variant, field string, prompt []infer.Token, c *openapi.Common, noAnswer bool) (infer.Request, error) {
 	room := v.ContextSize() - len(prompt)
 	switch {

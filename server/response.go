@@ -206,7 +206,7 @@ func (w *responseWriter) openText(kind string) {
 	})
 }
 
-// textPart is the only part of an item of a type.
+// textPart returns the part of an item that holds text.
 func textPart(kind, text string) openapi.ResponsePart {
 	if kind == reasoningItem {
 		return openapi.ResponsePart{Type: "reasoning_text", Text: text}

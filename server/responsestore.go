@@ -12,17 +12,17 @@ import (
 	"prunellm/openapi"
 )
 
-// Bounds of stored responses besides Options.ResponseStoreBytes, for each API key.
+// Limits of stored responses besides Options.ResponseStoreBytes, for each API key.
 const (
 	maxStoredResponses = 1024
 	storedFor          = time.Hour
 )
 
-// responseStore keeps responses in memory, so that later requests can continue them. Each API key has its own: it finds
-// no response of another key, and its responses evict none of another's. Without API keys all clients share one.
+// responseStore keeps responses in memory, so that later requests can continue them. Each API key has its own responses and
+// its own limits. Without API keys all clients share them.
 type responseStore struct {
-	bytes int64 // that a key's responses may take
-	byKey bool  // requests need an API key; without it clients may send any
+	bytes int64 // limit for the responses of one key
+	byKey bool  // requests need an API key; if false, a client may send any key, which has no meaning
 	now   func() time.Time
 
 	mu     sync.Mutex
@@ -34,22 +34,22 @@ type owner [sha256.Size]byte
 
 // ownedResponses are the responses of one key.
 type ownedResponses struct {
-	order list.List // of *storedResponse, the oldest first
+	order list.List // of *storedResponse, oldest first
 	byID  map[string]*list.Element
-	items map[string]json.RawMessage // of outputs, by their id
+	items map[string]json.RawMessage // of outputs, by id
 	bytes int64
 }
 
 type storedResponse struct {
 	id           string
 	body         json.RawMessage
-	conversation []json.RawMessage // with the output
+	conversation []json.RawMessage // including the output
 	outputs      []string          // ids of the output's items
 	at           time.Time
 	bytes        int64
 }
 
-// newResponseStore returns a store; nil for 0 bytes.
+// newResponseStore returns a store, or nil for 0 bytes.
 func newResponseStore(bytes int64, byKey bool) *responseStore {
 	if bytes == 0 {
 		return nil
@@ -57,7 +57,7 @@ func newResponseStore(bytes int64, byKey bool) *responseStore {
 	return &responseStore{bytes: bytes, byKey: byKey, now: time.Now, owners: map[owner]*ownedResponses{}}
 }
 
-// of returns the responses of the key that a request has; nil on a nil store.
+// of returns the responses of the request's key, or nil on a nil store.
 func (r *responseStore) of(c *fiber.Ctx) *keysResponses {
 	if r == nil {
 		return nil
@@ -68,7 +68,7 @@ func (r *responseStore) of(c *fiber.Ctx) *keysResponses {
 	return &keysResponses{r, sha256.Sum256([]byte(givenKey(&c.Request().Header)))}
 }
 
-// keysResponses are the responses of one key; it implements openapi.Stored.
+// keysResponses gives access to the responses of one key. It implements openapi.Stored.
 type keysResponses struct {
 	store *responseStore
 	owner owner
@@ -121,7 +121,7 @@ func (k *keysResponses) remove(id string) (ok bool) {
 	return ok
 }
 
-// put stores a response and evicts the oldest ones of its key. One that is larger than the store is not kept.
+// put stores a response and, if necessary, evicts the oldest ones of its key. It ignores a response above the limit.
 func (k *keysResponses) put(response openapi.Response, conversation []json.RawMessage) error {
 	s := &storedResponse{id: response.ID, conversation: conversation, at: k.store.now()}
 	var err error
@@ -147,7 +147,7 @@ func (k *keysResponses) put(response openapi.Response, conversation []json.RawMe
 	}
 	k.store.mu.Lock()
 	defer k.store.mu.Unlock()
-	for other, owned := range k.store.owners { // keys that are no longer valid too
+	for other, owned := range k.store.owners { // all keys, because some may no longer be valid
 		if owned.expire(s.at); owned.order.Len() == 0 {
 			delete(k.store.owners, other)
 		}
@@ -168,7 +168,7 @@ func (k *keysResponses) put(response openapi.Response, conversation []json.RawMe
 	return nil
 }
 
-// expire removes the responses that are too old at a time.
+// expire removes the responses that are older than storedFor.
 func (o *ownedResponses) expire(now time.Time) {
 	for first := o.order.Front(); first != nil && now.Sub(first.Value.(*storedResponse).at) >= storedFor; first = o.order.Front() {
 		o.remove(first)
@@ -184,7 +184,7 @@ func (o *ownedResponses) remove(e *list.Element) {
 	o.bytes -= s.bytes
 }
 
-// decode is openapi.DecodeResponse with the responses of the request's key.
+// decode calls openapi.DecodeResponse with the responses of the request's key.
 func (r *responseStore) decode(c *fiber.Ctx, defaults openapi.Sampling) (*openapi.ResponseRequest, *keysResponses, error) {
 	keys := r.of(c)
 	var stored openapi.Stored

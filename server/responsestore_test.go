@@ -31,7 +31,7 @@ func (s *testServer) respond(body string, headers ...string) openapi.Response {
 	return response
 }
 
-// A request continues a stored response, and one that continued another.
+// A request can continue a stored response, even one that continued another.
 func TestPreviousResponse(t *testing.T) {
 	s, fake := serveStored(t)
 	first := s.respond(`{"input":"Two and two?","instructions":"Be brief."}`)
@@ -50,11 +50,11 @@ func TestPreviousResponse(t *testing.T) {
 	var count openapi.InputTokens
 	s.post("/v1/responses/input_tokens", `{"input":"Sure?","previous_response_id":"`+second.ID+`"}`).decode(t, &count)
 	if alone := s.respond(`{"input":"Sure?"}`).Usage.InputTokens; count.Tokens <= alone {
-		t.Errorf("%d input tokens behind a conversation, %d alone", count.Tokens, alone)
+		t.Errorf("%d input tokens after a conversation, %d without it", count.Tokens, alone)
 	}
 }
 
-// Clients that name items instead of sending them get the stored ones.
+// A client can refer to a stored item instead of sending it.
 func TestItemReference(t *testing.T) {
 	s, fake := serveStored(t)
 	first := s.respond(`{"input":"Two and two?"}`)
@@ -87,7 +87,7 @@ func TestGetAndDeleteResponse(t *testing.T) {
 		}
 	}
 	if kept.Store {
-		t.Error("store: false is answered with store: true")
+		t.Error("the response to store: false has store: true")
 	}
 	if got := s.do("DELETE", "/v1/responses/"+last.Response.ID, ""); got.status != 200 || !strings.Contains(string(got.body), `"deleted":true`) {
 		t.Errorf("DELETE = %d %s", got.status, got.body)
@@ -98,11 +98,11 @@ func TestGetAndDeleteResponse(t *testing.T) {
 		}
 	}
 	if got := s.post("/v1/responses", `{"input":"Hi","previous_response_id":"`+last.Response.ID+`"}`); got.status != 400 || !strings.Contains(string(got.body), openapi.CodePreviousNotFound) {
-		t.Errorf("a deleted response continued = %d %s", got.status, got.body)
+		t.Errorf("a request that continues a deleted response = %d %s", got.status, got.body)
 	}
 }
 
-func TestNothingIsStoredWhenOff(t *testing.T) {
+func TestResponseStoreOff(t *testing.T) {
 	s := serve(t, newFake())
 	response := s.respond(`{"input":"Hi"}`)
 	if response.Store {
@@ -113,7 +113,7 @@ func TestNothingIsStoredWhenOff(t *testing.T) {
 	}
 }
 
-// A key does not reach the responses of another.
+// A key cannot read the responses of another.
 func TestResponsesBelongToAKey(t *testing.T) {
 	s, _ := serveStored(t, func(o *Options) { o.APIKeys = func() []string { return []string{"one", "two"} } })
 	mine := s.respond(`{"input":"Hi"}`, "Authorization", "Bearer one")
@@ -128,7 +128,7 @@ func TestResponsesBelongToAKey(t *testing.T) {
 	}
 }
 
-// The oldest responses go: those of an hour ago, and those above the bounds of their key.
+// Responses expire after an hour. At its limits a key loses its oldest responses.
 func TestResponseStoreBounds(t *testing.T) {
 	now := time.Now()
 	store := newResponseStore(4000, true)
@@ -154,11 +154,11 @@ func TestResponseStoreBounds(t *testing.T) {
 	put(one, "b", 1000)
 	put(one, "c", 1000)
 	if has(one, "a") || !has(one, "b") || !has(one, "c") || !has(two, "other") {
-		t.Error("above the bytes the oldest response of the same key must go, and no other")
+		t.Error("at the limit of bytes, want only the oldest response of the same key evicted")
 	}
 	put(one, "large", 5000)
 	if has(one, "large") || !has(one, "c") {
-		t.Error("a response that is larger than the store is kept, or evicts others")
+		t.Error("a response above the limit is stored, or evicts others")
 	}
 	now = now.Add(storedFor)
 	if has(one, "c") {
@@ -166,7 +166,7 @@ func TestResponseStoreBounds(t *testing.T) {
 	}
 	put(one, "late", 10)
 	if len(store.owners) != 1 {
-		t.Errorf("%d keys have responses, want one: the others' have expired", len(store.owners))
+		t.Errorf("%d keys have responses, want one: those of the others have expired", len(store.owners))
 	}
 	store.bytes = 1 << 30
 	for i := range maxStoredResponses + 1 {

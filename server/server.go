@@ -158,7 +158,7 @@ func (s *Server) stop(ln *listener) {
 	s.mu.Lock()
 	s.stopping = true
 	s.mu.Unlock()
-	_ = ln.Close() // nothing to do about it
+	_ = ln.Close() // the server stops in any case
 	done := make(chan struct{})
 	go func() {
 		s.jobs.Wait()

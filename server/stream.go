@@ -108,8 +108,8 @@ func (s eventStream) raw(prefix string, body []byte) error {
 	return nil
 }
 
-// ping sends a comment, or an event of that name where clients count on one. Clients skip both. The write fails if the client
-// disconnected.
+// ping sends a comment, or for Anthropic's clients an event of type ping. Clients skip both. The write fails if the client
+// has disconnected.
 func (s eventStream) ping() error {
 	if s.dialect == anthropic {
 		return s.named("ping", openapi.MessagesEvent{Type: "ping"})
@@ -154,7 +154,7 @@ func whole[S sink](c *fiber.Ctx, j *job, model openapi.ModelName, prepare func()
 }
 
 // stream responds with events and takes the job over from the handler. prepare submits the requests once the variant is
-// loaded; newSink is called after it. If the variant must be made first, the stream begins meanwhile with pings, and
+// loaded; newSink is called after it. If the variant must be made first, the stream begins with pings, and
 // errors are events; otherwise errors have their HTTP status. Neither function may use the *fiber.Ctx, because both may
 // run on the writer's goroutine.
 func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-chan event, error), newSink func(eventStream) streamSink) error {

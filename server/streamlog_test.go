@@ -9,7 +9,7 @@ import (
 	"prunellm/internal/polltest"
 )
 
-// A stream is logged after the generation that it carries, so with the whole duration.
+// A stream is logged after its generation has ended, so that the log has the whole duration.
 func TestStreamIsLoggedWhenItEnds(t *testing.T) {
 	for _, path := range []string{"/v1/chat/completions", "/v1/responses"} {
 		s := serve(t, newFake())

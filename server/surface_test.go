@@ -271,7 +271,7 @@ func TestOpenAIShapeEverywhere(t *testing.T) {
 		{"POST", "/v1/chat/completions", "\x1f\x8b", []string{"Content-Encoding", "gzip"}, 415},
 		{"GET", "/healthz", "", []string{"Host", "evil.example"}, 403},
 		{"GET", "/healthz", "", []string{"Host", "127.0.0.1.evil.example"}, 403},
-		{"GET", "/healthz", "", []string{"Host", "10.1.2.3"}, 200}, // of a published port, which no name can be rebound to
+		{"GET", "/healthz", "", []string{"Host", "10.1.2.3"}, 200}, // an address cannot be rebound; a published port may have any
 		{"GET", "/v1/models", "", []string{"X-Pad", strings.Repeat("x", 60<<10)}, 431},
 		{"POST", "/v1/chat/completions", `{` + hi + `}`, []string{"Content-Type", "application/json; charset=utf-8"}, 200},
 		{"GET", "/healthz", "", []string{"Host", "LOCALHOST:99"}, 200},
@@ -321,7 +321,7 @@ func TestKeys(t *testing.T) {
 		}
 		for _, path := range []string{"/healthz", "/readyz", "/metrics", "/openapi.yaml"} {
 			if got := s.do("GET", path, "", test.headers...); got.status != 200 {
-				t.Errorf("GET %s %v = %d, want no need for a key", path, test.headers, got.status)
+				t.Errorf("GET %s %v = %d, want no 401", path, test.headers, got.status)
 			}
 		}
 	}

@@ -60,7 +60,7 @@ func (t *tally) complete() bool {
 	return true
 }
 
-// total is the usage over all choices; a prompt counts once, however many choices it has.
+// total returns the usage over all choices. Each prompt counts once, even with several choices.
 func (t *tally) total() openapi.Usage {
 	var total openapi.Usage
 	for i, usage := range t.usage {

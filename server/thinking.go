@@ -6,16 +6,16 @@ import (
 	"prunellm/openapi"
 )
 
-// This file joins what requests say about thinking, the chat template and the engine. An endpoint with a Turn gets
-// thinking from these seams, whatever its wire calls it:
+// This file connects the requests' settings for thinking, the chat template and the engine. Every endpoint with a Turn
+// supports thinking by these types, whatever names its API has for them:
 //
-//   - in: openapi.Turn.Thinking (switched on or off, effort, budget) and openapi.Message.Reasoning (of the history);
+//   - in: openapi.Turn.Thinking (on or off, effort, budget) and openapi.Message.Reasoning (of the history);
 //   - out: chat.Part.Thinking, which partsOf returns before the text of the answer, and Usage's reasoning tokens.
 
-// maxBeginTokens is how many of a prompt's last tokens are read to find that it ends within the thinking.
+// maxBeginTokens is the number of tokens at a prompt's end in which thinking searches for a begin marker.
 const maxBeginTokens = 64
 
-// template returns the chat template as a request, and where that says nothing the server, wants it to think.
+// template returns the chat template with the request's settings for thinking, completed by the server's defaults.
 func (s *Server) template(asked openapi.Thinking) (*chat.Template, error) {
 	template, err := s.options.Chat.With(s.asked(asked))
 	if err != nil {
@@ -24,7 +24,8 @@ func (s *Server) template(asked openapi.Thinking) (*chat.Template, error) {
 	return template, nil
 }
 
-// asked completes what a request says by the server's options. A request that asks for an effort or a budget wants thinking.
+// asked completes a request's settings by the server's defaults. A request with an effort or a budget ignores the default of
+// Enabled.
 func (s *Server) asked(asked openapi.Thinking) openapi.Thinking {
 	defaults := s.options.Thinking
 	if asked.Enabled == nil && asked.Effort == "" && asked.Budget == nil {
@@ -36,9 +37,9 @@ func (s *Server) asked(asked openapi.Thinking) openapi.Thinking {
 	return asked
 }
 
-// thinking tells the engine where the answer to a turn begins. Where the client wants no thinking and the template begins
-// it all the same, or the model does, it ends at once. An answer that continues a message is not thinking, unless the
-// message ends within it.
+// thinking returns the engine's settings for thinking. If the client wants no thinking, the budget is 0: the engine then ends
+// thinking that the template or the model begins at once. An answer that continues a message has no thinking unless the
+// message ends inside its thinking.
 func (s *Server) thinking(v Vocabulary, turn *openapi.Turn, prompt []infer.Token, constrained bool) infer.Thinking {
 	var marks chat.Marks
 	if turn.Opening == openapi.ContinueTurn {
@@ -49,7 +50,7 @@ func (s *Server) thinking(v Vocabulary, turn *openapi.Turn, prompt []infer.Token
 		marks = s.options.Chat.Marks(text(v, prompt[max(0, len(prompt)-maxBeginTokens):]))
 	}
 	if constrained && !marks.Known && !marks.Open {
-		// A grammar leaves the model few tokens to begin with. It would take a marker that it never learned for a way out.
+		// A grammar allows the model only few first tokens. That makes a marker likely that the model never learned.
 		return infer.Thinking{}
 	}
 	out := infer.Thinking{Begin: marks.Begin, End: marks.End, Close: marks.Close, Open: marks.Open, Budget: -1}

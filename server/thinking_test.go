@@ -20,7 +20,7 @@ const (
 	opensThinking = "<s>{% for m in messages %}{{ m.role }}:{{ m.content }}<|end|>{% endfor %}assistant:<think>"
 )
 
-// thoughtful is a message without its marks of streaming.
+// thoughtful is a message, streamed or not.
 type thoughtful struct{ Reasoning, Content, Finish string }
 
 // chatOf reads a chat's only choice, streamed or not. Both names of reasoning must have the same text.
@@ -82,11 +82,11 @@ func TestReasoning(t *testing.T) {
 	}{
 		{"thinking", thinks, answer, "", thoughtful{"Hm, größer.", "Yes.", "stop"}, len(answer) - len("Yes.")},
 		{"none", thinks, "Yes.", "", thoughtful{"", "Yes.", "stop"}, 0},
-		{"nothing thought", thinks, "<think>\n\n</think>\n\nYes.", "", thoughtful{"", "Yes.", "stop"}, 19},
+		{"empty thinking", thinks, "<think>\n\n</think>\n\nYes.", "", thoughtful{"", "Yes.", "stop"}, 19},
 		{"begun by the template", opensThinking, "Hm.\n</think>\n\nYes.", "", thoughtful{"Hm.", "Yes.", "stop"}, 14},
 		{"template without marks", toolsUnknown, answer, "", thoughtful{"Hm, größer.", "Yes.", "stop"}, len(answer) - len("Yes.")},
 		{"never closed", opensThinking, "Hm, hm, hm, hm", `,"max_tokens":8`, thoughtful{"Hm, hm,", "", "length"}, 8},
-		{"closed by nobody", opensThinking, "Hm", "", thoughtful{"Hm", "", "stop"}, 2},
+		{"not closed at the end", opensThinking, "Hm", "", thoughtful{"Hm", "", "stop"}, 2},
 		{"left out", thinks, answer, `,"include_reasoning":false`, thoughtful{"", "Yes.", "stop"}, len(answer) - len("Yes.")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestReasoning(t *testing.T) {
 	}
 }
 
-// TestReasoningCutOff ends answers at every token: no part of a marker reaches the client, and tools change nothing.
+// TestReasoningCutOff cuts answers off at every token. No part of a marker may reach the client, with and without tools.
 func TestReasoningCutOff(t *testing.T) {
 	const answer = "<think>\nHm.\n</think>\n\nYes."
 	fake := newFake()
@@ -126,7 +126,7 @@ func TestReasoningCutOff(t *testing.T) {
 	}
 }
 
-// TestReasoningAndCalls parses calls behind the thinking, and none within it.
+// TestReasoningAndCalls checks that calls are parsed after the thinking but not inside it.
 func TestReasoningAndCalls(t *testing.T) {
 	fake := newFake()
 	fake.template, fake.context = "{# <think> </think> #}"+toolsHermes, 8192
@@ -147,8 +147,8 @@ func TestReasoningAndCalls(t *testing.T) {
 	}
 }
 
-// A model whose template has no marks may print them, but not in place of an answer that a grammar holds: the grammar's few
-// first tokens would make a marker likely that the model never learned.
+// A model may think although its template has no markers, unless a grammar constrains the answer. The grammar allows only few
+// first tokens, which would make a marker likely that the model never learned.
 func TestGrammarWithoutMarks(t *testing.T) {
 	const schema = `,"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object"}}}`
 	for _, test := range []struct {
@@ -168,7 +168,7 @@ func TestGrammarWithoutMarks(t *testing.T) {
 	}
 }
 
-// TestThinkingAsked checks what requests make of the prompt and of the budget.
+// TestThinkingAsked checks how a request's settings change the prompt and the budget.
 func TestThinkingAsked(t *testing.T) {
 	number := func(n int) *int { return &n }
 	for _, test := range []struct {
@@ -255,7 +255,7 @@ func TestThinkingRefused(t *testing.T) {
 	}
 }
 
-// TestReasoningInHistory gives the template what the model thought earlier, from both APIs and by both names.
+// TestReasoningInHistory checks that earlier thinking reaches the template, in both of OpenAI's APIs and under both names.
 func TestReasoningInHistory(t *testing.T) {
 	fake := newFake()
 	fake.template, fake.context = thinks, 4096
@@ -277,7 +277,7 @@ func TestReasoningInHistory(t *testing.T) {
 			}
 		}
 	}
-	// Reasoning alone is a turn, and reasoning that no turn follows is none.
+	// A message with only reasoning is a turn, but reasoning at the end of the input is not.
 	got := s.post("/v1/chat/completions", `{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","reasoning":"Hm"},{"role":"user","content":"So?"}]}`)
 	if prompt := text(&fakeVariant{}, fake.last().Prompt); got.status != 200 || !strings.Contains(prompt, "<think>Hm</think><|end|>user:So?") {
 		t.Errorf("status %d, prompt %q", got.status, prompt)
@@ -293,7 +293,7 @@ func TestReasoningInHistory(t *testing.T) {
 	}
 }
 
-// TestReasoningItems gives reasoning as an item of its own in responses.
+// TestReasoningItems checks that reasoning is an item of its own in responses.
 func TestReasoningItems(t *testing.T) {
 	for _, test := range []struct{ answer, fields, want string }{
 		{"<think>Hm.</think>\n\nYes.", "", "completed: completed rs_ Hm., completed Yes."},
@@ -318,7 +318,7 @@ func TestReasoningItems(t *testing.T) {
 	}
 }
 
-// TestOfficialClientReasoning reads the reasoning as clients of the names that OpenAI's own client does not know do.
+// TestOfficialClientReasoning reads the reasoning as clients do whose library lacks its names.
 func TestOfficialClientReasoning(t *testing.T) {
 	fake := newFake()
 	fake.template = thinks

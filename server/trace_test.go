@@ -8,8 +8,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
-// TestTraces: a request and its generation each have a span in the client's trace, and a stream still arrives piece by
-// piece.
+// TestTraces checks that a request and its generation each have a span in the client's trace, and that a stream still arrives
+// piece by piece.
 func TestTraces(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	s := serve(t, newFake(), func(o *Options) { o.Tracing = trace.NewTracerProvider(trace.WithSpanProcessor(recorder)) })

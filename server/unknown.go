@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// unknownRoute is the route's name in log and metrics for every path that the server does not know.
+// unknownRoute is the route of all unknown paths in logs and metrics.
 const unknownRoute = "other"
 
 // apiWords returns the words in paths of the APIs of other servers.
@@ -21,7 +21,7 @@ func apiWords() []string {
 }
 
 // unknownPath returns the form of an unknown path that the log may show. It keeps only words of known APIs and replaces
-// every other segment with "*": a path may hold secrets.
+// every other segment with "*": a path may contain secrets.
 func unknownPath(path string) string {
 	const most = 8 // segments
 	segments := strings.SplitN(strings.Trim(path, "/"), "/", most+1)

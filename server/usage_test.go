@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestStreamedUsage: if the client asks for usage, every chunk has the field, null before the last. Otherwise no chunk
-// has it.
+// TestStreamedUsage checks that every chunk has the field usage if the client asks for it, null before the last chunk.
+// Otherwise no chunk has it.
 func TestStreamedUsage(t *testing.T) {
 	fake := newFake()
 	fake.answer = hello

@@ -11,7 +11,7 @@ import (
 	"prunellm/openapi"
 )
 
-// TestPingsWhileAVariantIsMade: a stream begins before its variant is loaded, and ends with the answer.
+// TestPingsWhileAVariantIsMade checks that a stream begins before its variant is loaded, and ends with the answer.
 func TestPingsWhileAVariantIsMade(t *testing.T) {
 	made := make(chan struct{})
 	fake := newFake()
@@ -47,7 +47,7 @@ func TestPingsWhileAVariantIsMade(t *testing.T) {
 	eventually(t, "the variant is released", func() bool { return fake.acquired.Load() == fake.released.Load() })
 }
 
-// TestErrorWhileAVariantIsMade: the stream has begun, so the error is its last event.
+// TestErrorWhileAVariantIsMade checks that an error is the last event of a stream that has begun.
 func TestErrorWhileAVariantIsMade(t *testing.T) {
 	failed := make(chan struct{})
 	fake := newFake()
@@ -68,7 +68,7 @@ func TestErrorWhileAVariantIsMade(t *testing.T) {
 	}
 }
 
-// TestNoWait: a client that does not want to wait gets 503 and Retry-After, and the variant is made meanwhile.
+// TestNoWait checks that a client that does not want to wait gets 503 and Retry-After while the variant is being made.
 func TestNoWait(t *testing.T) {
 	asked := make(chan struct{}, 16)
 	ready := false

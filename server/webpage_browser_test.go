@@ -298,7 +298,7 @@ func (*making) Variants() []openapi.AdminVariant {
 	return []openapi.AdminVariant{{ID: "tiny@0.2", Object: "variant", Ratio: 0.2, State: openapi.StateMaking, Progress: "scoring: 40%"}}
 }
 
-// cold is a Models whose dense model stands in while the startup variant is being made.
+// cold is a Models whose dense model answers while the startup variant is being made.
 type cold struct {
 	*fakeModels
 	made *atomic.Bool
@@ -317,7 +317,7 @@ func (c cold) List() []openapi.Model {
 }
 
 // Until the startup variant is made, the page reports that the dense model answers, and the progress.
-func TestPageTellsThatDenseAnswers(t *testing.T) {
+func TestPageReportsThatDenseAnswers(t *testing.T) {
 	models := cold{newFake(), &atomic.Bool{}}
 	page, _ := browse(t, models, func(o *Options) { o.Admin = &making{} })
 	page.WaitFor("the progress", `document.querySelector("#state").innerText.includes("dense model answers while tiny@0.2 is being made: scoring: 40%")`)

@@ -12,7 +12,7 @@ export class Answer {
 
   constructor(title) {
     this.text = "";
-    this.thought = ""; // what the model thought before the text
+    this.thought = ""; // the model's thinking before the text
     this.title = element("h3", { class: "speaker" }, title);
     this.summary = element("summary", {}, "Thinking…");
     this.thoughts = element("p", { dir: "auto" });

@@ -105,7 +105,7 @@ export function pause(milliseconds, signal) {
 /**
  * chat requests a streamed answer. Callbacks report its parts: onWait(message) while the server is not ready,
  * onStart(variant), onThought(text) and then onText(text). While the server is not ready, chat retries until the signal aborts.
- * The result holds variant, finish, tokens, seconds, firstToken (seconds, from sending) and perSecond (tokens, after the
+ * The result has variant, finish, tokens, seconds, firstToken (seconds, from sending) and perSecond (tokens, after the
  * first; 0 if there were too few).
  */
 export async function chat(request, { signal, onWait, onStart, onThought, onText }) {

@@ -85,7 +85,7 @@ function won(card, dense, seen) {
   if (known(card.ttft_ms)) facts.push(fact("Time to first token", `${card.ttft_ms.toFixed(0)} ms`, null));
   if (known(card.measured_at)) {
     const spread = known(card.itl_spread) ? `spread ${percent(card.itl_spread)}` : null;
-    facts.push(fact("Measured", new Date(1000 * card.measured_at).toLocaleString(), card.provisional ? "beside other programs: measured again later" : spread));
+    facts.push(fact("Measured", new Date(1000 * card.measured_at).toLocaleString(), card.provisional ? "while other programs ran; it will be measured again" : spread));
   }
   if (seen !== null) facts.push(fact("Measured in this page", `${seen.toFixed(1)} tokens/s`, "median of its answers"));
   if (facts.length === 0) facts.push(fact("Speed", "not measured yet", null));

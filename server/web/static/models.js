@@ -24,7 +24,7 @@ export class Models extends EventTarget {
     this.largest = largestGuess;
     this.cards = new Map(); // by ratio, as the server sent them; they outlive their variants
     this.loaded = new Set(); // ratios that need no waiting
-    this.denseMeanwhile = false; // the dense model stands in for the startup variant, which is being made
+    this.denseMeanwhile = false; // the dense model answers while the startup variant is being made
     this.speeds = new Map(); // by ratio, tokens per second of the answers in this page
   }
 
