@@ -8,8 +8,8 @@ import (
 	"math"
 )
 
-// embedChunk bounds the tokens of a prompt whose hidden states one step returns. llama.cpp computes the logits of each
-// of them too, and its output buffer never shrinks (49 k logits x 64 are 12 MiB).
+// embedChunk bounds the tokens of a prompt whose hidden states one step returns. llama.cpp also computes the logits of
+// each of them, and its output buffer never shrinks (64 x 49 k logits take 12 MiB).
 const embedChunk = 64
 
 // pool averages the hidden states of one prompt.
@@ -43,8 +43,8 @@ func (p *pool) finish() error {
 }
 
 // Embed returns one vector for each prompt, float32[hidden] of length 1: the mean of the hidden states of its tokens,
-// after the model's last norm. Batches mix these prompts with those of answers. A prompt that is out of range gives a
-// ParameterError or a ContextError, a full queue ErrQueueFull, a failing engine an error that wraps ErrEngine.
+// after the model's last norm. These prompts share batches with those of answers. Errors: ParameterError or ContextError for
+// a prompt out of range, ErrQueueFull, or an error that wraps ErrEngine.
 func (e *Engine) Embed(ctx context.Context, prompts [][]Token) ([][]float32, Usage, error) {
 	for i, p := range prompts {
 		if err := e.validatePrompt(p, 0); err != nil {
@@ -55,14 +55,14 @@ func (e *Engine) Embed(ctx context.Context, prompts [][]Token) ([][]float32, Usa
 	defer cancel() // ends the prompts that still run when one fails
 	vectors := make([][]float32, 0, len(prompts))
 	var usage Usage
-	var flying []*request // submitted and not collected, in order
+	var flying []*request // submitted but not yet collected, in order
 	for next := 0; len(vectors) < len(prompts); {
 		for next < len(prompts) && len(flying) < e.dec.Sequences() {
 			r := newRequest(ctx, Request{Prompt: prompts[next], MaxTokens: 1, Logprobs: -1})
 			r.pool = newPool(e.dec.HiddenSize())
 			err := e.enqueue([]*request{r})
 			if errors.Is(err, ErrQueueFull) && len(flying) > 0 {
-				break // some requests in the queue are this call's own: continue when one has ended
+				break // requests of this call fill the queue: continue when one has ended
 			}
 			if err != nil {
 				return nil, Usage{}, err

@@ -59,7 +59,7 @@ func TestEmbedRefuses(t *testing.T) {
 	}
 }
 
-// More prompts than the queue has room for wait for earlier ones.
+// If there are more prompts than the queue can hold, the rest wait for earlier ones.
 func TestEmbedBeyondTheQueue(t *testing.T) {
 	e := New(newFake(4, 64, 16), Options{MaxQueue: 2}, nil)
 	defer closeEngine(t, e)
@@ -90,6 +90,6 @@ func TestEmbedCancelled(t *testing.T) {
 	close(f.gate)
 	closeEngine(t, e)
 	if n := len(f.seen()); n > 2 {
-		t.Errorf("%d steps for a client that left in the first", n)
+		t.Errorf("%d steps for a client that disconnected in the first", n)
 	}
 }

@@ -16,11 +16,11 @@ import (
 type Options struct {
 	MaxQueue     int // requests that may wait for a sequence; default 256
 	PrefillChunk int // prompt tokens of one step while no answer generates; default the decoder's batch size
-	SharedChunk  int // prompt tokens of one step beside as many running answers as prompts, which bounds inter-token latency; default three quarters of the batch size
-	CopyAtLeast  int // tokens of a common prefix worth copying from a busy sequence; default 256, negative: never
+	SharedChunk  int // prompt tokens of one step with as many running answers as prompts, which bounds inter-token latency; default three quarters of the batch size
+	CopyAtLeast  int // shortest common prefix to copy from a busy sequence, in tokens; default 256, negative: never
 
 	PromptCacheBytes int64 // budget of saved sequences; 0 saves none
-	SaveAtLeast      int   // fewest lost tokens for which a sequence is saved; default 64, on a GPU 1024
+	SaveAtLeast      int   // save a sequence that would lose at least this many tokens; default 64, on a GPU 1024
 
 	// Admitted, if set, receives how long each request waited for a sequence. The loop calls it, so it must return at
 	// once.
@@ -31,7 +31,7 @@ const (
 	defaultMaxQueue    = 256
 	defaultCopyAtLeast = 256
 	defaultSaveAtLeast = 64
-	// A GPU decodes a thousand tokens in about the time it takes to copy their KV cache to host memory and back, layer
+	// A GPU prefills a thousand tokens in about the time it takes to copy their KV cache to host memory and back, layer
 	// by layer.
 	deviceSaveAtLeast = 1024
 )
@@ -40,7 +40,7 @@ const (
 type Info struct {
 	VocabSize   int // tokens
 	ContextSize int // tokens one request may hold, prompt and answer together
-	Sequences   int // requests that run side by side
+	Sequences   int // requests that run at the same time
 }
 
 // Stats counts the work of an engine, done and in progress.
@@ -108,7 +108,7 @@ func New(dec Decoder, opts Options, log *slog.Logger) *Engine {
 	}
 	e := &Engine{
 		dec: dec, opts: opts, log: log,
-		wake:  make(chan struct{}, 1), // a token means "look again"; one is enough
+		wake:  make(chan struct{}, 1), // a token means "check again"; one is enough
 		abort: make(chan struct{}),
 		done:  make(chan struct{}),
 
@@ -118,9 +118,9 @@ func New(dec Decoder, opts Options, log *slog.Logger) *Engine {
 	return e
 }
 
-// Submit queues a request. ctx bounds the whole answer: when it ends, the generation ends within one step. Submit
-// itself never waits. A request that is out of range gives a ParameterError or a ContextError, a full queue
-// ErrQueueFull, a closed or failed engine an error that wraps ErrEngine.
+// Submit queues a request and returns at once. ctx bounds the whole answer: when it ends, the generation ends within one
+// step. Errors: ParameterError or ContextError for a request out of range, ErrQueueFull, or an error that wraps ErrEngine
+// if the engine is closed or has failed.
 func (e *Engine) Submit(ctx context.Context, req Request) (Generation, error) {
 	all, err := e.SubmitN(ctx, req, 1)
 	if err != nil {
@@ -129,14 +129,14 @@ func (e *Engine) Submit(ctx context.Context, req Request) (Generation, error) {
 	return all[0], nil
 }
 
-// SubmitN queues n answers to one prompt and prefills it once: the other answers copy the first one's cache when it is
-// complete. Answer i has the seed Seed+i, and equals Submit's with that seed. SubmitN queues all n or none.
+// SubmitN queues n answers to one prompt, which is prefilled once: the other answers copy the first one's cache. Answer i
+// has the seed Seed+i and equals the answer of Submit with that seed. SubmitN queues all n or none.
 func (e *Engine) SubmitN(ctx context.Context, req Request, n int) ([]Generation, error) {
 	if n < 1 || n > MaxAnswers {
 		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, must be 1 to %d", n, MaxAnswers)}
 	}
 	if most := e.opts.MaxQueue + e.dec.Sequences(); n > most {
-		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, must be at most %d, the sequences and the queue together", n, most)}
+		return nil, &ParameterError{Field: "n", Reason: fmt.Sprintf("%d, must be at most %d, the number of sequences plus the length of the queue", n, most)}
 	}
 	if err := e.validate(req); err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func (e *Engine) enqueue(requests []*request) error {
 	return nil
 }
 
-// dropCancelled frees the places of requests whose client has disconnected. The caller holds mu.
+// dropCancelled removes requests whose client has disconnected from the queue. The caller holds mu.
 func (e *Engine) dropCancelled() {
 	kept := e.waiting[:0]
 	for _, r := range e.waiting {
@@ -219,8 +219,8 @@ func (e *Engine) signal() {
 }
 
 // Close refuses new requests, lets the current ones finish until ctx ends, ends the rest with ErrEngine and closes the
-// decoder. Then it returns nil, ctx's error if it cut requests short, or the error of closing the decoder or of the
-// engine itself. Further calls wait for the same end.
+// decoder. It returns ctx's error if it cut requests short, the error of closing the decoder, or the error that ended the
+// engine earlier. Further calls wait for the same end.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	e.closing = true
@@ -240,7 +240,7 @@ func (e *Engine) Close(ctx context.Context) error {
 // Done is closed when the engine has ended: after Close, or because too many steps in a row failed.
 func (e *Engine) Done() <-chan struct{} { return e.done }
 
-// Err is nil until Done is closed. Then it is the failure that ended the engine, nil after a Close.
+// Err returns the error that ended the engine. It is nil until Done is closed, and after a Close.
 func (e *Engine) Err() error {
 	select {
 	case <-e.done:
@@ -250,7 +250,7 @@ func (e *Engine) Err() error {
 	}
 }
 
-// Stats is a snapshot of the engine's counters.
+// Stats returns a snapshot of the engine's counters.
 func (e *Engine) Stats() Stats {
 	c := &e.counters
 	return Stats{
@@ -260,7 +260,7 @@ func (e *Engine) Stats() Stats {
 	}
 }
 
-// Info describes the model.
+// Info returns a description of the model.
 func (e *Engine) Info() Info {
 	return Info{VocabSize: e.dec.VocabSize(), ContextSize: e.dec.ContextSize(), Sequences: e.dec.Sequences()}
 }

@@ -69,7 +69,7 @@ func TestLogprobsCoverTheText(t *testing.T) {
 	}
 }
 
-// The same seed gives the same text alone, beside others, after a cached prefix and in chunks of any size.
+// The same seed gives the same text alone, in batches with others, after a cached prefix and with chunks of any size.
 func TestSeedDecidesTheText(t *testing.T) {
 	req := Request{
 		Prompt: prompt(strings.Repeat("a long prompt ", 5)), MaxTokens: 30, Logprobs: -1,
@@ -147,7 +147,7 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 	leave()
 	if err := submit(context.Background()); err != nil {
-		t.Errorf("Submit after a waiting client left: %v", err)
+		t.Errorf("Submit after a waiting client disconnected: %v", err)
 	}
 	close(f.gate)
 	for i, g := range answers {
@@ -373,7 +373,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A long prompt must not delay running answers: they are in every step, beside a bounded part of the prompt.
+// A long prompt must not delay running answers: every step has their tokens and a bounded part of the prompt.
 func TestLongPromptSharesTheSteps(t *testing.T) {
 	f := newFake(2, 4096, 64)
 	f.gate = make(chan struct{})
@@ -406,7 +406,7 @@ func TestLongPromptSharesTheSteps(t *testing.T) {
 		}
 	}
 	if shared < 500/8 {
-		t.Errorf("%d steps carry the long prompt, want at least %d", shared, 500/8)
+		t.Errorf("%d steps contain the long prompt, want at least %d", shared, 500/8)
 	}
 	closeEngine(t, e)
 }

@@ -6,9 +6,10 @@ import (
 )
 
 var (
-	// ErrEngine is wrapped when the backend failed or the engine is closed. Another engine may serve the request.
+	// ErrEngine is wrapped by errors of a backend that failed or an engine that is closed. Another engine may serve the
+	// request.
 	ErrEngine = errors.New("engine unavailable")
-	// ErrQueueFull is returned by Submit when too many requests wait; the client should retry later.
+	// ErrQueueFull is wrapped by Submit's error when too many requests wait. The client should retry later.
 	ErrQueueFull = errors.New("request queue is full")
 )
 
@@ -16,7 +17,7 @@ var (
 type ContextError struct {
 	Prompt  int  // tokens of the prompt
 	Context int  // tokens a sequence can hold
-	Whole   bool // the prompt may take all of them: nothing is generated
+	Whole   bool // the prompt may fill the context, because nothing is generated
 }
 
 // Error implements error.
@@ -24,7 +25,7 @@ func (e *ContextError) Error() string {
 	if e.Whole {
 		return fmt.Sprintf("prompt has %d tokens, the context holds %d", e.Prompt, e.Context)
 	}
-	return fmt.Sprintf("prompt has %d tokens, the context holds %d and needs room for one more", e.Prompt, e.Context)
+	return fmt.Sprintf("prompt has %d tokens, the context holds %d including at least one of the answer", e.Prompt, e.Context)
 }
 
 // ParameterError reports a field of a Request that is out of range.

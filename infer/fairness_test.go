@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// slowDecoder takes time for each step, as a model on a CPU does.
+// slowDecoder takes as long for each step as a model on a CPU.
 type slowDecoder struct{ *fakeDecoder }
 
 func (d slowDecoder) Decode(entries []Entry) error {
@@ -14,7 +14,8 @@ func (d slowDecoder) Decode(entries []Entry) error {
 	return d.fakeDecoder.Decode(entries)
 }
 
-// submitLetters submits a prompt of so many letters. offset tells prompts apart from their first token on.
+// submitLetters submits a prompt of the given number of tokens, each a letter. Prompts with different offsets differ in
+// their first token.
 func submitLetters(t *testing.T, e *Engine, tokens, answer, offset int) Generation {
 	t.Helper()
 	p := make([]Token, tokens)
@@ -28,8 +29,8 @@ func submitLetters(t *testing.T, e *Engine, tokens, answer, offset int) Generati
 	return g
 }
 
-// A short request that comes while long prompts are prefilled has its first token after the step under way and one of its
-// own, and its last one after one more step of prompts. No answer changes. The time is that of synctest.
+// A short request that arrives during the prefill of long prompts gets its first token after the current step and one step
+// of its own. It gets its last token after one more step of prompts. No answer changes. Time is synctest's.
 func TestShortRequestBesideLongPrompts(t *testing.T) {
 	for _, long := range []int{1, 3} {
 		synctest.Test(t, func(t *testing.T) {
@@ -48,21 +49,21 @@ func TestShortRequestBesideLongPrompts(t *testing.T) {
 				t.Fatal(err)
 			}
 			if steps := e.Stats().Steps - before; steps > 2 {
-				t.Errorf("beside %d: the first token came after %d steps, want 2", long, steps)
+				t.Errorf("with %d long prompts: the first token after %d steps, want 2", long, steps)
 			}
 			began := time.Now()
 			rest := readAll(short)
 			if took := time.Since(began); took > 6*time.Second {
-				t.Errorf("beside %d: the other tokens took %v, more than a step of prompts and themselves", long, took)
+				t.Errorf("with %d long prompts: the other tokens took %v, more than their own steps and one step of prompts", long, took)
 			}
 			alone := New(newFake(1, 9000, 512), Options{}, nil)
 			defer closeEngine(t, alone)
 			if got, want := first.Text+rest.text, readAll(submitLetters(t, alone, 15, 15, 20)).text; got != want {
-				t.Errorf("beside %d: the short answer is %q, alone %q", long, got, want)
+				t.Errorf("with %d long prompts: the short answer is %q, alone %q", long, got, want)
 			}
 			for i, g := range running {
 				if got, want := readAll(g).text, readAll(submitLetters(t, alone, tokens, 5, i)).text; got != want {
-					t.Errorf("beside %d: a long answer is %q, alone %q", long, got, want)
+					t.Errorf("with %d long prompts: a long answer is %q, alone %q", long, got, want)
 				}
 			}
 		})

@@ -22,17 +22,17 @@ const (
 	fakeVocab = 260
 )
 
-// fakeDecoder is a model whose next token depends on its whole sequence, so that a wrong cache shows in the text. It is
-// as strict as llamacpp about positions and sizes.
+// fakeDecoder is a model whose next token depends on its whole sequence, so that a wrong cache changes the text. It checks
+// positions and sizes as strictly as llamacpp.
 type fakeDecoder struct {
 	context, batch int
 	caches         [][]Token
 	logits         map[int][]float32
 
-	gate   chan struct{}            // nil, or received from before each Decode
-	began  chan struct{}            // nil, or sent to at the start of each Decode
-	fail   func(step int) error     // nil, or asked before each Decode
-	script func(tokens []Token) int // nil, or the next token for a sequence; negative: by hash
+	gate   chan struct{}            // if set, Decode first receives from it
+	began  chan struct{}            // if set, Decode first sends to it
+	fail   func(step int) error     // if set, Decode returns its error
+	script func(tokens []Token) int // if set, returns the next token of a sequence; negative: by hash
 	closed atomic.Bool
 	broken atomic.Bool // states can neither be saved nor restored
 
@@ -71,7 +71,7 @@ func (f *fakeDecoder) Sequences() int               { return len(f.caches) }
 func (f *fakeDecoder) BatchSize() int               { return f.batch }
 func (f *fakeDecoder) HiddenSize() int              { return 2 }
 
-// Hidden is the entry's token and 1, so that a pooled vector shows the mean token.
+// Hidden returns the entry's token and 1, so that a pooled vector has the mean token.
 func (f *fakeDecoder) Hidden(index int) []float32 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

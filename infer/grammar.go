@@ -15,9 +15,8 @@ func (e *Engine) CheckGrammar(text string) error {
 	return err
 }
 
-// SchemaGrammar converts a JSON schema to a grammar in GBNF. If no grammar can express a strict schema as a whole, it
-// returns a ParameterError; see gbnf.FromSchema for the limits. In any other schema it ignores what no grammar can
-// express.
+// SchemaGrammar converts a JSON schema to a grammar in GBNF. If no grammar can express all of a strict schema, it returns a
+// ParameterError; see gbnf.FromSchema for the limits. In other schemas it ignores keywords that no grammar can express.
 func (e *Engine) SchemaGrammar(schema []byte, strict bool) (string, error) {
 	compile := gbnf.FromSchemaRelaxed
 	if strict {
@@ -48,7 +47,7 @@ func parseGrammar(text string) (*gbnf.Grammar, error) {
 	return g, nil
 }
 
-// constraint constrains one answer by its grammar. The model's thinking before it is free.
+// constraint constrains one answer by its grammar. It does not constrain the model's thinking before the answer.
 type constraint struct {
 	grammar    *gbnf.Grammar
 	matcher    *gbnf.Matcher
@@ -57,20 +56,20 @@ type constraint struct {
 	ends       []Token // tokens that end an answer
 
 	thought *thought // nil: the answer begins at once
-	strayed bool     // what may be a begin marker does not follow the grammar
+	strayed bool     // the text so far may be a begin marker, and the grammar forbids it
 	spaces  int      // bytes of white space between the thinking and the answer
 }
 
-// maxSpaces is how many bytes of white space the model may put between its thinking and an answer under a grammar.
+// maxSpaces bounds the bytes of white space between the thinking and an answer with a grammar.
 const maxSpaces = 8
 
-// constrain begins an answer that must follow a parsed grammar.
+// constrain returns the constraint for an answer that must match a parsed grammar.
 func (e *Engine) constrain(g *gbnf.Grammar, t *thought) *constraint {
 	index := e.grammarIndex()
 	return &constraint{grammar: g, matcher: g.Matcher(), vocabulary: index.vocabulary, dec: e.dec, ends: index.ends, thought: t}
 }
 
-// grammarIndex holds what all grammars need of a vocabulary. The first request with a grammar makes it.
+// grammarIndex is an index of the vocabulary that all grammars use. The first request with a grammar creates it.
 type grammarIndex struct {
 	vocabulary *gbnf.Vocabulary
 	ends       []Token
@@ -85,7 +84,7 @@ func newGrammarIndex(dec Decoder) grammarIndex {
 	}
 	index.vocabulary = gbnf.NewVocabulary(dec.VocabSize(), func(t int) []byte {
 		if dec.EndOfGeneration(Token(t)) {
-			return nil // it ends the text and adds nothing
+			return nil // ends the answer and adds no text
 		}
 		return dec.Piece(Token(t), false)
 	})
@@ -115,7 +114,7 @@ func (c *constraint) allows(t Token) (bool, error) {
 		return c.spaces+len(marked) <= maxSpaces, nil
 	case next.state == undecided && next.marking(next.held):
 		return true, nil
-	case was == undecided && next.begun: // one token with all of the thinking
+	case was == undecided && next.begun: // one token contains all of the thinking
 		ok, err := c.grammar.Matcher().Accepts(answer)
 		return ok, grammarError(err)
 	case was == undecided:
@@ -153,7 +152,7 @@ func (c *constraint) restrict(logits []float32, sc *scratch) (bool, error) {
 	return c.keepAllowed(logits, sc), nil
 }
 
-// allowMarker allows the token with which the begin marker goes on, as the tokenizer cuts it.
+// allowMarker allows the begin marker's next token, in the tokenizer's own split of the marker.
 func (c *constraint) allowMarker(allow func(t int)) {
 	held := bytes.TrimLeft(c.thought.split.held, whiteSpace)
 	for _, t := range c.thought.begin {
@@ -196,14 +195,14 @@ func (c *constraint) follow(t Token) (ended bool, err error) {
 	return c.matcher.Ended(), nil
 }
 
-// think follows a token before the answer is known to have begun. It returns what of it the grammar holds.
+// think processes a token while the answer may not have begun. It returns the part of the token that the grammar must match.
 func (c *constraint) think(t Token, piece []byte) ([]byte, error) {
 	was := c.thought.split.state
 	marked := c.thought.piece(t, piece)
 	next, answer := c.thought.split.after(marked)
 	switch {
 	case was == undecided && next.begun:
-		c.matcher, c.strayed = c.grammar.Matcher(), false // the answer has not begun
+		c.matcher, c.strayed = c.grammar.Matcher(), false // the text so far was the begin marker, not the answer
 	case was == undecided:
 		answer = piece
 		if next.state == undecided && !c.strayed {
@@ -221,7 +220,7 @@ func (c *constraint) think(t Token, piece []byte) ([]byte, error) {
 	return answer, nil
 }
 
-// grammarError returns the client's error for a failure that its grammar caused.
+// grammarError returns a ParameterError if the grammar exceeded its budget, and wraps any other error.
 func grammarError(err error) error {
 	if errors.Is(err, gbnf.ErrBudget) {
 		return &ParameterError{Field: "grammar", Reason: err.Error()}

@@ -48,8 +48,8 @@ func (d *wordDecoder) VocabSize() int               { return len(d.words) }
 func (d *wordDecoder) Piece(t Token, _ bool) []byte { return d.words[t] }
 func (d *wordDecoder) EndOfGeneration(t Token) bool { return t == 0 }
 
-// BenchmarkGrammar measures the time that a grammar adds to one token, in the middle of a JSON string: where the first
-// candidate fits, and where the sampler has to test the whole vocabulary.
+// BenchmarkGrammar measures the time that a grammar adds to one token inside a JSON string: once if the grammar allows the
+// first candidate, and once if the sampler has to test the whole vocabulary.
 func BenchmarkGrammar(b *testing.B) {
 	dec := newWordDecoder()
 	index := newGrammarIndex(dec)

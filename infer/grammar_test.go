@@ -10,7 +10,7 @@ import (
 )
 
 // A grammar constrains a random model, at any temperature and with any truncation.
-func TestGrammarHolds(t *testing.T) {
+func TestGrammarConstrainsSampling(t *testing.T) {
 	e := New(newFake(3, 512, 64), Options{}, nil)
 	defer closeEngine(t, e)
 	shape := regexp.MustCompile(`^\{"n": ?-?[0-9]{1,3}, "é": (true|false)\}$`)
@@ -42,7 +42,7 @@ func TestGrammarHolds(t *testing.T) {
 	}
 }
 
-// Where the grammar may end and may continue, the model decides.
+// If the grammar allows both the end and a continuation, the model decides.
 func TestGrammarEnds(t *testing.T) {
 	f := newFake(1, 64, 16)
 	f.script = say(1, "ab, and more")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// maxFailures is how many steps may fail in a row before the engine gives up.
+// maxFailures is the number of consecutive failed steps after which the engine ends.
 const maxFailures = 3
 
 // loop is the state of the owner goroutine.
@@ -20,8 +20,8 @@ type loop struct {
 	keeper    stateKeeper // nil: nothing is saved
 	saved     savedStates
 	step      uint64
-	held      int           // prompt tokens decoded since running answers last had a token
-	owed      time.Duration // that running answers may decode without prompts
+	held      int           // prompt tokens decoded since running answers last got a token
+	owed      time.Duration // time that running answers may still decode without prompts
 	failures  int
 
 	// Each step reuses these.
@@ -47,8 +47,8 @@ func (e *Engine) run() {
 	l.finish(err)
 }
 
-// serve runs until the engine is closed and empty, or fails. A panic here is a bug of this package or of the decoder's
-// binding. It ends this engine, not the process.
+// serve runs until the engine is closed and has no requests, or fails. A panic here is a bug of this package or of the
+// decoder's binding. It ends this engine, not the process.
 func (l *loop) serve() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -76,7 +76,7 @@ func (l *loop) serve() (err error) {
 	}
 }
 
-// idleUntilWoken waits for a request. It reports whether the engine must end instead.
+// idleUntilWoken waits for a request. It reports whether the engine must end.
 func (l *loop) idleUntilWoken() (end bool) {
 	l.mu.Lock()
 	end = l.closing && len(l.waiting) == 0
@@ -120,88 +120,6 @@ func (l *loop) compact() {
 	l.counters.running.Store(int64(len(l.running)))
 }
 
-// admit assigns free sequences to waiting requests, in order of arrival.
-func (l *loop) admit() {
-	for len(l.running) < len(l.sequences) {
-		r := l.nextWaiting()
-		if r == nil {
-			return
-		}
-		if err := l.start(r); err != nil {
-			r.stream.fail(err)
-			r.over = true
-			continue
-		}
-		if l.opts.Admitted != nil {
-			l.opts.Admitted(time.Since(r.came))
-		}
-		l.running = append(l.running, r)
-		l.counters.running.Store(int64(len(l.running)))
-	}
-}
-
-// nextWaiting takes the earliest request that can start off the queue. A request that waits for another's prompt does
-// not block later ones.
-func (l *loop) nextWaiting() *request {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.dropCancelled()
-	at := slices.IndexFunc(l.waiting, (*request).admissible)
-	if at < 0 {
-		return nil
-	}
-	r := l.waiting[at]
-	l.waiting = slices.Delete(l.waiting, at, at+1)
-	l.counters.queued.Store(int64(len(l.waiting)))
-	return r
-}
-
-// start assigns a sequence to a request and keeps the part of its cache that fits the prompt.
-func (l *loop) start(r *request) error {
-	c := chooseSequence(l.sequences, r.reusable(), l.copyAtLeast(r))
-	if l.keeper != nil {
-		l.restore(r.reusable(), &c)
-	}
-	l.saveBefore(c.sequence, min(c.reuse, commonPrefix(l.sequences[c.sequence].tokens, r.req.Prompt)))
-	s := &l.sequences[c.sequence]
-	if c.copyFrom >= 0 && c.copyFrom != c.sequence {
-		if err := l.dec.SequenceCopy(c.copyFrom, c.sequence); err != nil {
-			return errors.Join(fmt.Errorf("%w: copy a prompt's cache: %w", ErrEngine, err), l.empty(c.sequence))
-		}
-		s.tokens = append(s.tokens[:0], l.sequences[c.copyFrom].tokens...)
-	}
-	if len(s.tokens) > c.reuse {
-		if err := l.dec.SequenceRemove(c.sequence, c.reuse, -1); err != nil {
-			return errors.Join(fmt.Errorf("%w: cut a prompt's cache: %w", ErrEngine, err), l.empty(c.sequence))
-		}
-		s.tokens = s.tokens[:c.reuse]
-	}
-	s.busy = true
-	r.sequence, r.decoded, r.usage.Cached = c.sequence, c.reuse, c.reuse
-	r.stream.admitted()
-	l.counters.prompt.Add(uint64(len(r.req.Prompt)))
-	l.counters.cached.Add(uint64(c.reuse))
-	return nil
-}
-
-// copyAtLeast returns the length of a common prefix that is worth a copy of another sequence. A request whose lead has
-// the same prompt copies a prefix of any length.
-func (l *loop) copyAtLeast(r *request) int {
-	if r.lead != nil {
-		return 1
-	}
-	return l.opts.CopyAtLeast
-}
-
-// empty removes all tokens of a sequence.
-func (l *loop) empty(sequence int) error {
-	l.sequences[sequence].tokens = l.sequences[sequence].tokens[:0]
-	if err := l.dec.SequenceRemove(sequence, 0, -1); err != nil {
-		return fmt.Errorf("%w: clear sequence %d: %w", ErrEngine, sequence, err)
-	}
-	return nil
-}
-
 // advance decodes one batch and delivers its results. It returns an error when the engine cannot continue.
 func (l *loop) advance() error {
 	l.compose()
@@ -237,7 +155,7 @@ func (l *loop) advance() error {
 	return nil
 }
 
-// compose fills entries for the next step, ordered by sequence: llama.cpp puts neighbours into one graph.
+// compose fills entries for the next step, ordered by sequence, because llama.cpp puts neighbouring sequences into one graph.
 func (l *loop) compose() {
 	l.wants, l.order = l.wants[:0], l.order[:0]
 	for _, r := range l.running {
@@ -284,8 +202,8 @@ func (l *loop) add(r *request, n int) {
 	l.entries[r.entry].Logits = true
 }
 
-// failStep ends the requests of a batch that failed. The engine continues with empty sequences unless too many steps in
-// a row failed.
+// failStep ends the requests of a batch that failed. The engine continues with empty sequences unless too many consecutive
+// steps failed.
 func (l *loop) failStep(cause error) error {
 	l.failures++
 	l.log.Error("decode", "error", cause, "entries", len(l.entries), "failures", l.failures)
@@ -302,81 +220,6 @@ func (l *loop) failStep(cause error) error {
 		fatal = fmt.Errorf("%w: %d steps in a row failed: %w", ErrEngine, l.failures, cause)
 	}
 	return fatal
-}
-
-// deliver adds the sampled token to a request's answer.
-func (l *loop) deliver(r *request) {
-	r.entry, r.logits = -1, nil
-	if r.failed != nil {
-		var parameter *ParameterError
-		if failure := r.failed; errors.As(failure, &parameter) {
-			r.stream.fail(failure)
-		} else {
-			r.stream.fail(fmt.Errorf("%w: %w", ErrEngine, failure))
-		}
-		l.release(r)
-		return
-	}
-	r.usage.Completion++
-	l.counters.completion.Add(1)
-	r.next = r.sampled.Token
-	r.thinking = r.thinking[:0]
-	var finish FinishReason
-	switch {
-	case (!r.req.IgnoreEOS || r.sampler.grammar != nil) && l.dec.EndOfGeneration(r.next):
-		finish = FinishStop
-		r.endText(false)
-	case l.addText(r):
-		finish = FinishStop
-		r.stream.stoppedBy(r.text.match)
-	case r.sampled.Ended:
-		finish = FinishStop
-		r.endText(false)
-	case r.usage.Completion >= r.req.MaxTokens || len(l.sequences[r.sequence].tokens) >= l.dec.ContextSize():
-		finish = FinishLength
-		r.endText(true)
-	}
-	if r.thought != nil {
-		r.usage.Thinking = r.thought.tokens
-	}
-	text, tokens := r.text.take()
-	if finish != "" {
-		l.release(r) // first, so that a client that reads the end finds it in the counters
-	}
-	if len(r.thinking) > 0 || len(text) > 0 || len(tokens) > 0 || finish != "" {
-		r.stream.think(r.thinking)
-		r.stream.put(text, tokens, r.usage, finish)
-	}
-}
-
-// addText adds the sampled token to the thinking or to the answer. It reports whether the answer ends at a stop string.
-func (l *loop) addText(r *request) (stopped bool) {
-	piece := l.dec.Piece(r.next, false)
-	if r.thought == nil || r.thought.split.state == answering {
-		return r.text.add(piece, l.describe(r))
-	}
-	var info *TokenInfo
-	if !r.thought.inside() {
-		info = l.describe(r)
-	}
-	thinking, answer := r.thought.add(r.next, piece, info)
-	return r.take(thinking, answer)
-}
-
-// describe adds the pieces to the sampler's description of a token; nil if the request wants no log probabilities.
-func (l *loop) describe(r *request) *TokenInfo {
-	if r.req.Logprobs < 0 {
-		return nil
-	}
-	info := r.sampled
-	out := &TokenInfo{TokenProb: TokenProb{Token: info.Token, Piece: l.dec.Piece(info.Token, true), Logprob: info.Logprob}}
-	if len(info.Top) > 0 {
-		out.Top = make([]TokenProb, len(info.Top))
-		for i, t := range info.Top {
-			out.Top[i] = TokenProb{Token: t.Token, Piece: l.dec.Piece(t.Token, true), Logprob: t.Logprob}
-		}
-	}
-	return out
 }
 
 // finish ends all remaining requests and closes the decoder. cause is nil after a Close.

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// stillDecoder takes no time, so that the benchmark measures the engine.
+// stillDecoder takes no time, so that the benchmark measures only the engine.
 type stillDecoder struct {
 	*fakeDecoder
 	logits []float32
@@ -17,8 +17,8 @@ func (d *stillDecoder) Logits(int) []float32               { return d.logits }
 func (d *stillDecoder) SequenceRemove(int, int, int) error { return nil }
 func (d *stillDecoder) ContextSize() int                   { return 1 << 20 }
 
-// BenchmarkLoop is a step of the engine around the model: scheduling, composing, sampling from 260 logits, delivering.
-// An operation is a token.
+// BenchmarkLoop measures the engine without a model: scheduling, composing, sampling from 260 logits and delivering. An
+// operation is one token.
 func BenchmarkLoop(b *testing.B) {
 	for _, sequences := range []int{1, 8} {
 		b.Run(fmt.Sprintf("sequences=%d", sequences), func(b *testing.B) {

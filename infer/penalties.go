@@ -1,6 +1,6 @@
 package infer
 
-// penalties counts the tokens of one answer and its prompt. The prompt counts for the repetition penalty alone.
+// penalties counts the tokens of one answer and its prompt. The prompt's tokens count only for the repetition penalty.
 type penalties struct {
 	repetition float32 // 1: neutral
 	tokens     []seenToken
@@ -35,7 +35,7 @@ func (p *penalties) see(t Token) *seenToken {
 
 func (p *penalties) generated(t Token) { p.see(t).count++ }
 
-// apply changes the logits of the tokens seen, after saving their values.
+// apply saves the logits of the tokens seen, then changes them.
 func (p *penalties) apply(s Sampling, logits []float32, sc *scratch) {
 	frequency, presence := float32(s.FrequencyPenalty), float32(s.PresencePenalty)
 	for _, t := range p.tokens {

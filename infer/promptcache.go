@@ -24,8 +24,8 @@ type savedStates struct {
 	all    []savedState
 }
 
-// longest finds the state that shares the longest prefix with a prompt, of which one token is left to decode. It is -1
-// when no state shares a token.
+// longest finds the state with the longest common prefix with a prompt, whose last token does not count because it must be
+// decoded. index is -1 if no state shares a token.
 func (s *savedStates) longest(prompt []Token) (index, prefix int) {
 	index = -1
 	for i, saved := range s.all {
@@ -70,8 +70,8 @@ func (s *savedStates) remove(i int) {
 	s.all = slices.Delete(s.all, i, i+1)
 }
 
-// saveBefore saves a sequence that is about to be cut to its first tokens, if it loses enough of them. A failure costs
-// only the time to prefill a prompt again.
+// saveBefore saves a sequence before it is cut to its first kept tokens, if it would lose at least SaveAtLeast tokens. A
+// failure costs only the time to prefill a prompt again.
 func (l *loop) saveBefore(sequence, kept int) {
 	s := &l.sequences[sequence]
 	if l.keeper == nil || len(s.tokens)-kept < l.opts.SaveAtLeast || l.saved.holds(s.tokens) {
@@ -85,11 +85,12 @@ func (l *loop) saveBefore(sequence, kept int) {
 	l.saved.add(savedState{tokens: slices.Clone(s.tokens), state: state, used: l.step})
 }
 
-// restoreCost is the fewest tokens that can be copied in the time it takes to decode one: about 60 to 100 on a CPU.
+// restoreCost is the number of tokens that can surely be copied in the time it takes to prefill one. A CPU copies about 60 to
+// 100.
 const restoreCost = 32
 
-// restore replaces the chosen sequence by a saved one if that saves enough of the prompt: a quarter of SaveAtLeast, and
-// more than the copies cost. After a failure the sequence is unchanged or empty.
+// restore replaces the chosen sequence by a saved one if that saves enough prefill: at least a quarter of SaveAtLeast, and at
+// least the cost of the copies. After a failure the sequence is unchanged or empty.
 func (l *loop) restore(prompt []Token, c *choice) {
 	i, prefix := l.saved.longest(prompt)
 	if i < 0 || c.copyFrom >= 0 {
@@ -101,7 +102,7 @@ func (l *loop) restore(prompt []Token, c *choice) {
 	}
 	l.saveBefore(c.sequence, 0)
 	if i, prefix = l.saved.longest(prompt); i < 0 {
-		return // evicted for the one just saved
+		return // saveBefore evicted it
 	}
 	s, saved := &l.sequences[c.sequence], &l.saved.all[i]
 	if err := l.keeper.RestoreSequence(c.sequence, saved.state, len(saved.tokens)); err != nil {

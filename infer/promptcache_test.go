@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// With more conversations than sequences each continues from its saved state, with the same text as without eviction.
+// With more conversations than sequences, each one continues from its saved state. The text is the same as without eviction.
 func TestPromptCacheSavesSequences(t *testing.T) {
 	ask3 := func(opts Options) (*fakeDecoder, []answer) {
 		f := newFake(1, 512, 64)
@@ -45,7 +45,7 @@ func TestPromptCacheSavesSequences(t *testing.T) {
 	}
 }
 
-// A backend that cannot save or restore costs time but no answers.
+// A backend that cannot save or restore loses time but no answers.
 func TestPromptCacheFailures(t *testing.T) {
 	f := newFake(1, 512, 64)
 	e := New(f, Options{PromptCacheBytes: 1 << 20, SaveAtLeast: 4}, nil)
@@ -93,11 +93,11 @@ func TestSavedStates(t *testing.T) {
 		t.Errorf("longest = %d, %d, want 1 and one token left to decode", i, n)
 	}
 	if i, _ := s.longest(prompt("q")); i != -1 {
-		t.Errorf("longest of a foreign prompt = %d", i)
+		t.Errorf("longest of a prompt without a common prefix = %d", i)
 	}
 	add("large", 101, 4)
 	if got := texts(); got != "xy abc" {
-		t.Errorf("after one beyond the budget: %q", got)
+		t.Errorf("after a state above the budget: %q", got)
 	}
 	add("new", 50, 5)
 	if got := texts(); got != "abc new" || s.bytes != 80 {

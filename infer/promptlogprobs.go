@@ -12,14 +12,14 @@ type promptScores struct {
 	top     []weighted
 }
 
-// newPromptScores begins with the prompt's first token, which nothing precedes.
+// newPromptScores begins with the prompt's first token, which has no log probability.
 func (l *loop) newPromptScores(first Token) *promptScores {
 	info := TokenInfo{TokenProb: TokenProb{Token: first, Piece: l.dec.Piece(first, true), Logprob: math.NaN()}}
 	return &promptScores{tokens: []TokenInfo{info}, scratch: scratchFor(l.dec)}
 }
 
-// scorePrompt describes the prompt tokens that follow those of a step, whose logits are still unchanged. It reports
-// whether the request has ended with its prompt.
+// scorePrompt scores the prompt tokens after each token of a step, before the sampler changes the logits. It reports whether
+// the request has ended with its prompt.
 func (l *loop) scorePrompt(r *request) (ended bool) {
 	if r.scores == nil {
 		r.scores = l.newPromptScores(r.req.Prompt[0])

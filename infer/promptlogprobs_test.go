@@ -21,8 +21,8 @@ func described(t *testing.T, e *Engine, req Request) ([]TokenInfo, Chunk) {
 	return chunk.Prompt, chunk
 }
 
-// A generated text has the same log probabilities when it is scored as a prompt, in steps of any size, and the prompt
-// cache does not interfere.
+// A generated text has the same log probabilities when it is scored as a prompt, with steps of any size and with a prompt
+// cache.
 func TestPromptLogprobs(t *testing.T) {
 	e := New(newFake(2, 512, 200), Options{}, nil)
 	defer closeEngine(t, e)
@@ -51,7 +51,7 @@ func TestPromptLogprobs(t *testing.T) {
 	}
 }
 
-// With an answer to give, the description comes in its first chunk and the answer is the usual one.
+// If the request also wants an answer, the first chunk has the prompt's log probabilities, and the answer does not change.
 func TestPromptLogprobsThenAnswer(t *testing.T) {
 	e := New(newFake(1, 128, 16), Options{}, nil)
 	defer closeEngine(t, e)
@@ -74,6 +74,6 @@ func TestPromptLogprobsThenAnswer(t *testing.T) {
 	}
 	var refused *ParameterError
 	if _, err := e.Submit(context.Background(), Request{Prompt: prompt("x"), PromptLogprobs: true, Logprobs: -1}); !errors.As(err, &refused) {
-		t.Errorf("log probabilities of the prompt alone: %v, want a ParameterError", err)
+		t.Errorf("log probabilities of only the prompt: %v, want a ParameterError", err)
 	}
 }

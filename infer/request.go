@@ -7,10 +7,10 @@ import (
 
 // request is one answer in progress: queued, then running on a sequence. The loop owns it once admitted.
 type request struct {
-	ctx    context.Context // of Submit: the answer's life
+	ctx    context.Context // Submit's, which bounds the answer
 	req    Request
 	stream *stream
-	came   time.Time // when it began to wait for a sequence
+	came   time.Time // when it was queued
 
 	sequence int // -1 while queued
 	decoded  int // tokens of the prompt in the cache
@@ -28,7 +28,7 @@ type request struct {
 	scores *promptScores // with PromptLogprobs, until the prompt is described
 	over   bool          // it has ended, for any reason
 
-	// Of the current step, between the loop and its samplers.
+	// Shared by the loop and its samplers during a step.
 	logits  []float32
 	sampled sampled
 	failed  error
@@ -54,13 +54,13 @@ func (r *request) want() want {
 	return want{prompt: left}
 }
 
-// admissible reports whether the request can start now: one that copies another's prompt waits for its prefill.
+// admissible reports whether the request can start now. A request that copies another's cache waits for that one's prefill.
 func (r *request) admissible() bool {
 	return r.lead == nil || r.lead.over || r.lead.decoded == len(r.lead.req.Prompt)
 }
 
-// reusable returns the part of the prompt that a cache can replace. An embedding needs the hidden state of every token,
-// a description their logits.
+// reusable returns the part of the prompt that a cache can replace. It is empty for embeddings, which need the hidden state of
+// every token, and for prompt log probabilities, which need their logits.
 func (r *request) reusable() []Token {
 	if r.describesPrompt() {
 		return r.req.Prompt[:1]
@@ -71,7 +71,7 @@ func (r *request) reusable() []Token {
 // describesPrompt reports whether the request needs the model's output for every token of the prompt.
 func (r *request) describesPrompt() bool { return r.pool != nil || r.req.PromptLogprobs }
 
-// take adds what a step brought. It reports whether the answer ends at a stop string.
+// take adds a step's thinking and answer. It reports whether the answer ends at a stop string.
 func (r *request) take(thinking []byte, answer []earlyToken) (stopped bool) {
 	r.thinking = append(r.thinking, thinking...)
 	for _, token := range answer {
@@ -82,7 +82,7 @@ func (r *request) take(thinking []byte, answer []earlyToken) (stopped bool) {
 	return false
 }
 
-// endText releases what was held back, once no more tokens follow; full: by the limit of tokens.
+// endText releases text that was held back. full reports that the limit of tokens ended the answer.
 func (r *request) endText(full bool) {
 	if r.thought != nil && r.take(r.thought.finish(full)) {
 		return

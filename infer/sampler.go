@@ -13,10 +13,9 @@ var errLogits = errors.New("the model computed no finite logits")
 //
 //	logit bias, repetition penalty, frequency and presence penalty, temperature, min_p, top_k, typical_p, top_p
 //
-// and draws one token from the rest, renormalised. If a grammar forbids that token, the sampler keeps only the tokens
-// that it allows and does all this again. Log probabilities are those of the model's own distribution, before all of
-// these. Each answer has its own generator, so the same seed and logits give the same tokens whatever else the engine
-// runs.
+// Then it draws one token from the renormalised rest. If a grammar forbids that token, the sampler starts again with only
+// the tokens that the grammar allows. Log probabilities are those of the model's own distribution, before any change. Each
+// answer has its own random generator, so the same seed and logits give the same tokens whatever else the engine runs.
 type sampler struct {
 	Sampling
 	logprobs  int
@@ -24,8 +23,8 @@ type sampler struct {
 	bias      []weighted
 	penalties *penalties // nil when none is set
 	top       []tokenLogprob
-	grammar   *constraint // nil: the answer is free
-	thought   *thought    // nil: there is none
+	grammar   *constraint // nil: no grammar
+	thought   *thought    // nil: no thinking
 }
 
 // weighted is a token with its logit, bias or unnormalised probability.
@@ -39,7 +38,7 @@ type sampled struct {
 	Token   Token
 	Logprob float64
 	Top     []tokenLogprob
-	Ended   bool // no token may follow by the grammar
+	Ended   bool // the grammar allows no further token
 }
 
 type tokenLogprob struct {
@@ -51,11 +50,11 @@ type tokenLogprob struct {
 type scratch struct {
 	math       vectorMath // nil: Go's own
 	probs      []float32  // float32[vocab], unnormalised probabilities
-	blocks     []float64  // their sums by blocks of probBlock
-	sums       []float32  // the same, as math gives them
+	blocks     []float64  // sums of probs over blocks of probBlock
+	sums       []float32  // the same sums as math returns them
 	candidates []candidate
 	saved      []weighted // logits before bias and penalties
-	top, top2  []weighted // largest logits: of the model, and for top_k
+	top, top2  []weighted // largest logits: the model's, and for top_k
 	allowed    []weighted // by a grammar
 }
 
@@ -145,7 +144,7 @@ func (s *sampler) choose(logits []float32, likeliest Token, largest float32, sc 
 	if ok, err := s.grammar.allows(token); ok || err != nil {
 		return token, err
 	}
-	if s.thought.inside() { // the answer that must come was about to be left out, or to begin wrong
+	if s.thought.inside() { // the token would skip the answer or begin it against the grammar
 		return s.thought.cut(), nil
 	}
 	if ok, err := s.grammar.restrict(logits, sc); err != nil {
@@ -182,7 +181,7 @@ func (s *sampler) modify(logits []float32, sc *scratch) bool {
 	return len(sc.saved) > 0
 }
 
-// original is a token's logit before modify: the first saved one.
+// original returns a token's logit before modify, which is the first saved one.
 func original(token Token, logits []float32, saved []weighted) float32 {
 	for _, w := range saved {
 		if w.token == token {
@@ -202,7 +201,7 @@ func (s *sampler) describeTop(top []weighted, normaliser float64) []tokenLogprob
 
 // draw samples at a temperature above 0.
 func (s *sampler) draw(logits []float32, largest float32, sc *scratch) (Token, bool) {
-	// Below this temperature the differences are so large that drawing equals taking the likeliest.
+	// Below this temperature a draw always gives the likeliest token.
 	inverse := float32(1 / math.Max(s.Temperature, 1e-6))
 	topP, typical := below1(s.TopP), below1(s.TypicalP)
 	if !topP && !typical && s.MinP == 0 && (s.TopK == 0 || s.TopK >= len(logits)) {
@@ -253,7 +252,7 @@ func (s *sampler) shortlist(logits []float32, largest, inverse float32, sc *scra
 		}
 	default:
 		sum := exponentials(logits, largest, inverse, sc)
-		// The tokens below this hold less than 1-p together, so the likeliest others reach p. Half of it is for rounding.
+		// The tokens below the floor have less than 1-p together, so the others reach p. The factor 1/2 allows for rounding.
 		floor := float32((1 - s.TopP) * sum / float64(len(logits)) / 2)
 		for t, p := range sc.probs {
 			if p > floor {

@@ -22,7 +22,7 @@ func randomLogits(n int, seed uint64) []float32 {
 	return logits
 }
 
-// reference is the distribution of the settings, by full sorts in float64; logits already include penalties.
+// reference returns the distribution for the settings, computed by full sorts in float64. logits already include penalties.
 func reference(s Sampling, logits []float32) map[Token]float64 {
 	type tp struct {
 		t Token
@@ -113,11 +113,11 @@ func TestDrawFollowsTheDistribution(t *testing.T) {
 			}
 			for token, n := range counts {
 				if want[token] == 0 {
-					t.Fatalf("token %d was drawn %d times, it should have been cut off", token, n)
+					t.Fatalf("token %d was drawn %d times, want it cut off", token, n)
 				}
 			}
 			for token, p := range want {
-				// Five standard deviations: one test in a few million fails by chance, and the seed is fixed.
+				// Five standard deviations: by chance one test in a few million would fail, and the seed is fixed.
 				expect, tolerance := p*draws, 5*math.Sqrt(p*(1-p)*draws)+1
 				if got := float64(counts[token]); math.Abs(got-expect) > tolerance {
 					t.Errorf("token %d drawn %g times, want %g +- %g", token, got, expect, tolerance)
@@ -127,7 +127,7 @@ func TestDrawFollowsTheDistribution(t *testing.T) {
 	}
 }
 
-// A shortlist of tokens gives the same result as all tokens, also where the least likely tokens are the typical ones.
+// A shortlist of tokens gives the same result as all tokens, even if the least likely tokens are the typical ones.
 func TestTypicalOfAll(t *testing.T) {
 	const vocab = 3000
 	spike := make([]float32, vocab)
@@ -156,7 +156,7 @@ func TestTypicalOfAll(t *testing.T) {
 				for _, c := range sc.candidates {
 					delete(kept, c.token)
 				}
-				// Where all others are equal, the rounding of a sum decides whether one more belongs.
+				// If all others are equal, the rounding of a sum decides whether one more is kept.
 				if extra := len(sc.candidates) - (len(want) - len(kept)); len(kept) > 1 || extra > 1 || math.Abs(total-mass(want)) > 1e-3*total {
 					t.Errorf("%s, p %g, temperature %g: %d tokens with %g, want %d with %g", name, p, temperature,
 						len(sc.candidates), total, len(want), mass(want))
@@ -275,7 +275,7 @@ func TestGreedyAndBias(t *testing.T) {
 	}
 }
 
-// Log probabilities are the model's own, whatever bias and penalties did to the logits.
+// Log probabilities are the model's own, before bias and penalties.
 func TestLogprobsAreTheModels(t *testing.T) {
 	logits := []float32{1, 4, 2, 0}
 	sum := 0.0

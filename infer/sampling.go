@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// maxSamplers bounds the goroutines that sample side by side, the owner included. The cores they use would otherwise be
-// idle: sampling comes between two batches.
+// maxSamplers bounds the goroutines that sample in parallel, including the owner. Their cores would otherwise be idle,
+// because sampling runs between two batches.
 const maxSamplers = 16
 
 // samplers spreads the sampling of one step over a few goroutines. Answers are independent of each other, so the
 // assignment of jobs to goroutines does not change them.
 //
-// Each goroutine, the owner too, takes the next free job. A sleeping core takes long to wake, on a virtual machine as
-// long as several jobs take, so the owner does not wait for a helper that has begun no job. Where a GPU decodes, the
-// owner stays on its core while others finish: the data for its next batch is in that core's cache.
+// Each goroutine, including the owner, takes the next free job. On a virtual machine a core can take as long to wake up as several
+// jobs. The owner therefore does not wait for a helper that has begun no job. If a GPU decodes, the owner stays on its core while
+// others finish, because that core's cache has the data for its next batch.
 type samplers struct {
 	scratches []*scratch // one for each goroutine; the first is the owner's
 	patience  time.Duration
@@ -34,11 +34,11 @@ type round struct {
 	done  sync.WaitGroup
 }
 
-// devicePatience is how long the owner polls for the others' end before it sleeps, where cores are idle: the time of
-// some jobs.
+// devicePatience is how long the owner polls for the end of the others before it sleeps, if a GPU decodes and cores are idle.
+// It is the time of a few jobs.
 const devicePatience = 200 * time.Microsecond
 
-// computesOnDevice reports whether a decoder leaves the machine's cores idle; false if it does not say.
+// computesOnDevice reports whether a decoder computes on a device and leaves the machine's cores idle.
 func computesOnDevice(dec Decoder) bool {
 	d, ok := dec.(interface{ OnDevice() bool })
 	return ok && d.OnDevice()

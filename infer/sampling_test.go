@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Some goroutine does every job of every round once, and a job that panics affects no other.
+// Every job of every round runs exactly once, and a job that panics affects no other.
 func TestSamplers(t *testing.T) {
 	for _, count := range []int{1, 2, 5, 64} {
 		t.Run(fmt.Sprint(count), func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestDecoderOnDevice(t *testing.T) {
 			t.Fatal(err)
 		}
 		if device := computesOnDevice(dec); device != (e.opts.SaveAtLeast == deviceSaveAtLeast) || device != (s.patience > 0) {
-			t.Errorf("on a device: %v, yet it saves from %d tokens and waits %v", device, e.opts.SaveAtLeast, s.patience)
+			t.Errorf("on a device: %v, but it saves from %d tokens and waits %v", device, e.opts.SaveAtLeast, s.patience)
 		}
 	}
 }

@@ -2,9 +2,9 @@ package infer
 
 import "time"
 
-// Decisions of the scheduler: functions of their arguments, without side effects.
+// This file has the decisions of the scheduler. Its functions have no side effects.
 
-// longPrompt is how many steps a prompt takes for which no answer waits.
+// longPrompt is the number of steps from which a prompt is so long that answers do not wait for it.
 const longPrompt = 4
 
 // want is what one running request could put into the next batch.
@@ -12,13 +12,17 @@ type want struct {
 	prompt int // prompt tokens not decoded yet; 0 once it generates and wants exactly one entry
 }
 
-// planStep returns how many entries each request gets in the next batch. wants are in order of arrival; grants has the
-// same length. Generating requests get their one entry first, so that none waits for another's prompt, unless hold
-// delays them for a burst of short prompts; held is the number of prompt tokens decoded since their last entry. The prompts
-// share the rest: up to alone entries, and beside generating requests up to sharedBudget. The prompt with the fewest
-// tokens left comes first, among equals the earliest, which minimises the mean time to first token. The earliest prompt
-// always gets a quarter, so that a long one does not wait for every later short one. A step that ends a prompt has no
-// more than that quarter for one that takes several steps, so that the short one's first token comes soon.
+// planStep sets grants to the number of entries that each request gets in the next batch. wants are in order of arrival;
+// grants has the same length.
+//
+//   - Generating requests get their one entry first, so that they do not wait for prompts. The exception is a burst of short
+//     prompts (see hold); held is the number of prompt tokens decoded since their last entry.
+//   - The prompts share the rest: at most alone entries, and with generating requests at most sharedBudget.
+//   - The prompt with the fewest tokens left comes first, among equals the earliest. This minimises the mean time to first
+//     token.
+//   - The earliest prompt always gets a quarter, so that a long prompt does not wait for every later short one.
+//   - A step that ends a prompt gives a prompt of several steps no more than that quarter, so that the short prompt's first
+//     token comes soon.
 func planStep(wants []want, batch, alone, shared, held int, grants []int) {
 	generating, prefilling, earliest, shortest := 0, 0, -1, 0
 	for i, w := range wants {
@@ -81,8 +85,8 @@ func planAnswers(wants []want, batch int, grants []int) {
 	}
 }
 
-// answersAlone reports whether the answers get a step without prompts: while they are owed time, and no prompt waits that
-// one step would end. owed is what answersOwed returned.
+// answersAlone reports whether the answers get a step without prompts. They do while they are owed time (see answersOwed),
+// unless a prompt waits that one step would end.
 func answersAlone(wants []want, owed time.Duration, alone int) bool {
 	generating, prefilling := 0, 0
 	for _, w := range wants {
@@ -98,9 +102,9 @@ func answersAlone(wants []want, owed time.Duration, alone int) bool {
 	return owed > 0 && generating > 0 && prefilling > 0
 }
 
-// answersOwed returns how long the answers may decode alone after a step that took this long, with these grants. A step
-// with hundreds of prompt tokens deep in a long prompt takes as long as a hundred tokens of an answer. So answers then
-// have an eighth of its time to themselves: a short one ends after one such step, not after one for each of its tokens.
+// answersOwed returns how long the answers may decode alone after a step with these grants that took the time took. A step
+// with hundreds of tokens of a long prompt takes as long as a hundred tokens of an answer. Answers therefore get an eighth
+// of its time for themselves. A short answer then ends after one such step, instead of one for each of its tokens.
 func answersOwed(owed, took time.Duration, wants []want, grants []int) time.Duration {
 	prompts := false
 	for i, w := range wants {
@@ -112,14 +116,14 @@ func answersOwed(owed, took time.Duration, wants []want, grants []int) time.Dura
 	return owed - took
 }
 
-// hold reports whether running answers wait for prompts. A step for two answers takes nearly as long as one for eight,
-// so the first of a burst of requests should not generate alone while the others' prompts wait. Answers continue once
-// two thirds of the requests generate, one prompt is left, or two steps of prompts have passed.
+// hold reports whether running answers wait for prompts. A step for two answers takes nearly as long as one for eight. The first
+// requests of a burst should therefore not generate alone while the others' prompts wait. Answers continue when two thirds of the
+// requests generate, one prompt is left, or two steps of prompts have passed.
 func hold(generating, prefilling, held, alone int) bool {
 	return generating > 0 && prefilling > 1 && 2*prefilling > generating && held < 2*alone
 }
 
-// heldAfter returns held after a step with these grants: 0 when each answer got its token or no answer generates.
+// heldAfter returns held after a step with these grants. It is 0 if each answer got its token or no request generates.
 func heldAfter(held int, wants []want, grants []int) int {
 	waits := false
 	for i, w := range wants {
@@ -139,8 +143,8 @@ func heldAfter(held int, wants []want, grants []int) int {
 }
 
 // sharedBudget returns the number of prompt tokens in a step. It balances the inter-token latency of running answers
-// against the time to first token of waiting requests, of which each also waits for the prompts before it: shared
-// tokens, times the square of the prompts for each answer where that is more, and at most alone.
+// against the time to first token of waiting requests, each of which also waits for the prompts before it. The budget is
+// shared tokens, times the square of the prompts per answer if that is above 1, and at most alone.
 func sharedBudget(generating, prefilling, alone, shared int) int {
 	if generating == 0 {
 		return alone
@@ -152,20 +156,20 @@ func sharedBudget(generating, prefilling, alone, shared int) int {
 type cacheState struct {
 	tokens []Token // in its cache
 	busy   bool
-	used   uint64 // step of its last use; smaller is longer ago
+	used   uint64 // step of its last use
 }
 
 // choice is a sequence for a request.
 type choice struct {
 	sequence int // to run on; -1 when all are busy
-	reuse    int // leading tokens of the prompt that its cache holds, after the copy if there is one
+	reuse    int // leading tokens of the prompt in its cache, after the copy if there is one
 	copyFrom int // busy or free sequence to copy first; -1: none
 }
 
-// chooseSequence picks the free sequence with the longest common prefix with the prompt. Among equals it takes one that
-// leaves the busy sequences in the fewest runs, since llama.cpp computes each run of neighbours in its own pass, and of
-// those the least recently used. If another sequence shares at least copyAtLeast tokens more (0 or less: never), a copy
-// of it overwrites the least recently used one. At least one token of the prompt is always left to decode.
+// chooseSequence picks the free sequence with the longest common prefix with the prompt. Among equals it prefers the one that
+// leaves the busy sequences in the fewest runs, because llama.cpp computes each run of neighbours separately. Among these it takes
+// the least recently used one. If another sequence shares at least copyAtLeast tokens more (0 or less: never), a copy of it
+// overwrites the least recently used one. At least one token of the prompt is always left to decode.
 func chooseSequence(states []cacheState, prompt []Token, copyAtLeast int) choice {
 	best := choice{sequence: -1, copyFrom: -1}
 	bestRuns, oldest, longest, longestAt := 0, -1, 0, -1
@@ -192,8 +196,8 @@ func chooseSequence(states []cacheState, prompt []Token, copyAtLeast int) choice
 	return best
 }
 
-// addedRuns returns by how much the number of runs of busy sequences grows when sequence i becomes busy: 1 without busy
-// neighbours, 0 beside one, -1 in a gap of one.
+// addedRuns returns how much the number of runs of busy sequences grows when sequence i becomes busy: 1 without busy
+// neighbours, 0 with one, -1 between two.
 func addedRuns(states []cacheState, i int) int {
 	runs := 1
 	if i > 0 && states[i-1].busy {

@@ -2,14 +2,14 @@ package infer
 
 import "math"
 
-// probBlock is the number of probabilities in one partial sum: drawing walks the sums first.
+// probBlock is the number of probabilities in one partial sum. A draw searches the sums first.
 const probBlock = 256
 
 // e^x = 2^n * e^r with r in [-ln2/2, ln2/2]. ln2 is subtracted in two parts to keep r exact; e^r is its Taylor series.
 const (
 	ln2High = 0.693359375
 	ln2Low  = 0.693359375 - math.Ln2
-	expZero = -87 // e to less than this is below the normal float32 numbers
+	expZero = -87 // for smaller x, e to the x is below the normal float32 numbers
 )
 
 // exp32 returns e to the x for x of at most 0, with a relative error below 3e-7; 0 for x below expZero and for NaN.
@@ -23,7 +23,7 @@ func exp32(x float32) float32 {
 	return p * math.Float32frombits(uint32(n+127)<<23)
 }
 
-// vectorMath is a Decoder that computes with all logits faster than Go can, such as infer/llamacpp's.
+// vectorMath is a Decoder with faster functions over all logits than Go's, such as infer/llamacpp's.
 type vectorMath interface {
 	// Largest returns the largest logit and its index, as argmax does.
 	Largest(logits []float32) (int, float32)
@@ -39,9 +39,8 @@ type Softmax struct{ sc *scratch }
 // vectorMath.
 func NewSoftmax(of interface{ VocabSize() int }) *Softmax { return &Softmax{scratchFor(of)} }
 
-// Of returns the likeliest token, the lowest of equals, the logarithm of the sum of all exp(logit), and
-// exp(logit-largest) of each, valid until the next call. The relative error of each is below 3e-7; NaN counts as a
-// logit of -Inf.
+// Of returns the likeliest token (the lowest of equals), the logarithm of the sum of all exp(logit), and exp(logit-largest) of
+// each token. exps is valid until the next call. Each value has a relative error below 3e-7. NaN counts as a logit of -Inf.
 func (s *Softmax) Of(logits []float32) (top Token, logSum float64, exps []float32) {
 	top, largest := s.sc.argmax(logits)
 	sum := exponentials(logits, largest, 1, s.sc)
@@ -69,7 +68,7 @@ func exponentials(logits []float32, largest, inverse float32, sc *scratch) float
 	return total
 }
 
-// expBlock is exp32 in a loop. The compiler does not inline exp32, and a call for each of the vocabulary's logits would
+// expBlock is exp32 in a loop. The compiler does not inline exp32, and one call for each logit of the vocabulary would
 // double the time of sampling.
 func expBlock(p, logits []float32, largest, inverse float32) (sum float32) {
 	p = p[:len(logits)]
@@ -110,7 +109,7 @@ func (sc *scratch) pickAll(u float64) (Token, bool) {
 		if p == 0 {
 			continue
 		}
-		chosen = Token(from + i) // rounding may leave a remainder: then the last one
+		chosen = Token(from + i) // if rounding leaves a remainder, it is the last one
 		if u -= float64(p); u < 0 {
 			break
 		}

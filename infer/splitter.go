@@ -2,40 +2,40 @@ package infer
 
 import "bytes"
 
-// Thinking says how a model marks what it thinks before its answer. With the zero value all of its text is the answer.
+// Thinking describes how a model marks its thinking before the answer. The zero value means that all text is the answer.
 type Thinking struct {
-	Begin, End string // the markers around it, at most maxMarkerBytes
-	Open       bool   // the prompt ends within it: the model writes no Begin
-	Budget     int    // tokens that it may take; Close follows them. Negative: any number
-	Close      string // what ends it then; empty: End
+	Begin, End string // the markers around the thinking, each at most maxMarkerBytes
+	Open       bool   // the prompt ends inside the thinking, so the model does not write Begin
+	Budget     int    // maximum tokens of thinking, after which Close is added; negative: no limit
+	Close      string // the text that ends thinking at its budget; empty: End
 }
 
-// whiteSpace is dropped around the thinking.
+// whiteSpace lists the characters that are dropped around the thinking.
 const whiteSpace = " \t\n\r"
 
-// maxLeadingSpace is how many bytes of white space may stand before Begin.
+// maxLeadingSpace bounds the bytes of white space before Begin.
 const maxLeadingSpace = 32
 
-// Splitter separates a model's thinking from its answer, whatever pieces they come in. Thinking comes first or not at
-// all: a marker within the answer is text. White space around the thinking belongs to neither.
+// Splitter separates a model's thinking from its answer. Their text may arrive in pieces of any size. Thinking comes first
+// or not at all: a marker inside the answer is text. White space around the thinking is dropped.
 type Splitter struct {
 	begin, end []byte
 	state      splitState
-	held       []byte // not returned yet: it may be part of a marker, or white space that ends the thinking
+	held       []byte // held back: it may be part of a marker, or white space at the end of the thinking
 	begun      bool   // a begin marker was found
-	spoken     bool   // thinking was returned
+	spoken     bool   // some thinking was returned
 }
 
 type splitState int
 
 const (
-	undecided splitState = iota // there may be thinking
+	undecided splitState = iota // thinking may follow
 	thinking
-	between // the thinking and the answer
+	between // after the thinking, before the answer
 	answering
 )
 
-// NewSplitter begins an answer.
+// NewSplitter returns a Splitter at the beginning of an answer.
 func NewSplitter(t Thinking) *Splitter {
 	s := &Splitter{begin: []byte(t.Begin), end: []byte(t.End)}
 	switch {
@@ -47,7 +47,8 @@ func NewSplitter(t Thinking) *Splitter {
 	return s
 }
 
-// Add takes the next piece of text. It returns what it says for sure; both results are valid until piece changes.
+// Add processes the next piece of text. It returns the text that is certainly thinking and the text that is certainly the
+// answer. Both are valid until piece changes.
 func (s *Splitter) Add(piece []byte) (thought, answer []byte) {
 	if s.state == answering {
 		return nil, piece
@@ -80,7 +81,7 @@ func (s *Splitter) Add(piece []byte) (thought, answer []byte) {
 	return thought, s.release()
 }
 
-// think returns the part of held that is thinking for sure, and keeps the rest or what follows the end marker.
+// think returns the part of held that is certainly thinking. It keeps the rest, or the text after the end marker.
 func (s *Splitter) think() []byte {
 	before, after, ended := bytes.Cut(s.held, s.end)
 	if ended {
@@ -92,7 +93,7 @@ func (s *Splitter) think() []byte {
 	return s.say(free)
 }
 
-// say returns thinking that is followed by more of it, or by the end marker.
+// say returns thinking without the white space at its beginning and, in state between, at its end.
 func (s *Splitter) say(text []byte) []byte {
 	if !s.spoken {
 		text = bytes.TrimLeft(text, whiteSpace)
@@ -110,8 +111,8 @@ func (s *Splitter) release() []byte {
 	return held
 }
 
-// End returns the text that Add held back, once the answer has ended. The beginning of a marker is dropped where the
-// limit of tokens cut it off (full), and text where the model ended the answer.
+// End returns the text that Add held back, after the end of the answer. full reports that the limit of tokens ended the
+// answer: then the beginning of a marker was cut off and is dropped. Otherwise it is text.
 func (s *Splitter) End(full bool) (thought, answer []byte) {
 	switch held := s.release(); {
 	case s.state == thinking:
@@ -126,10 +127,10 @@ func (s *Splitter) End(full bool) (thought, answer []byte) {
 	}
 }
 
-// marking reports whether held back text is the beginning of the begin marker, and not white space alone.
+// marking reports whether held back text is the beginning of the begin marker, not only white space.
 func (s *Splitter) marking(held []byte) bool { return len(bytes.TrimLeft(held, whiteSpace)) > 0 }
 
-// after returns a copy of the splitter that has taken a piece, and what of the piece is the answer.
+// after returns a copy of the splitter after a piece, and the part of the piece that is the answer.
 func (s *Splitter) after(piece []byte) (next Splitter, answer []byte) {
 	next = *s
 	next.held = bytes.Clone(s.held)
@@ -137,7 +138,7 @@ func (s *Splitter) after(piece []byte) (next Splitter, answer []byte) {
 	return next, answer
 }
 
-// borderOf is the length of the longest proper beginning of marker that text ends with.
+// borderOf returns the length of the longest proper prefix of marker that text ends with.
 func borderOf(marker, text []byte) int {
 	for n := min(len(marker)-1, len(text)); n > 0; n-- {
 		if bytes.HasSuffix(text, marker[:n]) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// split gives a text to a splitter in pieces that end at the cuts.
+// split passes a text to a splitter in pieces that end at the cuts.
 func split(t Thinking, text string, full bool, cuts ...int) (thought, answer string) {
 	s := NewSplitter(t)
 	from := 0
@@ -48,7 +48,7 @@ func TestSplitter(t *testing.T) {
 		{"the end left out by the model", thinkMarks, "<think>a\n</thi", false, "a\n</thi", ""},
 		{"the beginning cut off by the limit", thinkMarks, "\n<thi", true, "", ""},
 		{"the beginning left out by the model", thinkMarks, "\n<thi", false, "", "\n<thi"},
-		{"white space alone", thinkMarks, " \n", true, "", " \n"},
+		{"only white space", thinkMarks, " \n", true, "", " \n"},
 		{"nothing", thinkMarks, "", true, "", ""},
 		{"no answer", thinkMarks, "<think>a</think>\n\n", false, "a", ""},
 		{"no marks", Thinking{}, "<think>a</think>b", false, "", "<think>a</think>b"},
@@ -63,7 +63,7 @@ func TestSplitter(t *testing.T) {
 	}
 }
 
-// TestSplitterLeaksNoMarker ends an answer within its markers, at every byte.
+// TestSplitterLeaksNoMarker ends an answer at every byte of its markers.
 func TestSplitterLeaksNoMarker(t *testing.T) {
 	text := "<think>\nHm.\n</think>\n\nYes"
 	for end := range len(text) {
@@ -74,7 +74,7 @@ func TestSplitterLeaksNoMarker(t *testing.T) {
 	}
 }
 
-// FuzzSplitter compares pieces of any size with a reading of the whole text.
+// FuzzSplitter compares the result for pieces of any size with that for the whole text.
 func FuzzSplitter(f *testing.F) {
 	f.Add("<think>\na</think>\n\nb", uint16(3), uint16(9), false, true)
 	f.Add(" a</th</think> b</think>", uint16(5), uint16(6), true, false)
@@ -99,7 +99,7 @@ func FuzzSplitter(f *testing.F) {
 			wantThought, wantAnswer = found[1], found[2]
 		}
 		wantThought = strings.Trim(wantThought, whiteSpace)
-		if full { // what may be the beginning of a marker is left out
+		if full { // the possible beginning of a marker is dropped
 			if wantAnswer == "" && !strings.HasSuffix(wantThought, thought) && !strings.HasPrefix(wantThought, thought) {
 				t.Errorf("thought %q of %q", thought, text)
 			}

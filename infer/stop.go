@@ -1,6 +1,6 @@
 package infer
 
-// stopMatcher finds the first of many stop strings in a text that arrives byte by byte: the automaton of Aho and
+// stopMatcher finds the first of many stop strings in a text that arrives byte by byte. It is the automaton of Aho and
 // Corasick ("Efficient string matching", 1975). A state is a node; its depth is the number of trailing bytes of the
 // text that may be the start of a stop string. A byte takes constant time on average, for any number of strings.
 type stopMatcher struct {

@@ -11,7 +11,7 @@ import (
 // stream is the Generation of one request: the output that the loop has produced and the client has not yet read. It
 // buffers for a slow client, up to the request's MaxTokens, so that the loop never waits.
 type stream struct {
-	ctx context.Context // Submit's; it bounds the answer's life, so the stream keeps it
+	ctx context.Context // Submit's, which bounds the whole answer
 
 	mu      sync.Mutex
 	thought []byte
@@ -28,7 +28,7 @@ type stream struct {
 }
 
 func newStream(ctx context.Context) *stream {
-	return &stream{ctx: ctx, begun: time.Now(), ready: make(chan struct{}, 1)} // one token: "there is something"
+	return &stream{ctx: ctx, begun: time.Now(), ready: make(chan struct{}, 1)} // a token means that there is output
 }
 
 // put appends to the buffer. finish "" means that the answer continues.
@@ -70,7 +70,7 @@ func (s *stream) describePrompt(tokens []TokenInfo) {
 	s.mu.Unlock()
 }
 
-// fail ends the answer; the client can still read the output before it.
+// fail ends the answer. The client can still read earlier output.
 func (s *stream) fail(err error) {
 	s.mu.Lock()
 	if s.err == nil && s.finish == "" {
@@ -96,7 +96,7 @@ func (s *stream) Next(ctx context.Context) (Chunk, error) {
 		select {
 		case <-s.ready:
 		case <-s.ctx.Done():
-			// The loop may have added output meanwhile; the client has disconnected all the same.
+			// Output that the loop has added meanwhile does not matter: the client has disconnected.
 			return Chunk{}, s.ctx.Err()
 		case <-ctx.Done():
 			return Chunk{}, ctx.Err()

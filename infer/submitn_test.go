@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// n answers equal those of n requests with their seeds, and the engine prefills the prompt once.
+// The n answers equal those of n requests with the same seeds, and the engine prefills the prompt once.
 func TestSubmitN(t *testing.T) {
 	for _, sequences := range []int{1, 2, 4, 8} {
 		req := Request{
@@ -45,8 +45,8 @@ func TestSubmitN(t *testing.T) {
 	}
 }
 
-// The others continue when the first answer is cancelled in its prompt or its text.
-func TestSubmitNWithoutItsFirst(t *testing.T) {
+// The others continue when the first answer is cancelled during prefill or decode.
+func TestSubmitNWithFirstCancelled(t *testing.T) {
 	f := newFake(3, 256, 8)
 	f.fail = func(step int) error {
 		if step == 2 {
@@ -78,7 +78,7 @@ func TestSubmitNRefuses(t *testing.T) {
 			t.Errorf("n = %d: %v, want a ParameterError of n", n, err)
 		}
 	}
-	// One is answered and four wait.
+	// One runs and four wait.
 	all, err := e.SubmitN(context.Background(), req, 5)
 	if err != nil {
 		t.Errorf("five answers for one sequence and a queue of four: %v", err)

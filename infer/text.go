@@ -2,8 +2,8 @@ package infer
 
 import "unicode/utf8"
 
-// textBuffer converts bytes, cut anywhere, to valid UTF-8: it holds a character back until it is complete, and replaces
-// each byte that belongs to none by U+FFFD, as a conversion to []rune does.
+// textBuffer converts bytes to valid UTF-8. It holds a character back until all its bytes have arrived, and replaces each
+// invalid byte by U+FFFD, as a conversion to []rune does.
 type textBuffer struct {
 	raw  []byte // at most utf8.UTFMax-1 bytes between writes
 	text []byte
@@ -121,7 +121,7 @@ func (a *answerText) cut() {
 	a.utf.raw = a.utf.raw[:0]
 	kept := a.tokens[:0]
 	for i, t := range a.tokens {
-		// Tokens without text stay in front of the end.
+		// Tokens without text at the end of the answer stay.
 		if t.start < a.total || (i == 0 && t.start == a.total && t.end == t.start) {
 			t.end = min(t.end, a.total)
 			kept = append(kept, t)

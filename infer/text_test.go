@@ -71,7 +71,8 @@ func TestHeldTokens(t *testing.T) {
 	}
 }
 
-// naiveStop specifies answerText: the text before the stop string that is complete first, the longest such.
+// naiveStop is the specification of answerText. It returns the text before the stop string that is complete first, or the
+// longest of several.
 func naiveStop(text string, stops []string) (string, bool) {
 	for end := 1; end <= len(text); end++ {
 		longest := 0
@@ -112,7 +113,7 @@ func FuzzAnswerText(f *testing.F) {
 		pieces = append(pieces, text[start:])
 		seen, stopped := feed(stops, pieces...)
 		got := strings.Join(seen, "")
-		// A stop string that only the end completes, in bytes that never became a character, does not count as one.
+		// A stop string that matches only replaced bytes at the end of the answer does not count.
 		if got != want || (stopped != wantStop && stopped) {
 			t.Errorf("text %q, stops %q, pieces %q: got %q (%t), want %q (%t)", text, stops, pieces, got, stopped, want, wantStop)
 		}

@@ -9,30 +9,30 @@ import (
 // maxMarkerBytes bounds each text of a Thinking.
 const maxMarkerBytes = 4096
 
-// thought follows the tokens of one answer through the model's thinking. A nil thought is of a model that does not think.
+// thought tracks the model's thinking in the tokens of one answer. It is nil for a model that does not think.
 //
-// The engine splits and not its caller, since all that holds only the answer depends on it: grammars begin after the
-// thinking, stop strings do not match in it, and a budget closes it.
+// The engine separates thinking from answer, and not its caller, because grammars and stop strings apply only to the answer,
+// and the budget only to the thinking.
 type thought struct {
 	split  *Splitter
 	budget int
 	begin  []Token          // the begin marker
-	close  []Token          // end the thinking
-	marks  map[Token][]byte // control tokens in the markers; their text counts
-	forced []Token          // come next, whatever the model would choose
-	spent  int              // tokens within the thinking
-	tokens int              // the same, with the begin marker's
-	early  []earlyToken     // tokens from before it was clear whether the model thinks
-	text   textBuffer       // of the thinking, whole characters
+	close  []Token          // the tokens that end the thinking
+	marks  map[Token][]byte // control tokens in the markers, with their text
+	forced []Token          // the next tokens, whatever the model would choose
+	spent  int              // tokens of thinking so far
+	tokens int              // the same including the begin marker
+	early  []earlyToken     // tokens that may belong to the begin marker or to the answer
+	text   textBuffer       // the thinking in whole characters
 }
 
-// earlyToken is a token that belongs to the answer unless a begin marker turns out to be there.
+// earlyToken is a token of the answer, unless it turns out to belong to a begin marker.
 type earlyToken struct {
 	piece []byte
 	info  *TokenInfo
 }
 
-// newThoughts prepares a request's answers.
+// newThoughts returns a function that returns a new thought for each of a request's answers.
 func (e *Engine) newThoughts(t Thinking) (func() *thought, error) {
 	if t.End == "" {
 		return func() *thought { return nil }, nil
@@ -65,7 +65,7 @@ func (e *Engine) newThoughts(t Thinking) (func() *thought, error) {
 		return nil, err
 	}
 	if len(closing) == 0 {
-		return nil, &ParameterError{Field: "thinking", Reason: "what ends it has no tokens"}
+		return nil, &ParameterError{Field: "thinking", Reason: "the text that ends it has no tokens"}
 	}
 	return func() *thought {
 		out := &thought{split: NewSplitter(t), budget: t.Budget, begin: begin, close: closing, marks: marks}
@@ -74,23 +74,23 @@ func (e *Engine) newThoughts(t Thinking) (func() *thought, error) {
 	}, nil
 }
 
-// validate reports markers that cannot be found in a text.
+// validate returns a ParameterError if the markers are not valid.
 func (t Thinking) validate() error {
 	for _, text := range []struct{ name, value string }{{"begin", t.Begin}, {"end", t.End}, {"close", t.Close}} {
 		switch {
 		case len(text.value) > maxMarkerBytes:
 			return &ParameterError{Field: "thinking", Reason: fmt.Sprintf("%s has %d bytes, must be at most %d", text.name, len(text.value), maxMarkerBytes)}
 		case !utf8.ValidString(text.value) || strings.IndexByte(text.value, 0) >= 0:
-			return &ParameterError{Field: "thinking", Reason: text.name + " is not valid UTF-8 or holds a NUL character"}
+			return &ParameterError{Field: "thinking", Reason: text.name + " is not valid UTF-8 or contains a NUL character"}
 		}
 	}
 	if t.End != "" && t.Begin == "" && !t.Open {
-		return &ParameterError{Field: "thinking", Reason: "no text begins it"}
+		return &ParameterError{Field: "thinking", Reason: "it has no begin marker"}
 	}
 	return nil
 }
 
-// piece returns the text of a token as the splitter reads it: that of control tokens counts where markers have them.
+// piece returns the text of a token for the splitter. A control token has text if a marker contains it.
 func (t *thought) piece(token Token, piece []byte) []byte {
 	if mark, ok := t.marks[token]; ok && t.split.state != answering {
 		return mark
@@ -109,17 +109,17 @@ func (t *thought) next() (Token, bool) {
 	return t.forced[0], true
 }
 
-// cut ends the thinking in place of a token that would end the answer, or that runs from the end marker into an answer
-// which is not allowed. It returns the token to come instead.
+// cut ends the thinking instead of accepting a token. That token would end the answer, or contains the end marker and the
+// beginning of an answer that the grammar forbids. cut returns the token that replaces it.
 func (t *thought) cut() Token {
 	held := t.split.held
-	t.split.held = held[:len(held)-borderOf(t.split.end, held)] // the whole marker comes instead of this part
+	t.split.held = held[:len(held)-borderOf(t.split.end, held)] // the whole marker follows
 	t.forced = t.close
 	return t.forced[0]
 }
 
-// add takes the next token with its text and its description. It returns what is thinking for sure, which is valid until
-// the next call, and the tokens that are the answer's.
+// add processes the next token with its text and its log probabilities. It returns the text that is certainly thinking, which
+// is valid until the next call, and the tokens that belong to the answer.
 func (t *thought) add(token Token, piece []byte, info *TokenInfo) (thinking []byte, answer []earlyToken) {
 	within := t.inside()
 	early := t.split.state == undecided
@@ -129,7 +129,7 @@ func (t *thought) add(token Token, piece []byte, info *TokenInfo) (thinking []by
 		t.spent++
 	}
 	if len(t.forced) > 0 {
-		if t.forced = t.forced[1:]; len(t.forced) == 0 && t.inside() { // the tokenizer cuts the marker in another way
+		if t.forced = t.forced[1:]; len(t.forced) == 0 && t.inside() { // the tokens did not give the end marker
 			said, _ = t.split.End(true)
 			t.text.write(said)
 			t.split.state = between
@@ -140,7 +140,7 @@ func (t *thought) add(token Token, piece []byte, info *TokenInfo) (thinking []by
 		t.early = append(t.early, earlyToken{piece, info})
 		if t.split.begun {
 			t.tokens, t.early = len(t.early), nil
-			if len(rest) > 0 { // one token with all of the thinking
+			if len(rest) > 0 { // one token contains all of the thinking
 				answer = []earlyToken{{rest, info}}
 			}
 		} else if t.split.state == answering {
@@ -161,14 +161,14 @@ func (t *thought) add(token Token, piece []byte, info *TokenInfo) (thinking []by
 	return t.text.take(), answer
 }
 
-// spend ends the thinking when it has used up its budget, after a whole character.
+// spend ends the thinking when it has reached its budget and its last character is complete.
 func (t *thought) spend() {
 	if t.inside() && len(t.forced) == 0 && t.budget >= 0 && t.spent >= t.budget && len(t.text.raw) == 0 {
 		t.forced = t.close
 	}
 }
 
-// finish returns what add held back, once the answer has ended; full: by the limit of tokens.
+// finish returns the text that add held back, after the end of the answer. full reports that the limit of tokens ended it.
 func (t *thought) finish(full bool) (thinking []byte, answer []earlyToken) {
 	dropped := t.split.state == undecided && full && t.split.marking(t.split.held)
 	said, _ := t.split.End(full)

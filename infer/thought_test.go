@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// thinkingDecoder has control tokens for the markers, besides the fake's bytes.
+// thinkingDecoder is the fake with additional control tokens for the markers.
 type thinkingDecoder struct{ *fakeDecoder }
 
 const (
@@ -39,7 +39,7 @@ func (d thinkingDecoder) Piece(t Token, special bool) []byte {
 	return d.fakeDecoder.Piece(t, special)
 }
 
-// tokensOf is a script: each token of an answer, then the end.
+// tokensOf returns a script with the tokens of an answer, then the end.
 func tokensOf(promptTokens int, tokens []Token) func([]Token) int {
 	return func(seen []Token) int {
 		if at := len(seen) - promptTokens; at < len(tokens) {
@@ -49,7 +49,7 @@ func tokensOf(promptTokens int, tokens []Token) func([]Token) int {
 	}
 }
 
-// thoughtOf is the thinking of an answer.
+// thoughtOf returns the thinking of an answer.
 func thoughtOf(a answer) string {
 	var out strings.Builder
 	for _, c := range a.chunks {
@@ -88,7 +88,7 @@ func TestThinking(t *testing.T) {
 		{"grammar without thinking", controls, "{ab}", Request{Grammar: grammar}, "", "{ab}", FinishStop, 0},
 		{"grammar of text like the marker", thinkMarks, "<this", Request{Grammar: `root ::= "<" [a-z]+`}, "", "<this", FinishStop, 0},
 		{"grammar that ends in the marker's beginning", thinkMarks, "<", Request{Grammar: `root ::= "<"`}, "", "<", FinishStop, 0},
-		{"grammar, and the model forgets the answer", opened(controls), "hm", Request{Grammar: `root ::= "{}"`}, "hm", "{}", FinishStop, 3},
+		{"grammar, and the model skips the answer", opened(controls), "hm", Request{Grammar: `root ::= "{}"`}, "hm", "{}", FinishStop, 3},
 		{"budget", budget(opened(controls), 4), strings.Repeat("h", 200), Request{MaxTokens: 10}, "hhhh", "hhhhh", FinishLength, 5},
 		{"budget of text markers", budget(thinkMarks, 3), "<think>abcdefghijklmnopq", Request{}, "abc", "lmnopq", FinishStop, 18},
 		{"no budget", budget(opened(controls), 0), "hijk", Request{}, "", "ijk", FinishStop, 1},
@@ -121,7 +121,8 @@ func TestThinking(t *testing.T) {
 	}
 }
 
-// TestThinkingCutOff ends answers by the limit at every token, with and without a grammar: no part of a marker is given.
+// TestThinkingCutOff ends answers by the limit at every token, with and without a grammar. No part of a marker may be
+// returned.
 func TestThinkingCutOff(t *testing.T) {
 	const script = "<think>\nhm\n</think>\n\n{ab}"
 	dec := newFake(1, 256, 64)
@@ -145,8 +146,8 @@ func TestThinkingCutOff(t *testing.T) {
 	}
 }
 
-// TestThinkingTokens lists the log probabilities of the answer's tokens alone, also of those that could have begun a
-// marker.
+// TestThinkingTokens checks that log probabilities cover exactly the answer's tokens, including tokens that could have begun
+// a marker.
 func TestThinkingTokens(t *testing.T) {
 	for script, want := range map[string]string{"<think>hm</think>\n<th>": "<th>", "<th>": "<th>", "a": "a"} {
 		dec := newFake(1, 256, 64)
@@ -180,7 +181,8 @@ func TestThinkingRefused(t *testing.T) {
 	}
 }
 
-// FuzzThought gives a thought tokens of any text, and compares its thinking and answer with the splitter's of the whole.
+// FuzzThought splits a text into random tokens. It compares the thinking and answer of a thought with those of a splitter
+// that gets the whole text.
 func FuzzThought(f *testing.F) {
 	f.Add("<think>\nhm\n</think>\n\nyes", []byte{1, 5, 2, 9}, false)
 	f.Add(" <thi> größer", []byte{3, 1, 1}, true)

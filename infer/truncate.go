@@ -10,7 +10,7 @@ import (
 type candidate struct {
 	token Token
 	prob  float32 // unnormalised
-	key   float32 // keepMass orders by it, largest first
+	key   float32 // for the order in keepMass, largest first
 }
 
 // largestK appends the k largest logits that are at least least, largest first, ties to the lower token. It keeps a
@@ -71,7 +71,7 @@ func siftDown(heap []weighted) {
 	}
 }
 
-// mass is the sum of unnormalised probabilities.
+// mass returns the sum of unnormalised probabilities.
 func mass(candidates []candidate) float64 {
 	sum := 0.0
 	for _, c := range candidates {
@@ -80,9 +80,9 @@ func mass(candidates []candidate) float64 {
 	return sum
 }
 
-// keepTypical keeps the tokens whose information is closest to the entropy of the distribution, until they hold p of
-// the mass (Meister et al., "Locally typical sampling", 2022). keys are logarithms of the probabilities before the call
-// and undefined after it.
+// keepTypical keeps the tokens whose information is closest to the entropy of the distribution, until they have p of the
+// mass (Meister et al., "Locally typical sampling", 2022). Before the call, keys are logarithms of the probabilities; after
+// it they are undefined.
 func keepTypical(candidates []candidate, total, p float64) []candidate {
 	logTotal := math.Log(total)
 	entropy := 0.0
@@ -99,8 +99,8 @@ func keepTypical(candidates []candidate, total, p float64) []candidate {
 	return keepMass(candidates, total*p)
 }
 
-// typicalOfAll reduces candidates to the tokens that keepTypical would keep of all tokens, and returns their mass. It
-// examines only the tokens that it cannot exclude: enough tokens are closer to the entropy than the rest.
+// typicalOfAll sets candidates to the tokens that keepTypical would keep of all tokens, and returns their mass. It usually
+// examines only the likely tokens, because enough of them are closer to the entropy than all others.
 func typicalOfAll(logits []float32, largest, inverse float32, p float64, sc *scratch) float64 {
 	sum := exponentials(logits, largest, inverse, sc)
 	logSum, weighed := math.Log(sum), 0.0
@@ -120,8 +120,8 @@ func typicalOfAll(logits []float32, largest, inverse float32, p float64, sc *scr
 			}
 		}
 	}
-	// Tokens below the floor hold less than 1-p together, and none of them is closer to the entropy than nearest; the
-	// margin is for rounding.
+	// Tokens below the floor have less than 1-p together, and none of them is closer to the entropy than nearest. The margin
+	// of 1e-3 allows for rounding.
 	floor := (1 - p) * sum / float64(len(logits)) / 2
 	nearest := float32(logSum - math.Log(floor) - entropy - 1e-3)
 	collect(float32(floor))
@@ -138,8 +138,8 @@ func typicalOfAll(logits []float32, largest, inverse float32, p float64, sc *scr
 	return mass(sc.candidates)
 }
 
-// keepMass keeps the candidates with the largest keys, ties to the lower token, until their mass reaches target; at
-// least one. It is quickselect by mass: linear on average, and it sorts no candidates that are surely in or out.
+// keepMass keeps the candidates with the largest keys, ties to the lower token, until their mass reaches target. It keeps at
+// least one. It is quickselect by mass: linear on average, because it sorts no candidates that are certainly in or out.
 func keepMass(candidates []candidate, target float64) []candidate {
 	low, high := 0, len(candidates) // candidates[:low] are in, candidates[high:] are out
 	held := 0.0
@@ -179,8 +179,8 @@ func medianOf3(a, b, c candidate) candidate {
 	return b
 }
 
-// partition moves the candidates that come before the pivot, one of them, to the front and returns their number. At
-// least one stays behind unless all come first, which three candidates or more around a median exclude.
+// partition moves the candidates before the pivot, which is one of them, to the front and returns their number. It leaves at
+// least one behind if the pivot is the median of three candidates.
 func partition(candidates []candidate, pivot candidate) int {
 	n := 0
 	for i, c := range candidates {

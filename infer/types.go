@@ -8,12 +8,12 @@ import (
 // Token is an index into the model's vocabulary.
 type Token int32
 
-// Decoder is one loaded model with one context: the engine's interface to a backend. infer/llamacpp implements it.
+// Decoder is the engine's interface to a backend: one loaded model with one context. infer/llamacpp implements it.
 //
 // # Concurrency
 //
-// Tokenize, Piece and the descriptive methods may be called from any goroutine. Decode, Logits and the Sequence methods
-// belong to the engine's owner goroutine alone.
+// Tokenize, Piece and the descriptive methods may be called from any goroutine. Only the engine's owner goroutine calls
+// Decode, Logits and the Sequence methods.
 type Decoder interface {
 	// Tokenize splits text (valid UTF-8, no NUL) into tokens. With special, it parses control tokens written in the
 	// text. With bos, it prepends the beginning-of-sequence token if the model uses one.
@@ -26,7 +26,7 @@ type Decoder interface {
 	VocabSize() int
 	// ContextSize is the number of tokens one sequence may hold, prompt and answer together.
 	ContextSize() int
-	// Sequences is the number of sequences that fit side by side; their ids are 0 to Sequences-1.
+	// Sequences is the number of sequences in the context; their ids are 0 to Sequences-1.
 	Sequences() int
 	// BatchSize is the largest number of entries one Decode accepts.
 	BatchSize() int
@@ -35,11 +35,11 @@ type Decoder interface {
 
 	// Decode computes the entries and appends them to their sequences' caches.
 	Decode(entries []Entry) error
-	// Logits is float32[vocab] for the entry at that index of the last Decode, which must have asked for it. The view
-	// is the backend's memory: the caller may change it in place, until the next Decode.
+	// Logits returns float32[vocab] for the entry at that index of the last Decode, which must have requested it. The slice
+	// is the backend's memory, valid until the next Decode; the caller may change it.
 	Logits(index int) []float32
-	// Hidden is float32[hidden] for an entry of the last Decode that asked for it: the last layer's output after the
-	// final norm, from which the model computes logits. The view is valid until the next Decode.
+	// Hidden returns float32[hidden] for an entry of the last Decode that requested it: the last layer's output after the
+	// final norm, from which the model computes logits. The slice is valid until the next Decode.
 	Hidden(index int) []float32
 	// SequenceRemove removes positions [from, to) of a sequence; to < 0 means up to its end.
 	SequenceRemove(seq, from, to int) error
@@ -59,8 +59,8 @@ type Entry struct {
 	Hidden   bool // the entry needs Hidden
 }
 
-// Sampling holds the settings that choose the next token. A field's zero value is neutral but for Temperature 0, which
-// is greedy: the likeliest token, ties to the lower id.
+// Sampling holds the settings that choose the next token. Zero values are neutral, except that Temperature 0 is greedy: it
+// selects the likeliest token, ties to the lower id.
 type Sampling struct {
 	Temperature       float64 // 0 is greedy
 	TopK              int     // keep the k likeliest; 0 keeps all
@@ -82,10 +82,10 @@ type Request struct {
 	Stop      []string // text at which the answer ends; it is not part of the answer
 	IgnoreEOS bool     // continue after an end-of-generation token
 	Logprobs  int      // -1: none; otherwise the chosen token's log probability and that of the n likeliest
-	Grammar   string   // GBNF that the answer must follow, see CheckGrammar; "" leaves it free
-	Thinking  Thinking // comes before the answer; MaxTokens counts it too, stop strings and the grammar do not hold it
-	// PromptLogprobs describes the prompt's tokens too, like Logprobs; MaxTokens may then be 0. Such a request does not
-	// use the prompt cache.
+	Grammar   string   // GBNF that the answer must match, see CheckGrammar; "": none
+	Thinking  Thinking // before the answer; it counts for MaxTokens, but stop strings and the grammar do not apply to it
+	// PromptLogprobs requests log probabilities of the prompt's tokens too, as many as Logprobs. MaxTokens may then be 0.
+	// Such a request does not use the prompt cache.
 	PromptLogprobs bool
 }
 
@@ -114,7 +114,7 @@ type TokenInfo struct {
 // Chunk is the output of an answer since the last chunk.
 type Chunk struct {
 	Thinking string      // before the text: whole UTF-8 characters, without markers
-	Text     string      // whole UTF-8 characters, free of stop strings
+	Text     string      // whole UTF-8 characters, without stop strings
 	Tokens   []TokenInfo // the tokens whose text this is, when Logprobs >= 0
 	Prompt   []TokenInfo // in the first chunk, with PromptLogprobs: the prompt's tokens; the first one's Logprob is NaN
 	Finish   FinishReason
@@ -127,13 +127,13 @@ type Chunk struct {
 type Usage struct {
 	Prompt     int // tokens of the prompt
 	Cached     int // of these, taken from the prompt cache
-	Completion int // tokens generated, the ending one included
-	Thinking   int // of these, the thinking and its markers
+	Completion int // tokens generated, including the one that ended the answer
+	Thinking   int // of these, tokens of the thinking and its markers
 }
 
 // Generation is a running answer.
 type Generation interface {
-	// Next waits for the next chunk. After the chunk that carries Finish it returns io.EOF. If Submit's context ends it
-	// returns that context's error; if the engine fails or closes, an error that wraps ErrEngine.
+	// Next waits for the next chunk. After the chunk with a Finish it returns io.EOF. If Submit's context ends, it returns
+	// that context's error. If the engine fails or closes, it returns an error that wraps ErrEngine.
 	Next(ctx context.Context) (Chunk, error)
 }

@@ -9,12 +9,12 @@ import (
 // Limits of a Request. They bound memory and the work of one step.
 const (
 	MaxLogprobs  = 256     // alternatives for each token
-	MaxAnswers   = 128     // of one prompt, side by side or one after another
+	MaxAnswers   = 128     // of one prompt
 	MaxStopBytes = 1 << 16 // bytes of all stop strings together
 	maxBias      = 1e4     // absolute logit bias
 )
 
-// validatePrompt reports a prompt that leaves no room in the context for an answer of so many tokens.
+// validatePrompt returns an error if the prompt and an answer of so many tokens do not fit the context.
 func (e *Engine) validatePrompt(prompt []Token, answer int) error {
 	context := e.dec.ContextSize()
 	if len(prompt) == 0 {
@@ -32,13 +32,13 @@ func (e *Engine) validatePrompt(prompt []Token, answer int) error {
 	return nil
 }
 
-// validate reports the first field of a request that is out of range.
+// validate returns a ParameterError for the first field of a request that is out of range.
 func (e *Engine) validate(req Request) error {
 	if err := e.validatePrompt(req.Prompt, min(req.MaxTokens, 1)); err != nil {
 		return err
 	}
 	if req.PromptLogprobs && req.Logprobs < 0 {
-		return &ParameterError{Field: "logprobs", Reason: "none are asked for, but those of the prompt are"}
+		return &ParameterError{Field: "logprobs", Reason: "must be at least 0 to get those of the prompt"}
 	}
 	if req.MaxTokens < 0 || (req.MaxTokens == 0 && !req.PromptLogprobs) {
 		return &ParameterError{Field: "max_tokens", Reason: fmt.Sprintf("%d, must be at least 1", req.MaxTokens)}
@@ -52,7 +52,7 @@ func (e *Engine) validate(req Request) error {
 			return &ParameterError{Field: "stop", Reason: fmt.Sprintf("string %d is empty or not valid UTF-8", i)}
 		}
 		if total += len(s); total > MaxStopBytes {
-			return &ParameterError{Field: "stop", Reason: fmt.Sprintf("more than %d bytes in all", MaxStopBytes)}
+			return &ParameterError{Field: "stop", Reason: fmt.Sprintf("more than %d bytes in total", MaxStopBytes)}
 		}
 	}
 	if err := req.Thinking.validate(); err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A prompt that nothing is generated for may take the whole context, as often as it comes.
+// If nothing is generated, a prompt may fill the whole context. This also holds for the next prompts.
 func TestPromptOfExactlyTheContext(t *testing.T) {
 	const size = 32
 	e := New(newFake(2, size, 16), Options{}, nil)

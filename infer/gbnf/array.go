@@ -49,7 +49,7 @@ func (c *converter) array(where string, s *value) (string, error) {
 	return c.rule(c.list(fixed, item, least-len(fixed), most-len(fixed), most < 0)), nil
 }
 
-// list returns a rule for an array of fixed items and then of least to most others, or of any number.
+// list returns a rule for an array of the fixed items followed by least to most others, or by any number of others.
 func (c *converter) list(fixed []string, item string, least, most int, unlimited bool) string {
 	c.use("ws")
 	text := `"[" ws `

@@ -12,7 +12,7 @@ import (
 // Limits of language. A step takes about 50 ns, all steps of a schema about 0.1 s.
 const (
 	maxPlaces = 1 << 12 // of a regular expression with its repetitions expanded
-	maxStates = 1 << 12 // of the automaton; a bound on the length counts each of its characters
+	maxStates = 1 << 12 // of the automaton; a bound on the length needs states for each character
 	maxSteps  = 1 << 21 // places visited, for all strings of a schema
 )
 
@@ -20,7 +20,7 @@ const (
 type automaton struct {
 	parts       []part
 	least, most int       // characters; most is -1 when there is no bound
-	classes     []runeSet // sets of characters that all parts treat alike
+	classes     []runeSet // sets of characters between which no part distinguishes
 	states      []automatonState
 	index       map[string]int // states by their places
 	steps       int
@@ -31,16 +31,17 @@ type automatonState struct {
 	accept bool
 }
 
-// part is a regular expression that must match, or must not.
+// part is a regular expression that must match, or must not match.
 type part struct {
 	prog    *syntax.Prog
 	negated bool
-	takes   [][]bool // by instruction, by class; nil for those that take no character
+	takes   [][]bool // by instruction, by class; nil for instructions that match no character
 }
 
-// place is a position of a string: places in each part, and the number of its characters that count for its length.
+// place is the state after the beginning of a string: the places in each part, and the number of characters so far, up to
+// the largest that matters.
 type place struct {
-	at    [][]uint32 // instructions, sorted; done alone when the part matches for any continuation
+	at    [][]uint32 // sorted instructions; only done if the part matches for any continuation
 	count int
 	begin bool
 }
@@ -87,7 +88,7 @@ func (a *automaton) addPart(where, text string, negated bool) error {
 // writable holds the characters that jsonClass writes.
 var writable = runeSet{{'\t', '\n'}, {'\r', '\r'}, {' ', 0x7e}, {0x80, utf8.MaxRune}}.valid()
 
-// classify divides the writable characters into classes; it reports whether that stays within the limits.
+// classify divides the writable characters into classes. It reports whether their number is within the limits.
 func (a *automaton) classify() bool {
 	// Each set of characters once: repetitions have many copies.
 	sets := []runeSet{writable}
@@ -161,8 +162,8 @@ func (a *automaton) classify() bool {
 	return true
 }
 
-// characters returns the characters that an instruction matches; nil when it matches none. A dot matches no line end
-// where it must match, and all but one where it must not: notations differ in the other characters that it excludes.
+// characters returns the characters that an instruction matches, or nil if it matches none. Notations differ in the line ends
+// that a dot excludes. In a part that must match, a dot excludes all line ends; in a negated part, only one.
 func characters(inst *syntax.Inst, negated bool) runeSet {
 	switch inst.Op {
 	case syntax.InstRune1:
@@ -185,7 +186,7 @@ func characters(inst *syntax.Inst, negated bool) runeSet {
 	return nil
 }
 
-// build creates all states that a string may reach. It reports whether they stay within the limits.
+// build creates all states that a string may reach. It reports whether their number is within the limits.
 func (a *automaton) build() bool {
 	first := place{begin: true}
 	for _, p := range a.parts {
@@ -218,7 +219,7 @@ func (a *automaton) build() bool {
 	return true
 }
 
-// key is equal for equal places.
+// key returns a text that is equal for equal places.
 func (p place) key() string {
 	b := binary.AppendUvarint(nil, uint64(p.count))
 	for _, at := range p.at {
@@ -230,7 +231,7 @@ func (p place) key() string {
 	return string(b)
 }
 
-// step returns the place after one character of a class; false if no match can follow.
+// step returns the place after one character of a class. It reports whether a match can still follow.
 func (a *automaton) step(from place, class int) (place, bool) {
 	to := place{count: from.count}
 	if a.most >= 0 && from.count == a.most {

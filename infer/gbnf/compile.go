@@ -4,7 +4,7 @@ package gbnf
 type Grammar struct {
 	nodes   []node
 	entries []int32    // first node of each rule
-	classes [256]uint8 // all nodes treat the bytes of a class alike
+	classes [256]uint8 // class of each byte; no node distinguishes between bytes of a class
 	sets    [][4]uint64
 	count   int // classes
 	root    int32
@@ -13,8 +13,8 @@ type Grammar struct {
 // node is a place in a rule. Its number is its index in Grammar.nodes; node 0 is the end of every rule.
 type node struct {
 	op   op
-	next int32 // after the byte or the call; the first way of a split
-	arg  int32 // set of a byte; rule of a call; the second way of a split
+	next int32 // node after the byte or the call; first branch of a split
+	arg  int32 // set of a byte; rule of a call; second branch of a split
 }
 
 type op uint8
@@ -23,11 +23,11 @@ const (
 	opEnd   op = iota
 	opByte     // one byte of the set
 	opCall     // a rule
-	opSplit    // either way
+	opSplit    // either branch
 )
 
-// Parse reads and compiles a grammar. It returns an *Error for a grammar that is malformed, that exceeds the limits or
-// that allows a text which can never end.
+// Parse reads and compiles a grammar. It returns an *Error for a grammar that is malformed, exceeds the limits or allows a
+// text that can never end.
 func Parse(text string) (*Grammar, error) {
 	p, err := parse(text)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *compiler) add(n node) (int32, bool) {
 	return int32(len(c.nodes) - 1), true
 }
 
-// add compiles e, followed by next, and returns the first node.
+// compile compiles e, followed by next, and returns the first node.
 func (c *compiler) compile(e *expr, next int32) (at int32, ok bool) {
 	at, ok = next, true
 	switch e.kind {
@@ -115,13 +115,13 @@ func (c *compiler) repeat(e *expr, next int32) (at int32, ok bool) {
 	for i := 0; i < e.min && ok; i++ {
 		before := len(c.nodes)
 		if at, ok = c.compile(e.parts[0], at); len(c.nodes) == before {
-			break // nothing, any number of times
+			break // e matches only the empty text
 		}
 	}
 	return at, ok
 }
 
-// chars adds the UTF-8 of a set of characters; those of one byte share a node.
+// chars adds nodes for the UTF-8 of a set of characters. Characters of one byte share a node.
 func (c *compiler) chars(set runeSet, next int32) (at int32, ok bool) {
 	var single [4]uint64
 	at, ok = -1, true
@@ -209,7 +209,7 @@ func (c *compiler) classify() {
 	}
 }
 
-// endless finds a rule, reachable from the root, with a place from which no text leads to the rule's end.
+// endless finds a rule that is reachable from the root and has a place from which no text leads to the rule's end.
 func (c *compiler) endless() (rule int, found bool) {
 	ends := make([]bool, len(c.nodes)) // some text leads from here to the end of the rule
 	callers := make([][]int32, len(c.entries))
@@ -255,7 +255,7 @@ func (c *compiler) endless() (rule int, found bool) {
 	return c.deadEnd(ends)
 }
 
-// deadEnd walks the reachable nodes and returns the rule of a place that does not end, rather than a rule that calls
+// deadEnd searches the reachable nodes for a place that does not end. It returns the rule of that place, not a rule that calls
 // it.
 func (c *compiler) deadEnd(ends []bool) (rule int, found bool) {
 	seenRule, seen := make([]bool, len(c.entries)), make([]bool, len(c.nodes))

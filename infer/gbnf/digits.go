@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// Grammars for runs of digits: integers between two bounds, and fractions between two bounds.
+// This file writes grammars for runs of digits: integers between two bounds, and fractions between two bounds.
 
-// fraction writes an integer, a point and one of the continuations. If `""` is among these, the fraction is optional.
+// fraction returns a grammar for an integer, a point and one of the continuations. If `""` is among these, the fraction is
+// optional.
 func fraction(whole uint64, ways []string) string {
 	digits := `"` + strconv.FormatUint(whole, 10) + `"`
 	rest := slices.DeleteFunc(slices.Clone(ways), func(way string) bool { return way == `""` })
@@ -23,11 +24,11 @@ func fraction(whole uint64, ways []string) string {
 	return digits + ` "." ` + either(rest)
 }
 
-// free writes up to a number of digits.
+// free returns a grammar for at most that many digits.
 func free(most int) string { return fmt.Sprintf("[0-9]{0,%d}", max(most, 0)) }
 
-// atLeast lists grammars for the digits of a fraction, or for the rest of them, whose value is at least that of the given
-// digits, or above it if the bound is open.
+// atLeast returns grammars for a fraction's digits, or the rest of them, with a value of at least that of the given digits. If
+// the bound is open, the value must be above it. room is the maximum number of digits.
 func atLeast(least string, open bool, room int) []string {
 	switch {
 	case least == "" && open:
@@ -42,8 +43,8 @@ func atLeast(least string, open bool, room int) []string {
 	return ways
 }
 
-// atMost lists grammars for the digits of a fraction, or for the rest of them, whose value is at most that of the given
-// digits, or below it if the bound is open. It returns none if there are no such digits.
+// atMost returns grammars for a fraction's digits, or the rest of them, with a value of at most that of the given digits. If
+// the bound is open, the value must be below it. It returns none if there are no such digits.
 func atMost(most string, open bool, room int) []string {
 	switch {
 	case most == "" && open:
@@ -61,7 +62,7 @@ func atMost(most string, open bool, room int) []string {
 	return ways
 }
 
-// between lists grammars for the digits of a fraction, or for the rest of them, between two bounds.
+// between returns grammars for a fraction's digits, or the rest of them, between two bounds.
 func between(least, most string, lowOpen, highOpen bool, room int) []string {
 	if least == "" && !lowOpen {
 		return atMost(most, highOpen, room)
@@ -83,7 +84,7 @@ func between(least, most string, lowOpen, highOpen bool, room int) []string {
 	return append(ways, prefixed(most[0], atMost(most[1:], highOpen, room-1))...)
 }
 
-// integers lists grammars for the integers of [from, to] without leading zeros. to is at most maxWhole.
+// integers returns grammars for the integers of [from, to] without leading zeros. to is at most maxWhole.
 func integers(from, to uint64) []string {
 	var ways []string
 	if from == 0 {
@@ -93,7 +94,7 @@ func integers(from, to uint64) []string {
 		text := strconv.FormatUint(from, 10)
 		last := uint64(math.Pow10(len(text))) - 1 // the last number of as many digits
 		if strings.Trim(text[1:], "0") == "" && text[0] == '1' && last <= to {
-			// All numbers of this length, and of longer lengths up to the bound.
+			// One grammar covers all numbers of this length and of longer ones up to the bound.
 			most := len(text)
 			for most < 19 && uint64(math.Pow10(most+1))-1 <= to {
 				most++
@@ -109,7 +110,7 @@ func integers(from, to uint64) []string {
 	return ways
 }
 
-// sameLength lists grammars for the digits from low to high, which have the same length.
+// sameLength returns grammars for the numbers from low to high, which have the same number of digits.
 func sameLength(low, high string) []string {
 	n := len(low)
 	free := func(digits int) string {
@@ -131,7 +132,7 @@ func sameLength(low, high string) []string {
 	return append(ways, prefixed(high[0], sameLength(strings.Repeat("0", n-1), high[1:]))...)
 }
 
-// prefixed puts a digit before continuations. It returns none if there are none.
+// prefixed returns grammars for a digit before the continuations. It returns none if there are none.
 func prefixed(first byte, ways []string) []string {
 	if len(ways) == 0 {
 		return nil
@@ -139,7 +140,7 @@ func prefixed(first byte, ways []string) []string {
 	return []string{digit(first, first) + either(ways)}
 }
 
-// digit writes a digit from low to high, and a space.
+// digit returns a grammar for a digit from low to high, with a space after it.
 func digit(low, high byte) string {
 	if low == high {
 		return `"` + string(low) + `" `
@@ -147,7 +148,7 @@ func digit(low, high byte) string {
 	return "[" + string(low) + "-" + string(high) + "] "
 }
 
-// either writes one of several alternatives.
+// either returns a grammar for one of several alternatives.
 func either(ways []string) string {
 	if len(ways) == 1 {
 		return ways[0]

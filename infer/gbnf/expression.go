@@ -20,8 +20,8 @@ func parsePattern(where, text string) (*syntax.Regexp, error) {
 	return expression, nil
 }
 
-// closing finds the end, counted with a character before it, of the bracket that text begins with. It reports whether
-// alternatives follow outside brackets.
+// closing returns the index after the bracketed group that text begins with, or -1 if the group does not end. alternatives
+// reports whether text has a | outside brackets.
 func closing(text string) (end int, alternatives bool) {
 	depth, class := 0, false
 	for i := 0; i < len(text); i++ {
@@ -77,8 +77,8 @@ func weight(where string, r *syntax.Regexp) (int, error) {
 	return n, nil
 }
 
-// lengths returns the smallest and the largest number of characters of a string in which a regular expression matches;
-// longest is -1 without a bound.
+// lengths returns the smallest and the largest number of characters of a string in which a regular expression matches. longest
+// is -1 if there is no bound.
 func lengths(r *syntax.Regexp) (shortest, longest int) {
 	for r.Op == syntax.OpCapture {
 		r = r.Sub[0]
@@ -141,7 +141,7 @@ func matchLengths(r *syntax.Regexp) (shortest, longest int) {
 	return shortest, longest * most
 }
 
-// innerAnchors reports whether a regular expression has anchors elsewhere than at its ends.
+// innerAnchors reports whether a regular expression has anchors other than at its ends.
 func innerAnchors(r *syntax.Regexp) bool {
 	for r.Op == syntax.OpCapture {
 		r = r.Sub[0]

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// formats are regular expressions of the supported string formats. They allow everything that the named standard
-// allows, except strings that common validators refuse: a year 0000, a leap second, a quoted mailbox, a mail address
-// whose domain has no dot. Any other format is an annotation, as in JSON Schema.
+// formats are regular expressions for the supported string formats. They allow everything that the named standard allows,
+// except strings that common validators refuse: the year 0000, leap seconds, quoted mailboxes, and mail addresses whose domain
+// has no dot. Any other format is an annotation, as in JSON Schema.
 var formats = map[string]string{
 	"date":      "^" + fullDate + "$",
 	"time":      "^" + fullTime + "$",
@@ -21,15 +21,15 @@ var formats = map[string]string{
 	"uuid":      "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$",
 }
 
-// shortURI is the format of URIs with a bounded length. No URI that it allows has more than 2,083 characters: a bound
-// that schemas often have and that is too large to count.
+// shortURI is the format for URIs with a bounded length. It allows no URI of more than 2,083 characters. Schemas often have this
+// bound, and it is too large for an automaton to count.
 var shortURI = "^" + uri("{0,300}", "{0,120}", "{0,20}") + "$"
 
 // unbounded removes the bounds of the parts of names and addresses, which would make an automaton large.
 var unbounded = strings.NewReplacer("{0,61}", "*", "{1,64}", "+", "{0,8}", "*", "{1,8}", "+")
 
-// formatOf returns the regular expression of a format for strings of at most most characters, -1 without a bound,
-// perhaps beside a pattern. It returns "" if the format is not supported.
+// formatOf returns the regular expression of a format for strings of at most most characters (-1: no bound). pattern reports
+// whether the strings must match a pattern too. It returns "" if the format is not supported.
 func formatOf(name string, pattern bool, most int) string {
 	text := formats[name]
 	expression, err := syntax.Parse(text, syntax.Perl)
@@ -46,7 +46,7 @@ func formatOf(name string, pattern bool, most int) string {
 	return unbounded.Replace(text)
 }
 
-// RFC 3339, in capital letters: the months by their length, and the 29th of February in years of 366 days.
+// RFC 3339 with capital letters. It allows the days that each month has, and February 29 only in leap years.
 const (
 	year     = "([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
 	leapYear = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)"
@@ -54,7 +54,7 @@ const (
 	fullTime = `([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])`
 )
 
-// ISO 8601's durations as in appendix A of RFC 3339, where units may also be skipped: PT1H30S.
+// ISO 8601's durations as in appendix A of RFC 3339. Units may also be skipped: PT1H30S.
 const (
 	duration = "P((" + days + ")(T(" + seconds + "))?|T(" + seconds + ")|[0-9]{1,9}W)"
 	days     = "[0-9]{1,9}Y([0-9]{1,9}M)?([0-9]{1,9}D)?|[0-9]{1,9}M([0-9]{1,9}D)?|[0-9]{1,9}D"
@@ -68,7 +68,7 @@ const (
 	hostname  = "(" + label + `\.){0,8}` + lastLabel + "?"
 )
 
-// Addresses as in RFC 3986, which has RFC 4291's forms of version 6.
+// IP addresses as in RFC 3986, with RFC 4291's forms of IPv6.
 const (
 	octet = "([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])"
 	ipv4  = "(" + octet + `\.){3}` + octet
@@ -85,8 +85,8 @@ const (
 		"|((" + h16 + ":){0,6}" + h16 + ")?::)"
 )
 
-// uri writes RFC 3986's URI, with a host by name or address, and with repetitions for the characters of a path, of a
-// query, and of a fragment or the part before the host.
+// uri returns a regular expression for RFC 3986's URIs, with a host name or address. The arguments are the repetitions for the
+// characters of a path, of a query, and of a fragment or the part before the host.
 func uri(path, query, other string) string {
 	const (
 		plain = `[A-Za-z0-9._~!$&'()*+,;=:@-]`

@@ -46,8 +46,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// The format accepts every day of some centuries of the calendar, and no other.
-func TestDatesAreThoseOfTheCalendar(t *testing.T) {
+// In some years of several centuries, the format accepts exactly the days of the calendar.
+func TestDatesAgreeWithTheCalendar(t *testing.T) {
 	date := regexp.MustCompile(formats["date"])
 	for _, year := range []int{1, 4, 100, 400, 999, 1000, 1896, 1900, 1904, 1999, 2000, 2023, 2024, 2100, 2400, 9996, 9999} {
 		for month := range 14 {
@@ -62,8 +62,8 @@ func TestDatesAreThoseOfTheCalendar(t *testing.T) {
 	}
 }
 
-// The parsers of the standard library accept texts of a format's grammar.
-func TestFormatsGiveWhatParses(t *testing.T) {
+// The parsers of the standard library accept the texts that a format's grammar generates.
+func TestFormatsParse(t *testing.T) {
 	random := rand.New(rand.NewPCG(21, 22))
 	for name, parse := range map[string]func(string) error{
 		"date":      func(s string) error { _, err := time.Parse(time.DateOnly, s); return err },

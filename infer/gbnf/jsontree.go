@@ -23,7 +23,7 @@ type member struct {
 	*value
 }
 
-// get returns a member's value; nil without that member.
+// get returns a member's value, or nil if there is no such member.
 func (v *value) get(name string) *value {
 	for _, m := range v.members {
 		if m.name == name {
@@ -33,7 +33,7 @@ func (v *value) get(name string) *value {
 	return nil
 }
 
-// parseJSON reads one value. It refuses objects with two members of a name, and deep nesting.
+// parseJSON reads one value. It refuses objects with two members of the same name, and deep nesting.
 func parseJSON(data []byte) (*value, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("is not valid UTF-8")
@@ -58,7 +58,7 @@ func readValue(d *json.Decoder, depth int) (*value, error) {
 	switch t := token.(type) {
 	case json.Delim:
 		if depth++; depth > maxNesting {
-			return nil, fmt.Errorf("is nested more than %d deep", maxNesting)
+			return nil, fmt.Errorf("is nested more than %d levels deep", maxNesting)
 		}
 		if t == '[' {
 			return readArray(d, depth)

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// language writes the JSON strings of a length in which each of some regular expressions matches, also those with
-// lookaheads at their start. One automaton matches all of them at once. Each of its states becomes a rule.
+// language returns a rule for the JSON strings of a length in which each of some regular expressions matches. They may have
+// lookaheads at their start. One automaton matches all of them at once, and each of its states becomes a rule.
 func (c *converter) language(where string, expressions []string, least, most int) (string, error) {
 	key := fmt.Sprintf("language %q %d %d", expressions, least, most)
 	if name, ok := c.texts[key]; ok {
@@ -20,7 +20,7 @@ func (c *converter) language(where string, expressions []string, least, most int
 		}
 	}
 	if !a.classify() || !a.build() {
-		return "", errorf(where, "pattern, format and length together need too large a grammar; shorten the pattern or keep the length alone")
+		return "", errorf(where, "pattern, format and length together need too large a grammar; shorten the pattern or keep only the length")
 	}
 	useful := a.useful()
 	if !useful[0] {
@@ -41,7 +41,7 @@ func (c *converter) language(where string, expressions []string, least, most int
 	return c.texts[key], nil
 }
 
-// transitions writes the ways to continue from a state; names are "" for states from which no string ends.
+// transitions returns the alternatives that continue from a state. names are "" for states from which no string can end.
 func (c *converter) transitions(a *automaton, s automatonState, names []string) string {
 	var ways []string
 	var order []int // states, by the first class that leads there

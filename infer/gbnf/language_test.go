@@ -106,14 +106,14 @@ func TestLanguagesAgreeWithRegexp(t *testing.T) {
 				got, _ = accepts(t, g, quoteJSON(text))
 			}
 			if got != want(text) {
-				t.Fatalf("%s and %s, %d to %d: takes %q: %t (%v)", first, second, least, most, text, got, err)
+				t.Fatalf("%s and %s, length %d to %d: accepts %q: %t (%v)", first, second, least, most, text, got, err)
 			}
 		}
 	}
 }
 
-// A length that every string of a format satisfies costs nothing, and the grammar counts usual ones.
-func TestFormatsOfALength(t *testing.T) {
+// A length that every string of a format satisfies needs no rules, and the grammar can count the usual lengths.
+func TestFormatsWithLength(t *testing.T) {
 	for _, test := range []struct {
 		format string
 		most   int
@@ -137,8 +137,8 @@ func threadTime(t *testing.T) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// The converter refuses expensive patterns quickly. The thread's own time is measured: other work on the machine does
-// not count.
+// The converter refuses expensive patterns quickly. The test measures the thread's own time, so that other work on the machine
+// does not count.
 func TestLanguageIsBounded(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// ErrBudget reports a text that can be read in too many ways to match it in bounded time.
+// ErrBudget reports a text that has too many parses to match it in bounded time.
 var ErrBudget = errors.New("the grammar is too ambiguous: the text can be read in too many ways")
 
-// The budget of a text counts the places visited, some 50 ns each; known states cost nothing. It starts full, and each
-// token adds to it up to that amount. So one answer delays the next token of all others once by at most 25 ms, and then
-// by less than 2 ms in each step. JSON takes a few dozen places per token.
+// The budget of a text counts the places visited, about 50 ns each. Known states cost nothing. The budget starts full, and each
+// token refills a part of it. One answer therefore delays the next token of all others once by at most 25 ms, and then by less
+// than 2 ms in each step. JSON needs a few dozen places per token.
 const (
 	fullBudget  = 1 << 19
 	tokenBudget = 1 << 15
@@ -37,7 +37,7 @@ type Matcher struct {
 	accept bool
 }
 
-// state holds all the places where a text may be. It is immutable except for next, which step fills on demand.
+// state holds all places that a text may have reached. It is immutable except for next, which step fills on demand.
 type state struct {
 	threads []thread // at byte nodes
 	accept  bool     // the text may end here
@@ -50,20 +50,20 @@ type thread struct {
 	frame *frame
 }
 
-// frame is one call of a rule, with the places to continue at when it ends. All callers of the same rule at the same
-// place of the text share it.
+// frame is one call of a rule, with the places at which to continue when the rule ends. All calls of the same rule at the same
+// position of the text share one frame.
 type frame struct {
 	rule      int32
 	id        uint64
 	returns   []thread
-	popped    bool     // it has ended without a byte; for a fresh one
+	popped    bool     // of a fresh frame: the rule can match the empty text
 	fresh     bool     // created in the current step
 	resolving bool     // scratch of keep
-	same      *frame   // an older frame like this one
-	followers []*frame // fresh frames that end where this one does
+	same      *frame   // an equal older frame
+	followers []*frame // fresh frames that end where this one ends
 }
 
-// Matcher returns a matcher of a new text.
+// Matcher returns a matcher for a new text.
 func (g *Grammar) Matcher() *Matcher {
 	m := &Matcher{grammar: g, states: map[uint64][]*state{}, frames: map[uint64][]*frame{}, seen: map[thread]struct{}{}}
 	top := &frame{rule: -1}
@@ -84,7 +84,7 @@ func (m *Matcher) Complete() bool { return m.now.accept }
 // Ended reports whether no byte can follow.
 func (m *Matcher) Ended() bool { return len(m.now.threads) == 0 }
 
-// Accepts reports whether the text may continue with these bytes; false for none.
+// Accepts reports whether the text may continue with these bytes. It is false for no bytes.
 func (m *Matcher) Accepts(piece []byte) (bool, error) {
 	to, err := m.walk(m.now, piece)
 	return to != dead && len(piece) > 0, err
@@ -98,7 +98,7 @@ func (m *Matcher) Advance(piece []byte) error {
 		return err
 	}
 	if to == dead {
-		return errors.New("the text does not follow the grammar")
+		return errors.New("the text does not match the grammar")
 	}
 	m.now = to
 	if m.kept > maxKept {
@@ -121,7 +121,7 @@ func (m *Matcher) walk(from *state, piece []byte) (*state, error) {
 	return from, nil
 }
 
-// step returns the state after one byte of a class. The result is invalid if the budget runs out in it.
+// step returns the state after one byte of a class. The result is not valid if the budget runs out during the call.
 func (m *Matcher) step(from *state, class uint8) *state {
 	if from.next == nil {
 		if len(from.threads) == 0 {
@@ -165,7 +165,7 @@ func (m *Matcher) push(t thread) {
 	}
 }
 
-// close expands calls, splits and ends until only places at bytes remain.
+// close expands calls, splits and ends of rules until only places at byte nodes remain.
 func (m *Matcher) close() {
 	for len(m.todo) > 0 && m.budget >= 0 {
 		t := m.todo[len(m.todo)-1]
@@ -224,7 +224,7 @@ func (m *Matcher) call(n node, from *frame) {
 	}
 }
 
-// link adds a place to return to, also for the frames that end where this one does.
+// link adds a place to return to, for this frame and for the frames that end where it ends.
 func (m *Matcher) link(to *frame, r thread) {
 	if m.budget -= 1 + len(to.returns)/4; m.budget < 0 || slices.Contains(to.returns, r) {
 		return
@@ -238,8 +238,8 @@ func (m *Matcher) link(to *frame, r thread) {
 	}
 }
 
-// keep makes a state of close's result, the same one as before for the same places: in the middle of a JSON string,
-// say, all characters lead back to one state, and a step costs an array access.
+// keep returns the state for close's result. Equal places always have the same state: inside a JSON string, for example, all
+// characters lead back to one state, and a step costs an array access.
 func (m *Matcher) keep() *state {
 	if len(m.out) == 0 && !m.accept {
 		return dead
@@ -283,12 +283,12 @@ func mix(h, x uint64) uint64 {
 	return h ^ h>>29
 }
 
-// resolve finds an older frame with the same rule and returns. Frames that return to each other in a circle have none.
+// resolve finds an older frame with the same rule and the same returns. Frames in a cycle of returns have none.
 func (m *Matcher) resolve(f *frame) {
 	if f.resolving || f.same != nil {
 		return
 	}
-	f.resolving = true // stays true: resolved once
+	f.resolving = true // stays true, because a frame is resolved once
 	hash := uint64(f.rule) + 1
 	for i, r := range f.returns {
 		m.resolve(r.frame)
@@ -297,7 +297,7 @@ func (m *Matcher) resolve(f *frame) {
 		}
 	}
 	for _, r := range f.returns {
-		hash += mix(mix(7, uint64(r.node)), r.frame.id) // in any order
+		hash += mix(mix(7, uint64(r.node)), r.frame.id) // the sum does not depend on the order
 	}
 	for _, old := range m.frames[hash] {
 		if old.rule == f.rule && sameReturns(old.returns, f.returns) {
@@ -309,7 +309,7 @@ func (m *Matcher) resolve(f *frame) {
 	m.kept++
 }
 
-// sameReturns compares without order.
+// sameReturns reports whether two lists have the same places in any order.
 func sameReturns(a, b []thread) bool {
 	if len(a) != len(b) {
 		return false

@@ -138,7 +138,7 @@ func manyRules(n int) string {
 	return b.String()
 }
 
-// The matcher follows a text with exponentially many readings in bounded time, or refuses it: it never hangs.
+// The matcher handles a text with exponentially many parses in bounded time, or refuses it. It never hangs.
 func TestAmbiguityIsBounded(t *testing.T) {
 	tower := "root ::= r0 \"!\"\n"
 	for i := range 60 {
@@ -172,7 +172,7 @@ func TestAmbiguityIsBounded(t *testing.T) {
 			}
 			t.Logf("%d characters, budget exhausted: %t", steps, exhausted)
 			if steps < 100 && !exhausted {
-				t.Errorf("%d characters were followed, want 100 at least", steps)
+				t.Errorf("%d characters were matched, want at least 100", steps)
 			}
 		})
 	}
@@ -217,8 +217,8 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// In the middle of a JSON string every character leads back to one state: a step allocates nothing.
-func TestStatesAreFoundAgain(t *testing.T) {
+// Inside a JSON string every character leads back to one state, so a step allocates nothing.
+func TestStatesAreReused(t *testing.T) {
 	g := mustParse(t, "root ::= \"\\\"\" char* \"\\\"\"\nchar ::= [^\"\\\\] | \"\\\\\" [nt]")
 	m := g.Matcher()
 	if err := m.Advance([]byte(`"abc`)); err != nil {
@@ -259,7 +259,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("Advance after Accepts: %v", err)
 			}
 			if m.Ended() && !m.Complete() {
-				t.Fatal("a text that can neither go on nor end")
+				t.Fatal("a text that can neither continue nor end")
 			}
 		}
 	})

@@ -11,11 +11,11 @@ import (
 
 const (
 	maxWhole    = 1e19 - 1 // the largest bound of an integer, of 19 digits; without a bound, integers are int64
-	maxFraction = 20       // digits behind the point in an answer
-	maxEdge     = 30       // digits behind the point of a bound that count
-	maxExponent = 299      // of a power of ten in an answer: any mantissa then fits a float64
-	maxBound    = 400      // of a power of ten in a bound
-	exactDigits = 15       // clients read numbers as float64, which distinguishes any two of so many digits
+	maxFraction = 20       // digits after the point in an answer
+	maxEdge     = 30       // digits after the point of a bound; further ones are rounded
+	maxExponent = 299      // largest power of ten in an answer, with which any mantissa fits a float64
+	maxBound    = 400      // largest power of ten in a bound
+	exactDigits = 15       // a float64, as which clients read numbers, distinguishes all decimals of this many digits
 )
 
 // number returns a rule for integers, or for decimals with and without an exponent, within bounds.
@@ -46,8 +46,8 @@ func (c *converter) number(where string, s *value, whole bool) (string, error) {
 	return c.rule(strings.Join(ways, " | ")), nil
 }
 
-// limit reads a bound that has two keywords, inclusive and exclusive. If both are set, the stricter one counts: the
-// larger for sign 1 and the smaller for -1. It returns nil if neither is set.
+// limit reads a bound that has two keywords, inclusive and exclusive. If both are set, it returns the stricter one: the larger
+// for sign 1, the smaller for sign -1. It returns nil if neither is set.
 func limit(where string, s *value, inclusive, exclusive string, sign int) (bound *big.Rat, open bool, err error) {
 	for _, keyword := range []string{inclusive, exclusive} {
 		v := s.get(keyword)
@@ -65,7 +65,7 @@ func limit(where string, s *value, inclusive, exclusive string, sign int) (bound
 	return bound, open, nil
 }
 
-// decimal reads a number. It checks the exponent first, because SetString of 1e999999999 would exhaust the memory.
+// decimal reads a number. It checks the exponent first, because SetString of 1e999999999 would exhaust memory.
 func decimal(v *value) (*big.Rat, error) {
 	if v.kind == '0' && len(v.text) <= maxBound {
 		_, exponent, _ := strings.Cut(strings.ToLower(v.text), "e")
@@ -87,7 +87,7 @@ type span struct {
 // int64s is the span of integers without bounds.
 var int64s = span{low: new(big.Rat).SetInt64(math.MinInt64), high: new(big.Rat).SetInt64(math.MaxInt64)}
 
-// signed lists grammars for the numbers of a span: those for its part from 0 up, and those for the mirror image of its
+// signed returns grammars for the numbers of a span: for its part from 0 up, and with a minus sign for the mirror image of its
 // part below 0.
 func (s span) signed(ways func(span) []string) []string {
 	zero := new(big.Rat)
@@ -111,13 +111,13 @@ func (s span) signed(ways func(span) []string) []string {
 	return append(out, ways(s)...)
 }
 
-// empty reports whether a span of two bounds holds no number.
+// empty reports whether a span with two bounds contains no number.
 func (s span) empty() bool {
 	order := s.low.Cmp(s.high)
 	return order > 0 || order == 0 && (s.lowOpen || s.highOpen)
 }
 
-// integers lists grammars for the integers of a span from 0 up.
+// integers returns grammars for the integers of a span from 0 up.
 func (s span) integers() []string {
 	edge := new(big.Rat).SetInt(new(big.Int).SetUint64(maxWhole))
 	if s.high == nil || s.high.Cmp(edge) > 0 {
@@ -140,7 +140,7 @@ func (s span) integers() []string {
 	return integers(from, to)
 }
 
-// numbers lists grammars for the numbers of a span from 0 up, as decimals and in scientific notation.
+// numbers returns grammars for the numbers of a span from 0 up, as decimals and in scientific notation.
 func (s span) numbers() []string {
 	ways := s.decimals(s.room())
 	room := maxFraction // of a mantissa
@@ -216,8 +216,8 @@ func tenTo(exponent int) *big.Rat {
 	return new(big.Rat).SetInt(power)
 }
 
-// room returns the maximum number of digits of a fraction. A fraction longer than exactDigits beside an open bound
-// could be read as the bound itself.
+// room returns the maximum number of digits of a fraction. With an open bound it is smaller: a client could read a fraction
+// longer than exactDigits as the bound itself.
 func (s span) room() int {
 	digits := maxFraction
 	for _, bound := range []struct {
@@ -231,8 +231,8 @@ func (s span) room() int {
 	return digits
 }
 
-// decimals lists grammars for the numbers of a span from 0 up without exponents. A fraction has up to room digits, or
-// one more than the bounds have.
+// decimals returns grammars for the numbers of a span from 0 up without exponents. A fraction has at most room digits, or one
+// more than the bounds have.
 func (s span) decimals(room int) []string {
 	if edge := new(big.Rat).SetInt(new(big.Int).SetUint64(maxWhole)); s.high == nil || s.high.Cmp(edge) > 0 {
 		s.high, s.highOpen = edge, false

@@ -41,7 +41,7 @@ func TestNumberBounds(t *testing.T) {
 	}
 }
 
-// checkSchema reports texts that a schema's grammar refuses and should accept, or accepts and should refuse.
+// checkSchema reports texts that a schema's grammar should accept but refuses, or should refuse but accepts.
 func checkSchema(t *testing.T, schema string, yes, no []string) {
 	t.Helper()
 	text, err := FromSchema([]byte(schema))
@@ -98,7 +98,7 @@ func TestNumberBoundsAgreeWithArithmetic(t *testing.T) {
 		within := func(text string) bool {
 			x, ok := new(big.Rat).SetString(text)
 			if !ok {
-				t.Fatalf("%s is no number", text)
+				t.Fatalf("%s is not a number", text)
 			}
 			above, below := x.Cmp(low), x.Cmp(high)
 			return (noLow || above > 0 || above == 0 && !lowOpen) && (noHigh || below < 0 || below == 0 && !highOpen) && (!whole || x.IsInt())
@@ -125,7 +125,7 @@ func TestNumberBoundsAgreeWithArithmetic(t *testing.T) {
 				if !strings.Contains(x, ".") {
 					x += "."
 				}
-				x += strings.Repeat(strconv.Itoa(random.IntN(10)), n) // beside a bound, or the same in more digits
+				x += strings.Repeat(strconv.Itoa(random.IntN(10)), n) // close to a bound, or the same value with more digits
 			}
 			if whole {
 				x, _, _ = strings.Cut(x, ".")

@@ -14,7 +14,7 @@ type property struct {
 	required bool
 }
 
-// object returns a rule for objects: the properties in their order, optional ones present or not, then additional ones.
+// object returns a rule for objects: the properties in the schema's order, optional ones present or not, then additional ones.
 func (c *converter) object(where string, s *value) (string, error) {
 	listed, additional := s.get("properties"), s.get("additionalProperties")
 	required, err := requiredNames(where, s.get("required"))
@@ -22,7 +22,7 @@ func (c *converter) object(where string, s *value) (string, error) {
 		return "", err
 	}
 	if names := s.get("propertyNames"); names != nil && !anyName(names) {
-		return "", errorf(where+"/propertyNames", "is supported only where it allows every name")
+		return "", errorf(where+"/propertyNames", "is supported only if it allows every name")
 	}
 	if listed == nil && additional == nil && len(required) == 0 {
 		return c.use("object"), nil
@@ -56,7 +56,7 @@ func (c *converter) object(where string, s *value) (string, error) {
 			continue
 		}
 		if other == "" {
-			return "", errorf(where+"/required", "%q is not among the properties", name)
+			return "", errorf(where+"/required", "properties does not list %q", name)
 		}
 		properties = append(properties, property{c.member(name, other), true})
 		names = append(names, name)
@@ -96,7 +96,7 @@ func (c *converter) member(name, rule string) string {
 	return c.rule(literal(quoteJSON(name)) + ` ws ":" ws ` + rule + " ws")
 }
 
-// additional returns the rule for the values of members that are not listed; "" if the schema forbids them.
+// additional returns the rule for the values of members that are not listed, or "" if the schema forbids such members.
 func (c *converter) additional(where string, s, listed *value, open bool) (string, error) {
 	switch {
 	case s == nil && !open, s != nil && s.kind == 't' && !s.truth:
@@ -107,8 +107,8 @@ func (c *converter) additional(where string, s, listed *value, open bool) (strin
 	return c.value(where+"/additionalProperties", s)
 }
 
-// members writes the inside of an object from its end to its start, so that the text grows linearly with the number of
-// properties. after[i] can follow when a member was written before property i, first[i] when none was.
+// members returns the inside of an object. It builds it from the end to the start, so that the text grows linearly with the
+// number of properties. after[i] continues at property i if a member came before it, first[i] if none did.
 func (c *converter) members(properties []property, other string) string {
 	after, first := `""`, `""`
 	if other != "" {
@@ -140,9 +140,9 @@ func (c *converter) otherName(names []string) string {
 	const plain = `\"\\\x00-\x1f\x7f`
 	var differ func(names []string, from int) string
 	differ = func(names []string, from int) string {
-		// names share their first from bytes, which are written already: continue with a character that leads to none
-		// of them, or to some of them and then differ.
-		ends := false // one of them ends here: the name must continue
+		// names share their first from bytes, which the rule has already: continue with a character that none of them has
+		// next, or with one that some have and differ later.
+		ends := false // one of them ends here, so another name must continue
 		var ways []string
 		excluded := ""
 		for len(names) > 0 {
@@ -169,5 +169,5 @@ func (c *converter) otherName(names []string) string {
 	return c.rule(`"\"" ` + differ(sorted, 0) + ` "\""`)
 }
 
-// classChar writes a character for a class of the grammar.
+// classChar returns a character as it appears in a character class of a grammar.
 func classChar(r rune) string { return fmt.Sprintf(`\U%08x`, r) }

@@ -9,7 +9,7 @@ import (
 // expr is a part of a rule's right side.
 type expr struct {
 	kind     kind
-	parts    []*expr // of a sequence, of alternatives; one of a repetition
+	parts    []*expr // of a sequence or of alternatives; one part of a repetition
 	set      runeSet // of a character
 	rule     int     // of a reference
 	min, max int     // of a repetition; max < 0: no limit
@@ -31,7 +31,7 @@ type parser struct {
 	at      int
 	names   []string
 	index   map[string]int
-	rules   []*expr // by index; nil while only referred to
+	rules   []*expr // by index; nil for a rule that is used but not yet defined
 	nesting int
 }
 
@@ -65,7 +65,7 @@ func (p *parser) fail(format string, args ...any) error {
 	return errorf(fmt.Sprintf("line %d", 1+strings.Count(p.text[:min(p.at, len(p.text))], "\n")), format, args...)
 }
 
-// peek returns the next byte, 0 at the end.
+// peek returns the next byte, or 0 at the end.
 func (p *parser) peek() byte {
 	if p.at < len(p.text) {
 		return p.text[p.at]
@@ -73,7 +73,7 @@ func (p *parser) peek() byte {
 	return 0
 }
 
-// space skips blanks and comments, and line ends where a rule cannot end.
+// space skips blanks and comments. With newlines it also skips line ends.
 func (p *parser) space(newlines bool) {
 	for p.at < len(p.text) {
 		switch c := p.text[p.at]; {
@@ -143,7 +143,7 @@ func (p *parser) parseRule() error {
 
 func (p *parser) alternatives(nested bool) (*expr, error) {
 	if p.nesting++; p.nesting > maxNesting {
-		return nil, p.fail("brackets are nested more than %d deep", maxNesting)
+		return nil, p.fail("brackets are nested more than %d levels deep", maxNesting)
 	}
 	defer func() { p.nesting-- }()
 	first, err := p.sequence(nested)
@@ -190,7 +190,7 @@ func (p *parser) sequence(nested bool) (*expr, error) {
 	}
 }
 
-// item reads one element without its repetition; nil where the sequence ends.
+// item reads one element without its repetition. It returns nil at the end of the sequence.
 func (p *parser) item() (*expr, error) {
 	switch c := p.peek(); {
 	case c == '"':
@@ -325,7 +325,7 @@ func (p *parser) hex(digits int) (rune, error) {
 		case c >= 'A' && c <= 'F':
 			value = value<<4 | rune(c-'A'+10)
 		default:
-			return 0, p.fail("%d hexadecimal digits are needed", digits)
+			return 0, p.fail("an escape needs %d hexadecimal digits", digits)
 		}
 	}
 	if value < 0 || value > utf8.MaxRune {
@@ -352,7 +352,7 @@ func (p *parser) repeat(item *expr) (*expr, error) {
 	return r, nil
 }
 
-// bounds reads the part of a repetition after the {: n}, n,} or n,m}.
+// bounds reads the rest of a repetition after the {: n}, n,} or n,m}.
 func (p *parser) bounds() (least, most int, err error) {
 	if least, err = p.number(); err != nil {
 		return 0, 0, err

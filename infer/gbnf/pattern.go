@@ -13,15 +13,15 @@ type notation struct {
 	any   map[syntax.Op]runeSet // what a dot matches, with line breaks and without
 }
 
-// inJSON writes characters as they appear in a JSON string, plain as they are.
+// inJSON writes characters as they appear in a JSON string, plain writes them unchanged.
 var (
 	inJSON = notation{jsonClass, map[syntax.Op]runeSet{syntax.OpAnyChar: {{' ', utf8.MaxRune}}, syntax.OpAnyCharNotNL: {{' ', utf8.MaxRune}}}}
 	plain  = notation{plainClass, map[syntax.Op]runeSet{syntax.OpAnyChar: {{1, utf8.MaxRune}}, syntax.OpAnyCharNotNL: {{1, '\n' - 1}, {'\n' + 1, utf8.MaxRune}}}}
 )
 
-// FromPattern converts a regular expression in the syntax of package regexp to a grammar for the texts that it matches
-// as a whole; anchors at its ends have no further effect. If no grammar can express it (inner anchors, word boundaries,
-// lookaheads, backreferences), it returns an *Error.
+// FromPattern converts a regular expression in the syntax of package regexp to a grammar for the texts that it matches as a
+// whole. Anchors at its ends have no effect. If no grammar can express it (inner anchors, word boundaries, lookaheads,
+// backreferences), FromPattern returns an *Error.
 func FromPattern(text string) (string, error) {
 	const where = "pattern"
 	if len(text) > MaxSchemaBytes {
@@ -52,7 +52,7 @@ func FromPattern(text string) (string, error) {
 	return b.String(), nil
 }
 
-// unanchored lists the parts of a regular expression without the anchors at its ends.
+// unanchored returns the parts of a regular expression without the anchors at its ends.
 func unanchored(r *syntax.Regexp) []*syntax.Regexp {
 	parts := []*syntax.Regexp{r}
 	if r.Op == syntax.OpConcat {
@@ -67,7 +67,7 @@ func unanchored(r *syntax.Regexp) []*syntax.Regexp {
 	return parts
 }
 
-// plainClass writes the characters of a set, other than NUL.
+// plainClass returns a character class for a set, without NUL.
 func plainClass(set runeSet) string {
 	var b strings.Builder
 	for _, r := range set.sorted().valid() {
@@ -76,7 +76,7 @@ func plainClass(set runeSet) string {
 		}
 	}
 	if b.Len() == 0 {
-		return `[^\x00-\U0010ffff] ` // matches nothing: refused by the parser
+		return `[^\x00-\U0010ffff] ` // matches nothing, so the parser refuses it
 	}
 	return "[" + b.String() + "] "
 }

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// FromSchemaRelaxed converts a JSON schema to a grammar as FromSchema does, but ignores what it cannot express: the
-// grammar then allows more than the schema, never less. If it can express nothing, the grammar allows any value. A text
-// that is not JSON, too long or nested too deep gives an *Error.
+// FromSchemaRelaxed converts a JSON schema to a grammar like FromSchema, but ignores keywords that it cannot express. The grammar
+// then allows more than the schema, never less. If it can express nothing, the grammar allows any value. It returns an *Error
+// if the schema is not JSON, too long or nested too deep.
 func FromSchemaRelaxed(schema []byte) (string, error) {
 	if _, err := parseJSON(schema); err != nil || len(schema) > MaxSchemaBytes {
 		return fromSchema(schema, &converter{}) // returns the reason
@@ -23,14 +23,14 @@ func FromSchemaRelaxed(schema []byte) (string, error) {
 // fewRepetitions is the largest bound that the grammar keeps if larger ones make it too large.
 const fewRepetitions = 64
 
-// combining keywords refer to one or several other schemas.
+// combining lists the keywords that refer to other schemas.
 var combining = []string{"$ref", "anyOf", "oneOf", "allOf"}
 
-// adding keywords allow an object members beside those in its properties.
+// adding lists the keywords that may allow members other than those in properties.
 var adding = append([]string{"patternProperties", "if", "then", "else", "dependentSchemas", "dependencies"}, combining...)
 
-// relax is exact, but ignores what a grammar cannot express. It never fails, so that each schema within is written
-// once.
+// relax is like exact, but ignores keywords that a grammar cannot express. It never fails, so that each inner schema is
+// converted only once.
 func (c *converter) relax(where string, s *value) string {
 	held := c.expressible(s)
 	rule, err := c.exact(where, held)
@@ -71,7 +71,7 @@ func (c *converter) expressible(s *value) *value {
 	return closable(out)
 }
 
-// combinable keeps one reference or combination without other keywords, or else all other keywords.
+// combinable returns a schema with only one reference or combination, or else with only the other keywords.
 func (c *converter) combinable(s *value) *value {
 	var found []string
 	for _, keyword := range combining {
@@ -106,7 +106,7 @@ func (c *converter) follows(keyword string, v *value) bool {
 // anything is a schema that allows any value.
 var anything = &value{kind: 't', truth: true}
 
-// knownTypes returns the valid types of a type keyword; nil if there is none.
+// knownTypes returns the valid types of a type keyword, or nil if there are none.
 func knownTypes(t *value) *value {
 	if t == nil {
 		return nil
@@ -178,7 +178,7 @@ func closable(s *value) *value {
 	return s.with("additionalProperties", additional)
 }
 
-// relaxedType returns the rule of a type whose keywords no grammar can express together: it drops one of them, or all.
+// relaxedType returns the rule of a type whose keywords no grammar can express together. It drops one of them, or all.
 func (c *converter) relaxedType(where string, s *value, t string) string {
 	if t == "object" || t == "array" {
 		return c.use(t)
@@ -199,7 +199,7 @@ func (v *value) without(drop func(member) bool) *value {
 	return &value{kind: v.kind, members: slices.DeleteFunc(slices.Clone(v.members), drop)}
 }
 
-// with returns a copy of an object with another value of a member; nil removes it.
+// with returns a copy of an object with a new value for a member. nil removes the member.
 func (v *value) with(name string, replacement *value) *value {
 	out := v.without(func(m member) bool { return m.name == name })
 	if replacement != nil {

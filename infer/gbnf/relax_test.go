@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The grammar leaves out a keyword that it cannot express, and keeps those beside it.
+// The converter drops a keyword that it cannot express, and keeps the others.
 func TestFromSchemaRelaxed(t *testing.T) {
 	var long strings.Builder
 	for i := range 20 {

@@ -27,7 +27,7 @@ func (s runeSet) sorted() runeSet {
 	return out
 }
 
-// inverted returns every other character; s must be sorted.
+// inverted returns all characters that are not in s, which must be sorted.
 func (s runeSet) inverted() runeSet {
 	var out runeSet
 	next := rune(0)
@@ -62,7 +62,7 @@ func (s runeSet) valid() runeSet {
 // byteRange holds the bytes from low to high, both included.
 type byteRange struct{ low, high byte }
 
-// utf8Sequences lists sequences of byte ranges that together match the UTF-8 of the characters of a valid set.
+// utf8Sequences returns sequences of byte ranges that together match the UTF-8 of the characters of a valid set.
 func (s runeSet) utf8Sequences() [][]byteRange {
 	var out [][]byteRange
 	for _, r := range s {
@@ -77,8 +77,8 @@ func (s runeSet) utf8Sequences() [][]byteRange {
 	return out
 }
 
-// appendSequences splits a range of one encoded length so that each part is a sequence of independent byte ranges:
-// after the first byte that differs, every byte is free to take each value of a continuation byte.
+// appendSequences splits a range of characters with one encoded length into parts that are sequences of independent byte
+// ranges: in each part, every byte after the first one that differs may be any continuation byte.
 func appendSequences(out [][]byteRange, low, high rune) [][]byteRange {
 	var from, to [utf8.UTFMax]byte
 	n := utf8.EncodeRune(from[:], low)
@@ -86,7 +86,7 @@ func appendSequences(out [][]byteRange, low, high rune) [][]byteRange {
 	for i := 1; i < n; i++ {
 		span := rune(1)<<(6*i) - 1 // of the last i bytes
 		if low&^span == high&^span {
-			continue // they agree above
+			continue // the upper bytes are equal
 		}
 		if low&span != 0 {
 			out = appendSequences(out, low, low|span)

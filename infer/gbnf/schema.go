@@ -7,11 +7,13 @@ import (
 	"strings"
 )
 
-// FromSchema converts a JSON schema to a grammar for the JSON that it describes, with members in the order of the
-// schema. If it cannot express a schema, it returns an *Error that names the place; it never ignores a restriction of a
-// value. It deviates from JSON Schema in three ways. It treats a oneOf as an anyOf. An object whose schema lists
-// properties without additionalProperties has no others. A pattern overrides a format if no string matches both, or if
-// joining them takes too long.
+// FromSchema converts a JSON schema to a grammar for the JSON that it describes, with members in the schema's order. If it
+// cannot express a schema, it returns an *Error that names the place; it never ignores a restriction. It deviates from JSON
+// Schema in three ways:
+//
+//   - It treats oneOf as anyOf.
+//   - An object whose schema has properties but no additionalProperties has no other members.
+//   - A pattern overrides a format if no string matches both, or if combining them takes too long.
 func FromSchema(schema []byte) (string, error) { return fromSchema(schema, &converter{}) }
 
 func fromSchema(schema []byte, c *converter) (string, error) {
@@ -37,17 +39,17 @@ func fromSchema(schema []byte, c *converter) (string, error) {
 	return text, nil
 }
 
-// converter writes rules for the parts of a schema.
+// converter collects the rules for the parts of a schema.
 type converter struct {
 	root  *value
 	out   strings.Builder
 	count int               // rules written
-	refs  map[string]string // rules of $refs, also while they are being written
+	refs  map[string]string // rules of $refs, including those in progress
 	texts map[string]string // rules by their right side
-	depth int               // of values, with $refs followed
-	steps int               // taken by language
+	depth int               // nesting of values, including $refs
+	steps int               // steps of automata so far
 
-	relaxed bool // ignores what the grammar cannot express, and bounds above most; see relax.go
+	relaxed bool // ignore keywords that a grammar cannot express, and bounds above most; see relax.go
 	most    int
 }
 
@@ -56,7 +58,7 @@ var builtins = map[string]struct {
 	text  string
 	needs []string
 }{
-	// White space between tokens of JSON is bounded, or a model could write it for ever.
+	// White space between tokens of JSON is bounded, because a model could otherwise write it forever.
 	"ws":       {`"" | " " | "\n" [ \t]{0,20}`, nil},
 	"boolean":  {`"true" | "false"`, nil},
 	"null":     {`"null"`, nil},
@@ -69,10 +71,10 @@ var builtins = map[string]struct {
 	"array":    {`"[" ws ("]" | anyvalue ws ("," ws anyvalue ws)* "]")`, []string{"ws", "anyvalue"}},
 }
 
-// use writes a builtin rule once and returns its name.
+// use adds a builtin rule unless it exists, and returns its name.
 func (c *converter) use(name string) string {
 	if _, ok := c.refs[name]; !ok {
-		c.refs[name] = name // "#/..." never collides with it
+		c.refs[name] = name // paths of $refs begin with #, so they never equal a name
 		b := builtins[name]
 		fmt.Fprintf(&c.out, "%s ::= %s\n", name, b.text)
 		for _, n := range b.needs {
@@ -82,7 +84,7 @@ func (c *converter) use(name string) string {
 	return name
 }
 
-// rule writes a rule, or finds one with the same text, and returns its name.
+// rule adds a rule, or finds one with the same text, and returns its name.
 func (c *converter) rule(text string) string {
 	if name, ok := c.texts[text]; ok {
 		return name
@@ -98,11 +100,11 @@ func (c *converter) fresh() string {
 	return "r" + strconv.Itoa(c.count)
 }
 
-// annotations do not restrict a value.
+// annotations are keywords that do not restrict a value.
 var annotations = []string{"title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
 	"$schema", "$id", "$comment", "$defs", "definitions", "$anchor", "contentEncoding", "contentMediaType", "contentSchema"}
 
-// only refuses keywords as the function only does. A relaxed schema may have any keywords.
+// only calls the function only, unless the schema is relaxed and may have any keyword.
 func (c *converter) only(where string, s *value, keywords ...string) error {
 	if c.relaxed {
 		return nil
@@ -123,7 +125,7 @@ func only(where string, s *value, keywords ...string) error {
 // value returns the name of a rule for the values that a schema describes.
 func (c *converter) value(where string, s *value) (string, error) {
 	if c.depth++; c.depth > maxNesting {
-		return "", errorf(where, "is nested more than %d deep, $refs followed", maxNesting)
+		return "", errorf(where, "is nested more than %d levels deep, counting $refs", maxNesting)
 	}
 	defer func() { c.depth-- }()
 	if c.relaxed {
@@ -191,7 +193,7 @@ func (c *converter) ref(where string, ref *value) (string, error) {
 	return name, nil
 }
 
-// target returns the part of the schema that a path such as #/$defs/node refers to; nil if there is none.
+// target returns the part of the schema to which a path such as #/$defs/node refers, or nil if there is none.
 func (c *converter) target(ref string) *value {
 	target := c.root
 	for _, part := range strings.Split(ref, "/")[1:] {
@@ -216,7 +218,7 @@ func (c *converter) combination(where string, s *value, keyword string, list *va
 		return "", errorf(where+"/"+keyword, "must be a list of schemas")
 	}
 	if keyword == "allOf" && len(list.items) > 1 {
-		return "", errorf(where+"/allOf", "is supported with one schema only")
+		return "", errorf(where+"/allOf", "is supported only with one schema")
 	}
 	var rules []string
 	for i, item := range list.items {
@@ -229,7 +231,7 @@ func (c *converter) combination(where string, s *value, keyword string, list *va
 	return c.rule(strings.Join(rules, " | ")), nil
 }
 
-// enumeration handles const and enum. A type beside them excludes values of other types.
+// enumeration handles const and enum. If the schema also has a type, it excludes values of other types.
 func (c *converter) enumeration(where string, s *value) (string, error) {
 	if err := c.only(where, s, "const", "enum", "type", "nullable"); err != nil {
 		return "", err
@@ -247,7 +249,7 @@ func (c *converter) enumeration(where string, s *value) (string, error) {
 	}
 	if one := s.get("const"); one != nil {
 		if s.get("enum") != nil {
-			return "", errorf(where, "const beside enum is not supported")
+			return "", errorf(where, "const and enum together are not supported")
 		}
 		values = []*value{one}
 	}
@@ -272,7 +274,7 @@ func (v *value) isOne(types []string) bool {
 	return v.kind == '0' && err == nil && slices.Contains(types, "integer")
 }
 
-// literal writes text as a string of the grammar.
+// literal returns text as a string of a grammar.
 func literal(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -291,7 +293,7 @@ func literal(text string) string {
 	return b.String()
 }
 
-// bound reads a keyword that is a number of items; -1 if it is not set.
+// bound reads a keyword that is a number of items. It returns -1 if the keyword is not set.
 func bound(where string, s *value, keyword string) (int, error) {
 	v := s.get(keyword)
 	if v == nil {

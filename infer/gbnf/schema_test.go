@@ -111,7 +111,7 @@ func TestFromSchemaRefuses(t *testing.T) {
 		"uniqueItems":     {`{"type":"array","uniqueItems":true}`, `"uniqueItems"`},
 		"patternProps":    {`{"type":"object","patternProperties":{}}`, `"patternProperties"`},
 		"minProperties":   {`{"type":"object","minProperties":1}`, `"minProperties"`},
-		"allOf":           {`{"allOf":[{},{}]}`, "one schema only"},
+		"allOf":           {`{"allOf":[{},{}]}`, "only with one schema"},
 		"anyOf empty":     {`{"anyOf":[]}`, "must be a list"},
 		"anyOf and type":  {`{"anyOf":[{}],"type":"string"}`, `"type" is not supported`},
 		"enum empty":      {`{"enum":[]}`, "no value fits all its keywords"},
@@ -149,7 +149,7 @@ func TestFromSchemaRefuses(t *testing.T) {
 		"many sums":       {`{"pattern":"^(a|b)*a(a|b){30}$","maxLength":1000}`, "too large a grammar"},
 		"nullable":        {`{"type":"string","nullable":1}`, "must be true or false"},
 		"propertyNames":   {`{"type":"object","propertyNames":{"pattern":"^a"}}`, "every name"},
-		"required":        {`{"type":"object","properties":{},"required":["x"],"additionalProperties":false}`, "not among the properties"},
+		"required":        {`{"type":"object","properties":{},"required":["x"],"additionalProperties":false}`, "properties does not list"},
 		"required names":  {`{"type":"object","required":[1]}`, "must be a list of names"},
 		"properties":      {`{"type":"object","properties":[]}`, "must be an object"},
 		"deep":            {deep, "nested more than"},
@@ -167,7 +167,7 @@ func TestFromSchemaRefuses(t *testing.T) {
 	}
 }
 
-// write follows a grammar with random bytes, and ends as soon as possible once the text is long.
+// write generates a random text of a grammar, and ends as soon as possible once the text is long.
 func write(t *testing.T, g *Grammar, random *rand.Rand) (string, bool) {
 	m := g.Matcher()
 	text := []byte{}
@@ -222,13 +222,13 @@ func TestSchemasGiveJSON(t *testing.T) {
 			}
 		}
 		if whole == 0 {
-			t.Errorf("%s: no text came to its end", schema)
+			t.Errorf("%s: no text was complete", schema)
 		}
 	}
 }
 
-// White space between the tokens of JSON comes in runs of a few characters, wherever JSON allows it: a small model writes
-// blanks to the end of its context otherwise.
+// Wherever JSON allows white space between tokens, a grammar bounds its length. A small model would otherwise write blanks to
+// the end of its context.
 func TestRunsOfWhitespaceAreBounded(t *testing.T) {
 	const most = 21 // a line end and an indent of twenty
 	for _, schema := range []string{
@@ -248,10 +248,10 @@ func TestRunsOfWhitespaceAreBounded(t *testing.T) {
 				before := strings.Join(tokens[:at], "")
 				run := strings.Repeat(blank, 1000)
 				if _, prefix := accepts(t, g, before+run); prefix > len(before)+most {
-					t.Errorf("%s accepts %d times %q behind %q, want at most %d", schema, prefix-len(before), blank, before, most)
+					t.Errorf("%s accepts %d times %q after %q, want at most %d", schema, prefix-len(before), blank, before, most)
 				}
 				if _, prefix := accepts(t, g, before+"\n"+run); prefix > len(before)+most {
-					t.Errorf("%s accepts %d times %q and a line end behind %q, want at most %d", schema, prefix-len(before), blank, before, most)
+					t.Errorf("%s accepts %d times %q and a line end after %q, want at most %d", schema, prefix-len(before), blank, before, most)
 				}
 			}
 		}

@@ -31,8 +31,8 @@ func (c *converter) string(where string, s *value) (string, error) {
 	case pattern != nil && pattern.kind != '"':
 		return "", errorf(where+"/pattern", "must be a string")
 	case pattern != nil && format != "":
-		// If no string matches both, or finding one takes too long, the pattern has priority: it describes the value
-		// more closely, such as a local time.
+		// If no string matches both, or if it takes too long to find out, the pattern overrides the format: it describes
+		// the value more precisely, such as a local time.
 		if rule, err := c.language(where, []string{pattern.text, format}, least, most); err == nil {
 			return rule, nil
 		}
@@ -67,7 +67,7 @@ func (c *converter) matching(where, at, text string, least, most int) (string, e
 	return c.pattern(at, expression)
 }
 
-// pattern returns a rule for the JSON strings in which a regular expression matches that has anchors only at its ends.
+// pattern returns a rule for the JSON strings in which a regular expression matches. It may have anchors only at its ends.
 func (c *converter) pattern(where string, expression *syntax.Regexp) (string, error) {
 	parts := []*syntax.Regexp{expression}
 	for len(parts) == 1 && parts[0].Op == syntax.OpCapture {
@@ -162,8 +162,8 @@ func writePattern(b *strings.Builder, where string, r *syntax.Regexp, to notatio
 	return nil
 }
 
-// letter returns a character, and if case does not matter also those that differ only in case. The parser turns a class
-// such as [cC] into one of these too.
+// letter returns a character and, with fold, those that differ from it only in case. Package syntax also represents a class
+// such as [cC] like this.
 func letter(char rune, fold bool) runeSet {
 	set := runeSet{{char, char}}
 	if fold {
@@ -174,7 +174,7 @@ func letter(char rune, fold bool) runeSet {
 	return set.sorted()
 }
 
-// jsonClass writes the characters of a set as they appear in a JSON string.
+// jsonClass returns alternatives for the characters of a set as they appear in a JSON string.
 func jsonClass(set runeSet) string {
 	const first = ' '
 	var plain, escaped strings.Builder
@@ -195,7 +195,7 @@ func jsonClass(set runeSet) string {
 	}
 	switch {
 	case plain.Len() == 0 && escaped.Len() == 0:
-		return `[^\x00-\U0010ffff] ` // matches nothing: refused by the parser
+		return `[^\x00-\U0010ffff] ` // matches nothing, so the parser refuses it
 	case escaped.Len() == 0:
 		return "[" + plain.String() + "] "
 	case plain.Len() == 0:

@@ -5,8 +5,6 @@ import (
 	"strings"
 )
 
-// The types of a schema's values, and the keywords of each.
-
 // byType returns a rule for the types that a schema allows. Each keyword must belong to one of them.
 func (c *converter) byType(where string, s *value, types []string) (string, error) {
 	var known, rules []string
@@ -48,7 +46,7 @@ func (c *converter) typed(where string, s *value, t string) (string, error) {
 	return c.use(t), nil
 }
 
-// keywords lists the keywords of each type, beside "type" and "nullable". A number's format (int32, double) is only an
+// keywords lists the keywords of each type, except "type" and "nullable". A number's format (int32, double) is only an
 // annotation.
 var keywords = map[string][]string{
 	"object":  {"properties", "required", "additionalProperties", "propertyNames"},
@@ -92,8 +90,8 @@ func typesOf(where string, s *value) ([]string, error) {
 	return types, nil
 }
 
-// impliedTypes returns the type whose keyword comes first in the order of the types; an unsupported format implies
-// none.
+// impliedTypes returns the first type, in the order of the types, of which the schema has a keyword. An unsupported format
+// does not imply a type.
 func impliedTypes(s *value) []string {
 	for _, name := range []string{"object", "array", "string", "number"} {
 		for _, keyword := range keywords[name] {

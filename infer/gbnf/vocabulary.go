@@ -9,18 +9,18 @@ import (
 type Vocabulary struct {
 	size  int
 	nodes []trieNode
-	order []int32 // tokens by their bytes
+	order []int32 // tokens sorted by their bytes
 }
 
 // trieNode is a prefix that tokens share. Its descendants follow it, up to end.
 type trieNode struct {
-	end         int32 // index of the first node that is no descendant
+	end         int32 // index of the first node after its descendants
 	first, last int32 // tokens that end here: order[first:last]
 	byte        byte
 }
 
-// NewVocabulary indexes size tokens by the bytes that piece returns. It leaves out tokens without bytes, and those of
-// 64 KiB or more: they fit no grammar.
+// NewVocabulary indexes size tokens by the bytes that piece returns. It leaves out tokens without bytes and those of 64 KiB or
+// more, which no grammar allows.
 func NewVocabulary(size int, piece func(token int) []byte) *Vocabulary {
 	pieces := make([][]byte, size)
 	v := &Vocabulary{size: size}
@@ -55,7 +55,7 @@ func NewVocabulary(size int, piece func(token int) []byte) *Vocabulary {
 	return v
 }
 
-// Allowed calls allow for each token that the text may continue with.
+// Allowed calls allow for each token with which the text may continue.
 func (m *Matcher) Allowed(v *Vocabulary, allow func(token int)) error {
 	type level struct {
 		end int32 // of the prefix's descendants

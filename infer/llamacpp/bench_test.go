@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/polltest"
 )
 
-// benchModel is the model of the benchmarks: PRUNELLM_BENCH_MODEL, or the default model.
+// benchModel returns the model of the benchmarks: PRUNELLM_BENCH_MODEL, or the default model.
 func benchModel(tb testing.TB) string {
 	if path := os.Getenv("PRUNELLM_BENCH_MODEL"); path != "" {
 		return path
@@ -21,7 +21,7 @@ func benchModel(tb testing.TB) string {
 	return defaultModel(tb)
 }
 
-// benchLayers is how many layers the benchmarks put on a GPU: PRUNELLM_BENCH_GPU_LAYERS, or none; -1 is all.
+// benchLayers returns how many layers the benchmarks put on a GPU: PRUNELLM_BENCH_GPU_LAYERS, or none; -1 means all.
 func benchLayers(tb testing.TB) int {
 	text := os.Getenv("PRUNELLM_BENCH_GPU_LAYERS")
 	if text == "" {
@@ -38,7 +38,7 @@ func reportRate(b *testing.B, tokens int) {
 	b.ReportMetric(float64(tokens)/b.Elapsed().Seconds(), "tok/s")
 }
 
-// BenchmarkPrefill decodes a prompt in one batch.
+// BenchmarkPrefill prefills a prompt in one batch.
 func BenchmarkPrefill(b *testing.B) {
 	for _, n := range []int{64, 512} {
 		b.Run(fmt.Sprintf("tokens=%d", n), func(b *testing.B) {
@@ -67,7 +67,7 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkDecodeApart decodes one token of every other sequence, as when their neighbours' answers have ended.
+// BenchmarkDecodeApart decodes one token of every other sequence, as if the answers of their neighbours had ended.
 func BenchmarkDecodeApart(b *testing.B) {
 	for _, n := range []int{2, 4, 8} {
 		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
@@ -77,7 +77,8 @@ func BenchmarkDecodeApart(b *testing.B) {
 	}
 }
 
-// BenchmarkDecodeDeep decodes one token of each sequence behind 200 to 255 others, where keys and values are larger than any cache.
+// BenchmarkDecodeDeep decodes one token of each sequence after 200 to 255 others, so that the KV cache exceeds the processor's
+// caches.
 func BenchmarkDecodeDeep(b *testing.B) {
 	for _, n := range []int{1, 8, 36} {
 		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {
@@ -87,8 +88,8 @@ func BenchmarkDecodeDeep(b *testing.B) {
 	}
 }
 
-// benchSteps decodes one token of each of n sequences, whose numbers are stride apart, at positions from first to 255
-// in turn.
+// benchSteps decodes one token of each of n sequences at every position from first to 255. The sequences' numbers are stride
+// apart.
 func benchSteps(b *testing.B, m *Model, n, stride, first int) {
 	entries := make([]infer.Entry, n)
 	step := func(position int) {
@@ -145,9 +146,9 @@ func BenchmarkBurst(b *testing.B) {
 	}
 }
 
-// BenchmarkShortBesideLong submits a request of 15 tokens, with an answer of 15, while a prompt of 7,500 is prefilled. The
-// metrics are seconds: to the short one's first and last token, and to the long one's first; alone is that without the
-// short one.
+// BenchmarkShortBesideLong submits a request of 15 tokens, with an answer of 15, during the prefill of a prompt of 7,500. The
+// metrics are in seconds: to the short answer's first and last token, and to the long one's first token with and without
+// (alone) the short request.
 func BenchmarkShortBesideLong(b *testing.B) {
 	const long, steps = 7500, 4
 	m, err := Open(context.Background(), benchModel(b), Options{ContextSize: 8192, Sequences: 4, GPULayers: benchLayers(b)})
@@ -178,7 +179,7 @@ func BenchmarkShortBesideLong(b *testing.B) {
 		g := submit(long, 1, salt+1)
 		polltest.Within(b, time.Minute, func() error {
 			if e.Stats().Steps < before+steps {
-				return errors.New("the long prompt is not under way")
+				return errors.New("the long prompt has not started")
 			}
 			return nil
 		})
@@ -201,7 +202,7 @@ func BenchmarkShortBesideLong(b *testing.B) {
 	}
 }
 
-// BenchmarkWrite generates texts of 128 tokens from the first token alone, as self-calibration does.
+// BenchmarkWrite generates texts of 128 tokens from only the first token, as self-calibration does.
 func BenchmarkWrite(b *testing.B) {
 	for _, n := range []int{1, 8, 16, 32, 64} {
 		b.Run(fmt.Sprintf("sequences=%d", n), func(b *testing.B) {

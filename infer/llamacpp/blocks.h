@@ -1,16 +1,18 @@
-// The formats of weights that matmul.c reads, one case of `unpack` each: included by matmul.c after the vectors.
+// The formats of weights that matmul.c supports, each with a case in `unpack`. matmul.c includes this file after lanes16.h or
+// lanes8.h.
 
-// FORMAT is one row for each format: its ggml type, values of a unit (what is unpacked at once, and what a row is a multiple of),
-// bytes of a unit of one row, bits of a value, and how values are made of the unpacked numbers.
-//   OFFSET  scale * (number - zero)          AFFINE  scale * number + least
+// format describes one format: its ggml type, the values in a unit, the bytes of a unit of one row, the bits of a value, and
+// the form of dequantization. A unit is unpacked at once, and the length of a row is a multiple of it. q is the unpacked
+// integer.
+//   OFFSET  scale * (q - zero)          AFFINE  scale * q + least
 //   HALVES  as OFFSET, with a scale for each half of a block
 enum { OFFSET, AFFINE, HALVES };
 struct format { int type, unit, bytes, bits, form, zero, grouped; };
 
-// GROUPED is the number of rows that ggml's own layouts in memory keep together.
+// GROUPED is the number of rows that ggml's grouped layouts interleave in memory.
 enum { GROUPED = 8 };
 
-// formats are numbered so that a number is a constant where code is generated for one.
+// Formats are numbered so that the compiler can generate code for a constant format.
 enum { Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, Q4_0X8, Q4_KX8, FORMATS };
 static const struct format formats[FORMATS] = {
 	[Q8_0]   = { .type = TYPE_Q8_0, .unit = 32,  .bytes = 34,  .bits = 8, .form = OFFSET, .zero = ZERO },
@@ -25,7 +27,7 @@ static const struct format formats[FORMATS] = {
 	[Q4_KX8] = { .type = TYPE_Q4_K, .unit = 256, .bytes = 144, .bits = 4, .form = AFFINE, .grouped = 1 },
 };
 
-// splitNibbles makes the low nibbles of four vectors the first four quads, and the high ones the last.
+// splitNibbles writes the low nibbles of four vectors to the first four quads, and the high nibbles to the last four.
 ALWAYS void splitNibbles(struct unpacked * u, const ints r[4]) {
 	UNROLL
 	for (int q = 0; q < 4; q++) {
@@ -41,7 +43,7 @@ ALWAYS void nibbles(struct unpacked * u, const struct rows * rows, int offset) {
 	splitNibbles(u, r);
 }
 
-// addFifthBits adds 32 bits of a row to its values of four bits.
+// addFifthBits adds the fifth bits of a block, 32 bits for each row, to its 4-bit values.
 ALWAYS void addFifthBits(struct unpacked * u, ints bits) {
 	UNROLL
 	for (int q = 0; q < QUADS; q++) {
@@ -49,7 +51,7 @@ ALWAYS void addFifthBits(struct unpacked * u, ints bits) {
 	}
 }
 
-// splitChunk makes two blocks of 32 bytes: the low nibbles are the first one's values, the high nibbles the second one's.
+// splitChunk splits 32 bytes of each row into two blocks: the low nibbles are the first block, the high nibbles the second.
 ALWAYS void splitChunk(struct unpacked * u, const ints r[8]) {
 	UNROLL
 	for (int q = 0; q < QUADS; q++) {
@@ -58,8 +60,8 @@ ALWAYS void splitChunk(struct unpacked * u, const ints r[8]) {
 	}
 }
 
-// scalesOfK reads the head of a super-block of Q4_K or Q5_K: two float16, then eight scales and eight mins of six bits in 12
-// bytes. A value is scale * number - least.
+// scalesOfK reads the head of a super-block of Q4_K or Q5_K: two float16, then eight scales and eight mins of six bits each in
+// 12 bytes. A value is scale * q - min; u.least is -min.
 ALWAYS void scalesOfK(struct unpacked u[8], const struct rows * rows) {
 	ints both = words(rows, 0), a = words(rows, 4), b = words(rows, 8), c = words(rows, 12);
 	floats d = lowHalf(both), least = MUL(highHalf(both), SET(-1));
@@ -73,7 +75,7 @@ ALWAYS void scalesOfK(struct unpacked u[8], const struct rows * rows) {
 	}
 }
 
-// scalesOfGroups is scalesOfK for Q4_KX8, which packs the scales and mins of one block of eight rows in 12 bytes.
+// scalesOfGroups is scalesOfK for Q4_KX8, which packs the scales and mins of one block of eight rows into 12 bytes.
 ALWAYS void scalesOfGroups(struct unpacked u[8], const struct rows * rows) {
 	floats d = groupHalves(rows, 0), least = MUL(groupHalves(rows, 16), SET(-1));
 	UNROLL
@@ -91,7 +93,8 @@ ALWAYS void scalesOfGroups(struct unpacked u[8], const struct rows * rows) {
 	}
 }
 
-// fiveBitChunk reads 64 values of Q5_K, blocks i and i+1 of a super-block: bit i of each byte of high is the fifth of block i.
+// fiveBitChunk reads 64 values of Q5_K, blocks i and i+1 of a super-block. Bit i of each byte in high is the fifth bit of a
+// value of block i.
 ALWAYS void fiveBitChunk(struct unpacked * u, const struct rows * rows, const ints high[8], int i) {
 	ints r[8];
 	bytes32(r, rows, 48 + i * 16);
@@ -107,8 +110,8 @@ ALWAYS void fiveBitChunk(struct unpacked * u, const struct rows * rows, const in
 	}
 }
 
-// sixBitHalf reads 128 values of Q6_K, the first four blocks of a super-block or the others: low nibbles of 64 bytes are blocks 0
-// and 1, high ones 2 and 3, and two bits of 32 bytes more belong to each.
+// sixBitHalf reads 128 values of Q6_K, half n of a super-block. The low nibbles of 64 bytes belong to blocks 0 and 1, the high
+// nibbles to blocks 2 and 3. Each block's upper two bits are in 32 more bytes.
 ALWAYS void sixBitHalf(struct unpacked u[4], const struct rows * rows, int n) {
 	ints low[2][8], high[8];
 	bytes32(low[0], rows, 64 * n);
@@ -139,7 +142,7 @@ ALWAYS void scalesOfHalves(struct unpacked u[8], const struct rows * rows) {
 	}
 }
 
-// unpack reads one unit of a panel's rows into unit/BLOCK blocks, and moves on to the next.
+// unpack reads one unit of a panel's rows into unit/BLOCK blocks, and advances the rows to the next unit.
 ALWAYS void unpack(int format, struct unpacked * u, struct rows * rows) {
 	switch (format) {
 	case Q8_0:
@@ -196,7 +199,7 @@ ALWAYS void unpack(int format, struct unpacked * u, struct rows * rows) {
 		sixBitHalf(u, rows, 0);
 		sixBitHalf(u + 4, rows, 1);
 		break;
-	case Q4_0X8: { // numbers are signed here
+	case Q4_0X8: { // this layout stores signed values
 		ints r[4];
 		u->scale = groupHalves(rows, 0);
 		groupBytes(r, rows, 16);

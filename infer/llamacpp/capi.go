@@ -81,8 +81,8 @@ static void trim(void) {
 #endif
 }
 
-// vocab_pieces writes the pieces of all tokens one after another into buf, their ends into ends and their flags (1: ends
-// an answer, 2: control token) into flags. It returns the bytes needed; when they exceed cap, nothing above cap was written.
+// vocab_pieces writes the pieces of all tokens one after another to buf, the ends of pieces to ends and their flags (1: ends
+// an answer, 2: control token) to flags. It returns the bytes needed, and writes at most cap of them.
 static int64_t vocab_pieces(const struct llama_vocab * vocab, int32_t n, char * buf, int64_t cap, uint32_t * ends, uint8_t * flags) {
 	int64_t used = 0;
 	char scratch[4096];
@@ -124,8 +124,8 @@ func rawContext(c *llama.Context) cContext { return *(*cContext)(unsafe.Pointer(
 
 func rawModel(m *llama.Model) cModel { return *(*cModel)(unsafe.Pointer(m)) }
 
-// initBackend redirects llama.cpp's log and its abort callback to this package. It sets the environment before
-// llama.cpp reads it.
+// initBackend redirects llama.cpp's log and abort callback to this package. Before that it sets the environment variables that
+// llama.cpp reads.
 var initBackend = sync.OnceFunc(func() {
 	os.Setenv("GGML_NO_BACKTRACE", "1") // setenv does not fail for a valid name
 	untrusted = adoptLibraries()
@@ -138,14 +138,13 @@ var initBackend = sync.OnceFunc(func() {
 	}
 })
 
-// untrusted names the backends that were not loaded because other users can change them; nil for none.
+// untrusted names the backends that were not loaded because other users can change them. It is nil if there are none.
 var untrusted error
 
-// notStarted is the first error of a backend that does not start, in brackets; "" without one.
+// notStarted is the first error of a backend that does not start, in brackets, or "".
 var notStarted string
 
-// WhyNotStarted returns the error of a backend that exists and does not start, in brackets for the end of a message; ""
-// without one.
+// WhyNotStarted returns the error of a backend that exists but does not start, in brackets for the end of a message, or "".
 func WhyNotStarted() string {
 	initBackend()
 	return notStarted
@@ -172,12 +171,12 @@ func processors() (indices []uint64) {
 
 func trimMemory() { C.trim() }
 
-// wantHidden sets whether a batch copies its hidden states out; the Go package always asks for them.
+// wantHidden sets whether a batch returns its hidden states. The Go package always requests them.
 func wantHidden(c cContext, wanted bool) { C.llama_set_embeddings(c, C.bool(wanted)) }
 
 func hiddenSize(m cModel) int { return int(C.llama_model_n_embd(m)) }
 
-// hidden is a view of float32[size] in llama.cpp's output buffer; nil when the index was not requested.
+// hidden returns float32[size] in llama.cpp's output buffer, or nil if the index was not requested.
 func hidden(c cContext, index, size int) []float32 {
 	p := C.llama_get_embeddings_ith(c, C.int32_t(index))
 	if p == nil {
@@ -194,7 +193,7 @@ func sequenceContext(c cContext) int { return int(C.llama_n_ctx_seq(c)) }
 
 func largestBatch(c cContext) int { return int(C.llama_n_batch(c)) }
 
-// logits is a view of float32[vocab] in llama.cpp's output buffer; nil when the index was not requested.
+// logits returns float32[vocab] in llama.cpp's output buffer, or nil if the index was not requested.
 func logits(c cContext, index, vocab int) []float32 {
 	p := C.llama_get_logits_ith(c, C.int32_t(index))
 	if p == nil {
@@ -211,7 +210,7 @@ func memoryCopy(c cContext, src, dst int) {
 	C.llama_memory_seq_cp(C.llama_get_memory(c), C.int32_t(src), C.int32_t(dst), -1, -1)
 }
 
-// memoryLength is the number of positions a sequence holds.
+// memoryLength returns the number of positions of a sequence in the KV cache.
 func memoryLength(c cContext, seq int) int {
 	return int(C.llama_memory_seq_pos_max(C.llama_get_memory(c), C.int32_t(seq))) + 1
 }
@@ -236,7 +235,7 @@ func modelVocab(m cModel) cVocab { return C.llama_model_get_vocab(m) }
 // vocabBPE is LLAMA_VOCAB_TYPE_BPE.
 const vocabBPE = 2
 
-// loadVocabulary copies the pieces and flags of all tokens out of the model, whose file names the special tokens of g.
+// loadVocabulary copies the pieces and flags of all tokens from the model. g has the special tokens that its file names.
 func loadVocabulary(v cVocab, g given) vocabulary {
 	n := int(C.llama_vocab_n_tokens(v))
 	out := vocabulary{
@@ -265,7 +264,7 @@ func loadVocabulary(v cVocab, g given) vocabulary {
 	}
 }
 
-// tokenizeInto writes the tokens of text into dst. It returns their number, or minus the number when dst is too short.
+// tokenizeInto writes the tokens of text to dst. It returns their number, or minus the number if dst is too short.
 func tokenizeInto(v cVocab, text string, special bool, dst []infer.Token) int {
 	n := C.llama_tokenize(v, (*C.char)(unsafe.Pointer(unsafe.StringData(text))), C.int32_t(len(text)),
 		(*C.int32_t)(unsafe.Pointer(unsafe.SliceData(dst))), C.int32_t(len(dst)), C.bool(false), C.bool(special))

@@ -37,11 +37,11 @@ func deviceNames(devices []Device) string {
 	return strings.Join(names, ", ")
 }
 
-// deviceReserve is the memory of CUDA, its libraries and ggml's pools on each GPU beside the planned memory, in bytes.
-// A pool that finds no memory ends the process, so it is ample.
+// deviceReserve is the memory for CUDA, its libraries and ggml's pools on each GPU, in addition to the planned memory, in
+// bytes. It is ample, because a pool without memory ends the process.
 const deviceReserve = 1 << 30
 
-// wantedLayers returns the number of layers that an option asks for, the head counted as one.
+// wantedLayers returns the number of layers that an option requests. The head counts as one.
 func (s shape) wantedLayers(asked int) int {
 	all := len(s.layers) + 1
 	if asked < 0 {
@@ -50,8 +50,8 @@ func (s shape) wantedLayers(asked int) int {
 	return min(asked, all)
 }
 
-// fittingLayers returns how many layers, at most wanted, fit the devices beside their share of the context. llama.cpp
-// puts the last layers on GPUs, and the head only with all of them.
+// fittingLayers returns how many layers, at most wanted, fit the devices together with their share of the context. llama.cpp
+// puts the last layers on GPUs, and the head only if all layers are there.
 func (s shape) fittingLayers(opts Options, devices []Device, wanted int) int {
 	if len(devices) == 0 {
 		return 0
@@ -76,8 +76,8 @@ func (s shape) deviceCompute(opts Options) int64 {
 	return memoryNeed(s, opts).Compute
 }
 
-// allOnDevice returns the options for a model with all its layers on GPUs. The processor then only looks up the tokens'
-// embeddings, and a GPU takes larger batches unless the options set a size or it lacks the memory.
+// allOnDevice returns the options for a model with all its layers on GPUs. The processor then only looks up embeddings.
+// Batches are larger unless the options set a size or a GPU lacks the memory.
 func (s shape) allOnDevice(opts Options, anyBatch bool, devices []Device) Options {
 	opts.Threads, opts.BatchThreads = 1, 1
 	large, all := opts, s.wantedLayers(-1)
@@ -88,7 +88,7 @@ func (s shape) allOnDevice(opts Options, anyBatch bool, devices []Device) Option
 	return opts
 }
 
-// onDevice returns the bytes of the weights and the cache of a number of layers on GPUs.
+// onDevice returns the bytes of weights and KV cache for a number of layers on GPUs.
 func (s shape) onDevice(opts Options, layers int) (weights, cache int64) {
 	tokens := int64(pad(opts.ContextSize)) * int64(opts.Sequences)
 	first := len(s.layers) - min(max(layers, 0), len(s.layers))

@@ -11,7 +11,7 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// layered is a model of ten layers of 100 MiB with a head of 50 MiB.
+// layered returns a model of ten layers of 100 MiB with a head of 50 MiB.
 func layered() (shape, Options) {
 	s := shape{fileBytes: 1100 << 20, hidden: 64, widest: 128, vocab: 1000, outputs: 50 << 20}
 	for range 10 {

@@ -1,15 +1,15 @@
-// Package llamacpp runs a GGUF model through llama.cpp: it implements infer.Decoder on github.com/ollama/ollama/llama
-// and the few C calls that the module lacks.
+// Package llamacpp runs a GGUF model with llama.cpp. It implements infer.Decoder on github.com/ollama/ollama/llama and a few C
+// calls that the module lacks.
 //
-// It is not an engine (see infer): it neither queues nor samples. It is not a parser either: callers check a file from
-// outside before they open it here.
+// It is not an engine (see infer): it neither queues nor samples. It does not check whether a file can be trusted: callers
+// check it before they open it here.
 //
 // # Safety
 //
-// llama.cpp ends the process on a broken precondition. This package checks in Go every such precondition that a caller
-// can reach, and returns an error: batch size, token and sequence range, positions, logits that were not requested,
-// partial copies of a sequence, pieces outside the vocabulary, text with NUL or invalid UTF-8, the memory of a context.
-// If llama.cpp aborts all the same, the process ends with one line that names the reason.
+// llama.cpp ends the process if a precondition does not hold. This package checks every precondition that a caller can violate,
+// and returns an error. It checks batch sizes, tokens, sequences and positions, requests for logits, partial copies of a
+// sequence, text with NUL or invalid UTF-8, and the memory of a context. If llama.cpp still aborts, the process ends with one
+// line that names the reason.
 //
 // # Concurrency
 //

@@ -20,8 +20,8 @@ func dot(a, b []float32) float64 {
 	return sum
 }
 
-// Texts with the same meaning are closer than others.
-func TestEmbedMeans(t *testing.T) {
+// Texts with similar meanings have more similar vectors than other texts.
+func TestEmbedSimilarity(t *testing.T) {
 	e := startEngine(t, 2)
 	var prompts [][]infer.Token
 	for _, text := range []string{"The cat sleeps on the sofa.", "A kitten is napping on the couch.", "Quarterly tax returns are due in April."} {
@@ -45,8 +45,8 @@ func TestEmbedMeans(t *testing.T) {
 	}
 }
 
-// A vector is the same bits alone and beside answers, and hidden states do not change the answers.
-func TestEmbedDoesNotDependOnCompany(t *testing.T) {
+// A vector has the same bits alone and in batches with answers, and embeddings do not change the answers.
+func TestEmbedDoesNotDependOnTheBatch(t *testing.T) {
 	for _, kind := range []gguf.Type{gguf.F32, gguf.Q8_0} {
 		path := tiny(t, tinymodel.Options{Type: kind})
 		start := func(sequences int) *infer.Engine {
@@ -80,7 +80,7 @@ func TestEmbedDoesNotDependOnCompany(t *testing.T) {
 		for i, g := range answers {
 			wg.Go(func() {
 				if got, _ := collect(t, g); i == 0 && got != text {
-					t.Errorf("%s: an answer beside embeddings is %q, alone %q", kind, got, text)
+					t.Errorf("%s: an answer in batches with embeddings is %q, alone %q", kind, got, text)
 				}
 			})
 		}
@@ -91,7 +91,7 @@ func TestEmbedDoesNotDependOnCompany(t *testing.T) {
 			}
 			for i := range got {
 				if !slices.Equal(got[i], want[i]) {
-					t.Errorf("%s: vector %d differs in company", kind, i)
+					t.Errorf("%s: vector %d differs in batches with answers", kind, i)
 				}
 			}
 		}
@@ -108,12 +108,12 @@ func TestHiddenRefuses(t *testing.T) {
 	m := open(t, tiny(t, tinymodel.Options{}), Options{ContextSize: 256})
 	decode(t, m, infer.Entry{Token: 1, Logits: true})
 	if m.Hidden(0) != nil {
-		t.Error("hidden state of a batch that asked for none")
+		t.Error("hidden state of a batch that requested none")
 	}
 	decode(t, m, infer.Entry{Token: 1, Position: 1}, infer.Entry{Token: 2, Position: 2, Hidden: true})
 	for _, index := range []int{-1, 0, 2, 1 << 30} {
 		if m.Hidden(index) != nil {
-			t.Errorf("hidden state of entry %d, which did not ask", index)
+			t.Errorf("hidden state of entry %d, which did not request it", index)
 		}
 	}
 	if got := m.Hidden(1); len(got) != m.HiddenSize() {
@@ -121,7 +121,7 @@ func TestHiddenRefuses(t *testing.T) {
 	}
 }
 
-// n answers on the real backend: the same texts as one by one.
+// n answers of the real backend have the same texts as n separate requests.
 func TestSubmitN(t *testing.T) {
 	req := func(e *infer.Engine) infer.Request {
 		return infer.Request{Prompt: chat(t, e, "Name a colour."), MaxTokens: 12, Logprobs: -1, Sampling: infer.Sampling{Temperature: 1.2, Seed: 5}}

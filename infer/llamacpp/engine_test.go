@@ -11,7 +11,7 @@ import (
 	"prunellm/infer"
 )
 
-// collect reads an answer to its end: its text and its last chunk.
+// collect reads an answer to its end. It returns its text and its last chunk.
 func collect(tb testing.TB, g infer.Generation) (string, infer.Chunk) {
 	tb.Helper()
 	var text strings.Builder
@@ -65,7 +65,7 @@ func TestEngineAnswers(t *testing.T) {
 	}
 }
 
-// The same seed gives the same text alone, among others, and after a cached prefix.
+// The same seed gives the same text alone, in batches with others, and after a cached prefix.
 func TestSeedDecidesTheText(t *testing.T) {
 	question := "Write three sentences about the sea. " + strings.Repeat("Mind the ships and the gulls. ", 6)
 	request := func(e *infer.Engine, temperature float64) infer.Request {

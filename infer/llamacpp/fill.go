@@ -2,22 +2,22 @@ package llamacpp
 
 import "prunellm/infer"
 
-// llama.cpp computes a batch in passes. Each takes sequences with consecutive numbers, and the same number of tokens of
-// each: as many as the shortest has left. So a sequence without a token in the batch cuts it in two, and prompts of
-// different lengths make a pass for each length. A pass reads all weights, and on a GPU launches a thousand kernels,
-// whatever its size. So filler tokens complete the batch: one in a sequence that lies in a gap, on a GPU some at the
-// end of shorter prompts. They come after all tokens of their sequence, where no token sees them, and are removed after
-// the step.
+// llama.cpp computes a batch in passes. A pass covers sequences with consecutive numbers, with the same number of tokens of
+// each: as many as the shortest has left. A sequence without a token in the batch therefore splits it, and prompts of
+// different lengths need a pass for each length. A pass of any size reads all weights, and on a GPU launches a thousand
+// kernels. To save passes, this file adds filler tokens to the batch: one for a sequence in a gap, and on a GPU some at the
+// end of shorter prompts. Fillers come after all tokens of their sequence, so no token attends to them. They are removed
+// after the step.
 
 const (
-	tailStep  = 32 // fill a prompt up to the tokens of the longest beside it, or a multiple of this fewer
-	tailShare = 8  // share of a batch that fillers may add to it: one eighth
-	widestGap = 4  // most neighbouring sequences that get fillers on a CPU: each costs a tenth of a pass or more
+	tailStep  = 32 // a filled prompt has as many tokens as its longest neighbour, or a multiple of tailStep fewer
+	tailShare = 8  // fillers may add 1/tailShare of a batch
+	widestGap = 4  // longest run of sequences that get fillers on a CPU, where each costs at least a tenth of a pass
 )
 
-// fillers writes into extra, which holds zeros, how many tokens to add to each sequence. counts are the sequences'
-// tokens in the batch, lengths their tokens after it; room is how many tokens the batch may take in addition, cells how
-// many a sequence can hold. gpu reports whether all layers are on one.
+// fillers sets extra, which must be all zeros, to the number of fillers for each sequence. counts are the sequences' tokens in
+// the batch, lengths their tokens in the cache after it. room bounds the fillers of the batch, cells the tokens of a sequence.
+// gpu reports whether all layers are on GPUs.
 func fillers(counts, lengths, extra []int, room, cells int, gpu bool) {
 	widest := widestGap
 	if gpu {
@@ -27,7 +27,7 @@ func fillers(counts, lengths, extra []int, room, cells int, gpu bool) {
 	fillGaps(counts, lengths, extra, room, widest)
 }
 
-// fillGaps adds one token each to the sequences between others, at most widest side by side, where that saves passes.
+// fillGaps adds one token to each sequence in gaps of at most widest sequences, if that saves passes.
 func fillGaps(counts, lengths, extra []int, room, widest int) {
 	longest := 0
 	for i, n := range counts {
@@ -47,7 +47,7 @@ func fillGaps(counts, lengths, extra []int, room, widest int) {
 			continue
 		}
 		if last >= 0 && i-last > 1 {
-			// A pass reads as many cells of all its sequences as the longest holds.
+			// A pass reads as many cells of each of its sequences as the longest one has tokens.
 			gap := extra[last+1 : i]
 			fits := len(gap) <= min(room, widest)
 			for _, length := range lengths[last+1 : i] {
@@ -64,7 +64,7 @@ func fillGaps(counts, lengths, extra []int, room, widest int) {
 	if len(gaps) == 0 {
 		return
 	}
-	// A gap beside prompts may stay: its token would be a pass of its own.
+	// Next to prompts a filled gap may save nothing, because its token would need a pass of its own.
 	least := passes(counts, extra)
 	for _, gap := range gaps {
 		put(gap, 0)
@@ -76,7 +76,8 @@ func fillGaps(counts, lengths, extra []int, room, widest int) {
 	}
 }
 
-// fillTails extends neighbouring prompts to the same number of tokens, or to one of few. It returns the remaining room.
+// fillTails extends neighbouring prompts to the same number of tokens, or to one of a few numbers. It returns the remaining
+// room.
 func fillTails(counts, lengths, extra []int, room, cells int) int {
 	for from := 0; from < len(counts); from++ {
 		longest, to := 0, from

@@ -8,7 +8,7 @@ import (
 	"prunellm/infer"
 )
 
-// splitEqual counts passes as llama.cpp's llama_batch_allocr::split_equal makes them, one after another.
+// splitEqual counts the passes that llama.cpp's llama_batch_allocr::split_equal makes.
 func splitEqual(counts []int, most int) int {
 	left, total := slices.Clone(counts), 0
 	for {
@@ -82,7 +82,7 @@ func TestFillers(t *testing.T) {
 	}
 }
 
-// Fillers never cost a pass, never exceed the room and never lie beyond a sequence's cells.
+// Fillers never add a pass, never exceed the room and never exceed a sequence's cells.
 func TestFillersCostNothing(t *testing.T) {
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 2))
@@ -115,8 +115,8 @@ func TestFillersCostNothing(t *testing.T) {
 	}
 }
 
-// A filler in a gap is gone after the step, also from a sequence with a cached prompt.
-func TestFillersAreForgotten(t *testing.T) {
+// A filler in a gap is removed after the step, even from a sequence with a cached prompt.
+func TestFillersAreRemoved(t *testing.T) {
 	m := open(t, defaultModel(t), Options{ContextSize: 256, Sequences: 3, Threads: 2})
 	var kept []infer.Entry
 	for i := range 10 {
@@ -132,7 +132,7 @@ func TestFillersAreForgotten(t *testing.T) {
 			t.Fatalf("the sequence in the gap holds %d tokens, want its 10", n)
 		}
 		if m.Logits(0) == nil || m.Logits(1) == nil || m.Logits(2) != nil {
-			t.Fatal("logits do not lie at the entries")
+			t.Fatal("logits do not belong to the entries")
 		}
 	}
 }

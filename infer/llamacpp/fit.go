@@ -1,11 +1,11 @@
 package llamacpp
 
-// leastFit is the smallest context that FitContext returns, if the model was trained for as many tokens.
+// leastFit is the smallest context that FitContext returns for a model that was trained with at least as many tokens.
 const leastFit = defaultContext
 
-// FitContext returns the number of tokens per sequence for a model's context: those that it was trained for, halved
-// until the model takes at most available bytes (negative: unknown), but at least 4,096. opts has the sequences and the
-// batch size.
+// FitContext returns the number of tokens per sequence for a model's context. It halves the number that the model was trained
+// with until the model needs at most available bytes (negative: unknown), but not below 4,096. opts has the number of
+// sequences and the batch size.
 func FitContext(path string, opts Options, trained int, available int64) (int, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// The context is what the model was trained for, halved until it fits, and never less than the smallest default.
+// The context is the one that the model was trained with, halved until it fits, but never below leastFit.
 func TestFitContext(t *testing.T) {
 	path := tiny(t, tinymodel.Options{Context: 1 << 17})
 	opts := Options{Sequences: 4}

@@ -20,10 +20,10 @@ func needGPU(t *testing.T) {
 	}
 }
 
-// gpuTolerance bounds the root mean square of the difference to the processor's logits, as a share of their deviation.
-// Both round the activations of quantized matmuls to 8 bits, each in its own way. The GPU also multiplies the
-// activations of 4-bit types by numbers from 0 to 15 and subtracts 8 times their sum, a float16, which rounds a few
-// times more. Random weights show all of it; on the real model in Q4_1 perplexity is 1% higher (scripts/gpu/check).
+// gpuTolerance bounds the root mean square of the difference from the processor's logits, as a share of their standard
+// deviation. Both round the activations of quantized matmuls to 8 bits, but not in the same way. For 4-bit types the GPU also
+// multiplies activations by weights from 0 to 15 and subtracts 8 times their sum, a float16, which adds rounding errors. Random
+// weights show all of it; on the real model in Q4_1 perplexity is 1% higher (scripts/gpu/check).
 func gpuTolerance(kind gguf.Type) float64 {
 	switch {
 	case kind == gguf.Q4_0 || kind == gguf.Q4_1:
@@ -34,7 +34,7 @@ func gpuTolerance(kind gguf.Type) float64 {
 	return 1e-2
 }
 
-// Three sequences, two of which differ in their last token, give the processor's results.
+// The GPU gives the processor's results for three sequences, two of which differ in their last token.
 func TestGPUAgreesWithProcessor(t *testing.T) {
 	needGPU(t)
 	tests := map[string]tinymodel.Options{
@@ -64,7 +64,7 @@ func TestGPUAgreesWithProcessor(t *testing.T) {
 					d := relativeDifference(got[i], want[i])
 					worst = max(worst, d)
 					if !(d < gpuTolerance(options.Type)) {
-						t.Errorf("%d layers on the gpu: logits %d differ by %.3g of their deviation, want below %g", layers, i, d, gpuTolerance(options.Type))
+						t.Errorf("%d layers on the gpu: logits %d differ by %.3g of their standard deviation, want below %g", layers, i, d, gpuTolerance(options.Type))
 					}
 				}
 				t.Logf("%d layers: largest relative difference %.1e", layers, worst)
@@ -75,8 +75,8 @@ func TestGPUAgreesWithProcessor(t *testing.T) {
 
 const allOfThem = 3 // two layers and the head
 
-// Steps of one token to eight, whose matmuls the GPU computes column by column and several nodes at a time (decision
-// 0311), give the processor's results.
+// The GPU gives the processor's results in steps of one to eight tokens. It computes their matmuls column by column and several
+// graph nodes at a time (decision 0311).
 func TestGPUAgreesInSmallSteps(t *testing.T) {
 	needGPU(t)
 	tests := map[string]tinymodel.Options{
@@ -100,7 +100,7 @@ func TestGPUAgreesInSmallSteps(t *testing.T) {
 				d := relativeDifference(got[i], want[i])
 				worst = max(worst, d)
 				if !(d < gpuTolerance(options.Type)) {
-					t.Errorf("logits %d differ by %.3g of their deviation, want below %g", i, d, gpuTolerance(options.Type))
+					t.Errorf("logits %d differ by %.3g of their standard deviation, want below %g", i, d, gpuTolerance(options.Type))
 				}
 			}
 			t.Logf("largest relative difference %.9e", worst)
@@ -108,8 +108,8 @@ func TestGPUAgreesInSmallSteps(t *testing.T) {
 	}
 }
 
-// stepLogits returns the logits of eight sequences that begin one after the other: steps of 1, 2, ... 8 tokens, and of
-// one again.
+// stepLogits returns the logits of eight sequences that begin one after the other: in steps of 1, 2, ... 8 tokens, then of one
+// token.
 func stepLogits(t *testing.T, path string, layers int) (all [][]float32) {
 	t.Helper()
 	m := open(t, path, Options{ContextSize: 8 * 32, BatchSize: 8, Sequences: 8, GPULayers: layers})
@@ -128,8 +128,8 @@ func stepLogits(t *testing.T, path string, layers int) (all [][]float32) {
 	return all
 }
 
-// prefixLogits returns the logits after 20 tokens in one sequence, 3 in another, and of the next step of both. Batches
-// are small: from 32 tokens on llama.cpp multiplies on a GPU whatever the number of layers there.
+// prefixLogits returns the logits after 20 tokens in one sequence and 3 in another, and those of the next step of both.
+// Batches are small, because from 32 tokens on llama.cpp uses the GPU for matmuls of layers that are not there.
 func prefixLogits(t *testing.T, path string, layers int) (all [][]float32) {
 	t.Helper()
 	m := open(t, path, Options{ContextSize: 256, Sequences: 3, GPULayers: layers})
@@ -161,7 +161,7 @@ func relativeDifference(got, want []float32) float64 {
 	return math.Sqrt(diff/n) / math.Sqrt(squares/n-sum*sum/n/n)
 }
 
-// The real model answers from a GPU, several requests side by side.
+// The real model answers several requests at the same time on a GPU.
 func TestGPUAnswers(t *testing.T) {
 	needGPU(t)
 	m := open(t, defaultModel(t), Options{ContextSize: 512, Sequences: 4, GPULayers: -1})

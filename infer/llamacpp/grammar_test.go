@@ -15,7 +15,7 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// Our matcher allows the same tokens as llama.cpp's own, over random texts of grammars that both accept.
+// Our matcher allows the same tokens as llama.cpp's, for random texts of grammars that both accept.
 func TestGrammarAgreesWithLlamaCpp(t *testing.T) {
 	m := open(t, tiny(t, tinymodel.Options{}), Options{ContextSize: 256})
 	var ids []uint32
@@ -90,8 +90,8 @@ func TestGrammarAgreesWithLlamaCpp(t *testing.T) {
 	}
 }
 
-// The real model, prompted for something else, writes the JSON of a schema.
-func TestSchemaHoldsTheModel(t *testing.T) {
+// The real model writes the JSON of a schema although its prompt asks for something else.
+func TestSchemaConstrainsTheModel(t *testing.T) {
 	e := startEngine(t, 2)
 	grammar, err := e.SchemaGrammar([]byte(`{"type":"object","properties":{"city":{"type":"string","maxLength":30},"population":{"type":"integer","minimum":0},"capital":{"type":"boolean"}},"required":["city","population","capital"]}`), true)
 	if err != nil {

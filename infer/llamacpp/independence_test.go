@@ -15,7 +15,7 @@ import (
 type composition struct {
 	chunks   []int // entries of each step
 	sequence int
-	others   []int // sequences that decode a token of their own in each step
+	others   []int // sequences that also decode a token in each step
 }
 
 // run decodes the tokens and returns a copy of the last one's logits.
@@ -42,7 +42,7 @@ func (c composition) run(t *testing.T, m *Model, tokens []infer.Token) []float32
 	return slices.Clone(m.Logits(wanted))
 }
 
-// The logits of a sequence are the same bits however its prompt is cut and whatever else is in the batch.
+// The logits of a sequence have the same bits however its prompt is split into steps and whatever else is in the batch.
 func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 	models := map[string]func() string{
 		"default": func() string { return defaultModel(t) },
@@ -93,7 +93,7 @@ func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 	}
 }
 
-// A prefix kept from an earlier prompt, or copied from another sequence, gives the same bits as decoding it again.
+// A cached prefix of an earlier prompt, or a copied one of another sequence, gives the same bits as decoding it again.
 func TestLogitsDoNotDependOnTheCache(t *testing.T) {
 	m := open(t, defaultModel(t), Options{ContextSize: 256, Sequences: 3, Threads: 2})
 	tokens, err := m.Tokenize("A prompt that was seen before, at least for the greater part of it, and then goes on.", true, true)

@@ -1,4 +1,4 @@
-// The vectors of matmul.c with AVX-512 and its dot products of bytes: 16 rows, and unsigned weights.
+// The vector functions of matmul.c for AVX-512 with its byte dot products (VNNI): panels of 16 rows, unsigned weights.
 
 enum { ROWS = 16, TILE = 8, ZERO = 128 };
 
@@ -18,7 +18,7 @@ ALWAYS floats toFloats(ints x) { return _mm512_cvtepi32_ps(x); }
 ALWAYS ints   and(ints a, ints b) { return _mm512_and_si512(a, b); }
 ALWAYS ints   or(ints a, ints b) { return _mm512_or_si512(a, b); }
 ALWAYS ints   xor(ints a, ints b) { return _mm512_xor_si512(a, b); }
-// Shifts of whole lanes: the bits that come from a neighbouring byte are for the caller to mask.
+// Shifts of whole lanes. The caller masks bits that come from a neighbouring byte.
 ALWAYS ints   right(ints a, int bits) { return _mm512_srli_epi32(a, bits); }
 ALWAYS ints   left(ints a, int bits) { return _mm512_slli_epi32(a, bits); }
 ALWAYS ints   rightSigned(ints a, int bits) { return _mm512_srai_epi32(a, bits); }
@@ -34,7 +34,7 @@ ALWAYS floats half(const struct rows * rows, int offset) {
 	return _mm512_cvtph_ps(_mm256_set_m128i(halves8(rows, 8, offset), halves8(rows, 0, offset)));
 }
 
-// lowHalf and highHalf are the float16 in each lane.
+// lowHalf and highHalf convert the lower and the upper float16 of each lane.
 ALWAYS floats lowHalf(ints x) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x)); }
 ALWAYS floats highHalf(ints x) { return lowHalf(right(x, 16)); }
 
@@ -79,10 +79,10 @@ ALWAYS void bytes16(ints out[4], const struct rows * rows, int offset) {
 	transpose4(out);
 }
 
-// The two groups of eight rows of a panel in ggml's grouped layouts.
+// group returns group i of a panel in ggml's grouped layouts. A panel of 16 rows has two groups of eight.
 ALWAYS const char * group(const struct rows * rows, int i) { return rows->at[2 * i]; }
 
-// loadGroup and storeGroup move the results of one group alone.
+// loadGroup and storeGroup access the results of only one group.
 ALWAYS floats loadGroup(const float * at) { return _mm512_castps256_ps512(_mm256_loadu_ps(at)); }
 ALWAYS void   storeGroup(float * at, floats sum) { _mm256_storeu_ps(at, _mm512_castps512_ps256(sum)); }
 
@@ -100,19 +100,19 @@ ALWAYS void groupBytes(ints out[2], const struct rows * rows, int offset) {
 	out[1] = _mm512_permutex2var_epi32(l, _mm512_add_epi32(even, _mm512_set1_epi32(1)), h);
 }
 
-// fromGroups gives each lane its row's byte: eight bytes of each group.
+// fromGroups writes each row's byte to its lane. Each group has eight bytes.
 ALWAYS ints fromGroups(const uint64_t bytes[2]) {
 	return _mm512_cvtepu8_epi32(_mm_set_epi64x((int64_t) bytes[1], (int64_t) bytes[0]));
 }
 
-// fifthBits makes bit 4 of each byte of a lane from four bits of the lane, those from bit 4q on.
+// fifthBits moves bits 4q to 4q+3 of each lane to bit 4 of the lane's four bytes.
 ALWAYS ints fifthBits(ints bits, int q) {
 	ints spread = _mm512_setr_epi32(0x00000000, 0x00000010, 0x00001000, 0x00001010, 0x00100000, 0x00100010, 0x00101000, 0x00101010,
 		0x10000000, 0x10000010, 0x10001000, 0x10001010, 0x10100000, 0x10100010, 0x10101000, 0x10101010);
-	return _mm512_permutexvar_epi32(right(bits, 4 * q), spread); // which looks at the lowest four bits alone
+	return _mm512_permutexvar_epi32(right(bits, 4 * q), spread); // the permutation uses only the lowest four bits
 }
 
-// dot adds the dot products of some quads of a block with some columns. bits is of no account: bytes are exact here.
+// dot adds the dot products of quads from to to-1 with some columns to sum. It ignores bits, because VNNI sums in 32 bits.
 ALWAYS void dot(int bits, int from, int to, int columns, ints * sum, const ints * quads, const struct cell * cell) {
 	(void) bits;
 	UNROLL

@@ -1,5 +1,6 @@
-// The vectors of matmul.c with AVX2 alone: 8 rows. Products of bytes are added up in 16 bits, which those of weights of four to
-// six bits fit for a while, and those of Q8_0 with one factor's sign on the other; so its weights stay signed.
+// The vector functions of matmul.c for AVX2 without AVX-512: panels of 8 rows. AVX2 multiplies unsigned by signed bytes and adds
+// pairs in 16 bits. Weights of four to six bits are unsigned, and a few quads can be added before 16 bits overflow. Weights of
+// Q8_0 stay signed: their sign moves to the activation.
 
 enum { ROWS = 8, TILE = 4, ZERO = 0 };
 
@@ -19,7 +20,7 @@ ALWAYS floats toFloats(ints x) { return _mm256_cvtepi32_ps(x); }
 ALWAYS ints   and(ints a, ints b) { return _mm256_and_si256(a, b); }
 ALWAYS ints   or(ints a, ints b) { return _mm256_or_si256(a, b); }
 ALWAYS ints   xor(ints a, ints b) { return _mm256_xor_si256(a, b); }
-// Shifts of whole lanes: the bits that come from a neighbouring byte are for the caller to mask.
+// Shifts of whole lanes. The caller masks bits that come from a neighbouring byte.
 ALWAYS ints   right(ints a, int bits) { return _mm256_srli_epi32(a, bits); }
 ALWAYS ints   left(ints a, int bits) { return _mm256_slli_epi32(a, bits); }
 ALWAYS ints   rightSigned(ints a, int bits) { return _mm256_srai_epi32(a, bits); }
@@ -30,7 +31,7 @@ ALWAYS ints words(const struct rows * rows, int offset) { return _mm256_set_m128
 // half reads a float16 of each row.
 ALWAYS floats half(const struct rows * rows, int offset) { return _mm256_cvtph_ps(halves8(rows, 0, offset)); }
 
-// lowHalf and highHalf are the float16 in each lane.
+// lowHalf and highHalf convert the lower and the upper float16 of each lane.
 ALWAYS floats lowHalf(ints x) {
 	x = and(x, setInts(0xffff));
 	return _mm256_cvtph_ps(_mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)));
@@ -63,7 +64,7 @@ ALWAYS void bytes32(ints out[8], const struct rows * rows, int offset) {
 	bytes16(out + 4, rows, offset + 16);
 }
 
-// A panel is one group of eight rows in ggml's grouped layouts.
+// group returns group i of a panel in ggml's grouped layouts. A panel of 8 rows is one group.
 ALWAYS const char * group(const struct rows * rows, int i) { (void) i; return rows->at[0]; }
 
 ALWAYS floats loadGroup(const float * at) { return LOAD(at); }
@@ -82,19 +83,19 @@ ALWAYS void groupBytes(ints out[2], const struct rows * rows, int offset) {
 	out[1] = _mm256_permute4x64_epi64(_mm256_castps_si256(_mm256_shuffle_ps(low, high, 0xdd)), 0xd8);
 }
 
-// fromGroups gives each lane its row's byte.
+// fromGroups writes each row's byte to its lane.
 ALWAYS ints fromGroups(const uint64_t bytes[1]) { return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t) bytes[0])); }
 
-// fifthBits makes bit 4 of each byte of a lane from four bits of the lane, those from bit 4q on.
+// fifthBits moves bits 4q to 4q+3 of each lane to bit 4 of the lane's four bytes.
 ALWAYS ints fifthBits(ints bits, int q) {
-	// Each byte of the lane becomes a copy of the byte that holds the four bits, then one of them alone is looked at.
+	// Copy the byte with the four bits to each byte of the lane, then test a different bit in each.
 	ints copies = _mm256_shuffle_epi8(bits, _mm256_add_epi8(_mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0, 0x04040404, 0x08080808, 0x0c0c0c0c),
 		setBytes(q / 2)));
 	ints one = setInts(q % 2 ? (int32_t) 0x80402010 : 0x08040201);
 	return and(_mm256_cmpeq_epi8(and(copies, one), one), setBytes(0x10));
 }
 
-// dot adds the dot products of some quads of a block with some columns; bits is the width of the weights.
+// dot adds the dot products of quads from to to-1 with some columns to sum. bits is the width of the weights.
 ALWAYS void dot(int bits, int from, int to, int columns, ints * sum, const ints * quads, const struct cell * cell) {
 	ints ones = _mm256_set1_epi16(1);
 	if (bits == 8) {
@@ -110,7 +111,7 @@ ALWAYS void dot(int bits, int from, int to, int columns, ints * sum, const ints 
 		}
 		return;
 	}
-	int fit = bits == 4 ? 8 : bits == 5 ? 4 : 2; // quads whose products of at most (2^bits - 1) x 127 add up in 16 bits; divides to - from
+	int fit = bits == 4 ? 8 : bits == 5 ? 4 : 2; // quads whose sums fit 16 bits (each product is at most (2^bits - 1) x 127); divides to - from
 	UNROLL
 	for (int first = from; first < to; first += fit) {
 		ints pairs[TILE];

@@ -1,10 +1,10 @@
-// The log of llama.cpp and of every copy of ggml, and the way they end the process.
+// Log and abort callbacks for llama.cpp and for every copy of ggml.
 #include <string.h>
 #include <unistd.h>
 
 extern void prunellmLlamaLog(int level, char * text, void * data);
 
-// The beginning of the last error that this thread logged. A backend logs there why it is about to abort.
+// The beginning of the last error that this thread logged. A backend logs an error before it aborts.
 static __thread char reason[200];
 
 #define LEVEL_ERROR 4 // GGML_LOG_LEVEL_ERROR
@@ -17,8 +17,8 @@ void prunellm_backend_log(int level, const char * text, void * data) {
 	prunellmLlamaLog(level, (char *) text, data);
 }
 
-// prunellm_die ends the process in place of abort(): one line, no stack trace, no core file. message ends with the
-// cause, "ggml-cuda.cu:96: CUDA error"; reason continues it if it begins with the same words.
+// prunellm_die replaces abort(). It prints one line, without stack trace or core file, and ends the process. message ends with
+// the cause, such as "ggml-cuda.cu:96: CUDA error". If reason begins with the same words, its rest is printed after them.
 void prunellm_die(const char * message) {
 	static const char prefix[] = "prunellm: llama.cpp stopped: ";
 	const char * what = strrchr(message, ':');

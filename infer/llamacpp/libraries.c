@@ -8,7 +8,7 @@
 extern void prunellm_backend_log(int level, const char * text, void * data);
 extern void prunellm_die(const char * message);
 
-// The library stays open for as long as the process.
+// The library stays open until the process ends.
 void prunellm_adopt_library(const char * path) {
 	void * library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (library == NULL) {

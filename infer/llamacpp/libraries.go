@@ -22,21 +22,21 @@ import (
 	"prunellm/internal/trust"
 )
 
-// Backends that ggml loads from files bring a copy of ggml's base, with its own log and its own way to end the process.
+// Backends that ggml loads from files come with a copy of ggml's base, which has its own log and abort callback.
 // adoptLibraries opens that copy before the backends load it, and redirects both to this package.
 
 // libraryVariable tells ggml where to find backends. It searches only folders below one named lib/ollama.
 const libraryVariable = "OLLAMA_LIBRARY_PATH"
 
-// libraryHome is a folder with lib/ollama in it, beside that of the binary; see SetLibraryHome.
+// libraryHome is a folder with lib/ollama, in addition to that of the binary; see SetLibraryHome.
 var libraryHome string
 
-// SetLibraryHome names a folder whose lib/ollama/cuda_* hold backends for GPUs, as make cuda builds them. It has no
-// effect after the first model is opened.
+// SetLibraryHome sets a folder whose lib/ollama/cuda_* contain GPU backends, as make cuda builds them. It has no effect after
+// the first model is opened.
 func SetLibraryHome(folder string) { libraryHome = folder }
 
-// libraryFolders returns the folders in which ggml searches: the user's, or the folder beside the binary's and those
-// for GPUs below it and below libraryHome.
+// libraryFolders returns the folders in which ggml searches for backends: the user's, or lib/ollama of the binary with the GPU
+// folders in it and in that of libraryHome.
 func libraryFolders() []string {
 	if value, set := os.LookupEnv(libraryVariable); set {
 		return filepath.SplitList(value)
@@ -60,15 +60,15 @@ func libraryFolders() []string {
 	return folders
 }
 
-// ownVariable names one more backend, which ggml loads from any folder.
+// ownVariable is the environment variable with one more backend, which ggml loads from any folder.
 const ownVariable = "GGML_BACKEND_PATH"
 
-// trustedFolders returns the folders in which no other user can change a library. The error names the others: their
-// backends are not loaded, and Open refuses to run without them.
+// trustedFolders returns the folders in which no other user can change a library. The error names the other folders: their
+// backends are not loaded, and Open returns this error.
 func trustedFolders(folders []string) (trusted []string, err error) {
 	for _, folder := range folders {
 		if folder == "" {
-			continue // would be the current folder
+			continue // "" would be the current folder
 		}
 		_, fault := trust.Tree(folder)
 		switch {
@@ -86,7 +86,7 @@ func trustedFolders(folders []string) (trusted []string, err error) {
 // that are not loaded because other users can change them.
 func adoptLibraries() error {
 	folders, err := trustedFolders(libraryFolders())
-	if own := os.Getenv(ownVariable); own != "" { //nolint:forbidigo // a variable of ggml's, and not ours
+	if own := os.Getenv(ownVariable); own != "" { //nolint:forbidigo // a variable of ggml, not of prunellm
 		if _, fault := trust.Resolve(own); fault != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", ownVariable, fault))
 			os.Unsetenv(ownVariable) // unsetenv does not fail for a valid name
@@ -94,7 +94,7 @@ func adoptLibraries() error {
 	}
 	os.Setenv(libraryVariable, strings.Join(folders, string(filepath.ListSeparator))) // setenv does not fail for a valid name
 	for _, folder := range folders {
-		// Linux identifies an open library by this name: the first one counts, for all folders.
+		// Linux identifies an open library by this name, so the first one is used for all folders.
 		found, _ := filepath.Glob(filepath.Join(folder, "libggml-base.so.*"))
 		slices.Sort(found)
 		if len(found) == 0 {

@@ -10,10 +10,10 @@ import (
 	"prunellm/internal/trust"
 )
 
-// TestLibrariesOfAnotherUser has folders of backends that another user can write: ggml would load their libraries.
+// TestLibrariesOfAnotherUser covers folders that another user can write to: ggml would load libraries from them.
 func TestLibrariesOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can make files of other users")
+		t.Skip("only root can create files of other users")
 	}
 	dir := t.TempDir()
 	folder := func(name string) string {
@@ -40,7 +40,7 @@ func TestLibrariesOfAnotherUser(t *testing.T) {
 	}
 }
 
-// TestNoLibrariesFromTheCurrentFolder has no home folder, and a folder of backends in the current folder.
+// TestNoLibrariesFromTheCurrentFolder has no home folder, but backends in the current folder.
 func TestNoLibrariesFromTheCurrentFolder(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv(libraryVariable, "") // the test's end restores it
@@ -53,7 +53,7 @@ func TestNoLibrariesFromTheCurrentFolder(t *testing.T) {
 	SetLibraryHome("")
 	for _, folder := range libraryFolders() {
 		if !filepath.IsAbs(folder) {
-			t.Errorf("libraries are looked for in %q", folder)
+			t.Errorf("ggml searches for libraries in %q", folder)
 		}
 	}
 }

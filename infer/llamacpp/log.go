@@ -13,8 +13,8 @@ import (
 	"unsafe"
 )
 
-// llama.cpp has one log callback for the process, without a context, so all its lines come here. Each goes to the
-// logger of the latest Open at debug level, and the first error line is kept to explain a failed call.
+// llama.cpp has one log callback for the process, without a context, so all its lines arrive here. They go to the logger of
+// the latest Open at debug level. The first error line is kept to explain a failed call.
 var backendLog struct {
 	mu         sync.Mutex
 	log        *slog.Logger

@@ -3,8 +3,8 @@
 // Matmuls with block-quantized weights on the CPU: see matmul.go and decisions 0310 and 0318.
 //
 // M rows of weights, K values each, in blocks of 32 (B = K/32); N columns of activations; the result is float32[N, M].
-// Each number of it is added up in one order, blocks ascending, whatever else is in the batch: so its bits depend on its own
-// row and column alone.
+// Each element is summed in ascending order of blocks, whatever else is in the batch. Its bits therefore depend only on its
+// own row and column.
 #include <string.h>
 
 #include "tensor.h"
@@ -22,31 +22,32 @@ bool __wrap_ggml_cpu_extra_work_size(int threads, const struct ggml_tensor * op,
 
 enum {
 	BLOCK   = 32,  // values that share a scale
-	QUADS   = BLOCK / 4, // a lane takes four values at a time
-	DEPTH   = 64,  // blocks of a panel at most: what is unpacked stays in the first two caches
-	SPAN    = 128, // columns that pass a panel before the next is unpacked: their activations stay in the second cache
-	NEAR    = 8 << 10, // bytes ahead that the first cache is asked for, more than a panel takes to compute
-	FAR     = 64 << 10, // bytes ahead that the second cache is asked for: memory is that far away in time
-	PRIVATE = 8,   // up to so many columns each thread quantizes all for itself, which costs less than to wait for the others
+	QUADS   = BLOCK / 4, // a lane processes four values at a time
+	DEPTH   = 64,  // blocks of a panel to unpack at once: they stay in the L1 and L2 caches
+	SPAN    = 128, // columns to multiply with a panel before the next is unpacked: their activations stay in the L2 cache
+	NEAR    = 8 << 10, // prefetch distance in bytes for the L1 cache: more than a panel
+	FAR     = 64 << 10, // prefetch distance in bytes for the L2 cache: covers the latency of memory
+	PRIVATE = 8,   // up to this many columns, each thread quantizes all of them itself, which costs less than a barrier
 };
 
-// cell is one block of a column of activations. Cells lie in tiles of up to TILE columns: cell[B, columns of the tile], so that
-// a tile is read from the first byte to the last. Beside values and scale it has what a format of weights needs (see formats).
+// cell is one block of a column of activations, quantized to 8 bits. Cells are stored in tiles of up to TILE columns,
+// cell[B, columns of the tile], so that a tile is read sequentially. The union depends on the form of the weights' format.
 struct cell {
 	int8_t values[BLOCK];
 	float  scale;
 	union {
-		int32_t start;   // OFFSET: what the dot products of a block start from, because a weight of 0 is not stored as 0
-		float   total;   // AFFINE: the sum of the block's activations, for the least weight that all have in common
-		int16_t sums[2]; // HALVES: of the values of each half of the block
+		int32_t start;   // OFFSET: initial value of a block's dot product, because the weight 0 is stored as `zero`
+		float   total;   // AFFINE: the sum of the block's activations, to be multiplied by `least`
+		int16_t sums[2]; // HALVES: the sums of the values of each half of the block
 	};
 };
 
-// columnSize is the bytes of a column of K activations.
+// columnSize returns the bytes of a column of K activations.
 static size_t columnSize(int64_t k) { return k / BLOCK * sizeof(struct cell); }
 
-// What depends on the vectors is in one of two files. Each has ROWS (of a panel, one for each lane), TILE (columns whose sums
-// fit the registers), ZERO (what a weight of 0 of Q8_0 is unpacked as) and functions by the same names.
+// Two files have the code that depends on the vector width. Each defines functions of the same names and three constants: ROWS
+// (rows of a panel, one per lane), TILE (columns whose sums fit the registers) and ZERO (the byte to which unpack maps a weight
+// of 0 in Q8_0).
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
 #include "lanes16.h"
 #else
@@ -54,14 +55,14 @@ static size_t columnSize(int64_t k) { return k / BLOCK * sizeof(struct cell); }
 #endif
 #include "blocks.h"
 
-// sum8 adds up eight lanes.
+// sum8 returns the sum of eight lanes.
 ALWAYS int32_t sum8(__m256i v) {
 	__m128i sum4 = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 	sum4 = _mm_add_epi32(sum4, _mm_shuffle_epi32(sum4, 0x4e));
 	return _mm_cvtsi128_si32(_mm_add_epi32(sum4, _mm_shuffle_epi32(sum4, 0xb1)));
 }
 
-// quantize writes column i of n, with K activations. The scale is the largest of a block by 127, as in ggml.
+// quantize writes column i of n, with K activations. A block's scale is its largest absolute value divided by 127, as in ggml.
 static void quantize(const float * x, int64_t k, const struct format * format, struct cell * cells, int64_t i, int64_t n) {
 	int64_t tile = i / TILE * TILE, columns = n - tile < TILE ? n - tile : TILE;
 	struct cell * cell = cells + tile * (k / BLOCK) + i % TILE;
@@ -82,7 +83,7 @@ static void quantize(const float * x, int64_t k, const struct format * format, s
 			n32[j] = _mm256_cvtps_epi32(_mm256_mul_ps(v[j], inverse));
 		}
 		__m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(n32[0], n32[1]), _mm256_packs_epi32(n32[2], n32[3]));
-		bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); // packing works by halves
+		bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); // the pack instructions work on each half separately
 		_mm256_storeu_si256((__m256i *) cell->values, bytes);
 		int32_t first = sum8(_mm256_add_epi32(n32[0], n32[1])), second = sum8(_mm256_add_epi32(n32[2], n32[3]));
 		cell->scale = largest / 127;
@@ -103,7 +104,8 @@ ALWAYS void addDots(int format, int from, int to, int columns, floats * sum, int
 	}
 }
 
-// addBlock adds one block of a panel's rows to the sums of some columns. Their chains of dependent instructions run side by side.
+// addBlock adds one block of a panel's rows to the sums of some columns. It interleaves the columns, so that their chains of
+// dependent instructions overlap.
 ALWAYS void addBlock(int format, int columns, floats * sum, const struct unpacked * u, const struct cell * cell) {
 	ints product[TILE];
 	if (formats[format].form == HALVES) {
@@ -127,18 +129,18 @@ ALWAYS void addBlock(int format, int columns, floats * sum, const struct unpacke
 	}
 }
 
-// matmul is what an operation needs beside its tensors.
+// matmul holds the arguments of one operation.
 struct matmul {
 	int64_t blocks, m, n;       // B, M, N
 	const char * weights;
 	size_t  stride;             // bytes of a row of weights
 	const struct cell * cells;
 	float * out;
-	size_t  outStride;          // values from one column of the result to the next
+	size_t  outStride;          // float32s from one column of the result to the next
 };
 
-// ahead asks for memory beyond the next bytes of weights, and returns what follows them. Rows are read side by side, which
-// the processor does not foresee; all of them together lie in one piece.
+// ahead prefetches memory NEAR and FAR beyond the next bytes of weights, and returns the address after these bytes. A panel
+// reads ROWS rows in parallel, which the processor's prefetcher does not recognize. Together the rows are contiguous.
 ALWAYS const char * ahead(const char * line, size_t bytes) {
 	const char * end = line + bytes;
 	for (; line < end; line += 64) {
@@ -148,12 +150,12 @@ ALWAYS const char * ahead(const char * line, size_t bytes) {
 	return line;
 }
 
-// unitBlocks is the blocks of a unit, unitBytes the bytes of some blocks of one row.
+// unitBlocks is the number of blocks in a unit, unitBytes the bytes of some blocks of one row.
 #define unitBlocks(format) (formats[format].unit / BLOCK)
 #define unitBytes(format, blocks) ((blocks) / unitBlocks(format) * formats[format].bytes)
 
-// panelAt gives a panel's rows from a block on. The last panel of a grouped layout may have one group alone, which stands in for
-// the other.
+// panelAt returns a panel's rows, starting at a block. In a grouped layout the last panel may have only one group; panelAt
+// then uses it in place of the missing one too.
 ALWAYS struct rows panelAt(int format, const struct matmul * p, int64_t panel, int64_t block) {
 	size_t offset = unitBytes(format, block) * (formats[format].grouped ? GROUPED : 1);
 	struct rows rows = rowsAt(p->weights + panel * ROWS * p->stride + offset, p->stride);
@@ -165,7 +167,7 @@ ALWAYS struct rows panelAt(int format, const struct matmul * p, int64_t panel, i
 	return rows;
 }
 
-// load and store move a panel's results of one column.
+// load and store access a panel's results of one column.
 ALWAYS floats load(int format, const struct matmul * p, int64_t panel, const float * at) {
 	return formats[format].grouped && (panel + 1) * ROWS > p->m ? loadGroup(at) : LOAD(at);
 }
@@ -178,7 +180,7 @@ ALWAYS void store(int format, const struct matmul * p, int64_t panel, float * at
 	}
 }
 
-// few multiplies a panel with the columns of one tile while it unpacks it.
+// few multiplies a panel by the columns of one tile, block by block as it unpacks them.
 ALWAYS void few(int format, int columns, const struct matmul * p, int64_t panel) {
 	struct rows rows = panelAt(format, p, panel, 0);
 	const char * line = p->weights + panel * ROWS * p->stride;
@@ -200,7 +202,7 @@ ALWAYS void few(int format, int columns, const struct matmul * p, int64_t panel)
 	}
 }
 
-// tile multiplies some unpacked blocks of a panel, from block `first` on, with the tile that begins at column `from`.
+// tile multiplies some unpacked blocks of a panel, starting at block `first`, by the tile that begins at column `from`.
 ALWAYS void tile(int format, int columns, const struct matmul * p, int64_t panel, const struct unpacked * u, int64_t first, int64_t blocks, int64_t from) {
 	const struct cell * cell = p->cells + from * p->blocks + first * columns;
 	float * out = p->out + from * p->outStride + panel * ROWS;
@@ -231,7 +233,7 @@ ALWAYS void tile(int format, int columns, const struct matmul * p, int64_t panel
 	default: f(format, TILE, __VA_ARGS__);           \
 	}
 
-// many multiplies a panel with the columns from `from` to `to`.
+// many multiplies a panel by the columns from `from` to `to`.
 ALWAYS void many(int format, const struct matmul * p, int64_t panel, int64_t from, int64_t to) {
 	struct unpacked u[DEPTH];
 	for (int64_t first = 0; first < p->blocks; first += DEPTH) {
@@ -262,7 +264,7 @@ ALWAYS void panels(int format, const struct matmul * p, int64_t from, int64_t to
 	}
 }
 
-// One function for each format, so that what depends on it is known where code is generated.
+// One function for each format, so that the format is a constant when the compiler generates the code.
 #define PANELS(format) static void panels_##format(const struct matmul * p, int64_t from, int64_t to) { panels(format, p, from, to); }
 PANELS(Q8_0) PANELS(Q4_0) PANELS(Q4_1) PANELS(Q5_0) PANELS(Q5_1) PANELS(Q4_K) PANELS(Q5_K) PANELS(Q6_K) PANELS(Q4_0X8) PANELS(Q4_KX8)
 static void (*const panelsOf[FORMATS])(const struct matmul *, int64_t, int64_t) = {
@@ -270,7 +272,8 @@ static void (*const panelsOf[FORMATS])(const struct matmul *, int64_t, int64_t) 
 	[Q4_K] = panels_Q4_K, [Q5_K] = panels_Q5_K, [Q6_K] = panels_Q6_K, [Q4_0X8] = panels_Q4_0X8, [Q4_KX8] = panels_Q4_KX8,
 };
 
-// formatOf finds how a matrix of weights is stored, -1 for what is not taken: as in the file, or by ggml in groups of rows.
+// formatOf returns the format of a matrix of weights, as in the file or in ggml's grouped layout; -1 if multiply does not
+// support it.
 static int formatOf(const struct ggml_tensor * w) {
 	int grouped = w->extra != NULL;
 	if (grouped && !(w->buffer && strcmp(ggml_backend_buffer_name(w->buffer), "CPU_REPACK") == 0)) {
@@ -302,8 +305,8 @@ static void multiply(const struct ggml_compute_params * params, struct ggml_tens
 	panelsOf[format](&p, count * params->ith / params->nth, count * (params->ith + 1) / params->nth);
 }
 
-// taken reports whether multiply can compute an operation: a matrix of weights in a format it knows, and plain activations. The
-// answer depends on the model, never on who is in the batch.
+// taken reports whether multiply can compute an operation: the weights are a matrix in a supported format, and the activations
+// are float32. The result depends only on the model, never on the batch.
 static bool taken(const struct ggml_tensor * op) {
 	if (op->op != OP_MUL_MAT || !prunellm_same_layout()) {
 		return false;

@@ -29,13 +29,13 @@ func allLogits(t *testing.T, m *Model, tokens int) [][]float32 {
 // superBlocks are the shapes for types whose rows are a multiple of 256 values.
 var superBlocks = map[string]tinymodel.Options{
 	"even rows": {Hidden: 256, FFN: []int{2304, 2304}},
-	// 24 rows of keys and values: in ggml's groups of eight they end with half a panel.
+	// 24 rows of keys and values: in ggml's groups of eight the last panel is half full.
 	"odd rows": {Hidden: 256, Heads: 96, KVHeads: 3, HeadDim: 8, FFN: []int{512, 512}, Vocab: 411},
 }
 
-// Matmuls with quantized weights equal those with the same weights as floats, but for the rounding of activations to
-// eight bits. That makes 3% of these random logits, with ggml's own functions as with ours; rows out of order make more
-// than 100%.
+// Matmuls with quantized weights equal those with the same weights as floats, except that activations are rounded to eight
+// bits. The rounding changes these random logits by 3%, with ggml's own functions and with ours. Rows in the wrong order would
+// change them by more than 100%.
 func TestMatmulsWithQuantizedWeights(t *testing.T) {
 	const tokens, tolerance = 150, 0.05 // tokens: more than a panel takes at a time
 	for _, kind := range []gguf.Type{gguf.Q8_0, gguf.Q4_0, gguf.Q4_1, gguf.Q5_0, gguf.Q5_1, gguf.Q4_K, gguf.Q5_K, gguf.Q6_K} {

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// MemoryError reports a model that, with its context and less its layers on GPUs, exceeds the memory of the machine or
-// of its control group.
+// MemoryError reports a model that exceeds the memory of the machine or of its control group. It counts the context, but not
+// the layers on GPUs.
 type MemoryError struct {
 	Model, Cache, Compute, Available int64 // bytes
 	ContextSize, Sequences           int
@@ -44,9 +44,9 @@ func Need(path string, opts Options) (int64, error) {
 func checkMemory(s shape, opts Options, available func() int64) error {
 	need := memoryNeed(s, opts)
 	weights, cache := s.onDevice(opts, opts.GPULayers)
-	if opts.GPULayers > len(s.layers) { // embeddings stay on the CPU and logits go to it
+	if opts.GPULayers > len(s.layers) { // all layers and the head are on GPUs: the CPU only looks up embeddings and receives logits
 		if s.tied {
-			weights -= s.outputs // the matrix is on the CPU as well
+			weights -= s.outputs // a tied matrix is on the CPU as well
 		}
 		need.Compute = sum(product(int64(opts.BatchSize), s.hidden, f32), product(int64(opts.Sequences), s.vocab, f32))
 	}
@@ -69,8 +69,8 @@ func memoryNeed(s shape, opts Options) *MemoryError {
 		ContextSize: opts.ContextSize,
 		Sequences:   opts.Sequences,
 	}
-	// llama.cpp lays out the graph for a full batch that needs all its logits, beside a few rows of the widest layer;
-	// the attention mask has a column for each cell of a sequence; the output buffer holds a row for each sequence.
+	// llama.cpp plans the graph for a full batch that needs all its logits, plus a few rows of the widest layer. The attention
+	// mask has a column for each cell of a sequence; the output buffer has a row for each sequence.
 	batch := int64(opts.BatchSize)
 	row := s.vocab + 8*s.hidden + 3*s.widest + int64(pad(opts.ContextSize))
 	need.Compute = sum(product(batch, row, f32), product(int64(opts.Sequences), s.vocab, f32))

@@ -33,9 +33,9 @@ type Model struct {
 	last    []int      // scratch of addPaired: the last entry of each sequence
 	counts  []int      // scratch of addFilled: the entries of each sequence
 	extra   []int      // fillers of the last batch in each sequence; see fill.go
-	decoded chan error // outcome of a batch, from the computing thread; holds one
+	decoded chan error // result of a batch, from the computing thread; capacity 1
 
-	life   sync.RWMutex // guards closing against Tokenize, which any goroutine may call
+	life   sync.RWMutex // Close waits for Tokenize, which any goroutine may call
 	closed bool
 }
 
@@ -50,7 +50,7 @@ func (m *Model) Sequences() int { return m.sequences }
 // BatchSize implements infer.Decoder.
 func (m *Model) BatchSize() int { return m.batchSize }
 
-// GPULayers returns how many layers are on GPUs, the head counted as one.
+// GPULayers returns how many layers are on GPUs. The head counts as one.
 func (m *Model) GPULayers() int { return m.gpuLayers }
 
 // OnDevice reports whether all layers are on GPUs, which leaves the processor's cores idle.
@@ -59,7 +59,7 @@ func (m *Model) OnDevice() bool { return m.onDevice }
 // HiddenSize implements infer.Decoder.
 func (m *Model) HiddenSize() int { return m.hiddenSize }
 
-// SetThreads sets the number of threads of a Decode: generation for one token, batch for more.
+// SetThreads sets the number of threads of Decode: generation for one token, batch for more.
 func (m *Model) SetThreads(generation, batch int) error {
 	if err := m.usable("set threads"); err != nil {
 		return err
@@ -71,8 +71,8 @@ func (m *Model) SetThreads(generation, batch int) error {
 	return nil
 }
 
-// Decode implements infer.Decoder. Each sequence's positions must continue at the end of its cache. If Decode fails
-// after its checks, the sequences of the batch hold their earlier tokens; the others are unchanged.
+// Decode implements infer.Decoder. Each sequence's positions must continue at the end of its cache. If Decode fails, all
+// sequences have their earlier tokens.
 func (m *Model) Decode(entries []infer.Entry) error {
 	if err := m.checkEntries(entries); err != nil {
 		return err
@@ -109,7 +109,7 @@ func row(index int, wanted bool) int {
 	return -1
 }
 
-// checkEntries refuses a batch that llama.cpp would abort on or misread, and advances lengths past the batch.
+// checkEntries refuses a batch that would make llama.cpp abort or compute wrong results. It adds the batch to lengths.
 func (m *Model) checkEntries(entries []infer.Entry) error {
 	if err := m.usable("decode"); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (m *Model) checkEntries(entries []infer.Entry) error {
 	return nil
 }
 
-// resync sets lengths to llama.cpp's, and removes positions beyond the requested ones.
+// resync removes positions beyond the requested lengths, and sets lengths to llama.cpp's.
 func (m *Model) resync() {
 	c := rawContext(m.context)
 	for seq, length := range m.lengths {
@@ -167,7 +167,7 @@ func (m *Model) Hidden(index int) []float32 {
 	return hidden(rawContext(m.context), m.rows[index], m.hiddenSize)
 }
 
-// SequenceLength is the number of tokens in the cache of a sequence.
+// SequenceLength returns the number of tokens in the cache of a sequence.
 func (m *Model) SequenceLength(seq int) int {
 	if seq < 0 || seq >= len(m.lengths) {
 		return 0
@@ -232,8 +232,8 @@ func (m *Model) usable(op string) error {
 	return nil
 }
 
-// Close implements infer.Decoder. It must not run beside Decode. Call it on the goroutine that decodes, so that it ends
-// the OpenMP workers of that thread.
+// Close implements infer.Decoder. It must not run at the same time as Decode. Call it on the goroutine that decodes, so that
+// it ends the OpenMP workers of that thread.
 func (m *Model) Close() error {
 	m.life.Lock()
 	defer m.life.Unlock()

@@ -26,17 +26,17 @@ const (
 // Options configures Open. A field's zero value selects its default.
 type Options struct {
 	ContextSize  int          // tokens of one sequence, prompt and answer together; default: the model's trained context, at most 4096
-	Sequences    int          // sequences side by side; default 1
-	BatchSize    int          // entries of one Decode; default 512, or 2048 where GPUs take all layers and have the memory
+	Sequences    int          // sequences at the same time; default 1
+	BatchSize    int          // entries of one Decode; default 512, or 2048 if GPUs have all layers and enough memory
 	Threads      int          // threads of Decode; default: the cores this process may use
 	BatchThreads int          // threads for more than one token; default Threads
-	GPULayers    int          // layers on GPUs, the head counted as one: at most as many as fit; negative: as many as fit
+	GPULayers    int          // layers on GPUs, where the head counts as one, but no more than fit; negative: as many as fit
 	Log          *slog.Logger // llama.cpp's own lines at debug level; default: none
 }
 
-// Open loads a GGUF file and makes its context. It returns an error, with the numbers, when the machine lacks the
-// memory for both. A GPU that lacks it gets fewer layers, or none, and the log says so once. ctx ends the wait for a
-// long load between its two parts, the model and the context.
+// Open loads a GGUF file and creates a context for it. If the machine lacks the memory for both, it returns an error with the
+// sizes. If a GPU lacks the memory, it gets fewer layers or none, and Open logs that once. ctx can end Open only between
+// its two parts, the model and the context.
 func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	anyBatch := opts.BatchSize == 0
 	opts, err := opts.withDefaults()
@@ -58,7 +58,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	if untrusted != nil {
 		return nil, fmt.Errorf("open model %q: %w", path, untrusted)
 	}
-	takeError() // earlier log lines do not explain a failure of this file
+	takeError() // drop earlier log lines, which do not explain a failure of this file
 	var devices []Device
 	if opts.GPULayers != 0 {
 		devices = Devices()
@@ -66,7 +66,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	wanted, all := shape.wantedLayers(opts.GPULayers), shape.wantedLayers(-1)
 	asked := opts
 	layers := shape.fittingLayers(asked, devices, wanted)
-	// A GPU without layers still takes memory, for long batches. Open leaves out a GPU that has none to spare.
+	// llama.cpp uses the memory of a GPU even if it has no layers, for long batches. Open disables GPUs that have too little.
 	withoutGPUs := layers == 0 && len(devices) > 0
 	for {
 		opts = asked
@@ -96,7 +96,7 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 	}
 }
 
-// load loads the model and makes its context. withoutGPUs disables GPUs for all purposes, whatever the layers.
+// load loads the model and creates its context. withoutGPUs disables GPUs for all purposes.
 func (m *Model) load(ctx context.Context, path string, opts Options, s shape, withoutGPUs bool) error {
 	params := llama.ModelParams{NumGpuLayers: opts.GPULayers, UseMmap: true}
 	if withoutGPUs {
@@ -104,7 +104,7 @@ func (m *Model) load(ctx context.Context, path string, opts Options, s shape, wi
 	}
 	flash := ml.FlashAttentionEnabled
 	if opts.GPULayers > 0 {
-		flash = ml.FlashAttentionAuto // not every GPU has it for every size of head
+		flash = ml.FlashAttentionAuto // not every GPU supports every head size
 	}
 	var err error
 	if m.model, err = llama.LoadModelFromFile(path, params); err != nil {
@@ -133,7 +133,7 @@ func (m *Model) load(ctx context.Context, path string, opts Options, s shape, wi
 	settings := llama.NewContextParams(perSequence*opts.Sequences, batch, opts.Sequences, opts.Threads, flash, "f16")
 	holdingBackends(func() { m.context, err = llama.NewContextWithModel(m.model, settings) })
 	if err != nil {
-		return fmt.Errorf("make a context of %d x %d tokens: llama.cpp refused", opts.Sequences, perSequence)
+		return fmt.Errorf("create a context of %d x %d tokens: llama.cpp refused", opts.Sequences, perSequence)
 	}
 	c := rawContext(m.context)
 	wantHidden(c, false)
@@ -151,7 +151,7 @@ func (m *Model) load(ctx context.Context, path string, opts Options, s shape, wi
 	m.counts, m.extra = make([]int, opts.Sequences), make([]int, opts.Sequences)
 	m.rows = make([]int, 0, m.batchSize)
 	if m.batch, err = llama.NewBatch(batch, 1, 0); err != nil {
-		return fmt.Errorf("make a batch of %d tokens: %w", batch, err)
+		return fmt.Errorf("create a batch of %d tokens: %w", batch, err)
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.ContextSize < 0 || o.ContextSize > MaxContext/o.Sequences {
 		return o, &infer.ParameterError{Field: "context_size", Reason: fmt.Sprintf("%d, must be 1 to %d for %d sequences", o.ContextSize, MaxContext/o.Sequences, o.Sequences)}
 	}
-	// A batch at least as large as the number of sequences lets each decode in every step.
+	// With a batch of at least Sequences entries, each sequence can decode in every step.
 	o.BatchSize = max(o.BatchSize, o.Sequences)
 	return o, nil
 }

@@ -5,15 +5,14 @@ package llamacpp
 
 #include <stdlib.h>
 
-// ggml's threads meet at a barrier several hundred times for each token. OpenMP's threads spin there before they sleep,
-// by default for milliseconds: longer than the time slice of another process on the core that the last thread waits
-// for. On a busy machine that made one token take seconds. Without any spinning a free machine is four times slower. So
-// the threads spin for a fraction of a millisecond and then sleep, unless the user has set otherwise; see spin.go.
+// ggml's threads meet at a barrier several hundred times for each token. OpenMP's threads spin there before they sleep. By
+// default they spin for milliseconds, longer than another process's time slice on the core that the last thread needs. On a
+// busy machine one token then took seconds. Without any spinning a free machine is four times slower. So the threads spin for
+// a fraction of a millisecond and then sleep, unless the user has set another policy; see spin.go.
 //
-// libgomp reads its environment when it is initialised, before main. It is linked statically for that reason: a
-// constructor with a priority runs before those without in the same file, and none of ours could run before those of a
-// shared library.
-static int fixed; // the user has set it
+// libgomp reads its environment when it is initialised, before main. It is linked statically, so that a constructor with a
+// priority in our code can run before libgomp's. No constructor of ours could run before those of a shared library.
+static int fixed; // the user has set a policy
 __attribute__((constructor(101))) static void bound_spinning(void) {
 	fixed = getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL;
 	if (!fixed) {
@@ -21,7 +20,7 @@ __attribute__((constructor(101))) static void bound_spinning(void) {
 	}
 }
 
-// The variable that libgomp reads at each barrier; absent if it is a shared library.
+// The variable that libgomp reads at each barrier. It is absent if libgomp is a shared library.
 extern unsigned long long gomp_spin_count_var __attribute__((weak));
 
 static void set_spin(unsigned long long count) {

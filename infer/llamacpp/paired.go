@@ -2,12 +2,12 @@ package llamacpp
 
 import "prunellm/infer"
 
-// The results of a sequence must not depend on the others in the batch. On the CPU they do not for block-quantized
-// weights: llama.cpp's kernels for one token and for many add up in the same order. For plain floats (F32, F16, BF16)
-// they do: a matmul with one column uses another kernel than one with two or more. That includes the last layer, which
-// computes only the tokens that need logits. So with such weights no token is computed alone. After the last token of
-// each sequence comes a copy of it at the next position. No earlier token sees the copy, and it is removed after the
-// step. For each token that needs logits, the last layer also computes its neighbours.
+// The results of a sequence must not depend on the others in the batch. With block-quantized weights on the CPU they do not:
+// llama.cpp's kernels for one token and for many sum in the same order. With plain floats (F32, F16, BF16) they would: a
+// matmul with one column uses another kernel than one with two or more. This includes the last layer, which computes only
+// the tokens that need logits. With such weights no token is therefore computed alone. This file adds a copy of the last
+// token of each sequence at the next position. No earlier token attends to the copy, and it is removed after the step. For
+// each token that needs logits, the last layer also computes its neighbours.
 
 // addPaired fills the batch with the entries and their copies.
 func (m *Model) addPaired(entries []infer.Entry) {
@@ -29,8 +29,8 @@ func (m *Model) addPaired(entries []infer.Entry) {
 // wanted reports whether an entry has an output.
 func wanted(e infer.Entry) bool { return e.Logits || e.Hidden }
 
-// neighbourWanted reports whether the entry before or after this one of its sequence needs logits. The engine sends a
-// sequence's entries side by side; in another order an entry lacks only a neighbour, not its logits.
+// neighbourWanted reports whether the previous or next entry of the same sequence needs logits. It expects a sequence's
+// entries to be adjacent, as the engine sends them. In another order an entry still gets its logits, but not its neighbour.
 func (m *Model) neighbourWanted(entries []infer.Entry, i int) bool {
 	for _, j := range [2]int{i - 1, i + 1} {
 		if j >= 0 && j < len(entries) && entries[j].Sequence == entries[i].Sequence && wanted(entries[j]) {

@@ -1,18 +1,19 @@
-// The parts of matmul.c that do not depend on the vector size: included by lanes16.h and lanes8.h, after ROWS, floats
-// and ints.
+// The parts of matmul.c that do not depend on the vector width. lanes16.h and lanes8.h include this file after they define
+// ROWS, floats and ints.
 
-// unpacked is one dequantized block of each row of a panel; lanes are rows: values 4q to 4q+3 of the block in quads[q].
+// unpacked is one block of each row of a panel, as bytes with their scale. Each lane has one row; quads[q] has values 4q to
+// 4q+3 of the block.
 struct unpacked {
 	ints   quads[QUADS];
 	floats scale;
 	union {
-		floats least;  // affine types: added to each value
-		floats second; // Q6_K: the scale of the block's second half
+		floats least;  // AFFINE: added to each value
+		floats second; // HALVES: the scale of the block's second half
 	};
 };
 
-// rows are a panel's rows of weights: a pointer for every four, and steps to the three after it. Otherwise the compiler
-// keeps a pointer for each and runs out of registers.
+// rows are the addresses of a panel's rows of weights: one pointer for every four rows, and the distances to the next three.
+// With one pointer for each row the compiler would run out of registers.
 struct rows {
 	const char *at[ROWS / 4];
 	size_t stride, stride3;

@@ -8,7 +8,7 @@ import (
 	"prunellm/infer"
 )
 
-// The real model scores its own answer with the same log probabilities as when it wrote it.
+// The real model gives its own answer the same log probabilities in a prompt as when it generated the answer.
 func TestPromptLogprobsOfARealModel(t *testing.T) {
 	e := startEngine(t, 2)
 	prompt, err := e.Tokenize("The capital of France is", true, true)
@@ -45,9 +45,9 @@ func TestPromptLogprobsOfARealModel(t *testing.T) {
 	}
 	for i, want := range written {
 		got := chunk.Prompt[len(whole)-len(written)+i]
-		// Prompts take other kernels than single tokens; these sum in another order.
+		// Prompts use other kernels than single tokens, which sum in another order.
 		if got.Token != want.Token || math.Abs(got.Logprob-want.Logprob) > 0.05 {
-			t.Errorf("token %d: %d with %.5f, written as %d with %.5f", i, got.Token, got.Logprob, want.Token, want.Logprob)
+			t.Errorf("token %d: %d with %.5f, generated as %d with %.5f", i, got.Token, got.Logprob, want.Token, want.Logprob)
 		}
 	}
 }

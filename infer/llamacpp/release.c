@@ -1,4 +1,4 @@
-// Frees backends in an order that is safe for those of GPUs, and the buffers that ggml leaks; see release.go.
+// Frees backends in an order that is safe for GPU backends, and frees the buffers that ggml leaks; see release.go.
 #include <stddef.h>
 
 #ifdef __linux__
@@ -6,8 +6,8 @@
 typedef struct ggml_backend * backend_t;
 extern void __real_ggml_backend_free(backend_t backend);
 
-// More than the devices that ggml knows: a context has one backend for each and some for the processor. A backend
-// beyond that is freed at once.
+// More than a context can have: one backend for each of ggml's devices and some for the processor. Further backends are freed
+// at once.
 #define MAX_BACKENDS 64
 
 static __thread int       holding;
@@ -22,13 +22,13 @@ void __wrap_ggml_backend_free(backend_t backend) {
 	__real_ggml_backend_free(backend);
 }
 
-// A buffer begins with the function that frees it; NULL if its memory belongs to another, or it has none.
+// A buffer begins with the function that frees its memory. It is NULL if the buffer has no memory or does not own it.
 struct ggml_backend_buffer {
 	void (*free_buffer)(struct ggml_backend_buffer * buffer);
 };
 
 extern void __real_ggml_backend_buffer_free(struct ggml_backend_buffer * buffer);
-extern void operator_delete(void * object) __asm__("_ZdlPv"); // C++'s: ggml creates buffers with new
+extern void operator_delete(void * object) __asm__("_ZdlPv"); // C++'s operator delete: ggml creates buffers with new
 
 void __wrap_ggml_backend_buffer_free(struct ggml_backend_buffer * buffer) {
 	if (buffer != NULL && buffer->free_buffer == NULL) {

@@ -1,12 +1,11 @@
 package llamacpp
 
-// When llama.cpp frees a context, or cannot make one for lack of memory, it frees the backends before the scheduler.
-// The scheduler then asks each GPU backend to release its pools: a use after free. (ollama's own program never frees a
-// context.) release.c delays freeing the backends until the scheduler is freed: the linker replaces the function that
-// frees them.
+// When llama.cpp frees a context, or lacks the memory to create one, it frees the backends before the scheduler. The scheduler
+// then asks each GPU backend to release its pools, which is a use after free. (ollama's own program never frees a context.)
+// The linker replaces the function that frees backends by one in release.c, which waits until the scheduler is freed.
 //
-// In the same way it frees buffers that have no function of their own for it. As ollama's module builds it, ggml leaks
-// them: about twenty per layer of a model, small but permanent, between large pieces of memory.
+// release.c also replaces the function that frees buffers. As ollama's module builds it, ggml leaks buffers without a free
+// function: about twenty per layer of a model, small, but scattered between large allocations.
 
 /*
 #cgo linux LDFLAGS: -Wl,--wrap=ggml_backend_free -Wl,--wrap=ggml_backend_buffer_free
@@ -20,7 +19,7 @@ import "C"
 
 import "runtime"
 
-// holdingBackends calls run, which frees a context or may fail to make one, and frees the held backends after it.
+// holdingBackends calls run, which frees a context or may fail to create one, and then frees the held backends.
 func holdingBackends(run func()) {
 	runtime.LockOSThread() // the thread holds the backends
 	defer runtime.UnlockOSThread()

@@ -13,7 +13,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Each of these ends the process, or reads outside memory, when it reaches llama.cpp.
+// Each of these would end the process, or read out of bounds, if it reached llama.cpp.
 func TestDecodeRefuses(t *testing.T) {
 	m := open(t, tiny(t, tinymodel.Options{}), Options{ContextSize: 256, Sequences: 2, BatchSize: 8})
 	decode(t, m, infer.Entry{Token: 1}, infer.Entry{Token: 2, Position: 1, Logits: true})
@@ -59,7 +59,7 @@ func TestLogitsRefuses(t *testing.T) {
 		decode(t, m, infer.Entry{Token: 1}, infer.Entry{Token: 2, Position: 1, Logits: true}, infer.Entry{Token: 3, Position: 2})
 		for _, index := range []int{-1, 0, 2, 3, 1 << 30} {
 			if got := m.Logits(index); got != nil {
-				t.Errorf("%s: logits of entry %d, which did not ask: %d", kind, index, len(got))
+				t.Errorf("%s: logits of entry %d, which did not request them: %d", kind, index, len(got))
 			}
 		}
 		if got := m.Logits(1); len(got) != m.VocabSize() {
@@ -100,7 +100,7 @@ func TestSequencesRefuse(t *testing.T) {
 	if err := errors.Join(m.SequenceRemove(0, 5, -1), m.SequenceRemove(0, 9, 12), m.SequenceRemove(0, 3, 99), m.SequenceCopy(0, 0), m.SetThreads(1, 2)); err != nil || m.SequenceLength(0) != 3 {
 		t.Errorf("harmless calls: %v, length %d, want 3", err, m.SequenceLength(0))
 	}
-	// A copy of a part is a copy and a cut.
+	// Callers copy a part by a copy and a removal.
 	if err := errors.Join(m.SequenceCopy(0, 1), m.SequenceRemove(1, 1, -1)); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestOpenRefusesFiles(t *testing.T) {
 		"foreign":   file("foreign.gguf", []byte(strings.Repeat("not a model ", 100))),
 		"truncated": file("truncated.gguf", data[:len(data)-100]),
 		"header":    file("header.gguf", data[:200]),
-		// llama.cpp leaves out a layer of width 0 as a whole, attention included.
+		// llama.cpp skips a whole layer of width 0, including its attention.
 		"width 0":        tiny(t, tinymodel.Options{Architecture: "deci", Keys: []gguf.KV{{Key: "deci.feed_forward_length", Value: []int32{96, 0}}}}),
 		"negative width": tiny(t, tinymodel.Options{Architecture: "deci", Keys: []gguf.KV{{Key: "deci.feed_forward_length", Value: []int32{96, -5}}}}),
 		"other widths":   tiny(t, tinymodel.Options{Architecture: "deci", Keys: []gguf.KV{{Key: "deci.feed_forward_length", Value: []int32{96, 64}}}}),

@@ -8,12 +8,12 @@ import (
 
 // maxSegment bounds the bytes that one call tokenizes with a byte-pair vocabulary. For some models llama.cpp splits the
 // text with std::regex, which recurses once for each character of a match: 64 KiB of newlines overflow the stack and
-// end the process. Segments also keep texts full of control tokens from quadratic time.
+// end the process. Segments also prevent quadratic time for texts full of control tokens.
 const maxSegment = 4 << 10
 
-// segment returns the first part of text, at most maxSegment bytes, to be tokenized separately. It ends at a border of
-// the split into words, in front of a space between a word and a letter. Without such a border (a run without spaces)
-// it ends at a character. No segment ends within a control token.
+// segment returns the first part of text, at most maxSegment bytes, to be tokenized separately. It ends between words: before
+// a space between a word and a letter. Without such a place (a run without spaces) it ends between characters. No segment
+// ends inside a control token.
 func segment(text string, controls []string) string {
 	if len(text) <= maxSegment {
 		return text

@@ -11,7 +11,7 @@ import (
 // defaultContext caps the context of the model's metadata when Options sets none.
 const defaultContext = 4096
 
-// shape holds the sizes in a model's metadata that decide its memory.
+// shape holds the sizes in a model's metadata that determine its memory.
 type shape struct {
 	fileBytes int64
 	kvWidth   int64 // elements of keys and values that one token adds to the cache, over all layers
@@ -24,8 +24,8 @@ type shape struct {
 	given given // special tokens that the file names
 
 	layers  []layerShape
-	outputs int64 // bytes of the output matrix, the token embedding where the two are one matrix
-	tied    bool  // they are one matrix
+	outputs int64 // bytes of the output matrix, which may be the token embedding
+	tied    bool  // it is the token embedding
 }
 
 // layerShape holds the sizes of one layer.
@@ -40,7 +40,7 @@ const (
 	maxAxis   = 1 << 22
 )
 
-// readShape parses the metadata and refuses files that llama.cpp would abort on or misread silently.
+// readShape parses the metadata. It refuses files that would make llama.cpp abort or silently compute wrong results.
 func readShape(path string) (shape, error) {
 	file, err := gguf.Open(path)
 	if err != nil {
@@ -170,7 +170,7 @@ func perLayer(file *gguf.File, key string, layers, limit int64, fold func(sum, n
 	return sum, nil
 }
 
-// givenTokens finds the ids that llama.cpp has defaults for.
+// givenTokens reports which ids the file has, of those with a default in llama.cpp.
 func givenTokens(file *gguf.File) given {
 	has := func(key string) bool {
 		id, err := file.Int("tokenizer.ggml." + key)

@@ -8,13 +8,13 @@ import (
 	"prunellm/models/gguf"
 )
 
-// TestSpecialTokensThatAreNotGiven has files without the ids of BOS and EOS. llama.cpp takes token 11 for them: a comma
-// in many vocabularies, at which every answer ended.
-func TestSpecialTokensThatAreNotGiven(t *testing.T) {
+// TestMissingSpecialTokens covers files without the ids of BOS and EOS. llama.cpp's default is token 11. In many
+// vocabularies this is a comma, at which every answer ended.
+func TestMissingSpecialTokens(t *testing.T) {
 	const bos, eos, adds = "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.add_bos_token"
 	for name, c := range map[string]struct {
 		options tinymodel.Options
-		ends    []infer.Token // beside those of known texts, 0 and 2
+		ends    []infer.Token // in addition to those of known texts, 0 and 2
 		bos     infer.Token
 		adds    bool
 	}{

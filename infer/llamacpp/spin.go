@@ -11,12 +11,12 @@ import (
 
 // How often OpenMP's threads poll a barrier before they sleep. A poll takes some 15 ns. See decision 0301.
 const (
-	shortSpin = 1000  // other work needs the cores: a spinning thread keeps it, or the thread that it waits for, from running
-	longSpin  = 30000 // the machine is free: to sleep and to wake up costs more than any wait
+	shortSpin = 1000  // if other work needs the cores: a spinning thread blocks it, or the thread that it waits for
+	longSpin  = 30000 // if the machine is free: sleeping and waking up costs more than any wait
 )
 
-// lookEvery is the interval at which a busy engine samples the machine's load, lookAfter the delay of a sample within a
-// step: well after the goroutines that handed the step over have stopped.
+// lookEvery is the interval at which a busy engine samples the machine's load. lookAfter is the delay of a sample within a
+// step. It is long enough for the goroutines that handed the step over to stop.
 const (
 	lookEvery = 25 * time.Millisecond
 	lookAfter = time.Millisecond
@@ -24,13 +24,12 @@ const (
 
 // spin decides between a short and a long spin. The zero value spins short.
 type spin struct {
-	free float64 // moving average of samples: 1 each thread had a core, 0 some waited for one
+	free float64 // moving average of samples: 1 if each thread had a core, 0 if some waited for one
 	long bool
 }
 
 // observe adds one sample: how many threads of the machine run or wait for a core, including the one that samples; 0 if
-// unknown. It returns the spin count to use from now on. Short work makes single samples unreliable, so a change takes
-// several.
+// unknown. It returns the new spin count. Short work makes single samples unreliable, so a change takes several.
 func (s *spin) observe(running, cores int) int {
 	const weight = 0.25
 	now := 0.0
@@ -50,7 +49,7 @@ func (s *spin) observe(running, cores int) int {
 	return shortSpin
 }
 
-// runningThreads reads the fourth field of /proc/loadavg, "running/all"; 0 if it cannot.
+// runningThreads returns the first number in the fourth field of /proc/loadavg, "running/all", or 0 if it is not valid.
 func runningThreads(loadavg []byte) int {
 	fields := bytes.Fields(loadavg)
 	if len(fields) < 4 {
@@ -82,7 +81,7 @@ func newSpinner() *spinner {
 	return s
 }
 
-// step begins a step, and requests a sample within it when one is due. An idle engine samples nothing.
+// step begins a step and, if a sample is due, requests one within the step. An idle engine takes no samples.
 func (s *spinner) step() {
 	if now := time.Now(); s.file != nil && now.Sub(s.last) >= lookEvery {
 		s.last = now

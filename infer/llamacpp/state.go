@@ -7,7 +7,7 @@ import (
 )
 
 // SaveSequence returns a copy of a sequence's cache: about 23 kB per token for a model of 135 M parameters. Only
-// RestoreSequence on a context of the same model in this process reads these bytes; they are no format to store.
+// RestoreSequence on a context of the same model in this process can read these bytes; they are not a storage format.
 func (m *Model) SaveSequence(seq int) ([]byte, error) {
 	if err := m.checkSequence("save", seq); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ struct ggml_tensor {
 	size_t    view_offs;
 	char *    data;
 	char      name[64];
-	void *    extra; // set where a buffer has its own layout
+	void *    extra; // set if the buffer has its own layout
 	char      padding[8];
 };
 struct ggml_object {
@@ -31,7 +31,7 @@ struct ggml_object {
 	char   padding[4];
 };
 struct ggml_compute_params {
-	int    ith, nth; // this thread, threads
+	int    ith, nth; // index of this thread, number of threads
 	size_t wsize;    // bytes of wdata
 	void * wdata;    // scratch memory that all threads share
 	void * threadpool;

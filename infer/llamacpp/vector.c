@@ -3,14 +3,14 @@
 #include <stdint.h>
 #include <string.h>
 
-// Sampling reads all logits two or three times for each token. Go compiles that to one element at a time; these
-// functions process sixteen, in the machine's vectors. They compute the same as package infer's own functions.
+// Sampling reads all logits two or three times for each token. Go processes one logit at a time; these functions process
+// sixteen, with the machine's vector instructions. They compute the same as package infer's own functions.
 typedef float   floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
 enum { lanes = 16 };
 
-// A build for any x86-64 compiles the functions three times. GCC splits the vectors above into the machine's before it
-// clones functions for several targets, so its own target_clones would leave them in pieces of 16 bytes.
+// A build for any x86-64 compiles the functions three times. GCC's own target_clones does not work here: GCC lowers the vectors
+// above to the base target's 16 bytes before it clones functions.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__AVX2__)
 #define SEVERAL 1
 #endif
@@ -35,7 +35,7 @@ enum { lanes = 16 };
 #undef VECTORS
 #pragma GCC pop_options
 
-// kind is the processor's level: 0 any, 1 AVX2, 2 AVX-512.
+// kind is the level of the processor's vector instructions: 0 any, 1 AVX2, 2 AVX-512.
 static int kind;
 
 __attribute__((constructor)) static void look(void) {

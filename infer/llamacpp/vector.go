@@ -1,7 +1,7 @@
 package llamacpp
 
 /*
-// vector.c inlines all functions that pass vectors: the calling convention does not matter.
+// The warning is about the calling convention of vectors, but vector.c inlines all functions that pass vectors.
 #cgo CFLAGS: -Wno-psabi
 #cgo noescape prunellm_exponentials
 #cgo nocallback prunellm_exponentials

@@ -24,7 +24,7 @@ static inline floats VECTORS(exponential)(floats x) {
 	return (floats) ((ints) e & (x >= -87.0f));
 }
 
-// exponentials fills probs with exp((logit-largest)*inverse) and sums with their sums by blocks.
+// exponentials fills probs with exp((logit-largest)*inverse) and sums with their sums over blocks.
 static void VECTORS(exponentials)(float * probs, const float * logits, int n, float largest, float inverse, int block, float * sums) {
 	for (int from = 0; from < n; from += block) {
 		int    to  = from + block < n ? from + block : n;

@@ -57,7 +57,7 @@ func TestVectorMath(t *testing.T) {
 		t.Errorf("largest of nothing: %g at %d", x, i)
 	}
 	if i, x := m.Largest([]float32{float32(math.NaN()), 3, float32(math.NaN())}); i != 1 || x != 3 {
-		t.Errorf("largest beside NaN: %g at %d", x, i)
+		t.Errorf("largest with NaN: %g at %d", x, i)
 	}
 }
 

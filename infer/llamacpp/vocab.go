@@ -9,7 +9,7 @@ import (
 	"prunellm/infer"
 )
 
-// maxTextBytes bounds the text of Tokenize; a context of a million tokens is about a quarter of it.
+// maxTextBytes bounds the text of Tokenize. The text of a million tokens is about a quarter of it.
 const maxTextBytes = 16 << 20
 
 const (
@@ -29,7 +29,7 @@ type vocabulary struct {
 	controls []string // pieces of the control tokens, at most maxControls
 }
 
-// maxControls bounds the control tokens that a segment's end is checked against.
+// maxControls bounds the control tokens that segment knows.
 const maxControls = 1 << 10
 
 func (v *vocabulary) listControls() {
@@ -65,12 +65,12 @@ func (m *Model) VocabSize() int { return len(m.vocab.ends) }
 // given holds which special tokens a file names.
 type given struct{ bos, eos bool }
 
-// endTexts are texts of tokens that end an answer for llama.cpp, whatever the file says.
+// endTexts are the texts of tokens that always end an answer in llama.cpp, whatever the file says.
 var endTexts = [...]string{"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
 	"<EOT>", "_<EOT>", "<|end_of_text|>", "<end_of_utterance>"}
 
-// dropDefaults clears the ids that llama.cpp gives BOS and EOS if the file names none. They are those of other models,
-// and ordinary words here. An EOS that ends answers for another reason stays: its text, or a role that named lists.
+// dropDefaults clears llama.cpp's default ids of BOS and EOS if the file has none. These are ids of other models, and in this
+// vocabulary ordinary words. An EOS that ends answers for another reason stays: its text is in endTexts, or named lists it.
 func (v *vocabulary) dropDefaults(g given, eos infer.Token, named ...infer.Token) {
 	if !g.bos {
 		v.bos = -1
@@ -82,16 +82,16 @@ func (v *vocabulary) dropDefaults(g given, eos infer.Token, named ...infer.Token
 	v.flags[eos] &^= flagEndOfGeneration
 }
 
-// BOS returns the beginning-of-sequence token, -1 without one, and whether the model wants it in front of a text.
+// BOS returns the beginning-of-sequence token, or -1, and whether the model expects it before a text.
 func (m *Model) BOS() (infer.Token, bool) { return m.vocab.bos, m.vocab.addBOS }
 
-// Tokenize implements infer.Decoder. It refuses text that is not valid UTF-8, holds a NUL or exceeds maxTextBytes.
+// Tokenize implements infer.Decoder. It refuses text that is not valid UTF-8, contains NUL or exceeds maxTextBytes.
 func (m *Model) Tokenize(text string, bos, special bool) ([]infer.Token, error) {
 	switch {
 	case len(text) > maxTextBytes:
 		return nil, &infer.ParameterError{Field: "text", Reason: fmt.Sprintf("%d bytes, at most %d can be tokenized", len(text), maxTextBytes)}
 	case strings.IndexByte(text, 0) >= 0:
-		return nil, &infer.ParameterError{Field: "text", Reason: "holds a NUL byte"}
+		return nil, &infer.ParameterError{Field: "text", Reason: "contains a NUL byte"}
 	case !utf8.ValidString(text):
 		return nil, &infer.ParameterError{Field: "text", Reason: "is not valid UTF-8"}
 	}

@@ -55,7 +55,7 @@ func TestPiece(t *testing.T) {
 		special bool
 		want    string
 	}{
-		{-1, true, ""}, {infer.Token(end), true, ""}, {1 << 30, true, ""}, // out of range ends the process in llama.cpp
+		{-1, true, ""}, {infer.Token(end), true, ""}, {1 << 30, true, ""}, // out of range would end the process in llama.cpp
 		{1, true, "<|im_start|>"}, {1, false, ""}, {905, false, " world"},
 	} {
 		if got := string(m.Piece(test.token, test.special)); got != test.want {
@@ -69,8 +69,8 @@ func TestPiece(t *testing.T) {
 	}
 }
 
-// Long runs without a border overflow the stack of the regular expression that splits words for qwen2 vocabularies, and
-// control tokens take quadratic time: from a request, both end or stall the process.
+// Long runs without spaces overflow the stack of the regular expression that splits words for qwen2 vocabularies. Control
+// tokens take quadratic time. In a request, the first would end the process and the second would stall it.
 func TestTokenizeLongRuns(t *testing.T) {
 	for _, pre := range []string{"smollm", "qwen2"} {
 		m := open(t, tiny(t, tinymodel.Options{Keys: []gguf.KV{{Key: "tokenizer.ggml.pre", Value: pre}}}), Options{ContextSize: 256})
@@ -95,7 +95,7 @@ func TestTokenizeLongRuns(t *testing.T) {
 	}
 }
 
-// Ordinary text gives the same tokens in one piece and in many.
+// Ordinary text gives the same tokens in one segment and in many.
 func TestSegmentsAreBorders(t *testing.T) {
 	m := open(t, defaultModel(t), Options{ContextSize: 256})
 	text := strings.Repeat("The quick brown fox, aged 12, jumps over the lazy dog.\n\"Why?\" asked Ana; it's 5 o'clock.  Two spaces\tand a tab — señor!\n\n<|im_end|>", 150)

@@ -8,7 +8,7 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// llama.cpp holds a prompt of exactly the context in every sequence, once and again.
+// A prompt of exactly the context fits every sequence of llama.cpp, also the second time.
 func TestPromptOfExactlyTheContext(t *testing.T) {
 	const size, sequences = 256, 3
 	m := open(t, tiny(t, tinymodel.Options{}), Options{ContextSize: size, Sequences: sequences})

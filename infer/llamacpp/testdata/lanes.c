@@ -24,7 +24,7 @@ static void halves(uint8_t * at, int n) {
 	}
 }
 
-// weightsOf makes m rows of k random values.
+// weightsOf returns m rows of k random values.
 static uint8_t * weightsOf(int format, int64_t m, int64_t k) {
 	const struct format * f = &formats[format];
 	size_t  stride = k / f->unit * f->bytes;

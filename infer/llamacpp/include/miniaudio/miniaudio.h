@@ -1,8 +1,8 @@
 /* Stand-in for miniaudio.h, on the include path when github.com/ollama/ollama/llama is compiled as a Go module.
  *
  * llama.cpp's multimodal helper includes "miniaudio/miniaudio.h" from a vendor folder, which Go module archives leave
- * out. prunellm serves text and never decodes audio, so this header declares just the names the helper uses, and every
- * call answers "no such decoder": an audio buffer is refused, nothing else changes.
+ * out. prunellm serves text and never decodes audio, so this header declares only the names that the helper uses. Every call
+ * returns "no such decoder", so that the helper refuses audio; nothing else changes.
  */
 #ifndef PRUNELLM_MINIAUDIO_H
 #define PRUNELLM_MINIAUDIO_H
