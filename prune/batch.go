@@ -2,15 +2,15 @@ package prune
 
 import "prunellm/models/llama"
 
-// batch lists sequences, by index, that run through a layer's program together. Fewer programs start, and each load of a weight is used more
-// often (BenchmarkSequencesTogether). The sequences' states are concatenated in one tensor.
+// batch lists sequences, by index, that run through a layer's program together. Fewer programs then start, and each load of
+// a weight serves more tokens (BenchmarkSequencesTogether). One tensor holds the sequences' states one after another.
 type batch []int
 
 // batchSequences distributes sequences of equal padded length over batches of at most rows tokens, so that each batch
 // samples the whole text. Longer sequences run alone. It makes at least heldOutEvery batches if there are that many
 // sequences.
 func batchSequences(sequences [][]int32, rows int) (batches []batch) {
-	var lengths []int // in order of appearance
+	var lengths []int // in order of first appearance
 	ofLength, padded := map[int][]int{}, 0
 	for i, tokens := range sequences {
 		length := llama.PadLength(len(tokens))

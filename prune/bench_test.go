@@ -31,7 +31,7 @@ func benchmarkTokens(b *testing.B, count, length int) [][]int32 {
 	return sequences
 }
 
-// processorTime returns the processor time that this process has used: a busy machine does not change it.
+// processorTime returns the processor time that this process has used. Other work on the machine does not change it.
 func processorTime(b *testing.B) time.Duration {
 	b.Helper()
 	var usage syscall.Rusage
@@ -76,7 +76,7 @@ func BenchmarkScore(b *testing.B) {
 	}
 }
 
-// BenchmarkForward reports the tokens/s of a forward pass alone.
+// BenchmarkForward reports the tokens/s of a forward pass.
 func BenchmarkForward(b *testing.B) {
 	weights, backend := defaultModel(b), testBackend(b)
 	m, err := llama.New(backend, weights.Config())
@@ -99,8 +99,8 @@ func BenchmarkForward(b *testing.B) {
 	reportTokens(b, 4*512, processorTime(b)-before)
 }
 
-// BenchmarkSequencesTogether reports the tokens/s of one layer's forward pass, in bfloat16 if the backend is fast at
-// it, by width and by the number of sequences of 256 tokens that run at once.
+// BenchmarkSequencesTogether reports the tokens/s of one layer's forward pass by its width and by the number of sequences of 256
+// tokens that run together. It uses bfloat16 if that is fast on the backend.
 func BenchmarkSequencesTogether(b *testing.B) {
 	weights, backend := defaultModel(b), testBackend(b)
 	scores, err := prune.Score(b.Context(), backend, weights, nil, recipeFor(prune.Magnitude), nil)

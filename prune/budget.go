@@ -21,8 +21,8 @@ const (
 // WidthStep divides every kept width. It is the block size of 4- and 8-bit quantization.
 const WidthStep = 32
 
-// globalFloorShare is the smallest share of its neurons that a layer keeps under the global budget (128 of 1536): the
-// other layers cannot compensate for a layer without neurons.
+// globalFloorShare is the smallest share of its neurons that a layer keeps under the global budget (128 of 1536). The other
+// layers cannot compensate for a layer without neurons.
 const globalFloorShare = 1.0 / 12
 
 // RatioError reports a ratio that is out of reach.
@@ -47,9 +47,9 @@ func MakePlan(config models.Config, scores [][]float32, ratio float64, budget Bu
 	return MakePlanInSteps(config, scores, ratio, budget, WidthStep)
 }
 
-// MakePlanInSteps is MakePlan with widths of the global budget in multiples of step, a multiple of WidthStep: the block
-// size of the types that down is stored in. The uniform budget keeps WidthStep, because one wide step in all layers is far
-// from most ratios.
+// MakePlanInSteps is MakePlan with another step for the widths of the global budget: the block size of the type that stores
+// down, a multiple of WidthStep. The uniform budget keeps WidthStep, because one large step in all layers would miss most
+// ratios by far.
 func MakePlanInSteps(config models.Config, scores [][]float32, ratio float64, budget Budget, step int) (*Plan, error) {
 	if !(ratio >= 0 && ratio < 1) {
 		return nil, &RatioError{Ratio: ratio, Budget: budget}
@@ -77,7 +77,7 @@ func MakePlanInSteps(config models.Config, scores [][]float32, ratio float64, bu
 	return plan, nil
 }
 
-// checkScores reports scores that do not fit the model or are NaN.
+// checkScores returns an error if scores do not fit the model or are NaN.
 func checkScores(config models.Config, scores [][]float32) error {
 	if len(scores) != config.Layers {
 		return fmt.Errorf("scores have %d layers but the model has %d", len(scores), config.Layers)
@@ -125,14 +125,14 @@ func uniformWidths(config models.Config, ratio float64) ([]int, error) {
 	return at(best), nil
 }
 
-// block is up to a step of neurons of one layer, neighbours in its ranking.
+// block is up to a step of consecutive neurons in a layer's ranking.
 type block struct {
 	layer, index, size int
 	value              float64 // mean score
 }
 
-// globalWidths ranks blocks of neurons over all layers. Within a layer the blocks' values descend, so the best blocks
-// of all are the best choice, and the total comes within half a block of the requested ratio.
+// globalWidths ranks blocks of neurons over all layers. Within a layer the blocks' values descend, so that the best blocks of
+// all layers are a valid choice. The total is within half a block of the requested ratio.
 func globalWidths(config models.Config, scores [][]float32, ratio float64, step int) ([]int, error) {
 	if ratio == 0 {
 		return slices.Clone(config.FFN), nil

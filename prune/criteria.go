@@ -16,8 +16,8 @@ const (
 	Magnitude Criterion = "magnitude"
 )
 
-// criteria is the table of all criteria, in the order in which help and pages list them. All that the program knows about a
-// criterion is in its row.
+// criteria is the table of all criteria, in the order in which help and pages list them. A criterion's row is the only place
+// that describes it.
 var criteria = []criterion{
 	{
 		name: SDM, stages: 2,
@@ -51,7 +51,7 @@ var criteria = []criterion{
 	},
 }
 
-// weightChange is the published score: the mean over the hidden size of |down*d_down + up*d_up + gate*d_gate|. It takes the
+// weightChange is the published score: the mean over the hidden size of |down*d_down + up*d_up + gate*d_gate|. It needs the
 // gradients of all weights.
 func weightChange(b *llama.Block, _ *llama.Trace, grads *llama.Gradients) *Node {
 	b = b.In(llama.Float32)
@@ -65,7 +65,7 @@ func squaredChange(_ *llama.Block, trace *llama.Trace, grads *llama.Gradients) *
 }
 
 // absoluteChange is the sum over tokens of |activation * d_activation|. Without the square, a few surprising tokens do not
-// outvote all others.
+// dominate all others.
 func absoluteChange(_ *llama.Block, trace *llama.Trace, grads *llama.Gradients) *Node {
 	return ReduceSum(Abs(Mul(trace.Activation, grads.Activation)), 0)
 }

@@ -13,10 +13,10 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-var update = flag.Bool("update", false, "write the table of criteria in docs/understand/pruning.md")
+var update = flag.Bool("update", false, "rewrite the table of criteria in docs/understand/pruning.md")
 
-// digests are those of the default recipe with each criterion. They are the keys of stored scores, so none ever
-// changes.
+// digests are the digests of the default recipe with each criterion. They are the keys of stored scores, so they never
+// change.
 var digests = map[Criterion]string{
 	SDM:       "d9f24993877d25a9975c3f112ac77f3796e85a0b7527a9b4e675f7af0d9f2c16",
 	SDM2:      "4b2792816e42219ef732b1a6ce690bd348f5faeeef69785b2aa5c1b8575ded12",
@@ -61,7 +61,7 @@ func TestIncompleteCriterion(t *testing.T) {
 			whole := row
 			spoil()
 			if row.complete() == nil {
-				t.Errorf("%q without a valid %s is called complete", whole.name, name)
+				t.Errorf("%q without a valid %s counts as complete", whole.name, name)
 			}
 			row = whole
 		}
@@ -88,8 +88,8 @@ func TestUnknownCriterion(t *testing.T) {
 	}
 }
 
-// Each criterion gives finite scores, the same ones twice, and different ones from every other criterion: a row that
-// repeats another is a mistake.
+// Each criterion gives finite scores, the same ones in two runs, and others than every other criterion: a row that repeats
+// another is a mistake.
 func TestCriteriaDiffer(t *testing.T) {
 	model, backend := randomModel(t, tinymodel.Options{}), pureGo(t)
 	sequences := [][]int32{{10, 20, 30, 40, 50, 60, 70, 80}, {5, 6, 7, 8, 9}}
@@ -127,8 +127,8 @@ func TestCriteriaDiffer(t *testing.T) {
 	}
 }
 
-// A token has the same weight in a short sequence and in a long one: the score refers to the loss summed over tokens,
-// as lengthPower says.
+// A token has the same weight in a short sequence and in a long one, because lengthPower makes the score that of the loss
+// summed over tokens.
 func TestLengthPower(t *testing.T) {
 	for _, row := range criteria {
 		s := &scorer{criterion: row, sums: [][]float64{make([]float64, 1)}}

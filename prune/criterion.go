@@ -21,26 +21,26 @@ type criterion struct {
 	name Criterion
 	help string // what it measures and when to choose it, one line for --help and the pages
 
-	// stages is the number of passes over the calibration text. 0: only the weights are read. 2: the dense model is
-	// scored first, then a student that lacks a sliver of each layer, with the distillation loss. Only then do alpha,
-	// temperature and sliver_keep have an effect.
+	// stages is the number of passes over the calibration text. 0: the score reads only the weights. 2: the first pass
+	// scores the dense model, the second a student that lacks a sliver of each layer, with the distillation loss. Only
+	// then do alpha, temperature and sliver_keep have an effect.
 	stages int
 	// drawn samples the labels of the cross entropy from the dense model's predictions, one per token, with the
 	// recipe's seed. Otherwise the label is the text's next token. Only a criterion with one stage may draw.
 	drawn bool
-	// mixed marks a criterion whose ranking is the same with bfloat16 matmuls. No criterion with a second stage has it:
-	// all its scores depend on the sliver, and the sliver depends on the lowest scores of the first stage.
+	// mixed marks a criterion whose ranking is the same with bfloat16 matmuls. A criterion with a second stage never has
+	// it: its scores depend on the sliver, and the sliver depends on the lowest scores of the first stage.
 	mixed bool
-	// lengthPower is the power of a sequence's length that multiplies its score. The loss is a mean over tokens. So 1
-	// for a linear score, or 2 for a squared one, gives each token the same weight whatever the length of its sequence.
-	// 0 keeps the mean.
+	// lengthPower is the power of a sequence's length by which its score is multiplied. The loss is a mean over tokens. A
+	// power of 1 for a linear score, or 2 for a squared one, therefore gives each token the same weight, whatever the
+	// length of its sequence. 0 keeps the mean.
 	lengthPower int
 
 	gradients func(*llama.Block, *llama.Trace, *llama.Gradients) *Node               // the score of one sequence, float32[f]
 	weights   func(ctx context.Context, weights models.Weights) ([][]float32, error) // float32[layers][f]
 }
 
-// row returns a criterion's row of the table, and false with an empty row for an unknown one.
+// row returns a criterion's row of the table, and reports whether there is one.
 func (c Criterion) row() (criterion, bool) {
 	for _, row := range criteria {
 		if row.name == c {
@@ -59,7 +59,7 @@ func Criteria() []Criterion {
 	return names
 }
 
-// Validate reports a criterion that is not in the table; the error lists those that are.
+// Validate returns an error, which lists the valid criteria, if the criterion is not in the table.
 func (c Criterion) Validate() error {
 	if _, ok := c.row(); ok {
 		return nil
@@ -77,7 +77,7 @@ func (c Criterion) Help() string {
 	return row.help
 }
 
-// NeedsTokens reports whether the criterion reads calibration text, and not the weights alone.
+// NeedsTokens reports whether the criterion reads calibration text, and not only the weights.
 func (c Criterion) NeedsTokens() bool {
 	row, _ := c.row()
 	return row.stages > 0
@@ -104,7 +104,7 @@ func (c Criterion) MixedPrecision() bool {
 
 var criterionName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
-// complete reports everything that a row lacks.
+// complete returns an error that lists everything that a row lacks.
 func (row criterion) complete() error {
 	var faults []error
 	fault := func(ok bool, text string) {

@@ -18,8 +18,8 @@ type ownMemory struct{ backends.Backend }
 
 func (ownMemory) FreeMemory() int64 { return 80 << 30 }
 
-// The code for a device with its own memory (whole sequences through the head, several concurrent programs, sums in
-// float64) gives the same results as the code for the machine's own memory.
+// The code for a device with its own memory gives the same results as the code for the machine's own memory. It runs whole
+// sequences through the head, runs several programs concurrently and sums in float64.
 func TestDeviceWithItsOwnMemory(t *testing.T) {
 	backend := pluginBackend(t)
 	model := randomModel(t, tinymodel.Options{})
@@ -76,7 +76,7 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 		}
 		return down
 	}
-	// XLA solves least squares without an Algebra, and on a device in any case.
+	// XLA solves least squares if there is no Algebra, and always on a device.
 	want := refit(backend, nil)
 	for name, got := range map[string][][]float32{
 		"its own memory": refit(ownMemory{backend}, eigen.Algebra{}),
@@ -95,7 +95,7 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 	}
 }
 
-// TestRefitFromKeptStates refits with the hidden states of the scores, and without.
+// TestRefitFromKeptStates compares refits with and without the hidden states of the scores.
 func TestRefitFromKeptStates(t *testing.T) {
 	model := randomModel(t, tinymodel.Options{Layers: 3})
 	backend := pureGo(t)
@@ -108,7 +108,7 @@ func TestRefitFromKeptStates(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !hidden.of(sequences) || hidden.of(sequences[1:]) || (*Hidden)(nil).of(sequences) {
-			t.Fatal("the states that were kept are not those of the sequences")
+			t.Fatal("the kept states do not belong to the sequences")
 		}
 		plan, err := MakePlan(model.Config(), scores.Stage2, 0.1, Uniform)
 		if err != nil {
@@ -130,7 +130,7 @@ func TestRefitFromKeptStates(t *testing.T) {
 			}
 		}
 		if hidden.of(sequences) {
-			t.Error("states that were used are still there")
+			t.Error("used states were not freed")
 		}
 		hidden.Release()
 		hidden.Release()

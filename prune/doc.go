@@ -6,9 +6,9 @@
 // # Data flow
 //
 // Score runs token sequences (see internal/calibration) through the dense model and through a slightly pruned one, and
-// gives every neuron an importance. MakePlan computes the neurons to keep from importances and a ratio; it is pure, so
-// a new ratio costs no gradients. Reconstruct refits each down projection to the kept neurons. Pruned presents the
-// result as a models.Weights.
+// gives every neuron an importance. MakePlan computes the neurons to keep from importances and a ratio. It is pure, so a new
+// ratio needs no gradients. Reconstruct refits each down projection to the kept neurons. Pruned returns the result as a
+// models.Weights.
 //
 // # Method
 //

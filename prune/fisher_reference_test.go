@@ -15,7 +15,7 @@ import (
 )
 
 // oneLayer is the MLP and the head of a model with one layer, in float64, on one sequence. In such a model a token's
-// activations affect its own logits alone. The MLP's inputs are the float32 graph's.
+// activations affect only its own logits. The MLP's inputs come from the float32 graph.
 type oneLayer struct {
 	config                           models.Config
 	gate, up, down, norm, last, head []float64
@@ -37,7 +37,7 @@ func newOneLayer(t *testing.T, model models.Weights, tokens []int32) *oneLayer {
 	if !c.TiedEmbeddings {
 		m.head = read(models.Output)
 	}
-	// Without the MLP, the states at the head are those at the MLP.
+	// Without the MLP, the states at the head equal those at the MLP.
 	silent := changed{model, func(role models.Role, _ int, values []float32, _ []int) {
 		if role == models.FFNDown {
 			clear(values)
@@ -202,8 +202,8 @@ func TestSecondOrderWithTheSameLabels(t *testing.T) {
 	}
 }
 
-// TestSecondOrderIsTheFisherMatrix checks that the mean over many draws is the diagonal of the exact Fisher matrix, the
-// sum over all labels by their probability, within five standard errors, which the reference computes too.
+// TestSecondOrderIsTheFisherMatrix checks that the mean over many draws equals the diagonal of the exact Fisher matrix, which
+// is the sum over all labels weighted by probability. The tolerance is five standard errors, computed by the reference.
 func TestSecondOrderIsTheFisherMatrix(t *testing.T) {
 	model := tinyModel(t, tinymodel.Options{Layers: 1})
 	const seeds, copies = 4, 250
@@ -242,7 +242,7 @@ func TestSecondOrderIsTheFisherMatrix(t *testing.T) {
 	}
 }
 
-// A seed decides the draws: the same seed gives the same bytes, another one other scores. Neither later sequences nor
+// The seed determines the draws: the same seed gives the same bytes, another seed other scores. Neither later sequences nor
 // groups change them.
 func TestSecondOrderIsSeeded(t *testing.T) {
 	model := tinyModel(t, tinymodel.Options{})
@@ -254,6 +254,6 @@ func TestSecondOrderIsSeeded(t *testing.T) {
 		t.Error("two seeds gave the same scores")
 	}
 	if got, want := fmt.Sprint(secondOrder(t, model, tinySequences[:2], 1).Loss1), fmt.Sprint(first.Loss1[:2]); got != want {
-		t.Errorf("losses of the first sequences are %s, with one more behind %s", got, want)
+		t.Errorf("losses of the first sequences are %s, with one more sequence after them %s", got, want)
 	}
 }

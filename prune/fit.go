@@ -24,33 +24,33 @@ type LinearAlgebra interface {
 	Shift(v, e []float64, n, first, count int) error
 }
 
-// fitter solves the least squares of a layer. Its neurons are the first ones of the sums; the others are padding.
+// fitter solves the least squares of a layer. The layer's neurons come first in the sums; the rest is padding.
 type fitter interface {
-	// fit solves for the new down projection, float32[f, e] on the device: (G + mu I) X = C + mu W with mu = ridge * mean(diag G), W old, and
-	// G and C the sums of a layer and share times those of its held-out batches.
+	// fit solves for the new down projection X, float32[f, e] on the device: (G + mu I) X = C + mu W with mu = ridge *
+	// mean(diag G) and W = old. G and C are the sums of a layer plus share times those of its held-out batches.
 	fit(s layerSums, share float64, old *tensors.Tensor, ridge float64, neurons int) (*tensors.Tensor, error)
-	// heldOutError returns the squared error, up to a constant, over a layer's held-out batches of a fit on its other
-	// batches. It may use a part of the outputs.
+	// heldOutError fits on a layer's other batches and returns the squared error on its held-out batches, up to a constant.
+	// It may use a part of the outputs.
 	heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error)
-	// round rounds a solution x of fit, float32[f, e], in place, some neurons at a time, and lets the next ones
+	// round rounds a solution x of fit, float32[f, e], in place. It rounds some neurons at a time and lets the next ones
 	// compensate.
 	round(s layerSums, share float64, x []float32, ridge float64, neurons int, grid Grid) error
 	// padding returns the cost of padding with this fitter.
 	padding() paddingCost
 }
 
-// tinyRidge keeps a system of zeros definite; it is negligible beside any real sum.
+// tinyRidge keeps a system of zeros definite; it is negligible compared with any real sum.
 const tinyRidge = 1e-100
 
 // hostFitter solves on the host. It belongs to one goroutine.
 type hostFitter struct {
 	model   *llama.Model
 	algebra LinearAlgebra
-	scratch []float64 // a system's matrix, reused: new memory of its size costs more than filling it
+	scratch []float64 // a system's matrix, reused because allocating it costs more than filling it
 }
 
-// maxScratch bounds the values whose memory the next system reuses (64 MiB). Larger systems, of thousands of neurons,
-// leave theirs to the garbage collector: their time goes elsewhere.
+// maxScratch bounds the values of a matrix whose memory is reused (64 MiB). For larger systems, of thousands of neurons, the
+// time to allocate does not matter.
 const maxScratch = 8 << 20
 
 func (*hostFitter) padding() paddingCost { return hostFits }
@@ -108,7 +108,7 @@ func (h *hostFitter) system(s layerSums, share, ridge float64, neurons, stride i
 	return a, b, mu, nil
 }
 
-// room returns zeros for a system, float64[neurons, neurons], which the next call may reuse, and float64[neurons,
+// room returns zeros for a system: float64[neurons, neurons], whose memory the next call may reuse, and float64[neurons,
 // e/stride].
 func (h *hostFitter) room(neurons, stride int) (gram, cross []float64) {
 	cross = make([]float64, neurons*h.model.Config().HiddenSize/stride)
@@ -120,7 +120,7 @@ func (h *hostFitter) room(neurons, stride int) (gram, cross []float64) {
 	return h.scratch, cross
 }
 
-// add adds sums without their padding, times a factor, cross of every stride-th output.
+// add adds a factor times the sums to gram and cross, without padding. cross has every stride-th output.
 func add(gram, cross []float64, s *sums, factor float64, neurons, stride int) (err error) {
 	defer llama.Guard(&err)
 	err = s.gram.ConstFlatData(func(flat any) {
@@ -149,8 +149,8 @@ func addScaled[T float32 | float64](to []float64, factor float64, from []T, stri
 	}
 }
 
-// triedOutputs is the smallest number of outputs that the error of a ridge is computed on: a part of them decides as
-// well as all, and all take more time than the part that is the same for each.
+// triedOutputs is the smallest number of outputs for which the error of a ridge is computed. A part of the outputs selects a
+// ridge as well as all of them, and for all of them the outputs would take most of the time.
 const triedOutputs = 128
 
 // stride returns the largest divisor of the outputs that leaves triedOutputs.

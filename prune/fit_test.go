@@ -39,8 +39,8 @@ func randomSums(random *rand.Rand, n, width, e int) (s *sums, h, y [][]float64) 
 	}, h, y
 }
 
-// TestHeldOutError compares the error by the sums with that by the tokens themselves, and a part of the outputs with
-// all of them.
+// TestHeldOutError compares the error computed from the sums with the one computed from the tokens, and a part of the outputs
+// with all of them.
 func TestHeldOutError(t *testing.T) {
 	m, err := llama.New(pureGo(t), randomModel(t, tinymodel.Options{}).Config())
 	if err != nil {

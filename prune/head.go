@@ -9,7 +9,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// The head's part of a pass: from the last hidden states of a group to their gradients.
+// This file has the head's part of a pass: from the last hidden states of a group to their gradients.
 
 // lossByChunks runs the head over the tokens of all sequences of a group in chunks, so that logits never exist for all
 // of them. It records each sequence's loss and returns the gradients of their last hidden states. In stage 1 it keeps
@@ -39,8 +39,8 @@ func (s *scorer) lossByChunks(ctx context.Context, program *llama.HeadProgram, g
 	return dy, nil
 }
 
-// lossBySequence is lossByChunks for devices that have the memory for the logits of whole sequences: hidden states and
-// gradients stay on the device.
+// lossBySequence is lossByChunks for devices with enough memory for the logits of whole sequences. Hidden states and gradients
+// stay on the device.
 func (s *scorer) lossBySequence(ctx context.Context, program *llama.HeadProgram, g *group, last llama.States, alpha float64) (llama.States, error) {
 	withTeacher, hidden := program == s.stage2, s.model.Config().HiddenSize
 	dy := make(llama.States, len(g.sequences))
@@ -51,7 +51,7 @@ func (s *scorer) lossBySequence(ctx context.Context, program *llama.HeadProgram,
 	}
 	return dy, s.each(ctx, len(g.sequences), func(i int) (func() error, error) {
 		tokens := g.sequences[i]
-		rows := newLossRows(llama.PadLength(len(tokens)), 0, false, uniform != nil) // without memory for states: they are on the device
+		rows := newLossRows(llama.PadLength(len(tokens)), 0, false, uniform != nil) // no host memory for states, which are on the device
 		for t := range tokens {
 			rows.place(lossInput{sequences: g.sequences, uniform: uniform}, i, t, alpha)
 		}
@@ -110,9 +110,9 @@ func (s *scorer) uploadPadded(values []float32, tokens int) (*tensors.Tensor, er
 	return s.model.Upload(values, length, hidden)
 }
 
-// uniform returns the numbers that draw the labels of a group, float32[tokens] for each sequence; nil if the text's
-// tokens are the labels. They depend on the seed, the sequence's place in the calibration text and the token's in the
-// sequence alone, so no batch size changes a draw.
+// uniform returns the random numbers that draw the labels of a group, float32[tokens] for each sequence, or nil if the text's
+// tokens are the labels. They depend only on the seed and on the places of the sequence in the text and of the token in the
+// sequence. The size of a batch therefore changes no draw.
 func (s *scorer) uniform(g *group) [][]float32 {
 	if !s.criterion.drawn {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// The numbers that draw labels depend on a sequence's place in the text, and not on the groups of the text.
+// The numbers that draw labels depend on a sequence's place in the text, not on the groups.
 func TestDrawsDoNotDependOnGroups(t *testing.T) {
 	row, _ := SDM2.row()
 	s := &scorer{criterion: row, recipe: Recipe{Seed: 3}}
@@ -39,7 +39,7 @@ func TestDrawsDoNotDependOnGroups(t *testing.T) {
 	}
 }
 
-// A chunk of the head draws the same labels as a whole sequence: its size changes no draw.
+// A chunk of the head draws the same labels as a whole sequence.
 func TestLossRowsOfDrawnLabels(t *testing.T) {
 	in := lossInput{sequences: [][]int32{{1, 2, 3}, {4, 5}}, uniform: [][]float32{{0.1, 0.2, 0.3}, {0.4, 0.5}}}
 	rows := newLossRows(llama.PadLength(5), 0, false, true)

@@ -7,9 +7,9 @@ import (
 	"prunellm/models/llama"
 )
 
-// Hidden holds the dense model's hidden states after each layer for calibration sequences. A Score leaves them on the
-// device for a refit, or a StateFile holds them. Without Hidden a refit recomputes the states, which takes a third of
-// its time. Its owner calls Release.
+// Hidden holds the dense model's hidden states after each layer for calibration sequences. They are on the device, where
+// ScoreKeeping left them, or in a StateFile. Without Hidden a refit recomputes the states, which takes a third of its time.
+// Its owner calls Release.
 //
 // # Concurrency
 //
@@ -17,7 +17,7 @@ import (
 type Hidden struct {
 	sequences [][]int32
 	layers    []llama.States // [layers][sequences]: results of each layer, float32[padded tokens, e]
-	stored    *storedStates  // the open file to read them from; nil: layers holds them
+	stored    *storedStates  // the open file with the states; nil: layers has them
 }
 
 // newHidden allocates the lists for the states of all layers. It returns nil if the states exceed a budget in bytes.

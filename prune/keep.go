@@ -8,10 +8,10 @@ import (
 	"prunellm/internal/reuse"
 )
 
-// The source of a refit's dense hidden states, and their storage for the next refit.
+// This file finds a refit's dense hidden states, and stores them for the next refit.
 
-// takeStates finds the dense model's hidden states, or prepares to collect them. A device with its own memory computes them faster than a disk
-// reads them, so it neither loads nor saves them.
+// takeStates finds the dense model's hidden states, or prepares to collect them. For a device with its own memory it does
+// neither, because such a device computes them faster than a disk reads them.
 func (r *reconstructor) takeStates(ctx context.Context) {
 	keep, config := r.opts.States, r.dense.Config()
 	if r.budget.Workers > 1 {
@@ -52,7 +52,7 @@ func (r *reconstructor) keepGiven(ctx context.Context) {
 	})
 }
 
-// saveStates stores states for later refits. A write error is logged and does not fail this refit.
+// saveStates stores states for later refits. It logs a write error, which does not fail this refit.
 func (r *reconstructor) saveStates(ctx context.Context, h *Hidden, written func()) {
 	if err := r.opts.States.save(ctx, r.dense.Config(), h, written); err != nil && ctx.Err() == nil {
 		r.warn("cannot store hidden states; another ratio will take longer", err)

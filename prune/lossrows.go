@@ -17,8 +17,8 @@ type lossInput struct {
 	alpha     float64
 }
 
-// headLoss runs the head over the tokens of all sequences in chunks, so that logits never exist for all of them, and
-// returns each sequence's loss and the gradient of its hidden states, float32[tokens, e].
+// headLoss returns each sequence's loss and the gradient of its hidden states, float32[tokens, e]. It runs the head over the
+// tokens of all sequences in chunks, so that the logits of all of them never exist at the same time.
 func headLoss(ctx context.Context, m *llama.Model, program *llama.HeadProgram, head *llama.Head, in lossInput) (
 	losses []Loss, gradients [][]float32, err error) {
 	hidden, chunk := m.Config().HiddenSize, llama.BudgetOf(m.Backend()).HeadChunk(m.Config())
@@ -59,7 +59,7 @@ type lossRows struct {
 	used, hidden     int
 	student, teacher []float32 // float32[chunk, e]
 	targets          []int32   // the next token, 0 without one
-	uniform          []float32 // draws the label instead; nil: targets are the labels
+	uniform          []float32 // numbers that draw the labels instead; nil: targets are the labels
 	weight, weightKL []float32
 	sequence, token  []int // origin of each row
 }
@@ -83,7 +83,7 @@ func newLossRows(chunk, hidden int, withTeacher, drawn bool) *lossRows {
 	return rows
 }
 
-// labelled returns how many of a sequence's tokens have a label: all if labels are drawn, all but the last in a text.
+// labelled returns how many of a sequence's tokens have a label: all if labels are drawn, otherwise all but the last.
 func (r *lossRows) labelled(length int) int {
 	if r.uniform != nil {
 		return length

@@ -11,11 +11,11 @@ import (
 	"prunellm/models/llama"
 )
 
-// The matmuls of a refit: the Gram matrices of activations, and the refitted projection. Each has two versions: a gomlx graph with float32
-// operands, and StableHLO with bfloat16 operands and float32 results, which gomlx cannot express. Sums rounded to bfloat16 would be off by more
-// than the ridge.
+// This file has the matmuls of a refit: the Gram matrices of activations, and the refitted projection. Each has two versions: a
+// gomlx graph with float32 operands, and StableHLO with bfloat16 operands and float32 results, which gomlx cannot express. The
+// error of sums rounded to bfloat16 would exceed the ridge.
 
-// program runs with arguments that are tensors.
+// program runs with tensors as arguments.
 type program interface {
 	Exec(args ...any) ([]*tensors.Tensor, error)
 }
@@ -69,7 +69,7 @@ func eachBatch[T any](args []T, rows func(T) int, batch func(h, mid T, outs []T)
 	}
 }
 
-// must panics with an error, as gomlx's graph functions do; an entry point turns it into a returned error.
+// must panics with an error, as gomlx's graph functions do. An entry point converts it to a returned error.
 func must(v *stablehlo.Value, err error) *stablehlo.Value {
 	if err != nil {
 		panic(err)
@@ -103,8 +103,8 @@ func mixedMatmul(a, b *stablehlo.Value) *stablehlo.Value {
 	return must(stablehlo.DotGeneral(a, []int{1}, nil, b, []int{0}, nil).OutputDType(xladtypes.Float32).Done())
 }
 
-// transposed transposes h[t, f] to [f, t], as one of three axes: XLA would merge a plain transpose into the matmul,
-// which then takes twice as long (see llama's narrowTranspose).
+// transposed transposes h[t, f] to [f, t] with a third axis. XLA would merge a plain transpose into the matmul, which would
+// then take twice as long (see llama's narrowTranspose).
 func transposed(h *stablehlo.Value) *stablehlo.Value {
 	t, f, dtype := h.Shape().Dim(0), h.Shape().Dim(1), h.Shape().DType
 	if t%2 != 0 {

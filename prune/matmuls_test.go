@@ -15,9 +15,9 @@ import (
 	"prunellm/models/llama"
 )
 
-// TestMixedMatmuls checks that the programs with operands of bfloat16 give the same numbers as those with float32 if
-// the operands are integers that both types hold. Sums of thousands exceed bfloat16's mantissa, so they must not be
-// rounded to it.
+// TestMixedMatmuls checks that the programs with bfloat16 operands give the same results as those with float32. The operands
+// are integers that both types represent exactly. Sums in the thousands exceed bfloat16's mantissa, so rounding them to it
+// would fail.
 func TestMixedMatmuls(t *testing.T) {
 	backend := pluginBackend(t)
 	m, err := llama.New(backend, randomModel(t, tinymodel.Options{}).Config())
@@ -152,7 +152,7 @@ func BenchmarkMatmuls(b *testing.B) {
 	}
 }
 
-// A refit in mixed precision is near that in float32, if the processor computes in bfloat16 at all.
+// A refit in mixed precision is close to one in float32, if the processor supports bfloat16 at all.
 func TestReconstructInMixedPrecision(t *testing.T) {
 	backend := pluginBackend(t)
 	model := randomModel(t, tinymodel.Options{})

@@ -3,8 +3,8 @@ package prune
 // meter reports completed work as Progress. It belongs to one goroutine.
 type meter struct {
 	progress Progress
-	units    int // work of one token in the whole stage
-	done     int // token units
+	units    int // units of work for one token in the whole stage
+	done     int // tokens times units
 	report   func(Progress)
 }
 

@@ -15,8 +15,8 @@ import (
 	"prunellm/models/llama"
 )
 
-// A refit needs the states of all sequences at every layer. Those that exceed the memory budget wait in a file, a portion of
-// sequences at a time, so that memory does not grow with the text: the sums of a layer have the same size for any text.
+// A refit needs the states of all sequences at every layer. To bound memory, it processes one portion of the sequences at a time
+// and keeps the states of the others in a file. The sums of a layer have the same size for any text.
 
 // portion is a part of the batches, with their sequences in ascending order.
 type portion struct {
@@ -24,7 +24,8 @@ type portion struct {
 	sequences []int
 }
 
-// portionsOf puts batches into portions whose states, of a refit's layer, take at most budget bytes, or hold one batch.
+// portionsOf divides batches into portions. The states of a portion for one layer take at most budget bytes, unless it has only
+// one batch.
 func portionsOf(c models.Config, batches []batch, sequences [][]int32, budget int64) (portions []portion) {
 	width := 0
 	for _, f := range c.FFN {
@@ -60,10 +61,10 @@ type parking struct {
 	file  *os.File
 	size  int64
 	slots map[parkedAt]*slot
-	bytes []uint64 // of the tensor that is read; of words, so that floats in it are aligned
+	bytes []uint64 // buffer for a tensor; a slice of words, so that its floats are aligned
 }
 
-// parkedAt names a tensor: what it is, and its number.
+// parkedAt identifies a tensor by its kind and its number.
 type parkedAt struct {
 	what parked
 	i    int
@@ -74,7 +75,7 @@ type parked int
 
 const (
 	parkedDense      parked = iota // by sequence
-	parkedSlim                     // by batch, and the states before the refitted projection is added
+	parkedSlim                     // by batch; also the states before the refitted projection is added
 	parkedActivation               // by batch
 )
 
@@ -85,7 +86,7 @@ type slot struct {
 	dimensions       []int
 }
 
-// newParking creates the file in a folder and deletes its name, so that a killed process leaves nothing.
+// newParking creates the file in a folder and deletes its name, so that a killed process leaves no file.
 func newParking(model *llama.Model, folder string) (*parking, error) {
 	file, err := os.CreateTemp(folder, "refit-*.states")
 	if err != nil {
@@ -111,7 +112,7 @@ func (p *parking) put(what parked, states llama.States, numbers []int) error {
 	}
 	for _, i := range numbers {
 		if err := p.write(parkedAt{what, i}, states[i]); err != nil {
-			return fmt.Errorf("keep the states of a refit on disk, which needs room for %d bytes a layer: %w", p.size, withoutPath(err))
+			return fmt.Errorf("keep the states of a refit on disk (%d bytes per layer): %w", p.size, withoutPath(err))
 		}
 		states.Replace(i, nil)
 	}

@@ -8,7 +8,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// Activations in bfloat16 come back from the file as they were.
+// The file stores activations in bfloat16 without loss.
 func TestRefitWithNarrowStatesOnDisk(t *testing.T) {
 	refitWithStatesOnDisk(t, pluginBackend(t), llama.BFloat16, 1e-2, manySequences(6, 1), 1)
 }

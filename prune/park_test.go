@@ -18,7 +18,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// manySequences returns random sequences of so many lengths.
+// manySequences returns n random sequences with the given number of different lengths.
 func manySequences(n, lengths int) [][]int32 {
 	random := rand.New(rand.NewPCG(5, 6))
 	sequences := make([][]int32, n)
@@ -31,17 +31,18 @@ func manySequences(n, lengths int) [][]int32 {
 	return sequences
 }
 
-// A refit whose states do not fit into memory gives the matrices of one whose states do, and leaves no file.
+// A refit whose states do not fit into memory gives the same matrices as one whose states do, and leaves no file.
 func TestRefitWithStatesOnDisk(t *testing.T) {
 	refitWithStatesOnDisk(t, pureGo(t), llama.Float32, 1e-3, manySequences(24, 3), 1, 100<<10)
 }
 
-// refitWithStatesOnDisk compares refits with so many bytes of states in memory with one that has all of them. It takes matrices that differ by at most tolerance times the largest weight as the same: sums of
-// another portion are rounded otherwise.
+// refitWithStatesOnDisk compares refits that have only the given numbers of bytes of states in memory with one that has all
+// states there. Matrices may differ by tolerance times the largest weight, because sums over other portions are rounded
+// differently.
 func refitWithStatesOnDisk(t *testing.T, backend backends.Backend, precision llama.Precision, tolerance float64, sequences [][]int32, memories ...int64) {
 	model := randomModel(t, tinymodel.Options{Layers: 4, FFN: []int{128, 128, 128, 128}})
 	plan := somePlan(t, model)
-	// A whole layer stays as it is, so that both streams pass one before they part.
+	// The first layer stays whole, so that both streams share a layer before they diverge.
 	plan.Kept[0] = llama.Ascending(model.Config().FFN[0])
 	refit := func(options ReconstructOptions) (down [][]float32, last Progress) {
 		t.Helper()
@@ -76,11 +77,11 @@ func refitWithStatesOnDisk(t *testing.T, backend backends.Backend, precision lla
 		t.Errorf("%v, %v are left in the folder", rest, err)
 	}
 	if one, _ := refit(ReconstructOptions{Scratch: "/nowhere"}); !slices.EqualFunc(want, one, slices.Equal) {
-		t.Error("a refit whose states fit into memory needs the folder, or is not the one without")
+		t.Error("a refit whose states fit into memory uses the folder, or gives another result than one without a folder")
 	}
 }
 
-// Faults of the file are one line without a name that no longer exists, and an end of the context ends the refit.
+// Errors of the file are one line, without the deleted name. The end of the context ends the refit.
 func TestRefitWithStatesOnDiskFails(t *testing.T) {
 	model, backend := randomModel(t, tinymodel.Options{}), pureGo(t)
 	plan, sequences := somePlan(t, model), manySequences(12, 3)
@@ -93,21 +94,21 @@ func TestRefitWithStatesOnDiskFails(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	if err := refit(ctx, t.TempDir(), func(Progress) { cancel() }); !errors.Is(err, context.Canceled) {
-		t.Errorf("after an end of the context: %v, want context.Canceled", err)
+		t.Errorf("after the end of the context: %v, want context.Canceled", err)
 	}
 	park, err := newParking(nil, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	park.slots[parkedAt{parkedSlim, 0}] = &slot{dtype: dtypes.Float32, dimensions: []int{1}}
-	park.file.Close() // as good as a disk that fails
+	park.file.Close() // simulates a disk that fails
 	err = park.take(parkedSlim, make(llama.States, 1), []int{0})
 	if err == nil || strings.Contains(err.Error(), "refit-") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("reading a closed file gives %v, want one line without its name", err)
 	}
 }
 
-// Portions hold every batch once, in order, with their sequences, within the budget or one batch each.
+// Portions have every batch once, in order, with its sequences. They are within the budget or have one batch.
 func TestPortions(t *testing.T) {
 	model := randomModel(t, tinymodel.Options{})
 	config, sequences := model.Config(), manySequences(20, 3)
@@ -121,7 +122,7 @@ func TestPortions(t *testing.T) {
 			}
 			for _, b := range p.batches {
 				if b != next {
-					t.Errorf("budget %d: batch %d comes where %d is next", budget, b, next)
+					t.Errorf("budget %d: batch %d follows, want %d", budget, b, next)
 				}
 				next++
 			}

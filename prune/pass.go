@@ -13,9 +13,9 @@ import (
 	"prunellm/models/llama"
 )
 
-// A pass takes one group of sequences forward and backward through all layers.
+// A pass runs one group of sequences forward and backward through all layers.
 
-// group is sequences whose hidden states between layers fit the budget together.
+// group is a list of sequences whose hidden states between layers fit the budget together.
 type group struct {
 	first     int // place of the first sequence in the calibration text
 	sequences [][]int32
@@ -35,7 +35,7 @@ func groupTokens(config models.Config, budget int64, matmuls bool) int {
 	return int(budget / int64(4*values))
 }
 
-// groupSequences cuts the sequences, in order, into groups of bounded size.
+// groupSequences divides the sequences, in order, into groups of bounded size.
 func groupSequences(config models.Config, bytes int64, matmuls bool, sequences [][]int32) []group {
 	budget := groupTokens(config, bytes, matmuls)
 	var groups []group
@@ -53,8 +53,8 @@ func groupSequences(config models.Config, bytes int64, matmuls bool, sequences [
 	return groups
 }
 
-// pass runs one group forward and backward and adds its importances to the sums. Without removed neurons it is stage 1,
-// and keeps the last hidden states as the teacher's; with them it is stage 2.
+// pass runs one group forward and backward and adds its importances to the sums. Without removed neurons it is stage 1, which
+// keeps the last hidden states as the teacher's; with removed neurons it is stage 2.
 func (s *scorer) pass(ctx context.Context, g *group, removed [][]bool) error {
 	kept, err := s.runForward(ctx, g)
 	defer kept.release()
@@ -143,7 +143,7 @@ func (s *scorer) runForward(ctx context.Context, g *group) (left *kept, err erro
 	})
 }
 
-// runBackward goes down the layers with the gradients of the last hidden states, dy, which it consumes.
+// runBackward runs the layers from last to first with the gradients of the last hidden states, dy, which it frees.
 func (s *scorer) runBackward(ctx context.Context, g *group, left *kept, dy llama.States) error {
 	return s.layers.Each(ctx, llama.Descending(s.model.Config().Layers), func(layer *llama.Layer) error {
 		inputs, saved := left.inputs[layer.Index], left.saved[layer.Index]
@@ -165,8 +165,8 @@ func (s *scorer) runBackward(ctx context.Context, g *group, left *kept, dy llama
 	})
 }
 
-// each calls work for 0 to n-1, in parallel where the device has its own memory. It calls the functions that work returns one after the other,
-// in order, so that sums do not depend on scheduling.
+// each calls work for 0 to n-1, in parallel if the device has its own memory. It calls the functions that work returns one
+// after another in order, so that sums do not depend on scheduling.
 func (s *scorer) each(ctx context.Context, n int, work func(i int) (then func() error, err error)) error {
 	if s.budget.Workers <= 1 {
 		for i := range n {

@@ -50,7 +50,7 @@ func (p *Plan) Untouched() int {
 	return len(p.Kept)
 }
 
-// Check reports whether a plan fits a model.
+// Check returns an error if the plan does not fit a model.
 func (p *Plan) Check(config models.Config) error {
 	if len(p.Kept) != config.Layers || len(p.Dense) != config.Layers {
 		return fmt.Errorf("plan has %d layers, the model %d", len(p.Kept), config.Layers)
@@ -73,7 +73,7 @@ func (p *Plan) Check(config models.Config) error {
 	return nil
 }
 
-// The encoding of a plan: planMagic; the ratios asked and reached as little-endian float64; the number of layers; then
+// The encoding of a plan: planMagic; the ratios requested and reached as little-endian float64; the number of layers; then
 // for each layer its neurons and one bit for each, the lowest index in the lowest bit, the last byte filled with zeros.
 // Numbers are unsigned varints.
 const planMagic = "PLN1"
@@ -107,7 +107,7 @@ func (p *Plan) Encode() []byte {
 func DecodePlan(data []byte) (*Plan, error) {
 	r := planReader{rest: data}
 	if len(data) > MaxPlanBytes || len(data) < len(planMagic)+16 || string(data[:len(planMagic)]) != planMagic {
-		return nil, fmt.Errorf("%w: %d bytes without its mark", ErrPlanFormat, len(data))
+		return nil, fmt.Errorf("%w: %d bytes without a valid size and header", ErrPlanFormat, len(data))
 	}
 	r.rest = r.rest[len(planMagic):]
 	p := &Plan{RatioAsked: r.ratio(), RatioReached: r.ratio()}
@@ -121,7 +121,7 @@ func DecodePlan(data []byte) (*Plan, error) {
 		p.Kept = append(p.Kept, r.mask(width))
 	}
 	if r.err == nil && len(r.rest) > 0 {
-		r.fail("%d bytes too many", len(r.rest))
+		r.fail("%d extra bytes at the end", len(r.rest))
 	}
 	if r.err != nil {
 		return nil, r.err
@@ -185,5 +185,5 @@ func (r *planReader) mask(width int) []int {
 	return kept
 }
 
-// uvarintLen returns the length of the shortest encoding; the decoder refuses others, so a plan has one encoding only.
+// uvarintLen returns the length of the shortest encoding. The decoder refuses longer ones, so a plan has only one encoding.
 func uvarintLen(value uint64) int { return max(1, (bits.Len64(value)+6)/7) }

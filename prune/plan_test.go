@@ -20,7 +20,7 @@ func smolLM2() models.Config {
 	return c
 }
 
-// slopedScores descend with the neuron's index, faster in deeper layers.
+// slopedScores returns scores that decrease with the neuron's index, faster in deeper layers.
 func slopedScores(c models.Config) [][]float32 {
 	scores := make([][]float32, c.Layers)
 	for layer := range scores {
@@ -63,7 +63,8 @@ func TestUniformWidths(t *testing.T) {
 	}
 }
 
-// With steps of a K-quant's block, every width of the global budget fills blocks, and the total is within half a step.
+// With a K-quant's block as step, every width of the global budget is a multiple of the block, and the total is within half a
+// step.
 func TestStepsOfGlobalWidths(t *testing.T) {
 	c := smolLM2()
 	for layer := range c.FFN {
@@ -91,7 +92,7 @@ func TestStepsOfGlobalWidths(t *testing.T) {
 	}
 	steps, err := MakePlanInSteps(c, slopedScores(c), 0.2, Uniform, 256)
 	if diff := cmp.Diff(fine, steps); err != nil || diff != "" {
-		t.Errorf("the uniform budget takes steps: %v, %s", err, diff)
+		t.Errorf("the uniform budget uses the step: %v, %s", err, diff)
 	}
 }
 
@@ -142,10 +143,10 @@ func TestMakePlanRefuses(t *testing.T) {
 		t.Errorf("MakePlan with a NaN score: %v, want ErrNotFinite", err)
 	}
 	if _, err := MakePlan(c, scores[1:], 0.2, Uniform); err == nil {
-		t.Error("MakePlan took scores of too few layers")
+		t.Error("MakePlan accepted scores of too few layers")
 	}
 	if _, err := MakePlan(c, slopedScores(c), 0.2, "other"); err == nil {
-		t.Error("MakePlan took an unknown budget")
+		t.Error("MakePlan accepted an unknown budget")
 	}
 }
 
@@ -185,14 +186,14 @@ func TestPlanEncoding(t *testing.T) {
 		}
 		data := plan.Encode()
 		if len(data) > 6000 {
-			t.Errorf("plan takes %d bytes, want about one bit a neuron", len(data))
+			t.Errorf("plan has %d bytes, want about one bit per neuron", len(data))
 		}
 		decoded, err := DecodePlan(data)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(plan, decoded); diff != "" {
-			t.Errorf("plan changed on its way (-before +after):\n%s", diff)
+			t.Errorf("decoded plan differs (-before +after):\n%s", diff)
 		}
 		for cut := range data {
 			if _, err := DecodePlan(data[:cut]); !errors.Is(err, ErrPlanFormat) {
@@ -217,7 +218,7 @@ func FuzzDecodePlan(f *testing.F) {
 			return
 		}
 		if !bytes.Equal(plan.Encode(), data) {
-			t.Fatal("decoded bytes encode to others")
+			t.Fatal("a decoded plan encodes to other bytes")
 		}
 	})
 }
@@ -244,7 +245,7 @@ func TestRecipe(t *testing.T) {
 	bad := Recipe{Criterion: "x", Alpha: math.NaN(), Temperature: 0, SliverKeep: 1, Tokens: -1, Precision: "fp8"}
 	err := bad.Validate()
 	if err == nil {
-		t.Fatal("Validate took a recipe with six faults")
+		t.Fatal("Validate accepted a recipe with six faults")
 	}
 	for _, field := range []string{"criterion", "alpha", "temperature", "sliver_keep", "tokens", "precision"} {
 		if !bytes.Contains([]byte(err.Error()), []byte(field)) {

@@ -50,8 +50,8 @@ func TestPrecisionOfRecipes(t *testing.T) {
 	}
 }
 
-// TestFisherInMixedPrecision compares the default criterion's kept sets in both precisions, on the real model: they
-// differ at the edge alone.
+// TestFisherInMixedPrecision compares the default criterion's kept sets in both precisions on the real model. They may differ
+// only for neurons at the edge.
 func TestFisherInMixedPrecision(t *testing.T) {
 	weights, backend, tokens := defaultModel(t), testBackend(t), readOracle(t).Tokens
 	kept := map[llama.Precision]*prune.Plan{}
@@ -82,8 +82,8 @@ func TestFisherInMixedPrecision(t *testing.T) {
 	}
 }
 
-// TestRefitInMixedPrecision refits with the dense model's states from the scores, without them, and with those that the
-// second refit stored in a file: all results are equal.
+// TestRefitInMixedPrecision refits with the dense model's states from the scores, without states, and with those that the
+// second refit stored in a file. All results must be equal.
 func TestRefitInMixedPrecision(t *testing.T) {
 	weights, backend := defaultModel(t), testBackend(t)
 	tokens := readOracle(t).Tokens
@@ -111,10 +111,10 @@ func TestRefitInMixedPrecision(t *testing.T) {
 	}
 	for layer := range all[0] {
 		if !slices.Equal(all[0][layer], all[1][layer]) {
-			t.Fatalf("layer %d is fitted differently with the states of the scores and without", layer)
+			t.Fatalf("layer %d is refitted differently with the states of the scores and without", layer)
 		}
 		if !slices.Equal(all[0][layer], all[2][layer]) {
-			t.Fatalf("layer %d is fitted differently with states from a file", layer)
+			t.Fatalf("layer %d is refitted differently with states from a file", layer)
 		}
 	}
 }

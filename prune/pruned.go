@@ -7,9 +7,9 @@ import (
 	"prunellm/models"
 )
 
-// Pruned presents a model pruned by a plan: the MLP tensors hold the kept neurons, in order; all else is the dense
-// model's. down, if not nil, replaces the down projections by refitted ones, float32[layers][hidden*width] (rows of
-// length width), as Reconstruct returns them; nil for a layer is the dense model's.
+// Pruned returns a model pruned by a plan. The MLP tensors have the kept neurons, in order; all other tensors are the dense
+// model's. down, if not nil, replaces the down projections by refitted ones, float32[layers][hidden*width] (rows of length
+// width), as Reconstruct returns them. nil for a layer keeps the dense model's weights.
 func Pruned(dense models.Weights, plan *Plan, down [][]float32) (models.Weights, error) {
 	config := dense.Config()
 	if err := plan.Check(config); err != nil {

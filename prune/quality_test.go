@@ -20,8 +20,8 @@ import (
 	"prunellm/prune"
 )
 
-// TestQuality prints the table of docs/understand/pruning.md: the perplexity of pruned variants over the dense model's.
-// It measures and checks nothing, so it runs only on request:
+// TestQuality prints the table of docs/understand/pruning.md: the perplexity of pruned variants relative to the dense model's.
+// It only measures and checks nothing, so it runs only on request:
 //
 //	PRUNELLM_QUALITY_TEXT=wiki.txt go test ./prune -run TestQuality -v -timeout 2h
 //
@@ -29,7 +29,7 @@ import (
 // testing, in windows of 512 tokens (PRUNELLM_QUALITY_WINDOWS, default 32). PRUNELLM_QUALITY_CALIBRATION names a file
 // from "prunellm calibrate" as calibration text instead. PRUNELLM_QUALITY_ROWS picks rows:
 // criterion/stage/budget/ridge/ratio, ridge 0 for no reconstruction and "held" to choose it by held-out sequences.
-// PRUNELLM_QUALITY_PRECISION is that of matmuls, f32 or bf16.
+// PRUNELLM_QUALITY_PRECISION is the precision of matmuls, f32 or bf16.
 func TestQuality(t *testing.T) {
 	path := os.Getenv("PRUNELLM_QUALITY_TEXT")
 	if path == "" {

@@ -37,7 +37,7 @@ func DefaultRecipe() Recipe {
 	return Recipe{Criterion: SDM, Alpha: 0.4, Temperature: 0.2, SliverKeep: 3.9 / 4}
 }
 
-// Validate reports all fields that are out of range.
+// Validate returns an error that lists all fields out of range.
 func (r Recipe) Validate() error {
 	var faults []error
 	fault := func(ok bool, format string, args ...any) {
@@ -60,7 +60,7 @@ func (r Recipe) Validate() error {
 	return errors.Join(faults...)
 }
 
-// String returns the canonical form: recipes are equal exactly if their strings are.
+// String returns the canonical form: recipes are equal if and only if their strings are.
 func (r Recipe) String() string {
 	number := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 	precision := ""

@@ -22,34 +22,35 @@ import (
 
 // ReconstructOptions tune Reconstruct. The zero value is the default.
 type ReconstructOptions struct {
-	// Ridge times the mean of the diagonal of the activations' Gram matrix pulls the refitted weights towards the old
-	// ones. 0 selects it by held-out sequences.
+	// Ridge is the strength of the pull towards the old weights, as a multiple of the mean of the diagonal of the
+	// activations' Gram matrix. 0 selects it by held-out sequences.
 	Ridge float64
 	// Emit, if set, receives each layer's result when it is complete, from the first to the last. Reconstruct then
 	// returns nil, so its memory does not grow with the model's depth. Emit returns the values as stored, rounded to
-	// some type: the refit of later layers then compensates for the rounding too.
+	// some type, so that the refit of later layers also compensates for the rounding.
 	Emit func(layer int, down []float32) (stored []float32, err error)
-	// Grid, if set, returns a layer's rounding to its stored type, nil for none. The refit then rounds by it, and if
-	// Algebra solves, each neuron compensates for the rounding of those before it.
+	// Grid, if set, returns the function that rounds a layer to its stored type, or nil. The refit rounds with it. If
+	// Algebra solves, each neuron also compensates for the rounding of those before it.
 	Grid func(layer, width int) Grid
-	// Precision is that of matmuls in the forward passes, from the recipe; the sums of the fit are not rounded.
+	// Precision is the recipe's precision of matmuls, for the forward passes. The sums of the fit are not rounded to it.
 	Precision llama.Precision
-	// Hidden of the same sequences saves the dense model's forward pass. Reconstruct frees its states after use.
+	// Hidden has the dense model's states of the same sequences, which saves its forward pass. Reconstruct frees the states
+	// after use.
 	Hidden *Hidden
 	// States, if set, stores the states for later refits on these sequences, and supplies them if Hidden is nil.
 	States *StateFile
-	// Scratch is a folder for a file with the states that exceed Memory; without one all of them stay in memory.
+	// Scratch is a folder for a file with the states that exceed Memory; "" keeps all of them in memory.
 	Scratch string
-	// Memory bounds the bytes of the states of a layer that are in memory at once; 0: by the backend's memory.
+	// Memory bounds the bytes of a layer's states that are in memory at the same time; 0: a share of the backend's memory.
 	Memory int64
-	// Algebra solves the least squares of backends that compute in the machine's own memory; nil selects the backend if
-	// it can solve, or gonum.
+	// Algebra solves the least squares for backends that compute in the machine's own memory. nil selects the backend if
+	// it can solve, or else gonum.
 	Algebra LinearAlgebra
 	// Log receives errors of reading or writing States; nil is silent.
 	Log *slog.Logger
 }
 
-// Validate reports an option that is out of range.
+// Validate returns an error if an option is out of range.
 func (o ReconstructOptions) Validate() error {
 	if !(o.Ridge >= 0 && o.Ridge <= 100) {
 		return fmt.Errorf("ridge is %g but must be from 0 (default) to 100", o.Ridge)
@@ -61,8 +62,8 @@ func (o ReconstructOptions) Validate() error {
 // approximates the dense one's output. It returns float32[layers][hidden*width], rows of length width, in the layout of
 // models.FFNDown.
 //
-// It refits layers from the first that loses neurons to the last, each on the activations h of the pruned model so far,
-// so later layers also correct the loss of earlier ones. With y the target, which the layer should add to the residual
+// It refits layers from the first that loses neurons to the last. Each refit uses the activations h of the pruned model so far,
+// so that later layers also correct the loss of earlier ones. With y the target, which the layer should add to the residual
 // stream, W' = (sum y h^T + mu W) (sum h h^T + mu I)^-1.
 func Reconstruct(ctx context.Context, backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions, progress func(Progress)) (down [][]float32, err error) {
@@ -79,7 +80,7 @@ func Reconstruct(ctx context.Context, backend backends.Backend, weights models.W
 		return nil, err
 	}
 	defer r.close()
-	if r.park == nil { // the dense model's states of all layers are more than those of a layer
+	if r.park == nil { // if one layer's states do not fit into memory, the dense model's states of all layers do not either
 		r.takeStates(ctx)
 	}
 	if r.tokens, r.chosen = total, opts.Ridge; opts.Ridge == 0 {
@@ -95,15 +96,15 @@ func Reconstruct(ctx context.Context, backend backends.Backend, weights models.W
 	return down, err
 }
 
-// reconstructor refits layer after layer. It runs two streams side by side: the dense model's hidden states and the
-// pruned model's. It belongs to one goroutine.
+// reconstructor refits layer after layer. It runs two streams in parallel: the dense model's hidden states and the pruned
+// model's. It belongs to one goroutine.
 type reconstructor struct {
 	opts      ReconstructOptions
 	plan      *Plan
 	sequences [][]int32
 	batches   []batch   // of sequences, for the pruned model
-	portions  []portion // of batches, whose states are in memory together
-	park      *parking  // keeps the states of the other portions; nil: there is one
+	portions  []portion // of batches; the states of one portion are in memory at a time
+	park      *parking  // has the states of the other portions; nil: there is only one portion
 	weights   models.Weights
 	slim      models.Weights
 	dense     *llama.Model
@@ -113,14 +114,14 @@ type reconstructor struct {
 	budget    llama.Budget
 	tokens    int     // of all sequences
 	first     int     // the first layer that loses neurons
-	chosen    float64 // the previous layer's choice
+	chosen    float64 // ridge of the previous layer that chose one
 	precision llama.Precision
 
 	hidden    *Hidden // the dense model's results of each layer; nil: computed by the dense stream
 	stored    *Hidden // the same, if they were read here
 	collected *Hidden // collects computed states for the file; nil: they are not stored
 
-	// Set while a goroutine writes the given states to a file, beside the first layers.
+	// Set while a goroutine writes the given states to a file, during the first layers.
 	keeping     sync.WaitGroup
 	stopKeeping context.CancelFunc
 	kept        []chan struct{} // by layer, closed when its states may be freed; nil: no file is written
@@ -192,7 +193,7 @@ func newReconstructor(backend backends.Backend, weights models.Weights, plan *Pl
 	return r, nil
 }
 
-// compile makes the programs.
+// compile compiles the programs.
 func (r *reconstructor) compile() (err error) {
 	c, mixed := r.dense.Config(), r.mixed()
 	r.densePass, err = r.dense.LayerProgram("dense", func(b *llama.Block, rope llama.RoPE, args []*Node) []*Node {
@@ -282,15 +283,15 @@ func (r *reconstructor) slimOptions() func(layer int) llama.LayerOptions {
 	if r.budget.Workers > 1 { // matmuls are cheap there, and compiling is expensive
 		padded = slices.Repeat([]int{slices.Max(append(padded, 0))}, len(widths))
 	}
-	// The refit replaces the down projection, so the layer has no matmul with it before.
+	// The refit replaces the down projection, so the layer never multiplies by the old one.
 	narrow := slices.DeleteFunc(slices.Clone(r.precision.Narrow()), func(role models.Role) bool { return role == models.FFNDown })
 	return func(layer int) llama.LayerOptions {
 		return llama.LayerOptions{PadFFN: padded[layer-r.first], Narrow: narrow}
 	}
 }
 
-// layer moves both streams through one layer, refits its down projection in between and emits it. dense is nil if the
-// dense stream's results are known.
+// layer runs both streams through one layer, refits its down projection in between and emits it. dense is nil if the dense
+// stream's results are known.
 func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (err error) {
 	mids, activations := make(llama.States, len(r.batches)), make(llama.States, len(r.batches))
 	defer mids.Release()
@@ -322,8 +323,7 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (er
 	return r.adopt(slim.Index, refitted, values, mids, activations)
 }
 
-// addPortion moves both streams of a portion through one layer, the pruned one up to its down projection, and adds to the
-// sums.
+// addPortion runs both streams of a portion through one layer, the pruned one up to its down projection, and adds to the sums.
 func (r *reconstructor) addPortion(ctx context.Context, p portion, dense, slim *llama.Layer, s layerSums, mids, activations llama.States) (err error) {
 	if err := r.moveDense(ctx, dense, slim.Index, p); err != nil {
 		return err

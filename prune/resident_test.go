@@ -7,7 +7,7 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// TestResidentChangesNothing scores with kept weights and matmul results, and with both recomputed.
+// TestResidentChangesNothing compares scores with kept weights and matmul results with scores that recompute both.
 func TestResidentChangesNothing(t *testing.T) {
 	model := randomModel(t, tinymodel.Options{})
 	backend := pureGo(t)
@@ -29,7 +29,7 @@ func TestResidentChangesNothing(t *testing.T) {
 	}
 	for layer := range all[0].Stage2 {
 		for neuron, kept := range all[0].Stage2[layer] {
-			// The same matmuls in programs that XLA or Go may fuse differently: the last bits of a float32 may differ.
+			// XLA or Go may fuse the same matmuls differently, so the last bits of a float32 may differ.
 			if anew := all[1].Stage2[layer][neuron]; math.Abs(float64(kept-anew)) > 1e-5*math.Abs(float64(anew)) {
 				t.Fatalf("layer %d, neuron %d: %g with everything kept, %g without", layer, neuron, kept, anew)
 			}

@@ -8,10 +8,9 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 )
 
-// Selecting the ridge by held-out sequences.
+// Constants for selecting the ridge by held-out sequences.
 const (
-	// heldOutEvery sets the share of batches that select the ridge: one in heldOutEvery. With fewer batches,
-	// DefaultRidge applies.
+	// One in heldOutEvery batches is held out to select the ridge. With fewer batches, DefaultRidge applies.
 	heldOutEvery = 4
 	// choosingLayers bounds how many layers select a ridge; layers between them reuse the previous one. A selection
 	// costs as much as several solutions.
@@ -20,12 +19,12 @@ const (
 	maxChoosingWidth = 4096
 )
 
-// ridgeSteps are the candidates as multiples of DefaultRidge, from the strongest; of equals the stronger wins. The
-// first whose error is above the previous one's ends the search.
+// ridgeSteps are the candidates as multiples of DefaultRidge, from the strongest; of equals the stronger wins. The search ends
+// at the first candidate whose error is above the previous one's.
 var ridgeSteps = [...]float64{30, 10, 3, 1, 0.3}
 
-// DefaultRidge returns the ridge for a number of calibration tokens, for use if there are too few sequences to select
-// one. The ridge guards against fitting the noise of few tokens, which decreases with their number.
+// DefaultRidge returns the ridge for a number of calibration tokens, if there are too few sequences to select one. The ridge
+// prevents fitting the noise of few tokens, which decreases with their number.
 func DefaultRidge(tokens int) float64 {
 	const tokensAtOne = 800
 	return min(1, tokensAtOne/float64(tokens))
@@ -41,8 +40,8 @@ func (r *reconstructor) chooses(layer int) bool {
 // heldOut reports whether a batch of sequences is held out to select the ridge.
 func heldOut(batch int) bool { return batch%heldOutEvery == heldOutEvery-1 }
 
-// chooseRidge fits with candidates on the sums of the other sequences, and keeps the one with the smallest error on the
-// held-out ones. The ridge refers to all sequences: the noise that it guards against falls with the tokens.
+// chooseRidge fits with each candidate on the other sequences, and selects the one with the smallest error on the held-out ones.
+// The candidates are scaled for the number of all tokens, on which the final fit runs.
 func (r *reconstructor) chooseRidge(ctx context.Context, layer int, s layerSums, old *tensors.Tensor) error {
 	const share = 1 - 1.0/heldOutEvery
 	best, least, neurons := 0.0, math.Inf(1), len(r.plan.Kept[layer])
@@ -56,7 +55,7 @@ func (r *reconstructor) chooseRidge(ctx context.Context, layer int, s layerSums,
 			return err
 		}
 		if !(misfit < least) {
-			break // past the minimum: weaker ones fit the noise of these tokens still more
+			break // past the minimum: weaker ridges fit the noise even more
 		}
 		best, least = ridge, misfit
 	}

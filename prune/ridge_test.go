@@ -8,7 +8,7 @@ import (
 	"prunellm/prune"
 )
 
-// randomSequences returns n sequences of noise tokens.
+// randomSequences returns n sequences of random tokens.
 func randomSequences(seed uint64, n, length int) [][]int32 {
 	random := rand.New(rand.NewPCG(seed, 3))
 	sequences := make([][]int32, n)
@@ -20,7 +20,7 @@ func randomSequences(seed uint64, n, length int) [][]int32 {
 	return sequences
 }
 
-// With fewer calibration tokens than neurons a weak ridge fits their noise; held-out sequences detect it and choose one
+// With fewer calibration tokens than neurons a weak ridge fits their noise. Held-out sequences detect this and select a ridge
 // that fits unseen text better.
 func TestHeldOutSequencesChooseTheRidge(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)

@@ -60,7 +60,7 @@ func TestPruneIsDeterministic(t *testing.T) {
 	}
 }
 
-// Both stages of the Fisher score on the distillation loss count, and the neurons of the sliver score zero in the
+// With the Fisher score on the distillation loss, both stages have an effect, and the neurons of the sliver score zero in the
 // second.
 func TestFisherSDM(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
@@ -85,7 +85,7 @@ func TestFisherSDM(t *testing.T) {
 	}
 }
 
-// If the kept neurons were never active the system is singular; the old weights stay.
+// If the kept neurons were never active, the system is singular and the old weights stay.
 func TestReconstructOfSilentLayer(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	silent := changed{model, func(role models.Role, layer int, values []float32, _ []int) {

@@ -6,7 +6,8 @@ import (
 	"prunellm/models/llama"
 )
 
-// GridBlock is the number of neurons that a Grid rounds at a time: the values that share a scale in ggml's simple types.
+// GridBlock is the number of neurons that a Grid rounds at a time. It is the number of values that share a scale in ggml's
+// simple types.
 const GridBlock = 32
 
 // Grid rounds some columns of a down projection, float32[hidden, GridBlock], to values of the stored type.
@@ -25,11 +26,11 @@ func (h *hostFitter) round(s layerSums, share float64, x []float32, ridge float6
 	return nil
 }
 
-// roundBlocks rounds x, float32[n, hidden], block by block of neurons, and overwrites a, float64[n, n], which is
-// symmetric. Rounding x to W adds tr(E^T a E) = |V^T E|^2 to the squared error of a fit with the Gram matrix a, for E =
-// W - x and a = V V^T with V upper triangular. Row k of V^T E depends on the neurons up to k alone. So roundBlocks
-// first shifts each block to compensate for those before it, and then rounds it: the order of GPTQ (Frantar et al.,
-// arXiv 2210.17323), a block at a time.
+// roundBlocks rounds x, float32[n, hidden], one block of neurons after another. It overwrites a, float64[n, n], which is
+// symmetric. Let a = V V^T with V upper triangular. Rounding x to W = x + E adds tr(E^T a E) = |V^T E|^2 to the squared error of a
+// fit with the Gram matrix a. Row k of V^T E depends only on the neurons up to k. roundBlocks therefore first
+// shifts each block to compensate for those before it, and then rounds it: the order of GPTQ (Frantar et al., arXiv
+// 2210.17323), a block at a time.
 func roundBlocks(algebra LinearAlgebra, a []float64, x []float32, n int, grid Grid) error {
 	if err := algebra.Factor(a, n); err != nil {
 		return err

@@ -40,7 +40,7 @@ func correlated(n, hidden int) (gram []float64, x []float32) {
 	return gram, x
 }
 
-// Neurons compensate for the rounding of those before them.
+// Each block of neurons compensates for the rounding of those before it.
 func TestRoundBlocksFeedsErrorsBack(t *testing.T) {
 	const hidden = 24
 	grid := func(values []float32) ([]float32, error) {

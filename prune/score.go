@@ -12,12 +12,11 @@ import (
 	"prunellm/models/llama"
 )
 
-// ErrNotFinite is wrapped when a loss, a score or a refitted matrix holds NaN or infinity: the model's weights are
-// damaged.
+// ErrNotFinite is wrapped when a loss, a score or a refitted matrix has NaN or infinity. The model's weights are then damaged.
 var ErrNotFinite = errors.New("not a finite number")
 
-// importanceScale multiplies all importances, as the published method does. Only ranks matter; it keeps small scores
-// away from float32's denormals.
+// importanceScale multiplies all importances, as in the published method. Only ranks matter; the factor keeps small scores
+// above float32's denormals.
 const importanceScale = 100
 
 // MaxSequence is the longest calibration sequence in tokens: attention weights grow with its square.
@@ -42,7 +41,6 @@ type Progress struct {
 }
 
 // Score gives every MLP neuron an importance. sequences are calibration tokens, at least two each; lengths may differ.
-// Score gives every MLP neuron an importance. sequences are calibration tokens, at least two each; lengths may differ.
 // progress may be nil. The result depends only on the arguments.
 func Score(ctx context.Context, backend backends.Backend, weights models.Weights, sequences [][]int32, recipe Recipe,
 	progress func(Progress)) (*Scores, error) {
@@ -50,8 +48,8 @@ func Score(ctx context.Context, backend backends.Backend, weights models.Weights
 	return scores, err
 }
 
-// ScoreKeeping is Score for a refit that follows on the same sequences: it also returns the dense model's hidden states, or nil if
-// they exceed the backend's memory budget. The caller releases them.
+// ScoreKeeping is Score before a refit on the same sequences: it also returns the dense model's hidden states, or nil if they
+// exceed the backend's memory budget. The caller releases them.
 func ScoreKeeping(ctx context.Context, backend backends.Backend, weights models.Weights, sequences [][]int32, recipe Recipe,
 	progress func(Progress)) (*Scores, *Hidden, error) {
 	return score(ctx, backend, weights, sequences, recipe, true, progress)
@@ -118,7 +116,7 @@ func (s *scorer) score(ctx context.Context, sequences [][]int32, progress func(P
 	return scores, nil
 }
 
-// checkSequences reports the first sequence that Score cannot use.
+// checkSequences returns an error for the first sequence that Score cannot use.
 func checkSequences(config models.Config, sequences [][]int32) error {
 	if len(sequences) == 0 {
 		return fmt.Errorf("%w: no calibration sequences", llama.ErrTokens)
@@ -135,7 +133,7 @@ func checkSequences(config models.Config, sequences [][]int32) error {
 	return nil
 }
 
-// sliver marks the neurons that the student of stage 2 lacks: bool[layers][neurons].
+// sliver returns which neurons the student of stage 2 lacks, bool[layers][neurons].
 func sliver(recipe Recipe, stage1 [][]float32) [][]bool {
 	removed := make([][]bool, len(stage1))
 	for layer, scores := range stage1 {
@@ -149,9 +147,9 @@ func sliver(recipe Recipe, stage1 [][]float32) [][]bool {
 
 // scorer holds the programs and the running sums of one Score. It belongs to one goroutine.
 //
-// With resident weights the forward pass keeps the results of its matmuls for the backward pass, which saves a quarter of
-// the work but leaves room for few sequences in a group. Where each group loads the weights again, small groups would cost
-// more than recomputing these results.
+// With resident weights the forward pass keeps the results of its matmuls for the backward pass. This saves a quarter of the
+// work, but only few sequences then fit a group. If each group loads the weights again, small groups would cost more than
+// recomputing these results.
 type scorer struct {
 	model     *llama.Model
 	head      *llama.Head

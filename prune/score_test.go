@@ -47,7 +47,7 @@ func tinyModel(t testing.TB, options tinymodel.Options) models.Weights {
 	return model
 }
 
-// changed is a model with some tensors changed.
+// changed is a model with some changed tensors.
 type changed struct {
 	models.Weights
 	change func(role models.Role, layer int, values []float32, shape []int)
@@ -73,13 +73,12 @@ func recipeFor(criterion prune.Criterion) prune.Recipe {
 	return recipe
 }
 
-// TestScoreIsTheGradientOfTheLoss checks a whole score, from the loss through all layers, against finite differences:
-// scaling a neuron's column of down by 1+h changes the loss by h * sum over tokens of activation * gradient, whose
-// square is the Fisher score of a sequence in which only one token has an activation gradient, and whose absolute value
-// is the Taylor score.
+// TestScoreIsTheGradientOfTheLoss checks a whole score, from the loss through all layers, against finite differences. Scaling a
+// neuron's column of down by 1+h changes the loss by h times the sum over tokens of activation * gradient. If only one token
+// has an activation gradient, the square of this sum is the Fisher score and its absolute value the Taylor score.
 func TestScoreIsTheGradientOfTheLoss(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{Layers: 1}), goBackend(t)
-	// Two tokens: only the first has a target, and in a one-layer model only its own activations touch its logits.
+	// Of two tokens only the first has a target, and in a one-layer model only its own activations affect its logits.
 	sequences := [][]int32{{17, 42}}
 	score := func(criterion prune.Criterion) []float32 {
 		scores, err := prune.Score(t.Context(), backend, model, sequences, recipeFor(criterion), nil)
@@ -211,8 +210,8 @@ func TestRatioZeroIsTheIdentity(t *testing.T) {
 	}
 }
 
-// TestScoreIsDeterministic requires the same bytes twice, and the same from sequences of different lengths as from each
-// alone.
+// TestScoreIsDeterministic requires the same bytes in two runs, and the same scores from sequences of different lengths together
+// as from each alone.
 func TestScoreIsDeterministic(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	score := func(sequences [][]int32) *prune.Scores {
@@ -312,8 +311,8 @@ func TestScoreRefuses(t *testing.T) {
 	}
 }
 
-// TestReconstruct requires that the refit brings the pruned model's loss nearer to the dense one's, and changes nothing
-// in unpruned layers.
+// TestReconstruct requires that the refit brings the pruned model's logits closer to the dense model's, and does not change
+// unpruned layers.
 func TestReconstruct(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	var sequences [][]int32

@@ -20,11 +20,12 @@ const solveBlock = 128
 // solver solves symmetric positive definite systems in float64 on the device: A X = B with A float64[n, n] and B
 // float64[n, e], which a graph computes from its arguments.
 //
-// It inverts the first half of A and the Schur complement of the second, which takes half the operations of inverting A, on matrices that
-// are more likely to lie in a cache. A half is swept block by block (Goodnight 1979): with C the block's columns and D the inverse of
-// its diagonal block, A - C D C^T everywhere, C D in the block's rows and columns, -D in the block itself. After all blocks A has become
-// -A^-1. No pivoting is needed, as A is positive definite; the ridge bounds its condition. Matmuls do nearly all
-// of the work, which XLA computes ten times as fast as gonum's Cholesky; the diagonal blocks are inverted by gonum on the host.
+// It inverts the first half of A and the Schur complement of the second. This takes half the operations of inverting A, on
+// matrices that are more likely to fit a cache. It sweeps a half block by block (Goodnight 1979). With C the block's columns
+// and D the inverse of its diagonal block, a sweep writes A - C D C^T everywhere, C D in the block's rows and columns, and -D
+// in the block itself. After all blocks A has become -A^-1. No pivoting is needed, because A is positive definite; the ridge
+// bounds its condition. Nearly all of the work is matmuls, which XLA computes ten times as fast as gonum's Cholesky. gonum
+// inverts the diagonal blocks on the host.
 type solver struct {
 	model  *llama.Model
 	system *Exec // any -> a, b, a's first half A11 float64[n1, n1], its first diagonal block
@@ -108,7 +109,7 @@ func sweep(args []*Node) []*Node {
 	a = DynamicUpdateSlice(a, cd, []*Node{zero, start})
 	a = DynamicUpdateSlice(a, Transpose(cd, 0, 1), []*Node{start, zero})
 	a = DynamicUpdateSlice(a, Neg(d), []*Node{start, start})
-	next := AddScalar(start, solveBlock) // beyond the last block XLA clamps it; the result is not used
+	next := AddScalar(start, solveBlock) // after the last block XLA clamps it, and the result is not used
 	return []*Node{a, DynamicSlice(a, []*Node{next, next}, []int{solveBlock, solveBlock})}
 }
 
@@ -202,8 +203,7 @@ func (d deviceFitter) fit(s layerSums, share float64, old *tensors.Tensor, ridge
 	return d.solver.solve(s.fit.gram, s.fit.cross, s.held.gram, s.held.cross, share, old, ridge/float64(neurons))
 }
 
-// round leaves x unchanged: the device has no factorization by blocks of neurons. Emit rounds the stored values all the
-// same.
+// round leaves x unchanged, because the device has no factorization by blocks of neurons. Emit still rounds the stored values.
 func (deviceFitter) round(layerSums, float64, []float32, float64, int, Grid) error { return nil }
 
 func (d deviceFitter) heldOutError(s layerSums, old *tensors.Tensor, ridge float64, neurons int) (float64, error) {
@@ -224,7 +224,8 @@ func (d deviceFitter) heldOutError(s layerSums, old *tensors.Tensor, ridge float
 	return values[0], nil
 }
 
-// ridgeSystem is the graph of a fitter's system A = G + mu I, B = C + mu W. ridge is divided by the number of neurons that are not padding.
+// ridgeSystem is the graph of a fitter's system A = G + mu I, B = C + mu W. Its argument ridge is already divided by the number
+// of neurons without padding.
 func ridgeSystem(args []*Node) (a, b *Node) {
 	gram, cross, heldGram, heldCross, share, old, ridge := args[0], args[1], args[2], args[3], args[4], args[5], args[6]
 	gram, cross = Add(gram, Mul(heldGram, share)), Add(cross, Mul(heldCross, share))

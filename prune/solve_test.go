@@ -17,7 +17,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// testSolverOn is a solver with the model that it runs on.
+// testSolverOn returns a solver and the model that it runs on.
 func testSolverOn(tb testing.TB, backend backends.Backend) (*llama.Model, *solver) {
 	tb.Helper()
 	m, err := llama.New(backend, models.Config{VocabSize: 2, HiddenSize: 2, Layers: 1, Heads: 1, KVHeads: 1, HeadDim: 2,

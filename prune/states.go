@@ -15,10 +15,10 @@ import (
 	"prunellm/models/llama"
 )
 
-// StateFile stores the dense model's hidden states of one calibration text between refits, so that a further ratio needs no pass through the
-// dense model: float32[layers][sequences][tokens, e]. If the file is unusable, the refit computes the states.
+// StateFile stores the dense model's hidden states of one calibration text, float32[layers][sequences][tokens, e], for later
+// refits. Another ratio then needs no pass through the dense model. If the file is unusable, the refit computes the states.
 type StateFile struct {
-	// File's Identity names what decides the states besides the sequences: the model and the precision.
+	// Identity of File contains everything besides the sequences that determines the states: the model and the precision.
 	reuse.File
 }
 
@@ -29,8 +29,8 @@ func (f *StateFile) of(c models.Config, sequences [][]int32) (reuse.File, error)
 	return reuse.File{Path: f.Path, Folder: f.Folder, Identity: identity.String()}, err
 }
 
-// save writes states from the device, and leaves them there. It calls written, if not nil, after each layer, and does not read that layer's
-// states again.
+// save writes states from the device, and leaves them there. It calls written, if not nil, after each layer, and does not read
+// that layer's states again.
 func (f *StateFile) save(ctx context.Context, c models.Config, h *Hidden, written func()) error {
 	file, err := f.of(c, h.sequences)
 	if err != nil {
@@ -65,7 +65,7 @@ func writeRows(w io.Writer, x *tensors.Tensor, values int) (err error) {
 	return err
 }
 
-// bytesOf views numbers as bytes.
+// bytesOf returns the memory of values as bytes.
 func bytesOf(values []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), 4*len(values))
 }

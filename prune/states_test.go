@@ -39,8 +39,8 @@ func scoredStates(t *testing.T, backend backends.Backend, model models.Weights) 
 	return scores, hidden
 }
 
-// A refit stores the states that it computed or received, and later refits give the same result with them, whatever
-// happened to the file.
+// A refit stores the states that it computed or received. Later refits give the same result with them, even if the file is
+// damaged.
 func TestRefitFromStateFile(t *testing.T) {
 	model, backend := randomModel(t, tinymodel.Options{Layers: 3}), pureGo(t)
 	scores, hidden := scoredStates(t, backend, model)
@@ -76,13 +76,13 @@ func TestRefitFromStateFile(t *testing.T) {
 	one, _ := os.ReadFile(computed.Path)
 	other, err := os.ReadFile(given.Path)
 	if err != nil || !bytes.Equal(one, other) {
-		t.Errorf("the states of a refit and those of the scores are kept differently (%v)", err)
+		t.Errorf("the states of a refit and those of the scores are stored differently (%v)", err)
 	}
 	if found, _ := filepath.Glob(filepath.Join(computed.Folder, "states-*")); len(found) > 0 {
 		t.Errorf("left over: %v", found)
 	}
 
-	// A file in use is not rewritten; its time shows it.
+	// A refit does not rewrite a file that it uses, so the file's time does not change.
 	before, err := os.Stat(computed.Path)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestRefitFromStateFile(t *testing.T) {
 		}
 		check(what, ReconstructOptions{States: computed}, "stored hidden states are unusable")
 		if mended, _ := os.ReadFile(computed.Path); !bytes.Equal(mended, one) {
-			t.Errorf("%s: the file was not written anew", what)
+			t.Errorf("%s: the file was not rewritten", what)
 		}
 	}
 	for what, content := range map[string][]byte{"empty": nil, "foreign": []byte(strings.Repeat("x", 500))} {
@@ -138,9 +138,8 @@ func TestStateFileIsOfOneText(t *testing.T) {
 	}
 }
 
-// Layers before the first that loses neurons keep their projections to the bit, wherever the dense model's states come
-// from.
-func TestUntouchedLayersStay(t *testing.T) {
+// Layers before the first that loses neurons keep their exact projections, wherever the dense model's states come from.
+func TestUntouchedLayersDoNotChange(t *testing.T) {
 	model, backend := randomModel(t, tinymodel.Options{Layers: 3}), pureGo(t)
 	total := 0
 	for _, tokens := range statesSequences {
@@ -178,7 +177,7 @@ func TestUntouchedLayersStay(t *testing.T) {
 					t.Fatal(err)
 				}
 				if same := slices.Equal(got[layer], dense); same != (layer < untouched) {
-					t.Errorf("%d untouched layers: layer %d is as it was: %t", untouched, layer, same)
+					t.Errorf("%d untouched layers: layer %d is unchanged: %t", untouched, layer, same)
 				}
 			}
 		}

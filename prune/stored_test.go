@@ -36,7 +36,7 @@ func logitDistance(t *testing.T, backend backends.Backend, a, b models.Weights, 
 }
 
 // Later layers compensate for the rounding of those before them if Emit returns the stored values.
-func TestReconstructFitsWhatIsStored(t *testing.T) {
+func TestReconstructFitsStoredValues(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{Layers: 6}), goBackend(t)
 	calibration, plan := randomSequences(1, 8, 40), halfPlan(t, model.Config())
 	round := func(down []float32) []float32 {
@@ -69,13 +69,13 @@ func TestReconstructFitsWhatIsStored(t *testing.T) {
 		return logitDistance(t, backend, model, pruned, calibration[:2])
 	}
 	told, untold := distance(true), distance(false)
-	t.Logf("squared distance %g told, %g untold", told, untold)
+	t.Logf("squared distance with known rounding %g, with unknown rounding %g", told, untold)
 	if !(told < 0.9*untold) {
-		t.Errorf("squared distance of the logits is %g where the rounding is known and %g where not, want less than 0.9 of it", told, untold)
+		t.Errorf("squared distance of the logits is %g with known rounding and %g with unknown, want less than 0.9 of it", told, untold)
 	}
 }
 
-// A refit with a grid rounds by it: it emits the stored values.
+// A refit with a grid rounds with it, so that it emits the stored values.
 func TestReconstructRoundsByTheGrid(t *testing.T) {
 	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
 	calibration, plan := randomSequences(1, 8, 40), halfPlan(t, model.Config())

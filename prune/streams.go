@@ -11,10 +11,10 @@ import (
 	"prunellm/models/llama"
 )
 
-// The two streams of a refit: the hidden states of the dense model and of the pruned model, from layer to layer.
+// This file has the two streams of a refit: the hidden states of the dense model and of the pruned model.
 
 // begin embeds the sequences and runs both streams, which are still equal, to the first layer that loses neurons. It
-// emits the projections of the layers before it unchanged.
+// emits the unchanged projections of the layers before it.
 func (r *reconstructor) begin(ctx context.Context) (err error) {
 	if r.hidden == nil || r.first == 0 {
 		if err := r.embed(); err != nil {
@@ -55,7 +55,7 @@ func (r *reconstructor) begin(ctx context.Context) (err error) {
 			}
 		}
 		if r.first > 0 {
-			if err := r.moveDense(ctx, nil, r.first-1, r.portions[0]); err != nil { // with known states there is one
+			if err := r.moveDense(ctx, nil, r.first-1, r.portions[0]); err != nil { // with known states there is only one portion
 				return err
 			}
 		}
@@ -133,7 +133,7 @@ func (r *reconstructor) statesOf(layer int) (llama.States, error) {
 	return r.hidden.layer(r.dense, layer)
 }
 
-// moveDense moves the dense stream of a portion through a layer, which may be nil if its results are known: those of all
+// moveDense runs the dense stream of a portion through a layer. The layer may be nil if its results are known; those of all
 // sequences are then in memory.
 func (r *reconstructor) moveDense(ctx context.Context, dense *llama.Layer, layer int, p portion) (err error) {
 	if r.hidden != nil {
@@ -155,7 +155,7 @@ func (r *reconstructor) moveDense(ctx context.Context, dense *llama.Layer, layer
 	return nil
 }
 
-// forward moves a batch's slim stream through a layer up to its down projection.
+// forward runs a batch's slim stream through a layer up to its down projection.
 func (r *reconstructor) forward(slim *llama.Layer, i int) (mid, activation *tensors.Tensor, err error) {
 	results, err := r.slimPass.RunTogether(len(r.batches[i]), slim, r.slimStates[i], r.lengths[i])
 	if err != nil {
@@ -165,7 +165,7 @@ func (r *reconstructor) forward(slim *llama.Layer, i int) (mid, activation *tens
 	return results[0], results[1], nil
 }
 
-// advanceDense moves one sequence's dense stream through a layer.
+// advanceDense runs one sequence's dense stream through a layer.
 func (r *reconstructor) advanceDense(dense *llama.Layer, i int) error {
 	out, err := r.densePass.Run(dense, r.denseStates[i])
 	if err != nil {
@@ -199,7 +199,7 @@ func (r *reconstructor) rounded(layer int, refitted *tensors.Tensor, s layerSums
 	return values, err
 }
 
-// adopt emits the refitted projection, values float32[f, e], and moves the slim stream through its stored values.
+// adopt emits the refitted projection, values float32[f, e], and runs the slim stream through its stored values.
 func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, values []float32, mids, activations llama.States) error {
 	hidden, width := r.dense.Config().HiddenSize, len(r.plan.Kept[layer])
 	stored, err := r.give(layer, llama.TransposeValues(values[:width*hidden], width, hidden))

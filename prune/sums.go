@@ -7,15 +7,15 @@ import (
 )
 
 // sums are the least-squares sums of one layer over some sequences, on the device: gram float64[n, n], the sum of h h^T
-// with h the activations, and cross float64[n, e], the sum of h y^T with y the target. The sums of up to sumTokens
-// tokens are in float32: each addition in float64 is a pass over matrices that exceed any cache.
+// with h the activations, and cross float64[n, e], the sum of h y^T with y the target. Up to sumTokens tokens are summed in
+// float32, because each addition in float64 is a pass over matrices that exceed any cache.
 type sums struct {
 	gram, cross *tensors.Tensor
-	waiting     []any // arguments of the program that adds: borrowed tensors
-	tokens      int   // batches that are not added yet
+	waiting     []any // tensors of batches that are not added yet, borrowed; arguments of the program that adds
+	tokens      int   // of these batches
 }
 
-// sumTokens is how many tokens one program adds up.
+// sumTokens is the number of tokens that one program sums.
 const sumTokens = 1024
 
 // newSums returns empty sums.

@@ -6,7 +6,7 @@ import (
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
 )
 
-// Constants of AdamW (arXiv 1711.05101). beta2 forgets faster than the usual 0.999, since a training takes some hundred
+// Constants of AdamW (arXiv 1711.05101). beta2 is smaller than the usual 0.999, because a training has only a few hundred
 // steps.
 const (
 	beta1   = 0.9
@@ -17,7 +17,7 @@ const (
 // normDecay is the weight of the past in the running mean of a layer's gradient norm.
 const normDecay = 0.9
 
-// rates are the numbers of one step of AdamW as a program's argument: float32[3].
+// rates returns the rates of one step of AdamW as a program's argument, float32[3].
 func rates(learningRate float64, step int) []float32 {
 	return []float32{
 		float32(learningRate),
@@ -29,9 +29,8 @@ func rates(learningRate float64, step int) []float32 {
 // parameter is one trained tensor in the graph of a step; all four have its shape.
 type parameter struct{ value, gradient, first, second *Node }
 
-// update is one step of AdamW on a layer's parameters. rates is float32[3], norm the running mean of the norm of the
-// layer's gradient, 0 before the first step. It returns the parameters with updated values and moments, and the
-// running mean.
+// update is one step of AdamW on a layer's parameters. rates is float32[3]. norm is the running mean of the norm of the layer's
+// gradient, 0 before the first step. It returns the parameters with updated values and moments, and the new running mean.
 func update(parameters []parameter, rates, norm *Node, clip, weightDecay float64) ([]parameter, *Node) {
 	number := func(i int) *Node { return Squeeze(SliceAxis(rates, 0, AxisElem(i))) }
 	rate, bias1, bias2 := number(0), number(1), number(2)

@@ -31,7 +31,7 @@ const (
 // checkpointVersion changes whenever old checkpoints cannot be resumed.
 const checkpointVersion = 1
 
-// identify returns a digest of everything that decides a training's course.
+// identify returns a digest of everything that determines a training's result.
 func identify(o Options, slim models.Config, sequences [][]int32) (string, error) {
 	hash := sha256.New()
 	err := json.NewEncoder(hash).Encode([]any{
@@ -98,7 +98,7 @@ func writeTensor(w io.Writer, tensor *tensors.Tensor) error {
 	return binary.Write(w, binary.LittleEndian, values)
 }
 
-// resume continues from the folder's checkpoint if it belongs to this training. A damaged one is logged and ignored.
+// resume continues from the folder's checkpoint if it belongs to this training. It logs and ignores a damaged one.
 func (t *trainer) resume() error {
 	if t.options.Folder == "" {
 		return nil
@@ -124,7 +124,7 @@ func (t *trainer) resume() error {
 	return nil
 }
 
-// partialError is an error after which the student holds neither its own nor the saved state.
+// partialError is an error that leaves the student with a part of the saved state.
 type partialError struct{ error }
 
 func (e *partialError) Unwrap() error { return e.error }
@@ -132,7 +132,7 @@ func (e *partialError) Unwrap() error { return e.error }
 // errOther reports a checkpoint that belongs to another training.
 var errOther = errors.New("the checkpoint belongs to another training")
 
-// load reads a checkpoint. It checks all of it before it changes the student.
+// load reads a checkpoint. It checks the whole file before it changes the student.
 func (t *trainer) load(file *safetensors.File) error {
 	var state saved
 	decoder := json.NewDecoder(bytes.NewReader([]byte(file.Metadata[stateKey])))

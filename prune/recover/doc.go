@@ -1,5 +1,5 @@
-// Package recover trains a pruned model to predict like the dense model: recovery by self-distillation. The dense model
-// is the teacher, so any text is usable, even its own.
+// Package recover trains a pruned model to predict like the dense model: recovery by self-distillation. The dense model is the
+// teacher, so any text works, even text that it generated itself.
 //
 // It does not choose neurons (see package prune) and writes no model file (see convert). It keeps its checkpoints in a
 // folder that the caller names.
@@ -10,20 +10,20 @@
 // runs forward layer by layer and keeps the layer boundaries. The head computes the loss, KL(teacher || student) mixed
 // with cross entropy, and the gradient of the last hidden states. Then, from the last layer to the first, each layer
 // runs again and computes the gradients of its input and its weights. AdamW updates it at once, so at most one layer's
-// gradient exists at a time. The teacher's last hidden states are computed once per sequence and kept: they are exact,
-// and a hundred times smaller than its distributions.
+// gradient exists at a time. The teacher computes its last hidden states once per sequence and keeps them: they are exact, and
+// a hundred times smaller than its distributions.
 //
 // # Clipping
 //
-// The norm of the whole gradient is known only after all layers, when the last ones are already updated. So each layer
-// is clipped by its own norm: to a multiple of that norm's running mean, which needs no absolute setting (compare
-// AdaGC, arXiv 2502.11034).
+// The norm of the whole gradient is known only after all layers, when the last ones are already updated. Each layer is
+// therefore clipped by its own norm, to a multiple of that norm's running mean. This needs no absolute setting (compare AdaGC,
+// arXiv 2502.11034).
 //
 // # Determinism
 //
-// The order of the sequences follows from the seed and the number of the epoch, so the state is weights, moments, norms
-// and the step. A training resumed from its checkpoint gives the same weights as an uninterrupted one, if its limit is
-// in tokens and not in time.
+// The order of the sequences depends only on the seed and the number of the epoch. The state is therefore weights, moments,
+// norms and the step. A training that resumes from its checkpoint gives the same weights as an uninterrupted one, if its limit
+// is in tokens and not in time.
 //
 // # Concurrency
 //
@@ -32,5 +32,5 @@
 // # Errors
 //
 // If the loss is not finite, or far above the initial one, the training ends early without an error. Result reports it
-// and holds the best weights so far. The package recovers panics of gomlx and returns them as errors.
+// and has the best weights so far. The package recovers panics of gomlx and returns them as errors.
 package recover

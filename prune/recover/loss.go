@@ -68,9 +68,9 @@ func newLossHead(m *llama.Model, head *llama.Head, share float64) (*lossHead, er
 	return l, err
 }
 
-// run takes the hidden states of one sequence that enter the student's and the teacher's head, float32[tokens, e] or
-// more rows, which are padding. It returns the figures and, if wanted, the gradient of the loss with respect to the
-// student's, float32[rows of student, e].
+// run takes the last hidden states of one sequence, of student and teacher, float32[tokens, e]. Further rows are padding. It
+// returns the figures and, if wanted, the gradient of the loss with respect to the student's states, float32[rows of student,
+// e].
 func (l *lossHead) run(tokens []int32, student, teacher []float32, wantGradient bool) (f Figures, gradient []float32, err error) {
 	size, chunk := l.model.Config().HiddenSize, llama.BudgetOf(l.model.Backend()).HeadChunk(l.model.Config())
 	program := l.figures

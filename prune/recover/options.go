@@ -31,7 +31,7 @@ type Options struct {
 	FinalRate    float64         // share of the peak at which the cosine ends; default 0.02
 	WeightDecay  float64         // of matrices; default 0
 	Clip         float64         // times the running mean of a layer's gradient norm; default 2
-	CrossEntropy float64         // share of cross entropy in the loss, the rest is KL; in [0,1], default 0
+	CrossEntropy float64         // share of cross entropy in the loss, in [0,1]; the rest is KL; default 0
 	Rank         int             // of LoRA; default 8
 	Alpha        float64         // of LoRA: updates are scaled by Alpha/Rank; default 16
 	Precision    llama.Precision // of matmuls; weights and moments are float32 in any case
@@ -40,24 +40,24 @@ type Options struct {
 	HeldOut     int // sequences held out; default a tenth of them, 1 to 8
 	Evaluations int // number of evaluations on the held-out sequences after the first; default 10
 
-	// Folder receives checkpoints, and Run resumes from the one in it; "": no checkpoints. Identity distinguishes
-	// trainings: Run does not use a checkpoint of another one.
+	// Run writes checkpoints to Folder and resumes from the one there; "": no checkpoints. Identity distinguishes trainings:
+	// Run does not use a checkpoint of another one.
 	Folder     string
 	Identity   string
 	Checkpoint time.Duration // between checkpoints; default 2 minutes
 
-	// Round, if set, rounds values to those of the file type, float32[rows*rowLen]. The held-out sequences are
-	// evaluated on rounded weights, so a gain that quantization destroys does not count.
+	// Round, if set, rounds values, float32[rows*rowLen], as the file type does. Evaluations use rounded weights, so that a
+	// gain that quantization destroys does not count.
 	Round func(role models.Role, layer int, values []float32, rowLen int) ([]float32, error)
 	// ReturnMemory returns free memory to the system. It is called every returnEvery steps and after evaluations.
 	ReturnMemory func()
-	// Now is the clock of working time, which may stand still while the training is paused. Default time.Now.
+	// Now is the clock of working time. It may stop while the training is paused. Default time.Now.
 	Now func() time.Time
 	Log *slog.Logger // default: none
 }
 
-// DefaultLearningRate returns the peak learning rate for the trained parameters and the ratio of removed ones: the more
-// are removed, the larger the best step (see docs/understand/recovery.md).
+// DefaultLearningRate returns the peak learning rate for the weights to train and the ratio of removed parameters. The larger
+// the ratio, the larger the best rate (see docs/understand/recovery.md).
 func DefaultLearningRate(train Train, ratio float64) float64 {
 	rate := 1e-4
 	switch {
@@ -114,7 +114,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Validate reports all options that are out of range. It also accepts options without their defaults.
+// Validate returns an error that lists all options out of range. It also accepts options without their defaults.
 func (o Options) Validate() error {
 	o = o.withDefaults()
 	var faults []error

@@ -7,7 +7,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// The programs of one layer of the student: forward pass, merge of factors, and backward pass with update.
+// This file has the programs of one layer of the student: forward pass, merge of factors, and backward pass with update.
 
 // compile compiles the programs.
 func (s *student) compile() (err error) {

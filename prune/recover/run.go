@@ -43,7 +43,7 @@ type Result struct {
 	Elapsed time.Duration `json:"elapsed"`
 	Curve   []Point       `json:"curve"`             // all evaluations
 	Stopped string        `json:"stopped,omitempty"` // reason for an early end
-	// Weights are the best trained ones, in the form of models.Weights; nil when none improved on the weights before
+	// Weights are the best trained weights, in the form of models.Weights; nil if none are better than those before
 	// training.
 	Weights map[models.Slot][]float32 `json:"-"`
 }
@@ -192,7 +192,7 @@ func (t *trainer) done() float64 {
 	return min(share, 1)
 }
 
-// run trains from where saved is to the end.
+// run trains from the saved state to the end.
 func (t *trainer) run(ctx context.Context) error {
 	t.began = t.options.Now()
 	t.checkpointed = t.began
@@ -203,7 +203,7 @@ func (t *trainer) run(ctx context.Context) error {
 				return err
 			}
 			t.options.ReturnMemory()
-			// Skip evaluations that a slow step has passed.
+			// Skip evaluations that became due during a slow step.
 			t.saved.Evaluations = max(t.saved.Evaluations, int(done*float64(t.options.Evaluations))) + 1
 		}
 		if done >= 1 || t.saved.Stopped != "" {
@@ -332,7 +332,7 @@ func (t *trainer) measure(ctx context.Context) (map[models.Slot][]float32, Figur
 	return weights, figures, nil
 }
 
-// measureLayer moves the states through one layer with rounded weights, and records the unrounded weights.
+// measureLayer runs the states through one layer with rounded weights, and records the unrounded weights.
 func (t *trainer) measureLayer(ctx context.Context, layer *llama.Layer, weights map[models.Slot][]float32, states llama.States) error {
 	m, c := t.student.model, t.student.model.Config()
 	trained, err := t.student.weights(layer.Index)

@@ -48,7 +48,7 @@ func tiny(t testing.TB, options tinymodel.Options) (dense, slim models.Weights) 
 	return model, half(t, model)
 }
 
-// half keeps every other neuron, and one more block of 32 in the first layer than in the others.
+// half returns a model with every other neuron, and one more block of 32 in the first layer than in the others.
 func half(t testing.TB, dense models.Weights) models.Weights {
 	t.Helper()
 	config := dense.Config()
@@ -146,7 +146,7 @@ func TestRunResumes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if first != 14 { // the 14th step was trained and not saved
+			if first != 14 { // step 14 ran but was not saved
 				t.Errorf("the resumed training began with step %d, want 14", first)
 			}
 			if resumed.After != whole.After || len(resumed.Curve) != len(whole.Curve) {
@@ -161,7 +161,7 @@ func TestRunResumes(t *testing.T) {
 	}
 }
 
-// A damaged checkpoint, or one of another training, is not resumed and does no harm.
+// A damaged checkpoint, or one of another training, is ignored and changes nothing.
 func TestRunIgnoresOtherCheckpoints(t *testing.T) {
 	dense, slim := tiny(t, tinymodel.Options{})
 	sequences := randomSequences(dense.Config().VocabSize, 8, 24)
@@ -200,9 +200,9 @@ func TestRunIgnoresOtherCheckpoints(t *testing.T) {
 			t.Errorf("%s checkpoint: after %+v, want %+v", name, got.After, want.After)
 		}
 	}
-	options.Folder = filepath.Join(path, "below") // a file is no folder: every write fails
+	options.Folder = filepath.Join(path, "below") // path is a file, so every write fails
 	if got, first := run(); first != 1 || got.After != want.After {
-		t.Errorf("without a place for checkpoints: first step %d, after %+v, want 1 and %+v", first, got.After, want.After)
+		t.Errorf("without a writable folder: first step %d, after %+v, want 1 and %+v", first, got.After, want.After)
 	}
 }
 
@@ -268,7 +268,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// The given clock's time ends a training.
+// A training ends by the time of the given clock.
 func TestRunEndsByTime(t *testing.T) {
 	dense, slim := tiny(t, tinymodel.Options{})
 	sequences := randomSequences(dense.Config().VocabSize, 8, 24)

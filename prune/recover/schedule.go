@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// rateAt returns the learning rate when a share of the training is done, in [0,1]: a linear rise, then half a cosine
-// down to FinalRate.
+// rateAt returns the learning rate after a share of the training, in [0,1]: a linear rise, then half a cosine down to
+// FinalRate.
 func (o Options) rateAt(done float64) float64 {
 	done = min(max(done, 0), 1)
 	if done < o.Warmup {

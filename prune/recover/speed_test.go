@@ -43,8 +43,8 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkRun trains for some steps of 512 tokens at ratio 0.2 on XLA. TRAIN selects the weights, and PRECISION that
-// of matmuls.
+// BenchmarkRun trains for some steps of 512 tokens at ratio 0.2 on XLA. TRAIN selects the weights, PRECISION the precision of
+// matmuls.
 func BenchmarkRun(b *testing.B) {
 	dense, home := defaultModel(b)
 	backend, err := xla.Open(slog.New(slog.DiscardHandler), xla.Options{Home: home})

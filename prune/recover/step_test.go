@@ -15,8 +15,7 @@ import (
 	"prunellm/models/llama"
 )
 
-// TestUpdate compares AdamW and the clipping with plain arithmetic over some steps, one of them with a gradient that is
-// clipped.
+// TestUpdate compares AdamW and the clipping with plain arithmetic over some steps. The gradient of one step is clipped.
 func TestUpdate(t *testing.T) {
 	backend, err := simplego.New("ops_sequential")
 	if err != nil {
@@ -103,8 +102,8 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// TestWholeGradient moves each trained tensor a little along its gradient from a step of training, and checks that the
-// loss changes as the gradient predicts: the chain of the head and all layers is right, not each piece alone.
+// TestWholeGradient moves each trained tensor a little along the gradient of a training step, and checks that the loss changes
+// as the gradient predicts. This checks the whole chain of head and layers, not only each part.
 func TestWholeGradient(t *testing.T) {
 	for _, train := range []Train{All, LoRA} {
 		t.Run(string(train), func(t *testing.T) {
@@ -159,7 +158,7 @@ func TestWholeGradient(t *testing.T) {
 				return 0.7*f.KL + 0.3*f.CrossEntropy, left, gradient
 			}
 			_, left, gradient := loss()
-			// A learning rate of zero leaves the weights; the first moments are then a tenth of the gradients.
+			// A learning rate of zero does not change the weights. The first moments are then a tenth of the gradients.
 			if err := x.student.train(t.Context(), left, gradient, rates(0, 1)); err != nil {
 				t.Fatal(err)
 			}
@@ -176,7 +175,8 @@ func TestWholeGradient(t *testing.T) {
 	}
 }
 
-// perturbFactors sets some values in the factors that begin as zeros: otherwise the others' gradients are zero.
+// perturbFactors sets some values of the factors that begin as zeros, because the gradients of the other factors would
+// otherwise be zero.
 func perturbFactors(t *testing.T, s *student) {
 	t.Helper()
 	if !s.lora() {
@@ -229,7 +229,7 @@ func checkDirection(t *testing.T, s *student, layer, i int, first []float32, los
 	}
 	change := (at(1) - at(-1)) / (2 * h)
 	at(0)
-	// Rounding of the loss in float32 is some 1e-6, divided by 2h; the third derivative adds to that.
+	// The rounding error of the loss in float32 is about 1e-6, divided by 2h. The third derivative adds to it.
 	if math.Abs(change-length) > 0.02*length+1e-3 {
 		t.Errorf("layer %d, tensor %d: the loss changes by %g along the gradient, whose length is %g", layer, i, change, length)
 	}

@@ -13,8 +13,8 @@ import (
 	"prunellm/models/llama"
 )
 
-// ffnPadding is the multiple that layer widths are padded to, so that layers of many widths share few compiled
-// programs. Neurons of padding are zero in all three matrices, so their gradients are zero and they remain zero.
+// ffnPadding is the multiple to which layer widths are padded, so that layers of many widths share few compiled programs.
+// Padding neurons are zero in all three matrices, so their gradients are zero and they remain zero.
 const ffnPadding = 128
 
 // trained is one trained tensor and its moments, on the device.
@@ -33,8 +33,8 @@ type student struct {
 
 	forward  *llama.LayerProgram // x, factors -> y, llama.Saved
 	backward *llama.LayerProgram // x, dy, rates, norm, llama.Saved, factors, moments -> dx, norm, values, moments
-	merge    *llama.LayerProgram // x, factors -> weights; LoRA alone
-	plain    *llama.LayerProgram // x -> y, of a layer's weights alone
+	merge    *llama.LayerProgram // x, factors -> weights; only for LoRA
+	plain    *llama.LayerProgram // x -> y, with a layer's weights and no factors
 }
 
 func newStudent(backend backends.Backend, slim models.Weights, options Options) (s *student, err error) {
@@ -64,7 +64,7 @@ func newStudent(backend backends.Backend, slim models.Weights, options Options) 
 	return s, s.compile()
 }
 
-// lora reports whether factors are trained and not the weights themselves.
+// lora reports whether factors are trained instead of the weights themselves.
 func (s *student) lora() bool { return s.options.Train == LoRA }
 
 // begin creates the trained tensors of a layer: for LoRA a random factor float32[rank, in] and a factor of zeros
@@ -168,7 +168,7 @@ func (s *student) run(ctx context.Context, tokens []int32) (left *passed, err er
 	return left, nil
 }
 
-// train goes down the layers with the gradient of the last hidden states, float32[padded, e], and updates each. It
+// train runs the layers backward with the gradient of the last hidden states, float32[padded, e], and updates each layer. It
 // releases the forward pass's results.
 func (s *student) train(ctx context.Context, left *passed, gradient []float32, rates []float32) error {
 	defer left.release()

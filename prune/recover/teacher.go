@@ -14,7 +14,7 @@ import (
 // teacherGroup is how many sequences the dense model runs at a time: it reads its weights once for all of them.
 const teacherGroup = 16
 
-// teacherBytes bounds the hidden states that are kept. Beyond it each epoch recomputes them.
+// teacherBytes bounds the hidden states that the teacher keeps. Each epoch recomputes the rest.
 const teacherBytes = 1 << 30
 
 // teacher returns the dense model's last hidden states. The head, which student and teacher share, computes its exact
