@@ -34,12 +34,12 @@ type About struct {
 	// MemoryBytes is the largest resident size of the server process; 0 when it is unknown.
 	MemoryBytes     int64
 	Perplexity      *float64 // on held-out calibration text
-	PerplexityRatio *float64 // over the dense model's
+	PerplexityRatio *float64 // relative to the dense model's
 	KLToDense       *float64 // nats per token
 	Top1Agreement   *float64 // in [0,1]
 }
 
-// Sample is the outcome of one request. Times count from Begin: the arrival in an open loop, the sending in a closed one.
+// Sample is the result of one request. Times count from Begin: its arrival in an open loop, its sending in a closed one.
 type Sample struct {
 	Begin        time.Time
 	First        time.Duration   // to the first text
@@ -65,7 +65,7 @@ const maxEventBytes = 1 << 20
 // maxErrorBytes bounds the part of an error's body in a message.
 const maxErrorBytes = 300
 
-// newClient returns a client that reuses connections. It requests no compression, whose cost would count too.
+// newClient returns a client that reuses connections. It requests no compression, because its cost would count.
 func newClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
@@ -78,8 +78,8 @@ type chatMessage struct {
 	Content string `json:"content"`
 }
 
-// chatBody requests an answer of exactly max_tokens, by ignore_eos. Servers that ignore that field may stop sooner;
-// their usage then counts the tokens.
+// chatBody requests an answer of exactly max_tokens, with ignore_eos. A server that ignores this field may stop earlier; its
+// usage then has the number of tokens.
 type chatBody struct {
 	Model         string         `json:"model"`
 	Messages      []chatMessage  `json:"messages"`
@@ -122,7 +122,7 @@ func (s *Sample) stream(ctx context.Context, client *http.Client, target Target,
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes+1)) // a truncated text is better than none
+		text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes+1)) // on an error, use the part that was read
 		return fmt.Errorf("%s: %s: %s", call.URL, response.Status, oneLine(string(text)))
 	}
 	err = s.read(response.Body, r.tokens)
@@ -133,8 +133,8 @@ func (s *Sample) stream(ctx context.Context, client *http.Client, target Target,
 }
 
 var (
-	errNoText  = errors.New("the stream brought no text")
-	errNoEvent = errors.New("the answer is no stream of events")
+	errNoText  = errors.New("the stream has no text")
+	errNoEvent = errors.New("the response is not a stream of events")
 	errCut     = errors.New("the stream ended before its [DONE]")
 	errLong    = fmt.Errorf("a line of the stream has more than %d bytes", maxEventBytes)
 )
@@ -179,7 +179,7 @@ func (s *Sample) read(body io.Reader, tokens int) error {
 		return errNoText
 	}
 	if s.OutputTokens == 0 {
-		s.OutputTokens = events // without usage, each event counts as a token
+		s.OutputTokens = events // without usage, each event counts as one token
 	}
 	return nil
 }

@@ -1,14 +1,14 @@
 // Package bench loads OpenAI-compatible servers with streamed chat requests and reports their latency and throughput.
 //
-// A Target is a base URL. Run does not know the server behind it and measures as a client, so the figures of different
-// servers are comparable. StartServer starts a server whose command the caller passes.
+// A Target is a base URL. Run measures only as a client, so the figures of different servers are comparable. StartServer starts
+// a server with a command from the caller.
 //
 // # Data flow
 //
-// A Plan gives, for each load (a number of streams, or a rate of arrivals) and round, the same seeded requests for
-// every target. Run iterates over loads, rounds and targets, in that order of nesting: the targets alternate, so noise
-// affects all alike. Each request becomes a Sample. The samples of a target and load become a Result. A Report holds
-// the results and writes itself as JSON (in the keys of `vllm bench serve`), as a table or as one HTML file.
+// A load is a number of streams or a rate of arrivals. For each load and round, a Plan has the same seeded requests for every
+// target. Run iterates over loads, rounds and targets, in that order of nesting: the targets alternate, so that noise affects
+// all of them equally. Each request gives a Sample, and the samples of a target and load give a Result. A Report has the
+// results and writes them as JSON (with the keys of `vllm bench serve`), as a table or as one HTML file.
 //
 // # Concurrency
 //
@@ -17,6 +17,6 @@
 //
 // # Cost
 //
-// The client searches the bytes of an event and decodes JSON only in events with usage or an error. It shares cores with
-// the server, so it must be cheap; Report.ClientCPU is its processor time.
+// The client shares cores with the server, so it must be cheap. It searches the bytes of an event, and decodes JSON only in
+// events with usage or an error. Report.ClientCPU is its processor time.
 package bench

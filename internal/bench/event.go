@@ -97,7 +97,7 @@ func oneLine(text string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// value returns the bytes after a key and its colon, nil without the key.
+// value returns the bytes after a key and its colon, or nil without the key.
 func value(data, key []byte) []byte {
 	at := bytes.Index(data, key)
 	if at < 0 {

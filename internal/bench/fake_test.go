@@ -16,7 +16,7 @@ type fake struct {
 	mu     sync.Mutex
 	bodies []chatBody
 	fail   func(number int) bool // of the request, from 0
-	most   int                   // requests under way at once
+	most   int                   // largest number of concurrent requests
 	now    int
 }
 
@@ -62,7 +62,7 @@ func stream(w http.ResponseWriter, tokens int) {
 	fmt.Fprintf(w, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":%d}}\n\ndata: [DONE]\n\n", tokens)
 }
 
-// plan is small: two closed loads.
+// plan returns a small plan with two closed loads.
 func plan() Plan {
 	return Plan{
 		Loads: []Load{{Streams: 1}, {Streams: 3}}, Rounds: 2, Requests: 4, Warmup: 1,

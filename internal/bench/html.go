@@ -25,24 +25,24 @@ type chart struct {
 	Title  string
 	Says   string         // a description in one sentence
 	Option map[string]any // for ECharts
-	Kinds  []string       // of the lines of each target, in order
+	Kinds  []string       // the kinds of lines of each target, in order
 }
 
-// colors tell the targets apart, the same in all charts; readers who see red and green alike can too (Okabe and Ito's,
-// without the yellow).
+// colors distinguish the targets, in the same way in all charts. They are Okabe and Ito's without yellow, which readers with
+// red-green color blindness can distinguish too.
 var colors = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#555555"}
 
 func colorOf(target int) string { return colors[target%len(colors)] }
 
-// colorNamed returns the color of the target with a name.
+// colorNamed returns the color of the target with that name.
 func (r *Report) colorNamed(name string) string {
 	return colorOf(slices.IndexFunc(r.firstLoad(), func(x Result) bool { return x.Target.Name == name }))
 }
 
-// dashes are how the lines of a target differ: its first is solid.
+// dashes distinguish the lines of one target. Its first line is solid.
 var dashes = []string{"solid", "dashed"}
 
-// HTML writes the report as one page that loads nothing from elsewhere: it contains the chart library.
+// HTML writes the report as one page that contains the chart library and loads nothing from other hosts.
 func (r *Report) HTML(w io.Writer) error {
 	page, err := template.New("report").Funcs(template.FuncMap{
 		"mib": mebibytes, "known": known64, "date": func() string { return r.Date.UTC().Format("2006-01-02 15:04 MST") },
@@ -57,7 +57,7 @@ func (r *Report) HTML(w io.Writer) error {
 	}
 	return page.Execute(w, map[string]any{
 		"Report": r, "Charts": figures, "Models": r.known(), "Bars": r.bars(), "Height": barHeight * len(r.firstLoad()),
-		"Library": template.JS(chartLibrary), //nolint:gosec // embedded, not from outside
+		"Library": template.JS(chartLibrary), //nolint:gosec // embedded in the binary
 	})
 }
 
@@ -105,13 +105,13 @@ func (r *Report) charts() []chart {
 		return c
 	}
 	out = append(out,
-		perLoad("Time to the first token", "Milliseconds from sending (or arriving, in an open loop) to the first text; median (solid) and 95th percentile (dashed).", "ms",
+		perLoad("Time to the first token", "Milliseconds from sending a request (or, in an open loop, from its arrival) to the first text; median (solid) and 95th percentile (dashed).", "ms",
 			figure{"p50", func(x Result) float64 { return x.TTFT.P50() }}, figure{"p95", func(x Result) float64 { return x.TTFT.P95() }}),
 		perLoad("Time between tokens", "Milliseconds between two events with text; median (solid) and 95th percentile (dashed).", "ms",
 			figure{"p50", func(x Result) float64 { return x.ITL.P50() }}, figure{"p95", func(x Result) float64 { return x.ITL.P95() }}),
-		perLoad("Output", "Tokens a second over all requests of a round; median of the rounds.", "tokens/s",
+		perLoad("Output", "Tokens per second over all requests of a round; median of the rounds.", "tokens/s",
 			figure{"", func(x Result) float64 { return x.OutputThroughput }}),
-		perLoad("Whole answer", "Milliseconds from sending to the end of the answer; median (solid) and 95th percentile (dashed).", "ms",
+		perLoad("Whole answer", "Milliseconds from sending a request to the end of the answer; median (solid) and 95th percentile (dashed).", "ms",
 			figure{"p50", func(x Result) float64 { return x.E2E.P50() }}, figure{"p95", func(x Result) float64 { return x.E2E.P95() }}),
 	)
 	if c, ok := r.sizeChart(); ok {
@@ -133,14 +133,14 @@ func axes(x, y string) []charts.GlobalOpts {
 	return []charts.GlobalOpts{
 		charts.WithAnimation(false),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
-		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(false)}), // the page has one
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(false)}), // the page has its own legend
 		charts.WithGridOpts(opts.Grid{Left: "8", Right: "24", Top: "36", Bottom: "36", ContainLabel: opts.Bool(true)}),
 		charts.WithXAxisOpts(opts.XAxis{Name: x, NameLocation: "middle", NameGap: 28}),
 		charts.WithYAxisOpts(opts.YAxis{Name: y}),
 	}
 }
 
-// qualityChart sets output against perplexity over dense, one point for each variant, at the lightest load.
+// qualityChart plots output throughput at the lightest load against perplexity relative to dense, one point for each variant.
 func (r *Report) qualityChart() (chart, bool) {
 	scatter := charts.NewScatter()
 	scatter.SetGlobalOptions(append(axes("output tokens/s at "+r.Results[0].Load.String(), "perplexity over dense"),
@@ -158,7 +158,7 @@ func (r *Report) qualityChart() (chart, bool) {
 		}}, charts.WithItemStyleOpts(opts.ItemStyle{Color: r.colorNamed(x.Target.Name)}))
 	}
 	scatter.Validate()
-	return chart{Title: "Quality against speed", Says: "Right is faster, down is closer to the dense model. Perplexity is on calibration text that had no part in pruning.", Option: scatter.JSON()}, points > 0
+	return chart{Title: "Quality against speed", Says: "Right is faster, down is closer to the dense model. Perplexity is on held-out calibration text.", Option: scatter.JSON()}, points > 0
 }
 
 // sizeChart shows the file size and memory of each variant.
@@ -180,10 +180,10 @@ func (r *Report) sizeChart() (chart, bool) {
 		bar.AddSeries("largest resident memory of the server", memory)
 	}
 	bar.Validate()
-	return chart{Title: "Size and memory", Says: "The model's file, and (paler) the most memory that its server held while it was measured.", Option: bar.JSON()}, len(names) > 0
+	return chart{Title: "Size and memory", Says: "The size of the model's file and (paler) the largest resident memory of its server during the measurement.", Option: bar.JSON()}, len(names) > 0
 }
 
-// bar is one bar of the chart without scripts.
+// bar is one bar of the chart that needs no scripts.
 type bar struct {
 	Name  string
 	Color string
@@ -198,7 +198,7 @@ const (
 	barWidth  = 300.0
 )
 
-// bars returns the output throughput at the lightest load, for print and for readers without scripts.
+// bars returns the output throughput at the lightest load, for print and for browsers without scripts.
 func (r *Report) bars() []bar {
 	most := 0.0
 	for _, x := range r.firstLoad() {
@@ -216,5 +216,5 @@ func (r *Report) bars() []bar {
 	return out
 }
 
-// ChartLibrary returns the script that draws charts, for other pages of this program.
+// ChartLibrary returns the script that draws charts, for other reports of this program.
 func ChartLibrary() string { return chartLibrary }

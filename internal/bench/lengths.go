@@ -24,7 +24,7 @@ func Exactly(n int) Lengths { return Lengths{kind: "fixed", a: float64(n)} }
 
 // ParseLengths parses the forms that Lengths lists.
 func ParseLengths(text string) (Lengths, error) {
-	fault := fmt.Errorf("%q is not a distribution of lengths: want N, MIN-MAX, normal:MEAN,SD or lognormal:MEDIAN,SIGMA, with lengths from 1 to %d", text, MaxLength)
+	fault := fmt.Errorf("%q is not a distribution of lengths; it must be N, MIN-MAX, normal:MEAN,SD or lognormal:MEDIAN,SIGMA, with lengths from 1 to %d", text, MaxLength)
 	kind, numbers, named := strings.Cut(text, ":")
 	separator := ","
 	if !named {

@@ -24,7 +24,7 @@ func TestLengths(t *testing.T) {
 			}
 			sum += n
 		}
-		if mean := sum / 20000; math.Abs(mean-bounds[2]) > 0.03*bounds[2] { // seeded: the same on every machine
+		if mean := sum / 20000; math.Abs(mean-bounds[2]) > 0.03*bounds[2] { // the seed makes the mean the same on every machine
 			t.Errorf("%s has mean %v, want about %v", text, mean, bounds[2])
 		}
 	}

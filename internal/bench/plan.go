@@ -14,7 +14,7 @@ type Load struct {
 	Rate    float64 // requests per second, Poisson
 }
 
-// String is "4 streams" or "2.5 requests/s".
+// String returns "4 streams" or "2.5 requests/s".
 func (l Load) String() string {
 	switch {
 	case l.Rate > 0:
@@ -31,7 +31,7 @@ type Plan struct {
 	Loads    []Load
 	Rounds   int // per target; the targets alternate
 	Requests int // per round; at least one for each stream
-	Warmup   int // uncounted requests to each target
+	Warmup   int // requests to each target that do not count
 	Prompt   Lengths
 	Answer   Lengths
 	Seed     uint64
@@ -46,7 +46,7 @@ type request struct {
 	at     time.Duration // since the start of the round; open loop only
 }
 
-// words are the words of prompts: common ones, which are single tokens.
+// words are the words of prompts: common words, which are single tokens.
 var words = strings.Fields("amber bridge candle desert engine forest garden harbor island journey kitchen lamp market needle ocean paper river signal thunder village window winter copper letter")
 
 // round draws the requests of a round of a load.

@@ -16,11 +16,11 @@ type Report struct {
 	Command  string // how to repeat it
 	Plan     Plan
 	Results  []Result // by load, then by target
-	// ClientCPU is the processor time of this process while it measured, over Took.
+	// ClientCPU is the processor time of this process during the measurements, Took their duration.
 	ClientCPU, Took time.Duration
 }
 
-// ClientShare is the share of one core that this process used per 100 output tokens/s that it read.
+// ClientShare returns the share of one core that this process used per 100 output tokens/s that it read.
 func (r *Report) ClientShare() float64 {
 	tokens := 0
 	for _, result := range r.Results {
@@ -32,7 +32,7 @@ func (r *Report) ClientShare() float64 {
 	return 100 * r.ClientCPU.Seconds() / float64(tokens)
 }
 
-// JSON writes one object whose "results" hold one entry for each load and target, in the keys of `vllm bench serve`.
+// JSON writes one object. Its "results" have one entry for each load and target, with the keys of `vllm bench serve`.
 func (r *Report) JSON(w io.Writer) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")

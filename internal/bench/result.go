@@ -41,8 +41,8 @@ func (s Stats) P95() float64 { return s.Percentiles[2] }
 // P99 returns the 99th percentile.
 func (s Stats) P99() float64 { return s.Percentiles[3] }
 
-// newStats sorts its argument. The percentile q of n values is the one at index floor(q*n), as in
-// a plain reading of "q of the values are below it".
+// newStats sorts its argument. The percentile q of n values is the value at index floor(q*n): a share q of the values is below
+// it.
 func newStats(times []time.Duration) (s Stats) {
 	if len(times) == 0 {
 		return s
@@ -65,7 +65,7 @@ func newStats(times []time.Duration) (s Stats) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// Result sums up a target at a load, over all rounds.
+// Result summarizes all rounds of a target at a load.
 type Result struct {
 	Target Target
 	Load   Load
@@ -86,12 +86,13 @@ type Result struct {
 	E2E  Stats // to the end of the answer
 
 	Baseline string           // the target that Ratios compare with
-	Ratios   map[string]Ratio // this target over the baseline, round by round; nil for the baseline itself
+	Ratios   map[string]Ratio // this target relative to the baseline, by round; nil for the baseline itself
 	// FirstError is the error of one failed request.
 	FirstError string
 }
 
-// Ratio compares two targets: the median over rounds of one's figure over the other's in the same round, and its range.
+// Ratio compares two targets. It has the median and the range over rounds of one target's figure divided by the other's in the
+// same round.
 type Ratio struct {
 	Median float64 `json:"median"`
 	Low    float64 `json:"low"`
@@ -190,7 +191,7 @@ func ratios(mine, theirs []round, slo SLO) map[string]Ratio {
 	return out
 }
 
-// median sorts a copy; an even number of values has the mean of the middle two.
+// median returns the median, or for an even number of values the mean of the middle two.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0

@@ -12,8 +12,8 @@ import (
 	"prunellm/internal/browsertest"
 )
 
-// The page fits screens of two widths: no table scrolls on the wide one, nothing is wider than the narrow one, and the
-// numbers of axes are whole: no ink touches the left or the right edge of a chart.
+// The page fits screens of two widths: no table scrolls on the wide one, and nothing is wider than the narrow one. The numbers
+// of axes are not cut off: no pixel touches the left or the right edge of a chart.
 func TestHTMLFits(t *testing.T) {
 	long := report()
 	for i := range long.Results {
@@ -51,7 +51,7 @@ func TestHTMLFits(t *testing.T) {
 	}
 }
 
-// In a browser every chart is drawn, and nothing is asked for but the page.
+// A browser draws every chart, and requests only the page.
 func TestHTMLDraws(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -12,7 +12,7 @@ import (
 
 const ms = time.Millisecond
 
-// sample is an answer of n tokens whose first came after first, and each further one after gap.
+// sample returns an answer of n tokens. The first one arrives after first, each later one gap after the previous one.
 func sample(first, gap time.Duration, n int) Sample {
 	s := Sample{First: first, Last: first + gap*time.Duration(n-1), OutputTokens: n, PromptTokens: 10}
 	s.End = s.Last + ms
@@ -39,7 +39,7 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// report is one load, dense and pruned, with figures that can be computed by hand.
+// report returns a report of one load, dense and pruned, with figures that are easy to compute by hand.
 func report() *Report {
 	p := plan()
 	p.Loads, p.SLO = p.Loads[:1], SLO{TTFT: 150 * ms, ITL: 15 * ms}
@@ -100,7 +100,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// The page names no other place, and takes names for text.
+// The page refers to no other host, and names in it are text.
 func TestHTMLIsSelfContained(t *testing.T) {
 	var out strings.Builder
 	if err := report().HTML(&out); err != nil {
@@ -156,7 +156,7 @@ func TestColorsOfTargets(t *testing.T) {
 			}
 			note(s.Name, s.ItemStyle.Color)
 			if s.Type == "line" && (s.LineStyle.Color != s.ItemStyle.Color || lines[s.Name+s.LineStyle.Type]) {
-				t.Errorf("%s: the lines of %s are not told apart: %+v", c.Title, s.Name, s.LineStyle)
+				t.Errorf("%s: the lines of %s look the same: %+v", c.Title, s.Name, s.LineStyle)
 			}
 			lines[s.Name+s.LineStyle.Type] = true
 		}

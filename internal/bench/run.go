@@ -57,8 +57,8 @@ func Run(ctx context.Context, targets []Target, plan Plan, told func(load Load, 
 	return report, nil
 }
 
-// turn returns the order of the targets in a round. Every second round is reversed, so that no target always follows
-// the same one.
+// turn returns the order of the targets in a round. It reverses every second round, so that no target always follows the same
+// one.
 func turn(number, targets int) []int {
 	order := make([]int, targets)
 	for i := range order {
@@ -70,7 +70,7 @@ func turn(number, targets int) []int {
 	return order
 }
 
-// warmUp fills caches and opens connections: the first requests of a server are slower than later ones.
+// warmUp fills caches and opens connections, because the first requests of a server are slower than later ones.
 func warmUp(ctx context.Context, client *http.Client, targets []Target, plan Plan) error {
 	for _, target := range targets {
 		chance := rand.New(rand.NewPCG(plan.Seed, 1<<63)) //nolint:gosec // reproducible on purpose
@@ -101,7 +101,7 @@ func runRound(ctx context.Context, client *http.Client, target Target, plan Plan
 	if load.Rate > 0 {
 		openLoop(ctx, &running, began, requests, func(i int, at time.Time) { r.samples[i] = timed(ctx, client, target, plan, requests[i], at) })
 	} else {
-		next := make(chan int, len(requests)) // holds all indices: one sender that is done before the streams begin
+		next := make(chan int, len(requests)) // capacity for all indices, so that the sender is done before the streams begin
 		for i := range requests {
 			next <- i
 		}
@@ -127,7 +127,7 @@ func runRound(ctx context.Context, client *http.Client, target Target, plan Plan
 	return r, fmt.Errorf("no request of a round succeeded, first error: %w", r.samples[0].Err)
 }
 
-// openLoop starts each request at its time of arrival, however many are running. A late start counts as latency.
+// openLoop starts each request at its time of arrival, even if others still run. A late start counts as latency.
 func openLoop(ctx context.Context, running *sync.WaitGroup, began time.Time, requests []request, send func(i int, at time.Time)) {
 	for i := range requests {
 		at := began.Add(requests[i].at)

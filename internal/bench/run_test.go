@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Targets take turns, get the same requests, and all that they answered is counted.
+// Targets alternate, receive the same requests, and all their answers count.
 func TestRun(t *testing.T) {
 	first, second := newFake(t), newFake(t)
 	var turns []string
@@ -32,7 +32,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("result %d = %+v, want 8 answers of 6 tokens on prompts of 11", i, r)
 		}
 		if !(r.TTFT.P50() > 0 && r.TTFT.P50() <= r.E2E.P50() && r.ITL.P50() <= r.ITL.P99() && r.OutputThroughput > 0 && r.TotalThroughput > r.OutputThroughput) {
-			t.Errorf("result %d has figures that cannot be: %+v", i, r)
+			t.Errorf("result %d has impossible figures: %+v", i, r)
 		}
 		if (r.Ratios == nil) != (i%2 == 0) {
 			t.Errorf("result %d has ratios %v, want them for all but the first target", i, r.Ratios)
@@ -57,11 +57,11 @@ func TestRun(t *testing.T) {
 		}
 	}
 	if first.most > 3 {
-		t.Errorf("%d requests at once, want at most 3 streams", first.most)
+		t.Errorf("%d concurrent requests, want at most 3 streams", first.most)
 	}
 }
 
-// Some failures are counted; when all fail, the run says why.
+// Failed requests are counted. If all fail, Run returns the reason.
 func TestFailures(t *testing.T) {
 	f := newFake(t)
 	f.fail = func(number int) bool { return number%2 == 1 }
@@ -84,7 +84,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// Arrivals wait for nobody, and are the same for the same seed.
+// Arrivals do not wait for answers, and are the same for the same seed.
 func TestOpenLoop(t *testing.T) {
 	f := newFake(t)
 	p := plan()
@@ -108,7 +108,7 @@ func TestOpenLoop(t *testing.T) {
 	}
 }
 
-// A stream that ends without its end mark, or without text, is a failure.
+// A stream without [DONE] or without text is a failure.
 func TestBrokenStreams(t *testing.T) {
 	for _, body := range []string{
 		"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n",
@@ -124,7 +124,7 @@ func TestBrokenStreams(t *testing.T) {
 	}
 }
 
-// BenchmarkStream reads one answer from memory: the client's own cost of a token.
+// BenchmarkStream reads one answer from memory, to measure the client's own cost per token.
 func BenchmarkStream(b *testing.B) {
 	recorder := httptest.NewRecorder()
 	stream(recorder, 256)
@@ -139,12 +139,12 @@ func BenchmarkStream(b *testing.B) {
 	b.ReportMetric(256*float64(b.N)/b.Elapsed().Seconds(), "tokens/s")
 }
 
-// What is no stream, or none to its end, is told so.
-func TestAnswersThatAreNoStream(t *testing.T) {
+// A response that is not a stream, or not a complete one, gives an error that says so.
+func TestResponsesThatAreNotStreams(t *testing.T) {
 	for name, test := range map[string]struct{ kind, body, want string }{
-		"page":      {"text/html", "<html>\n<p>Welcome</p>", `the answer is no stream of events (Content-Type "text/html")`},
-		"whole":     {"application/json", `{"choices":[{"message":{"content":"a"}}]}`, `no stream of events (Content-Type "application/json")`},
-		"nothing":   {"text/event-stream", "", "no stream of events"},
+		"page":      {"text/html", "<html>\n<p>Welcome</p>", `the response is not a stream of events (Content-Type "text/html")`},
+		"whole":     {"application/json", `{"choices":[{"message":{"content":"a"}}]}`, `not a stream of events (Content-Type "application/json")`},
+		"nothing":   {"text/event-stream", "", "not a stream of events"},
 		"cut":       {"text/event-stream", "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n", "before its [DONE]"},
 		"long line": {"text/event-stream", "data: " + strings.Repeat("x", maxEventBytes+1), "a line of the stream has more than 1048576 bytes"},
 	} {

@@ -20,8 +20,7 @@ import (
 	"prunellm/internal/machine"
 )
 
-// Server is a server of one variant in its own process, as a user runs it. Its memory is measured alone, and the
-// measuring client takes none of it.
+// Server is a server of one variant in its own process, as a user runs it. Its memory therefore does not include the client's.
 type Server struct {
 	Target Target
 	cmd    *exec.Cmd
@@ -29,8 +28,8 @@ type Server struct {
 	tail   string        // the last error that it logged; read after exited
 }
 
-// StartServer starts a command that serves and logs JSON lines, one of which is "listening" with an addr. It waits for
-// that line. The calling goroutine must keep its thread for the server's life.
+// StartServer starts a command that serves and logs JSON lines, one of which is "listening" with an addr. It waits for that
+// line. The calling goroutine must stay on its thread until the server ends.
 func StartServer(ctx context.Context, cmd *exec.Cmd, target Target) (*Server, error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
@@ -88,12 +87,12 @@ func followLog(r io.Reader, listening chan<- string) (tail string) {
 			tail = entry.Msg + ": " + entry.Error
 		}
 	}
-	_, _ = io.Copy(io.Discard, r) // a line too long to read must not block the server
+	_, _ = io.Copy(io.Discard, r) // after a line that is too long, the server must not block
 	return tail
 }
 
-// WaitReady waits until the server is ready. A server retries for ever if it cannot load a variant, so the first error
-// ends the wait.
+// WaitReady waits until the server is ready. A server that cannot load a variant retries forever, so its first error ends the
+// wait.
 func (s *Server) WaitReady(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -111,7 +110,7 @@ func (s *Server) WaitReady(ctx context.Context) error {
 		}
 		response, err := http.DefaultClient.Do(call)
 		if err != nil {
-			continue // not listening yet; its end would be seen above
+			continue // not listening yet, or ended, which the next iteration detects
 		}
 		body, _ := io.ReadAll(io.LimitReader(response.Body, maxModelsBytes))
 		_ = response.Body.Close()
@@ -127,7 +126,7 @@ func (s *Server) WaitReady(ctx context.Context) error {
 // CloseServers ends all servers and waits for them.
 func CloseServers(servers []*Server) {
 	for _, s := range servers {
-		_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = s.cmd.Process.Signal(syscall.SIGTERM) // fails if it has ended
 	}
 	for _, s := range servers {
 		select {
@@ -162,7 +161,7 @@ func procField(text, name string) int64 {
 	return 0
 }
 
-// Hardware describes what of this machine the process may use, in one line.
+// Hardware returns a line that describes the part of this machine that the process may use.
 func Hardware() string {
 	name := runtime.GOARCH
 	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {

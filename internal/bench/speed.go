@@ -12,12 +12,12 @@ import (
 	"prunellm/internal/machine"
 )
 
-// The load of MeasureSpeed: about a plan's default.
+// The load of MeasureSpeeds, which is similar to a plan's default.
 const (
 	SpeedPrompt  = 200 // tokens of a prompt
 	speedAnswer  = 32  // tokens of an answer
 	speedRounds  = 5
-	speedSeconds = 10 // a slow model gets fewer rounds; for each engine
+	speedSeconds = 10 // limit for each engine: a slow model gets fewer rounds
 )
 
 // busyShare is the share of this process's cores that other programs may use during a measurement.
@@ -26,7 +26,7 @@ const busyShare = 0.15
 // ErrBusy is wrapped if other programs used the processor during a measurement.
 var ErrBusy = errors.New("other programs use the processor")
 
-// ErrBurst is wrapped if tokens of an answer arrived together, so that the time between them is not known.
+// ErrBurst is wrapped if tokens of an answer arrived together, so that the time between them is unknown.
 var ErrBurst = errors.New("tokens arrived at once")
 
 // Engine is a loaded model of this process.
@@ -39,13 +39,13 @@ type Engine interface {
 // SpeedPromptOf returns how many tokens the prompts of MeasureSpeeds have.
 func SpeedPromptOf(engine Engine) int { return min(SpeedPrompt, engine.ContextSize()/2) }
 
-// Speed is how fast a model answers one stream.
+// Speed is the speed of a model with one stream.
 type Speed struct {
 	TTFT, ITL    Spread
 	PromptTokens int // of each prompt
 }
 
-// Spread is the median of repeated measurements of a time, and how far they lie apart.
+// Spread is the median of repeated measurements of a time, and their range.
 type Spread struct {
 	Median time.Duration
 	Range  float64 // longest less shortest, over the median; 0 for a single one
@@ -57,9 +57,9 @@ func newSpread(all []time.Duration) Spread {
 	return Spread{median, float64(all[len(all)-1]-all[0]) / float64(max(median, 1))}
 }
 
-// MeasureSpeeds asks each engine for a few answers, in turns, so that whatever changes on the machine meanwhile meets all
-// of them. Prompts differ, also between calls, so that no prompt cache helps. Errors are the engines', or wrap ErrBurst.
-// An error that wraps ErrBusy comes with the speeds.
+// MeasureSpeeds requests a few answers from each engine. The engines alternate, so that changes on the machine affect all of
+// them. Prompts differ, also between calls, so that no prompt cache is hit. Errors are the engines', or wrap ErrBurst. With an
+// error that wraps ErrBusy it also returns the speeds.
 func MeasureSpeeds(ctx context.Context, engines []Engine) ([]Speed, error) {
 	chance := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // words of a prompt
 	firsts, betweens := make([][]time.Duration, len(engines)), make([][]time.Duration, len(engines))
@@ -89,7 +89,7 @@ func MeasureSpeeds(ctx context.Context, engines []Engine) ([]Speed, error) {
 func checkIdle(before, after machine.Times) error {
 	busy, spare, ok := before.Others(after)
 	if limit := spare + busyShare*float64(machine.Cores()); ok && busy > limit {
-		return fmt.Errorf("%w: %.1f cores on average, and %.1f would not disturb", ErrBusy, busy, limit)
+		return fmt.Errorf("%w: %.1f cores on average; the limit is %.1f", ErrBusy, busy, limit)
 	}
 	return nil
 }

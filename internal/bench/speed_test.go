@@ -18,7 +18,7 @@ type fakeEngine struct {
 	context int
 	chunks  []fakeChunk
 	asked   []infer.Request
-	asking  func() // nil, or called before each answer
+	asking  func() // if set, called before each answer
 }
 
 type fakeChunk struct {
@@ -78,14 +78,14 @@ func TestMeasureSpeeds(t *testing.T) {
 			t.Errorf("MeasureSpeeds = %+v, want %+v", speeds, want)
 		}
 		if want := []int{0, 1, 0, 1, 0, 1, 0, 1, 0, 1}; !slices.Equal(order, want) {
-			t.Errorf("engines were asked in order %v, want turns", order)
+			t.Errorf("engines answered in the order %v, want them to alternate", order)
 		}
 		if len(engine.asked) != speedRounds {
 			t.Fatalf("%d answers, want %d", len(engine.asked), speedRounds)
 		}
 		for _, r := range engine.asked {
 			if len(r.Prompt) != 50 || r.MaxTokens != 25 || !r.IgnoreEOS {
-				t.Errorf("asked %d tokens of a prompt of %d, want 25 of 50", r.MaxTokens, len(r.Prompt))
+				t.Errorf("requested %d tokens for a prompt of %d, want 25 for 50", r.MaxTokens, len(r.Prompt))
 			}
 		}
 	})
@@ -115,6 +115,6 @@ func TestSpread(t *testing.T) {
 	}
 	var unknown machine.Times
 	if err := checkIdle(unknown, unknown); err != nil {
-		t.Errorf("where processor times are not known the machine is busy: %v", err)
+		t.Errorf("with unknown processor times the machine counts as busy: %v", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// ParseTarget reads "[NAME=]URL". A base without a path gets "/v1".
+// ParseTarget parses "[NAME=]URL". It adds "/v1" to a URL without a path.
 func ParseTarget(text string) (Target, error) {
 	name, base := "", text
 	if before, after, ok := strings.Cut(text, "="); ok && !strings.Contains(before, "/") {
@@ -56,7 +56,7 @@ func FirstModel(ctx context.Context, target Target) (string, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxModelsBytes))
 	if err != nil || response.StatusCode != http.StatusOK || json.Unmarshal(body, &list) != nil || len(list.Data) == 0 {
-		return "", fmt.Errorf("it lists no models (%s): name one with --request-model", response.Status)
+		return "", fmt.Errorf("the server lists no models (%s): name one with --request-model", response.Status)
 	}
 	return list.Data[0].ID, nil
 }

@@ -3,11 +3,11 @@ package bf16
 
 import "math"
 
-// Bits are those of the bfloat16 nearest to v; of two, the even one. NaN stays NaN.
+// Bits returns the bits of the bfloat16 nearest to v; of two, the even one. NaN stays NaN.
 func Bits(v float32) uint16 {
 	bits := math.Float32bits(v)
 	if v != v {
-		return uint16(bits>>16) | 0x40 // quiet, so that the payload's upper half is never zero
+		return uint16(bits>>16) | 0x40 // the quiet bit, because the upper half of the payload may be zero
 	}
 	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
 }

@@ -24,7 +24,7 @@ func axeScript(t testing.TB) string {
 	return string(script)
 }
 
-// CheckAccessibility runs axe-core over the page as it is now, and fails the test for each violated rule.
+// CheckAccessibility runs axe-core on the page in its current state, and fails the test for each violated rule.
 func (p *Page) CheckAccessibility(what string) {
 	p.t.Helper()
 	if !Eval[bool](p, axeScript(p.t)+"; typeof axe === 'object'") {
@@ -35,6 +35,6 @@ func (p *Page) CheckAccessibility(what string) {
 		p.t.Errorf("accessibility, %s: %s", what, violation)
 	}
 	if passed := Eval[int](p, `axe.run(document).then((found) => found.passes.length)`); passed < 10 {
-		p.t.Errorf("axe-core checked %d rules only", passed)
+		p.t.Errorf("axe-core checked only %d rules", passed)
 	}
 }

@@ -2,12 +2,12 @@
 //
 // # Waiting
 //
-// Nothing here measures time: every wait polls a condition until Patience has passed.
+// Every wait polls a condition until it holds. If it does not hold within Patience, the test fails.
 //
 // # Errors
 //
-// Page collects errors of the console, the content security policy and the network. Close (which the test's cleanup calls)
-// fails the test for each; a test that expects one takes it first, with Complaints.
+// Page collects errors of the console, the content security policy and the network. Close, which the test's cleanup calls,
+// fails the test for each error. A test that expects an error removes it with Complaints.
 package browsertest
 
 import (
@@ -32,17 +32,17 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Patience is the timeout of a condition; a working page needs a small part of it even on a busy machine.
+// Patience is the timeout of a condition. Even on a busy machine, a working page needs only a small part of it.
 const Patience = 2 * time.Minute
 
-// programs are the names of Chromium on various systems; the smallest sufficient one comes first.
+// programs are the names of Chromium on various systems, the smallest build first.
 var programs = []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
 
 // Page is a browser with one page open.
 type Page struct {
 	t    testing.TB
 	base string
-	also []string // other servers that the page may ask
+	also []string // other servers to which the page may send requests
 	ctx  context.Context
 
 	closing sync.Once
@@ -53,9 +53,9 @@ type Page struct {
 	complaints []string
 }
 
-// Open starts a browser with an empty profile, width pixels wide, and opens base + path. The page may ask the server at base
-// and those at also, which are URLs, and no other. It skips the test where there is
-// no Chromium, and fails in CI, where there must be one.
+// Open starts a browser with an empty profile and a window of width x height pixels, and opens base + path. The page may send
+// requests only to the server at base and those at the URLs also. Without Chromium, Open skips the test; in CI it fails the
+// test.
 func Open(t testing.TB, base, path string, width, height int, also ...string) *Page {
 	t.Helper()
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
@@ -80,7 +80,7 @@ func Open(t testing.TB, base, path string, width, height int, also ...string) *P
 		p.checkRequests()
 	}
 	t.Cleanup(p.Close)
-	if err := chromedp.Do(ctx); err != nil { // without a timeout, which would end the browser
+	if err := chromedp.Do(ctx); err != nil { // without a timeout, because its end would stop the browser
 		t.Fatalf("start the browser: %v", err)
 	}
 	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
@@ -94,7 +94,8 @@ func Open(t testing.TB, base, path string, width, height int, also ...string) *P
 }
 
 // Close ends the browser and fails the test for errors of the page and for requests to other servers. It is idempotent and
-// runs when the test ends; a test that stops the server closes the page first, which would report the missing server.
+// runs when the test ends. A test that stops the server must close the page first, because the page would report the missing
+// server.
 func (p *Page) Close() { p.closing.Do(p.close) }
 
 func find(t testing.TB) string {
@@ -166,12 +167,12 @@ func (p *Page) checkRequests() {
 		p.t.Error("no request was recorded")
 	}
 	for _, request := range p.requests {
-		if strings.HasPrefix(request, "data:") { // part of a file that was loaded
+		if strings.HasPrefix(request, "data:") { // part of a loaded file
 			continue
 		}
 		to, err := url.Parse(request)
 		if err != nil || !servers[to.Scheme+"://"+to.Host] {
-			p.t.Errorf("the page asked for %s, which is on another server", request)
+			p.t.Errorf("the page requested %s, which is on another server", request)
 		}
 	}
 }
@@ -205,7 +206,7 @@ func (p *Page) Focus(selector string) {
 	p.do(chromedp.Focus(chromedp.CSS(selector)))
 }
 
-// Press types keys into the focused element; package kb names keys that are not characters.
+// Press types keys into the focused element. Package kb has the keys that are not characters.
 func (p *Page) Press(keys string) {
 	p.t.Helper()
 	p.do(chromedp.KeyEvent(keys))
@@ -218,7 +219,7 @@ func (p *Page) Type(selector, keys string) {
 	p.Press(keys)
 }
 
-// Phone makes the page's window as small as a phone's.
+// Phone resizes the page's window to a phone's screen.
 func (p *Page) Phone() {
 	p.t.Helper()
 	p.do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
@@ -238,7 +239,7 @@ func (p *Page) emulate(feature, value string) {
 	}
 }
 
-// Eval evaluates a JavaScript expression and decodes its value into T; it awaits a promise.
+// Eval evaluates a JavaScript expression, awaits a promise and decodes the value into T.
 func Eval[T any](p *Page, expression string) T {
 	p.t.Helper()
 	ctx, stop := context.WithTimeout(p.ctx, Patience)
@@ -256,19 +257,19 @@ func (p *Page) WaitFor(what, condition string) {
 	deadline := time.Now().Add(Patience)
 	for !Eval[bool](p, "Boolean("+condition+")") {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("waited in vain: %s\nthe page shows:\n%s", what, Eval[string](p, "document.body.innerText"))
+			p.t.Fatalf("timeout waiting for %s\nthe page shows:\n%s", what, Eval[string](p, "document.body.innerText"))
 		}
 		<-time.After(20 * time.Millisecond)
 	}
 }
 
-// Text returns the visible text of an element; "" when there is no such element.
+// Text returns the visible text of an element, or "" if there is no such element.
 func (p *Page) Text(selector string) string {
 	p.t.Helper()
 	return Eval[string](p, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
 }
 
-// Screenshot writes a picture of the page to name.png in the folder that PRUNELLM_SCREENSHOTS names, if it is set.
+// Screenshot writes a picture of the page to name.png in the folder PRUNELLM_SCREENSHOTS, if that variable is set.
 func (p *Page) Screenshot(name string) {
 	p.t.Helper()
 	folder := os.Getenv("PRUNELLM_SCREENSHOTS")

@@ -13,7 +13,7 @@ namespace {
 using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Eigen::MatrixXd;
 
-// Columns that a thread takes at a time. Results do not depend on the number of threads.
+// Columns that a thread processes at a time. Results do not depend on the number of threads.
 constexpr long panel = 96;
 
 // Calls work(first column, columns) for each panel. No exception leaves a parallel region.
@@ -41,7 +41,7 @@ int prunellm_fast(void) {
 }
 
 int prunellm_solve(double *a, double *b, long n, long columns, int threads) {
-  Eigen::Map<MatrixXd> system(a, n, n); // the order of axes does not matter: it is symmetric
+  Eigen::Map<MatrixXd> system(a, n, n); // symmetric, so the order of axes does not matter
   Eigen::Map<Rows> right(b, n, columns);
   try {
     const Eigen::LLT<Eigen::Ref<MatrixXd>> factor(system);
@@ -66,7 +66,7 @@ int prunellm_multiply(const double *a, const double *b, double *c, long n, long 
   });
 }
 
-// With rows and columns reversed, a = V V^T is the usual factorization: a' = L L^T with L lower triangular.
+// With rows and columns reversed, a = V V^T becomes the usual factorization a' = L L^T with L lower triangular.
 int prunellm_factor(double *a, long n) {
   Eigen::Map<Rows> system(a, n, n);
   try {

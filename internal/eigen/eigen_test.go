@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/eigen"
 )
 
-// system is A, positive definite with columns that differ by a factor of 600, and B with some columns.
+// system returns A, positive definite with columns that differ by a factor of 600, and B with some columns.
 func system(n, columns int) (a, b []float64) {
 	random := rand.New(rand.NewPCG(7, uint64(n)))
 	rows := make([]float64, (n+10)*n)
@@ -60,7 +60,7 @@ func TestAgreesWithGonum(t *testing.T) {
 	}
 }
 
-// distance is that of two vectors, relative to the second's norm.
+// distance returns the distance of two vectors relative to the norm of the second.
 func distance(got, want []float64) float64 {
 	var diff, norm float64
 	for i := range want {
@@ -158,6 +158,6 @@ func TestFactorAndShift(t *testing.T) {
 		t.Errorf("Factor of an indefinite matrix: %v", err)
 	}
 	if err := (eigen.Algebra{}).Shift(make([]float64, 4), make([]float64, 2), 2, 1, 2); err == nil {
-		t.Error("Shift beyond the last row was taken")
+		t.Error("Shift accepted rows beyond the last one")
 	}
 }

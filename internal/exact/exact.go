@@ -1,5 +1,5 @@
-// Package exact holds the shared parts of both formats' writers: a tensor has exactly the bytes of its shape, and a file
-// appears complete or not at all.
+// Package exact has code that the writers of both formats share. It checks that a tensor has exactly the bytes of its shape, and
+// writes files atomically.
 package exact
 
 import (
@@ -33,15 +33,15 @@ type writer struct {
 
 func (e *writer) Write(b []byte) (int, error) {
 	if int64(len(b)) > e.left {
-		return 0, fmt.Errorf("%d bytes too many", int64(len(b))-e.left)
+		return 0, fmt.Errorf("%d bytes beyond the tensor's size", int64(len(b))-e.left)
 	}
 	n, err := e.w.Write(b)
 	e.left -= int64(n)
 	return n, err
 }
 
-// File writes a file atomically: path holds either its earlier content or all output of write, which is on stable
-// storage when File returns nil.
+// File writes a file atomically: path has either its earlier content or all output of write. When File returns nil, the output
+// is on stable storage.
 func File(path string, write func(w io.Writer) error) error {
 	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
 	if err != nil {

@@ -18,7 +18,7 @@ func Faults(errs ...error) []error {
 	return kept
 }
 
-// Join returns a one-line error with all faults; nil if there are none.
+// Join returns a one-line error with all faults, or nil if there are none.
 func Join(faults []error) error {
 	if len(faults) == 0 {
 		return nil
@@ -44,7 +44,7 @@ func CheckListen(addr string, hasKeys, insecure bool) error {
 	if hasKeys || insecure || isLoopback(host) {
 		return nil
 	}
-	return fmt.Errorf("--addr %s can be reached from other machines and no --api-key-file is given: add one, or --insecure if that is meant", addr)
+	return fmt.Errorf("--addr %s is reachable from other machines, and there is no --api-key-file: add one, or add --insecure to serve without keys", addr)
 }
 
 func isLoopback(host string) bool {

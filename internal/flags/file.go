@@ -20,12 +20,12 @@ import (
 // Limits of a configuration file and of messages about it.
 const (
 	MaxBytes    = 256 << 10
-	maxKeyBytes = 64 // bytes of an unknown key that are shown and compared with known ones
+	maxKeyBytes = 64 // bytes of an unknown key that messages show and suggestions compare
 )
 
-// File is the flag for a YAML file that sets flags. A flag's key is its name without the leading dashes, with '-' or
-// '_' inside. Keys below a command's name apply to that command and override the same keys at the top, which apply to
-// every command that has such a flag. An unknown key is an error, so that a misspelt one is not ignored silently.
+// File is the flag for a YAML file that sets flags. A flag's key is its name without the leading dashes, with '-' or '_'
+// between words. Keys at the top apply to every command that has such a flag. Keys below a command's name apply only to that
+// command and override those at the top. An unknown key is an error, so that a misspelt one is not silently ignored.
 type File string
 
 // BeforeResolve is kong's hook for flags that affect other flags' values.
@@ -47,7 +47,7 @@ func (File) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 	return nil
 }
 
-// Read reads a file that no other user can change, or a pipe such as shells make of a command's output.
+// Read reads a file that no other user can change, or a pipe such as a shell's <(command).
 func Read(path string) ([]byte, error) {
 	if _, err := trust.Resolve(path); err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ type Settings struct {
 	sections map[string]map[string]setting // by command
 }
 
-// setting is a file's value of a flag.
+// setting is a flag's value in a file.
 type setting struct {
 	key   Key
 	value *yaml.Node // a scalar, or a list of scalars
@@ -86,7 +86,7 @@ type Key struct {
 	negated bool // as with --no-FLAG
 }
 
-// Parse reads a file for this program. It refuses aliases: a few bytes of them can stand for any amount of text.
+// Parse reads a file for this program. It refuses YAML aliases, because a few bytes of them can expand to any amount of text.
 func Parse(data []byte, app *kong.Application) (*Settings, error) {
 	c := &Settings{sections: map[string]map[string]setting{}}
 	root, err := parseDocument(data)
@@ -128,7 +128,7 @@ func Parse(data []byte, app *kong.Application) (*Settings, error) {
 	return c, err
 }
 
-// parseDocument returns the one document of a file; nil if it is empty.
+// parseDocument returns the only document of a file, or nil if the file is empty.
 func parseDocument(data []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, more yaml.Node
@@ -150,7 +150,7 @@ func parseDocument(data []byte) (*yaml.Node, error) {
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null" }
 
-// Keys are the keys of flags that a file may set.
+// Keys returns the keys of the flags that a file may set.
 func Keys(flags []*kong.Flag) map[string]Key {
 	keys := map[string]Key{}
 	for _, flag := range flags {
@@ -165,14 +165,14 @@ func Keys(flags []*kong.Flag) map[string]Key {
 	return keys
 }
 
-// pair is a key of a mapping, with '-' between its words, and its value.
+// pair is a key of a mapping, with '-' between words, and its value.
 type pair struct {
 	name  string
 	line  int
 	value *yaml.Node
 }
 
-// pairsOf lists a mapping's pairs.
+// pairsOf returns a mapping's pairs.
 func pairsOf(mapping *yaml.Node) ([]pair, error) {
 	if mapping.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("line %d: %s instead of lines 'flag: value'", mapping.Line, nodeKind(mapping))
@@ -186,7 +186,7 @@ func pairsOf(mapping *yaml.Node) ([]pair, error) {
 		}
 		name := strings.ReplaceAll(key.Value, "_", "-")
 		if seen[name] {
-			return nil, fmt.Errorf("line %d: key %.*q is there twice", key.Line, maxKeyBytes, name)
+			return nil, fmt.Errorf("line %d: key %.*q appears twice", key.Line, maxKeyBytes, name)
 		}
 		seen[name] = true
 		pairs = append(pairs, pair{name: name, line: key.Line, value: value})
@@ -194,7 +194,7 @@ func pairsOf(mapping *yaml.Node) ([]pair, error) {
 	return pairs, nil
 }
 
-// settings finds the flags of keys. further are other names that a misspelt key may have meant.
+// settings finds the flags of keys. further has other names that it may suggest for a misspelt key.
 func settings(pairs []pair, keys map[string]Key, further []string) (map[string]setting, error) {
 	found := map[string]setting{}
 	for _, p := range pairs {
@@ -204,7 +204,7 @@ func settings(pairs []pair, keys map[string]Key, further []string) (map[string]s
 			return nil, fmt.Errorf("line %d: unknown key %.*q%s", p.line, maxKeyBytes, p.name, suggestion(p.name, names))
 		}
 		if _, twice := found[key.flag]; twice {
-			return nil, fmt.Errorf("line %d: key %q and its opposite are both there", p.line, p.name)
+			return nil, fmt.Errorf("line %d: key %q and its opposite are both set", p.line, p.name)
 		}
 		if err := checkValue(p.value); err != nil {
 			return nil, fmt.Errorf("line %d: key %q has %w", p.line, p.name, err)
@@ -241,7 +241,7 @@ func checkScalar(value *yaml.Node) error {
 	}
 }
 
-// nodeKind returns the kind of a value in a user's words.
+// nodeKind returns the kind of a value in words for messages.
 func nodeKind(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:
@@ -255,7 +255,7 @@ func nodeKind(node *yaml.Node) string {
 	}
 }
 
-// suggestion returns the known key that is nearest to a misspelt one, if one is near.
+// suggestion returns a question with the known key that is nearest to a misspelt one, or "" if none is near.
 func suggestion(name string, known []string) string {
 	if len(name) > maxKeyBytes {
 		return ""
@@ -320,8 +320,8 @@ func (c *Settings) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 	return value, nil
 }
 
-// of returns the value in the form that kong accepts for this flag: as the text of the command line, so that no number
-// changes in another type.
+// of returns the value in the form that kong accepts for this flag: as on the command line, so that no number changes by a
+// conversion.
 func (s setting) of(flag *kong.Flag) (any, error) {
 	var value any = s.value.Value
 	scalars := []*yaml.Node{s.value}
@@ -334,10 +334,10 @@ func (s setting) of(flag *kong.Flag) (any, error) {
 	}
 	for _, scalar := range scalars {
 		if scalar.ShortTag() == "!!bool" && !flag.IsBool() {
-			return nil, fmt.Errorf("%s is no value for it: quote it if it is meant as text", scalar.Value)
+			return nil, fmt.Errorf("%s is not a valid value: quote it to use it as text", scalar.Value)
 		}
 	}
-	target := reflect.New(flag.Target.Type()).Elem() // decoded here first for an error with the line
+	target := reflect.New(flag.Target.Type()).Elem() // decoded first for an error with the line
 	err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: kong.Scan().PushTyped(value, kong.FlagValueToken)}, target)
 	if err != nil {
 		return nil, err

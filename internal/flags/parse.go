@@ -6,14 +6,14 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Exited is the exit status that the parser chose: it has shown help or a version.
+// Exited is the exit status of the parser after it has shown help or a version.
 type Exited int
 
 // Exit makes the parser panic with its exit status. ParseArgs recovers it.
 func Exit() kong.Option { return kong.Exit(func(status int) { panic(Exited(status)) }) }
 
-// ParseArgs parses the command line, together with the variables and the file that set flags. exited is the status with
-// which the process must exit at once; nil to continue.
+// ParseArgs parses the command line, together with the variables and the file that set flags. If exited is not nil, the process
+// must exit at once with that status.
 func ParseArgs(parser *kong.Kong, args []string) (command *kong.Context, exited *Exited, err error) {
 	unsetEmpty(parser.Model.Node)
 	defer func() {

@@ -10,8 +10,8 @@ import (
 	"prunellm/internal/trust"
 )
 
-// WarnOfShared logs which of a command's inputs other users can change. A user may choose such a file, as in a team's
-// folder of models. inputs maps flags to values that are not paths: whole values, and prefixes that end in a colon.
+// WarnOfShared logs which of a command's inputs other users can change. Such a file is allowed: a team may share a folder of
+// models. inputs maps flags to values that are not paths: whole values, and prefixes that end in a colon.
 func WarnOfShared(command *kong.Context, inputs map[string][]string, log *slog.Logger) {
 	for _, flag := range command.Flags() {
 		names, ok := inputs[flag.Name]

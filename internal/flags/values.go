@@ -22,8 +22,8 @@ func Values() []kong.Option {
 	}
 }
 
-// plainFloat parses numbers of flags: only decimal ones. kong accepts every literal of Go, such as 0x1p-2, but a ratio
-// in a model's name must be decimal.
+// plainFloat parses decimal numbers of flags. kong would accept every literal of Go, such as 0x1p-2, but a ratio in a model's
+// name must be decimal.
 func plainFloat(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("float")
 	if err != nil {
@@ -53,8 +53,8 @@ func unitDuration(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// absolutePath parses paths of flags: '~' is the home folder, and '-' stays. An empty path stays empty, where kong
-// would use the current folder. A flag that needs a path refuses it, unless its default is empty.
+// absolutePath parses paths of flags. '~' is the home folder, and '-' stays. An empty path stays empty; kong would use the
+// current folder. A flag whose default is not empty refuses an empty path.
 func absolutePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	token, err := ctx.Scan.PopValue("path")
 	if err != nil {
@@ -71,8 +71,8 @@ func absolutePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// homePath parses a path or a name, such as a model's. It replaces '~' by the home folder, even where no shell did, and
-// leaves everything else unchanged.
+// homePath parses a path or a name, such as a model's. It replaces '~' by the home folder, in case no shell did, and leaves
+// everything else unchanged.
 func homePath(ctx *kong.DecodeContext, target reflect.Value) error {
 	var text string
 	if err := ctx.Scan.PopValueInto("string", &text); err != nil {

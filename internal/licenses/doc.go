@@ -1,3 +1,3 @@
-// Package licenses holds the tests of what the product links and ships: each work has a known license that permits it, and NOTICE names
-// each. It has no code of its own.
+// Package licenses tests the works that the product links and ships: each has a known license that permits it, and NOTICE lists
+// it. The package has only tests.
 package licenses

@@ -16,17 +16,17 @@ import (
 // minimumCoverage is the share of a license file, in percent, that must be text of known licenses.
 const minimumCoverage = 80
 
-// permitted are the licenses that linked code may have: those that ask only for their text and notices to be kept.
+// permitted are the licenses that linked code may have. They only require that their text and notices are kept.
 var permitted = []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "ISC", "MIT", "Unlicense", "Zlib"}
 
 // module is a Go module of which the binary links packages.
 type module struct {
 	path, dir string
-	// folders are those of its linked packages, relative to dir, with slashes.
+	// folders are the folders of its linked packages, relative to dir, with slashes.
 	folders []string
 }
 
-// linkedModules lists the modules of the program, sorted by path, without the program's own.
+// linkedModules returns the modules that the program links, sorted by path, without its own.
 func linkedModules(t *testing.T) []module {
 	t.Helper()
 	const format = "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Dir}}\t{{$.Dir}}{{end}}{{end}}"
@@ -64,7 +64,8 @@ func linkedModules(t *testing.T) []module {
 	return modules
 }
 
-// texts returns the module's license files, relative to its folder: its own, and those of folders that hold a linked package.
+// texts returns the module's license files, relative to its folder: those at its root, and those of folders with a linked
+// package.
 func (m module) texts(t *testing.T) []string {
 	t.Helper()
 	var folders []string
@@ -99,7 +100,8 @@ func filesWithPrefix(t *testing.T, folder string, prefixes ...string) (names []s
 	return names
 }
 
-// classify returns the SPDX identifiers of the licenses in a text, sorted, or an error when much of it is no known license.
+// classify returns the sorted SPDX identifiers of the licenses in a text. It returns an error if less than minimumCoverage of the
+// text belongs to known licenses.
 func classify(text []byte) ([]string, error) {
 	coverage := licensecheck.Scan(text)
 	var found []string
@@ -108,7 +110,7 @@ func classify(text []byte) ([]string, error) {
 	}
 	slices.Sort(found)
 	if coverage.Percent < minimumCoverage {
-		return nil, fmt.Errorf("%.0f%% of the text is a known license %v, want at least %d%%", coverage.Percent, found, minimumCoverage)
+		return nil, fmt.Errorf("%.0f%% of the text belongs to known licenses %v, want at least %d%%", coverage.Percent, found, minimumCoverage)
 	}
 	return slices.Compact(found), nil
 }
@@ -119,7 +121,7 @@ type part struct {
 	licenses []string
 }
 
-// parts returns the module's folders that have license files, its own first; a license that is unknown or not permitted fails the test.
+// parts returns the module's folders that have license files, the root first. An unknown or forbidden license fails the test.
 func (m module) parts(t *testing.T) (parts []part) {
 	t.Helper()
 	for _, name := range m.texts(t) {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write NOTICE's list of modules and their notices anew")
+var update = flag.Bool("update", false, "rewrite NOTICE's list of modules and their notices")
 
 const (
 	root   = "../.."
@@ -28,7 +28,8 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// section splits NOTICE at the markers of one section: what is before its lines, its lines, and what is after them.
+// section splits NOTICE at the markers of one section. It returns the text before its lines, its lines, and the text after
+// them.
 func section(t *testing.T, text, name string) (before, lines, after string) {
 	t.Helper()
 	marker := regexp.MustCompile(`(?s)^(.*<!-- begin ` + name + `:[^\n]*-->\n)(.*)(<!-- end ` + name + ` -->\n.*)$`)
@@ -39,7 +40,7 @@ func section(t *testing.T, text, name string) (before, lines, after string) {
 	return match[1], match[2], match[3]
 }
 
-// TestModules compares NOTICE's list of modules, with their licenses, and the notices that they ask to pass on with what is linked.
+// TestModules compares NOTICE's list of modules, licenses and required notices with the modules that the binary links.
 func TestModules(t *testing.T) {
 	var list, notices strings.Builder
 	for _, m := range linkedModules(t) {
@@ -67,7 +68,7 @@ func TestModules(t *testing.T) {
 	}
 }
 
-// work is a line of NOTICE about something that is no Go module.
+// work is a line of NOTICE about a work that is not a Go module.
 type work struct{ name, license, where string }
 
 func works(t *testing.T) (all []work) {
@@ -86,14 +87,14 @@ func works(t *testing.T) (all []work) {
 	return all
 }
 
-// wantWork checks that NOTICE names a place, with a license unless that is "".
+// wantWork checks that NOTICE has a work at a place and, unless license is "", its license.
 func wantWork(t *testing.T, all []work, place, license string) {
 	t.Helper()
 	at := slices.IndexFunc(all, func(w work) bool { return strings.Contains(w.where, place) })
 	if at < 0 {
 		t.Errorf("NOTICE has no line about %s", place)
 	} else if license != "" && all[at].license != license {
-		t.Errorf("NOTICE says that %s is %s, its file says %s", place, all[at].license, license)
+		t.Errorf("NOTICE has the license %[2]s for %[1]s, its file has %[3]s", place, all[at].license, license)
 	}
 }
 
@@ -104,8 +105,8 @@ var (
 	foreign       = regexp.MustCompile(`(?m)Copyright \(c\)|Licensed to the Apache Software Foundation|^--- a/ml/backend/ggml`)
 )
 
-// TestWorks checks that NOTICE names what setup installs or fetches to build and run, and the files here that are not ours, each of
-// which has an SPDX header.
+// TestWorks checks that NOTICE lists everything that setup installs or fetches to build and run, and all files of others in the
+// repository. Each of these files must have an SPDX header.
 func TestWorks(t *testing.T) {
 	all := works(t)
 	for _, match := range debianHeaders.FindAllStringSubmatch(read(t, root+"/scripts/setup/install"), -1) {
@@ -124,7 +125,7 @@ func TestWorks(t *testing.T) {
 	for _, name := range foreignFiles(t) {
 		match := spdx.FindStringSubmatch(read(t, filepath.Join(root, name)))
 		if match == nil {
-			t.Errorf("%s is not ours and has no SPDX header", name)
+			t.Errorf("%s is the work of others and has no SPDX header", name)
 			continue
 		}
 		headers++
@@ -135,11 +136,11 @@ func TestWorks(t *testing.T) {
 		wantWork(t, all, place, match[1])
 	}
 	if headers < 3 {
-		t.Errorf("%d files of others found, want at least 3", headers)
+		t.Errorf("found %d files of others, want at least 3", headers)
 	}
 }
 
-// foreignFiles returns the files of the repository whose text says that they are someone else's, relative to root.
+// foreignFiles returns the files of the repository, relative to root, whose text identifies them as the work of others.
 func foreignFiles(t *testing.T) (names []string) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {

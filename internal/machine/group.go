@@ -52,13 +52,13 @@ func groupPath(own, controller string, version int) string {
 	return ""
 }
 
-// mount is the place where a hierarchy, or its part below root, is visible.
+// mount is a folder where a hierarchy, or its part below root, is visible.
 type mount struct {
 	root, point string
 	version     int
 }
 
-// mountsOf finds hierarchies in a text of proc(5)'s mountinfo: "36 35 0:30 /root /point options... - type source
+// mountsOf finds hierarchies in the text of /proc/self/mountinfo (proc(5)): "36 35 0:30 /root /point options... - type source
 // options".
 func mountsOf(mounts, controller string) []mount {
 	var found []mount
@@ -82,8 +82,8 @@ func mountsOf(mounts, controller string) []mount {
 	return found
 }
 
-// below returns a group's path from the mount's root on. A group that is not below it counts as the root itself: a
-// container may name its group by the host's path, or by one with "..", and see nothing above its own.
+// below returns a group's path relative to the mount's root. A group outside the root counts as the root itself: in a container
+// the group may have the host's path, or one with "..", although the container sees nothing above its own group.
 func below(m mount, groupPath string) string {
 	rest, ok := strings.CutPrefix(groupPath, strings.TrimSuffix(m.root, "/"))
 	if !ok || rest != "" && rest[0] != '/' || slices.Contains(strings.Split(rest, "/"), "..") {
@@ -108,7 +108,7 @@ func unescape(text string) string {
 	return b.String()
 }
 
-// read returns a file's text; "" if it does not exist.
+// read returns a file's text, or "" if it does not exist.
 func (s system) read(name string) string {
 	data, _ := fs.ReadFile(s.files, name)
 	return string(data)

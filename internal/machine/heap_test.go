@@ -14,9 +14,9 @@ func TestHeapLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	debug.SetMemoryLimit(math.MaxInt64)
-	t.Setenv("GOMEMLIMIT", "1GiB") // as set before the process started
+	t.Setenv("GOMEMLIMIT", "1GiB") // as if set before the process started
 	if LimitHeap(os.Getenv); debug.SetMemoryLimit(-1) != math.MaxInt64 {
-		t.Error("GOMEMLIMIT does not win")
+		t.Error("GOMEMLIMIT does not override the limit")
 	}
 	t.Setenv("GOMEMLIMIT", "")
 	want := int64(math.MaxInt64)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// largestLimit is above any machine's memory: version 1 writes a number near 2^63 for "no limit".
+// largestLimit is above any machine's memory. Version 1 writes a number near 2^63 for "no limit".
 const largestLimit = 1 << 60
 
 // availableMemory returns Linux's available memory, or a group's remaining memory if that is less.
@@ -32,8 +32,8 @@ func (s system) memoryLimit() int64 {
 	return limit
 }
 
-// limit returns a group's memory limit. Version 1 also reports the smallest limit of the groups above, which a
-// container cannot see.
+// limit returns a group's memory limit. With version 1 it includes the smallest limit of the groups above, which a container
+// cannot see.
 func (s system) limit(g group) int64 {
 	if g.version == v2 {
 		return bounded(number(s.read(path.Join(g.dir, "memory.max"))))
@@ -53,7 +53,7 @@ func (s system) used(g group) int64 {
 	return max(used-max(cached, 0), 0)
 }
 
-// cpuQuota returns the number of cores whose time the process may use, the smallest of its groups'; 0 without a quota.
+// cpuQuota returns the smallest CPU quota of the process's groups in cores, or 0 without a quota.
 func (s system) cpuQuota() float64 {
 	least := 0.0
 	for _, g := range s.groups("cpu") {

@@ -22,8 +22,8 @@ func Now() Times {
 	return t
 }
 
-// Others returns how many cores other programs kept busy between t and later, and how many they could without taking any
-// from this process, which may use Cores of them. ok is false where that is not known.
+// Others returns how many cores other programs used between t and later (busy). spare is how many they could use without taking
+// any from this process, which may use Cores of them. ok is false if that is unknown.
 func (t Times) Others(later Times) (busy, spare float64, ok bool) {
 	length := later.at.Sub(t.at)
 	if t.cores == 0 || later.cores == 0 || length <= 0 {
@@ -33,7 +33,7 @@ func (t Times) Others(later Times) (busy, spare float64, ok bool) {
 	return max(float64(others)/float64(length), 0), max(float64(later.cores-Cores()), 0), true
 }
 
-// times reads what the kernel has counted. Time that a hypervisor gave to other machines counts as busy.
+// times reads the kernel's processor times. Time that a hypervisor gave to other machines counts as busy.
 func (s system) times() (t Times) {
 	cores := 0
 	var busy int64
@@ -51,7 +51,7 @@ func (s system) times() (t Times) {
 			cores++
 		}
 	}
-	// The second field is the program's name in brackets, which may hold anything.
+	// The second field is the program's name in brackets, which may contain any characters.
 	own := s.read("proc/self/stat")
 	fields := strings.Fields(own[strings.LastIndexByte(own, ')')+1:])
 	if cores == 0 || len(fields) < 13 {

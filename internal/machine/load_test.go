@@ -27,6 +27,6 @@ func TestOthers(t *testing.T) {
 		}
 	}
 	if now := Now(); now.cores < 1 {
-		t.Skip("the kernel tells no processor times")
+		t.Skip("the kernel does not report processor times")
 	}
 }

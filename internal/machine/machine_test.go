@@ -15,7 +15,7 @@ import (
 
 const mib = 1 << 20
 
-// tree is a machine of 8 GiB with these further files.
+// tree returns a machine with 8 GiB of available memory and these additional files.
 func tree(files map[string]string) system {
 	all := fstest.MapFS{"proc/meminfo": {Data: []byte("MemTotal: 9000000 kB\nMemAvailable:    8388608 kB\n")}}
 	for name, text := range files {
@@ -56,7 +56,7 @@ func TestMemory(t *testing.T) {
 			"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": mountV2,
 			"sys/fs/cgroup/memory.max": "419430400\n", "sys/fs/cgroup/memory.current": "0\n",
 		}, 400 * mib, 400 * mib},
-		"v2, container that is named by the host's path": {map[string]string{
+		"v2, container with the host's path": {map[string]string{
 			"proc/self/cgroup":         "0::/kubepods/pod1/abc\n",
 			"proc/self/mountinfo":      "29 23 0:26 /kubepods/pod1/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n",
 			"sys/fs/cgroup/memory.max": "419430400\n", "sys/fs/cgroup/memory.current": "0\n",
@@ -65,14 +65,14 @@ func TestMemory(t *testing.T) {
 			"proc/self/cgroup": "0::/../../elsewhere\n", "proc/self/mountinfo": mountV2,
 			"sys/fs/cgroup/memory.max": "419430400\n", "sys/fs/cgroup/memory.current": "0\n",
 		}, 400 * mib, 400 * mib},
-		"v2, usage not known": {map[string]string{
+		"v2, unknown usage": {map[string]string{
 			"proc/self/cgroup": "0::/a\n", "proc/self/mountinfo": mountV2, "sys/fs/cgroup/a/memory.max": "419430400\n",
 		}, 400 * mib, 400 * mib},
 		"v2, over its limit": {map[string]string{
 			"proc/self/cgroup": "0::/a\n", "proc/self/mountinfo": mountV2,
 			"sys/fs/cgroup/a/memory.max": "1048576\n", "sys/fs/cgroup/a/memory.current": "2097152\n",
 		}, 0, mib},
-		"v2, at another place with a blank": {map[string]string{
+		"v2, mounted at a path with a space": {map[string]string{
 			"proc/self/cgroup": "0::/a\n", "proc/self/mountinfo": `29 23 0:26 / /my\040groups rw - cgroup2 none rw` + "\n",
 			"my groups/a/memory.max": "419430400\n", "my groups/a/memory.current": "0\n",
 		}, 400 * mib, 400 * mib},
@@ -172,7 +172,7 @@ func TestCores(t *testing.T) {
 	}
 }
 
-// TestOwnGroup puts a process into a group of its own, below this one's.
+// TestOwnGroup runs a process in its own group below this process's.
 func TestOwnGroup(t *testing.T) {
 	if os.Getenv("PRUNELLM_TEST_GROUP") != "" {
 		fmt.Printf("limit=%d available=%d\n", MemoryLimit(), AvailableMemory())
@@ -191,7 +191,7 @@ func TestOwnGroup(t *testing.T) {
 		checkInGroup(t, dir)
 		return
 	}
-	t.Skip("no group can be made here")
+	t.Skip("cannot create a control group here")
 }
 
 func checkInGroup(t *testing.T, dir string) {

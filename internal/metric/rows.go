@@ -56,7 +56,7 @@ type Row struct {
 // Rows returns all metrics in the order of the page.
 func Rows() []Row {
 	return []Row{
-		{Name: InFlight, Type: Gauge, Group: Requests, Help: "Generation requests in progress, waiting ones included"},
+		{Name: InFlight, Type: Gauge, Group: Requests, Help: "Generation requests in progress, including waiting ones"},
 		{Name: HTTPRequests, Type: Counter, Group: Requests, Labels: []string{"method", "route", "status"}, Help: "HTTP requests"},
 		{Name: RequestSuccess, Type: Counter, Group: Requests, Labels: []string{"finished_reason"}, Help: "Finished answers"},
 		{Name: FirstToken, Type: Histogram, Group: Requests, Help: "Time from arrival to the first token (TTFT)",
@@ -68,13 +68,13 @@ func Rows() []Row {
 		{Name: QueueTime, Type: Histogram, Group: Requests, Help: "Time from submission to a place in the batch",
 			Buckets: []float64{.0001, .001, .005, .01, .05, .1, .3, .5, 1, 2, 5, 10, 20, 40, 60, 120}},
 		{Name: PromptTokens, Type: Counter, Group: Requests, Help: "Prompt tokens"},
-		{Name: GenerationTokens, Type: Counter, Group: Requests, Help: "Generated tokens, those of abandoned answers included"},
+		{Name: GenerationTokens, Type: Counter, Group: Requests, Help: "Generated tokens, including those of cancelled answers"},
 
 		{Name: VariantBuilds, Type: Counter, Group: Variants, Help: "Variants made or found"},
 		{Name: ScorePasses, Type: Counter, Group: Variants, Help: "Score passes computed here; 0 if a store had the scores"},
-		{Name: ScoreSeconds, Type: Histogram, Group: Variants, Help: "Duration of score passes, calibration text and refit included",
+		{Name: ScoreSeconds, Type: Histogram, Group: Variants, Help: "Duration of score passes, including calibration text and refit",
 			Buckets: []float64{1, 2.5, 5, 10, 20, 40, 60, 120, 240, 480, 960, 1920, 3840}},
-		{Name: LeaseHeld, Type: Gauge, Group: Variants, Help: "1 while this replica computes for all that share its Redis"},
+		{Name: LeaseHeld, Type: Gauge, Group: Variants, Help: "1 while this replica computes for all replicas that share its Redis"},
 		{Name: CacheHits, Type: Counter, Group: Variants, Labels: []string{"store", "kind"}, Help: "Values found"},
 		{Name: CacheMisses, Type: Counter, Group: Variants, Labels: []string{"store", "kind"}, Help: "Values not found"},
 		{Name: CacheCorrupt, Type: Counter, Group: Variants, Help: "Damaged values, deleted and computed again"},

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the tables of docs/operate/metrics.md anew")
+var update = flag.Bool("update", false, "rewrite the tables of docs/operate/metrics.md")
 
 func TestRows(t *testing.T) {
 	names := map[string]bool{}
@@ -21,7 +21,7 @@ func TestRows(t *testing.T) {
 		case !strings.HasPrefix(r.Name, "prunellm_"):
 			t.Errorf("%s does not begin with prunellm_", r.Name)
 		case strings.HasSuffix(r.Name, "_total") != (r.Type == Counter):
-			t.Errorf("%s is a %s; counters, and they alone, end with _total", r.Name, r.Type)
+			t.Errorf("%s is a %s; counters, and only counters, end with _total", r.Name, r.Type)
 		case (len(r.Buckets) > 0) != (r.Type == Histogram) || !slices.IsSorted(r.Buckets):
 			t.Errorf("%s is a %s with buckets %v", r.Name, r.Type, r.Buckets)
 		case r.Help == "" || strings.HasSuffix(r.Help, ".") || strings.Contains(r.Help, "|"):
@@ -51,7 +51,7 @@ func table(group Group) []byte {
 	return out
 }
 
-// TestMetricsPage keeps the tables of the page equal to the rows.
+// TestMetricsPage compares the tables of the page with the rows.
 func TestMetricsPage(t *testing.T) {
 	const path = "../../docs/operate/metrics.md"
 	page, err := os.ReadFile(path)

@@ -1,7 +1,7 @@
 // Package nvidia lists the NVIDIA GPUs of a machine with nvidia-smi, which comes with the driver.
 //
-// It runs the driver's own program instead of linking its libraries. A driver that hangs or crashes then ends a child
-// process and not this one. internal/xla and infer/llamacpp compute on GPUs.
+// It runs the driver's own program instead of linking its libraries, so that a driver that hangs or crashes affects only a child
+// process. internal/xla and infer/llamacpp compute on GPUs.
 //
 // # Errors
 //
@@ -36,11 +36,11 @@ type GPU struct {
 // timeout bounds a call of nvidia-smi. Without its persistence daemon the driver takes seconds to wake a card.
 const timeout = 20 * time.Second
 
-// deviceFiles match the driver's file of each card; without one there is no need to start nvidia-smi.
+// deviceFiles matches the driver's file of each card. Without such a file there is no need to start nvidia-smi.
 const deviceFiles = "/dev/nvidia[0-9]*"
 
-// Visible lists the GPUs that a process with this CUDA_VISIBLE_DEVICES may use, in its order. set reports whether the
-// variable is set: an empty one hides all.
+// Visible returns the GPUs that a process with this CUDA_VISIBLE_DEVICES may use, in its order. set reports whether the variable
+// is set: an empty one hides all GPUs.
 func Visible(ctx context.Context, value string, set bool) ([]GPU, error) {
 	if files, _ := filepath.Glob(deviceFiles); len(files) == 0 {
 		return nil, nil
@@ -83,7 +83,7 @@ func parse(out []byte) ([]GPU, error) {
 			return nil, fmt.Errorf("nvidia-smi: gpu index %q is not a number", row[0])
 		}
 		gpu := GPU{Index: index, UUID: row[1], Name: row[2], Capability: row[3], Driver: row[4]}
-		// A card that shares the machine's memory reports "[N/A]": 0 is unknown.
+		// A card that shares the machine's memory reports "[N/A]", which becomes 0 (unknown).
 		gpu.Total, gpu.Free = mebibytes(row[5]), mebibytes(row[6])
 		gpus = append(gpus, gpu)
 	}
@@ -98,7 +98,7 @@ func mebibytes(text string) int64 {
 	return n << 20
 }
 
-// choose returns the GPUs that CUDA_VISIBLE_DEVICES names, by index or by prefix of a UUID. Like CUDA, it stops at the first
+// choose returns the GPUs that CUDA_VISIBLE_DEVICES lists, by index or by prefix of a UUID. Like CUDA, it stops at the first
 // unknown one.
 func choose(all []GPU, value string) []GPU {
 	var chosen []GPU
@@ -121,7 +121,7 @@ func choose(all []GPU, value string) []GPU {
 // MinDriver is the first major version of the driver that runs CUDA 13, for which scripts/build/cuda builds.
 const MinDriver = 580
 
-// TooOld explains why the driver is too old; "" if it is not.
+// TooOld returns an error message if the driver is too old, or "".
 func (g GPU) TooOld() string {
 	major, _, _ := strings.Cut(g.Driver, ".")
 	if n, err := strconv.Atoi(major); err != nil || n >= MinDriver {
@@ -130,13 +130,13 @@ func (g GPU) TooOld() string {
 	return fmt.Sprintf("driver %s of %s is too old for CUDA 13: install version %d or later", g.Driver, g.Name, MinDriver)
 }
 
-// WhyIdle explains why llama.cpp does not use a GPU that the driver lists. attempt follows the statement that no
-// backend starts, "" if there was no attempt.
+// WhyIdle returns the reason why llama.cpp does not use a GPU that the driver lists. attempt is the error of a backend that did
+// not start, in brackets, or "".
 func (g GPU) WhyIdle(attempt string) string {
 	if reason := g.TooOld(); reason != "" {
 		return reason
 	}
-	return "no backend for " + g.Name + " was found or it does not start" + attempt + ": make cuda builds it"
+	return "the backend for " + g.Name + " is missing or does not start" + attempt + ": run make cuda to build it"
 }
 
 func firstLine(out []byte) string {

@@ -16,7 +16,7 @@ var cards = []GPU{
 	{1, "GPU-bbbb2222", "NVIDIA GB10", "12.1", "575.10", 0, 0},
 }
 
-// script is a program in the place of nvidia-smi.
+// script returns the path of a shell script that replaces nvidia-smi.
 func script(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "smi")

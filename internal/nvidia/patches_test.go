@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The patches of ggml's CUDA backend apply to the sources of the module in go.mod, in order, with and without those that never ran on a card,
-// and a change of the set restores the sources first.
+// The patches of ggml's CUDA backend apply in order to the sources of the module in go.mod. They do so with and without the
+// unproven patches, which never ran on a card. When the set of patches changes, the script restores the sources first.
 func TestPatchesApply(t *testing.T) {
 	if _, err := exec.LookPath("patch"); err != nil {
 		t.Skip("patch is missing: scripts/setup/install --cuda installs it")
@@ -36,7 +36,7 @@ func TestPatchesApply(t *testing.T) {
 		}
 		for file, want := range map[string]bool{"prunellm.cuh": true, "prunellm-launch.cuh": unproven, "prunellm-nodes.cuh": unproven} {
 			if _, err := os.Stat(filepath.Join(folder, backend, file)); (err == nil) != want {
-				t.Errorf("unproven %v: %s is there: %v, want %v", unproven, file, err == nil, want)
+				t.Errorf("unproven %v: %s exists: %v, want %v", unproven, file, err == nil, want)
 			}
 		}
 	}

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// VisibleVariable selects the GPUs that CUDA shows to this process and to its children.
+// VisibleVariable is the environment variable with the GPUs that CUDA shows to this process and its children.
 const VisibleVariable = "CUDA_VISIBLE_DEVICES"
 
-// Select returns the value of CUDA_VISIBLE_DEVICES that shows the named devices: "none", or names such as "CUDA1,CUDA0".
-// before is the value so far, whose first GPU is CUDA0; set reports whether the variable is set. An error begins with the
+// Select returns the value of CUDA_VISIBLE_DEVICES that shows only the named devices: "none", or names such as "CUDA1,CUDA0".
+// before is its current value, whose first GPU is CUDA0; set reports whether the variable is set. An error begins with the
 // quoted names.
 func Select(device, before string, set bool) (value string, err error) {
 	if device == "none" {
@@ -23,7 +23,7 @@ func Select(device, before string, set bool) (value string, err error) {
 		number, ok := strings.CutPrefix(strings.ToUpper(strings.TrimSpace(name)), "CUDA")
 		n, err := strconv.Atoi(number)
 		if !ok || err != nil || n < 0 || n > 1<<10 {
-			return "", fmt.Errorf("%q is not valid; it must be 'auto', 'none' or names that prunellm version --devices lists, as CUDA0,CUDA1", device)
+			return "", fmt.Errorf("%q is not valid; it must be 'auto', 'none' or names that prunellm version --devices lists, such as CUDA0,CUDA1", device)
 		}
 		if set && (n >= len(shown) || before == "") {
 			return "", fmt.Errorf("%q, but %s=%s shows %d", device, VisibleVariable, before, len(slices.DeleteFunc(shown, func(s string) bool { return s == "" })))

@@ -2,7 +2,7 @@
 //
 // # Errors
 //
-// A path that no result can be written to is a *PathError: the user must name another one.
+// If no result can be written to a path, the error is a *PathError: the user must name another path.
 package outfile
 
 import (
@@ -15,14 +15,14 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// PathError is a path that no result can be written to.
+// PathError reports a path to which no result can be written.
 type PathError struct{ error }
 
 // Unwrap returns the reason.
 func (e *PathError) Unwrap() error { return e.error }
 
-// Check refuses a path that no result can be written to. Write renames a temporary file, which would replace a device, a
-// pipe or a link such as /dev/stdout by a file.
+// Check refuses a path to which no result can be written. Write renames a temporary file, which would replace a device, a pipe
+// or a link such as /dev/stdout by a file.
 func Check(path string) error {
 	if err := CheckNotStandard(path); err != nil {
 		return err
@@ -30,19 +30,19 @@ func Check(path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil && info.Mode()&os.ModeSymlink != 0:
-		return &PathError{fmt.Errorf("output %q is a link, which would be replaced: name the file that it leads to", path)}
+		return &PathError{fmt.Errorf("output %q is a link, which would be replaced: name the link's target", path)}
 	case err == nil && !info.Mode().IsRegular():
-		return &PathError{fmt.Errorf("output %q is there and is not a regular file: name another one", path)}
+		return &PathError{fmt.Errorf("output %q exists and is not a regular file: name another one", path)}
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("output: %w", err)
 	}
 	return nil
 }
 
-// CheckNotStandard refuses "-", which means standard output elsewhere and would name a file here.
+// CheckNotStandard refuses "-", which means standard output in other programs but would be a file here.
 func CheckNotStandard(path string) error {
 	if path == "-" {
-		return &PathError{errors.New(`output "-": results are not written to standard output: name a file ("./-" is one of that name)`)}
+		return &PathError{errors.New(`output "-": cannot write results to standard output: name a file ("./-" is a file of that name)`)}
 	}
 	return nil
 }
@@ -54,7 +54,7 @@ func CheckFolder(path string) error {
 	}
 	folder := filepath.Dir(path)
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return &PathError{fmt.Errorf("output %q: there is no folder %q", path, folder)}
+		return &PathError{fmt.Errorf("output %q: the folder %q does not exist", path, folder)}
 	}
 	return nil
 }

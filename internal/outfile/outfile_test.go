@@ -14,7 +14,7 @@ func TestCheckFolder(t *testing.T) {
 	if err := CheckFolder(filepath.Join(dir, "new.gguf")); err != nil {
 		t.Errorf("a new file gives %v", err)
 	}
-	link := filepath.Join(dir, "link.gguf") // as /dev/stdout is one, to a file where output is redirected
+	link := filepath.Join(dir, "link.gguf") // like /dev/stdout, which is a link to a file if output is redirected
 	if err := os.WriteFile(filepath.Join(dir, "log"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestCheckFolder(t *testing.T) {
 		link:                                 "is a link",
 		"/dev/null":                          "not a regular file",
 		dir:                                  "not a regular file",
-		filepath.Join(dir, "none", "f.gguf"): "no folder",
+		filepath.Join(dir, "none", "f.gguf"): "does not exist",
 		"/dev/null/f.gguf":                   "output",
 	} {
 		if err := CheckFolder(path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {

@@ -32,7 +32,7 @@ func decisionNumbers(t *testing.T) map[string]string {
 
 var mentionedDecision = regexp.MustCompile(`[Dd]ecisions? ?\(?(\d{4})\b`)
 
-// TestDecisions checks that numbers are unique, and that each number which a file names is a decision's.
+// TestDecisions checks that numbers are unique, and that each number to which a file refers exists.
 func TestDecisions(t *testing.T) {
 	numbers := decisionNumbers(t)
 	if len(numbers) < 10 {
@@ -46,7 +46,7 @@ func TestDecisions(t *testing.T) {
 		}
 		for _, match := range mentionedDecision.FindAllStringSubmatch(read(t, name), -1) {
 			if numbers[match[1]] == "" {
-				t.Errorf("%s names decision %s, which does not exist", name, match[1])
+				t.Errorf("%s refers to decision %s, which does not exist", name, match[1])
 			}
 		}
 	}

@@ -1,3 +1,3 @@
-// Package pages holds the tests of the repository's Markdown pages: links and anchors lead somewhere, every page is linked,
-// decision numbers are unique, and the import table equals depguard's rules. It has no code of its own.
+// Package pages tests the repository's Markdown pages: links and anchors have targets, every page is linked, decision numbers
+// are unique, and tables equal the code that they describe. The package has only tests.
 package pages

@@ -13,7 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-var update = flag.Bool("update", false, "write the import table of docs/understand/architecture.md anew")
+var update = flag.Bool("update", false, "rewrite the generated tables of the pages")
 
 const (
 	architecture = "docs/understand/architecture.md"
@@ -21,19 +21,19 @@ const (
 	tableEnd     = "<!-- end imports -->"
 )
 
-// unruled are the packages without a rule: the one that wires all others, and those that only tests and scripts use.
+// unruled are the packages without a rule: the command that wires all others, and packages that only tests and scripts use.
 var unruled = []string{
 	"cmd/prunellm", "internal/browsertest", "internal/e2e", "internal/licenses", "internal/pages", "internal/polltest", "internal/tinymodel", "internal/tinymodel/shape",
 	"internal/store/redis/redistest", "internal/store/storetest", "internal/xla/xlatest", "scripts/document/screenshot", "scripts/measure/fleet-sim",
 }
 
-// rule is what depguard allows the packages of some folders to import, test files aside.
+// rule lists what depguard allows the packages of some folders to import, except in tests.
 type rule struct {
 	Files []string `yaml:"files"`
 	Allow []string `yaml:"allow"`
 }
 
-// folders returns the folders that the rule is for.
+// folders returns the folders to which the rule applies.
 func (r rule) folders() (names []string) {
 	for _, pattern := range r.Files {
 		if name, ok := strings.CutPrefix(pattern, "**/"); ok {
@@ -60,7 +60,7 @@ func importRules(t *testing.T) (rules []rule) {
 	}
 	for i, node := range config.Linters.Settings.Depguard.Rules.Content {
 		if i%2 == 0 {
-			continue // a name
+			continue // the name of a rule
 		}
 		var r rule
 		if err := node.Decode(&r); err != nil {
@@ -74,7 +74,7 @@ func importRules(t *testing.T) (rules []rule) {
 	return rules
 }
 
-// importTable writes the rules as a Markdown table. The standard library, which all may import, is left out.
+// importTable returns the rules as a Markdown table. It omits the standard library, which all packages may import.
 func importTable(rules []rule) string {
 	quoted := func(names []string) string {
 		var cells []string
@@ -112,7 +112,8 @@ func TestImportTable(t *testing.T) {
 	}
 }
 
-// TestEveryPackageHasARule finds packages that depguard would let import anything, and rules for folders that are gone.
+// TestEveryPackageHasARule finds packages without a rule, which depguard would let import anything, and rules for folders that do
+// not exist.
 func TestEveryPackageHasARule(t *testing.T) {
 	packages := map[string]bool{}
 	for _, name := range repositoryFiles(t) {
@@ -125,7 +126,7 @@ func TestEveryPackageHasARule(t *testing.T) {
 		for _, folder := range r.folders() {
 			ruled[folder] = true
 			if !packages[folder] {
-				t.Errorf(".golangci.yml has a rule for %s, which holds no package", folder)
+				t.Errorf(".golangci.yml has a rule for %s, which has no package", folder)
 			}
 		}
 	}

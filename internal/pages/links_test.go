@@ -14,7 +14,8 @@ import (
 
 const root = "../.."
 
-// repositoryFiles returns the paths of all files below the root, slashes and no leading "./", without build outputs and what git keeps.
+// repositoryFiles returns the paths of all files below the root, with slashes and without leading "./". It omits build outputs
+// and git's own files.
 func repositoryFiles(t *testing.T) []string {
 	t.Helper()
 	var files []string
@@ -76,7 +77,8 @@ func links(text string) (targets []string) {
 	return targets
 }
 
-// anchors returns the names that GitHub gives to a page's headings: lower case, spaces as dashes, other punctuation dropped.
+// anchors returns the anchors that GitHub gives to a page's headings: in lower case, with dashes for spaces and without other
+// punctuation.
 func anchors(text string) (names []string) {
 	for _, line := range prose(text) {
 		match := heading.FindStringSubmatch(line)
@@ -130,7 +132,7 @@ func markdown(t *testing.T) (pages []string) {
 	return pages
 }
 
-// linkedPages returns the Markdown pages that a page links to. A link to a folder leads to its README.md.
+// linkedPages returns the Markdown pages to which a page links. A link to a folder means its README.md.
 func linkedPages(t *testing.T, page string) (pages []string) {
 	for _, target := range links(read(t, page)) {
 		file, _, _ := strings.Cut(target, "#")
@@ -148,8 +150,8 @@ func linkedPages(t *testing.T, page string) (pages []string) {
 	return pages
 }
 
-// TestEveryPageIsLinked starts at the README and follows links. The index of docs links every page below docs itself, but for the
-// decisions, which have an index of their own.
+// TestEveryPageIsLinked starts at the README and follows links to every page. The index of docs must link every page below docs,
+// except the decisions, which have their own index.
 func TestEveryPageIsLinked(t *testing.T) {
 	reached := map[string]bool{}
 	queue := []string{"README.md"}
@@ -165,40 +167,41 @@ func TestEveryPageIsLinked(t *testing.T) {
 	index, decisions := linkedPages(t, "docs/README.md"), linkedPages(t, "docs/understand/decisions/README.md")
 	for _, page := range markdown(t) {
 		if !reached[page] {
-			t.Errorf("%s: no page links it", page)
+			t.Errorf("%s: no page links to it", page)
 		}
 		switch {
 		case page == "docs/README.md" || !strings.HasPrefix(page, "docs/"):
 		case strings.HasPrefix(page, "docs/understand/decisions/0"):
 			if !slices.Contains(decisions, page) {
-				t.Errorf("docs/understand/decisions/README.md does not link %s", page)
+				t.Errorf("docs/understand/decisions/README.md does not link to %s", page)
 			}
 		case !slices.Contains(index, page):
-			t.Errorf("docs/README.md does not link %s", page)
+			t.Errorf("docs/README.md does not link to %s", page)
 		}
 	}
 }
 
 var mention = regexp.MustCompile(`(?:^|[^\w/.-])(docs/[\w/.-]+\.(?:md|svg|png|jsonl))`)
 
-// TestMentionedPagesExist checks the pages that code, scripts and manifests name by their path from the root.
+// TestMentionedPagesExist checks the pages to which code, scripts and manifests refer by their path from the root.
 func TestMentionedPagesExist(t *testing.T) {
 	for _, name := range repositoryFiles(t) {
 		if !slices.Contains([]string{".go", ".c", ".h", ".md", ".py", ".yml", ".yaml", ".cmake", ".patch", ""}, path.Ext(name)) || strings.HasPrefix(name, "docs/history/") {
 			continue
 		}
 		for _, match := range mention.FindAllStringSubmatch(read(t, name), -1) {
-			if strings.HasPrefix(match[1], "docs/gguf.md") { // of the ggml project
+			if strings.HasPrefix(match[1], "docs/gguf.md") { // a page of the ggml project
 				continue
 			}
 			if _, err := os.Stat(filepath.Join(root, match[1])); err != nil {
-				t.Errorf("%s names %s, which does not exist", name, match[1])
+				t.Errorf("%s refers to %s, which does not exist", name, match[1])
 			}
 		}
 	}
 }
 
-// TestBenchmarksAreShort keeps the page of results to results and commands: explanations and superseded tables belong elsewhere.
+// TestBenchmarksAreShort bounds the page of results, which has only results and commands. Explanations and superseded tables
+// belong on other pages.
 func TestBenchmarksAreShort(t *testing.T) {
 	if lines := strings.Count(read(t, "docs/measured/benchmarks.md"), "\n"); lines > 150 {
 		t.Errorf("docs/measured/benchmarks.md has %d lines, want at most 150: move explanations to understand or history", lines)

@@ -11,7 +11,7 @@ import (
 	"prunellm/internal/variant"
 )
 
-// checkTable compares the lines of a page between two marks with a table made from code. With -update it writes them.
+// checkTable compares the lines of a page between two marks with a table generated from code. With -update it rewrites them.
 func checkTable(t *testing.T, page, name, test, table string) {
 	t.Helper()
 	begin := fmt.Sprintf("<!-- begin %s: go test ./internal/pages -run %s -update -->\n", name, test)

@@ -9,7 +9,7 @@ import (
 	"prunellm/internal/store"
 )
 
-// TestStoredValuesAreDocumented finds kinds of stored values without a row in the page on Redis.
+// TestStoredValuesAreDocumented checks that the page on Redis has a row for each kind of stored value.
 func TestStoredValuesAreDocumented(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "operate", "redis.md"))
 	if err != nil {

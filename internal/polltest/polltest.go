@@ -1,5 +1,5 @@
-// Package polltest waits in tests for what another goroutine or process brings about. It is for events that nothing signals; a test
-// that can wait on a channel or run under testing/synctest does that instead.
+// Package polltest lets tests wait for a condition that another goroutine or process fulfils, if nothing signals it. A test that
+// can wait on a channel, or run under testing/synctest, does that instead.
 package polltest
 
 import (
@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// interval lies between two probes. No result depends on its length.
+// interval is the time between two probes. No result depends on its length.
 const interval = 2 * time.Millisecond
 
-// Within calls probe until it returns nil, and fails the test with the last error once limit is over. The limit only ends a test that
-// hangs, so it is generous.
+// Within calls probe until it returns nil. After limit it fails the test with probe's last error. The limit only ends a test that
+// hangs, so it should be generous.
 func Within(t testing.TB, limit time.Duration, probe func() error) {
 	t.Helper()
 	deadline := time.NewTimer(limit)
@@ -31,8 +31,8 @@ func Within(t testing.TB, limit time.Duration, probe func() error) {
 	}
 }
 
-// During is for what must hold throughout length: `for range polltest.During(length)` looks at once and then twenty times more, evenly
-// spaced.
+// During is for a condition that must hold for a whole duration. The body of `for range polltest.During(length)` runs at once and
+// then twenty more times, evenly spaced.
 func During(length time.Duration) func(yield func() bool) {
 	return func(yield func() bool) {
 		ticker := time.NewTicker(length / 20)

@@ -29,7 +29,7 @@ func TestDuring(t *testing.T) {
 			looks++
 		}
 		if lasted := time.Since(began); lasted != time.Minute || looks != 21 {
-			t.Errorf("During looks %d times in %v, want 21 times in 1m0s", looks, lasted)
+			t.Errorf("During runs the body %d times in %v, want 21 times in 1m0s", looks, lasted)
 		}
 	})
 }

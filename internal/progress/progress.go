@@ -1,4 +1,4 @@
-// Package progress shows how far long work has come: as a bar on a terminal, as log lines elsewhere.
+// Package progress shows the progress of long work: as a bar on a terminal, otherwise as log lines.
 //
 // # Concurrency
 //
@@ -19,10 +19,10 @@ import (
 	"prunellm/internal/variant"
 )
 
-// logInterval is the time between two log lines of one stage where there is no terminal.
+// logInterval is the time between two log lines of one stage if there is no terminal.
 const logInterval = 5 * time.Second
 
-// View shows one piece of long work: a bar with stage, rate and time left on a terminal, log lines elsewhere.
+// View shows one piece of long work: on a terminal as a bar with stage, rate and time left, otherwise as log lines.
 type View struct {
 	mu     sync.Mutex
 	log    *slog.Logger
@@ -30,9 +30,9 @@ type View struct {
 	bars   bool
 	bar    *progressbar.ProgressBar
 	stage  variant.Stage
-	leader variant.Stage // of the replica that this one waits for
+	leader variant.Stage // stage of the replica for which this one waits
 	logged time.Time
-	told   string // by the bar
+	told   string // the text that the bar shows
 }
 
 // New returns a view that draws on out if it is a terminal, and writes to log otherwise.
@@ -41,7 +41,7 @@ func New(out io.Writer, log *slog.Logger) *View {
 	return &View{log: log, out: out, bars: ok && term.IsTerminal(int(file.Fd()))}
 }
 
-// Show reports how far the work has come.
+// Show reports the progress of the work.
 func (v *View) Show(p variant.Progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -95,7 +95,7 @@ func (v *View) draw(p variant.Progress, changed bool) {
 	_ = v.bar.Set(min(p.Done, p.Total))
 }
 
-// describe is what a bar says besides its own count, rate and time left.
+// describe returns the text of a bar in addition to its count, rate and time left.
 func describe(p variant.Progress) string {
 	text := variant.Progress{Stage: p.Stage, Leader: p.Leader}.String()
 	if whole := p.Whole(); whole != "" {
@@ -104,8 +104,8 @@ func describe(p variant.Progress) string {
 	return text
 }
 
-// finish ends the bar of the last stage, so that the next output starts on a new line. A bar that is complete has done so,
-// and one that ends early does when it exits.
+// finish ends the bar of the last stage, so that the next output starts on a new line. A complete bar has already ended its line;
+// Exit ends that of an incomplete one.
 func (v *View) finish() {
 	if v.bar != nil && !v.bar.IsFinished() {
 		_ = v.bar.Exit()

@@ -10,7 +10,8 @@ import (
 	"prunellm/internal/variant"
 )
 
-// TestLogLines has a view without a terminal: one line when a stage begins and ends, and none between while little time passes.
+// TestLogLines uses a view without a terminal. It logs a line when a stage begins and ends, and none in between if little time
+// passes.
 func TestLogLines(t *testing.T) {
 	var logged, out bytes.Buffer
 	view := New(&out, slog.New(slog.NewTextHandler(&logged, nil)))
@@ -34,7 +35,7 @@ func TestLogLines(t *testing.T) {
 	}
 }
 
-// TestBars has a terminal: a bar per stage, each on a line of its own.
+// TestBars uses a terminal: each stage has a bar on its own line.
 func TestBars(t *testing.T) {
 	var logged, out bytes.Buffer
 	view := New(&out, slog.New(slog.NewTextHandler(&logged, nil)))
@@ -53,6 +54,6 @@ func TestBars(t *testing.T) {
 		t.Errorf("drew %q and logged %q, want two bars", drawn, logged.String())
 	}
 	if out.String() != drawn {
-		t.Errorf("a view closed twice draws %q more", out.String()[len(drawn):])
+		t.Errorf("a view that is closed twice also draws %q", out.String()[len(drawn):])
 	}
 }

@@ -13,8 +13,8 @@ type Evaluation struct {
 	Variants []Variant // without results
 	// Open opens a decoder that takes a window in one batch. Evaluate opens each path once and closes all decoders.
 	Open   func(path string) (infer.Decoder, error)
-	Window int // tokens per window, and most tokens of a task's context with a choice
-	// Windows cuts the text by the dense model's vocabulary; nil without a text.
+	Window int // tokens per window; also the maximum tokens of a task's context with a choice
+	// Windows tokenizes the text with the dense model's vocabulary and splits it into windows; nil without a text.
 	Windows func(dense infer.Decoder) ([][]infer.Token, error)
 	Tasks   []Task
 	Start   infer.Token // see TokenizeTasks
@@ -102,7 +102,7 @@ func (e *Evaluation) tasks(ctx context.Context, report *Report, dense infer.Deco
 	return nil
 }
 
-// TaskError reports a task that a model cannot be scored on.
+// TaskError reports a task for which a model cannot be scored.
 type TaskError struct{ error }
 
 // Unwrap returns the reason.

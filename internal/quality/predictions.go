@@ -27,7 +27,7 @@ type Predictions interface {
 	Window(i int, window []infer.Token) ([]float32, error)
 }
 
-// decoded computes them on demand.
+// decoded computes predictions on demand.
 type decoded struct {
 	infer.Decoder
 	logits []float32
@@ -59,9 +59,8 @@ func (r *rounded) Window(i int, window []infer.Token) ([]float32, error) {
 	return logits, err
 }
 
-// Kept are predictions from a file: the distance of each logit to the largest of its position, in float16. A KL
-// divergence from them is off by some 1e-5 nats, and of equal logits the first stays the likeliest. The owner calls
-// Close.
+// Kept has predictions from a file: the distance of each logit from the largest of its position, in float16. A KL divergence
+// from them has an error of about 1e-5 nats. Of equal logits the first remains the likeliest. The owner calls Close.
 type Kept struct {
 	content *reuse.Content
 	vocab   int
@@ -91,8 +90,8 @@ func keptFile(file reuse.File, vocab int, windows [][]infer.Token) (_ reuse.File
 	return file, begins, size, err
 }
 
-// Keep computes the predictions of a decoder on windows and stores them in a file. Its Identity must identify the model
-// and all settings that decide the logits.
+// Keep computes the predictions of a decoder on windows and stores them in a file. The file's Identity must identify the model
+// and all settings that determine the logits.
 func Keep(ctx context.Context, file reuse.File, d infer.Decoder, windows [][]infer.Token) error {
 	file, _, size, err := keptFile(file, d.VocabSize(), windows)
 	if err != nil {
@@ -154,7 +153,7 @@ func (k *Kept) Close() {
 	}
 }
 
-// halve returns the distance of each logit to the largest of its position, float16[n][vocab]; in dst if its capacity
+// halve returns the distance of each logit from the largest of its position, float16[n][vocab]. It uses dst if its capacity
 // suffices.
 func halve(dst []byte, logits []float32, vocab int) []byte {
 	if cap(dst) < 2*len(logits) {
@@ -189,7 +188,7 @@ func expand(logits []float32, halves []byte) {
 	})
 }
 
-// valuesOfHalves is the value of each float16: a table lookup takes a third of the time of the conversion.
+// valuesOfHalves returns a table with the value of each float16. A lookup takes a third of the time of the conversion.
 var valuesOfHalves = sync.OnceValue(func() *[1 << 16]float32 {
 	var values [1 << 16]float32
 	for bits := range values {
@@ -198,7 +197,7 @@ var valuesOfHalves = sync.OnceValue(func() *[1 << 16]float32 {
 	return &values
 })
 
-// inParts splits n into that many parts and runs a goroutine for each.
+// inParts splits the range from 0 to n into parts and runs a goroutine for each.
 func inParts(parts, n int, do func(part, from, to int)) {
 	var wait sync.WaitGroup
 	for part := range parts {

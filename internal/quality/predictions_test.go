@@ -14,7 +14,7 @@ import (
 	"prunellm/internal/reuse"
 )
 
-// randomDecoder predicts by a table with logits as wide apart as a model's.
+// randomDecoder returns a decoder that predicts by a table of logits with the spread of a model's.
 func randomDecoder(seed uint64, vocab int) *tableDecoder {
 	random := rand.New(rand.NewPCG(seed, 1))
 	d := &tableDecoder{table: make([][]float32, vocab)}
@@ -32,7 +32,7 @@ func keptFileIn(t testing.TB) reuse.File {
 	return reuse.File{Path: filepath.Join(dir, "predictions"), Folder: dir, Identity: "a model"}
 }
 
-// A file gives the same predictions as rounding, to the bit, and nearly the model's.
+// A file gives exactly the same predictions as Rounded, which are close to the model's.
 func TestKeptPredictions(t *testing.T) {
 	dense, slim := randomDecoder(1, 200), randomDecoder(2, 200)
 	windows := [][]infer.Token{{1, 2, 3, 4, 5, 6, 7}, {199, 0}, {50, 51, 52, 9, 52}}
@@ -72,7 +72,7 @@ func TestKeptPredictions(t *testing.T) {
 		}
 	}
 	if exact[1].KLToDense < 1 {
-		t.Errorf("the models are too alike to tell anything: %+v", exact[1])
+		t.Errorf("the models are too similar for this test: %+v", exact[1])
 	}
 	for what, others := range map[string][][]infer.Token{"fewer windows": windows[:2], "another token": {{1, 2, 3, 4, 5, 6, 8}, {199, 0}, {50, 51, 52, 9, 52}}} {
 		if _, err := LoadKept(file, 200, others); !errors.Is(err, reuse.ErrOther) {
@@ -84,7 +84,7 @@ func TestKeptPredictions(t *testing.T) {
 	}
 }
 
-func TestPredictionsThatAreNotKept(t *testing.T) {
+func TestRefusedPredictions(t *testing.T) {
 	dense := randomDecoder(1, 8)
 	file := keptFileIn(t)
 	many := slices.Repeat([][]infer.Token{make([]infer.Token, 8)}, MaxKept>>20/(2*7)+1)
@@ -110,13 +110,13 @@ func TestPredictionsThatAreNotKept(t *testing.T) {
 	}
 	defer kept.Close()
 	if got, err := MeasureAgainst(t.Context(), kept, []infer.Decoder{randomDecoder(2, 8)}, windows, nil); err == nil {
-		t.Errorf("logits that are no number gave %+v", got)
+		t.Errorf("NaN logits gave %+v", got)
 	}
-	if err := os.Truncate(file.Path, 60); err != nil { // under an open file
+	if err := os.Truncate(file.Path, 60); err != nil { // while the file is open
 		t.Fatal(err)
 	}
 	if _, err := kept.Window(0, windows[0]); err == nil {
-		t.Error("a window was read from a file that is no longer there")
+		t.Error("a window was read from a truncated file")
 	}
 }
 

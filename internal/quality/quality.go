@@ -1,12 +1,12 @@
-// Package quality measures the cost of pruning: perplexity on a text, and the distance of a variant's predictions from
-// the dense model's. It reads the logits of the engine and the file that serve requests, so that quantization counts.
+// Package quality measures the cost of pruning: perplexity on a text, and the distance of a variant's predictions from the dense
+// model's. It uses the logits of the same engine and file that serve requests, so that the cost includes quantization.
 //
-// It neither loads models nor makes variants: callers pass decoders. The dense model's predictions may come from a file
-// (Kept), so that it need not run again for each variant.
+// It neither loads models nor makes variants: callers pass decoders. The dense model's predictions may come from a file (Kept),
+// so that the dense model need not run again for each variant.
 //
 // # Concurrency
 //
-// Measure and Keep use their decoders from the calling goroutine alone, and several goroutines for the arithmetic on logits.
+// Measure and Keep use their decoders only on the calling goroutine, and several goroutines for the arithmetic on logits.
 package quality
 
 import (
@@ -25,23 +25,23 @@ import (
 type Result struct {
 	Perplexity    float64       // exp of the mean negative log likelihood of a token
 	KLToDense     float64       // mean Kullback-Leibler divergence of the variant from dense, nats per token
-	Top1Agreement float64       // share of positions at which both models' likeliest tokens agree
+	Top1Agreement float64       // share of positions at which both models have the same likeliest token
 	Tokens        int           // positions measured
 	Took          time.Duration // spent in the variant's decoder
 }
 
-// Windows cuts tokens into n windows of size tokens, one after the other from the start; n of 0 takes all that fit. It
-// drops a remainder that fills no window.
+// Windows splits tokens into n consecutive windows of size tokens, from the start; n = 0 means all that fit. It drops a remainder
+// that does not fill a window.
 func Windows(tokens []infer.Token, size, n int) ([][]infer.Token, error) {
 	if size < 2 {
-		return nil, fmt.Errorf("window of %d tokens, must be at least 2", size)
+		return nil, fmt.Errorf("a window has %d tokens but must have at least 2", size)
 	}
 	there := len(tokens) / size
 	if n == 0 {
 		n = there
 	}
 	if there == 0 || n > there {
-		return nil, fmt.Errorf("text has %d tokens, needs at least %d for %d windows of %d", len(tokens), max(n, 1)*size, max(n, 1), size)
+		return nil, fmt.Errorf("the text has %d tokens but needs at least %d for %d windows of %d", len(tokens), max(n, 1)*size, max(n, 1), size)
 	}
 	windows := make([][]infer.Token, n)
 	for i := range windows {
@@ -50,9 +50,9 @@ func Windows(tokens []infer.Token, size, n int) ([][]infer.Token, error) {
 	return windows, nil
 }
 
-// Measure compares variants with the dense model on the same windows. Every position but a window's first counts: a
-// model predicts each token from those before it in its window. All decoders share one vocabulary, and each takes a
-// whole window in one batch. Measure calls done after each window; done may be nil.
+// Measure compares variants with the dense model on the same windows. Every position except a window's first counts: a model
+// predicts each token from those before it in its window. All decoders must have the same vocabulary and accept a whole window
+// in one batch. Measure calls done after each window; done may be nil.
 func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder, windows [][]infer.Token, done func(windows int)) ([]Result, error) {
 	others := slices.Clone(variants)
 	for i, d := range others {
@@ -68,7 +68,7 @@ func Measure(ctx context.Context, dense infer.Decoder, variants []infer.Decoder,
 func MeasureAgainst(ctx context.Context, dense Predictions, variants []infer.Decoder, windows [][]infer.Token, done func(windows int)) ([]Result, error) {
 	for _, d := range variants {
 		if d != nil && d.VocabSize() != dense.VocabSize() {
-			return nil, fmt.Errorf("vocabularies of %d and %d tokens differ, their models cannot be compared", d.VocabSize(), dense.VocabSize())
+			return nil, fmt.Errorf("cannot compare models with vocabularies of %d and %d tokens", d.VocabSize(), dense.VocabSize())
 		}
 	}
 	softmax := newSoftmax(dense, variants)
@@ -112,7 +112,7 @@ func MeasureAgainst(ctx context.Context, dense Predictions, variants []infer.Dec
 	return results, nil
 }
 
-// newSoftmax returns one for a goroutine, with the vector instructions of one of the models.
+// newSoftmax returns a Softmax for each goroutine, with the vector instructions of one of the models.
 func newSoftmax(dense Predictions, variants []infer.Decoder) []*infer.Softmax {
 	var means interface{ VocabSize() int } = dense
 	if d, ok := dense.(*decoded); ok {
@@ -133,7 +133,7 @@ func newSoftmax(dense Predictions, variants []infer.Decoder) []*infer.Softmax {
 // decode decodes a window into an empty sequence and requests all logits but the last token's.
 func decode(d infer.Decoder, window []infer.Token) error {
 	if len(window) > d.BatchSize() || len(window) > d.ContextSize() {
-		return fmt.Errorf("window of %d tokens, the decoder takes at most %d", len(window), min(d.BatchSize(), d.ContextSize()))
+		return fmt.Errorf("a window has %d tokens; the decoder's limit is %d", len(window), min(d.BatchSize(), d.ContextSize()))
 	}
 	if err := d.SequenceRemove(0, 0, -1); err != nil {
 		return err
@@ -160,7 +160,7 @@ type sums struct {
 	took                    time.Duration
 }
 
-// add accumulates one window: measure computes each of its positions; each softmax belongs to one goroutine.
+// add accumulates one window. It calls measure for each position, on one goroutine for each softmax.
 func (s *sums) add(softmax []*infer.Softmax, window []infer.Token, measure func(softmax *infer.Softmax, i int, next infer.Token) position) {
 	n := len(window) - 1
 	positions := make([]position, n)
@@ -217,11 +217,11 @@ func compare(softmax *infer.Softmax, dense, variant []float32, next infer.Token)
 	return p
 }
 
-// logSumExp is softmax.Of, with NaN for the sum where a logit is NaN.
+// logSumExp is softmax.Of, except that the sum is NaN if a logit is NaN.
 func logSumExp(softmax *infer.Softmax, logits []float32) (top infer.Token, log float64, exps []float32) {
 	top, log, exps = softmax.Of(logits)
 	const magnitude, infinity = 1<<31 - 1, 0xff << 23
-	nan := uint32(0) // its highest bit: one of the magnitudes exceeds infinity's. A comparison of each takes twice the time.
+	nan := uint32(0) // its highest bit is set if the magnitude of a logit exceeds infinity's. Comparing each logit would take twice the time.
 	for _, v := range logits {
 		nan |= infinity - math.Float32bits(v)&magnitude
 	}

@@ -7,7 +7,7 @@ import (
 	"prunellm/infer"
 )
 
-// tableDecoder predicts the next token by a fixed table of logits, from the last token alone.
+// tableDecoder predicts the next token from the last one by a fixed table of logits.
 type tableDecoder struct {
 	infer.Decoder
 	table [][]float32 // by the last token
@@ -46,7 +46,7 @@ func TestMeasure(t *testing.T) {
 	if err != nil || calls != 2 {
 		t.Fatalf("Measure: %v after %d windows", err, calls)
 	}
-	// Predictions that count: 0>1, 1>2 and 1>0, 0>0.
+	// The predictions that count are 0>1 and 1>2, then 1>0 and 0>0.
 	want := math.Exp(-(math.Log(0.25) + math.Log(0.1) + math.Log(0.2) + math.Log(0.5)) / 4)
 	if got := results[0]; !near(got.Perplexity, want) || got.KLToDense != 0 || got.Top1Agreement != 1 || got.Tokens != 4 {
 		t.Errorf("dense = %+v, want perplexity %v, no divergence, full agreement", got, want)
@@ -58,7 +58,7 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// near allows for logits being float32.
+// near compares with a tolerance for float32 logits.
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-6*max(1, math.Abs(b)) }
 
 func TestWindowsRefuses(t *testing.T) {

@@ -77,19 +77,19 @@ func parseTask(line []byte) (Task, error) {
 	case raw.Context == nil || *raw.Context == "":
 		return Task{}, errors.New("context is missing or empty")
 	case len(raw.Choices) < 2 || len(raw.Choices) > maxTaskChoices:
-		return Task{}, fmt.Errorf("%d choices, must be 2 to %d", len(raw.Choices), maxTaskChoices)
+		return Task{}, fmt.Errorf("%d choices, but there must be 2 to %d", len(raw.Choices), maxTaskChoices)
 	case raw.Label == nil || *raw.Label < 0 || *raw.Label >= len(raw.Choices):
 		return Task{}, fmt.Errorf("label is missing or not an index of the %d choices", len(raw.Choices))
 	}
 	for i, choice := range append([]string{*raw.Context}, raw.Choices...) {
 		if choice == "" || strings.ContainsRune(choice, 0) {
-			return Task{}, fmt.Errorf("choice %d is empty, or a text holds a NUL character", i-1)
+			return Task{}, fmt.Errorf("choice %d is empty, or a text contains a NUL character", i-1)
 		}
 	}
 	return Task{Context: *raw.Context, Choices: raw.Choices, Label: *raw.Label}, nil
 }
 
-// TaskResult is a model's score on tasks. Standard errors are of the mean: sqrt(p (1-p) / (n-1)).
+// TaskResult is a model's score on tasks. Standard errors are those of the mean: sqrt(p (1-p) / (n-1)).
 type TaskResult struct {
 	Tasks            int           `json:"tasks"`
 	Accuracy         float64       `json:"accuracy"` // share of tasks whose right choice is the likeliest
@@ -110,13 +110,13 @@ type tokenTask struct {
 // TokenTasks holds the tokens of tasks in one vocabulary.
 type TokenTasks struct {
 	tasks   []tokenTask
-	Longest int // tokens of the longest context with a choice
+	Longest int // number of tokens of the longest context with a choice
 }
 
-// TokenizeTasks tokenizes tasks. The score of a choice begins at the first token in which context and choice together
-// differ from the context alone, so that a token across their border counts. If that is the very first token, start
-// goes before it, since a model needs one token of context; -1 is none, and then such a task is an error. Contexts lose
-// their beginning when there are more than window tokens.
+// TokenizeTasks tokenizes tasks. The score of a choice begins at the first token in which context plus choice differs from the
+// context alone, so that a token across their border counts. If that is the very first token, TokenizeTasks inserts start before
+// it, because a model needs one token of context. If start is -1, such a task is an error. If there are more than window tokens,
+// the context loses its beginning.
 func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token, error), start infer.Token, tasks []Task, window int) (*TokenTasks, error) {
 	out := &TokenTasks{}
 	for i, task := range tasks {
@@ -136,7 +136,7 @@ func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token,
 			}
 			if shared == 0 {
 				if start < 0 {
-					return nil, fmt.Errorf("task %d: context and choice begin with another token than the context, and the vocabulary has no BOS token", i)
+					return nil, fmt.Errorf("task %d: the first token of context and choice differs from the context's, and the vocabulary has no BOS token to put before it", i)
 				}
 				whole, shared = append([]infer.Token{start}, whole...), 1
 			}
@@ -144,7 +144,7 @@ func TokenizeTasks(tokenize func(text string, bos, special bool) ([]infer.Token,
 				whole, shared = whole[cut:], shared-cut
 			}
 			if shared < 1 {
-				return nil, fmt.Errorf("task %d: a choice of %d tokens leaves no room for its context in %d", i, len(whole)-shared, window)
+				return nil, fmt.Errorf("task %d: a choice of %d tokens leaves no room for its context in a window of %d", i, len(whole)-shared, window)
 			}
 			t.choices, t.shared, t.bytes = append(t.choices, whole), append(t.shared, shared), append(t.bytes, len(choice))
 			out.Longest = max(out.Longest, len(whole))

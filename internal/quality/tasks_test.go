@@ -10,7 +10,7 @@ import (
 	"prunellm/infer"
 )
 
-// letters tokenizes a to c as 0 to 2; "ab" at the end of a text is one token, 2, as merges across a border are.
+// letters tokenizes a to c as 0 to 2. "ab" at the end of a text is one token, 2, to imitate a merge across a border.
 func letters(text string, _, _ bool) ([]infer.Token, error) {
 	var tokens []infer.Token
 	for len(text) > 0 {
@@ -39,7 +39,7 @@ func TestMeasureTasks(t *testing.T) {
 	if err != nil || tokens.Longest != 4 {
 		t.Fatalf("TokenizeTasks: longest %d, %v", tokens.Longest, err)
 	}
-	// "aab" ends in one token for "ab": it begins in the context.
+	// "aab" ends with one token for "ab", which begins in the context.
 	if got := tokens.tasks[2]; got.shared[0] != 1 || got.shared[1] != 2 {
 		t.Errorf("shared tokens are %v, want 1 and 2", got.shared)
 	}
@@ -61,12 +61,12 @@ func TestMeasureTasks(t *testing.T) {
 		t.Errorf("a long context: longest %d, %v, want it cut at 4 tokens", cut.Longest, err)
 	}
 	if _, err := TokenizeTasks(letters, -1, []Task{{Context: "a", Choices: []string{"b", "ccccc"}}}, 4); err == nil {
-		t.Error("a choice that leaves no room for its context is taken")
+		t.Error("a choice that leaves no room for its context is accepted")
 	}
-	// "a" and "b" are one token together: nothing is shared, so a token has to begin.
+	// "a" and "b" together are one token, so no token is shared and start must be inserted.
 	merged := []Task{{Context: "a", Choices: []string{"b", "c"}}}
 	if _, err := TokenizeTasks(letters, -1, merged, 8); err == nil {
-		t.Error("a first token that is scored has nothing before it")
+		t.Error("a scored first token without start is accepted")
 	}
 	begun, err := TokenizeTasks(letters, 2, merged, 8)
 	if err != nil || !slices.Equal(begun.tasks[0].choices[0], []infer.Token{2, 2}) || begun.tasks[0].shared[0] != 1 ||

@@ -9,7 +9,7 @@ import (
 
 const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
 
-// A pointer that Git LFS left is called so, whatever the file was to be; a text that speaks of one is a text.
+// The error for a Git LFS pointer says so, whatever the file is for. A text that mentions a pointer is a text.
 func TestGitLFSPointer(t *testing.T) {
 	for content, want := range map[string]bool{
 		pointer: true,

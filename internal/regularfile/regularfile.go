@@ -1,7 +1,8 @@
-// Package regularfile opens files whose paths come from outside: only regular ones, of bounded size, and no Git LFS pointers. It also reports free disk space.
+// Package regularfile opens files whose paths come from outside: only regular files of bounded size, and no Git LFS pointers. It
+// also reports free disk space.
 //
-// Opening a named pipe would block, and a device may never end. A file that is too large is an error before any of it is
-// read.
+// Opening a named pipe would block, and a device may never end. For a file that is too large, the package returns an error before
+// it reads the file.
 package regularfile
 
 import (
@@ -12,7 +13,7 @@ import (
 
 // Open opens the regular file at path, of at most maxBytes, and returns its size in bytes. The caller closes it.
 func Open(path string, maxBytes int64) (file *os.File, sizeBytes int64, err error) {
-	info, err := os.Stat(path) // before opening: opening a pipe waits for its writer
+	info, err := os.Stat(path) // before opening, because opening a pipe waits for its writer
 	if err == nil {
 		err = check(path, info, maxBytes)
 	}
@@ -22,7 +23,7 @@ func Open(path string, maxBytes int64) (file *os.File, sizeBytes int64, err erro
 	if file, err = os.Open(path); err != nil {
 		return nil, 0, err
 	}
-	if info, err = file.Stat(); err == nil { // the path may name another file by now
+	if info, err = file.Stat(); err == nil { // the path may refer to another file by now
 		err = check(path, info, maxBytes)
 	}
 	if err == nil {

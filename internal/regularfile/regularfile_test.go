@@ -42,7 +42,7 @@ func TestRefused(t *testing.T) {
 		want string
 	}{
 		"too large": {path, 6, "has 7 bytes; the limit is 6"},
-		"pipe":      {pipe, 6, "not a regular file"}, // and does not wait for a writer
+		"pipe":      {pipe, 6, "not a regular file"}, // must not wait for a writer
 		"folder":    {dir, 6, "not a regular file"},
 		"device":    {"/dev/zero", 6, "not a regular file"},
 	} {

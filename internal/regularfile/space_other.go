@@ -2,5 +2,5 @@
 
 package regularfile
 
-// FreeSpace is unknown on this system.
+// FreeSpace is not implemented on this system.
 func FreeSpace(string) (bytes int64, known bool) { return 0, false }

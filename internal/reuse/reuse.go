@@ -1,7 +1,7 @@
-// Package reuse keeps a large result in a file, so that the next run need not compute it. Such a file only saves time:
-// a damaged, truncated or foreign one is never used.
+// Package reuse keeps a large result in a file, so that the next run need not compute it. Such a file only saves time: a damaged
+// or truncated file, or one of another result, is never used.
 //
-// It knows neither the meaning of a result nor whether it is worth its disk space.
+// The package does not interpret results. Its callers decide which results are worth their disk space.
 //
 // # Concurrency
 //
@@ -24,13 +24,13 @@ import (
 	"prunellm/internal/trust"
 )
 
-// File is the place of one result. A newer result replaces it.
+// File is the location of one result. A newer result replaces it.
 //
-// It is a line, magic; the 32 bytes of the identity; the result; and the CRC-32C of all of it. Numbers have the machine's byte order, which is
-// part of the identity.
+// The file consists of the line magic, the 32 bytes of the identity's digest, the result, and the CRC-32C of everything before
+// it. Numbers have the machine's byte order, which is part of the identity.
 type File struct {
 	Path string
-	// Folder holds the temporary file, on the same file system. Its owner removes the files of processes that died.
+	// Folder is for the temporary file, on the same file system. Its owner removes the files of processes that died.
 	Folder string
 	// Identity covers everything that determines the result.
 	Identity string
@@ -38,17 +38,16 @@ type File struct {
 
 const (
 	magic    = "prunellm kept result 1\n"
-	maxBytes = 64 << 30 // of a file that is read
+	maxBytes = 64 << 30 // largest file that Load reads
 )
 
-// spareFactor is the multiple of its size that must be free before a file is stored: models and variants need the disk
-// more.
+// spareFactor is the multiple of a result's size that must be free before Save stores it. Models and variants need the disk more.
 const spareFactor = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrOther is returned for a file with another identity.
-var ErrOther = errors.New("the file holds another result")
+var ErrOther = errors.New("the file has another result")
 
 // head returns the first bytes of the file.
 func (f File) head() []byte {
@@ -58,10 +57,10 @@ func (f File) head() []byte {
 	return hash.Sum([]byte(magic))
 }
 
-// checkRoom returns an error when the result would take a large part of the free space.
+// checkRoom returns an error if the result would take a large part of the free space.
 func (f File) checkRoom(size int64) error {
 	if free, known := regularfile.FreeSpace(f.Folder); known && free/spareFactor < size {
-		return fmt.Errorf("the result takes %d MiB and %d MiB are free; %d times its size must be free", size>>20+1, free>>20, spareFactor)
+		return fmt.Errorf("the result has %d MiB and %d MiB are free; %d times its size must be free", size>>20+1, free>>20, spareFactor)
 	}
 	return nil
 }
@@ -104,8 +103,8 @@ func (f File) Save(size int64, write func(w io.Writer) error) (err error) {
 	return err
 }
 
-// Load opens a result of size bytes, after checking all of it. The error wraps fs.ErrNotExist when there is no file, is ErrOther when it
-// has another identity, and a *trust.Error when another user could have written it.
+// Load opens a result of size bytes after it has checked the whole file. The error wraps fs.ErrNotExist if there is no file. It is
+// ErrOther if the file has another identity, and a *trust.Error if another user could have written it.
 func (f File) Load(size int64) (*Content, error) {
 	if _, err := trust.Resolve(f.Path); err != nil {
 		return nil, err

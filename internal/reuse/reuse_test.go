@@ -61,7 +61,7 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
-func TestDamageIsTold(t *testing.T) {
+func TestDamageIsDetected(t *testing.T) {
 	f, result := newFile(t), bytes.Repeat([]byte("result"), 100)
 	size := int64(len(result))
 	if err := f.Save(size, give(result)); err != nil {
@@ -79,7 +79,7 @@ func TestDamageIsTold(t *testing.T) {
 		}
 		if c, err := f.Load(size); err == nil {
 			c.Close()
-			t.Errorf("byte %d of %d may be anything", at, len(whole))
+			t.Errorf("a change of byte %d of %d is not detected", at, len(whole))
 		}
 	}
 	for what, content := range map[string][]byte{"longer": append(slices.Clone(whole), 0), "cut": whole[:len(whole)-1], "head": whole[:60], "empty": nil} {
@@ -88,12 +88,12 @@ func TestDamageIsTold(t *testing.T) {
 		}
 		if c, err := f.Load(size); err == nil {
 			c.Close()
-			t.Errorf("%s: it is used", what)
+			t.Errorf("%s: Load accepts the file", what)
 		}
 	}
 }
 
-func TestNothingHalfWrittenStays(t *testing.T) {
+func TestFailedSaveLeavesNoFile(t *testing.T) {
 	f := newFile(t)
 	fault := errors.New("fault")
 	for what, c := range map[string]struct {
@@ -114,21 +114,21 @@ func TestNothingHalfWrittenStays(t *testing.T) {
 	}
 	f.Folder = filepath.Join(f.Folder, "missing")
 	if err := f.Save(4, give([]byte("half"))); err == nil {
-		t.Error("saved to nowhere")
+		t.Error("Save without a folder reports no error")
 	}
 }
 
-// A disk that is nearly full is left to what cannot be done without.
-func TestRoomIsLeft(t *testing.T) {
+// Save does not use the last space of a disk.
+func TestSaveLeavesFreeSpace(t *testing.T) {
 	f := newFile(t)
 	if err := f.checkRoom(1 << 10); err != nil {
 		t.Error(err)
 	}
 	if _, known := regularfile.FreeSpace(f.Folder); !known {
-		t.Skip("this system does not tell what is free")
+		t.Skip("this system does not report free space")
 	}
 	if err := f.Save(1<<60, give(nil)); err == nil || !strings.Contains(err.Error(), "are free") {
-		t.Errorf("room for a million million million bytes: %v", err)
+		t.Errorf("Save of 10^18 bytes: %v, want an error about free space", err)
 	}
 }
 
@@ -157,7 +157,7 @@ func FuzzLoad(f *testing.F) {
 		defer c.Close()
 		got := make([]byte, size)
 		if _, err := c.ReadAt(got, 0); err != nil || !bytes.HasPrefix(data, file.head()) || !bytes.Contains(data, got) {
-			t.Errorf("a foreign file is taken: %v", err)
+			t.Errorf("a file of another result is accepted: %v", err)
 		}
 	})
 }

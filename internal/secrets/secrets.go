@@ -38,7 +38,7 @@ type Files struct {
 	TLSKey  string // its private key in PEM
 }
 
-// Store holds keys and certificate as they were last read.
+// Store has the keys and the certificate of the last successful read.
 type Store struct {
 	files Files
 	log   *slog.Logger
@@ -84,7 +84,7 @@ func (s *Store) APIKeys() func() []string {
 	return func() []string { return *s.keys.Load() }
 }
 
-// TLS returns the settings of HTTPS, nil for plain HTTP.
+// TLS returns the settings of HTTPS, or nil for plain HTTP.
 func (s *Store) TLS() *tls.Config {
 	if s.files.TLSCert == "" {
 		return nil
@@ -110,7 +110,7 @@ func (s *Store) ReloadOnHangup(ctx context.Context) (stop func()) {
 			case <-hangups:
 			}
 			if err := s.read(); err != nil {
-				s.log.Error("keys and certificate not reloaded, the old ones stay", "error", err)
+				s.log.Error("cannot reload keys and certificate, keeping the old ones", "error", err)
 				continue
 			}
 			s.log.Info("keys and certificate reloaded", "keys", len(*s.keys.Load()))
@@ -123,8 +123,8 @@ func (s *Store) ReloadOnHangup(ctx context.Context) (stop func()) {
 	}
 }
 
-// Check refuses a file with a secret, or one that secrets are checked against, if other users can change it. With log,
-// it warns of a secret that they can read. An empty path means no file.
+// Check refuses a file of secrets or keys if other users can change it. With log, it warns if they can read it. An empty path
+// means no file.
 func Check(flag, path string, log *slog.Logger) error {
 	if path == "" {
 		return nil
@@ -139,7 +139,7 @@ func Check(flag, path string, log *slog.Logger) error {
 	return nil
 }
 
-// ReadKey returns the first line of the file at path, the API key that a client sends. An empty path gives no key.
+// ReadKey returns the API key for a client, the first line of the file at path. An empty path means no key.
 func ReadKey(path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -172,7 +172,7 @@ func readKeys(path string) ([]string, error) {
 		return nil, fmt.Errorf("--api-key-file: read %q: %w", path, err)
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("--api-key-file: %q holds no key", path)
+		return nil, fmt.Errorf("--api-key-file: %q has no keys", path)
 	}
 	return keys, nil
 }

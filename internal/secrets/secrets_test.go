@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestSecretsAreReadAgain(t *testing.T) {
+func TestReload(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	write := func(text string) {
 		t.Helper()

@@ -15,7 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Report holds the measurements of all layers, as in the JSON output.
+// Report has the measurements of all layers. Its JSON form is the output of the command.
 type Report struct {
 	Model   string  `json:"model"`
 	Window  int     `json:"window"`
@@ -46,7 +46,7 @@ func (r *Report) Table(out io.Writer) error {
 		return err
 	}
 	neurons, heads := r.perMillion()
-	_, err := fmt.Fprintf(out, "mean KL for each million parameters removed: %.5f by neurons, %.5f by heads\n", neurons, heads)
+	_, err := fmt.Fprintf(out, "mean KL per million parameters removed: %.5f for neurons, %.5f for heads\n", neurons, heads)
 	return err
 }
 
@@ -80,7 +80,7 @@ func (r *Report) Plot(path, library string) error {
 	var html bytes.Buffer
 	err = page.Execute(&html, map[string]any{
 		"Report": r, "Option": line.JSON(), "Neurons": significant(perNeuron), "Heads": significant(perHead),
-		"Library": template.JS(library), //nolint:gosec // embedded, not from outside
+		"Library": template.JS(library), //nolint:gosec // embedded in the binary
 	})
 	if err != nil {
 		return err

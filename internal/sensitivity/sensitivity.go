@@ -1,19 +1,18 @@
-// Package sensitivity measures which parts of a model matter least: how its predictions change if a share of one
-// layer's MLP neurons, or of its attention heads, is removed.
+// Package sensitivity measures which parts of a model matter least: how its predictions change if a share of one layer's MLP
+// neurons, or of its attention heads, is removed.
 //
-// It works on a copy of the model's file and the serving engine: it zeroes rows of the copy's weights, loads the copy,
-// compares its logits with the whole model's, and restores the rows. A neuron whose row of up is zero adds nothing, and
-// neither do the query heads of a key-value head whose rows of v are zero. So this equals removing them, whatever the
-// tensor's type: all bits zero is the value zero in every one of ggml's types. Heads that share keys and values are
-// removed together.
+// It uses the serving engine and a copy of the model's file. It zeroes rows of the copy's weights, loads the copy, compares its
+// logits with the whole model's, and restores the rows. A neuron whose row of up is zero adds nothing, and neither do the query
+// heads of a key-value head whose rows of v are zero. Zeroing therefore equals removing. It works for every tensor type, because
+// all bits zero is the value zero in each of ggml's types. Heads that share keys and values are removed together.
 //
-// It removes the least important neurons and heads. The caller's scores rank neurons. Heads have no scores: the norms
-// of their rows of v and of their columns of the output matrix, multiplied, rank them. A better ranking of heads would
-// make their figures smaller.
+// It removes the least important neurons and heads. The caller's scores rank neurons. Heads have no scores: they are ranked by
+// the norm of their rows of v times the norm of their columns of the output matrix. A better ranking of heads would make their
+// figures smaller.
 //
 // # Concurrency
 //
-// Measure runs on the calling goroutine alone.
+// Measure runs only on the calling goroutine.
 package sensitivity
 
 import (
@@ -36,7 +35,7 @@ type Row struct {
 	Layer         int     `json:"layer"`
 	Neurons       int     `json:"neurons_removed"`
 	NeuronKL      float64 `json:"neurons_kl"`         // nats per token
-	NeuronWeights int64   `json:"neurons_parameters"` // parameters that their removal saves
+	NeuronWeights int64   `json:"neurons_parameters"` // parameters of the removed neurons
 	Heads         int     `json:"heads_removed"`      // query heads
 	HeadKL        float64 `json:"heads_kl"`
 	HeadWeights   int64   `json:"heads_parameters"`
@@ -44,7 +43,7 @@ type Row struct {
 
 // Options choose the parts to remove and the measurement of the rest.
 type Options struct {
-	Share   float64     // of each layer's neurons and key-value heads, in (0,1); at least one of each is removed
+	Share   float64     // of each layer's neurons and key-value heads to remove, in (0,1); at least one of each
 	Scores  [][]float32 // float32[layers][neurons], larger is more important
 	Windows [][]infer.Token
 	// Open loads the file at a path.
@@ -56,12 +55,12 @@ type Options struct {
 // Steps returns the number of measurements for a model.
 func Steps(config models.Config) int { return 2 * config.Layers }
 
-// Measure removes parts of the model whose file is at path, one after the other. It changes the file meanwhile and
-// restores it before it returns: pass a copy.
+// Measure removes parts of the model whose file is at path, one after the other. It changes the file and restores it before it
+// returns, so pass a copy.
 func Measure(ctx context.Context, model *models.GGUF, path string, whole infer.Decoder, options Options) (rows []Row, err error) {
 	config := model.Config()
 	if !(options.Share > 0 && options.Share < 1) || len(options.Scores) != config.Layers {
-		return nil, fmt.Errorf("sensitivity: share %g and scores of %d layers for %d", options.Share, len(options.Scores), config.Layers)
+		return nil, fmt.Errorf("sensitivity: share %g is not in (0,1), or scores of %d layers do not fit a model of %d", options.Share, len(options.Scores), config.Layers)
 	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -117,7 +116,7 @@ func (m *measurement) layer(layer int) (Row, error) {
 	return row, err
 }
 
-// least lists the share with the lowest scores, at least one, in ascending order.
+// least returns the indices of the share with the lowest scores, at least one, in ascending order.
 func least(scores []float32, share float64) []int {
 	order := make([]int, len(scores))
 	for i := range order {
@@ -129,7 +128,7 @@ func least(scores []float32, share float64) []int {
 	return order
 }
 
-// headNorms returns the weight of each key-value head: |rows of v| * |columns of the output matrix|, float32[kvHeads].
+// headNorms returns the importance of each key-value head, |rows of v| * |columns of the output matrix|, float32[kvHeads].
 func (m *measurement) headNorms(layer int) ([]float32, error) {
 	c := m.model.Config()
 	v, _, err := m.model.Tensor(models.AttnV, layer)
@@ -155,7 +154,7 @@ func (m *measurement) headNorms(layer int) ([]float32, error) {
 	return norms, nil
 }
 
-// without measures the model with rows of a tensor zeroed, and restores them.
+// without zeroes rows of a tensor, measures the model and restores the rows.
 func (m *measurement) without(role models.Role, layer int, rows []int) (kl float64, err error) {
 	if err := m.ctx.Err(); err != nil {
 		return 0, err
@@ -194,7 +193,7 @@ func (m *measurement) without(role models.Role, layer int, rows []int) (kl float
 	return results[0].KLToDense, nil
 }
 
-// zero writes zeros over rows of a tensor, or elements of a vector; undo restores them.
+// zero overwrites rows of a tensor, or elements of a vector, with zeros. undo restores them.
 func (m *measurement) zero(info gguf.TensorInfo, rows []int) (undo func() error, err error) {
 	count := info.Shape[0] // rows of a matrix, elements of a vector
 	rowBytes := info.Size / int64(count)

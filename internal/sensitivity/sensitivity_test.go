@@ -18,8 +18,8 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Each part's removal shows, the copy is restored, and removing the least important parts costs less than removing the
-// most important ones.
+// The removal of each part changes the predictions, and the copy is restored. Removing the least important parts costs less than
+// removing the most important ones.
 func TestMeasure(t *testing.T) {
 	for _, row := range arch.Rows() {
 		options := tinymodel.Options{Architecture: row.Name}

@@ -1,7 +1,7 @@
-// Package slo decides which variant serves requests under latency limits: the largest variant whose measured speed
-// keeps them, and a smaller one while the load is high.
+// Package slo decides which variant serves requests under latency limits: the largest variant whose measured speed is within the
+// limits, and a smaller one while the load is high.
 //
-// It is pure: it takes observations and the time, and returns a decision. The caller owns the state.
+// It is pure: it receives observations and the time, and returns a decision. The caller owns the state.
 package slo
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Limits are the latencies that answers should keep; 0 means no limit.
+// Limits are upper bounds for the latency of answers; 0 means no limit.
 type Limits struct {
 	TTFT time.Duration // time to the first token
 	ITL  time.Duration // inter-token latency
@@ -26,8 +26,8 @@ type Candidate struct {
 	Measured  bool // false: its speed is unknown
 }
 
-// Choose returns the ratio of the least pruned candidate that keeps the limits, or of the most pruned one if none does.
-// It ignores unmeasured candidates, and those slower in both times than a less pruned candidate. ok is false if none is
+// Choose returns the ratio of the least pruned candidate within the limits, or of the most pruned one if none is. It ignores
+// unmeasured candidates, and those that are slower in both times than a less pruned candidate. ok is false if no candidate is
 // measured.
 func Choose(candidates []Candidate, limits Limits) (ratio float64, ok bool) {
 	sorted := slices.SortedFunc(slices.Values(candidates), func(a, b Candidate) int { return cmp.Compare(a.Ratio, b.Ratio) })
@@ -54,13 +54,13 @@ func within(t, limit time.Duration, share float64) bool {
 // Seen summarizes the observations of the last Window.
 type Seen struct {
 	Answers   int           // first tokens and ends of answers
-	TTFT, ITL time.Duration // 90th percentiles of those; 0 when there were none
+	TTFT, ITL time.Duration // their 90th percentiles; 0 if there were none
 	Waiting   time.Duration // of the request that has waited longest for its first token; 0 if none waits
-	Expected  time.Duration // for which a new request would wait for a sequence; 0 if one is free
+	Expected  time.Duration // time that a new request would wait for a sequence; 0 if one is free
 }
 
-// Wait returns how long a new request would wait for a sequence. Running requests hold theirs for service on average,
-// and queued ones go first: with c sequences, one becomes free every service/c.
+// Wait returns how long a new request would wait for a sequence. Queued requests go first, and each request holds its sequence for
+// service on average. With c sequences, one therefore becomes free every service/c.
 func Wait(running, queued, sequences int, service time.Duration) time.Duration {
 	if running < sequences || sequences <= 0 {
 		return 0
@@ -72,21 +72,21 @@ func Wait(running, queued, sequences int, service time.Duration) time.Duration {
 type State struct {
 	Level    int           // steps down the ladder from the usual variant
 	Changed  time.Time     // when Level last changed
-	Calm     time.Time     // since when the limits are kept with room to spare; zero: not now
-	Restored time.Time     // when the larger variant took over that is still on probation; zero: none
-	Patience time.Duration // how long calm must last before the next attempt with a larger variant
+	Calm     time.Time     // since when latencies are below Restore of the limits; zero: they are not
+	Restored time.Time     // when the last step up happened, if it is still on probation; zero: none
+	Patience time.Duration // how long calm must last before the next step up
 }
 
-// Policy configures how fast shedding reacts. Two thresholds and two times prevent oscillation. It steps down at once
-// at Shed of a limit. It steps up only below Restore of it, after Calm, which doubles if the last step up failed. If
-// the queue alone exceeds the limit, it steps down all the way.
+// Policy configures how fast shedding reacts. Two thresholds and two times prevent oscillation. Shedding steps down at once when a
+// latency reaches the share Shed of its limit. It steps up only after latencies were below the share Restore for the time Calm,
+// which doubles if the last step up failed. If the queue alone exceeds the limit, it steps down to the smallest variant.
 type Policy struct {
-	Shed      float64       // share of a limit at which a smaller variant takes over
+	Shed      float64       // share of a limit at which a smaller variant replaces the larger one
 	Restore   float64       // share of a limit below which calm begins; less than Shed
-	Settle    time.Duration // between a change and the next step down: its effect must show first
-	Calm      time.Duration // before a step up
-	MostCalm  time.Duration // limit of the doubling
-	Probation time.Duration // a step up that is undone within it failed: a queue grows slowly
+	Settle    time.Duration // minimum time between a change and the next step down, so that the change can take effect
+	Calm      time.Duration // minimum duration of calm before a step up
+	MostCalm  time.Duration // largest value to which Calm doubles
+	Probation time.Duration // a step up failed if shedding steps down again within this time, because a queue grows slowly
 }
 
 // DefaultPolicy returns a policy for answers that take seconds.
@@ -118,12 +118,12 @@ func (p Policy) Next(s State, seen Seen, limits Limits, levels int, now time.Tim
 			}
 			step := 1
 			if !within(max(seen.Waiting, seen.Expected), limits.TTFT, 1) {
-				step = levels - s.Level // the queue alone exceeds the limit: every intermediate step would add to it
+				step = levels - s.Level // the queue alone exceeds the limit, and would grow during every intermediate step
 			}
 			s.Level, s.Changed, s.Restored = s.Level+step, now, time.Time{}
 		}
 	case !keeps(p.Restore):
-		s.Calm = time.Time{} // between the thresholds: stay
+		s.Calm = time.Time{} // between the thresholds: keep the level
 	case s.Calm.IsZero():
 		s.Calm = now
 	case s.Level > 0 && now.Sub(s.Calm) >= s.Patience:

@@ -18,17 +18,17 @@ func TestChoose(t *testing.T) {
 	for limits, want := range map[Limits]float64{
 		{}:                               0,
 		{TTFT: time.Second}:              0,
-		{TTFT: 300 * ms, ITL: 8 * ms}:    0, // a limit that is just kept
+		{TTFT: 300 * ms, ITL: 8 * ms}:    0, // exactly at the limit
 		{TTFT: 299 * ms}:                 0.2,
 		{TTFT: time.Second, ITL: 7 * ms}: 0.2,
 		{TTFT: 150 * ms}:                 0.4,
-		{ITL: 1 * ms}:                    0.4, // none keeps it: the quickest
+		{ITL: 1 * ms}:                    0.4, // none is within the limit: the fastest
 	} {
 		if got, ok := Choose(measured, limits); got != want || !ok {
 			t.Errorf("Choose(%+v) = %v, %v, want %v", limits, got, ok, want)
 		}
 	}
-	// A variant that is no faster than a less pruned one has nothing for it, also where no variant keeps the limits.
+	// A variant that is no faster than a less pruned one is never chosen, even if no variant is within the limits.
 	measured[0].TTFT, measured[0].ITL = 250*ms, 6*ms
 	for limits, want := range map[Limits]float64{{ITL: 1 * ms}: 0.2, {TTFT: 220 * ms}: 0.2} {
 		if got, ok := Choose(measured, limits); got != want || !ok {
@@ -36,11 +36,11 @@ func TestChoose(t *testing.T) {
 		}
 	}
 	if got, ok := Choose([]Candidate{{Ratio: 0.2}}, Limits{}); ok {
-		t.Errorf("Choose of what is not measured = %v", got)
+		t.Errorf("Choose of unmeasured candidates = %v", got)
 	}
 }
 
-// history feeds one observation a second and returns the levels.
+// history passes one observation per second and returns the levels.
 func history(p Policy, state *State, levels int, from time.Time, seen ...Seen) (out []int) {
 	for i, s := range seen {
 		*state = p.Next(*state, s, Limits{TTFT: 1000 * ms, ITL: 50 * ms}, levels, from.Add(time.Duration(i)*time.Second))
@@ -67,9 +67,9 @@ func TestShedding(t *testing.T) {
 		t.Errorf("level without lateness = %d, want 0", got)
 	}
 	if got := history(p, &s, 2, start.Add(10*time.Second), late, late, late, late); got[0] != 1 || got[1] != 2 || got[3] != 2 {
-		t.Errorf("levels under load = %v, want a step at once, one after it settled, and no further than there are", got)
+		t.Errorf("levels under load = %v, want a step at once, one after Settle, and then no more", got)
 	}
-	// What is between the thresholds keeps the level, for ever: this is the hysteresis.
+	// Between the thresholds the level never changes: this is the hysteresis.
 	if got := last(history(p, &s, 2, start.Add(20*time.Second), repeat(1000, between)...)); got != 2 {
 		t.Errorf("level between the thresholds = %d, want 2 kept", got)
 	}
@@ -90,7 +90,7 @@ func TestOtherSignals(t *testing.T) {
 	var s State
 	s = p.Next(s, Seen{TTFT: time.Hour}, Limits{ITL: 50 * ms}, 1, time.Unix(1000, 0))
 	if s.Level != 0 {
-		t.Error("a time without a limit led to shedding")
+		t.Error("a latency without a limit led to shedding")
 	}
 	s = p.Next(State{Level: 5}, Seen{}, Limits{TTFT: time.Second}, 2, time.Unix(1000, 0))
 	if s.Level != 2 {
@@ -98,8 +98,8 @@ func TestOtherSignals(t *testing.T) {
 	}
 }
 
-// A load that only the smaller variant bears: each failed try of the larger one makes the next come later.
-func TestSheddingDoesNotSwing(t *testing.T) {
+// With a load that only the smaller variant can serve, each failed step up delays the next one further.
+func TestSheddingDoesNotOscillate(t *testing.T) {
 	p := DefaultPolicy()
 	var s State
 	tries, seconds := 0, 3600
@@ -117,14 +117,14 @@ func TestSheddingDoesNotSwing(t *testing.T) {
 		at = at.Add(time.Second)
 	}
 	if tries < 3 || tries > 20 {
-		t.Errorf("%d tries of the larger variant in an hour, want a few that grow rarer", tries)
+		t.Errorf("%d steps up in an hour, want a few with growing intervals", tries)
 	}
 	if s.Patience > p.MostCalm {
 		t.Errorf("patience %v, want at most %v", s.Patience, p.MostCalm)
 	}
 }
 
-// TestSlowQueue is an overload that needs half a minute to show: each try of the larger variant has to wait for longer.
+// TestSlowQueue covers an overload that takes half a minute to show. Each step up must wait longer.
 func TestSlowQueue(t *testing.T) {
 	p, at := DefaultPolicy(), time.Unix(1000, 0)
 	var s State
@@ -146,11 +146,11 @@ func TestSlowQueue(t *testing.T) {
 		at = at.Add(time.Second)
 	}
 	if len(tries) < 3 || len(tries) > 20 {
-		t.Errorf("%d tries of the larger variant in an hour, want a few that grow rarer: %v", len(tries), tries)
+		t.Errorf("%d steps up in an hour, want a few with growing intervals: %v", len(tries), tries)
 	}
 }
 
-// A queue that breaks the limit by itself goes all the way down; one that comes near it takes a step.
+// A queue that exceeds the limit by itself leads to the smallest variant. One that only comes close leads to one step down.
 func TestLongQueue(t *testing.T) {
 	for expected, want := range map[time.Duration]int{500 * ms: 0, 700 * ms: 1, 1000 * ms: 1, 1001 * ms: 3} {
 		s := DefaultPolicy().Next(State{}, Seen{Expected: expected}, Limits{TTFT: 1000 * ms}, 3, time.Unix(1000, 0))

@@ -1,8 +1,8 @@
 // Package source resolves a model reference to a GGUF file on this machine. A reference is "default", the path of a GGUF
 // file, the path of a safetensors folder, or hf:owner/name.
 //
-// It converts a folder once and keeps the result under CacheDir/models by the digest of the folder's files, so that it
-// converts a changed folder again. It keeps downloads under CacheDir/hub.
+// It converts a folder once and keeps the result under CacheDir/models by the digest of the folder's files. It therefore converts
+// a changed folder again. It keeps downloads under CacheDir/hub.
 package source
 
 import (
@@ -39,7 +39,7 @@ type Options struct {
 // Source is a model on this machine.
 type Source struct {
 	Path   string // of the GGUF file
-	Folder string // the safetensors folder of its conversion, "" for none
+	Folder string // the safetensors folder from which it was converted, or ""
 }
 
 // Resolve returns the model of a reference. It downloads and converts it if necessary.
@@ -80,14 +80,14 @@ func fromHub(ctx context.Context, text string, options Options) (Source, error) 
 	return Source{Path: path}, nil
 }
 
-// Limits of the files of a folder's digest.
+// Limits of the files in a folder's digest.
 const (
 	maxFiles     = 4096
 	maxFileBytes = 1 << 42
 	lockPoll     = 200 * time.Millisecond
 )
 
-// digested are the extensions of the files that define a folder's model.
+// digested are the extensions of the files that determine a folder's model.
 var digested = []string{".safetensors", ".json", ".model", ".jinja"}
 
 // converterVersion changes whenever the same folder converts to other bytes.
@@ -112,7 +112,7 @@ func fromFolder(ctx context.Context, dir string, options Options) (Source, error
 	if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
 		return Source{}, fmt.Errorf("model folder %q: %w", dir, err)
 	}
-	defer lock.Unlock() //nolint:errcheck // the process's end releases it too
+	defer lock.Unlock() //nolint:errcheck // the end of the process releases it too
 	if info, err := os.Stat(found.Path); err == nil && info.Mode().IsRegular() {
 		return found, nil
 	}
@@ -133,7 +133,7 @@ func folderDigest(ctx context.Context, dir string) (string, error) {
 		}
 	}
 	if !slices.Contains(names, "config.json") {
-		return "", errors.New("there is no config.json: name a GGUF file or a safetensors folder")
+		return "", errors.New("the folder has no config.json: name a GGUF file or a safetensors folder")
 	}
 	if len(names) > maxFiles {
 		return "", fmt.Errorf("%d files; the limit is %d", len(names), maxFiles)

@@ -66,7 +66,7 @@ func TestFolder(t *testing.T) {
 	second, err := source.Resolve(t.Context(), folder, options)
 	after, statErr := os.Stat(second.Path)
 	if err != nil || statErr != nil || second != first || !os.SameFile(before, after) {
-		t.Errorf("a second look gives %+v, %v, %v: converted again", second, err, statErr)
+		t.Errorf("the second call gives %+v, %v, %v: converted again", second, err, statErr)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "chat_template.jinja"), []byte("changed"), 0o600); err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := source.Resolve(t.Context(), broken, options); err == nil {
-		t.Error("a truncated folder is taken")
+		t.Error("a truncated folder is accepted")
 	}
 	for _, ref := range []string{"", "none.gguf", "hf:x", "default"} {
 		if _, err := source.Resolve(t.Context(), ref, options); err == nil {

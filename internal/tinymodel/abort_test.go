@@ -15,8 +15,8 @@ import (
 	"prunellm/models/arch"
 )
 
-// FuzzAcceptedFilesDoNotAbort changes a few bytes of a model's metadata. llama.cpp aborts the process on some faults. A file
-// that models.OpenGGUF accepts must not have one: it would crash the test.
+// FuzzAcceptedFilesDoNotAbort changes a few bytes of a model's metadata. llama.cpp aborts the process on some faults.
+// models.OpenGGUF must refuse files with such faults: otherwise the test crashes.
 func FuzzAcceptedFilesDoNotAbort(f *testing.F) {
 	dir := f.TempDir()
 	var originals [][]byte
@@ -59,7 +59,7 @@ func FuzzAcceptedFilesDoNotAbort(f *testing.F) {
 	})
 }
 
-// change changes one byte, most often of the keys before the vocabulary.
+// change changes one byte, usually of the keys before the vocabulary.
 func change(random *rand.Rand, data []byte) {
 	at := 24 + random.IntN(900)
 	if random.IntN(3) == 0 {

@@ -2,9 +2,9 @@ package tinymodel
 
 import "prunellm/models/arch"
 
-// PerArchitecture returns two models of every row of package arch, by a name for subtests: a tied one, whose layers
-// differ in width where the architecture allows that, and an untied one, with heads wider than Hidden/Heads where the
-// architecture allows those. Tests that iterate over the models cover a new row without a change.
+// PerArchitecture returns two models of every row of package arch, by a name for subtests. One is tied, and its layers differ in
+// width if the architecture allows that. The other is untied, and its heads are wider than Hidden/Heads if the architecture
+// allows that. Tests that iterate over the models cover a new row without a change.
 func PerArchitecture() map[string]Options {
 	models := map[string]Options{}
 	for _, row := range arch.Rows() {

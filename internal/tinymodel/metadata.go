@@ -22,7 +22,7 @@ const (
 
 var specials = [...]string{EndOfText: "<|endoftext|>", ImStart: "<|im_start|>", ImEnd: "<|im_end|>"}
 
-// merges of the byte pair encoding, by priority; "Ġ" stands for a space.
+// merges are those of the byte pair encoding, by priority. "Ġ" is a space.
 var merges = [...][2]string{
 	{"Ġ", "t"}, {"Ġ", "a"}, {"i", "n"}, {"h", "e"}, {"r", "e"}, {"o", "n"}, {"Ġt", "he"}, {"e", "r"}, {"Ġ", "s"}, {"a", "t"},
 	{"Ġ", "w"}, {"Ġ", "o"}, {"e", "n"}, {"Ġ", "c"}, {"i", "t"}, {"i", "s"}, {"a", "n"}, {"o", "r"}, {"e", "s"}, {"Ġ", "b"},
@@ -54,7 +54,7 @@ func filled(size int) []string {
 	return tokens
 }
 
-// vocabulary lists the tokens: the special ones, the bytes, the merges.
+// vocabulary returns the tokens: the special ones, the bytes, the merges.
 func vocabulary() []string {
 	tokens := append([]string{}, specials[:]...)
 	for _, r := range byteRunes() {

@@ -14,14 +14,14 @@ import (
 	"prunellm/models/gguf"
 )
 
-// tensor is a name and a shape, slowest axis first. "L" of a name is the number of a layer.
+// tensor is a name and a shape, slowest axis first. "L" in a name is the number of a layer.
 type tensor struct {
 	name  string
 	shape []int
 }
 
-// served are architectures that llama.cpp runs and prunellm does not prune: their keys beside those of Options.keys, and
-// the tensors of a layer.
+// served are architectures that llama.cpp runs and prunellm does not prune. It has their keys in addition to those of
+// Options.keys, and the tensors of a layer.
 var served = map[string]struct {
 	keys    map[string]any
 	tensors []tensor
@@ -66,12 +66,12 @@ var served = map[string]struct {
 // ServedOnly lists the architectures that WriteServedOnly writes.
 func ServedOnly() []string { return []string{"qwen3moe", "gpt-oss", "gemma3"} }
 
-// WriteServedOnly writes a random model that llama.cpp runs and prunellm does not prune. llama.cpp stops on a gemma3 of fewer
-// than six layers.
+// WriteServedOnly writes a random model that llama.cpp runs and prunellm does not prune. llama.cpp aborts on a gemma3 model of
+// fewer than six layers.
 func WriteServedOnly(path, architecture string, layers int) error {
 	model, ok := served[architecture]
 	if !ok {
-		return fmt.Errorf("tiny model: no served architecture %q", architecture)
+		return fmt.Errorf("tiny model: %q is not an architecture of ServedOnly", architecture)
 	}
 	o := Options{Layers: layers}
 	config := o.Config()
@@ -96,7 +96,7 @@ func WriteServedOnly(path, architecture string, layers int) error {
 	return gguf.Write(context.Background(), path, keys, tensors)
 }
 
-// random is a tensor of random values: around 1 for norms, around 0 for others.
+// random returns a tensor of random values: around 1 for norms, around 0 for others.
 func random(name string, shape []int) gguf.Source {
 	return gguf.Source{Name: name, Type: gguf.F32, Shape: shape, Write: func(_ context.Context, w io.Writer) error {
 		hash := fnv.New64a()

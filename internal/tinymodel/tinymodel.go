@@ -1,9 +1,9 @@
 // Package tinymodel writes a small random language model as a GGUF file that llama.cpp loads, for tests. It has all shapes
 // and names of a real one, a working byte-level tokenizer and a chat template, in a few hundred kilobytes.
 //
-// Its text is noise, but its logits are spread (a standard deviation of one or two) and depend on every weight, so a
-// comparison with another implementation finds a wrong name, permutation or rotation. Some MLP neurons matter much more
-// than others, for tests of rankings. The same options give the same bytes.
+// Its text is noise, but its logits have a standard deviation of one or two and depend on every weight. A comparison with
+// another implementation therefore finds a wrong name, permutation or rotation. Some MLP neurons matter much more than others,
+// for tests of rankings. The same options give the same bytes.
 package tinymodel
 
 import (
@@ -22,23 +22,23 @@ import (
 // Options describe the model. The zero value is a tied two-layer llama in F32.
 type Options struct {
 	Architecture string    // a GGUF name of package arch, default "llama"
-	Untied       bool      // an output matrix of its own
+	Untied       bool      // a separate output matrix
 	Seed         uint64    // of the weights
 	Layers       int       // default 2
 	Hidden       int       // default 64
 	Heads        int       // default 4
 	KVHeads      int       // default 2
 	HeadDim      int       // default Hidden/Heads
-	FFN          []int     // width of each layer, default 96; differing widths need an architecture that takes them
+	FFN          []int     // width of each layer, default 96; different widths need an architecture that supports them
 	Context      int       // default 512
-	Vocab        int       // default and minimum: the tokenizer's tokens; the rest is tokens that no text gives
-	RoPEFactors  []float32 // float32[HeadDim/2], where the architecture has RoPEFactors
+	Vocab        int       // default and minimum: the tokenizer's tokens; no text gives additional ones
+	RoPEFactors  []float32 // float32[HeadDim/2], if the architecture has RoPEFactors
 	Name         string    // general.name, default "Tiny"
 	Type         gguf.Type // of the matrices, default F32
 	// Quantize encodes float32[rows, rowLen] of a matrix as Type; may be nil for F32, F16 and BF16.
 	Quantize func(kind gguf.Type, values []float32, rowLen int) ([]byte, error)
-	Keys     []gguf.KV // replace keys of the same name, or follow the others
-	Without  []string  // keys that are left out
+	Keys     []gguf.KV // additional keys, which replace keys of the same name
+	Without  []string  // keys to omit
 }
 
 // Config returns the model's architecture, with all defaults filled in.
@@ -120,7 +120,7 @@ func (o Options) tensor(config models.Config, tensor models.FileTensor) gguf.Sou
 // chunkValues is the approximate number of values in memory at a time, so that memory does not grow with the model.
 const chunkValues = 1 << 20
 
-// weights draws float32[shape...] and passes it to emit in runs of whole rows. Every tensor has its own random stream, so that
+// weights draws float32[shape...] and passes it to emit in groups of whole rows. Every tensor has its own random stream, so that
 // it does not depend on the others.
 func (o Options) weights(config models.Config, slot models.Slot, shape []int, emit func([]float32) error) error {
 	if slot.Role == models.RoPEFreqs {
@@ -133,7 +133,7 @@ func (o Options) weights(config models.Config, slot models.Slot, shape []int, em
 	mean, deviation := 0.0, 1.2/math.Sqrt(float64(rowLen))
 	switch {
 	case slot.Role == models.TokenEmbedding || slot.Role == models.Output:
-		deviation = 2 / math.Sqrt(float64(config.HiddenSize)) // of the logits: 2
+		deviation = 2 / math.Sqrt(float64(config.HiddenSize)) // gives logits a standard deviation of 2
 	case slot.Role == models.AttnQBias || slot.Role == models.AttnKBias || slot.Role == models.AttnVBias:
 		deviation = 0.3
 	case len(shape) == 1: // norms

@@ -2,8 +2,7 @@
 //
 // # Errors
 //
-// A collector that is unreachable costs its traces and nothing else. The log says when they begin to be lost and when they
-// arrive again.
+// If the collector is unreachable, only traces are lost. The log reports when traces begin to be lost and when they arrive again.
 package tracing
 
 import (
@@ -25,14 +24,14 @@ const closeTimeout = 3 * time.Second
 
 // Options are the settings of tracing.
 type Options struct {
-	Endpoint string              // URL of an OpenTelemetry collector; "" takes that of the environment
+	Endpoint string              // URL of an OpenTelemetry collector; "": the environment's
 	Getenv   func(string) string // of OTEL_EXPORTER_OTLP_*
 	Version  string              // of prunellm
 	Log      *slog.Logger
 }
 
-// Open returns the provider that sends traces to the collector, nil if neither options nor environment name one. The
-// caller calls closeTracing, which sends the last traces.
+// Open returns the provider that sends traces to the collector, or nil if neither options nor environment name one. The caller
+// calls closeTracing, which sends the last traces.
 func Open(ctx context.Context, o Options) (provider trace.TracerProvider, closeTracing func(), err error) {
 	var options []otlptracehttp.Option
 	switch {
@@ -64,8 +63,8 @@ func Open(ctx context.Context, o Options) (provider trace.TracerProvider, closeT
 	}, nil
 }
 
-// loggingExporter logs when traces begin to be lost and when they arrive again: the SDK passes such errors only to Go's
-// own logger. The SDK never calls it from two goroutines at once.
+// loggingExporter logs when traces begin to be lost and when they arrive again, because the SDK passes such errors only to Go's
+// own logger. The SDK never calls it from two goroutines at the same time.
 type loggingExporter struct {
 	sdktrace.SpanExporter
 	log     *slog.Logger

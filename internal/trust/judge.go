@@ -11,16 +11,16 @@ type node struct {
 	path     string
 	mode     fs.FileMode
 	uid, gid uint32
-	users    []uint32 // that an access list permits to write, besides owner and group
+	users    []uint32 // users that an access list permits to write, besides owner and group
 	groups   []uint32
 }
 
-// user is the user of this process, and the users that it trusts.
+// user describes the user of this process and the users that it trusts.
 type user struct {
 	uid    uint32
 	system uint32                  // owner of the root folder
 	alone  func(gid uint32) bool   // reports whether a group has no member but this user and root
-	name   func(uid uint32) string // its name in messages
+	name   func(uid uint32) string // returns a user's name for messages
 }
 
 const (
@@ -30,12 +30,13 @@ const (
 
 func (u user) trusts(uid uint32) bool { return uid == u.uid || uid == 0 || uid == u.system }
 
-// shared reports whether untrusted users may create entries in a folder whose sticky bit protects each other's entries.
+// shared reports whether n is a folder like /tmp: untrusted users may create entries, but its sticky bit protects the entries of
+// others.
 func (u user) shared(n node) bool {
 	return n.mode.IsDir() && n.mode&fs.ModeSticky != 0 && u.trusts(n.uid) && u.writers(n) != ""
 }
 
-// fault returns why n, an entry of parent, is not trusted; nil if it is. way reports that n is a folder on the way to
+// fault returns the reason why n, an entry of parent, is not trusted, or nil. way reports whether n is a folder on the way to
 // another entry.
 func (u user) fault(n, parent node, way bool) *Error {
 	if n.mode&fs.ModeSymlink != 0 {
@@ -58,13 +59,13 @@ func (u user) fault(n, parent node, way bool) *Error {
 	return &Error{Path: n.path, Reason: fmt.Sprintf("of %s can be written by %s (mode %s)", u.name(n.uid), writers, n.mode), Fix: fix}
 }
 
-// listed is the text of writers for users of an access list.
+// listed is the result of writers for users of an access list.
 const listed = "users of its access list"
 
-// writers returns the untrusted users who may write n, in words; "" if there are none.
+// writers returns a phrase for the untrusted users who may write n, or "" if there are none.
 func (u user) writers(n node) string {
 	switch {
-	case n.mode&fs.ModeDevice != 0: // what others write to a device (/dev/null, a terminal) is not what its readers receive
+	case n.mode&fs.ModeDevice != 0: // readers of a device (/dev/null, a terminal) do not receive what others write to it
 	case n.mode&otherWrite != 0:
 		return "all users"
 	case n.mode&groupWrite != 0 && !u.alone(n.gid):
@@ -83,7 +84,7 @@ func recursive(n node) string {
 	return ""
 }
 
-// quote returns a path as one word of a shell.
+// quote returns a path as one shell word.
 func quote(path string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || slices.Contains([]rune("/._-+@%="), r)

@@ -71,7 +71,7 @@ func TestFault(t *testing.T) {
 
 func TestFaultWhereRootIsUnknown(t *testing.T) {
 	u := testUser()
-	u.system = 65534 // who owns the root folder of a user namespace without root
+	u.system = 65534 // owner of the root folder in a user namespace without root
 	if fault := u.fault(node{path: "/usr", mode: fs.ModeDir | 0o755, uid: 65534}, node{path: "/", mode: fs.ModeDir | 0o755, uid: 65534}, true); fault != nil {
 		t.Errorf("fault = %v, want none", fault)
 	}

@@ -9,9 +9,9 @@ import (
 // databases holds the texts of /etc/passwd, /etc/group and /etc/nsswitch.conf.
 type databases struct{ passwd, group, nsswitch string }
 
-// alone reports whether a user and root are the only members of a group. Only root is a member of root's group. The
-// files list the members of other groups, unless users also come from a directory service. Then only a group with the
-// user's own name, as systems create one per user, has no other member.
+// alone reports whether a user and root are the only members of a group. Only root is a member of root's group. The files list
+// the members of other groups, unless users also come from a directory service. In that case only a group with the user's own
+// name, which systems create for each user, counts as having no other member.
 func (d databases) alone(uid, gid uint32) bool {
 	if gid == 0 {
 		return true
@@ -36,13 +36,13 @@ func (d databases) alone(uid, gid uint32) bool {
 	return !d.others(members, uid)
 }
 
-// others reports whether names contain one that is neither a name of the user nor root's.
+// others reports whether names contains a name that is neither the user's nor root's.
 func (d databases) others(names []string, uid uint32) bool {
 	self := d.userName(uid)
 	return slices.ContainsFunc(names, func(name string) bool { return name != self && name != "root" })
 }
 
-// userName returns a user's first name; "" if there is none.
+// userName returns the first name of a user id, or "" if there is none.
 func (d databases) userName(uid uint32) string {
 	for _, fields := range records(d.passwd, 3) {
 		if fields[2] == number(uid) {
@@ -52,7 +52,7 @@ func (d databases) userName(uid uint32) string {
 	return ""
 }
 
-// local lists the services of nsswitch.conf whose users are all in the files or belong to running services.
+// local lists the sources of nsswitch.conf whose users are all in the files or belong to running services.
 var local = [...]string{"files", "compat", "systemd", "altfiles", "mymachines", "myhostname", "cache"}
 
 // complete reports whether the files list all users and groups.

@@ -20,12 +20,12 @@ func readOnly(path string) bool {
 
 // podOnly reports whether path is on an emptyDir volume.
 func podOnly(path string) bool {
-	mounts, _ := os.ReadFile("/proc/self/mountinfo") // without it, none are known
+	mounts, _ := os.ReadFile("/proc/self/mountinfo") // without this file no volume is known
 	return onEmptyDir(string(mounts), path)
 }
 
-// onEmptyDir finds the mount of path in a text of proc(5)'s mountinfo: "36 35 98:0 /root /point options ...". The last
-// of several mounts at one point counts.
+// onEmptyDir reports whether the mount of path in the text of /proc/self/mountinfo (proc(5)) is an emptyDir: "36 35 98:0 /root
+// /point options ...". The last of several mounts at one point counts.
 func onEmptyDir(mounts, path string) bool {
 	longest, found := -1, false
 	for line := range strings.Lines(mounts) {
@@ -41,7 +41,7 @@ func onEmptyDir(mounts, path string) bool {
 	return found
 }
 
-// maxAccessList bounds the bytes of an access list: Linux allows 64 KiB for any attribute.
+// maxAccessList bounds the bytes of an access list. Linux allows 64 KiB for any attribute.
 const maxAccessList = 64 << 10
 
 // accessList returns the users and groups that the entry's access list permits to write.
@@ -68,7 +68,7 @@ func parseAccessList(list []byte) (users, groups []uint32) {
 		tag, permissions := binary.LittleEndian.Uint16(list[at:]), binary.LittleEndian.Uint16(list[at+2:])
 		id := binary.LittleEndian.Uint32(list[at+4:])
 		switch {
-		case permissions&write == 0 || tag == owningGroup: // the caller has checked the group's bits
+		case permissions&write == 0 || tag == owningGroup: // the mode has the owning group's permissions
 		case tag == namedUser:
 			users = append(users, id)
 		case tag == namedGroup:

@@ -13,9 +13,9 @@ import (
 
 // newWalk returns a walk for this process's user.
 func newWalk() *walk {
-	files := sync.OnceValue(func() databases { // read on demand: most walks find no group that may write
+	files := sync.OnceValue(func() databases { // read on demand, because most walks find no group that may write
 		read := func(path string) string {
-			data, _ := os.ReadFile(path) // without the file, the group has no known members
+			data, _ := os.ReadFile(path) // without the file, no members are known
 			return string(data)
 		}
 		return databases{passwd: read("/etc/passwd"), group: read("/etc/group"), nsswitch: read("/etc/nsswitch.conf")}
@@ -38,7 +38,8 @@ func brackets(name string) string {
 	return "(" + name + ")"
 }
 
-// lstat describes an entry. Access lists matter only if the group's bits, which are their mask, permit writing.
+// lstat returns the description of an entry. It reads the access list only if the group's bits, which are the list's mask, permit
+// writing.
 func lstat(path string) (node, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -46,7 +47,7 @@ func lstat(path string) (node, error) {
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return node{}, fmt.Errorf("owner of %q is not known", path)
+		return node{}, fmt.Errorf("owner of %q is unknown", path)
 	}
 	n := node{path: path, mode: info.Mode(), uid: stat.Uid, gid: stat.Gid}
 	if n.mode&groupWrite != 0 && n.mode&fs.ModeSymlink == 0 {

@@ -1,32 +1,31 @@
 // Package trust decides whether users other than this one and root can change the target of a path.
 //
-// Code that the process loads, cached values, models found without a name, and files with settings or keys come only
-// from trusted paths. The package neither opens nor repairs anything.
+// The process loads code, cached values, default models, settings and keys only from trusted paths. The package neither opens nor
+// repairs anything.
 //
 // # The rule
 //
-// A path is walked from the root folder down. Each symbolic link is followed, and the folder that contains it is
-// checked too. Every folder and file on the way must belong to this user, to root, or to the owner of the root folder
-// (in a user namespace without root, the system belongs to another user). Only these may be able to write it. There are
-// five exceptions:
+// The package walks a path from the root folder down. It follows each symbolic link, and also checks the folder that contains the
+// link. Every folder and file on the way must belong to this user, to root, or to the owner of the root folder. (In a user
+// namespace without root, the system belongs to another user.) Only these users may be able to write it. There are five
+// exceptions:
 //
 //   - A world-writable sticky folder such as /tmp, on the way to an entry of a trusted owner: other users cannot replace
 //     the entry.
-//   - A group that may write, if it is root's or this user is its only member (see members): user-private groups, the
-//     group 0 of containers that run as any user, a volume's group in Kubernetes.
-//   - A read-only mount other than FUSE: nothing can be written through it, and only root can have mounted it.
-//   - An emptyDir volume of Kubernetes, which all users may write: it is in a folder of the kubelet's that only root can
-//     enter.
+//   - A group that may write, if it is root's or this user is its only member (see members.go): user-private groups, group 0 of
+//     containers that run as any user, a volume's group in Kubernetes.
+//   - A read-only mount other than FUSE: no user can write through it, and only root can have mounted it.
+//   - An emptyDir volume of Kubernetes, which all users may write: it is in a folder of the kubelet that only root can enter.
 //   - A file descriptor of this process (/dev/fd/N): the process that started this one opened it.
 //
 // # Races
 //
-// The walk goes downwards, so each entry is checked in a folder that is already known to be safe. Its result stays
-// valid as long as trusted users change nothing. Open the path that Resolve returns, without following links.
+// The walk checks each entry in a folder that is already known to be safe. Its result stays valid as long as trusted users change
+// nothing. Open the path that Resolve returns, without following links.
 //
 // # Other systems
 //
-// On Windows, whose files have no such owners, every path is trusted.
+// On Windows files have no such owners, so every path is trusted.
 package trust
 
 import (
@@ -39,9 +38,9 @@ import (
 
 // Error is the reason why a path is not trusted, with the command that fixes it. Its message is one line.
 type Error struct {
-	Path   string // the file, folder or link that others can change, perhaps above the requested one
-	Reason string // follows the path: "belongs to uid 65534 (nobody)"
-	Fix    string // the command
+	Path   string // the file, folder or link that others can change; it may be above the requested path
+	Reason string // the rest of the sentence after the path: "belongs to uid 65534 (nobody)"
+	Fix    string // the command that fixes it
 }
 
 // Error implements error.

@@ -12,8 +12,7 @@ import (
 // maxLinks bounds the symbolic links of one path, as Linux does.
 const maxLinks = 40
 
-// descriptors matches the folder of a process's open files, whose entries are links to files or to objects without a
-// path.
+// descriptors matches the folder of a process's open files. Its entries are links to files or to objects without a path.
 var descriptors = regexp.MustCompile(`^/proc/[0-9]+(/task/[0-9]+)?/fd$`)
 
 // walk queries the system about paths on behalf of one user.
@@ -25,7 +24,7 @@ type walk struct {
 	podOnly  func(path string) bool // reports whether only this pod can reach the file system of path
 }
 
-// check judges one entry of a folder that is known to be safe.
+// check returns an error if an entry of a safe folder is not trusted.
 func (w *walk) check(path string) error {
 	if !w.enforced {
 		return nil

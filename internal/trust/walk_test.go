@@ -16,11 +16,11 @@ import (
 
 const nobody = 65534
 
-// asRoot skips tests that make files of other users.
+// asRoot skips tests that create files of other users, unless they run as root.
 func asRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can make files of other users")
+		t.Skip("only root can create files of other users")
 	}
 }
 
@@ -78,7 +78,7 @@ func TestResolveOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Resolve(loop); err == nil {
-		t.Error("Resolve of a loop is no error")
+		t.Error("Resolve of a loop of links reports no error")
 	}
 }
 
@@ -173,7 +173,7 @@ func TestTree(t *testing.T) {
 
 func TestReadable(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the testing package makes it for the user alone
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the testing package creates it with mode 0700
 		t.Fatal(err)
 	}
 	path := write(t, filepath.Join(dir, "a", "file"))
@@ -196,7 +196,7 @@ func TestReadOnlyMount(t *testing.T) {
 	if err := syscall.Mount("prunellm-test", dir, "tmpfs", 0, "mode=0777"); err != nil {
 		t.Skipf("cannot mount here: %v", err)
 	}
-	defer syscall.Unmount(dir, syscall.MNT_DETACH) //nolint:errcheck // the machine keeps it otherwise
+	defer syscall.Unmount(dir, syscall.MNT_DETACH) //nolint:errcheck // best effort
 	path := write(t, filepath.Join(dir, "file"))
 	change(t, path, nobody, 0o666)
 	refused(t, path, dir)

@@ -71,7 +71,7 @@ func (c *Counters) hooks() store.Hooks {
 	}
 }
 
-// sharedSizes sets the sizes of a model's values in Redis; a kind without values has size 0.
+// sharedSizes sets the sizes of a model's values in Redis. A kind without values has size 0.
 func (c *Counters) sharedSizes(sizes map[store.Kind]int64) {
 	for _, kind := range store.Kinds() {
 		c.cacheBytes.WithLabelValues("redis", string(kind)).Set(float64(sizes[kind]))

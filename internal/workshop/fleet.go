@@ -10,12 +10,12 @@ import (
 	"prunellm/internal/variant"
 )
 
-// fleetInterval is the time between two reads of the index of stored values; messages of other replicas arrive at once.
+// fleetInterval is the time between two reads of the index of stored values. Messages of other replicas arrive at once.
 const fleetInterval = time.Minute
 
-// Watch finds in the background which ratios of the spec other replicas have published, and passes each to offer, which
-// reports whether it is new. It also measures the size of the model's values in Redis. Without Redis it does nothing.
-// The caller calls stop, which waits.
+// Watch finds, in the background, which ratios of the spec other replicas have published. It passes each to offer, which reports
+// whether the ratio is new. It also measures the size of the model's values in Redis. Without Redis it does nothing. The caller
+// calls stop, which waits.
 func (w *Workshop) Watch(ctx context.Context, spec variant.Spec, offer func(ratio float64) bool) (stop func()) {
 	if w.remote == nil {
 		return func() {}
@@ -25,7 +25,7 @@ func (w *Workshop) Watch(ctx context.Context, spec variant.Spec, offer func(rati
 	go func() {
 		defer close(done)
 		if err := w.watch(ctx, spec, offer); err != nil && !errors.Is(err, context.Canceled) {
-			w.log.Warn("other replicas are not watched", "error", err)
+			w.log.Warn("cannot watch other replicas", "error", err)
 		}
 	}()
 	return func() {

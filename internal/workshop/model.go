@@ -10,8 +10,8 @@ import (
 	"prunellm/models"
 )
 
-// OpenModel opens and checks a model's file. With servable, a model that cannot be pruned opens too; CheckServed says
-// whether the engine runs it. What makes its text worse is logged.
+// OpenModel opens and checks a model's file. With servable, it also opens a model that cannot be pruned; CheckServed then tests
+// whether the engine can run it. OpenModel logs a warning about a model whose text may be worse.
 func OpenModel(ctx context.Context, path string, servable bool, log *slog.Logger) (*models.GGUF, error) {
 	open, dequantize := models.OpenGGUF, work.Codec().Dequantize
 	if servable {
@@ -26,7 +26,7 @@ func OpenModel(ctx context.Context, path string, servable bool, log *slog.Logger
 		return nil, fmt.Errorf("open model %q: %w", path, err)
 	}
 	if fault := model.Tokenizer().PreTokenizerFault(); fault != "" {
-		log.Warn("the model's pre-tokenizer is not known", "file", path, "reason", fault)
+		log.Warn("the model's pre-tokenizer is unknown", "file", path, "reason", fault)
 	}
 	if reason := model.Unprunable(); reason != nil {
 		log.Warn("the model cannot be pruned", "file", path, "reason", reason)
@@ -34,8 +34,8 @@ func OpenModel(ctx context.Context, path string, servable bool, log *slog.Logger
 	return model, nil
 }
 
-// CheckServed returns an error if the engine cannot run a model that cannot be pruned. prunellm knows less of such a file
-// than of others, so a child process tries it: a file that llama.cpp crashes on does not end this one.
+// CheckServed returns an error if the engine cannot run a model that cannot be pruned. prunellm checks less of such a file. A child
+// process therefore loads it, so that a crash of llama.cpp does not end this process.
 func (w *Workshop) CheckServed(ctx context.Context) error {
 	if w.Builder.Model.Unprunable() == nil {
 		return nil

@@ -1,12 +1,12 @@
-// Package workshop opens everything that makes variants of one model: the disk cache, Redis behind it, the child
+// Package workshop opens everything that is needed to make variants of one model: the disk cache, Redis as the second store, the child
 // processes, the metrics, and the builder that uses them.
 //
-// It decides nothing about a variant; internal/variant does. Every command that makes variants opens one workshop.
+// It only opens and connects these parts; internal/variant makes variants. Every command that makes variants opens one workshop.
 //
 // # Errors
 //
-// A *SettingError is a setting that the user must change. An unreachable Redis is a warning: variants are then computed
-// locally.
+// A *SettingError reports a setting that the user must change. An unreachable Redis is only a warning: the builder then computes
+// variants locally.
 package workshop
 
 import (
@@ -38,7 +38,7 @@ type Workshop struct {
 	remote  *redisstore.Store // nil without Redis
 	log     *slog.Logger
 	out     io.Writer
-	closers []func() error // from the last opened to the first
+	closers []func() error // Close calls the last one first
 }
 
 // Options are the settings of a workshop.
@@ -53,21 +53,21 @@ type Options struct {
 	Serving  Serving
 }
 
-// Serving holds the server's additions to a workshop: jobs run in the background while it serves requests. The zero
-// value is for a command that ends.
+// Serving has the settings for a server, whose jobs run in the background while it serves requests. The zero value is for a
+// command that ends.
 type Serving struct {
 	Answers  func() bool // reports whether the server can serve any request now
 	Registry *prometheus.Registry
 	Pauser   *jobs.Pauser
 }
 
-// SettingError is a setting that the user must change.
+// SettingError reports a setting that the user must change.
 type SettingError struct{ error }
 
 // Unwrap returns the reason.
 func (e *SettingError) Unwrap() error { return e.error }
 
-// Open opens the stores and connects the builder with them. The caller closes the workshop before the model.
+// Open opens the stores and connects the builder to them. The caller closes the workshop before the model.
 func Open(ctx context.Context, o Options) (*Workshop, error) {
 	if o.Serving.Registry == nil {
 		o.Serving.Registry = prometheus.NewRegistry()
@@ -89,7 +89,7 @@ func Open(ctx context.Context, o Options) (*Workshop, error) {
 	return w, nil
 }
 
-// openStores opens the disk cache and, with a URL, Redis behind it.
+// openStores opens the disk cache and, with a URL, Redis as the second store.
 func (w *Workshop) openStores(ctx context.Context, o Options) error {
 	hooks := w.Counters.hooks()
 	options := disk.Options{Log: w.log, Hooks: hooks}
@@ -123,7 +123,7 @@ func (w *Workshop) openStores(ctx context.Context, o Options) error {
 
 func (w *Workshop) onClose(f func() error) { w.closers = append([]func() error{f}, w.closers...) }
 
-// Close closes the stores. It logs errors: they do not make the result of a command wrong.
+// Close closes the stores. It only logs errors, because they do not affect the result of a command.
 func (w *Workshop) Close() {
 	var faults []error
 	for _, f := range w.closers {
@@ -141,7 +141,7 @@ func (w *Workshop) Build(ctx context.Context, spec variant.Spec) (variant.Built,
 	return w.Builder.Build(ctx, spec, view.Show)
 }
 
-// Card returns the cost of pruning a variant, stored or measured now. If it cannot be measured, Card logs that and
+// Card returns the cost of pruning a variant, from a store or measured now. If Card cannot measure it, it logs the error and
 // returns nil.
 func (w *Workshop) Card(ctx context.Context, spec variant.Spec, built variant.Built) (*variant.Card, error) {
 	card, err := w.Builder.Card(ctx, spec, built, w.Orders.Measure)

@@ -19,7 +19,7 @@ import (
 	"prunellm/models"
 )
 
-// open opens a workshop of a tiny model with a shared store at the URL.
+// open opens a workshop for a tiny model with a shared store at the URL.
 func open(t *testing.T, url string, logged io.Writer) (*Workshop, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tiny.gguf")
@@ -61,11 +61,11 @@ func TestRedis(t *testing.T) {
 	}
 	shop.Close()
 	if !strings.Contains(logged.String(), "redis is unreachable") {
-		t.Errorf("logged %q, want that redis is unreachable", logged.String())
+		t.Errorf("logged %q, want a warning about redis", logged.String())
 	}
 }
 
-// gauge is the sum of the metric over all labels.
+// gauge returns the sum of the metric over all labels.
 func gauge(t *testing.T, registry *prometheus.Registry, row string) (sum float64) {
 	t.Helper()
 	families, err := registry.Gather()

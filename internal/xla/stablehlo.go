@@ -9,8 +9,8 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/shapes"
 )
 
-// CompileStableHLO compiles a program in XLA's own language, for operations that gomlx's graphs lack. run takes and
-// returns buffers of this backend, of the shapes in the program; free releases the program.
+// CompileStableHLO compiles a program in StableHLO, XLA's input language, for operations that gomlx's graphs lack. run takes and
+// returns buffers of this backend with the shapes in the program. free releases the program.
 func (b cpuBackend) CompileStableHLO(program []byte) (run func(inputs []backends.Buffer) ([]backends.Buffer, error), free func(), err error) {
 	client, err := b.client()
 	if err != nil {
@@ -25,7 +25,7 @@ func (b cpuBackend) CompileStableHLO(program []byte) (run func(inputs []backends
 		for i, input := range inputs {
 			var ok bool
 			if args[i], ok = input.(*pjrt.Buffer); !ok {
-				return nil, fmt.Errorf("run stablehlo: argument %d is a %T, not of this backend", i, input)
+				return nil, fmt.Errorf("run stablehlo: argument %d is a %T, not a buffer of this backend", i, input)
 			}
 		}
 		results, err := compiled.Execute(args...).DonateNone().Done()

@@ -13,10 +13,10 @@ import (
 	"prunellm/internal/trust"
 )
 
-// TestPluginOfAnotherUser has plugins that this process must not load: their owner could run any code in it.
+// TestPluginOfAnotherUser covers plugins that this process must not load, because their owner could run any code in it.
 func TestPluginOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can make files of other users")
+		t.Skip("only root can create files of other users")
 	}
 	for name, spoil := range map[string]func(home, plugin string) error{
 		"plugin":          func(_, plugin string) error { return os.Chown(plugin, 65534, 65534) },

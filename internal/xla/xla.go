@@ -1,21 +1,22 @@
-// Package xla opens the gomlx backend that computes gradients: XLA through a PJRT plugin if one is found, gomlx's
-// pure-Go backend otherwise.
+// Package xla opens the gomlx backend that computes gradients: XLA through a PJRT plugin if it finds one, otherwise gomlx's
+// pure-Go backend.
 //
-// It is the only package that knows the folders of plugins. models/llama and prune hold the computations; they take any
-// gomlx backend.
+// It is the only package that knows the folders of plugins. models/llama and prune have the computations, which work on any gomlx
+// backend.
 //
 // # Environment
 //
-// Open loads the plugin by its absolute path, so it ignores the variables by which gomlx and go-xla search for one
-// (PJRT_PLUGIN_LIBRARY_PATH, GOMLX_BACKEND, GOMLX_NO_AUTO_INSTALL), and gomlx's installer never runs. Two settings
-// exist only in the environment: XLA's CPU client reads the size of its thread pool from NPROC and compiler flags from
-// XLA_FLAGS. Open sets both while it creates the client and restores them, so it belongs at the start of a process,
-// before other goroutines read the environment.
+// Open loads the plugin by its absolute path. It therefore ignores the variables with which gomlx and go-xla search for one
+// (PJRT_PLUGIN_LIBRARY_PATH, GOMLX_BACKEND, GOMLX_NO_AUTO_INSTALL), and gomlx's installer never runs.
+//
+// Two settings exist only in the environment: XLA's CPU client reads the size of its thread pool from NPROC and compiler flags
+// from XLA_FLAGS. Open sets both while it creates the client, then restores them. Call it at the start of a process, before other
+// goroutines read the environment.
 //
 // # Memory
 //
-// Opening the CPU plugin makes glibc keep large freed blocks (see keepLargeBlocks). The process's memory then stays
-// near its peak until it ends, so scores belong in a child process.
+// Opening the CPU plugin makes glibc keep large freed blocks (see keepLargeBlocks). The process's memory then stays near its peak
+// until the process ends, so compute scores in a child process.
 //
 // # Concurrency
 //
@@ -52,22 +53,21 @@ import (
 // Device is the kind of processor that computes.
 type Device string
 
-// The devices that Open knows. Auto takes CUDA if it finds its plugin and a GPU, then XLA on the CPU, then Go.
+// The devices of Open. Auto selects CUDA if it finds its plugin and a GPU, else XLA on the CPU, else Go.
 const (
 	Auto Device = "auto"
 	CPU  Device = "cpu"
 	CUDA Device = "cuda"
-	Go   Device = "go" // gomlx's pure-Go backend: no plugin, some hundred times slower
+	Go   Device = "go" // gomlx's pure-Go backend: no plugin, about 100 times slower
 )
 
 // Options names the plugin folders and the device to open. A field's zero value selects its default.
 type Options struct {
-	// Home is the folder that setup fills; plugins are in its subfolder pjrt, and the CUDA one in the folder of make
-	// cuda.
+	// Home is the folder that setup fills. Plugins are in its subfolder pjrt, the CUDA plugin in the folder of make cuda.
 	Home string
-	// GPU is the card that CUDA shows first; the zero value if unknown.
+	// GPU is the first card that CUDA shows, or the zero value if it is unknown.
 	GPU nvidia.GPU
-	// PluginPath is searched before Home: folders separated by colons, as in PJRT_PLUGIN_LIBRARY_PATH.
+	// PluginPath has folders to search before Home, separated by colons as in PJRT_PLUGIN_LIBRARY_PATH.
 	PluginPath string
 	// Device is the device to open; "" is Auto.
 	Device Device
@@ -75,8 +75,8 @@ type Options struct {
 	Threads int
 }
 
-// threads returns the bound to set, 0 to set none: XLA itself sees NPROC and the affinity mask, but neither CPU quotas nor
-// GOMAXPROCS.
+// threads returns the number of threads to set, or 0 to set none. XLA itself considers NPROC and the affinity mask, but neither
+// CPU quotas nor GOMAXPROCS.
 func (o Options) threads() int {
 	if o.Threads > 0 {
 		return o.Threads
@@ -88,7 +88,7 @@ func (o Options) threads() int {
 	return 0
 }
 
-// pluginFolder returns the folder in which setup puts the plugin, or words for it without a home folder.
+// pluginFolder returns the folder in which setup installs the plugin, or a phrase for a message if there is no home folder.
 func (o Options) pluginFolder() string {
 	if o.Home == "" {
 		return "a home folder, and none is known"
@@ -96,13 +96,13 @@ func (o Options) pluginFolder() string {
 	return filepath.Join(o.Home, "pjrt")
 }
 
-// ErrNoPlugin is wrapped when Options name a device and its plugin is missing.
+// ErrNoPlugin is wrapped if Options name a device whose plugin is missing.
 var ErrNoPlugin = errors.New("no pjrt plugin")
 
-// Open returns the backend that Options ask for. The caller ends it with Finalize.
+// Open returns the backend that Options select. The caller closes it with Finalize.
 func Open(log *slog.Logger, opts Options) (backends.Backend, error) {
 	if opts.Threads < 0 {
-		return nil, fmt.Errorf("open xla: threads is %d, must be 0 or more", opts.Threads)
+		return nil, fmt.Errorf("open xla: threads is %d but must not be negative", opts.Threads)
 	}
 	switch opts.Device {
 	case "", Auto:
@@ -115,7 +115,7 @@ func Open(log *slog.Logger, opts Options) (backends.Backend, error) {
 	return nil, fmt.Errorf("open xla: device %q is not one of auto, cpu, cuda, go", opts.Device)
 }
 
-// openAuto tries the devices from fast to slow. A CUDA plugin that does not start only logs a warning: the CPU remains.
+// openAuto tries the devices from fast to slow. If the CUDA plugin does not start, it logs a warning and uses the CPU.
 func openAuto(log *slog.Logger, opts Options) (backends.Backend, error) {
 	if opts.GPU.Name != "" {
 		backend, err := openDevice(log, opts, CUDA)
@@ -137,8 +137,8 @@ func openAuto(log *slog.Logger, opts Options) (backends.Backend, error) {
 	return backend, err
 }
 
-// openGo opens the pure-Go backend. With its default setting, parallel operations each wait for workers that the others
-// hold: it hangs on machines with few cores.
+// openGo opens the pure-Go backend. Its default setting would hang on machines with few cores, because parallel operations wait
+// for workers that the others hold.
 func openGo() (backends.Backend, error) { return simplego.New("ops_sequential") }
 
 // openDevice opens the plugin of one device.
@@ -160,7 +160,7 @@ func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend
 	}
 	defer setEnvironment(opts.threads())()
 	keepLargeBlocks()
-	backend, err := gomlxxla.New(path + ",shared_buffers") // gomlx's default for a plugin named "cpu", not for a path
+	backend, err := gomlxxla.New(path + ",shared_buffers") // gomlx sets this for a plugin named "cpu", but not for a path
 	if err != nil {
 		return nil, fmt.Errorf("open pjrt plugin %q: %w", path, err)
 	}
@@ -168,7 +168,7 @@ func openDevice(log *slog.Logger, opts Options, device Device) (backends.Backend
 	return onCPU(backend), nil
 }
 
-// cpuBackend is XLA on the CPU, which may have instructions for bfloat16.
+// cpuBackend is XLA on the CPU.
 type cpuBackend struct{ *gomlxxla.Backend }
 
 // FastBFloat16 reports whether matmuls of bfloat16 are faster than those of float32. On processors without the
@@ -184,8 +184,8 @@ func onCPU(backend backends.Backend) backends.Backend {
 	return backend
 }
 
-// checkPlugin returns an error if other users can change the code of a plugin: its file, and the libraries of CUDA
-// beside its folder in wheels.
+// checkPlugin returns an error if other users can change the code of a plugin: its file and, in wheels, CUDA's libraries next to
+// its folder.
 func checkPlugin(path string, device Device) error {
 	if _, err := trust.Resolve(path); err != nil {
 		return err
@@ -210,7 +210,7 @@ func findPlugin(opts Options, device Device) string {
 		if folder == "" {
 			continue
 		}
-		// JAX's wheels use the last name.
+		// JAX's wheels use the last pattern.
 		for _, pattern := range []string{"pjrt_c_api_%s_plugin.so", "pjrt-plugin-%s.so", "pjrt_plugin_%s.so", "xla_%s_plugin.so"} {
 			path, err := filepath.Abs(filepath.Join(folder, fmt.Sprintf(pattern, device)))
 			if err != nil {
@@ -224,13 +224,12 @@ func findPlugin(opts Options, device Device) string {
 	return ""
 }
 
-// reorderSums lets XLA's CPU compiler reorder additions, which vectorized sums need. NaN and infinity keep their
-// meaning (xla_cpu_fast_math_honor_*), and a program gives the same bits each time.
+// reorderSums lets XLA's CPU compiler reorder additions, so that it can vectorize sums. NaN and infinity keep their meaning
+// (xla_cpu_fast_math_honor_*), and a program gives the same bits each time.
 const reorderSums = "--xla_cpu_enable_fast_math=true"
 
-// setEnvironment sets the variables that XLA's CPU client reads at its creation: the number of threads (0 does not
-// change it) and compiler flags, of which the user's come last and override. It returns a function that restores the
-// environment.
+// setEnvironment sets the variables that XLA's CPU client reads at its creation: the number of threads (0 does not change it) and
+// compiler flags. The user's flags come last and override ours. It returns a function that restores the environment.
 func setEnvironment(threads int) (restore func()) {
 	flags := setVariable("XLA_FLAGS", func(own string) string { return strings.TrimSpace(reorderSums + " " + own) })
 	if threads == 0 {
@@ -240,7 +239,7 @@ func setEnvironment(threads int) (restore func()) {
 	return func() { count(); flags() }
 }
 
-// setVariable changes an environment variable, "" if it is unset, and returns the function that restores it.
+// setVariable changes an environment variable and returns a function that restores it. change receives "" if it is unset.
 func setVariable(name string, change func(before string) string) (restore func()) {
 	before, had := os.LookupEnv(name)
 	if err := os.Setenv(name, change(before)); err != nil {

@@ -106,7 +106,7 @@ func TestSetEnvironment(t *testing.T) {
 		restore := setEnvironment(c.threads)
 		for name, want := range c.during {
 			if got := os.Getenv(name); got != want {
-				t.Errorf("setEnvironment(%d): %s = %q while the client is made, want %q", c.threads, name, got, want)
+				t.Errorf("setEnvironment(%d): %s = %q during the creation of the client, want %q", c.threads, name, got, want)
 			}
 		}
 		restore()
@@ -122,10 +122,10 @@ func TestSetEnvironment(t *testing.T) {
 func TestThreads(t *testing.T) {
 	t.Setenv("NPROC", "7")
 	if got := (Options{}).threads(); got != 0 {
-		t.Errorf("with NPROC the bound is %d, want none", got)
+		t.Errorf("with NPROC threads = %d, want 0", got)
 	}
 	if got := (Options{Threads: 3}).threads(); got != 3 {
-		t.Errorf("the bound is %d, want the 3 of the options", got)
+		t.Errorf("threads = %d, want the options' 3", got)
 	}
 	t.Setenv("NPROC", "")
 	before := runtime.GOMAXPROCS(1)
@@ -135,7 +135,7 @@ func TestThreads(t *testing.T) {
 		want = 1
 	}
 	if got := (Options{}).threads(); got != want {
-		t.Errorf("with GOMAXPROCS=1 on %d cores the bound is %d, want %d", runtime.NumCPU(), got, want)
+		t.Errorf("with GOMAXPROCS=1 on %d cores threads = %d, want %d", runtime.NumCPU(), got, want)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Command shape writes a random model in the shape of a real one as a GGUF file, to measure the time and memory of pruning a
-// model of that size without the model. Its text is noise.
+// Command shape writes a random model with the shape of a real one as a GGUF file. It serves to measure the time and memory of
+// pruning a model of that size. The model's text is noise.
 //
 //	go run ./internal/tinymodel/shape -shape llama-3.2-1b -o /tmp/shape.gguf
 package main
@@ -37,7 +37,7 @@ func main() {
 func write(name, kind, output string, layers int) error {
 	options, ok := shapes[name]
 	if !ok || output == "" || layers < 0 {
-		return fmt.Errorf("shape %q with %d layers to %q: name a known shape and a file", name, layers, output)
+		return fmt.Errorf("cannot write shape %q with %d layers to %q: name a known shape and a file", name, layers, output)
 	}
 	if layers > 0 {
 		options.Layers = layers

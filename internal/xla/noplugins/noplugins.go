@@ -1,10 +1,10 @@
-// Package noplugins keeps go-xla from searching for plugins when a program starts: that search reads the system's list
-// of library folders, and prints a line on standard error without a home folder. Package xla opens plugins by their
-// absolute path alone.
+// Package noplugins prevents go-xla from searching for plugins when a program starts. That search reads the system's list of
+// library folders, and prints a line to standard error if there is no home folder. Package xla does not need it, because it opens
+// plugins only by their absolute path.
 //
-// go-xla searches during its package initialization, unless PJRT_PLUGIN_LIBRARY_PATH is set. This package sets an unset
-// variable to "". Go's order of initialization (by import path, each package after its imports) puts it first: this
-// package imports syscall alone; go-xla imports os, which imports packages whose names come after this one's.
+// go-xla searches during its package initialization, unless PJRT_PLUGIN_LIBRARY_PATH is set. This package sets the variable to ""
+// if it is unset. Go initializes packages by import path, each after its imports, and therefore this package first: it imports
+// only syscall, while go-xla imports os, which imports packages whose paths come after this one's.
 package noplugins
 
 import "syscall"
