@@ -9,14 +9,14 @@ import (
 	"prunellm/models/gguf"
 )
 
-// Every architecture that can be pruned is, with the defaults, and the result answers.
+// A model of each prunable architecture is pruned with the defaults, and the result answers.
 func TestArchitectures(t *testing.T) {
 	tests := map[string]tinymodel.Options{
-		// Llama 3 has rotation factors and an output matrix of its own; here also heads wider than hidden size / heads.
+		// Llama 3 has RoPE factors and a separate output matrix; this one also has heads wider than hidden size / heads.
 		"llama3": {FFN: []int{128, 128}, Untied: true, HeadDim: 32, RoPEFactors: []float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1.5, 2.5, 4, 8, 8, 8}},
 	}
 	for i, row := range arch.Rows() {
-		options := tinymodel.Options{Architecture: row.Name, FFN: []int{128, 128}, Untied: i%2 == 1} // tied and untied in turn
+		options := tinymodel.Options{Architecture: row.Name, FFN: []int{128, 128}, Untied: i%2 == 1} // alternately tied and untied
 		if row.PerLayer == row.Name {
 			options.FFN, options.Type, options.Untied = []int{128, 96}, gguf.F16, false
 		}

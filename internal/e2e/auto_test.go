@@ -10,8 +10,8 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// With limits the ladder is made and measured, its cards tell the speed, and name@auto is answered by the largest
-// variant that keeps the limits; a header names it.
+// With latency limits the server makes and measures the variants of the ladder, and their cards have the speed. The largest
+// variant within the limits answers name@auto, and a header names it.
 func TestAuto(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "tiny.gguf")
@@ -21,7 +21,7 @@ func TestAuto(t *testing.T) {
 	s := start(t, "--model", model, "--ratio", "0", "--auto-ratios", "0.2", "--slo-itl", "1h", "--shed", "--cache-dir", filepath.Join(dir, "cache"),
 		"--calibration-tokens", "512", "--ctx", "256")
 	s.waitReady(coldLimit)
-	s.waitFor("both cards tell the speed", coldLimit, func() bool {
+	s.waitFor("both cards have the speed", coldLimit, func() bool {
 		_, body := s.get("/v1/models")
 		var list struct {
 			Data []struct {

@@ -12,7 +12,7 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// benchReport is what the tests read of bench --json.
+// benchReport has the fields of bench --json that the tests read.
 type benchReport struct {
 	Results []struct {
 		Label            string   `json:"label"`
@@ -30,7 +30,8 @@ type benchReport struct {
 	} `json:"results"`
 }
 
-// One command prunes, starts a server for each ratio, measures both and writes both reports; nothing stays behind.
+// One command prunes, starts a server for each ratio, measures both and writes both reports. It leaves no process or file
+// behind.
 func TestBenchRatios(t *testing.T) {
 	dir := t.TempDir()
 	model, figures, page := filepath.Join(dir, "tiny.gguf"), filepath.Join(dir, "b.json"), filepath.Join(dir, "b.html")
@@ -70,7 +71,7 @@ func TestBenchRatios(t *testing.T) {
 	}
 }
 
-// Servers that run already are measured by their own model's name, with the key.
+// bench can measure running servers, with their own model's name and a key.
 func TestBenchURL(t *testing.T) {
 	dir := t.TempDir()
 	model, keys := filepath.Join(dir, "tiny.gguf"), filepath.Join(dir, "keys")
@@ -104,7 +105,7 @@ func TestBenchURL(t *testing.T) {
 	}
 }
 
-// What is wrong with a run is one line.
+// An error of a run is one line.
 func TestBenchRefuses(t *testing.T) {
 	hostile := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }))
 	defer hostile.Close()

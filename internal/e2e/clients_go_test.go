@@ -18,7 +18,7 @@ import (
 	"github.com/openai/openai-go/v3/shared"
 )
 
-// goCases are the cases of clients/cases.txt by openai-go.
+// goCases has the cases of clients/cases.txt with openai-go.
 type goCases struct {
 	*testing.T
 	client, limited openai.Client
@@ -70,7 +70,7 @@ func runGoCases(t *testing.T, at clientEnv, want []string) {
 		t.Run(name, func(t *testing.T) {
 			run, ok := all[name]
 			if !ok {
-				t.Fatal("there is no such case")
+				t.Fatal("openai-go has no such case")
 			}
 			run(&goCases{T: t, client: newClient(at.base), limited: newClient(at.limited)})
 		})
@@ -233,7 +233,7 @@ func (g *goCases) chatSampling() {
 
 func (g *goCases) chatLogitBias() {
 	answer := g.chat(func(p *openai.ChatCompletionNewParams) {
-		p.LogitBias, p.MaxTokens = map[string]int64{"198": 100}, openai.Int(3) // a line break
+		p.LogitBias, p.MaxTokens = map[string]int64{"198": 100}, openai.Int(3) // token 198 is a line break
 	})
 	g.require(answer.Choices[0].Message.Content == "\n\n\n", "%q", answer.Choices[0].Message.Content)
 }
@@ -408,7 +408,7 @@ func (g *goCases) embeddingsFloat() {
 func (g *goCases) embeddingsBase64() {
 	input := openai.EmbeddingNewParamsInputUnion{OfString: openai.String("red")}
 	plain := g.embed(openai.EmbeddingNewParams{Input: input}).Data[0].Embedding
-	// The client has no type for it.
+	// The client has no type for base64.
 	var packed struct{ Data []struct{ Embedding string } }
 	err := g.client.Post(g.Context(), "embeddings", object{"model": name, "input": "red", "encoding_format": "base64"}, &packed)
 	if err != nil {
@@ -494,7 +494,7 @@ func (g *goCases) error401() {
 	g.refused(err, http.StatusUnauthorized, "", "invalid_api_key")
 }
 
-// refuse asks for what must be refused.
+// refuse sends a chat request that the server must refuse, and returns the error.
 func (g *goCases) refuse(change func(*openai.ChatCompletionNewParams)) error {
 	_, err := g.client.Chat.Completions.New(g.Context(), g.params(change))
 	return err

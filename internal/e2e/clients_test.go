@@ -15,7 +15,7 @@ import (
 // clientLimit bounds the cases of one client.
 const clientLimit = 10 * time.Minute
 
-// langchainLacks are cases that langchain-openai has no calls for; see langchain_cases.py.
+// langchainLacks are the cases that langchain-openai has no calls for; see langchain_cases.py.
 var langchainLacks = []string{"models.list", "models.retrieve", "chat.developer", "completions.echo", "embeddings.base64"}
 
 // The official clients run the same list of cases against the binary with the real model.
@@ -24,7 +24,7 @@ func TestOfficialClients(t *testing.T) {
 	want := cases(t, "clients/cases.txt")
 	at := startForClients(t, "k-go", "k-python", "k-node", "k-langchain")
 	python := filepath.Join(home, "python", "bin", "python")
-	t.Run("clients", func(t *testing.T) { // its end waits for all of them
+	t.Run("clients", func(t *testing.T) { // returns after all parallel subtests
 		t.Run("openai-go", func(t *testing.T) {
 			t.Parallel()
 			runGoCases(t, at, want)
@@ -44,14 +44,14 @@ func TestOfficialClients(t *testing.T) {
 	})
 }
 
-// TestAnthropicClient runs the cases of anthropic, the official Python client of another API, likewise.
+// TestAnthropicClient runs the cases of anthropic, the official Python client of Anthropic's API.
 func TestAnthropicClient(t *testing.T) {
 	python := filepath.Join(clientsHome(t), "python", "bin", "python")
 	want := cases(t, "clients/anthropic_cases.txt")
 	startForClients(t, "k-anthropic").run(t, want, nil, "k-anthropic", python, "clients/anthropic_cases.py")
 }
 
-// startForClients starts a server with keys and one that takes a request a minute, until the test's end.
+// startForClients starts a server with keys, and one that accepts only one request per minute. Both run until the test's end.
 func startForClients(t *testing.T, keys ...string) clientEnv {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "keys")
@@ -70,7 +70,7 @@ func startForClients(t *testing.T, keys ...string) clientEnv {
 	return clientEnv{base: open.base + "/v1", limited: limited.base + "/v1"}
 }
 
-// clientsHome is where scripts/setup/install --tests puts the clients.
+// clientsHome returns the folder in which scripts/setup/install --tests installs the clients.
 func clientsHome(t *testing.T) string {
 	t.Helper()
 	home := os.Getenv("PRUNELLM_HOME")
@@ -86,7 +86,7 @@ func clientsHome(t *testing.T) string {
 	return home
 }
 
-// nodeProgram is the system's Node, or the one that setup fetched where there is none.
+// nodeProgram returns the system's Node, or else the one that setup fetched.
 func nodeProgram(home string) string {
 	if path, err := exec.LookPath("node"); err == nil {
 		return path
@@ -94,7 +94,7 @@ func nodeProgram(home string) string {
 	return filepath.Join(home, "python", "bin", "node")
 }
 
-// cases are the names in a list of cases.
+// cases returns the names in a list of cases.
 func cases(t *testing.T, list string) []string {
 	t.Helper()
 	text, err := os.ReadFile(list)
@@ -110,15 +110,15 @@ func cases(t *testing.T, list string) []string {
 	return names
 }
 
-// clientEnv is where the servers are.
+// clientEnv has the base URLs of the servers.
 type clientEnv struct{ base, limited string }
 
-// run runs a client's cases, which prints a line for each, and checks that they are those wanted.
+// run runs a client's script, which prints a line for each case, and checks that exactly the wanted cases pass.
 func (at clientEnv) run(t *testing.T, want, mayLack []string, key, program, script string, env ...string) {
 	ctx, cancel := context.WithTimeout(t.Context(), clientLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, script)
-	cmd.Env = append(append(os.Environ(), "BASE_URL="+at.base, "LIMITED_URL="+at.limited, "API_KEY="+key), env...)
+	cmd.Env = append(append(os.Environ(), "BASE_URL="+at.base, "LIMITED_URL="+at.limited, "API_KEY="+key, "PYTHONDONTWRITEBYTECODE=1"), env...)
 	out, err := cmd.Output()
 	var passed []string
 	lines := bufio.NewScanner(strings.NewReader(string(out)))
@@ -142,6 +142,6 @@ func (at clientEnv) run(t *testing.T, want, mayLack []string, key, program, scri
 		t.Errorf("%s: %v", script, err)
 	}
 	if slices.Sort(passed); !t.Failed() && !slices.Equal(passed, slices.Sorted(slices.Values(want))) {
-		t.Errorf("cases %q, want %q", passed, want)
+		t.Errorf("passed cases %q, want %q", passed, want)
 	}
 }

@@ -16,10 +16,10 @@ import (
 	"prunellm/models/safetensors"
 )
 
-// badInput is long enough for any machine; the commands refuse within a second or so.
+// badInputLimit bounds a command with bad input. It is long enough for any machine; the command takes about a second.
 const badInputLimit = 60 * time.Second
 
-// checkRefused runs a command that must fail with one clear line, and leave nothing behind.
+// checkRefused runs a command that must fail with one clear line and print nothing to stdout.
 func checkRefused(t *testing.T, mention string, args ...string) {
 	t.Helper()
 	r := command(t, badInputLimit, args...)
@@ -33,7 +33,7 @@ func checkRefused(t *testing.T, mention string, args ...string) {
 	}
 	for _, trace := range []string{"goroutine ", "panic:", "SIGABRT", "SIGSEGV"} {
 		if strings.Contains(r.stderr, trace) {
-			t.Errorf("prunellm %v: a trace on stderr:\n%s", args, r.stderr)
+			t.Errorf("prunellm %v: a stack trace on stderr:\n%s", args, r.stderr)
 		}
 	}
 	if r.stdout != "" && args[0] != "inspect" {
@@ -82,7 +82,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// withNaN is a copy of a model's bytes in which the scale of one block of weights is not a number.
+// withNaN returns a copy of a model's bytes in which the scale of one block of weights is NaN.
 func withNaN(t *testing.T, path string, data []byte) []byte {
 	t.Helper()
 	file, err := gguf.Open(path)
@@ -143,7 +143,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Flags come before variables, variables before the file.
+// Flags override variables, and variables override the file.
 func TestConfigurationOrder(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "prunellm.yaml")
 	if err := os.WriteFile(config, []byte("serve:\n  ratio: 7\n"), 0o600); err != nil {
@@ -155,7 +155,7 @@ func TestConfigurationOrder(t *testing.T) {
 	checkRefused(t, "--ratio is 9", "serve", "--config", config, "--ratio", "9")
 }
 
-// Prune writes a sound file of the ratio asked; ratio 0 leaves every tensor as it is; score writes both stages.
+// prune writes a valid file of the requested ratio, and with ratio 0 an unchanged one. score writes both stages.
 func TestPruneInspectScore(t *testing.T) {
 	model, dir := defaultModel(t), t.TempDir()
 	cache := filepath.Join(dir, "cache")
@@ -164,7 +164,7 @@ func TestPruneInspectScore(t *testing.T) {
 	if r := command(t, coldLimit, args...); r.status != 0 {
 		t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
 	} else if !strings.Contains(r.stderr, "perplexity_ratio=") {
-		t.Errorf("prune does not say what it cost:\n%s", r.stderr)
+		t.Errorf("prune does not print the cost of pruning:\n%s", r.stderr)
 	}
 	checkCardAgain(t, cache, args)
 	inspected := command(t, badInputLimit, "inspect", slim)
@@ -197,8 +197,8 @@ func TestPruneInspectScore(t *testing.T) {
 	}
 }
 
-// checkCardAgain has a card measured again: with what the dense model predicts read from the file that the first one left, and with the file
-// gone or of another model. It is the same card.
+// checkCardAgain measures a card again: with the dense model's predictions from the first measurement's file, without the file,
+// and with a file of another model. The card must always be the same.
 func checkCardAgain(t *testing.T, cache string, prune []string) {
 	t.Helper()
 	figures := func() string {
@@ -224,17 +224,17 @@ func checkCardAgain(t *testing.T, cache string, prune []string) {
 	}
 	want := figures()
 	if now, err := os.Stat(path); err != nil || !os.SameFile(first, now) {
-		t.Errorf("the dense model's predictions were not used again (%v)", err)
+		t.Errorf("the file of the dense model's predictions was not used (%v)", err)
 	}
 	for what, change := range map[string]func() error{
-		"gone":             func() error { return os.Remove(path) },
+		"removed":          func() error { return os.Remove(path) },
 		"of another model": func() error { return os.WriteFile(path, []byte("something else"), 0o600) },
 	} {
 		if err := change(); err != nil {
 			t.Fatal(err)
 		}
 		if got := figures(); got != want {
-			t.Errorf("with the predictions %s the card is %s, want %s", what, got, want)
+			t.Errorf("with the file of predictions %s the card is %s, want %s", what, got, want)
 		}
 	}
 }
@@ -246,7 +246,7 @@ func defaultModel(t *testing.T) string {
 	return path
 }
 
-// Eval prints one object; the dense model does not diverge from itself, and a pruned one does a little.
+// eval prints one object. The dense model does not diverge from itself, and a pruned one diverges a little.
 func TestEval(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text.txt")
@@ -279,7 +279,7 @@ func TestEval(t *testing.T) {
 		t.Errorf("dense = %+v, want no divergence, full agreement, 134515008 parameters", dense)
 	}
 	if slim.Ratio != 0.2 || slim.KL <= 0 || slim.Agreement >= 1 || slim.Agreement < 0.2 || slim.Parameters >= dense.Parameters*81/100 {
-		t.Errorf("slim = %+v, want some divergence and a fifth of the parameters gone", slim)
+		t.Errorf("slim = %+v, want some divergence and a fifth of the parameters removed", slim)
 	}
 	checkRefused(t, "text.txt", "eval", "--text", text, "--window", "4096", "--ratios", "0", "--cache-dir", filepath.Join(dir, "cache"))
 }

@@ -16,7 +16,7 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// exported are the series of a /metrics answer: the labels of each name.
+// exported returns the series of a /metrics response: the labels of each name.
 func exported(body string) map[string]map[string]bool {
 	line := regexp.MustCompile(`(?m)^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? `)
 	label := regexp.MustCompile(`([a-zA-Z_][a-zA-Z0-9_]*)="`)
@@ -32,7 +32,7 @@ func exported(body string) map[string]map[string]bool {
 	return series
 }
 
-// dashboardQueries are the queries of the Grafana dashboard, by panel.
+// dashboardQueries returns the queries of the Grafana dashboard by panel.
 func dashboardQueries(t *testing.T) map[string][]string {
 	t.Helper()
 	data, err := os.ReadFile("../../deploy/grafana/prunellm.json")
@@ -57,7 +57,7 @@ func dashboardQueries(t *testing.T) map[string][]string {
 		}
 		ids[panel.ID] = true
 		if panel.Type != "row" && len(panel.Targets) == 0 {
-			t.Errorf("panel %q shows nothing", panel.Title)
+			t.Errorf("panel %q has no query", panel.Title)
 		}
 		for _, target := range panel.Targets {
 			queries["panel "+panel.Title] = append(queries["panel "+panel.Title], strings.ReplaceAll(target.Expr, "$__rate_interval", "5m"))
@@ -66,7 +66,7 @@ func dashboardQueries(t *testing.T) map[string][]string {
 	return queries
 }
 
-// alertQueries are the queries of the alert rules, by alert.
+// alertQueries returns the queries of the alert rules by alert.
 func alertQueries(t *testing.T) map[string][]string {
 	t.Helper()
 	data, err := os.ReadFile("../../deploy/prometheus/alerts.yaml")
@@ -92,7 +92,7 @@ func alertQueries(t *testing.T) map[string][]string {
 		for _, rule := range group.Rules {
 			name := "alert " + rule.Alert
 			if rule.Labels["severity"] == "" || rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" || queries[name] != nil {
-				t.Errorf("%s has no severity, summary or description, or is there twice", name)
+				t.Errorf("%s lacks a severity, summary or description, or is a duplicate", name)
 			}
 			queries[name] = append(queries[name], rule.Expr)
 		}
@@ -100,8 +100,8 @@ func alertQueries(t *testing.T) map[string][]string {
 	return queries
 }
 
-// Dashboard and alerts use nothing but series and labels that a server exports, once it has pruned and answered.
-func TestDashboardsUseWhatIsExported(t *testing.T) {
+// Dashboard and alerts use only series and labels that a server exports after it has pruned and answered.
+func TestDashboardsUseExportedSeries(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "tiny.gguf")
 	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
@@ -109,27 +109,27 @@ func TestDashboardsUseWhatIsExported(t *testing.T) {
 	}
 	s := start(t, "--model", model, "--ratio", "0.2", "--while-pruning", "wait", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "512", "--while-pruning", "wait")
 	s.waitReady(coldLimit)
-	_, idle := s.get("/metrics") // nobody has asked yet: what the autoscaler divides must be there all the same
+	_, idle := s.get("/metrics") // before any request, the autoscaler's series must exist
 	scaled := exported(idle)
 	for name := range scaled {
-		scaled[name]["namespace"], scaled[name]["pod"] = true, true // discovery in Kubernetes adds these
+		scaled[name]["namespace"], scaled[name]["pod"] = true, true // service discovery in Kubernetes adds these
 	}
 	for _, query := range autoscalerQueries(t) {
 		checkQuery(t, "hpa.yaml", query, scaled)
 	}
 	api := client(s.base)
-	for _, model := range []string{"tiny", "tiny@0.3"} { // the second finds the scores of the first
+	for _, model := range []string{"tiny", "tiny@0.3"} { // the second reuses the scores of the first
 		if _, err := api.Chat.Completions.New(t.Context(), question(model)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	_, body := s.get("/metrics")
 	series := exported(body)
-	series["up"] = map[string]bool{"job": true, "instance": true} // Prometheus' own
+	series["up"] = map[string]bool{"job": true, "instance": true} // Prometheus adds this series
 
 	for _, queries := range []map[string][]string{dashboardQueries(t), alertQueries(t)} {
 		if len(queries) < 5 {
-			t.Errorf("%d queries were found, want more", len(queries))
+			t.Errorf("found %d queries, want at least 5", len(queries))
 		}
 		for where, list := range queries {
 			for _, query := range list {
@@ -141,8 +141,8 @@ func TestDashboardsUseWhatIsExported(t *testing.T) {
 	s.stop()
 }
 
-// checkMetricsPage compares the metrics of docs/operate/metrics.md, by name and type, with those of a /metrics answer. Only a store that
-// replicas share has bytes to count.
+// checkMetricsPage compares the metrics of docs/operate/metrics.md with those of a /metrics response, by name and type. It
+// ignores bytes of the cache, which only a shared store counts.
 func checkMetricsPage(t *testing.T, body string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operate/metrics.md")
@@ -161,7 +161,8 @@ func checkMetricsPage(t *testing.T, body string) {
 	}
 }
 
-// autoscalerQueries are the two of the rule for prometheus-adapter in hpa.yaml, as the adapter asks them of a replica.
+// autoscalerQueries returns the two queries of the rule for prometheus-adapter in hpa.yaml, as the adapter sends them for a
+// replica.
 func autoscalerQueries(t *testing.T) []string {
 	t.Helper()
 	data, err := os.ReadFile("../../deploy/kubernetes/hpa.yaml")
@@ -188,7 +189,7 @@ func autoscalerQueries(t *testing.T) []string {
 	}
 	rule := rules.Rules[0]
 	if !strings.Contains(string(data), "\n          name: "+rule.Name.As+"\n") {
-		t.Errorf("the autoscaler does not ask for %q", rule.Name.As)
+		t.Errorf("the autoscaler does not use %q", rule.Name.As)
 	}
 	return []string{rule.SeriesQuery, strings.NewReplacer("<<.GroupBy>>", "pod", "<<.LabelMatchers>>", `namespace="default",pod=~"a|b"`).Replace(rule.MetricsQuery)}
 }

@@ -1,3 +1,3 @@
-// Package e2e tests the binary as users meet it: started as a process, asked over HTTP by the official clients, stopped
-// by signals. It holds nothing but tests.
+// Package e2e tests the binary as users run it: as a process that receives HTTP requests from the official clients and stops on
+// signals. It contains only tests.
 package e2e

@@ -17,11 +17,11 @@ import (
 // runPages are the pages whose shell blocks are run. The first word after "sh" says how:
 //
 //	```sh                 runs to its end with status 0
-//	```sh server          runs beside the blocks after it, which begin when it answers
+//	```sh server          keeps running during the blocks after it, which begin when it answers
 //	```sh server tls      the same over HTTPS, with the certificate in cert.pem and key.pem
 //	```sh skip: REASON    does not run
 //
-// Other pages' commands are parsed by the tests of cmd/prunellm.
+// The tests of cmd/prunellm parse the commands of other pages.
 var runPages = []string{"README.md", "docs/use/quickstart.md", "docs/use/choosing-a-ratio.md", "docs/use/troubleshooting.md", "docs/understand/how-it-works.md", "docs/use/security.md", "docs/operate/gpu.md"}
 
 // documentLimit bounds one block.
@@ -50,8 +50,7 @@ func shellBlocks(text string) (blocks []shellBlock) {
 	return blocks
 }
 
-// The commands of the pages work as they stand there, with a tiny model in the default one's place and a port of the
-// test's in place of 8080.
+// The commands of the pages work as written, except that a tiny model replaces the default one and a free port replaces 8080.
 func TestDocumentedCommands(t *testing.T) {
 	for _, page := range runPages {
 		data, err := os.ReadFile(filepath.Join("..", "..", page))
@@ -69,7 +68,7 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 	for _, block := range blocks {
 		if reason, ok := strings.CutPrefix(block.how, "skip:"); ok {
 			if len(strings.TrimSpace(reason)) < 10 {
-				t.Errorf("line %d: a block that is not run needs a reason", block.line)
+				t.Errorf("line %d: a block that does not run needs a reason", block.line)
 			}
 			continue
 		}
@@ -91,20 +90,20 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 	}
 }
 
-// indentedPages hold commands in indented blocks, most of them those that figures were measured by.
+// indentedPages have commands in indented blocks. Most of them are the commands of measurements.
 var indentedPages = []string{"docs/measured/benchmarks.md", "docs/use/choosing-a-ratio.md", "docs/understand/pruning.md", "docs/understand/recovery.md"}
 
-// shorter is what takes long in those commands, and what stands in its place here.
+// shorter replaces arguments of those commands that take long.
 var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "-tokens 24576", "-tokens 2048",
 	"--windows 32", "--windows 3", "--windows 48", "--windows 3", "MODEL.gguf", "default",
 	"RATE=4.2", "RATE=60", "--rates 0.5", "--rates 20", "--requests 30", "--requests 2", "--requests 25", "--requests 2",
 	"--ratios 0.2,0.3,0.4 --plot docs/understand/recovery.svg", "--ratios 0.4 --minutes 0.05 --windows 3 --cache-dir table")
 
-// ownCommand begins a line that runs prunellm, or a script that needs nothing else: no peer, no PyTorch.
+// ownCommand matches the beginning of a line that runs prunellm, or a script that needs no other server and no PyTorch.
 var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunellm|scripts/measure/(?:start-times|shedding|peak-memory|recovery-table|background-latency)) `)
 
-// The commands of our own in indented blocks run, on a tiny model and less text. Those that name a peer's server are
-// left to the tests of bench.
+// Our own commands in indented blocks run, on a tiny model and with less text. The tests of bench cover those that name another
+// server.
 func TestIndentedCommands(t *testing.T) {
 	for _, page := range indentedPages {
 		data, err := os.ReadFile(filepath.Join("..", "..", page))
@@ -115,7 +114,8 @@ func TestIndentedCommands(t *testing.T) {
 	}
 }
 
-// ownCommands are those command lines of a page's indented blocks, without the ones with a place for a URL.
+// ownCommands returns the command lines in a page's indented blocks that match ownCommand, without those that have a placeholder
+// for a URL.
 func ownCommands(text string) (commands []string) {
 	text = strings.ReplaceAll(text, "\\\n", " ")
 	for line := range strings.Lines(text) {
@@ -142,7 +142,7 @@ func runIndentedCommands(t *testing.T, commands []string) {
 		if strings.HasPrefix(command, "bin/prunellm serve") {
 			server := watch(t, cmd, addr)
 			server.waitReady(coldLimit)
-			if !strings.Contains(command, addr) { // no later command asks it
+			if !strings.Contains(command, addr) { // no later command uses the server
 				server.stop()
 			}
 			continue
@@ -151,7 +151,7 @@ func runIndentedCommands(t *testing.T, commands []string) {
 	}
 }
 
-// documentCommand is a shell command of a page in the folder of documentHome, with little of what takes long. All its processes end
+// documentCommand returns a shell command of a page that runs in the folder of documentHome, shortened. All its processes end
 // with the test.
 func documentCommand(t *testing.T, script, dir, home, addr string) *exec.Cmd {
 	cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
@@ -174,7 +174,7 @@ func runBlock(t *testing.T, cmd *exec.Cmd, block shellBlock) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1) // the one end of the command, whether or not it is waited for
+	done := make(chan error, 1) // receives the end of the command, even if nothing waits for it
 	go func() { done <- cmd.Wait() }()
 	began := time.Now()
 	select {
@@ -190,7 +190,8 @@ func runBlock(t *testing.T, cmd *exec.Cmd, block shellBlock) {
 	}
 }
 
-// documentHome lays out what the pages take for granted: the binary, a default model and trained ones, the plugin, texts, docs and scripts.
+// documentHome creates the files that the pages assume: the binary, a default model and trained ones, the plugin, texts, docs and
+// scripts.
 func documentHome(t *testing.T, dir, home string) {
 	t.Helper()
 	real := os.Getenv("PRUNELLM_HOME")
@@ -205,7 +206,7 @@ func documentHome(t *testing.T, dir, home string) {
 			t.Fatal(err)
 		}
 	}
-	for _, folder := range []string{"docs", "scripts"} { // copies: a command may write into them
+	for _, folder := range []string{"docs", "scripts"} { // copies, because a command may write to them
 		if err := os.CopyFS(filepath.Join(dir, folder), os.DirFS(filepath.Join("..", "..", folder))); err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/store/redis/redistest"
 )
 
-// balance runs the balancer of deploy/ in front of two replicas and returns its address.
+// balance runs the load balancer of deploy/ in front of two replicas and returns its address.
 func balance(t *testing.T, one, two string) (base string) {
 	t.Helper()
 	path, err := exec.LookPath("haproxy")
@@ -33,13 +33,13 @@ func balance(t *testing.T, one, two string) (base string) {
 	return balancer.base
 }
 
-// serveAt is start at a given address.
+// serveAt starts a server at a given address.
 func serveAt(t *testing.T, addr string, args ...string) *instance {
 	t.Helper()
 	return watch(t, exec.Command(program(t), append([]string{"serve", "--addr", addr}, args...)...), addr)
 }
 
-// waitPruned waits until the variant is there that a server was started for.
+// waitPruned waits until the server's startup variant answers.
 func (s *instance) waitPruned() {
 	s.t.Helper()
 	s.waitFor("the pruned variant answers", coldLimit, func() bool {
@@ -48,32 +48,32 @@ func (s *instance) waitPruned() {
 	})
 }
 
-// redisIsFine tells whether what a server's log says of Redis going away was followed by its coming back.
+// redisIsFine reports whether each problem with Redis in a server's log has ended.
 func (s *instance) redisIsFine() bool {
 	log := s.stderr.String()
 	return strings.Count(log, "shared cache not usable") == strings.Count(log, "shared cache is back") &&
 		strings.Count(log, "shared cache refuses writes") == strings.Count(log, "shared cache accepts writes again")
 }
 
-// fleetUser is who the replicas are to Redis, so that they can be locked out and the test cannot.
+// fleetUser is the replicas' user in Redis, so that a test can lock them out but not itself.
 const fleetUser = "worker:secret@"
 
-// as is a Redis URL with a user.
+// as returns a Redis URL with a user.
 func as(user, url string) string { return strings.Replace(url, "//", "//"+user, 1) }
 
-// published tells whether Redis has the plan of a ratio.
+// published reports whether Redis has the plan of a ratio.
 func published(redis *redistest.Server, ratio string) bool {
 	return len(redis.Do("KEYS", "*:plan:*:"+ratio+"-*").([]any)) > 0
 }
 
-// The topology of deploy/compose.yaml as processes: chat goes on without a failed request whatever happens to Redis, with
-// ratios made meanwhile, and whatever happens to a replica.
+// Runs the topology of deploy/compose.yaml as processes. Whatever happens to Redis or to a replica, and while new ratios are
+// made, no chat request fails.
 func TestFleetServesThroughFaults(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
 	redis.Do("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all")
 	slow := redistest.StartProxy(t, redis)
-	quiet := fleetModelOf(t, 1536) // so many that each of the ratios below keeps other ones, and is computed
+	quiet := fleetModelOf(t, 1536) // enough neurons that each of the ratios below has another plan
 	serve := func(args ...string) []string {
 		return append(append(quiet(as(fleetUser, slow.URL)), "--while-pruning", "dense"), args...)
 	}
@@ -93,7 +93,7 @@ func TestFleetServesThroughFaults(t *testing.T) {
 		go func() {
 			defer close(answered)
 			if status, body := chat(t, base, "tiny@"+ratio); status != http.StatusOK || strings.Contains(body, `"tiny@0"`) {
-				t.Errorf("%s: a ratio asked for meanwhile: status %d: %s", fault.name, status, body)
+				t.Errorf("%s: a request for a new ratio: status %d: %s", fault.name, status, body)
 			}
 		}()
 		if fault.during != nil {
@@ -107,16 +107,16 @@ func TestFleetServesThroughFaults(t *testing.T) {
 		}
 		<-answered
 		fault.end()
-		for _, s := range []*instance{one, two} { // what follows is to happen to replicas that use Redis again
+		for _, s := range []*instance{one, two} { // the next fault must find replicas that use Redis
 			s.waitFor(fault.name+": Redis is used again", coldLimit, s.redisIsFine)
 		}
 		if fault.kept {
-			two.waitFor(fault.name+": what was made meanwhile is published", warmLimit, func() bool { return published(redis, ratio) })
+			two.waitFor(fault.name+": the new ratio is published", warmLimit, func() bool { return published(redis, ratio) })
 		}
 		t.Logf("%s: %.1f s", fault.name, time.Since(began).Seconds())
 	}
 
-	// A replica that is killed, one that starts with an empty disk while Redis is away, and one that is asked to stop.
+	// Kill one replica, start one with an empty disk while Redis is down, and stop one.
 	if err := one.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -125,30 +125,30 @@ func TestFleetServesThroughFaults(t *testing.T) {
 	one = serveAt(t, addr, serve("--stop-timeout", "60")...)
 	one.waitPruned()
 	if got := one.metric("prunellm_score_passes_total"); got != 1 {
-		t.Errorf("score passes without a Redis = %v, want 1", got)
+		t.Errorf("score passes without Redis = %v, want 1", got)
 	}
 	two.stop()
 	if n := stop(); n == 0 {
-		t.Error("nobody was answered")
+		t.Error("no request was answered")
 	} else {
 		t.Logf("%d answers", n)
 	}
 }
 
-// redisFault is something that happens to Redis and then goes away.
+// redisFault is a temporary fault of Redis.
 type redisFault struct {
 	name       string
 	begin, end func()
-	// during, if set, happens when a replica has begun to compute.
+	// during, if set, runs when a replica has begun to compute.
 	during func()
-	// kept: what is made meanwhile is in Redis afterwards.
+	// kept reports whether values made during the fault are in Redis afterwards.
 	kept bool
 }
 
 func redisFaults(redis *redistest.Server, slow *redistest.Proxy) []redisFault {
 	nothing := func() {}
 	do := func(args ...any) func() { return func() { redis.Do(args...) } }
-	restart := func() { // empty, and its users are gone with it
+	restart := func() { // the new server has no data and no users
 		redis.Restart()
 		redis.Do("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all")
 	}
@@ -164,7 +164,7 @@ func redisFaults(redis *redistest.Server, slow *redistest.Proxy) []redisFault {
 		{name: "no permission for the keys", begin: do("ACL", "SETUSER", "worker", "resetkeys"), end: do("ACL", "SETUSER", "worker", "~*"), kept: true},
 		{name: "password changed", begin: func() {
 			redis.Do("ACL", "SETUSER", "worker", "resetpass", ">another")
-			redis.Do("CLIENT", "KILL", "USER", "worker") // a connection that is authenticated would stay so
+			redis.Do("CLIENT", "KILL", "USER", "worker") // an authenticated connection would stay authenticated
 		}, end: do("ACL", "SETUSER", "worker", ">secret"), kept: true},
 		{name: "user deleted while a replica computes", begin: nothing, during: do("ACL", "DELUSER", "worker"),
 			end: do("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all"), kept: true},

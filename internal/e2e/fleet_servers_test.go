@@ -9,17 +9,17 @@ import (
 	"prunellm/internal/store/redis/redistest"
 )
 
-// redisServers are servers of one kind and what happens to them.
+// redisServers are Redis servers of one kind, and a fault.
 type redisServers struct {
 	url   string
 	flags []string
-	// lose takes away the server that holds the values, and restore brings back that one or another; both return the
-	// servers that may then have them.
+	// lose stops the server that has the values. restore starts it or another one again, and returns the servers that may
+	// then have the values.
 	lose    func()
 	restore func() []*redistest.Server
 }
 
-// Chat goes on, and a further ratio is made and published, whichever way the user's Redis is run and fails.
+// For each kind of Redis and each of its faults, chat continues and a new ratio is made and published.
 func TestFleetOnEachKindOfRedis(t *testing.T) {
 	t.Parallel()
 	for name, run := range map[string]func(t *testing.T) redisServers{
@@ -68,10 +68,10 @@ func TestFleetOnEachKindOfRedis(t *testing.T) {
 			first.waitPruned()
 			servers.lose()
 			if status, body := chat(t, first.base, "tiny@0.31"); status != http.StatusOK || !strings.Contains(body, `"tiny@0.31"`) {
-				t.Errorf("a ratio asked for meanwhile: status %d: %s", status, body)
+				t.Errorf("a request for a new ratio: status %d: %s", status, body)
 			}
 			left := servers.restore()
-			first.waitFor("what was made meanwhile is published", coldLimit, func() bool {
+			first.waitFor("the new ratio is published", coldLimit, func() bool {
 				for _, server := range left {
 					if published(server, "0.31") {
 						return true
@@ -85,14 +85,15 @@ func TestFleetOnEachKindOfRedis(t *testing.T) {
 				t.Errorf("score passes of a later replica = %v, want 0", got)
 			}
 			if stop() == 0 {
-				t.Error("nobody was answered")
+				t.Error("no request was answered")
 			}
 		})
 	}
 }
 
-// A Redis whose certificate is not trusted is one that is away: the server says so, once, and serves what it computes itself.
-func TestUntrustedRedisIsNoCondition(t *testing.T) {
+// A Redis whose certificate is not trusted counts as unreachable: the server logs that once, and serves what it computes
+// itself.
+func TestUntrustedRedis(t *testing.T) {
 	t.Parallel()
 	redis, url, _, _ := redistest.StartTLS(t)
 	s := start(t, fleetModel(t)(as("user:hunter2@", url))...)
@@ -108,6 +109,6 @@ func TestUntrustedRedisIsNoCondition(t *testing.T) {
 		t.Error("the password is in the log")
 	}
 	if n := redis.Do("DBSIZE").(int64); n != 0 {
-		t.Errorf("%d keys were written to a server that is not trusted", n)
+		t.Errorf("%d keys were written to an untrusted server", n)
 	}
 }

@@ -16,13 +16,13 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// fleetModel writes a model that is pruned within seconds and returns the flags that serve it from a Redis.
+// fleetModel writes a model that takes seconds to prune. It returns a function for the flags that serve it with a Redis.
 func fleetModel(t *testing.T) (serve func(redisURL string) []string) {
 	t.Helper()
 	return fleetModelOf(t, 512)
 }
 
-// fleetModelOf is fleetModel with layers of that many neurons.
+// fleetModelOf is fleetModel with that many neurons per layer.
 func fleetModelOf(t *testing.T, neurons int) (serve func(redisURL string) []string) {
 	t.Helper()
 	model := filepath.Join(t.TempDir(), "tiny.gguf")
@@ -34,7 +34,7 @@ func fleetModelOf(t *testing.T, neurons int) (serve func(redisURL string) []stri
 	}
 }
 
-// Ten replicas that start at once compute once; one that comes later, with an empty disk, computes nothing.
+// Ten replicas that start at the same time compute once. A later one with an empty disk computes nothing.
 func TestTenReplicasComputeOnce(t *testing.T) {
 	redis := redistest.Start(t)
 	serve := fleetModel(t)
@@ -50,11 +50,11 @@ func TestTenReplicasComputeOnce(t *testing.T) {
 	if passes != 1 {
 		t.Errorf("score passes of ten replicas = %v, want 1", passes)
 	}
-	// What one makes the others hear of, and none computes again.
+	// A variant that one replica makes is announced to the others, and none computes it again.
 	if status, body := chat(t, replicas[0].base, "tiny@0.1"); status != http.StatusOK {
-		t.Fatalf("chat with a further ratio: status %d: %s", status, body)
+		t.Fatalf("chat with a new ratio: status %d: %s", status, body)
 	}
-	replicas[9].waitFor("the ratio that another made is listed", time.Minute, func() bool {
+	replicas[9].waitFor("the other replica's ratio is listed", time.Minute, func() bool {
 		_, body := replicas[9].get("/v1/models")
 		return strings.Contains(body, `"tiny@0.1"`)
 	})
@@ -63,25 +63,25 @@ func TestTenReplicasComputeOnce(t *testing.T) {
 	if got := late.metric("prunellm_score_passes_total"); got != 0 {
 		t.Errorf("score passes of a later replica = %v, want 0", got)
 	}
-	late.waitFor("the cost in Redis is shown", time.Minute, func() bool {
+	late.waitFor("the metrics have the bytes in Redis", time.Minute, func() bool {
 		_, body := late.get("/metrics")
 		return strings.Contains(body, `prunellm_cache_bytes{kind="down",store="redis"} `) &&
 			!strings.Contains(body, `prunellm_cache_bytes{kind="scores",store="redis"} 0`)
 	})
 	if status, body := chat(t, late.base, "tiny@0.1"); status != http.StatusOK {
-		t.Errorf("chat with a ratio that another made: status %d: %s", status, body)
+		t.Errorf("chat with another replica's ratio: status %d: %s", status, body)
 	}
 	if log := late.stderr.String(); strings.Contains(log, "refitting") {
-		t.Error("the later replica refitted what another had published")
+		t.Error("the later replica refitted a published variant again")
 	}
 }
 
-// A leader that is stopped, and its successor that is killed, are followed by others; the first one, resumed, finds its
-// writes refused and serves what it computed itself.
+// Other replicas replace a leader that is stopped, and its successor that is killed. When the first leader resumes, its writes
+// are refused, and it serves what it computed itself.
 func TestLeadersDie(t *testing.T) {
 	redis := redistest.Start(t)
 	serve := fleetModel(t)
-	lead := func(s *instance) (worker int) { // and computes for ever
+	lead := func(s *instance) (worker int) { // a leader that never finishes
 		t.Helper()
 		s.waitFor("it leads", time.Minute, func() bool { return s.metric("prunellm_lease_held") == 1 })
 		s.waitFor("its worker runs", time.Minute, func() bool { worker = childOf(s.cmd.Process.Pid); return worker != 0 })
@@ -90,7 +90,7 @@ func TestLeadersDie(t *testing.T) {
 	}
 	wait := func(s *instance) {
 		t.Helper()
-		s.waitFor("it says what it waits for", time.Minute, func() bool {
+		s.waitFor("it reports what it waits for", time.Minute, func() bool {
 			_, body := s.get("/readyz")
 			return strings.Contains(body, "waiting for another replica")
 		})
@@ -108,7 +108,7 @@ func TestLeadersDie(t *testing.T) {
 	signal(t, first.cmd.Process.Pid, syscall.SIGSTOP)
 	stopped := time.Now()
 	lead(second)
-	t.Logf("a stopped leader was followed after %.1f s", time.Since(stopped).Seconds())
+	t.Logf("a stopped leader was replaced after %.1f s", time.Since(stopped).Seconds())
 	third := start(t, serve(redis.URL)...)
 	wait(third)
 	if err := second.cmd.Process.Kill(); err != nil {
@@ -118,7 +118,7 @@ func TestLeadersDie(t *testing.T) {
 	third.waitFor("it leads", time.Minute, func() bool {
 		return third.metric("prunellm_lease_held") == 1 || third.metric("prunellm_score_passes_total") == 1
 	})
-	t.Logf("a killed leader was followed after %.1f s", time.Since(killed).Seconds())
+	t.Logf("a killed leader was replaced after %.1f s", time.Since(killed).Seconds())
 	third.waitReady(coldLimit)
 
 	before := values(t, redis)
@@ -126,11 +126,11 @@ func TestLeadersDie(t *testing.T) {
 	signal(t, worker, syscall.SIGCONT)
 	first.waitReady(coldLimit)
 	if log := first.stderr.String(); !strings.Contains(log, "lease was taken over by another replica") {
-		t.Errorf("the first leader's log = %s\nwant its write to be refused", log)
+		t.Errorf("the first leader's log = %s\nwant a refused write", log)
 	}
 	for key, value := range before {
 		if now := redis.Do("GET", key); now != value {
-			t.Errorf("%s was written by a leader that was followed by another", key)
+			t.Errorf("%s was written by a replaced leader", key)
 		}
 	}
 	for _, s := range []*instance{first, third} {
@@ -140,7 +140,7 @@ func TestLeadersDie(t *testing.T) {
 	}
 }
 
-// values are the entries of scores and refitted tensors.
+// values returns the entries of scores and refitted tensors.
 func values(t *testing.T, redis *redistest.Server) map[string]any {
 	t.Helper()
 	out := map[string]any{}
@@ -148,7 +148,7 @@ func values(t *testing.T, redis *redistest.Server) map[string]any {
 		for _, key := range redis.Do("KEYS", pattern).([]any) {
 			name := key.(string)
 			switch name[strings.LastIndexByte(name, ':'):] {
-			case ":lease", ":fence", ":progress": // come and go
+			case ":lease", ":fence", ":progress": // temporary
 			default:
 				out[name] = redis.Do("GET", name)
 			}
@@ -167,7 +167,7 @@ func signal(t *testing.T, pid int, sig syscall.Signal) {
 	}
 }
 
-// chat asks for a few tokens, once.
+// chat sends one request for a few tokens.
 func chat(t *testing.T, base, model string) (status int, body string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), warmLimit)
@@ -190,7 +190,7 @@ func chat(t *testing.T, base, model string) (status int, body string) {
 	return response.StatusCode, string(answer)
 }
 
-// talk asks all the time until stop is called, which returns how many answers came; each failure is a test error.
+// talk sends requests until stop is called, which returns the number of answers. Each failure is a test error.
 func talk(t *testing.T, base, model string) (stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -208,7 +208,7 @@ func talk(t *testing.T, base, model string) (stop func() int) {
 				mu.Lock()
 				answers++
 				mu.Unlock()
-				select { // leaves the processor to those who make variants
+				select { // leaves processor time for making variants
 				case <-ctx.Done():
 				case <-time.After(20 * time.Millisecond):
 				}

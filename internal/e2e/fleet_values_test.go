@@ -13,7 +13,7 @@ import (
 	"prunellm/internal/store/redis/redistest"
 )
 
-// largest is the largest string of a model's keys in Redis, and the entry that it belongs to.
+// largest returns the largest string of a model's keys in Redis, and the entry to which it belongs.
 func largest(t *testing.T, db *goredis.Client) (name, entry string) {
 	t.Helper()
 	most := int64(0)
@@ -29,15 +29,15 @@ func largest(t *testing.T, db *goredis.Client) (name, entry string) {
 	return name, entry
 }
 
-// A damaged value is found by a replica with an empty disk: it is counted, deleted and made anew, while chat goes on.
+// A replica with an empty disk that finds a damaged value counts it, deletes it and computes it again, while chat continues.
 func TestDamagedValuesAreRebuilt(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
 	db := redis.Client()
-	serve := fleetModelOf(t, 1536) // so that the refitted tensors take a chunk
+	serve := fleetModelOf(t, 1536) // enough neurons that the refitted tensors need a chunk
 	first := start(t, serve(redis.URL)...)
 	first.waitReady(coldLimit)
-	first.stop() // so that nobody else publishes what is deleted
+	first.stop() // so that no other replica publishes the deleted values
 	name, _ := largest(t, db)
 	right := db.Get(t.Context(), name).Val()
 	flip := func(value string, at int) string { return value[:at] + string(value[at]^1) + value[at+1:] }
@@ -74,17 +74,17 @@ func TestDamagedValuesAreRebuilt(t *testing.T) {
 			}
 			again, _ := largest(t, db)
 			if again == chunk || db.Get(t.Context(), again).Val() != right {
-				t.Error("the value was not made anew")
+				t.Error("the value was not computed again")
 			}
 			if db.Exists(t.Context(), chunk).Val() != 0 {
-				t.Error("the damaged value's chunk is still there")
+				t.Error("the damaged value's chunk was not deleted")
 			}
 			s.stop()
 		})
 	}
 }
 
-// documentedKeys are the rows of the table of keys in docs/operate/redis.md, as patterns of names with the type that each has.
+// documentedKeys returns the table of keys in docs/operate/redis.md: the type of each pattern of names.
 func documentedKeys(t *testing.T) map[string]string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/operate/redis.md")
@@ -112,7 +112,7 @@ func documentedKeys(t *testing.T) map[string]string {
 	return rows
 }
 
-// What a replica writes is what docs/operate/redis.md lists, by name, type and lifetime, and all that is listed is written.
+// A replica writes exactly the keys that docs/operate/redis.md lists, with their types and lifetimes.
 func TestRedisKeysAreDocumented(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
@@ -136,11 +136,11 @@ func TestRedisKeysAreDocumented(t *testing.T) {
 			kind := db.Type(t.Context(), name).Val()
 			left := db.PTTL(t.Context(), name).Val()
 			if kind == "none" {
-				continue // gone since
+				continue // expired since then
 			}
 			note(name, kind)
 			if left == -1 {
-				t.Errorf("%s stays for ever", name)
+				t.Errorf("%s never expires", name)
 			}
 			if limit := 8 * time.Second; left > limit && (strings.HasSuffix(name, ":lease") || strings.HasSuffix(name, ":progress")) {
 				t.Errorf("%s lives for %v, documented as at most %v", name, left, limit)

@@ -16,7 +16,7 @@ func writeTiny(t *testing.T, path string, options tinymodel.Options) {
 	}
 }
 
-// Devices that the environment names are chosen once, not by each child process again.
+// Only the server selects devices by the environment, not each child process again.
 func TestDeviceVariable(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "tiny.gguf")
@@ -30,7 +30,7 @@ func TestDeviceVariable(t *testing.T) {
 	}
 }
 
-// What a model cannot have is said before anything is computed.
+// prune refuses a format that cannot have the model's widths before it computes anything.
 func TestOneWidth(t *testing.T) {
 	dir := t.TempDir()
 	qwen, widths, out := filepath.Join(dir, "qwen.gguf"), filepath.Join(dir, "openelm.gguf"), filepath.Join(dir, "out")
@@ -44,7 +44,7 @@ func TestOneWidth(t *testing.T) {
 	}
 }
 
-// A server whose model file was replaced serves what it has loaded, and makes nothing of the new file under the old one's name.
+// A server whose model file was replaced serves the loaded variants, and makes no variant of the new file under the old name.
 func TestModelReplacedWhileServing(t *testing.T) {
 	dir := t.TempDir()
 	model, cache := filepath.Join(dir, "live.gguf"), filepath.Join(dir, "cache")
@@ -64,7 +64,7 @@ func TestModelReplacedWhileServing(t *testing.T) {
 	}
 	s.stop()
 	if !strings.Contains(s.stderr.String(), "replaced or changed") {
-		t.Error("the log does not say why")
+		t.Error("the log does not have the reason")
 	}
 	if scores, err := filepath.Glob(filepath.Join(cache, "v1", "values", "*", "scores*")); err != nil || len(scores) > 0 {
 		t.Errorf("the cache folder has %v, %v", scores, err)

@@ -12,8 +12,8 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// A prune that was killed while its worker computed leaves no half result: the next one starts over in the same cache and
-// writes what an undisturbed one writes, and cleans up after the first.
+// A prune that is killed while its child process computes leaves no partial result. The next one starts again in the same cache,
+// writes the same file as an undisturbed one, and removes the temporary files of the first.
 func TestInterruptedPrune(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "tiny.gguf")
@@ -35,11 +35,11 @@ func TestInterruptedPrune(t *testing.T) {
 	for ended := false; !ended && childOf(cmd.Process.Pid) == 0; {
 		select {
 		case <-exited:
-			ended = true // too quick to be caught: the rest of the test still holds
+			ended = true // too fast to interrupt; the rest of the test is still valid
 		default:
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("no worker after a minute")
+			t.Fatal("no child process after a minute")
 		}
 	}
 	_ = cmd.Process.Kill()

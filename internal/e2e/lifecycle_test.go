@@ -21,11 +21,11 @@ import (
 	"prunellm/internal/store/redis/redistest"
 )
 
-// quick is a recipe small enough for a test: the real model, both stages, little text.
+// quick is a recipe that is fast enough for a test: the real model, both stages, little text.
 var quick = []string{"--calibration-tokens", "1024"}
 
 const (
-	coldLimit = 10 * time.Minute // generous: machines that run tests are slow and shared
+	coldLimit = 10 * time.Minute // generous, because test machines are slow and shared
 	warmLimit = 2 * time.Minute
 )
 
@@ -49,8 +49,8 @@ const (
 	pruned = name + "@0.2"
 )
 
-// A cold start prunes the real model; requests meanwhile are told to come back; a second start with an empty disk and the
-// same Redis computes nothing; a damaged Redis entry is noticed and made anew.
+// A cold start prunes the real model; until then requests get 503 with Retry-After. A second start with an empty disk and the
+// same Redis computes nothing. A third start finds a damaged Redis entry and computes it again.
 func TestLifecycle(t *testing.T) {
 	url := redistest.Start(t).URL
 	args := append([]string{"--redis", url, "--while-pruning", "wait"}, quick...)
@@ -80,7 +80,7 @@ func TestLifecycle(t *testing.T) {
 	healed := start(t, append(args, "--cache-dir", t.TempDir())...)
 	healed.waitReady(coldLimit)
 	if got := answer(t, healed); got != text {
-		t.Errorf("answer after a damaged entry was made anew = %q, want %q", got, text)
+		t.Errorf("answer after a damaged entry was computed again = %q, want %q", got, text)
 	}
 	if got := healed.metric("prunellm_cache_corrupt_total"); got < 1 {
 		t.Errorf("corrupt entries counted = %v, want at least 1", got)
@@ -88,7 +88,7 @@ func TestLifecycle(t *testing.T) {
 	healed.stop()
 }
 
-// checkWhilePruning looks at a server that has only just begun to prune.
+// checkWhilePruning checks a server that has just begun to prune.
 func checkWhilePruning(t *testing.T, s *instance) {
 	t.Helper()
 	s.waitFor("/healthz is 200", time.Minute, func() bool { status, _ := s.get("/healthz"); return status == http.StatusOK })
@@ -108,7 +108,7 @@ func checkWhilePruning(t *testing.T, s *instance) {
 	}
 }
 
-// checkChat asks plain and streaming, alone and in company.
+// checkChat sends plain and streamed requests, alone and at the same time as others.
 func checkChat(t *testing.T, s *instance) {
 	t.Helper()
 	api := client(s.base)
@@ -129,7 +129,7 @@ func checkChat(t *testing.T, s *instance) {
 	for range 6 {
 		company.Go(func() {
 			if got := streamed(t, api); got != want {
-				t.Errorf("streamed answer in company = %q, want %q as alone", got, want)
+				t.Errorf("streamed answer at the same time as others = %q, want %q as alone", got, want)
 			}
 		})
 	}
@@ -176,7 +176,7 @@ func checkModels(t *testing.T, s *instance) {
 	if len(page.Data) == 0 || (page.Data[0].ID != name && page.Data[0].ID != pruned) {
 		t.Errorf("models = %+v, want %q first", page.Data, name)
 	}
-	s.waitFor("the card tells what pruning cost", time.Minute, func() bool {
+	s.waitFor("the card has the cost of pruning", time.Minute, func() bool {
 		_, body := s.get("/v1/models/" + pruned)
 		return strings.Contains(body, `"perplexity_ratio":`) && strings.Contains(body, `"eval_tokens":`)
 	})
@@ -238,8 +238,7 @@ func damage(t *testing.T, url string) {
 	}
 }
 
-// While the variant is being made the dense model answers, named in each answer, and requests move over without one that
-// fails.
+// While the variant is being made, the dense model answers, and each answer names it. Then the variant answers. No request fails.
 func TestDenseAnswersMeanwhile(t *testing.T) {
 	s := start(t, append([]string{"--cache-dir", t.TempDir(), "--ratio", "0.4"}, quick...)...)
 	s.waitReady(coldLimit)
@@ -263,7 +262,7 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 	s.stop()
 }
 
-// The disk alone serves a second start; a further ratio needs no second score pass.
+// A second start needs only the disk, and a new ratio needs no second score pass.
 func TestDiskCacheAndFurtherRatio(t *testing.T) {
 	args := append([]string{"--cache-dir", t.TempDir()}, quick...)
 	first := start(t, append(args, "--while-pruning", "wait")...)
@@ -274,7 +273,7 @@ func TestDiskCacheAndFurtherRatio(t *testing.T) {
 		t.Fatalf("chat with %s@0.3: %v", name, err)
 	}
 	if got := first.metric("prunellm_score_passes_total"); got != 1 {
-		t.Errorf("score passes after a further ratio = %v, want 1", got)
+		t.Errorf("score passes after a new ratio = %v, want 1", got)
 	}
 	first.stop()
 	second := start(t, append(args, "--ratio", "0.3")...)
@@ -285,7 +284,7 @@ func TestDiskCacheAndFurtherRatio(t *testing.T) {
 	second.stop()
 }
 
-// A Redis that is not there is a warning, and the server serves.
+// If Redis is unreachable, the server logs a warning and serves.
 func TestUnreachableRedis(t *testing.T) {
 	s := start(t, append([]string{"--redis", "redis://:secretword@" + freeAddr(t) + "/0", "--cache-dir", t.TempDir(), "--ratio", "0"}, quick...)...)
 	s.waitReady(warmLimit)
@@ -298,8 +297,8 @@ func TestUnreachableRedis(t *testing.T) {
 	s.stop()
 }
 
-// The child that computes goes with a parent that was killed.
-func TestKilledServerTakesItsWorkerAlong(t *testing.T) {
+// When a server is killed, its child process ends.
+func TestChildEndsWithKilledServer(t *testing.T) {
 	s := start(t, "--cache-dir", t.TempDir())
 	var child int
 	s.waitFor("a worker runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
@@ -315,14 +314,14 @@ func TestKilledServerTakesItsWorkerAlong(t *testing.T) {
 	})
 }
 
-// A child gives way to requests, not to the rest of the machine: it has the server's priority while nothing is asked, also
-// where the dense model could answer, and stops beside a request.
-func TestJobsGiveWayToRequestsAlone(t *testing.T) {
+// A child process yields to requests, but not to other programs: it has the server's priority while there are no requests, even
+// if the dense model could answer, and pauses during a request.
+func TestJobsYieldOnlyToRequests(t *testing.T) {
 	for _, meanwhile := range []string{"wait", "dense"} {
 		t.Run(meanwhile, func(t *testing.T) {
 			s := start(t, "--while-pruning", meanwhile, "--cache-dir", t.TempDir())
 			var child int
-			s.waitFor("a worker runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
+			s.waitFor("a child process runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
 			s.waitFor("it computes", 2*time.Minute, func() bool {
 				return strings.Contains(s.stderr.String(), " percent=") || !running(child)
 			})
@@ -330,9 +329,9 @@ func TestJobsGiveWayToRequestsAlone(t *testing.T) {
 				t.Errorf("the child's priority is %q, the server's %q", got, nice(s.cmd.Process.Pid))
 			}
 			if meanwhile == "dense" {
-				s.waitFor("it is stopped beside a request", time.Minute, func() bool {
+				s.waitFor("it pauses during a request", time.Minute, func() bool {
 					answer(t, s)
-					return state(child) == "T" // for a second from here on
+					return state(child) == "T" // it pauses for a second after a request
 				})
 				s.waitFor("it continues", time.Minute, func() bool { return state(child) != "T" })
 			}
@@ -341,7 +340,7 @@ func TestJobsGiveWayToRequestsAlone(t *testing.T) {
 	}
 }
 
-// Keys, and the addresses that need them.
+// Checks API keys, and which endpoints need them.
 func TestAPIKeys(t *testing.T) {
 	keys := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(keys, []byte("# people\nfirst-key\nsecond-key\n"), 0o600); err != nil {

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// childOf finds a child of a process, 0 when it has none.
+// childOf returns a child of a process, or 0 if it has none.
 func childOf(parent int) int { return childWith(parent, "") }
 
-// childWith finds a child of a process that has an argument, or any child for "". 0 when there is none.
+// childWith returns a child of a process with the given argument, or any child for "". It returns 0 if there is none.
 func childWith(parent int, argument string) int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
@@ -29,10 +29,11 @@ func childWith(parent int, argument string) int {
 	return 0
 }
 
-// state is that of a process's first thread as the kernel names it: R, S, T and so on; "" when it is gone.
+// state returns the state of a process's first thread in the kernel's letters (R, S, T and so on), or "" if the process has
+// ended.
 func state(pid int) string { return statField(pid, 0) }
 
-// nice is the priority of a process's first thread, "-20" to "19"; "" when it is gone.
+// nice returns the niceness of a process's first thread, "-20" to "19", or "" if the process has ended.
 func nice(pid int) string { return statField(pid, 16) }
 
 func statField(pid, i int) string {
@@ -42,13 +43,13 @@ func statField(pid, i int) string {
 	return ""
 }
 
-// running tells whether a process exists and is no zombie.
+// running reports whether a process exists and is not a zombie.
 func running(pid int) bool {
 	s := state(pid)
 	return s != "" && s != "Z" && s != "X"
 }
 
-// statFields are the fields of a stat file after the command's name: state, parent and so on.
+// statFields returns the fields of a stat file after the command's name: state, parent and so on.
 func statFields(path string) []string {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// program is the binary under test, as `make build` leaves it.
+// program returns the path of the binary under test, which `make build` writes.
 func program(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs("../../bin/prunellm")
@@ -29,7 +29,7 @@ func program(t *testing.T) string {
 	return path
 }
 
-// need skips a test whose resource is missing on this machine, and fails it in CI, where everything must be there.
+// need skips a test whose resource is missing. In CI it fails the test, because all resources must exist there.
 func need(t *testing.T, path, remedy string) {
 	t.Helper()
 	if _, err := os.Stat(path); err == nil {
@@ -68,10 +68,10 @@ type instance struct {
 	exited chan struct{}
 	status error
 
-	transport http.RoundTripper // of get; nil is the default
+	transport http.RoundTripper // for get; nil: the default
 }
 
-// start runs `prunellm serve` on a free port. The server is killed when the test ends, if it still runs.
+// start runs `prunellm serve` on a free port. If the server still runs at the end of the test, it is killed.
 func start(t *testing.T, args ...string) *instance {
 	t.Helper()
 	addr := freeAddr(t)
@@ -111,7 +111,7 @@ func freeAddr(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// get fetches a path and returns status and body; status 0 when nobody listens yet.
+// get fetches a path and returns status and body. The status is 0 if the server does not listen yet.
 func (s *instance) get(path string) (int, string) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: s.transport}
 	resp, err := client.Get(s.base + path)
@@ -184,7 +184,7 @@ func (s *instance) metric(name string) float64 {
 	return 0
 }
 
-// result is what a command that ended left.
+// result is the exit status and output of a command.
 type result struct {
 	status         int
 	stdout, stderr string

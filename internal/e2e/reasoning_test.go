@@ -11,8 +11,8 @@ import (
 	"github.com/openai/openai-go/v3/option"
 )
 
-// thinkingTemplate opens the thinking, as the templates of R1 distills do, unless it is turned off. The default model
-// was not trained for it and never closes it, which a budget must do.
+// thinkingTemplate begins the thinking, like the templates of R1 distills, unless thinking is turned off. The default model was
+// not trained for it and never ends it, so a budget must.
 const thinkingTemplate = `{% for m in messages %}<|im_start|>{{ m.role }}
 {{ m.content }}<|im_end|>
 {% endfor %}<|im_start|>assistant
@@ -23,7 +23,7 @@ const thinkingTemplate = `{% for m in messages %}<|im_start|>{{ m.role }}
 
 {% endif %}`
 
-// thought is what a chat came to.
+// thought is the result of a chat.
 type thought struct {
 	reasoning, content, finish string
 	tokens                     int64
@@ -45,7 +45,8 @@ func think(t *testing.T, client openai.Client, params openai.ChatCompletionNewPa
 	return out
 }
 
-// A real model thinks within its budget, the server closes the block, and a schema holds the answer alone, streamed too.
+// A real model thinks up to its budget, then the server ends the thinking. A schema constrains only the answer. The same holds
+// for streams.
 func TestReasoning(t *testing.T) {
 	template := filepath.Join(t.TempDir(), "thinks.jinja")
 	if err := os.WriteFile(template, []byte(thinkingTemplate), 0o600); err != nil {
@@ -89,7 +90,7 @@ func TestReasoning(t *testing.T) {
 
 	params.MaxTokens = openai.Int(16)
 	if got := think(t, client, params); got.content != "" || got.finish != "length" || got.tokens != 16 {
-		t.Errorf("without a budget: %+v, want thinking alone", got)
+		t.Errorf("without a budget: %+v, want only thinking", got)
 	}
 	for _, off := range []option.RequestOption{
 		option.WithJSONSet("reasoning_effort", "none"), option.WithJSONSet("chat_template_kwargs", map[string]bool{"enable_thinking": false}),

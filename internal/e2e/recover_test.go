@@ -14,7 +14,7 @@ import (
 	"prunellm/models/gguf"
 )
 
-// recoverLimit is generous: the tiny model takes seconds.
+// recoverLimit is generous, because the tiny model takes seconds.
 const recoverLimit = 3 * time.Minute
 
 // tinyModel writes a model whose commands take seconds, and a text for it.
@@ -37,7 +37,7 @@ func tinyModel(t *testing.T, context int) (model, text string) {
 	return model, text
 }
 
-// Recover trains a variant that is not there yet, writes it because it is better, and finds it the second time.
+// recover makes and trains a variant, and writes it because it is better. The second run finds it in the cache.
 func TestRecover(t *testing.T) {
 	model, text := tinyModel(t, 128)
 	dir := t.TempDir()
@@ -49,7 +49,7 @@ func TestRecover(t *testing.T) {
 	if r.status != 0 || !strings.Contains(r.stdout, "KL to dense") {
 		t.Fatalf("recover: status %d, stdout %q\n%s", r.status, r.stdout, r.stderr)
 	}
-	// Child processes log as they were told.
+	// Child processes log in the requested format.
 	evaluated := 0
 	for line := range strings.Lines(r.stderr) {
 		var entry struct{ Msg string }
@@ -61,7 +61,7 @@ func TestRecover(t *testing.T) {
 		}
 	}
 	if evaluated == 0 {
-		t.Errorf("no line tells of an evaluation:\n%s", r.stderr)
+		t.Errorf("no line reports an evaluation:\n%s", r.stderr)
 	}
 	file, err := gguf.Open(output)
 	if err != nil {
@@ -72,7 +72,7 @@ func TestRecover(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !ok || !strings.Contains(provenance.Recovered, "train=mlp tokens=4096") {
-		t.Errorf("provenance is %+v, want how it was recovered", provenance)
+		t.Errorf("provenance is %+v, want the settings of the training", provenance)
 	}
 	if r := command(t, recoverLimit, "inspect", output); r.status != 0 {
 		t.Errorf("inspect: status %d, %s", r.status, r.stdout)
@@ -120,8 +120,8 @@ func TestRecoverRefuses(t *testing.T) {
 	}
 }
 
-// A server trains its startup variant after that one answers, and lets the trained one answer then; the next server finds
-// it in the cache.
+// A server trains its startup variant while that one answers, then serves the trained variant. The next server finds it in the
+// cache.
 func TestServeRecovers(t *testing.T) {
 	model, text := tinyModel(t, 128)
 	args := []string{"--model", model, "--ratio", "0.2", "--calibration", text, "--calibration-tokens", "1024", "--cache-dir", t.TempDir(),
@@ -131,11 +131,11 @@ func TestServeRecovers(t *testing.T) {
 	training := 0
 	s.waitFor("a training runs", recoverLimit, func() bool { training = childWith(s.cmd.Process.Pid, "training"); return training != 0 })
 	api := client(s.base)
-	s.waitFor("the training is stopped beside a request", time.Minute, func() bool {
+	s.waitFor("the training pauses during a request", time.Minute, func() bool {
 		if _, err := api.Chat.Completions.New(t.Context(), question("default")); err != nil {
 			t.Fatal(err)
 		}
-		return state(training) == "T" // for a second from here on
+		return state(training) == "T" // it pauses for a second after a request
 	})
 	recovered := func() bool { _, body := s.get("/v1/models"); return strings.Contains(body, `"recovery":{"tokens":`) }
 	s.waitFor("the trained variant answers", recoverLimit, recovered)

@@ -12,8 +12,9 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// On SIGHUP the key file is read again: a new key is let in, an old one no longer; a file without keys changes nothing.
-func TestKeysAreReadAgainOnHangup(t *testing.T) {
+// On SIGHUP the server reads the key file again: it accepts new keys and refuses removed ones. A file without keys changes
+// nothing.
+func TestKeysReloadOnHangup(t *testing.T) {
 	model := filepath.Join(t.TempDir(), "tiny.gguf")
 	if err := tinymodel.Write(model, tinymodel.Options{}); err != nil {
 		t.Fatal(err)
@@ -48,7 +49,7 @@ func TestKeysAreReadAgainOnHangup(t *testing.T) {
 	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.waitFor("the new key is let in", time.Minute, func() bool { return status("new") == http.StatusOK })
+	s.waitFor("the new key is accepted", time.Minute, func() bool { return status("new") == http.StatusOK })
 	if got := status("old"); got != http.StatusUnauthorized {
 		t.Errorf("the old key = %d, want 401", got)
 	}
@@ -56,12 +57,12 @@ func TestKeysAreReadAgainOnHangup(t *testing.T) {
 	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.waitFor("the log says that there are no keys", time.Minute, func() bool { return strings.Contains(s.stderr.String(), "holds no key") })
+	s.waitFor("the log reports that the file has no keys", time.Minute, func() bool { return strings.Contains(s.stderr.String(), "has no keys") })
 	if got := status("new"); got != http.StatusOK {
 		t.Errorf("the new key after a bad file = %d, want 200", got)
 	}
 	if log := s.stderr.String(); strings.Contains(log, "=new") || strings.Contains(log, "Bearer") {
-		t.Errorf("the log tells a key:\n%s", log)
+		t.Errorf("the log contains a key:\n%s", log)
 	}
 	s.stop()
 }

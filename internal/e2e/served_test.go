@@ -11,8 +11,8 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// A model that cannot be pruned is served at ratio 0 with a warning; every other ratio is refused with the reason, by the
-// command and by the server.
+// A model that cannot be pruned is served at ratio 0 with a warning. The commands and the server refuse every other ratio and
+// name the reason.
 func TestServedOnly(t *testing.T) {
 	for _, architecture := range tinymodel.ServedOnly() {
 		t.Run(architecture, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestServedOnly(t *testing.T) {
 	}
 }
 
-// A file that llama.cpp crashes on ends the start with an error. llama.cpp stops on a gemma3 whose layers all have a sliding
+// If llama.cpp crashes on a file, the start ends with an error. It aborts on a gemma3 model whose layers all have a sliding
 // window.
 func TestServedOnlyCrash(t *testing.T) {
 	dir := t.TempDir()

@@ -20,11 +20,11 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// soakWorkers is how many clients ask at once: more than the server has places.
+// soakWorkers is the number of concurrent clients, more than the server's --parallel.
 const soakWorkers = 8
 
-// TestSoak sends many short requests of all kinds, of which many are cancelled or cut off, and looks for what they leave
-// behind. scripts/check/soak runs it with 20,000 of them and measures memory; a few hundred are part of every test run.
+// TestSoak sends many short requests of all kinds, cancels or cuts off many of them, and checks for leaks. scripts/check/soak
+// runs it with 20,000 requests and measures memory; every test run has a few hundred.
 func TestSoak(t *testing.T) {
 	requests := 400
 	if text := os.Getenv("PRUNELLM_SOAK"); text != "" {
@@ -44,7 +44,7 @@ func TestSoak(t *testing.T) {
 	s := start(t, "--model", model, "--ratio", "0", "--cache-dir", t.TempDir(), "--ctx", "256", "--parallel", "4", "--log-level", "error")
 	s.waitReady(warmLimit)
 	soak := &soaker{base: s.base, refused: map[int]int{}}
-	// What the first requests bring into memory for good is not growth.
+	// Memory that the first requests allocate permanently is not a leak.
 	warm := max(requests/10, 50)
 	soak.run(t, warm, 1)
 	before := settle(t, s)
@@ -55,7 +55,7 @@ func TestSoak(t *testing.T) {
 	last := soak.run(t, min(1000, requests), 4)
 	after := settle(t, s)
 	t.Logf("%d requests, %d of them cut off, answers refused by status: %v", soak.sent.Load(), soak.cut.Load(), soak.refused)
-	t.Logf("first and last %d: %.0f and %.0f requests a second", min(1000, requests), first, last)
+	t.Logf("first and last %d: %.0f and %.0f requests/s", min(1000, requests), first, last)
 	t.Logf("memory after the first %d: %.1f MiB, at the end: %.1f MiB (%+.2f %%)", warm, mib(before), mib(after), 100*float64(after-before)/float64(before))
 	if requests >= 10000 && float64(after) > 1.02*float64(before) {
 		t.Errorf("memory grew from %d to %d bytes, want less than 2 %%", before, after)
@@ -65,7 +65,7 @@ func TestSoak(t *testing.T) {
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
-// settle waits until no request is in flight, and gives the server's resident memory in bytes.
+// settle waits until no request is in flight, and returns the server's resident memory in bytes.
 func settle(t *testing.T, s *instance) int64 {
 	t.Helper()
 	s.waitFor("no request is in flight", time.Minute, func() bool { return s.metric("prunellm_requests_in_flight") == 0 })
@@ -85,10 +85,10 @@ type soaker struct {
 	sent, cut atomic.Int64
 
 	mu      sync.Mutex
-	refused map[int]int // answers by status, 200 aside
+	refused map[int]int // responses by status, except 200
 }
 
-// run sends n requests and gives how many of them ended in a second.
+// run sends n requests and returns the number of requests per second.
 func (s *soaker) run(t *testing.T, n int, seed uint64) float64 {
 	began := time.Now()
 	var left atomic.Int64
@@ -122,7 +122,7 @@ func (s *soaker) one(random *rand.Rand) error {
 	case 0:
 		return s.hangUp(body+"}", random)
 	case 1, 2, 3:
-		return s.read(body+`,"stream":true}`, random.IntN(400)) // left after some bytes
+		return s.read(body+`,"stream":true}`, random.IntN(400)) // disconnects after some bytes
 	case 4, 5:
 		return s.read(body+`,"stream":true}`, -1)
 	case 6:
@@ -131,7 +131,7 @@ func (s *soaker) one(random *rand.Rand) error {
 	return s.read(body+"}", -1)
 }
 
-// read asks and takes the answer, of which it leaves after some bytes; negative: never.
+// read sends a request and reads the response. It disconnects after leave bytes, or never if leave is negative.
 func (s *soaker) read(body string, leave int) error {
 	path := "/v1/chat/completions"
 	if strings.Contains(body, `"input"`) {
@@ -171,7 +171,7 @@ func (s *soaker) read(body string, leave int) error {
 	return err
 }
 
-// hangUp sends a request and closes the connection, at once or a little later.
+// hangUp sends a request and closes the connection at once or a little later.
 func (s *soaker) hangUp(body string, random *rand.Rand) error {
 	s.cut.Add(1)
 	address := strings.TrimPrefix(s.base, "http://")
@@ -189,7 +189,7 @@ func (s *soaker) hangUp(body string, random *rand.Rand) error {
 	}
 	if random.IntN(2) == 0 {
 		_ = conn.SetReadDeadline(time.Now().Add(time.Duration(random.IntN(20)) * time.Millisecond))
-		_, _ = conn.Read(make([]byte, 1)) // whatever comes first
+		_, _ = conn.Read(make([]byte, 1)) // any byte, or a timeout
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// checkPerLayerFolder looks for the width of each layer where vLLM reads it, and for the classes that config.json names.
+// checkPerLayerFolder checks that a folder has the width of each layer where vLLM reads it, and the classes that config.json
+// names.
 func checkPerLayerFolder(t *testing.T, folder string) {
 	t.Helper()
 	var config struct {
@@ -45,7 +46,7 @@ func checkPerLayerFolder(t *testing.T, folder string) {
 	checkRefused(t, "DeciLMForCausalLM", "inspect", folder)
 }
 
-// A pruned model becomes a safetensors folder, and every command takes that folder as its model.
+// prune writes a safetensors folder, and every command accepts that folder as a model.
 func TestSafetensorsFolder(t *testing.T) {
 	dir := t.TempDir()
 	model, folder, cache := filepath.Join(dir, "dense.gguf"), filepath.Join(dir, "Slim-Folder"), filepath.Join(dir, "cache")
@@ -92,7 +93,7 @@ func TestSafetensorsFolder(t *testing.T) {
 	s.stop()
 }
 
-// A model comes from a hub by name; a hub that sends it elsewhere, or other bytes, is refused.
+// prune downloads a model from a hub by name. It refuses a redirect to another host and a file with another digest.
 func TestHubModel(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "dense.gguf")
@@ -138,7 +139,7 @@ func TestHubModel(t *testing.T) {
 	}
 }
 
-// Eval answers tasks by likelihood, with or without a text, and shows which parts can be spared.
+// eval answers tasks by likelihood, with or without a text, and measures the sensitivity to each part.
 func TestEvalTasksAndSensitivity(t *testing.T) {
 	dir := t.TempDir()
 	model, cache := filepath.Join(dir, "tiny.gguf"), filepath.Join(dir, "cache")

@@ -22,7 +22,7 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// certificate is a self-signed one for 127.0.0.1, as files of PEM.
+// certificate is a self-signed certificate for 127.0.0.1 in PEM.
 type certificate struct {
 	serial    int64
 	cert, key []byte
@@ -64,7 +64,7 @@ func (c certificate) write(t *testing.T, certPath, keyPath string) {
 	}
 }
 
-// trusting trusts these certificates alone, and opens a connection for each request.
+// trusting returns a transport that trusts only these certificates, and opens a connection for each request.
 func trusting(certs ...certificate) *http.Transport {
 	pool := x509.NewCertPool()
 	for _, c := range certs {
@@ -73,8 +73,8 @@ func trusting(certs ...certificate) *http.Transport {
 	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}
 }
 
-// The binary speaks HTTPS with a certificate that the client checks, and after SIGHUP with a new one, while a stream that
-// began before goes on. A certificate that cannot be read leaves the old one in force.
+// The binary serves HTTPS with a certificate, and after SIGHUP with a new one, while an earlier stream continues. If it cannot
+// read a new certificate, it keeps the old one.
 func TestHTTPS(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "tiny.gguf")
@@ -89,7 +89,7 @@ func TestHTTPS(t *testing.T) {
 	s.base, s.transport = "https://"+addr, trusting(first)
 	s.waitReady(warmLimit)
 	if !strings.Contains(s.stderr.String(), "https://"+addr) {
-		t.Error("the log does not say that the server speaks HTTPS")
+		t.Error("the log does not report HTTPS")
 	}
 
 	stream, err := (&http.Client{Transport: trusting(first)}).Post(s.base+"/v1/chat/completions", "application/json", strings.NewReader(
@@ -106,13 +106,13 @@ func TestHTTPS(t *testing.T) {
 	second.write(t, certPath, keyPath)
 	s.hangup()
 	s.transport = trusting(first, second)
-	s.waitFor("the new certificate is shown", time.Minute, func() bool { return shownSerial(t, addr) == second.serial })
+	s.waitFor("the server presents the new certificate", time.Minute, func() bool { return shownSerial(t, addr) == second.serial })
 	if status, body := s.get("/v1/models"); status != http.StatusOK {
 		t.Errorf("a request with the new certificate = %d %s", status, body)
 	}
 	s.transport = trusting(first)
 	if status, body := s.get("/v1/models"); status != 0 || !strings.Contains(body, "x509") {
-		t.Errorf("a client that trusts the old certificate alone got %d %s", status, body)
+		t.Errorf("a client that trusts only the old certificate got %d %s", status, body)
 	}
 	last := ""
 	for lines.Scan() {
@@ -128,9 +128,9 @@ func TestHTTPS(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.hangup()
-	s.waitFor("the log says why nothing changes", time.Minute, func() bool { return strings.Contains(s.stderr.String(), "the old ones stay") })
+	s.waitFor("the log has the reason", time.Minute, func() bool { return strings.Contains(s.stderr.String(), "keeping the old ones") })
 	if got := shownSerial(t, addr); got != second.serial {
-		t.Errorf("after a bad file the certificate %d is shown, want %d", got, second.serial)
+		t.Errorf("after a bad file the server presents certificate %d, want %d", got, second.serial)
 	}
 
 	if response, err := http.Get("http://" + addr + "/v1/models"); err == nil {
@@ -139,10 +139,10 @@ func TestHTTPS(t *testing.T) {
 			t.Errorf("plain HTTP = %d, want it refused", response.StatusCode)
 		}
 	}
-	old := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11} // the version is what is tested
+	old := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11} // the test is about the version
 	if conn, err := tls.Dial("tcp", addr, old); err == nil {
 		conn.Close()
-		t.Error("TLS 1.1 was spoken")
+		t.Error("the server accepted TLS 1.1")
 	}
 	s.transport = trusting(second)
 	s.stop()
@@ -156,10 +156,10 @@ func (s *instance) hangup() {
 	}
 }
 
-// shownSerial is the serial number of the certificate that a new connection gets to see.
+// shownSerial returns the serial number of the certificate that a new connection receives.
 func shownSerial(t *testing.T, addr string) int64 {
 	t.Helper()
-	conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) // only looked at
+	conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) // the test reads the certificate without trusting it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,17 +19,17 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// span is what a collector got to know of one.
+// span is a span that the collector received.
 type span struct {
 	service, name, trace, id, parent string
 	attributes                       map[string]*commonpb.AnyValue
 }
 
-// collector is an OpenTelemetry collector that takes traces as OTLP over HTTP.
+// collector is an OpenTelemetry collector that accepts traces as OTLP over HTTP.
 type collector struct {
 	*httptest.Server
 	mu    sync.Mutex
-	raw   []byte // of all bodies, unpacked
+	raw   []byte // all bodies, decompressed
 	spans []span
 	paths []string
 }
@@ -97,7 +97,7 @@ func attributes(list []*commonpb.KeyValue) map[string]*commonpb.AnyValue {
 	return out
 }
 
-// of gives the spans of a trace by name.
+// of returns the spans of a trace by name.
 func (c *collector) of(trace string) map[string][]span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,7 +110,7 @@ func (c *collector) of(trace string) map[string][]span {
 	return out
 }
 
-// tracedChat asks within a trace of the client's.
+// tracedChat sends a chat request in the client's trace.
 func tracedChat(t *testing.T, s *instance, trace, body string) {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodPost, s.base+"/v1/chat/completions", strings.NewReader(body))
@@ -129,8 +129,8 @@ func tracedChat(t *testing.T, s *instance, trace, body string) {
 	}
 }
 
-// The binary sends the spans of chats, streamed or not, to a collector: in the client's trace, the generation's below the
-// request's, with counts and names and without prompts.
+// The binary sends the spans of chats, streamed or not, to a collector. They are in the client's trace, with the generation's
+// span below the request's, and have counts and names, but no prompts.
 func TestTracesReachACollector(t *testing.T) {
 	model := filepath.Join(t.TempDir(), "tiny.gguf")
 	if err := tinymodel.Write(model, tinymodel.Options{}); err != nil {
@@ -146,7 +146,7 @@ func TestTracesReachACollector(t *testing.T) {
 	const body = `{"messages":[{"role":"user","content":"secret garden"}],"max_tokens":5,"ignore_eos":true`
 	tracedChat(t, s, plain, body+`}`)
 	tracedChat(t, s, streamed, body+`,"stream":true}`)
-	// They are sent in batches while the server runs, without waiting for its end.
+	// The server sends them in batches while it runs, not only at its end.
 	s.waitFor("the spans of both have arrived", time.Minute, func() bool {
 		return len(ends.of(plain)["generate"]) == 1 && len(ends.of(streamed)["generate"]) == 1
 	})
@@ -171,17 +171,17 @@ func TestTracesReachACollector(t *testing.T) {
 	ends.mu.Lock()
 	defer ends.mu.Unlock()
 	if strings.Contains(string(ends.raw), "secret") {
-		t.Error("the traces hold the prompt")
+		t.Error("the traces contain the prompt")
 	}
 	for _, path := range ends.paths {
 		if path != "POST /v1/traces" {
-			t.Errorf("the collector was asked %s", path)
+			t.Errorf("the collector received a request for %s", path)
 		}
 	}
 }
 
-// A collector that is not there costs nothing but the traces: requests are answered, and the server ends in time.
-func TestNoCollectorIsNoOutage(t *testing.T) {
+// If the collector is unreachable, only the traces are lost: the server answers requests and stops in time.
+func TestUnreachableCollector(t *testing.T) {
 	model := filepath.Join(t.TempDir(), "tiny.gguf")
 	if err := tinymodel.Write(model, tinymodel.Options{}); err != nil {
 		t.Fatal(err)
@@ -191,6 +191,6 @@ func TestNoCollectorIsNoOutage(t *testing.T) {
 	tracedChat(t, s, "4bf92f3577b34da6a3ce929d0e0e4736", `{"messages":[{"role":"user","content":"Hi"}],"max_tokens":5}`)
 	s.stop()
 	if got := strings.Count(s.stderr.String(), "traces not sent"); got != 1 {
-		t.Errorf("the log says %d times that traces were lost, want once", got)
+		t.Errorf("the log reports lost traces %d times, want once", got)
 	}
 }

@@ -49,7 +49,7 @@ type transformersReport struct {
 	Chat string
 }
 
-// transformersPython is the interpreter of scripts/check/transformers; the tests that need it are skipped without.
+// transformersPython returns the interpreter of scripts/check/transformers. Without it, it skips the test.
 func transformersPython(t *testing.T) string {
 	t.Helper()
 	python := os.Getenv("PRUNELLM_TRANSFORMERS")
@@ -79,8 +79,8 @@ func runTransformers(t *testing.T, folder string, texts []string) transformersRe
 	return report
 }
 
-// checkAgainstEngine wants transformers on the folder to see the same tokens and compute the same logits as the serving
-// engine on the GGUF file.
+// checkAgainstEngine checks that transformers on the folder has the same tokens and logits as the serving engine on the GGUF
+// file.
 func checkAgainstEngine(t *testing.T, folder, file string, texts []string, tolerance float64) {
 	t.Helper()
 	report := runTransformers(t, folder, texts)
@@ -106,12 +106,12 @@ func checkAgainstEngine(t *testing.T, folder, file string, texts []string, toler
 		}
 		t.Logf("%.30q: %d tokens, largest relative difference of logits %.2e", text, len(tokens), worst)
 		if !(worst < tolerance) {
-			t.Errorf("%q: logits differ by %g of their deviation, want less than %g", text, worst, tolerance)
+			t.Errorf("%q: logits differ by %g of their standard deviation, want less than %g", text, worst, tolerance)
 		}
 	}
 }
 
-// relativeDifference is the root mean square of a difference over the deviation of want.
+// relativeDifference returns the root mean square of the difference, divided by the standard deviation of want.
 func relativeDifference(got, want []float32) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)
@@ -125,11 +125,10 @@ func relativeDifference(got, want []float32) float64 {
 	return math.Sqrt(diff/n) / math.Sqrt(squares/n-sum*sum/n/n)
 }
 
-// engineTolerance is llama.cpp's float16 in attention, see models/llama.
+// engineTolerance allows for llama.cpp's float16 in attention; see models/llama.
 const engineTolerance = 2e-2
 
-// Folders written for each architecture load in transformers and compute what the engine computes; so do they after the
-// way back to GGUF.
+// A folder of each architecture loads in transformers and gives the engine's logits, also after it is converted back to GGUF.
 func TestFoldersLoadInTransformers(t *testing.T) {
 	transformersPython(t)
 	texts := []string{"the bear said hello in 1999", "  two  spaces\nand\n\na line; 3.14159 don't WON'T éß 你好 🙂", "<|im_start|>user\nhi<|im_end|>\n"}
@@ -173,7 +172,7 @@ func TestFoldersLoadInTransformers(t *testing.T) {
 	}
 }
 
-// A folder with an MLP width per layer computes what the engine computes on the same widths.
+// A folder with an MLP width per layer gives the engine's logits for the same widths.
 func TestPerLayerFoldersLoadInTransformers(t *testing.T) {
 	transformersPython(t)
 	for name, made := range perLayerFolders(t) {
@@ -186,8 +185,8 @@ func TestPerLayerFoldersLoadInTransformers(t *testing.T) {
 // madeFolder is a GGUF file and the safetensors folder written from it.
 type madeFolder struct{ file, folder string }
 
-// perLayerFolders prunes a random model of every architecture to two different MLP widths and writes the folders, by
-// architecture. Architectures that no folder can hold that way must be refused.
+// perLayerFolders prunes a random model of every architecture to two different MLP widths and returns the folders by
+// architecture. An architecture that has no such folder must be refused.
 func perLayerFolders(t *testing.T) map[string]madeFolder {
 	t.Helper()
 	made := map[string]madeFolder{}

@@ -18,8 +18,8 @@ import (
 	"prunellm/internal/tinymodel"
 )
 
-// vllmScript prints, for each text, its token ids, the greedy answer, and the 20 most likely tokens with their log
-// probabilities after each token of the text but the last and before each token of the answer.
+// vllmScript prints, for each text, its token ids and the greedy answer. For each token of both except the very first, it also
+// prints the 20 likeliest tokens at that place with their log probabilities.
 const vllmScript = `
 import json, os, sys
 from vllm import LLM, SamplingParams
@@ -53,11 +53,10 @@ type likelyToken struct {
 	Logprob float64
 }
 
-// vllmTolerance bounds the difference of a token's log probability in nats, where the engine keeps only keys and values in
-// float16.
+// vllmTolerance bounds the difference of a token's log probability in nats, if the engine has only the KV cache in float16.
 const vllmTolerance = 0.05
 
-// vllmPython is the interpreter of scripts/check/vllm; the tests that need it are skipped without.
+// vllmPython returns the interpreter of scripts/check/vllm. Without it, it skips the test.
 func vllmPython(t *testing.T) string {
 	t.Helper()
 	python := os.Getenv("PRUNELLM_VLLM_PYTHON")
@@ -77,7 +76,7 @@ func runVLLM(t *testing.T, folder string, texts []string, tokens int) []vllmAnsw
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A module's file, because vLLM starts its workers by importing the main module again.
+	// The script must be a file, because vLLM's workers import the main module again.
 	script, out := filepath.Join(t.TempDir(), "run.py"), filepath.Join(t.TempDir(), "answers.json")
 	if err := os.WriteFile(script, []byte(vllmScript), 0o600); err != nil {
 		t.Fatal(err)
@@ -103,8 +102,8 @@ func jsonNumber(n int) string {
 	return string(data)
 }
 
-// checkVLLM wants vLLM on the folder to see the engine's tokens, to give its log probabilities within vllmTolerance, and to
-// write the same greedy answer. An answer may differ only from a step on which the two best tokens are closer than that.
+// checkVLLM checks that vLLM on the folder has the engine's tokens, its log probabilities within vllmTolerance, and the same
+// greedy answer. An answer may differ only from a step whose two best tokens are closer than vllmTolerance.
 func checkVLLM(t *testing.T, made madeFolder, texts []string, tokens int) {
 	t.Helper()
 	model, err := llamacpp.Open(t.Context(), made.file, llamacpp.Options{ContextSize: 256, BatchSize: 256, Threads: 1})
@@ -121,7 +120,7 @@ func checkVLLM(t *testing.T, made madeFolder, texts []string, tokens int) {
 		}
 		whole := slices.Concat(want, answer.Answer)
 		logits := logitsAfterEach(t, model, whole[:len(whole)-1])
-		for j, likely := range answer.Prompt[1:] { // nothing is before the first token
+		for j, likely := range answer.Prompt[1:] { // the first token has no probability
 			worst = max(worst, largestDifference(logits[j], likely))
 		}
 		equal := true
@@ -133,7 +132,7 @@ func checkVLLM(t *testing.T, made madeFolder, texts []string, tokens int) {
 				if gap := float64(at[best] - at[token]); gap > vllmTolerance {
 					t.Errorf("%q: token %d of vLLM's answer is %d, the engine's is %d, better by %.3f nats", texts[i], j, token, best, gap)
 				}
-				break // the texts go apart here
+				break // the texts differ from here on
 			}
 		}
 		if equal {
@@ -166,7 +165,7 @@ func logitsAfterEach(t *testing.T, model *llamacpp.Model, tokens []infer.Token) 
 	return logits
 }
 
-// largestDifference compares log probabilities with those that the logits give.
+// largestDifference returns the largest difference between log probabilities and those computed from logits.
 func largestDifference(logits []float32, likely []likelyToken) float64 {
 	top, sum := float64(slices.Max(logits)), 0.0
 	for _, v := range logits {
@@ -189,7 +188,7 @@ func argmax(values []float32) infer.Token {
 	return infer.Token(best)
 }
 
-// Folders of every architecture, of one width and with a width per layer, give the engine's numbers in vLLM.
+// Folders of every architecture, with one width and with a width per layer, give the engine's log probabilities in vLLM.
 func TestFoldersLoadInVLLM(t *testing.T) {
 	vllmPython(t)
 	texts := []string{"the bear said hello in 1999", "  two  spaces\nand\n\na line"}
@@ -206,7 +205,7 @@ func TestFoldersLoadInVLLM(t *testing.T) {
 	}
 }
 
-// The default model, pruned: 20 prompts on both kinds of folder. vLLM's OpenAI server then serves the second one, and
+// The pruned default model answers 20 prompts from both kinds of folder. vLLM's OpenAI server then serves the second one, and
 // `prunellm bench` measures it.
 func TestPrunedModelInVLLM(t *testing.T) {
 	vllmPython(t)
@@ -220,8 +219,8 @@ func TestPrunedModelInVLLM(t *testing.T) {
 					t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
 				}
 			}
-			// The engine multiplies float16 matrices by activations in float16, which moves single tokens by up to a nat. The
-			// same weights in float32 leave only the KV cache in float16.
+			// The engine multiplies float16 weights by activations in float16, which changes some tokens by up to a nat. With
+			// the same weights in float32, only the KV cache is in float16.
 			wide := filepath.Join(dir, budget+".f32.gguf")
 			if r := command(t, coldLimit, "prune", "--model", made.file, "--ratio", "0", "--file-type", "f32", "-o", wide); r.status != 0 {
 				t.Fatalf("prune: status %d\n%s", r.status, r.stderr)

@@ -17,8 +17,8 @@ const (
 	pageSpeaker  = `document.querySelector(".turn.assistant:last-child .speaker")?.innerText`
 )
 
-// The page over the binary, from a server that prunes to a chart of three ratios that the page had made. The model is a
-// small random one: its text is noise, everything else is real.
+// Uses the page with the binary, from a server that still prunes to a chart of three ratios that the page requested. The model
+// is a small random one: its text is noise, everything else is real.
 func TestWebPageMakesVariants(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "tiny.gguf")
@@ -40,9 +40,9 @@ func TestWebPageMakesVariants(t *testing.T) {
 	if speaker := browsertest.Eval[string](page, pageSpeaker); speaker != "tiny@0.2" {
 		t.Errorf("the answer is by %q, want tiny@0.2", speaker)
 	}
-	page.WaitFor("what pruning cost", `document.querySelector("#card").innerText.includes("Same next token")`)
+	page.WaitFor("the cost of pruning", `document.querySelector("#card").innerText.includes("Same next token")`)
 
-	// Another ratio, chosen with the arrow keys, is made because the page asks for it.
+	// The page requests another ratio, selected with the arrow keys, and the server makes it.
 	page.Type("#chat-ratio-input", kb.ArrowRight+kb.ArrowRight)
 	page.Type("#prompt", "And now?"+kb.Enter)
 	page.WaitFor("an answer of the new variant", pageAnswered+` && `+pageSpeaker+` === "tiny@0.3"`)
@@ -91,7 +91,7 @@ func TestWebPageStopsAnswer(t *testing.T) {
 	}
 	s.waitFor("no request is in flight", warmLimit, func() bool { return s.metric("prunellm_requests_in_flight") == 0 })
 	if log := s.stderr.String(); strings.Contains(log, "garden") || strings.Contains(log, "web-key") {
-		t.Error("the log holds the prompt or the key")
+		t.Error("the log contains the prompt or the key")
 	}
 	for _, complaint := range page.Complaints() {
 		if !strings.Contains(complaint, "401") {

@@ -1,11 +1,12 @@
-"""Cases by anthropic, the official Python client. BASE_URL, LIMITED_URL and API_KEY say where, as for cases.py; one line a case is printed.
-MODEL, if set, is another model than the default."""
+"""The cases of anthropic_cases.txt with anthropic, the official Python client. BASE_URL, LIMITED_URL and API_KEY select the
+servers, as for cases.py. MODEL replaces the default model."""
 
 import json
 import os
-import traceback
 
 import anthropic
+
+from harness import case, main
 
 MODEL = os.environ.get("MODEL", "smollm2-135m-instruct")
 KEY = os.environ["API_KEY"]
@@ -26,19 +27,8 @@ WEATHER = {
 }
 CLOCK = {"name": "get_time", "input_schema": {"type": "object", "properties": {}, "additionalProperties": False}}
 
-cases = {}
-
-
-def case(name):
-    def register(f):
-        cases[name] = f
-        return f
-
-    return register
-
-
 def arguments(**more):
-    # The client has no arguments for the older fields of the API and for those of this server.
+    # The client has no arguments for older fields of the API and for fields of this server.
     extra = {name: more.pop(name) for name in ("temperature", "top_p", "top_k", "ignore_eos") if name in more}
     return {"model": MODEL, "messages": QUESTION, "max_tokens": 16, "extra_body": {"seed": 7, **extra}, **more}
 
@@ -217,7 +207,7 @@ def _():
 @case("error.image")
 def _():
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
-    refused(anthropic.BadRequestError, 400, lambda: ask(messages=[{"role": "user", "content": [image]}]), "reads text alone")
+    refused(anthropic.BadRequestError, 400, lambda: ask(messages=[{"role": "user", "content": [image]}]), "reads only text")
 
 
 @case("error.result")
@@ -265,9 +255,5 @@ def _():
     refused(anthropic.BadRequestError, 400, lambda: list(ask(stream=True, temperature=3)), "temperature")
 
 
-for name, run in cases.items():
-    try:
-        run()
-        print("ok", name, flush=True)
-    except Exception:
-        print("FAIL", name, json.dumps(traceback.format_exc(limit=-2)), flush=True)
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-// The cases of cases.txt by openai-node. BASE_URL, LIMITED_URL and API_KEY say where; one line a case is printed.
+// The cases of cases.txt with openai-node. BASE_URL, LIMITED_URL and API_KEY select the servers. Each case prints a line.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -107,7 +107,7 @@ const cases = {
     assert.equal(answer.usage.completion_tokens, 3);
   },
   "chat.sampling": async () => assert.ok(textOf(await chat({ temperature: 0.7, top_p: 0.9, presence_penalty: 0.5, frequency_penalty: -0.5 }))),
-  // Token 198, a line break, alone.
+  // Token 198 is a line break.
   "chat.logit_bias": async () => assert.equal(textOf(await chat({ logit_bias: { 198: 100 }, max_tokens: 3 })), "\n\n\n"),
   "chat.logprobs": async () => {
     const tokens = (await chat({ logprobs: true, top_logprobs: 3 })).choices[0].logprobs.content;
@@ -186,7 +186,7 @@ const cases = {
     assert.ok(Math.abs(data[0].embedding.reduce((sum, x) => sum + x * x, 0) - 1) < 1e-3);
   },
   "embeddings.base64": async () => {
-    // The client asks for base64 by itself and unpacks it.
+    // By default the client requests base64 and decodes it.
     const unpacked = (await client.embeddings.create({ model, input: "red" })).data[0].embedding;
     const packed = (await client.embeddings.create({ model, input: "red", encoding_format: "base64" })).data[0].embedding;
     const raw = Buffer.from(packed, "base64");

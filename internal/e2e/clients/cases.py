@@ -1,16 +1,17 @@
-"""The cases of cases.txt by openai-python. BASE_URL, LIMITED_URL and API_KEY say where; one line a case is printed. An argument chooses
-cases by how their names begin.
+"""The cases of cases.txt with openai-python. BASE_URL, LIMITED_URL and API_KEY select the servers. An argument selects the cases
+whose names begin with it.
 
-With PLAIN set, names of variants, headers and codes of errors are not looked at: for other servers (docs/use/clients.md)."""
+With PLAIN set, the cases ignore variant names, headers and error codes, so that they can run against other servers
+(docs/use/clients.md)."""
 
 import base64
 import json
 import os
 import struct
-import sys
-import traceback
 
 import openai
+
+from harness import case, main
 
 MODEL = "smollm2-135m-instruct"
 KEY = os.environ["API_KEY"]
@@ -40,17 +41,6 @@ PERSON = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
-
-cases = {}
-
-
-def case(name):
-    def register(f):
-        cases[name] = f
-        return f
-
-    return register
-
 
 def chat(**more):
     return client.chat.completions.create(**{"model": MODEL, "messages": QUESTION, "max_tokens": 16, "seed": 7, **more})
@@ -153,7 +143,7 @@ def _():
 
 @case("chat.logit_bias")
 def _():
-    # Of token 198, a line break, alone.
+    # Token 198 is a line break.
     assert chat(logit_bias={"198": 100}, max_tokens=3).choices[0].message.content == "\n\n\n"
 
 
@@ -273,7 +263,7 @@ def _():
 
 @case("embeddings.base64")
 def _():
-    # The client asks for base64 by itself and unpacks it.
+    # By default the client requests base64 and decodes it.
     unpacked = client.embeddings.create(model=MODEL, input="red").data[0].embedding
     packed = client.embeddings.create(model=MODEL, input="red", encoding_format="base64").data[0].embedding
     raw = base64.b64decode(packed) if isinstance(packed, str) else struct.pack(f"<{len(packed)}f", *packed)
@@ -359,19 +349,6 @@ def _():
     ask()
     e = refused(openai.RateLimitError, 429, ask, code="rate_limit_exceeded")
     assert int(e.response.headers["retry-after"]) >= 1
-
-
-def main():
-    failed = False
-    chosen = sys.argv[1] if len(sys.argv) > 1 else ""
-    for name, run in [(n, r) for n, r in cases.items() if n.startswith(chosen)]:
-        try:
-            run()
-            print("ok", name, flush=True)
-        except Exception:
-            failed = True
-            print("FAIL", name, traceback.format_exc().replace("\n", " | "), flush=True)
-    sys.exit(failed)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""The cases of cases.txt by langchain-openai, as far as it has them; the others are printed as skipped."""
+"""The cases of cases.txt with langchain-openai. Cases that it has no calls for are skipped."""
 
 import json
 import os
-import sys
-import traceback
 from typing import Annotated, Literal
 
 import openai
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 from pydantic import Field
+
+from harness import case, main
 
 MODEL = "smollm2-135m-instruct"
 AT = {"model": MODEL, "api_key": os.environ["API_KEY"], "base_url": os.environ["BASE_URL"], "max_retries": 0}
@@ -30,22 +30,11 @@ SKIPPED = {
     "embeddings.base64": "chooses the encoding itself",
 }
 
-cases = {}
-
-
-def case(name):
-    def register(f):
-        cases[name] = f
-        return f
-
-    return register
-
-
 def llm(**more):
     return ChatOpenAI(**{**AT, "max_tokens": 16, "seed": 7, **more})
 
 
-# Bounded as in the other clients' cases: a small model does not always find the end of a string by itself.
+# The lengths are bounded as in the other clients' cases, because a small model does not always end a string.
 def get_weather(city: Annotated[str, Field(max_length=12)], unit: Literal["C", "F"]) -> str:
     """The weather in a city"""
     return "21"
@@ -214,7 +203,7 @@ def _():
 
 @case("embeddings.float")
 def _():
-    # Without tiktoken, whose tables it would fetch: texts go to the server as they are.
+    # Without this option the client would tokenize with tiktoken, which downloads tables.
     vectors = OpenAIEmbeddings(**AT, check_embedding_ctx_length=False).embed_documents(["red", "blue"])
     assert len(vectors) == 2 and abs(sum(x * x for x in vectors[0]) - 1) < 1e-3
 
@@ -293,19 +282,5 @@ def _():
     refused(openai.RateLimitError, 429, lambda: limited.invoke(QUESTION), code="rate_limit_exceeded")
 
 
-def main():
-    failed = False
-    for name, why in SKIPPED.items():
-        print("skip", name, why)
-    for name, run in cases.items():
-        try:
-            run()
-            print("ok", name, flush=True)
-        except Exception:
-            failed = True
-            print("FAIL", name, traceback.format_exc().replace("\n", " | "), flush=True)
-    sys.exit(failed)
-
-
 if __name__ == "__main__":
-    main()
+    main(SKIPPED)
