@@ -27,6 +27,13 @@ var fileTypes = []fileType{
 	{"q4_k", gguf.Q4_K, 14}, {"q5_k", gguf.Q5_K, 16}, {"q6_k", gguf.Q6_K, 18},
 }
 
+// mixtures are the names of further values of general.file_type, those of llama.cpp's files that prunellm does not write.
+var mixtures = map[uint32]string{
+	10: "q2_k", 11: "q3_k_s", 12: "q3_k_m", 13: "q3_k_l", 15: "q4_k_m", 17: "q5_k_m", 21: "q2_k_s",
+	19: "iq2_xxs", 20: "iq2_xs", 22: "iq3_xs", 23: "iq3_xxs", 24: "iq1_s", 25: "iq4_nl", 26: "iq3_s", 27: "iq3_m", 28: "iq2_s",
+	29: "iq2_m", 30: "iq4_xs", 31: "iq1_m", 36: "tq1_0", 37: "tq2_0", 38: "mxfp4",
+}
+
 // FileTypes lists the names that ParseFileType accepts. docs/use/models.md shows them.
 func FileTypes() []string {
 	names := []string{string(Keep)}
@@ -73,6 +80,9 @@ func FileTypeName(number uint32) string {
 		if t.number == number {
 			return string(t.name)
 		}
+	}
+	if name, ok := mixtures[number]; ok {
+		return name
 	}
 	return fmt.Sprintf("file type %d", number)
 }

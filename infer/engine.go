@@ -52,6 +52,8 @@ type Stats struct {
 	CompletionTokens uint64 // tokens generated
 	Steps            uint64 // batches decoded
 	BatchTokens      uint64 // entries of these batches
+	CacheTokens      int    // tokens in the KV caches of running requests
+	CacheSize        int    // tokens that the KV caches of all sequences hold
 }
 
 // Engine runs requests on a Decoder, many at a time. It owns the Decoder and closes it.
@@ -75,11 +77,16 @@ type Engine struct {
 
 	abortOnce    sync.Once
 	grammarIndex func() grammarIndex // created once
+	endToken     func() Token        // likewise: one that ends an answer; -1 for none
 	counters     counters
+	slots        struct {
+		mu  sync.Mutex
+		all []Slot // by sequence
+	}
 }
 
 type counters struct {
-	queued, running                                atomic.Int64
+	queued, running, cacheUsed                     atomic.Int64
 	prompt, cached, completion, steps, batchTokens atomic.Uint64
 }
 
@@ -113,7 +120,9 @@ func New(dec Decoder, opts Options, log *slog.Logger) *Engine {
 		done:  make(chan struct{}),
 
 		grammarIndex: sync.OnceValue(func() grammarIndex { return newGrammarIndex(dec) }),
+		endToken:     sync.OnceValue(func() Token { return firstEnd(dec) }),
 	}
+	e.slots.all = make([]Slot, dec.Sequences())
 	go e.run()
 	return e
 }
@@ -152,12 +161,17 @@ func (e *Engine) SubmitN(ctx context.Context, req Request, n int) ([]Generation,
 	if err != nil {
 		return nil, err
 	}
+	infill, err := e.newInfill(req.Sampling)
+	if err != nil {
+		return nil, err
+	}
 	requests, answers := make([]*request, n), make([]Generation, n)
 	for i := range requests {
 		requests[i] = newRequest(ctx, req)
 		answers[i] = requests[i].stream
 		thought := newThought()
 		requests[i].thought, requests[i].sampler.thought = thought, thought
+		requests[i].sampler.infill = infill
 		if grammar != nil {
 			requests[i].sampler.grammar = e.constrain(grammar, thought)
 		}
@@ -257,6 +271,7 @@ func (e *Engine) Stats() Stats {
 		Queued: int(c.queued.Load()), Running: int(c.running.Load()),
 		PromptTokens: c.prompt.Load(), CachedTokens: c.cached.Load(), CompletionTokens: c.completion.Load(),
 		Steps: c.steps.Load(), BatchTokens: c.batchTokens.Load(),
+		CacheTokens: int(c.cacheUsed.Load()), CacheSize: e.dec.Sequences() * e.dec.ContextSize(),
 	}
 }
 

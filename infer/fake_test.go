@@ -33,6 +33,7 @@ type fakeDecoder struct {
 	began  chan struct{}            // if set, Decode first sends to it
 	fail   func(step int) error     // if set, Decode returns its error
 	script func(tokens []Token) int // if set, returns the next token of a sequence; negative: by hash
+	ends   int                      // if set, an end is as likely as a byte behind so many tokens
 	closed atomic.Bool
 	broken atomic.Bool // states can neither be saved nor restored
 
@@ -130,6 +131,10 @@ func (f *fakeDecoder) distribution(tokens []Token) []float32 {
 		if t := f.script(tokens); t >= 0 {
 			logits[t] = 20
 		}
+	}
+	if f.ends > 0 && len(tokens) >= f.ends {
+		clear(logits)
+		logits['y'], logits[fakeEOS] = 10, 8.5
 	}
 	return logits
 }

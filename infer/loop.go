@@ -64,6 +64,7 @@ func (l *loop) serve() (err error) {
 		}
 		l.dropLeft()
 		l.admit()
+		l.publish()
 		if len(l.running) == 0 {
 			if l.idleUntilWoken() {
 				return nil
@@ -238,6 +239,8 @@ func (l *loop) finish(cause error) {
 	}
 	l.counters.queued.Store(0)
 	l.counters.running.Store(0)
+	l.running = nil
+	l.publish()
 	if err := l.dec.Close(); err != nil {
 		l.log.Error("close decoder", "error", err)
 		if cause == nil {

@@ -11,7 +11,7 @@ var errLogits = errors.New("the model computed no finite logits")
 
 // sampler chooses the tokens of one answer. It changes logits in this order, which is vLLM's:
 //
-//	logit bias, repetition penalty, frequency and presence penalty, temperature, min_p, top_k, typical_p, top_p
+//	logit bias, repetition penalty, frequency and presence penalty, temperature, min_p, top_k, typical_p, top_p, infill
 //
 // Then it draws one token from the renormalised rest. If a grammar forbids that token, the sampler starts again with only
 // the tokens that the grammar allows. Log probabilities are those of the model's own distribution, before any change. Each
@@ -25,6 +25,7 @@ type sampler struct {
 	top       []tokenLogprob
 	grammar   *constraint // nil: no grammar
 	thought   *thought    // nil: no thinking
+	infill    *infill     // nil: no infill sampler
 }
 
 // weighted is a token with its logit, bias or unnormalised probability.
@@ -204,7 +205,7 @@ func (s *sampler) draw(logits []float32, largest float32, sc *scratch) (Token, b
 	// Below this temperature a draw always gives the likeliest token.
 	inverse := float32(1 / math.Max(s.Temperature, 1e-6))
 	topP, typical := below1(s.TopP), below1(s.TypicalP)
-	if !topP && !typical && s.MinP == 0 && (s.TopK == 0 || s.TopK >= len(logits)) {
+	if !topP && !typical && s.MinP == 0 && (s.TopK == 0 || s.TopK >= len(logits)) && s.infill == nil {
 		sum := exponentials(logits, largest, inverse, sc)
 		return sc.pickAll(s.random.Float64() * sum)
 	}
@@ -220,6 +221,9 @@ func (s *sampler) draw(logits []float32, largest float32, sc *scratch) (Token, b
 			sc.candidates[i].key = sc.candidates[i].prob
 		}
 		sc.candidates = keepMass(sc.candidates, total*s.TopP)
+	}
+	if s.infill != nil {
+		sc.candidates = s.infill.keep(sc.candidates)
 	}
 	return pick(sc.candidates, s.random.Float64())
 }

@@ -68,8 +68,10 @@ type Sampling struct {
 	MinP              float64 // drop tokens below p times the likeliest; 0 keeps all
 	TypicalP          float64 // locally typical sampling; 0 and 1 keep all
 	RepetitionPenalty float64 // divides positive and multiplies negative logits of tokens seen; 0 and 1 are neutral
+	RepetitionWindow  int     // tokens at the end of prompt and answer that RepetitionPenalty looks at; 0: all
 	PresencePenalty   float64 // subtracted once from tokens generated
 	FrequencyPenalty  float64 // subtracted for each time a token was generated
+	Infill            bool    // end as soon as an end is likely, as llama.cpp's sampler of that name; needs TopK
 	LogitBias         map[Token]float64
 	Seed              uint64 // the same seed and settings give the same text
 }

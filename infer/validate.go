@@ -55,6 +55,9 @@ func (e *Engine) validate(req Request) error {
 			return &ParameterError{Field: "stop", Reason: fmt.Sprintf("more than %d bytes in total", MaxStopBytes)}
 		}
 	}
+	if req.Sampling.Infill && req.Grammar != "" {
+		return &ParameterError{Field: "grammar", Reason: "cannot be combined with the infill sampler, which ends answers by itself"}
+	}
 	if err := req.Thinking.validate(); err != nil {
 		return err
 	}
@@ -73,12 +76,16 @@ func (s Sampling) validate(vocab int) error {
 		{"min_p", s.MinP, 0, 1},
 		{"typical_p", s.TypicalP, 0, 1},
 		{"repetition_penalty", s.RepetitionPenalty, 0, 1e3},
+		{"repeat_last_n", float64(s.RepetitionWindow), 0, math.MaxInt32},
 		{"presence_penalty", s.PresencePenalty, -1e3, 1e3},
 		{"frequency_penalty", s.FrequencyPenalty, -1e3, 1e3},
 	} {
 		if !(field.value >= field.least && field.value <= field.top) { // NaN fails both
 			return &ParameterError{Field: field.name, Reason: fmt.Sprintf("%g, must be %g to %g", field.value, field.least, field.top)}
 		}
+	}
+	if s.Infill && (s.TopK < 1 || s.TopK > MaxInfillTopK) {
+		return &ParameterError{Field: "top_k", Reason: fmt.Sprintf("%d, must be 1 to %d with the infill sampler", s.TopK, MaxInfillTopK)}
 	}
 	for t, bias := range s.LogitBias {
 		switch {

@@ -1,5 +1,7 @@
 package models
 
+import "slices"
+
 // Values of the key tokenizer.ggml.token_type.
 const (
 	unknownToken = 2
@@ -33,6 +35,12 @@ func (g *GGUF) ControlTexts() []string {
 	}
 	for _, id := range []int{g.tokenizer.BOS, g.tokenizer.EOS, g.tokenizer.EOT} {
 		if text := g.TokenText(id); text != "" && (types == nil || types[id] != controlToken) {
+			texts = append(texts, text)
+		}
+	}
+	fim := g.FIM() // llama.cpp takes them as control tokens, whatever type the file gives them
+	for _, text := range []string{fim.Prefix, fim.Suffix, fim.Middle, fim.Repository, fim.File} {
+		if text != "" && !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
 	}
