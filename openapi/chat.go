@@ -42,7 +42,7 @@ func DecodeChat(body []byte, defaults Sampling) (*ChatRequest, error) {
 	f := parseBody(body)
 	req := &ChatRequest{Common: newCommon(defaults), Turn: newTurn()}
 	req.read(f)
-	readMaxCompletionTokens(f, &req.Common)
+	req.readLimit(f, "max_completion_tokens")
 	req.Messages = readMessages(f)
 	req.readTools(f, true)
 	req.Format = readFormat(f, "response_format", true)
@@ -50,6 +50,12 @@ func DecodeChat(body []byte, defaults Sampling) (*ChatRequest, error) {
 	req.readOpening(f)
 	f.boolean("logprobs", &req.Logprobs)
 	f.count("top_logprobs", 0, MaxTopLogprobs, &req.TopLogprobs)
+	if n := f.countProbs(); n > 0 {
+		if req.Logprobs && req.TopLogprobs != n {
+			f.refuse("n_probs", CodeInvalidValue, "n_probs is %d and top_logprobs is %d: send only one of them", n, req.TopLogprobs)
+		}
+		req.Logprobs, req.TopLogprobs = true, n
+	}
 	if _, asked := f.get("top_logprobs"); asked && !req.Logprobs {
 		f.refuse("top_logprobs", CodeInvalidValue, "top_logprobs is only allowed when logprobs is true")
 	}
@@ -59,19 +65,6 @@ func DecodeChat(body []byte, defaults Sampling) (*ChatRequest, error) {
 		return nil, f.err
 	}
 	return req, nil
-}
-
-// readMaxCompletionTokens reads the newer name of max_tokens. A request may have both if they agree.
-func readMaxCompletionTokens(f *fields, c *Common) {
-	if _, ok := f.get("max_completion_tokens"); !ok {
-		return
-	}
-	f.dropNoLimit("max_completion_tokens")
-	older := c.MaxTokens
-	f.count("max_completion_tokens", 1, MaxTokensAsked, &c.MaxTokens)
-	if older != 0 && older != c.MaxTokens {
-		f.refuse("max_tokens", CodeInvalidValue, "max_tokens is %d and max_completion_tokens is %d: send only one of them", older, c.MaxTokens)
-	}
 }
 
 // refuseUnsupportedChat refuses every field of OpenAI's chat API that would change the answer and is not supported.

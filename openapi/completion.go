@@ -15,9 +15,10 @@ type Prompt struct {
 type CompletionRequest struct {
 	Common
 	Prompts  []Prompt
-	Echo     bool // the answer begins with the prompt, and with Logprobs its tokens are listed too
-	NoAnswer bool // max_tokens is 0: the client only wants the echo
-	Logprobs int  // alternatives per token, 0 to MaxTextLogprobs; -1: no log probabilities
+	Suffix   string // the answer goes between prompt and suffix
+	Echo     bool   // the answer begins with the prompt, and with Logprobs its tokens are listed too
+	NoAnswer bool   // max_tokens is 0: the client only wants the echo
+	Logprobs int    // alternatives per token, 0 to MaxTextLogprobs; -1: no log probabilities
 }
 
 // DecodeCompletion reads the body of POST /v1/completions. The error is an *Error.
@@ -29,7 +30,13 @@ func DecodeCompletion(body []byte, defaults Sampling) (*CompletionRequest, error
 	req.read(f)
 	req.Prompts = readPrompts(f, "prompt", MaxChoices)
 	f.count("logprobs", 0, MaxTextLogprobs, &req.Logprobs)
-	f.only("suffix", "text cannot be inserted before a suffix", `""`)
+	if n := f.countProbs(); n > 0 {
+		if req.Logprobs >= 0 && req.Logprobs != n {
+			f.refuse("n_probs", CodeInvalidValue, "n_probs is %d and logprobs is %d: send only one of them", n, req.Logprobs)
+		}
+		req.Logprobs = n
+	}
+	req.readSuffix(f)
 	if raw, ok := f.get("best_of"); ok {
 		best := req.N
 		f.count("best_of", 1, MaxN, &best)
@@ -44,6 +51,21 @@ func DecodeCompletion(body []byte, defaults Sampling) (*CompletionRequest, error
 		return nil, f.err
 	}
 	return req, nil
+}
+
+// readSuffix reads the text that follows the answer. Only a text can come before it.
+func (r *CompletionRequest) readSuffix(f *fields) {
+	if f.text("suffix", &r.Suffix); r.Suffix == "" {
+		return
+	}
+	if r.Echo {
+		f.refuse("suffix", CodeUnsupported, "suffix cannot be combined with echo: the prompt is not all that the model reads")
+	}
+	for _, prompt := range r.Prompts {
+		if prompt.Tokens != nil {
+			f.refuse("suffix", CodeUnsupported, "suffix needs a prompt of text, not of tokens")
+		}
+	}
 }
 
 // readNoAnswer accepts a max_tokens of 0 if the request asks for an echo.

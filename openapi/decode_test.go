@@ -113,13 +113,27 @@ func FuzzDecodeChat(f *testing.F) {
 
 func FuzzDecodeCompletion(f *testing.F) {
 	for _, seed := range []string{
-		`{"prompt":"a","echo":true,"best_of":1}`, `{"prompt":[1,2],"echo":true,"logprobs":1,"max_tokens":0}`, `{"prompt":"a","max_tokens":0}`, `{"prompt":["a","b"],"n":3,"logprobs":5}`, `{"prompt":[1,2,3],"suffix":""}`,
+		`{"prompt":"a","echo":true,"best_of":1}`, `{"prompt":[1,2],"echo":true,"logprobs":1,"max_tokens":0}`, `{"prompt":"a","max_tokens":0}`, `{"prompt":["a","b"],"n":3,"logprobs":5}`, `{"prompt":[1,2,3],"suffix":""}`, `{"prompt":"a","suffix":"b"}`, `{"prompt":"a","n_predict":5,"n_probs":3,"repeat_last_n":0,"mirostat":0.0,"samplers":"","top_n_sigma":-1}`,
 		`{"prompt":[[1],[2]],"stop":"x","max_tokens":5}`, `{"prompt":[1,"a"]}`, `{"prompt":[ ]}`, `{"prompt":[1.0]}`, `{"prompt":[1,null]}`, `{"prompt":{}}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	fuzzDecode(f, "/v1/completions", func(body []byte) error {
 		_, err := DecodeCompletion(body, DefaultSampling)
+		return err
+	})
+}
+
+func FuzzDecodeInfill(f *testing.F) {
+	for _, seed := range []string{
+		`{"input_prefix":"a","input_suffix":"b","prompt":"c","input_extra":[{"text":"d","filename":"e"},{"text":"f"}],"n_predict":0,"samplers":["top_k","top_p","infill"],"n_indent":4,"t_max_predict_ms":-1,"response_fields":["content","timings/prompt_n"]}`,
+		`{"input_prefix":"a","input_suffix":"","temperature":1,"min_p":0,"samplers":["typical_p","dry","xtc","top_n_sigma","temperature"],"n_probs":3,"stream":true}`,
+		`{"input_prefix":"","input_suffix":"","samplers":[],"n_predict":-1,"n":1.0,"repeat_penalty":1.1}`, `{"input_prefix":"a"}`, `{"input_prefix":"a","input_suffix":"b","samplers":["top_p","top_k"]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	fuzzDecode(f, "/infill", func(body []byte) error {
+		_, err := DecodeInfill(body, DefaultSampling)
 		return err
 	})
 }

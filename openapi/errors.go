@@ -38,6 +38,7 @@ const (
 	CodeHeadersTooLarge  = "headers_too_large"
 	CodeClientClosed     = "client_closed_request"
 	CodeInternal         = "internal_error"
+	CodeNotImplemented   = "not_implemented"
 	CodeNotReady         = "model_not_ready"
 	CodeUnavailable      = "engine_unavailable"
 )
@@ -80,6 +81,7 @@ func Codes() []Code {
 		{CodeHeadersTooLarge, 431, "the headers are too large", "at most 32 KiB"},
 		{CodeClientClosed, 499, "the client disconnected before the response", "only logs and metrics show it"},
 		{CodeInternal, 500, "an internal error", "the server log has the cause under the request id of the message"},
+		{CodeNotImplemented, 501, "other servers have this endpoint, this one cannot have it", "the message says why, and what to use"},
 		{CodeNotReady, 503, "the variant is being made, or too many variants are", "retry after `Retry-After`; the message has the progress"},
 		{CodeUnavailable, 503, "the server is stopping, or its engine failed", "retry after `Retry-After`"},
 	}

@@ -58,6 +58,7 @@ func refuseUnsupportedMessages(f *fields) {
 	f.only("prefill", "send the text as a last message of the assistant", `""`)
 	f.only("mcp_servers", "this server calls no tools itself", "[]")
 	f.only("container", "this server runs no code")
+	f.only("n_probs", "messages have no log probabilities; chat completions do", "0")
 	f.hints("service_tier")
 	f.object("context_management")
 	f.object("metadata")

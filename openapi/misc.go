@@ -6,8 +6,31 @@ type Model struct {
 	Object  string `json:"object"` // "model"
 	Created int64  `json:"created"`
 	OwnedBy string `json:"owned_by"`
+	// Root is the model's own name, of which the id is an alias or a variant.
+	Root         string      `json:"root,omitempty"`
+	MaxModelLen  int         `json:"max_model_len,omitempty"` // tokens of one request at most, as vLLM has it
+	Capabilities []string    `json:"capabilities,omitempty"`
+	Architecture *Modalities `json:"architecture,omitempty"`
+	Meta         *ModelMeta  `json:"meta,omitempty"` // as llama-server has it
 	// Card describes the variant and the cost of pruning; nil until it is known.
 	Card *Card `json:"prunellm,omitempty"`
+}
+
+// Modalities are what a model reads and writes.
+type Modalities struct {
+	Input  []string `json:"input_modalities"`
+	Output []string `json:"output_modalities"`
+}
+
+// ModelMeta describes a model in llama-server's words.
+type ModelMeta struct {
+	VocabType      int   `json:"vocab_type"` // 1: SentencePiece, 2: byte-level BPE
+	Vocabulary     int   `json:"n_vocab"`
+	TrainedContext int   `json:"n_ctx_train"`
+	Context        int   `json:"n_ctx"` // tokens of one request at most
+	HiddenSize     int   `json:"n_embd"`
+	Parameters     int64 `json:"n_params,omitempty"` // of the variant, once it is loaded
+	Bytes          int64 `json:"size,omitempty"`     // likewise
 }
 
 // Card is what prunellm adds to a model's entry. Values that are not measured yet are absent.

@@ -102,3 +102,32 @@ func ParseRatio(text string) (float64, error) {
 	}
 	return ratio, nil
 }
+
+// MaxModelNames is the maximum number of names of a server's model.
+const MaxModelNames = 16
+
+// CheckModelNames returns an error if a list cannot be the names of a server's model.
+func CheckModelNames(names []string) error {
+	if len(names) > MaxModelNames {
+		return fmt.Errorf("there are %d names; the limit is %d", len(names), MaxModelNames)
+	}
+	seen := map[string]bool{AnyModel: true}
+	for _, name := range names {
+		parsed, err := parseModelName(name)
+		switch {
+		case strings.Contains(name, "@"):
+			return fmt.Errorf("%.80q has an @, which separates names from ratios", name)
+		case err != nil:
+			return fmt.Errorf("%.80q: %s", name, err.Message)
+		case len(name) > maxOwnNameBytes:
+			return fmt.Errorf("%.80q has %d bytes; the limit is %d", name, len(name), maxOwnNameBytes)
+		case seen[parsed.Base]:
+			return fmt.Errorf("%q is given twice, or is %q, which every model answers to", name, AnyModel)
+		}
+		seen[parsed.Base] = true
+	}
+	return nil
+}
+
+// maxOwnNameBytes leaves room for a ratio behind the name.
+const maxOwnNameBytes = MaxModelNameBytes - len("@0.") - MaxRatioDecimals

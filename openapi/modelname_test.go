@@ -3,6 +3,7 @@ package openapi
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -28,6 +29,23 @@ func TestParseModelName(t *testing.T) {
 		var refused *Error
 		if !errors.As(err, &refused) || *refused.Param != "model" {
 			t.Errorf("ParseModelName(%q) = %+v, %v, want an *Error about model", text, got, err)
+		}
+	}
+}
+
+func TestCheckModelNames(t *testing.T) {
+	for _, names := range [][]string{nil, {"a"}, {"gpt-4o", "org/model", "llama3:latest", "Größe 1"}, {strings.Repeat("x", 244)}} {
+		if err := CheckModelNames(names); err != nil {
+			t.Errorf("CheckModelNames(%q) = %v", names, err)
+		}
+	}
+	many := make([]string, MaxModelNames+1)
+	for i := range many {
+		many[i] = strings.Repeat("x", i+1)
+	}
+	for _, names := range [][]string{{""}, {"a", "a"}, {"default"}, {"a@0.2"}, {"a@auto"}, {"a@b"}, {"@"}, {"a\nb"}, {strings.Repeat("x", 245)}, many} {
+		if err := CheckModelNames(names); err == nil {
+			t.Errorf("CheckModelNames(%q) has no fault", names)
 		}
 	}
 }

@@ -29,8 +29,10 @@ type Common struct {
 	Stream       bool
 	IncludeUsage bool // the last chunk of the stream carries the usage
 	MaxTokens    int  // of the answer; 0: the rest of the context
+	Context      int  // tokens of prompt and answer together; 0: as many as the model's context
 	Sampling
 	TypicalP         float64
+	RepetitionWindow int // tokens that RepetitionPenalty looks back; 0: all
 	PresencePenalty  float64
 	FrequencyPenalty float64
 	LogitBias        map[int]float64 // token id to the bias of its logit, -100 to 100
@@ -51,6 +53,7 @@ func (c *Common) read(f *fields) {
 	c.readStreamOptions(f)
 	f.dropNoLimit("max_tokens")
 	f.count("max_tokens", 1, MaxTokensAsked, &c.MaxTokens)
+	c.readLimit(f, "n_predict")
 	c.readSampling(f)
 }
 
@@ -62,7 +65,7 @@ func (c *Common) readSampling(f *fields) {
 	c.TopK = max(c.TopK, 0) // -1 is vLLM's value for "all"
 	f.number("min_p", 0, 1, &c.MinP)
 	f.number("typical_p", 0, 1, &c.TypicalP)
-	f.number("repetition_penalty", 0.01, 10, &c.RepetitionPenalty)
+	c.readRepetition(f)
 	f.number("presence_penalty", -2, 2, &c.PresencePenalty)
 	f.number("frequency_penalty", -2, 2, &c.FrequencyPenalty)
 	f.boolean("ignore_eos", &c.IgnoreEOS)
@@ -77,6 +80,7 @@ func (c *Common) readSampling(f *fields) {
 		f.str(name, maxIdentifierSize, &ignored) // they do not change the answer
 	}
 	c.Constraint = readConstraint(f)
+	f.refuseForeign()
 }
 
 func (c *Common) readModel(f *fields) {
@@ -103,6 +107,19 @@ func (c *Common) readStreamOptions(f *fields) {
 	options.boolean("include_usage", &c.IncludeUsage)
 	options.only("include_obfuscation", "chunks are not padded", "false")
 	f.err = options.err
+}
+
+// readLimit reads a further name of max_tokens. A request may have both if they agree.
+func (c *Common) readLimit(f *fields, name string) {
+	if _, ok := f.get(name); !ok {
+		return
+	}
+	f.dropNoLimit(name)
+	other := c.MaxTokens
+	f.count(name, 1, MaxTokensAsked, &c.MaxTokens)
+	if other != 0 && other != c.MaxTokens {
+		f.refuse("max_tokens", CodeInvalidValue, "max_tokens is %d and %s is %d: send only one of them", other, name, c.MaxTokens)
+	}
 }
 
 // readStop reads the stop strings, which have another name in some APIs.

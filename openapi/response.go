@@ -79,6 +79,7 @@ func refuseUnsupportedResponse(f *fields) {
 	f.only("prompt", "there are no stored prompts")
 	f.only("truncation", "the server refuses input that exceeds the context", `"disabled"`, `"auto"`)
 	f.only("top_logprobs", "responses have no log probabilities; chat completions do", "0")
+	f.only("n_probs", "responses have no log probabilities; chat completions do", "0")
 	f.only("max_tool_calls", "this server calls no tools itself")
 	f.hints("service_tier")
 	f.only("n", "a response has one answer", "1")

@@ -14,6 +14,12 @@ var anthropicYAML []byte
 //go:embed anthropic.json
 var anthropicJSON []byte
 
+//go:embed ollama.yaml
+var ollamaYAML []byte
+
+//go:embed ollama.json
+var ollamaJSON []byte
+
 // Document is the OpenAPI document of one API. Exactly one document describes each path of the server.
 type Document struct {
 	Path string // of the server, without the extension: .yaml or .json
@@ -26,5 +32,6 @@ func Documents() []Document {
 	return []Document{
 		{"/openapi", openapiYAML, openapiJSON},
 		{"/openapi/anthropic", anthropicYAML, anthropicJSON},
+		{"/openapi/ollama", ollamaYAML, ollamaJSON},
 	}
 }

@@ -57,6 +57,11 @@ func (s *Server) turnRequest(v *Variant, turn *openapi.Turn, common *openapi.Com
 	if err != nil {
 		return infer.Request{}, promptField(err, field)
 	}
+	return s.answerRequest(v, turn, common, field, prompt)
+}
+
+// answerRequest is turnRequest for a turn whose prompt is known.
+func (s *Server) answerRequest(v *Variant, turn *openapi.Turn, common *openapi.Common, field string, prompt []infer.Token) (infer.Request, error) {
 	request, err := request(v, field, prompt, common, false)
 	if err == nil && request.Grammar == "" {
 		request.Grammar, err = s.answerGrammar(v, turn)

@@ -21,7 +21,7 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 	var echo []string
 	prepare := func() (events <-chan event, err error) {
 		var submit []infer.Request
-		if submit, echo, err = completionRequests(j.variant, req); err != nil {
+		if submit, echo, err = s.completionRequests(j.variant, req); err != nil {
 			return nil, err
 		}
 		return j.run(submit, req.N, "prompt")
@@ -48,13 +48,13 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 }
 
 // completionRequests returns the engine's request for each prompt, and the text that each choice echoes.
-func completionRequests(v *Variant, req *openapi.CompletionRequest) (submit []infer.Request, echo []string, err error) {
+func (s *Server) completionRequests(v *Variant, req *openapi.CompletionRequest) (submit []infer.Request, echo []string, err error) {
 	for i, prompt := range req.Prompts {
 		field := "prompt"
 		if len(req.Prompts) > 1 {
 			field = fmt.Sprintf("prompt[%d]", i)
 		}
-		tokens, err := promptTokens(v, field, prompt)
+		tokens, err := s.completionPrompt(v, field, prompt, req.Suffix)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -80,6 +80,14 @@ func completionRequests(v *Variant, req *openapi.CompletionRequest) (submit []in
 		}
 	}
 	return submit, echo, nil
+}
+
+// completionPrompt returns the tokens of a prompt, and of a suffix behind the gap that the answer fills.
+func (s *Server) completionPrompt(v Vocabulary, field string, prompt openapi.Prompt, suffix string) ([]infer.Token, error) {
+	if suffix != "" {
+		return s.betweenPrompt(v, field, prompt.Text, suffix)
+	}
+	return promptTokens(v, field, prompt)
 }
 
 // promptTokens returns the tokens of a prompt in either form.

@@ -33,8 +33,11 @@ var documents = sync.OnceValue(func() []*openapi3.T {
 
 // errorSchema returns the schema of errors under a path.
 func errorSchema(path string) *openapi3.Schema {
-	if dialectOf(path) == anthropic {
+	switch dialect := dialectOf(path); {
+	case dialect == anthropic:
 		return documents()[1].Components.Schemas["Error"].Value
+	case dialect.ofOllama():
+		return documents()[2].Components.Schemas["Error"].Value
 	}
 	return documents()[0].Components.Schemas["ErrorBody"].Value
 }
@@ -102,6 +105,14 @@ func checkContract(t *testing.T, req *http.Request, body []byte, got reply) {
 		t.Errorf("%s %s = %d with content type %q, which the document lacks", req.Method, req.URL.Path, got.status, got.header.Get("Content-Type"))
 	case kind == "application/json":
 		checkJSON(t, media.Schema.Value, got.body)
+	case kind == mimeNDJSON:
+		for line := range bytes.Lines(got.body) {
+			if bytes.HasPrefix(line, []byte(`{"error"`)) {
+				checkJSON(t, errorSchema(req.URL.Path), line)
+			} else {
+				checkJSON(t, media.Schema.Value, line)
+			}
+		}
 	case kind == "text/event-stream":
 		for _, event := range events(t, got.body) {
 			if bytes.HasPrefix(event, []byte(`{"error"`)) {

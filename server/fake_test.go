@@ -30,7 +30,10 @@ type fakeModels struct {
 	status   Status
 	template string // of chats
 	context  int    // tokens
-	panicAt  int    // token at which a generation panics; 0: never
+	slots    []infer.Slot
+	list     []openapi.Model // nil: tiny@0.2 and tiny@0
+	load     Load
+	panicAt  int // token at which a generation panics; 0: never
 	acquired atomic.Int64
 	released atomic.Int64
 
@@ -70,13 +73,28 @@ func (m *fakeModels) Acquire(ctx context.Context, name openapi.ModelName) (*Vari
 }
 
 func (m *fakeModels) List() []openapi.Model {
+	if m.list != nil {
+		return m.list
+	}
 	return []openapi.Model{
-		{ID: "tiny@0.2", Object: "model", Created: 1700000000, OwnedBy: "prunellm", Card: &openapi.Card{Ratio: 0.2, RatioReached: 0.197}},
+		{ID: "tiny@0.2", Object: "model", Created: 1700000000, OwnedBy: "prunellm", Card: &openapi.Card{Ratio: 0.2, RatioReached: 0.197, Parameters: 1000, Bytes: 4000}},
 		{ID: "tiny@0", Object: "model", Created: 1700000000, OwnedBy: "prunellm"},
 	}
 }
 
 func (m *fakeModels) Status() Status { return m.status }
+
+func (m *fakeModels) Load() Load { return m.load }
+
+func (m *fakeModels) Slots(name openapi.ModelName) (string, []infer.Slot, error) {
+	if name.Base != "" && name.Base != "tiny" {
+		return "", nil, fmt.Errorf("%w: %q; there is tiny", ErrModelNotFound, name.Base)
+	}
+	if name.Explicit && name.Ratio != 0.2 {
+		return "", nil, &NotReadyError{Progress: "it is not loaded"}
+	}
+	return "tiny@0.2", m.slots, nil
+}
 
 func (m *fakeModels) last() infer.Request {
 	m.mu.Lock()

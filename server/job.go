@@ -194,6 +194,11 @@ func (j *job) start(requests []infer.Request, n int) (<-chan event, error) {
 		}
 		generations = append(generations, more...)
 	}
+	return j.follow(generations), nil
+}
+
+// follow yields the chunks of generations; those of generation i are choice i. The channel is closed after the last.
+func (j *job) follow(generations []infer.Generation) <-chan event {
 	// One slot per choice lets each reader fetch the next chunk while the previous one is being written.
 	events := make(chan event, len(generations))
 	var readers sync.WaitGroup
@@ -204,7 +209,7 @@ func (j *job) start(requests []infer.Request, n int) (<-chan event, error) {
 		readers.Wait()
 		close(events)
 	})
-	return events, nil
+	return events
 }
 
 func (j *job) submit(request infer.Request, n int) ([]infer.Generation, error) {

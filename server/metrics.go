@@ -19,9 +19,12 @@ type metrics struct {
 	queueTime        prometheus.Histogram
 	promptTokens     prometheus.Counter
 	generationTokens prometheus.Counter
+	prefixQueries    prometheus.Counter
+	prefixHits       prometheus.Counter
 }
 
-func newMetrics(registry *prometheus.Registry) (*metrics, error) {
+// newMetrics registers the metrics. load is that of all loaded variants.
+func newMetrics(registry *prometheus.Registry, load func() Load) (*metrics, error) {
 	m := &metrics{
 		inFlight:         metric.NewGauge(metric.InFlight),
 		requests:         metric.NewCounterVec(metric.HTTPRequests),
@@ -32,9 +35,15 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 		queueTime:        metric.NewHistogram(metric.QueueTime),
 		promptTokens:     metric.NewCounter(metric.PromptTokens),
 		generationTokens: metric.NewCounter(metric.GenerationTokens),
+		prefixQueries:    metric.NewCounter(metric.PrefixQueries),
+		prefixHits:       metric.NewCounter(metric.PrefixHits),
 	}
 	for _, c := range []prometheus.Collector{
 		m.inFlight, m.requests, m.success, m.firstToken, m.interToken, m.endToEnd, m.queueTime, m.promptTokens, m.generationTokens,
+		m.prefixQueries, m.prefixHits,
+		metric.NewGaugeFunc(metric.RequestsWaiting, func() float64 { return float64(load().Waiting) }),
+		metric.NewGaugeFunc(metric.RequestsRunning, func() float64 { return float64(load().Running) }),
+		metric.NewGaugeFunc(metric.KVCacheUsage, func() float64 { return load().usage() }),
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"prunellm/infer"
 	"prunellm/openapi"
 )
 
@@ -13,7 +14,7 @@ import (
 //
 // # Concurrency
 //
-// All methods may be called from several goroutines, even before a variant is ready. List and Status never block.
+// All methods may be called from several goroutines, even before a variant is ready. All but Acquire return at once.
 type Models interface {
 	// Acquire returns the variant for a model name. A name without a base means the server's own model; a name without
 	// a ratio has the startup ratio. Acquire may wait, until ctx ends, while a variant is made. The caller must Release
@@ -23,6 +24,19 @@ type Models interface {
 	List() []openapi.Model
 	// Status reports whether a request for the startup variant would succeed now.
 	Status() Status
+	// Slots describes the sequences of the variant that would serve a request for a model name, and returns its name. It
+	// loads none. Errors: ErrModelNotFound, *NotReadyError.
+	Slots(model openapi.ModelName) (variant string, slots []infer.Slot, err error)
+	// Load returns what all loaded variants do now.
+	Load() Load
+}
+
+// Load is the work of all loaded variants together.
+type Load struct {
+	Waiting     int // requests that wait for a place in a batch
+	Running     int // requests that have one
+	CacheTokens int // tokens in the KV caches of running requests
+	CacheSize   int // tokens that the KV caches hold
 }
 
 // Admin manages variants for administrators. The caller of New may implement it.
@@ -46,6 +60,14 @@ type ConflictError struct{ Reason string }
 
 // Error implements error.
 func (e *ConflictError) Error() string { return "the variant cannot be deleted: " + e.Reason }
+
+// usage is the share of the KV caches that running requests hold; 0 without a variant.
+func (l Load) usage() float64 {
+	if l.CacheSize == 0 {
+		return 0
+	}
+	return float64(l.CacheTokens) / float64(l.CacheSize)
+}
 
 // Status reports whether the server is ready and, if not, its progress.
 type Status struct {

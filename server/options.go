@@ -17,12 +17,15 @@ import (
 type Options struct {
 	Models   Models
 	Chat     *chat.Template   // the model's, shared by all variants
+	Facts    Facts            // about the model
 	Thinking openapi.Thinking // Enabled and Budget are the defaults of requests
 	Sampling openapi.Sampling // the defaults of requests; the zero value means openapi.DefaultSampling
 	Admin    Admin            // nil: no admin endpoints
 	Log      *slog.Logger
 	Registry *prometheus.Registry // where the server registers its metrics; /metrics shows everything in it
-	Version  string               // prunellm's version, for /version and system_fingerprint
+	// VLLMMetrics makes /metrics show metrics under vLLM's names, too.
+	VLLMMetrics bool
+	Version     string // prunellm's version, for /version and system_fingerprint
 
 	// APIKeys returns the keys that are valid now. nil: no key is needed. If it returns none, the server refuses all
 	// requests.

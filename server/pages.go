@@ -1,14 +1,15 @@
 package server
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"prunellm/infer"
+	"prunellm/internal/metric"
 	"prunellm/openapi"
 )
 
@@ -35,7 +36,21 @@ func (s *Server) readyz(c *fiber.Ctx) error {
 }
 
 func (s *Server) metricsHandler() fiber.Handler {
-	return adaptor.HTTPHandler(promhttp.HandlerFor(s.options.Registry, promhttp.HandlerOpts{}))
+	var from prometheus.Gatherer = s.options.Registry
+	if s.options.VLLMMetrics {
+		from = metric.AsVLLM(from, s.modelName())
+	}
+	return adaptor.HTTPHandler(promhttp.HandlerFor(from, promhttp.HandlerOpts{}))
+}
+
+// modelName returns the model's name without a ratio.
+func (s *Server) modelName() string {
+	models := s.options.Models.List()
+	if len(models) == 0 {
+		return ""
+	}
+	name, _, _ := strings.Cut(models[0].ID, "@")
+	return name
 }
 
 // sends returns a handler that responds with a constant document.
@@ -44,32 +59,6 @@ func sends(kind string, body []byte) fiber.Handler {
 		c.Set(fiber.HeaderContentType, kind)
 		return c.Send(body)
 	}
-}
-
-func (s *Server) listModels(c *fiber.Ctx) error {
-	models := s.options.Models.List()
-	if models == nil {
-		models = []openapi.Model{}
-	}
-	return writeJSON(c, openapi.ModelList{Object: "list", Data: models})
-}
-
-// getModel handles GET /v1/models/{id}. An id may contain slashes. A bare name means the first model of that name.
-func (s *Server) getModel(c *fiber.Ctx) error {
-	name, err := nameInPath(c.Params("*"))
-	if err != nil {
-		return err
-	}
-	for i, model := range s.options.Models.List() {
-		bare, _, _ := strings.Cut(model.ID, "@")
-		if i == 0 && name.Base == openapi.AnyModel {
-			name.Base = bare
-		}
-		if model.ID == name.String() || (!name.Explicit && bare == name.Base) {
-			return writeJSON(c, model)
-		}
-	}
-	return fmt.Errorf("model %q: %w; /v1/models lists the models, and a request for another ratio makes it", name, ErrModelNotFound)
 }
 
 func (s *Server) tokenize(c *fiber.Ctx, j *job) error {

@@ -79,6 +79,12 @@ func text(v Vocabulary, tokens []infer.Token) string {
 // the prompt, which may then fill the whole context.
 func request(v *Variant, field string, prompt []infer.Token, c *openapi.Common, noAnswer bool) (infer.Request, error) {
 	room := v.ContextSize() - len(prompt)
+	if left := c.Context - len(prompt); c.Context > 0 && left < room {
+		if room = left; room <= 0 {
+			return infer.Request{}, openapi.Invalid("options.num_ctx", openapi.CodeContextLength,
+				"prompt is too long: %d tokens. num_ctx is %d, including the answer; send a larger one, or none", len(prompt), c.Context)
+		}
+	}
 	switch {
 	case len(prompt) == 0:
 		return infer.Request{}, openapi.Invalid(field, openapi.CodeInvalidValue, "%s is empty", field)
@@ -121,7 +127,7 @@ func constraintGrammar(g Grammars, c openapi.Constraint) (string, error) {
 func sampling(v Vocabulary, c *openapi.Common) (infer.Sampling, error) {
 	out := infer.Sampling{
 		Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP, TypicalP: c.TypicalP,
-		RepetitionPenalty: c.RepetitionPenalty, PresencePenalty: c.PresencePenalty, FrequencyPenalty: c.FrequencyPenalty,
+		RepetitionPenalty: c.RepetitionPenalty, RepetitionWindow: c.RepetitionWindow, PresencePenalty: c.PresencePenalty, FrequencyPenalty: c.FrequencyPenalty,
 		Seed: rand.Uint64(),
 	}
 	if c.TopP == 0 { // the engine takes 0 as "keep all", a client as "keep the likeliest"

@@ -51,7 +51,7 @@ func New(options Options) (*Server, error) {
 	if err := options.validate(); err != nil {
 		return nil, fmt.Errorf("server options: %w", err)
 	}
-	metrics, err := newMetrics(options.Registry)
+	metrics, err := newMetrics(options.Registry, options.Models.Load)
 	if err != nil {
 		return nil, err
 	}
@@ -119,13 +119,20 @@ func (s *Server) route() error {
 	app.Get("/v1/models/*", s.requireKey, s.getModel)
 	app.Post("/v1/chat/completions", s.requireKey, s.limitRate, requireJSON, s.generates(s.chat))
 	app.Post("/v1/completions", s.requireKey, s.limitRate, requireJSON, s.generates(s.completion))
+	app.Post("/infill", s.requireKey, s.limitRate, requireJSON, s.generates(s.infill))
 	app.Post("/v1/responses", s.requireKey, s.limitRate, requireJSON, s.generates(s.response))
 	app.Post("/v1/responses/input_tokens", s.requireKey, s.limitRate, requireJSON, s.uses(s.inputTokens))
 	app.Get("/v1/responses/:id", s.requireKey, s.stored.get)
 	app.Delete("/v1/responses/:id", s.requireKey, s.stored.delete)
 	app.Post("/v1/messages", s.requireKey, s.limitRate, requireJSON, s.generates(s.messages))
 	app.Post("/v1/messages/count_tokens", s.requireKey, s.limitRate, requireJSON, s.uses(s.countTokens))
+	s.routeOllama(app)
 	app.Post("/v1/embeddings", s.requireKey, s.limitRate, requireJSON, s.uses(s.embedding))
+	app.Get("/props", s.requireKey, s.props)
+	app.Get("/slots", s.requireKey, s.slots)
+	for _, path := range rerankPaths {
+		app.Post(path, s.requireKey, s.rerank)
+	}
 	app.Post("/tokenize", s.requireKey, s.limitRate, requireJSON, s.uses(s.tokenize))
 	app.Get("/tokenizer_info", s.requireKey, s.uses(s.tokenizerInfo))
 	app.Post("/detokenize", s.requireKey, s.limitRate, requireJSON, s.uses(s.detokenize))

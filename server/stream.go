@@ -73,7 +73,7 @@ func (j *job) consume(events <-chan event, to sink, idle func() error) error {
 	}
 }
 
-// eventStream writes server-sent events. It belongs to the stream writer's goroutine.
+// eventStream writes server-sent events, or lines of JSON. It belongs to the stream writer's goroutine.
 type eventStream struct {
 	w         *bufio.Writer
 	dialect   dialect
@@ -98,32 +98,25 @@ func (s eventStream) named(kind string, value any) error {
 	return s.raw("event: "+kind+"\ndata: ", body)
 }
 
-func (s eventStream) raw(prefix string, body []byte) error {
+// line sends a line of JSON.
+func (s eventStream) line(value any) error {
+	body, err := marshal(value)
+	if err != nil {
+		return err
+	}
+	return s.write("", body, "\n")
+}
+
+func (s eventStream) raw(prefix string, body []byte) error { return s.write(prefix, body, "\n\n") }
+
+func (s eventStream) write(prefix string, body []byte, end string) error {
 	_, _ = s.w.WriteString(prefix) // a bufio.Writer returns its first error at Flush
 	_, _ = s.w.Write(body)
-	_, _ = s.w.WriteString("\n\n")
+	_, _ = s.w.WriteString(end)
 	if err := s.w.Flush(); err != nil {
 		return fmt.Errorf("%w: %w", errClientGone, err)
 	}
 	return nil
-}
-
-// ping sends a comment, or for Anthropic's clients an event of type ping. Clients skip both. The write fails if the client
-// has disconnected.
-func (s eventStream) ping() error {
-	if s.dialect == anthropic {
-		return s.named("ping", openapi.MessagesEvent{Type: "ping"})
-	}
-	return s.raw(": ping", nil)
-}
-
-// failed sends an error as the last event.
-func (s eventStream) failed(err *openapi.Error) error {
-	body := s.dialect.errorBody(err, s.requestID)
-	if s.dialect == anthropic {
-		return s.named("error", body)
-	}
-	return s.data(body)
 }
 
 // done sends the end of a stream of chats or completions.
@@ -176,11 +169,11 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 		c.Set(headerVariant, j.variant.Name)
 	case <-patience.C:
 	}
-	c.Set(fiber.HeaderContentType, "text/event-stream; charset=utf-8")
+	speaks := dialectOf(c.Path())
+	c.Set(fiber.HeaderContentType, speaks.streamType())
 	c.Set(fiber.HeaderCacheControl, "no-cache")
 	c.Set("X-Accel-Buffering", "no")
 	j.streaming = true
-	speaks := dialectOf(c.Path())
 	writer := func(w *bufio.Writer) {
 		defer j.end()
 		defer func() { // a panic on this goroutine would end the process

@@ -30,6 +30,8 @@ func (t *tally) add(e event, now time.Time, m *metrics) {
 	if !t.seen[e.choice] {
 		t.seen[e.choice] = true
 		m.queueTime.Observe(e.chunk.Queued.Seconds())
+		m.prefixQueries.Add(float64(e.chunk.Usage.Prompt))
+		m.prefixHits.Add(float64(e.chunk.Usage.Cached))
 	}
 	tokens := e.chunk.Usage.Completion - t.usage[e.choice].Completion
 	t.usage[e.choice] = e.chunk.Usage

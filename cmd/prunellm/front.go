@@ -8,6 +8,7 @@ import (
 
 	"prunellm/internal/flags"
 	"prunellm/internal/secrets"
+	"prunellm/openapi"
 	"prunellm/server"
 )
 
@@ -22,6 +23,8 @@ type frontFlags struct {
 	TLSKey         string   `help:"Private key of --tls-cert in PEM." group:"Security" name:"tls-key" type:"path" placeholder:"FILE"`
 	RateLimit      int      `help:"Requests per minute at most for each key, or for each address without keys; 0: no limit." group:"Security" default:"0" placeholder:"N"`
 	Stored         int      `help:"MiB of /v1/responses to keep in memory for an hour, for each API key, so that 'previous_response_id' can continue them; 0: none." group:"Serving" name:"response-store" default:"64" placeholder:"MIB"`
+	ModelNames     []string `help:"Names by which requests may call the model, instead of that of its file. Responses have the first one." group:"Model" name:"served-model-name" placeholder:"NAME,..."`
+	VLLMMetrics    bool     `help:"Show the metrics that vLLM has by its names too, for gateways that route by them." group:"Observability" name:"vllm-metrics"`
 	OTLPEndpoint   string   `help:"URL of an OpenTelemetry collector (OTLP over HTTP) for traces. OTEL_EXPORTER_OTLP_ENDPOINT works too." group:"Observability" name:"otlp-endpoint" placeholder:"URL"`
 }
 
@@ -45,6 +48,9 @@ func (f *frontFlags) Validate() error {
 	}
 	if err := server.ParseOrigins(f.AllowedOrigins); err != nil {
 		faults = append(faults, fmt.Errorf("--allowed-origins: %w", err))
+	}
+	if err := openapi.CheckModelNames(f.ModelNames); err != nil {
+		faults = append(faults, fmt.Errorf("--served-model-name: %w", err))
 	}
 	if f.Stored < 0 || f.Stored > maxStored {
 		faults = append(faults, fmt.Errorf("--response-store is %d but must be 0 to %d", f.Stored, maxStored))

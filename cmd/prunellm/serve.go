@@ -16,6 +16,7 @@ import (
 	"prunellm/internal/flags"
 	"prunellm/internal/jobs"
 	"prunellm/internal/machine"
+	"prunellm/internal/modelfacts"
 	"prunellm/internal/progress"
 	"prunellm/internal/speeds"
 	"prunellm/internal/tracing"
@@ -118,7 +119,7 @@ func (c *serveCommand) Run(env *environment) error {
 	pauser := jobs.NewPauser(machine.HasCPUQuota(), env.log)
 	var variants *catalog.Catalog
 	answers := func() bool { return c.WhilePruning == "dense" || variants.Status().Ready }
-	shop, err := openWorkshop(env, model, c.cacheFlags, workshop.Serving{Registry: registry, Pauser: pauser, Answers: answers})
+	shop, err := openWorkshop(env, model, c.cacheFlags, workshop.Serving{Registry: registry, Pauser: pauser, Answers: answers, Names: c.ModelNames})
 	if err != nil {
 		return err
 	}
@@ -129,15 +130,18 @@ func (c *serveCommand) Run(env *environment) error {
 	if err := shop.CheckServed(env.ctx); err != nil {
 		return err
 	}
+	facts := modelfacts.Of(model, c.FileType)
+	facts.Context, facts.Slots = c.Ctx, c.Parallel
 	front, err := server.New(server.Options{
+		Facts:  facts,
 		Models: variants, Admin: variants, Chat: template, Thinking: c.thinking(), Sampling: c.sampling(model), Log: env.log, Registry: registry, Version: version,
-		APIKeys: access.APIKeys(), TLS: access.TLS(), AllowedHosts: c.AllowedHosts, AllowedOrigins: c.AllowedOrigins, RateLimit: c.RateLimit, ResponseStoreBytes: int64(c.Stored) << 20, Tracing: traces,
+		APIKeys: access.APIKeys(), TLS: access.TLS(), AllowedHosts: c.AllowedHosts, AllowedOrigins: c.AllowedOrigins, RateLimit: c.RateLimit, ResponseStoreBytes: int64(c.Stored) << 20, Tracing: traces, VLLMMetrics: c.VLLMMetrics,
 		StopTimeout: time.Duration(c.StopTimeout) * time.Second,
 	})
 	if err != nil {
 		return err
 	}
-	env.log.Info("listening", "addr", c.scheme()+"://"+listener.Addr().String(), "model", variant.Name(model.ServedName(), c.Ratio))
+	env.log.Info("listening", "addr", c.scheme()+"://"+listener.Addr().String(), "model", variant.Name(shop.Builder.Name, c.Ratio))
 	variants.Start(env.ctx)
 	defer c.startRecovery(env, shop, spec, variants)()
 	defer shop.Watch(env.ctx, spec, variants.Offer)()
@@ -150,7 +154,7 @@ func (c *serveCommand) newCatalog(env *environment, spec variant.Spec, shop *wor
 	view := progress.New(env.stderr, env.log)
 	variants := catalog.New(catalog.Options{
 		Model: catalog.Model{
-			Name: model.ServedName(), Startup: c.Ratio, Largest: variant.LargestRatio(model.Config(), spec),
+			Name: builder.Name, Aliases: c.ModelNames, Startup: c.Ratio, Largest: variant.LargestRatio(model.Config(), spec),
 			ServeDense: c.WhilePruning == "dense",
 		},
 		Limits: catalog.Limits{

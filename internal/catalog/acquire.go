@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"prunellm/openapi"
@@ -12,8 +13,8 @@ import (
 // Acquire implements server.Models.
 func (c *Catalog) Acquire(ctx context.Context, name openapi.ModelName) (*server.Variant, error) {
 	model := c.options.Model
-	if name.Base != "" && name.Base != model.Name && name.Base != openapi.AnyModel {
-		return nil, fmt.Errorf("model %q: %w; this server has %q", name.Base, server.ErrModelNotFound, model.Name)
+	if err := model.check(name); err != nil {
+		return nil, err
 	}
 	ratio := model.ratioOf(name)
 	if held, err := c.choose(name); held != nil || err != nil {
@@ -36,6 +37,22 @@ func (c *Catalog) Acquire(ctx context.Context, name openapi.ModelName) (*server.
 	}
 	status := c.Status()
 	return nil, &server.NotReadyError{RetryAfter: status.RetryAfter, Progress: status.Progress}
+}
+
+// named reports whether a base name is one of the model's. Clients of Ollama put a tag behind names.
+func (m Model) named(base string) bool {
+	base = openapi.Untagged(base)
+	return base == openapi.AnyModel || slices.ContainsFunc(append([]string{m.Name}, m.Aliases...), func(name string) bool {
+		return openapi.Untagged(name) == base
+	})
+}
+
+// check refuses a name of another model. A name without a base is the model's.
+func (m Model) check(name openapi.ModelName) error {
+	if name.Base != "" && !m.named(name.Base) {
+		return fmt.Errorf("model %q: %w; this server has %q", name.Base, server.ErrModelNotFound, m.Name)
+	}
+	return nil
 }
 
 // ratioOf returns the ratio that a model name means.

@@ -74,7 +74,7 @@ func (c *Catalog) Delete(name openapi.ModelName) error {
 // administered returns the ratio of a variant's name. It returns an error if Variants does not list the variant.
 func (s *state) administered(name openapi.ModelName) (float64, error) {
 	ratio := s.model.ratioOf(name)
-	if (name.Base != s.model.Name && name.Base != openapi.AnyModel) || name.Auto || !slices.Contains(s.known(), ratio) {
+	if !s.model.named(name.Base) || name.Auto || !slices.Contains(s.known(), ratio) {
 		return 0, fmt.Errorf("variant %q: %w; /admin/variants lists the variants", name, server.ErrModelNotFound)
 	}
 	return ratio, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"prunellm/infer"
 	"prunellm/internal/variant"
 	"prunellm/openapi"
 	"prunellm/server"
@@ -143,6 +144,27 @@ func (c *Catalog) List() []openapi.Model {
 	c.state.mu.Lock()
 	defer c.state.mu.Unlock()
 	return c.state.list(c.created)
+}
+
+// Load implements server.Models.
+func (c *Catalog) Load() server.Load {
+	c.state.mu.Lock()
+	defer c.state.mu.Unlock()
+	return c.state.total()
+}
+
+// Slots implements server.Models.
+func (c *Catalog) Slots(name openapi.ModelName) (string, []infer.Slot, error) {
+	if err := c.options.Model.check(name); err != nil {
+		return "", nil, err
+	}
+	c.state.mu.Lock()
+	e := c.state.loadedFor(name)
+	c.state.mu.Unlock()
+	if e == nil {
+		return "", nil, &server.NotReadyError{Progress: "it is not loaded; a request for it loads it"}
+	}
+	return e.built.Name(), e.Slots(), nil
 }
 
 // Answers reports whether the variant of a ratio is loaded and its engine works.

@@ -49,8 +49,9 @@ func (f *fakeEngine) VocabSize() int                                     { retur
 func (f *fakeEngine) ContextSize() int                                   { return 16 }
 func (f *fakeEngine) Info() infer.Info                                   { return infer.Info{Sequences: 2} }
 func (f *fakeEngine) Stats() infer.Stats {
-	return infer.Stats{Running: int(f.running.Load()), Queued: int(f.queued.Load())}
+	return infer.Stats{Running: int(f.running.Load()), Queued: int(f.queued.Load()), CacheTokens: 3 * int(f.running.Load()), CacheSize: 32}
 }
+func (f *fakeEngine) Slots() []infer.Slot   { return []infer.Slot{{Busy: f.running.Load() > 0}, {}} }
 func (f *fakeEngine) Done() <-chan struct{} { return f.done }
 func (f *fakeEngine) Close(context.Context) error {
 	if f.closed.Swap(true) {

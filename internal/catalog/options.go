@@ -21,6 +21,7 @@ type Loaded struct {
 type Engine interface {
 	Info() infer.Info
 	Stats() infer.Stats
+	Slots() []infer.Slot
 	// Done is closed when the engine can no longer answer.
 	Done() <-chan struct{}
 	// Close ends running requests when ctx ends, then frees the model.
@@ -40,9 +41,10 @@ type Options struct {
 
 // Model describes the served model and its startup variant.
 type Model struct {
-	Name    string  // without a ratio
-	Startup float64 // the ratio of a request that names none
-	Largest float64 // the largest ratio that Work.Build accepts; 0 if unknown
+	Name    string   // without a ratio
+	Aliases []string // more names, without a ratio; they may include Name
+	Startup float64  // the ratio of a request that names none
+	Largest float64  // the largest ratio that Work.Build accepts; 0 if unknown
 	// ServeDense lets the dense model answer in place of the startup variant until that variant is loaded.
 	ServeDense bool
 }

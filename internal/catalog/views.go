@@ -25,11 +25,32 @@ func (s *state) status() server.Status {
 	return status
 }
 
-// list returns the result of server.Models.List: the server's own name, then the dense model and the variants that are
+// total returns the load of all loaded variants together.
+func (s *state) total() server.Load {
+	var sum server.Load
+	for _, e := range s.loaded {
+		stats := e.Stats()
+		sum.Waiting += stats.Queued
+		sum.Running += stats.Running
+		sum.CacheTokens += stats.CacheTokens
+		sum.CacheSize += stats.CacheSize
+	}
+	return sum
+}
+
+// loadedFor returns the engine that a request would get now; nil if its variant must be made or loaded first.
+func (s *state) loadedFor(name openapi.ModelName) *engine {
+	if e := s.engine(s.model.ratioOf(name)); e != nil || name.Explicit || !s.model.ServeDense {
+		return e
+	}
+	return s.engine(0)
+}
+
+// list returns the result of server.Models.List: the server's own names, then the dense model and the variants that are
 // loaded or offered.
 func (s *state) list(created time.Time) []openapi.Model {
 	entry := func(id string, e *engine) openapi.Model {
-		m := openapi.Model{ID: id, Object: "model", Created: created.Unix(), OwnedBy: "prunellm"}
+		m := openapi.Model{ID: id, Object: "model", Created: created.Unix(), OwnedBy: "prunellm", Root: s.model.Name}
 		if e != nil {
 			m.Card = e.card()
 			m.Card.MaxRatio = s.model.Largest
@@ -38,6 +59,11 @@ func (s *state) list(created time.Time) []openapi.Model {
 	}
 	startup := s.engine(s.model.Startup)
 	models := []openapi.Model{entry(s.model.Name, startup)}
+	for _, alias := range s.model.Aliases {
+		if alias != s.model.Name {
+			models = append(models, entry(alias, startup))
+		}
+	}
 	named := map[string]*engine{variant.Name(s.model.Name, s.model.Startup): startup, variant.Name(s.model.Name, 0): nil}
 	for ratio := range s.offered {
 		named[variant.Name(s.model.Name, ratio)] = nil

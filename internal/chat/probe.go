@@ -50,8 +50,8 @@ func (t *Template) Describe() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	origin := fmt.Sprintf("%d bytes", t.sourceBytes)
-	if t.sourceBytes == 0 {
+	origin := fmt.Sprintf("%d bytes", len(t.source))
+	if t.source == "" {
 		origin = "none, ChatML is used"
 	}
 	lines := []string{fmt.Sprintf("chat template: %s; the message Hello becomes %q", origin, prompt)}

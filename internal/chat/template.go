@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,13 +29,13 @@ type Template struct {
 
 	controls, answerControls *controls // for messages and tools, and for the model's own messages; nil before Guard
 
-	sourceBytes int // of the model's own template; 0 if it has none
+	source string // of the model's own template; "" if it has none
 }
 
 // New parses a model's chat template. An empty source means ChatML. bos and eos are the texts of the tokens that begin
 // and end a sequence, or "" if the model has none.
 func New(source, bos, eos string) (*Template, error) {
-	sourceBytes := len(source)
+	own := source
 	if source == "" {
 		source = ChatML
 	}
@@ -42,8 +43,11 @@ func New(source, bos, eos string) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Template{jinja: parsed, bos: bos, eos: eos, syntax: syntaxOf(source), thinking: thinkingOf(source), sourceBytes: sourceBytes}, nil
+	return &Template{jinja: parsed, bos: bos, eos: eos, syntax: syntaxOf(source), thinking: thinkingOf(source), source: own}, nil
 }
+
+// Source returns the template's Jinja source.
+func (t *Template) Source() string { return cmp.Or(t.source, ChatML) }
 
 // SpecialTokens returns the texts of the tokens that begin and end a sequence, or "" if the model has none.
 func (t *Template) SpecialTokens() (bos, eos string) { return t.bos, t.eos }

@@ -116,6 +116,9 @@ func (t thinking) String() string {
 	return fmt.Sprintf("the model thinks between %s and %s; %s", t.marks.Begin, t.marks.End, off)
 }
 
+// Thinks reports whether the template knows of thinking.
+func (t *Template) Thinks() bool { return t.thinking.known }
+
 // Marks returns how the model writes its thinking in the answer to a prompt. The end of the prompt is enough.
 func (t *Template) Marks(prompt string) Marks {
 	out := t.thinking.marks

@@ -18,6 +18,11 @@ func NewGauge(name string) prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts(options(row(name, Gauge))))
 }
 
+// NewGaugeFunc returns the gauge of a row without labels whose value f returns.
+func NewGaugeFunc(name string, f func() float64) prometheus.GaugeFunc {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts(options(row(name, Gauge))), f)
+}
+
 // NewGaugeVec returns the gauge of a row with labels.
 func NewGaugeVec(name string) *prometheus.GaugeVec {
 	r := row(name, Gauge)

@@ -30,6 +30,12 @@ func TestRows(t *testing.T) {
 			t.Errorf("%s is in no group", r.Name)
 		}
 		names[r.Name] = true
+		for _, name := range r.VLLM {
+			if names[name] || !strings.HasPrefix(name, "vllm:") || strings.HasSuffix(name, "_total") != (r.Type == Counter) {
+				t.Errorf("%s is %s in vLLM: it is there twice, or not a name of a %s", r.Name, name, r.Type)
+			}
+			names[name] = true
+		}
 	}
 }
 
@@ -38,14 +44,25 @@ func markers(group Group) (begin, end []byte) {
 }
 
 func table(group Group) []byte {
-	out := []byte("| metric | type | labels | counts or measures |\n|---|---|---|---|\n")
+	out := []byte("| metric | type | labels | counts or measures | vLLM's name |\n|---|---|---|---|---|\n")
+	if group == Variants {
+		out = []byte("| metric | type | labels | counts or measures |\n|---|---|---|---|\n")
+	}
 	for _, r := range Rows() {
 		if r.Group == group {
 			labels := ""
 			if len(r.Labels) > 0 {
 				labels = " `" + strings.Join(r.Labels, "`, `") + "`"
 			}
-			out = fmt.Appendf(out, "| `%s` | %s |%s | %s |\n", r.Name, r.Type, labels, r.Help)
+			out = fmt.Appendf(out, "| `%s` | %s |%s | %s |", r.Name, r.Type, labels, r.Help)
+			if group == Requests {
+				names := ""
+				if len(r.VLLM) > 0 {
+					names = " `" + strings.Join(r.VLLM, "`, `") + "`"
+				}
+				out = append(out, names+" |"...)
+			}
+			out = append(out, '\n')
 		}
 	}
 	return out

@@ -44,7 +44,7 @@ func (w *Workshop) watch(ctx context.Context, spec variant.Spec, offer func(rati
 		Interval: fleetInterval,
 		Announce: func(key store.Key) {
 			if ratio, ok := spec.PlanRatio(key); ok && offer(ratio) {
-				w.log.Info("variant made by another replica", "variant", variant.Name(model.ServedName(), ratio))
+				w.log.Info("variant made by another replica", "variant", variant.Name(w.Builder.Name, ratio))
 			}
 		},
 		Sizes: w.Counters.sharedSizes,

@@ -57,6 +57,7 @@ type Options struct {
 // command that ends.
 type Serving struct {
 	Answers  func() bool // reports whether the server can serve any request now
+	Names    []string    // of the model for clients, of which variants have the first; none: that of its file
 	Registry *prometheus.Registry
 	Pauser   *jobs.Pauser
 }
@@ -74,7 +75,7 @@ func Open(ctx context.Context, o Options) (*Workshop, error) {
 	}
 	w := &Workshop{Counters: NewCounters(o.Serving.Registry), log: o.Log, out: o.Out}
 	w.Builder = &variant.Builder{
-		Model: o.Model, Name: o.Model.ServedName(), Codec: work.Codec(), Tool: "prunellm " + o.Version, Log: o.Log,
+		Model: o.Model, Name: append(o.Serving.Names, o.Model.ServedName())[0], Codec: work.Codec(), Tool: "prunellm " + o.Version, Log: o.Log,
 		Scored: w.Counters.scored, Corrupt: func(store.Kind) { w.Counters.corrupt.Inc() },
 	}
 	err := w.openStores(ctx, o)
