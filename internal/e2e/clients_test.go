@@ -51,6 +51,13 @@ func TestAnthropicClient(t *testing.T) {
 	startForClients(t, "k-anthropic").run(t, want, nil, "k-anthropic", python, "clients/anthropic_cases.py")
 }
 
+// TestOllamaClient runs the cases of ollama, the official Python client of Ollama's API.
+func TestOllamaClient(t *testing.T) {
+	python := filepath.Join(clientsHome(t), "python", "bin", "python")
+	want := cases(t, "clients/ollama_cases.txt")
+	startForClients(t, "k-ollama").run(t, want, nil, "k-ollama", python, "clients/ollama_cases.py")
+}
+
 // startForClients starts a server with keys, and one that accepts only one request per minute. Both run until the test's end.
 func startForClients(t *testing.T, keys ...string) clientEnv {
 	t.Helper()
