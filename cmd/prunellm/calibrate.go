@@ -45,7 +45,7 @@ func (c *calibrateCommand) Run(env *environment) error {
 	}
 	defer release()
 	view := progress.New(env.stderr, env.log)
-	text, err := work.CalibrationText(env.ctx, model, scratch, spec, variant.NewCounter(variant.StageCalibrating, "tokens", view.Show))
+	text, err := work.CalibrationText(env.ctx, model, scratch, spec, variant.Text{}, variant.NewCounter(variant.StageCalibrating, "tokens", view.Show))
 	view.Close()
 	if err != nil {
 		return named(model, err)

@@ -66,10 +66,10 @@ func (w *build) built(path, identity string, plan *prune.Plan) (Built, error) {
 	}
 	config := w.Model.Config()
 	built := Built{
-		Model: w.Name, Path: path, Digest: identity, Ratio: w.spec.Ratio, KeptMLP: 1, Widths: config.FFN, Bytes: info.Size(), DenseBytes: w.Model.File().Size,
+		Model: w.Name, Stage: Dense, Path: path, Digest: identity, Ratio: w.spec.Ratio, KeptMLP: 1, Widths: config.FFN, Bytes: info.Size(), DenseBytes: w.Model.File().Size,
 	}
 	if plan != nil {
-		built.Widths = plan.Widths()
+		built.Stage, built.Widths = Refined, plan.Widths()
 	}
 	built.Parameters = config.Parameters(built.Widths)
 	built.Reached = 1 - float64(built.Parameters)/float64(config.Parameters(nil))

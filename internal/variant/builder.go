@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"time"
@@ -48,6 +49,8 @@ type Builder struct {
 	Scored func(took time.Duration)
 	// Corrupt, if not nil, is called with the kind of each stored value that is not valid for the model.
 	Corrupt func(kind store.Kind)
+
+	storedOnly bool // compute nothing
 }
 
 // Build makes or finds the variant of a spec. progress may be nil. The package comment describes the errors.
@@ -78,6 +81,14 @@ func (b *Builder) Build(ctx context.Context, spec Spec, progress func(Progress))
 	return w.assemble(ctx, plan, down)
 }
 
+// Find is like Build, but computes nothing: it assembles the file of stored values. The error wraps store.ErrNotFound if the
+// store lacks one of them.
+func (b *Builder) Find(ctx context.Context, spec Spec) (Built, error) {
+	finder := *b
+	finder.storedOnly = true
+	return finder.Build(ctx, spec, nil)
+}
+
 // modelDigest returns the digest of the model, or an error if another file has replaced the open one.
 func (b *Builder) modelDigest(ctx context.Context) (string, error) {
 	if err := b.notReplaced(ctx); err != nil {
@@ -100,7 +111,7 @@ func (b *Builder) dense(ctx context.Context) (Built, error) {
 		return Built{}, err
 	}
 	return Built{
-		Model: b.Name, Path: b.Model.Path(), Digest: "dense", KeptMLP: 1, Widths: b.Model.Config().FFN,
+		Model: b.Name, Stage: Dense, Path: b.Model.Path(), Digest: "dense", KeptMLP: 1, Widths: b.Model.Config().FFN,
 		Parameters: b.Model.Parameters(), Bytes: b.Model.File().Size, DenseBytes: b.Model.File().Size,
 	}, nil
 }
@@ -122,6 +133,9 @@ type build struct {
 func (w *build) value(ctx context.Context, key store.Key, check func([]byte) error) error {
 	if value, ok := w.made[key]; ok {
 		return check(value)
+	}
+	if w.storedOnly {
+		return w.stored(ctx, key, check)
 	}
 	sharing := store.Sharing{Store: w.Store, Leaser: w.Leaser, Log: w.Log, OnProgress: w.showLeader}
 	value, err := sharing.Value(ctx, key, func(ctx context.Context, lease store.Lease) ([]byte, error) {
@@ -149,6 +163,18 @@ func (w *build) value(ctx context.Context, key store.Key, check func([]byte) err
 	}
 	w.keep(ctx, store.NoLease{Store: w.Store}, key, value)
 	return check(value)
+}
+
+// stored reads a value from the store and checks that it fits the model. It treats a value that does not fit as missing.
+func (w *build) stored(ctx context.Context, key store.Key, check func([]byte) error) error {
+	value, err := w.Store.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	if err := check(value); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrNotFound, err)
+	}
+	return nil
 }
 
 // plan reads or computes the scores and plans the neurons to keep. It publishes the plan under its ratio, so that other
@@ -197,10 +223,14 @@ func (w *build) down(ctx context.Context, plan *prune.Plan) ([]byte, error) {
 func (w *build) compute(ctx context.Context, wanted store.Kind, lease store.Lease) ([]byte, error) {
 	config := w.Model.Config()
 	job := Job{Spec: w.spec, ModelPath: w.Model.Path(), ModelDigest: w.keys.model, WantDown: w.spec.Reconstruct}
-	job.Calibration = w.optional(ctx, w.keys.calibration(), func(v []byte) error {
+	isText := func(v []byte) error {
 		_, err := DecodeText(v, config.VocabSize)
 		return err
-	})
+	}
+	job.Calibration = w.optional(ctx, w.keys.calibration(), isText)
+	if base := w.keys.text(0); job.Calibration == nil && base != w.keys.calibration() {
+		job.Base = w.optional(ctx, base, isText)
+	}
 	job.Scores = w.optional(ctx, w.keys.scores(), func(v []byte) error {
 		_, err := DecodeScores(v, config)
 		return err

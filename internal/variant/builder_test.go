@@ -25,6 +25,8 @@ type countingRunner struct {
 	model          *models.GGUF
 	calibrations   int
 	scores, refits int
+	base           variant.Text // given to the last text
+	scored, fitted [][]int32    // read by the last score and refit
 	fail           error
 	during         func() // runs during a job; may be nil
 }
@@ -39,14 +41,21 @@ func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func
 	config := r.model.Config()
 	return job.Run(ctx, variant.Tools{
 		Config: config,
-		Text: func(context.Context, variant.Spec, func(done, total int)) (variant.Text, error) {
-			r.calibrations++
-			return variant.Text{Tokens: [][]int32{{1, 2, 3}, {4, 5, 6}}, HeldOut: [][]int32{{7, 8, 9}}}, nil
+		Text: func(_ context.Context, spec variant.Spec, base variant.Text, _ func(done, total int)) (variant.Text, error) {
+			if r.base = base; len(base.Tokens) == 0 {
+				r.calibrations++
+				base = variant.Text{Tokens: [][]int32{{1, 2, 3}, {4, 5, 6}}, HeldOut: [][]int32{{7, 8, 9}}}
+			}
+			if spec.Further() > 0 {
+				base.Further = [][]int32{{10, 11, 12}}
+			}
+			return base, nil
 		},
-		Score: func(_ context.Context, _ [][]int32, recipe prune.Recipe, report func(prune.Progress)) (*prune.Scores, error) {
+		Score: func(_ context.Context, scored [][]int32, recipe prune.Recipe, report func(prune.Progress)) (*prune.Scores, error) {
 			r.scores++
+			r.scored = scored
 			report(prune.Progress{Stage: "stage1", Done: 1, Total: 2})
-			random := rand.New(rand.NewPCG(recipe.Seed, 1))
+			random := rand.New(rand.NewPCG(recipe.Seed, uint64(len(scored))))
 			rows := make([][]float32, config.Layers)
 			for layer, width := range config.FFN {
 				rows[layer] = make([]float32, width)
@@ -56,8 +65,9 @@ func (r *countingRunner) Run(ctx context.Context, job variant.Job, progress func
 			}
 			return &prune.Scores{Stage1: rows, Stage2: rows}, nil
 		},
-		Refit: func(_ context.Context, plan *prune.Plan, _ [][]int32, _ prune.Recipe, _ func(prune.Progress), packer *variant.DownPacker) error {
+		Refit: func(_ context.Context, plan *prune.Plan, fitted [][]int32, _ prune.Recipe, _ func(prune.Progress), packer *variant.DownPacker) error {
 			r.refits++
+			r.fitted = fitted
 			for layer, width := range plan.Widths() {
 				down := make([]float32, config.HiddenSize*width)
 				for i := range down {

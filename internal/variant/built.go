@@ -2,9 +2,19 @@ package variant
 
 import "strconv"
 
+// The stages through which a server improves a variant. They name the file that answers; the type Stage names the steps of
+// making one file.
+const (
+	Dense   = "dense"   // the original model, possibly in another file type
+	Quick   = "quick"   // pruned with a part of the recipe's text
+	Refined = "refined" // pruned with the recipe
+	Healed  = "healed"  // pruned with the recipe, then trained
+)
+
 // Built describes a variant whose file an engine can load.
 type Built struct {
 	Model      string  // model name without a ratio
+	Stage      string  // Builder sets Dense, Refined or Healed, internal/improve sets Quick
 	Path       string  // GGUF file
 	Digest     string  // identifies the file: it depends on the kept neurons, the refit and the file type
 	Ratio      float64 // requested share of all parameters

@@ -71,7 +71,7 @@ func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func
 	keys := keys{model: model, spec: spec}
 	key := keys.card(built)
 	compute := func(ctx context.Context, _ store.Lease) ([]byte, error) {
-		heldOut, err := b.heldOut(ctx, keys.calibration())
+		heldOut, err := b.heldOut(ctx, keys)
 		if err != nil {
 			return nil, err
 		}
@@ -108,9 +108,29 @@ func (b *Builder) Card(ctx context.Context, spec Spec, built Built, measure func
 	return DecodeCard(value)
 }
 
+// FindCard is Card without measuring. The error wraps store.ErrNotFound if the store has no card, or one that is not valid.
+func (b *Builder) FindCard(ctx context.Context, spec Spec, built Built) (Card, error) {
+	model, err := b.modelDigest(ctx)
+	if err != nil {
+		return Card{}, err
+	}
+	value, err := b.Store.Get(ctx, keys{model: model, spec: spec}.card(built))
+	if err != nil {
+		return Card{}, err
+	}
+	card, err := DecodeCard(value)
+	if err != nil {
+		return Card{}, fmt.Errorf("%w: %w", store.ErrNotFound, err)
+	}
+	return card, nil
+}
+
 // heldOut returns the held-out part of the stored calibration text, or an error that wraps ErrNoHeldOut.
-func (b *Builder) heldOut(ctx context.Context, key store.Key) ([][]int32, error) {
-	value, err := b.Store.Get(ctx, key)
+func (b *Builder) heldOut(ctx context.Context, keys keys) ([][]int32, error) {
+	value, err := b.Store.Get(ctx, keys.calibration())
+	if base := keys.text(0); errors.Is(err, store.ErrNotFound) && base != keys.calibration() {
+		value, err = b.Store.Get(ctx, base)
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("%w in the store", ErrNoHeldOut)
 	}

@@ -11,12 +11,13 @@ import (
 )
 
 // Job is the work that needs gradients or the dense model's activations. It runs in a child process. It does not
-// recompute values that it is given. Calibration and Scores are in stored form.
+// recompute values that it is given. Calibration, Base and Scores are in stored form.
 type Job struct {
 	Spec        Spec   `json:"spec"`
 	ModelPath   string `json:"model_path"`
 	ModelDigest string `json:"model_digest"`
 	Calibration []byte `json:"-"` // from EncodeText; if nil, the job obtains the text
+	Base        []byte `json:"-"` // the text without its further part; if nil, the job obtains that too
 	Scores      []byte `json:"-"` // from EncodeScores; if nil, the job computes them
 	WantDown    bool   `json:"want_down"`
 }
@@ -31,9 +32,10 @@ type Outputs struct {
 // Tools holds the functions that do the parts of a job for one model.
 type Tools struct {
 	Config models.Config
-	// Text returns calibration text in sequences of spec.Calibration.Length tokens. It has spec.Recipe.Tokens tokens,
-	// up to spec.Further() further ones if the source has them, and about spec.HeldOut() held-out ones.
-	Text func(ctx context.Context, spec Spec, progress func(done, total int)) (Text, error)
+	// Text returns calibration text in sequences of spec.Calibration.Length tokens. It has spec.Text() tokens, up to
+	// spec.Further() further ones if the source has them, and about spec.HeldOut() held-out ones. base is the text without
+	// the further tokens if it is known, else empty.
+	Text func(ctx context.Context, spec Spec, base Text, progress func(done, total int)) (Text, error)
 	// Score computes the scores, float32[layers][neurons].
 	Score func(ctx context.Context, sequences [][]int32, recipe prune.Recipe, progress func(prune.Progress)) (*prune.Scores, error)
 	// Refit refits down_proj of every layer in the recipe's precision and adds it to the packer, from the first layer
@@ -50,7 +52,7 @@ func (j Job) Run(ctx context.Context, tools Tools, progress func(Progress)) (Out
 	if err != nil {
 		return Outputs{}, err
 	}
-	scores, err := j.scores(ctx, tools, text.Tokens, progress, &out)
+	scores, err := j.scores(ctx, tools, text.Scored(j.Spec), progress, &out)
 	if err != nil {
 		return Outputs{}, err
 	}
@@ -79,7 +81,13 @@ func (j Job) text(ctx context.Context, tools Tools, progress func(Progress), out
 	if j.Calibration != nil {
 		return DecodeText(j.Calibration, tools.Config.VocabSize)
 	}
-	if text, err = tools.Text(ctx, j.Spec, NewCounter(StageCalibrating, "tokens", progress)); err != nil {
+	var base Text
+	if j.Base != nil {
+		if base, err = DecodeText(j.Base, tools.Config.VocabSize); err != nil {
+			return Text{}, err
+		}
+	}
+	if text, err = tools.Text(ctx, j.Spec, base, NewCounter(StageCalibrating, "tokens", progress)); err != nil {
 		return Text{}, fmt.Errorf("calibration: %w", err)
 	}
 	out.Calibration, err = EncodeText(text)

@@ -102,15 +102,13 @@ func (b *Builder) Recover(ctx context.Context, spec Spec, recovery Recovery, tra
 	})
 }
 
-// FindRecovered is like Recover, but never trains. The error wraps store.ErrNotFound if the store has no trained
-// weights.
+// FindRecovered is like Recover, but computes nothing. The error wraps store.ErrNotFound if the store lacks the trained
+// weights or a value that they depend on.
 func (b *Builder) FindRecovered(ctx context.Context, spec Spec, recovery Recovery, progress func(Progress)) (Built, RecoveryReport, error) {
-	return b.recovered(ctx, spec, recovery, progress, func(w *build, key store.Key, check func([]byte) error, _ RecoveryJob) error {
-		value, err := w.Store.Get(ctx, key)
-		if err != nil {
-			return err
-		}
-		return check(value)
+	finder := *b
+	finder.storedOnly = true
+	return finder.recovered(ctx, spec, recovery, progress, func(w *build, key store.Key, check func([]byte) error, _ RecoveryJob) error {
+		return w.stored(ctx, key, check)
 	})
 }
 
@@ -140,7 +138,7 @@ func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, p
 	}
 	key := w.keys.recovered(plan, down, recovery)
 	job := RecoveryJob{Spec: spec, Recovery: recovery, ModelPath: b.Model.Path(), Identity: key.String(), Plan: plan.Encode(), Down: down}
-	if job.HeldOut, err = b.heldOut(ctx, w.keys.calibration()); err != nil && !errors.Is(err, ErrNoHeldOut) {
+	if job.HeldOut, err = b.heldOut(ctx, w.keys); err != nil && !errors.Is(err, ErrNoHeldOut) {
 		w.Log.Warn("held-out calibration text not read", "error", err)
 	}
 	var value []byte
@@ -160,7 +158,7 @@ func (b *Builder) recovered(ctx context.Context, spec Spec, recovery Recovery, p
 	if err != nil {
 		return Built{}, report, err
 	}
-	built.Recovery = &report
+	built.Stage, built.Recovery = Healed, &report
 	return built, report, nil
 }
 
@@ -243,5 +241,5 @@ func (w *build) assembleRecovered(ctx context.Context, plan *prune.Plan, down, v
 // recovered returns the key of trained weights. It depends on the pruned weights, the training and the stored type.
 func (k keys) recovered(plan *prune.Plan, down []byte, recovery Recovery) store.Key {
 	what := digest(recoveryVersion, neurons(plan), digest(string(down)), recovery.String())
-	return store.Key{Model: k.model, Kind: store.KindRecovered, Recipe: k.spec.Recipe.Digest(), Detail: what[:2*digestLength] + "-" + string(k.spec.FileType)}
+	return store.Key{Model: k.model, Kind: store.KindRecovered, Recipe: k.spec.recipeDigest(), Detail: what[:2*digestLength] + "-" + string(k.spec.FileType)}
 }

@@ -26,9 +26,13 @@ type Spec struct {
 	Reconstruct bool         `json:"reconstruct"` // whether to refit down_proj
 	// RefitTokens is the maximum number of tokens that the refit reads. It reads the scored tokens first, then further
 	// tokens of the same source. 0 means the recipe's number.
-	RefitTokens int              `json:"refit_tokens,omitempty"`
-	FileType    convert.FileType `json:"file_type"`
-	Step        int              `json:"step"` // step of widths under the global budget, see WidthStep; 0 means prune.WidthStep
+	RefitTokens int `json:"refit_tokens,omitempty"`
+	// TextTokens is the size of the text if the recipe's tokens are only a part of it; the scored sequences are then spread
+	// evenly over the text. 0 means that the recipe's tokens are the whole text. Variants with the same text have the same
+	// held-out part.
+	TextTokens int              `json:"text_tokens,omitempty"`
+	FileType   convert.FileType `json:"file_type"`
+	Step       int              `json:"step"` // step of widths under the global budget, see WidthStep; 0 means prune.WidthStep
 }
 
 // leastSteps is the smallest number of steps in a layer. With fewer, the coarse choice of widths costs more than a type
@@ -79,10 +83,13 @@ func (s Spec) At(ratio float64) Spec {
 	return s
 }
 
-// HeldOut returns the number of held-out tokens for cards, in addition to the recipe's tokens. It is 1/heldOutShare of
-// the recipe's tokens, at least minHeldOutTokens and at most maxHeldOutTokens.
+// Text returns the size in tokens of the text of which all or a part is scored on.
+func (s Spec) Text() int { return max(s.TextTokens, s.Recipe.Tokens) }
+
+// HeldOut returns the number of held-out tokens for cards, in addition to the text's tokens. It is 1/heldOutShare of the
+// text's tokens, at least minHeldOutTokens and at most maxHeldOutTokens.
 func (s Spec) HeldOut() int {
-	return min(max(s.Recipe.Tokens/heldOutShare, minHeldOutTokens), maxHeldOutTokens)
+	return min(max(s.Text()/heldOutShare, minHeldOutTokens), maxHeldOutTokens)
 }
 
 // Refits returns the maximum number of tokens that the refit reads. It is 0 without a refit.
@@ -95,14 +102,18 @@ func (s Spec) Refits() int {
 
 // recipe returns the description of the recipe for a file's provenance.
 func (s Spec) recipe() string {
-	if n := s.Refits(); n != 0 && n != s.Recipe.Tokens {
-		return fmt.Sprintf("%s refit_tokens=%d", s.Recipe, n)
+	text := s.Recipe.String()
+	if n := s.Text(); n != s.Recipe.Tokens {
+		text += fmt.Sprintf(" text_tokens=%d", n)
 	}
-	return s.Recipe.String()
+	if n := s.Refits(); n != 0 && n != s.Recipe.Tokens {
+		text += fmt.Sprintf(" refit_tokens=%d", n)
+	}
+	return text
 }
 
-// Further returns the maximum number of tokens that the refit reads in addition to the recipe's.
-func (s Spec) Further() int { return max(s.Refits()-s.Recipe.Tokens, 0) }
+// Further returns the maximum number of tokens that the refit reads in addition to the text's.
+func (s Spec) Further() int { return max(s.Refits()-s.Text(), 0) }
 
 // calibrationVersion must change when the same source gives different calibration text.
 const calibrationVersion = "2"
@@ -126,17 +137,28 @@ type keys struct {
 
 // calibration returns the key of the calibration text. It depends only on the text, so that criteria with the same text
 // share it. Without further tokens for the refit, it is the key of earlier versions, whose texts are the same.
-func (k keys) calibration() store.Key {
+func (k keys) calibration() store.Key { return k.text(k.spec.Further()) }
+
+// text returns the key of the text with that many further tokens for the refit.
+func (k keys) text(further int) store.Key {
 	r := k.spec.Recipe
-	parts := []string{calibrationVersion, r.Calibration, strconv.Itoa(k.spec.Calibration.Length), strconv.Itoa(r.Tokens), strconv.FormatUint(r.Seed, 10)}
-	if further := k.spec.Further(); further > 0 {
+	parts := []string{calibrationVersion, r.Calibration, strconv.Itoa(k.spec.Calibration.Length), strconv.Itoa(k.spec.Text()), strconv.FormatUint(r.Seed, 10)}
+	if further > 0 {
 		parts = append(parts, strconv.Itoa(further))
 	}
 	return store.Key{Model: k.model, Kind: store.KindCalibration, Recipe: digest(parts...)}
 }
 
+// recipeDigest identifies the scores. It is the recipe's digest unless only a part of the text is scored on.
+func (s Spec) recipeDigest() string {
+	if s.Text() == s.Recipe.Tokens {
+		return s.Recipe.Digest()
+	}
+	return digest(s.Recipe.Digest(), "text", strconv.Itoa(s.Text()))
+}
+
 func (k keys) scores() store.Key {
-	return store.Key{Model: k.model, Kind: store.KindScores, Recipe: k.spec.Recipe.Digest()}
+	return store.Key{Model: k.model, Kind: store.KindScores, Recipe: k.spec.recipeDigest()}
 }
 
 func (k keys) plan() store.Key {
@@ -144,13 +166,13 @@ func (k keys) plan() store.Key {
 	if k.spec.Budget == prune.Global && k.spec.step() != prune.WidthStep {
 		detail += "-" + strconv.Itoa(k.spec.step())
 	}
-	return store.Key{Model: k.model, Kind: store.KindPlan, Recipe: k.spec.Recipe.Digest(), Detail: detail}
+	return store.Key{Model: k.model, Kind: store.KindPlan, Recipe: k.spec.recipeDigest(), Detail: detail}
 }
 
 // PlanRatio returns the ratio of a stored plan. ok reports whether the plan is for this spec's recipe and budget.
 func (s Spec) PlanRatio(key store.Key) (ratio float64, ok bool) {
 	text, _, found := strings.Cut(key.Detail, "-"+string(s.Budget)) // a step may follow
-	if !found || key.Kind != store.KindPlan || key.Recipe != s.Recipe.Digest() {
+	if !found || key.Kind != store.KindPlan || key.Recipe != s.recipeDigest() {
 		return 0, false
 	}
 	ratio, err := strconv.ParseFloat(text, 64)
@@ -169,12 +191,13 @@ func (k keys) down(plan *prune.Plan) store.Key {
 		parts = append(parts, "refit", strconv.Itoa(n))
 	}
 	detail := digest(parts...)[:digestLength] + "-" + string(k.spec.FileType)
-	return store.Key{Model: k.model, Kind: store.KindDown, Recipe: k.spec.Recipe.Digest(), Detail: detail}
+	return store.Key{Model: k.model, Kind: store.KindDown, Recipe: k.spec.recipeDigest(), Detail: detail}
 }
 
-// card returns the key of a card. It depends on the measured file and the text.
+// card returns the key of a card. It depends on the measured file and the held-out text, which does not depend on what the
+// refit reads.
 func (k keys) card(built Built) store.Key {
-	return store.Key{Model: k.model, Kind: store.KindCard, Recipe: k.calibration().Recipe, Detail: cardVersion + "-" + built.Digest}
+	return store.Key{Model: k.model, Kind: store.KindCard, Recipe: k.text(0).Recipe, Detail: cardVersion + "-" + built.Digest}
 }
 
 // cardVersion must change when the same variant and text give a different card.

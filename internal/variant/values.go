@@ -27,7 +27,7 @@ const maxHeldOut = 1 << 15
 
 // Text is calibration text as sequences of token ids.
 type Text struct {
-	Tokens  [][]int32 // for scores and refits
+	Tokens  [][]int32 // for scores and refits; see Scored
 	Further [][]int32 // only for refits
 	HeldOut [][]int32 // for cards; no score or refit reads it; empty if the text is too short
 }
@@ -35,19 +35,35 @@ type Text struct {
 // Refit returns the sequences to refit on, up to the given number of tokens: the scored ones, then further ones. If the
 // scored sequences alone have more tokens, it returns some of them, spread evenly.
 func (t Text) Refit(tokens int) [][]int32 {
-	scored := 0
-	for _, sequence := range t.Tokens {
-		scored += len(sequence)
-	}
-	if tokens >= scored {
+	if tokens >= tokensIn(t.Tokens) {
 		return slices.Concat(t.Tokens, t.Further)
 	}
-	count := max(len(t.Tokens)*tokens/scored, 1)
-	picked := make([][]int32, count)
+	return spread(t.Tokens, tokens)
+}
+
+// Scored returns the sequences that a spec's scores read: all of Tokens, or a part of them, spread evenly.
+func (t Text) Scored(spec Spec) [][]int32 {
+	if spec.Text() == spec.Recipe.Tokens || spec.Recipe.Tokens >= tokensIn(t.Tokens) {
+		return t.Tokens
+	}
+	return spread(t.Tokens, spec.Recipe.Tokens)
+}
+
+// spread picks sequences of about so many tokens, spread evenly over all of them, and at least one.
+func spread(sequences [][]int32, tokens int) [][]int32 {
+	picked := make([][]int32, max(len(sequences)*tokens/tokensIn(sequences), 1))
 	for i := range picked {
-		picked[i] = t.Tokens[i*len(t.Tokens)/count]
+		picked[i] = sequences[i*len(sequences)/len(picked)]
 	}
 	return picked
+}
+
+// tokensIn returns the number of tokens in all sequences.
+func tokensIn(sequences [][]int32) (tokens int) {
+	for _, sequence := range sequences {
+		tokens += len(sequence)
+	}
+	return tokens
 }
 
 // textFile is the stored form of Text. It is JSON, which people and `prunellm score` can read.

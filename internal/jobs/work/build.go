@@ -19,6 +19,7 @@ import (
 // The values of a build job. The job does not recompute values that it is given.
 const (
 	calibrationValue = "calibration"
+	baseValue        = "base" // calibration without further tokens
 	scoresValue      = "scores"
 	downValue        = "down"
 )
@@ -36,14 +37,14 @@ func (o *Orders) Run(ctx context.Context, job variant.Job, progress func(variant
 		return variant.Outputs{}, err
 	}
 	payload := buildPayload{Job: job, States: filepath.Join(o.cacheDir, statesFile)}
-	given := jobs.Values{calibrationValue: job.Calibration, scoresValue: job.Scores}
+	given := jobs.Values{calibrationValue: job.Calibration, baseValue: job.Base, scoresValue: job.Scores}
 	_, made, err := o.parent.Do(ctx, build, payload, given, reports(progress))
 	return variant.Outputs{Calibration: made[calibrationValue], Scores: made[scoresValue], Down: made[downValue]}, err
 }
 
 // build does a build job.
 func (c Child) build(ctx context.Context, call *jobs.Call, p buildPayload, progress func(variant.Progress)) (any, jobs.Values, error) {
-	p.Job.Calibration, p.Job.Scores = call.Values[calibrationValue], call.Values[scoresValue]
+	p.Job.Calibration, p.Job.Base, p.Job.Scores = call.Values[calibrationValue], call.Values[baseValue], call.Values[scoresValue]
 	model, err := models.OpenGGUF(p.Job.ModelPath, ggmlquant.Dequantize)
 	if err != nil {
 		return nil, nil, err
@@ -72,8 +73,8 @@ type builder struct {
 func (b *builder) tools() variant.Tools {
 	return variant.Tools{
 		Config: b.model.Config(),
-		Text: func(ctx context.Context, spec variant.Spec, progress func(done, total int)) (variant.Text, error) {
-			return CalibrationText(ctx, b.model, b.folder, spec, progress)
+		Text: func(ctx context.Context, spec variant.Spec, base variant.Text, progress func(done, total int)) (variant.Text, error) {
+			return CalibrationText(ctx, b.model, b.folder, spec, base, progress)
 		},
 		Score: b.score,
 		Refit: b.refit,

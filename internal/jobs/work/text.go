@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"prunellm/convert"
 	"prunellm/convert/ggmlquant"
@@ -40,26 +41,29 @@ func dense(model *models.GGUF, scratch string) calibration.Dense {
 	}
 }
 
-// CalibrationText obtains the text for a spec's recipe, including a held-out part. progress may be nil.
-func CalibrationText(ctx context.Context, model *models.GGUF, scratch string, spec variant.Spec, progress func(done, total int)) (variant.Text, error) {
+// CalibrationText obtains the text for a spec's recipe, including a held-out part. base is the text without further tokens,
+// or empty if it is unknown. progress may be nil.
+func CalibrationText(ctx context.Context, model *models.GGUF, scratch string, spec variant.Spec, base variant.Text, progress func(done, total int)) (variant.Text, error) {
 	source, err := calibration.Reference{Identity: spec.Recipe.Calibration, File: spec.Calibration.File}.Open(dense(model, scratch))
 	if err != nil {
 		return variant.Text{}, err
 	}
-	first, further := spec.Recipe.Tokens+spec.HeldOut(), spec.Further()
-	sequences, err := source.Sequences(ctx, calibration.Want{
-		Tokens: first, AtLeast: calibration.MinTokens, Length: spec.Calibration.Length, Seed: spec.Recipe.Seed,
-	}, partOf(progress, 0, first+further))
-	if err != nil {
-		return variant.Text{}, err
+	first, further := spec.Text()+spec.HeldOut(), spec.Further()
+	text := variant.Text{Tokens: base.Tokens, HeldOut: base.HeldOut}
+	if len(base.Tokens) == 0 {
+		sequences, err := source.Sequences(ctx, calibration.Want{
+			Tokens: first, AtLeast: calibration.MinTokens, Length: spec.Calibration.Length, Seed: spec.Recipe.Seed,
+		}, partOf(progress, 0, first+further))
+		if err != nil {
+			return variant.Text{}, err
+		}
+		text.Tokens, text.HeldOut = calibration.HoldOut(sequences, spec.HeldOut(), spec.Calibration.Length)
 	}
-	text := variant.Text{}
-	text.Tokens, text.HeldOut = calibration.HoldOut(sequences, spec.HeldOut(), spec.Calibration.Length)
 	if further < spec.Calibration.Length {
 		return text, nil
 	}
 	text.Further, err = source.Sequences(ctx, calibration.Want{
-		Tokens: further, Length: spec.Calibration.Length, Seed: spec.Recipe.Seed + furtherSeed, Exclude: sequences,
+		Tokens: further, Length: spec.Calibration.Length, Seed: spec.Recipe.Seed + furtherSeed, Exclude: slices.Concat(text.Tokens, text.HeldOut),
 	}, partOf(progress, first, first+further))
 	return text, err
 }
