@@ -8,6 +8,7 @@ type AdminVariant struct {
 	State      string  `json:"state"`              // one of the states below
 	Progress   string  `json:"progress,omitempty"` // one line, while the variant is being made
 	Error      string  `json:"error,omitempty"`    // why the last attempt failed
+	Next       string  `json:"next,omitempty"`     // one line about the stage that replaces the loaded file next
 	Pinned     bool    `json:"pinned"`             // protected from eviction
 	Startup    bool    `json:"startup"`            // used for requests without a ratio
 	InUse      int     `json:"in_use"`             // requests that use it now

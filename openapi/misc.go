@@ -43,6 +43,7 @@ type Card struct {
 	ContextTokens int     `json:"context_tokens"`      // maximum tokens of one sequence
 	MaxRatio      float64 `json:"max_ratio,omitempty"` // the largest ratio that the model supports
 	Digest        string  `json:"digest,omitempty"`    // of the variant's tensors
+	Stage         string  `json:"stage,omitempty"`     // "dense", "quick", "refined" or "healed"
 
 	// The cost of pruning on held-out calibration text. Either all fields are present or none.
 	Perplexity      *float64 `json:"perplexity,omitempty"`       // of the variant as served
@@ -199,4 +200,8 @@ type Health struct {
 	Status string `json:"status"` // "ok" or "ready"
 	// Progress is one line about the startup variant while the dense model answers instead.
 	Progress string `json:"progress,omitempty"`
+	// Stage is that of the file that answers for the startup variant, as on its card.
+	Stage string `json:"stage,omitempty"`
+	// Next is one line about the stage that replaces it next, and how far that one is.
+	Next string `json:"next,omitempty"`
 }

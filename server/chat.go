@@ -35,7 +35,7 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
 			return &chatStream{
-				head: s.newHead("chatcmpl-", j.variant.Name), out: out, logprobs: req.Logprobs, usage: req.IncludeUsage,
+				head: s.newHead("chatcmpl-", j.variant), out: out, logprobs: req.Logprobs, usage: req.IncludeUsage,
 				parsers: parsers, begun: make([]bool, req.N), tokens: make([][]openapi.TokenLogprob, req.N),
 			}
 		})
@@ -44,7 +44,7 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 	if err != nil {
 		return err
 	}
-	head := s.newHead("chatcmpl-", j.variant.Name)
+	head := s.newHead("chatcmpl-", j.variant)
 	return writeJSON(c, openapi.ChatResponse{
 		ID: head.id, Object: "chat.completion", Created: head.created, Model: head.model,
 		Choices: answer.choices(), Usage: j.tally.total(), SystemFingerprint: head.fingerprint,
@@ -139,11 +139,11 @@ type head struct {
 	fingerprint string
 }
 
-func (s *Server) newHead(prefix string, variant string) head {
+func (s *Server) newHead(prefix string, variant *Variant) head {
 	return head{
 		id:          prefix + strings.ReplaceAll(uuid.NewString(), "-", ""),
 		created:     time.Now().Unix(),
-		model:       variant,
+		model:       variant.Name,
 		fingerprint: s.fingerprint(variant),
 	}
 }

@@ -28,14 +28,14 @@ func (s *Server) completion(c *fiber.Ctx, j *job) error {
 	}
 	if req.Stream {
 		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
-			texts := newTextSink(s.newHead("cmpl-", j.variant.Name), req, echo)
+			texts := newTextSink(s.newHead("cmpl-", j.variant), req, echo)
 			texts.out = out
 			return texts
 		})
 	}
 	var texts *textSink
 	answer, err := whole(c, j, req.Model, prepare, func() *textAnswer {
-		texts = newTextSink(s.newHead("cmpl-", j.variant.Name), req, echo)
+		texts = newTextSink(s.newHead("cmpl-", j.variant), req, echo)
 		return newTextAnswer(texts)
 	})
 	if err != nil {

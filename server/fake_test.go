@@ -29,6 +29,7 @@ type fakeModels struct {
 	acquire  func(ctx context.Context, name openapi.ModelName) error
 	status   Status
 	template string // of chats
+	stage    string // of the file that answers
 	context  int    // tokens
 	slots    []infer.Slot
 	list     []openapi.Model // nil: tiny@0.2 and tiny@0
@@ -44,7 +45,7 @@ type fakeModels struct {
 }
 
 func newFake() *fakeModels {
-	return &fakeModels{status: Status{Ready: true}, context: fakeContext, template: toolsUnknown}
+	return &fakeModels{status: Status{Ready: true}, context: fakeContext, template: toolsUnknown, stage: "refined"}
 }
 
 func (m *fakeModels) Acquire(ctx context.Context, name openapi.ModelName) (*Variant, error) {
@@ -68,6 +69,8 @@ func (m *fakeModels) Acquire(ctx context.Context, name openapi.ModelName) (*Vari
 	return &Variant{
 		Engine:  Engine{Generator: v, Grammars: v, Vocabulary: v, Embedder: v, HiddenSize: 2},
 		Name:    "tiny@" + openapi.FormatRatio(ratio),
+		Stage:   m.stage,
+		Digest:  "file-" + m.stage,
 		Release: func() { m.released.Add(1) },
 	}, nil
 }

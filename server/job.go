@@ -112,7 +112,8 @@ func (j *job) end() {
 	if j.tally != nil {
 		j.tally.record(j.server.metrics)
 		usage := j.tally.total()
-		j.server.log.Info("generation ended", "request_id", j.requestID, "variant", j.variant.Name, "complete", j.tally.complete(),
+		j.server.log.Info("generation ended", "request_id", j.requestID, "variant", j.variant.Name, "stage", j.variant.Stage,
+			"digest", j.variant.Digest, "complete", j.tally.complete(),
 			"prompt_tokens", usage.PromptTokens, "completion_tokens", usage.CompletionTokens,
 			"first_token", j.tally.first, "duration", time.Since(j.started))
 	}
@@ -125,13 +126,20 @@ func (j *job) end() {
 	j.server.jobs.Done()
 }
 
-// acquire pins the variant for this request and sets the response's header that names it.
+// acquire pins the variant for this request and sets the response's headers that name it.
 func (j *job) acquire(c *fiber.Ctx, name openapi.ModelName) error {
 	if err := j.pin(name, waits(c)); err != nil {
 		return err
 	}
-	c.Set(headerVariant, j.variant.Name)
+	j.nameVariant(c)
 	return nil
+}
+
+// nameVariant sets the response's headers that name the variant and its file.
+func (j *job) nameVariant(c *fiber.Ctx) {
+	c.Set(headerVariant, j.variant.Name)
+	c.Set(headerStage, j.variant.Stage)
+	c.Set(headerDigest, j.variant.Digest)
 }
 
 // pin acquires the variant. If wait is false and the variant is not loaded, pin starts making it and returns a

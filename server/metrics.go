@@ -23,8 +23,25 @@ type metrics struct {
 	prefixHits       prometheus.Counter
 }
 
-// newMetrics registers the metrics. load is that of all loaded variants.
-func newMetrics(registry *prometheus.Registry, load func() Load) (*metrics, error) {
+// stageCollector tells which file answers for the startup variant at the time of a scrape.
+type stageCollector struct{ models Models }
+
+// Describe implements prometheus.Collector.
+func (stageCollector) Describe(descriptions chan<- *prometheus.Desc) {
+	metric.NewGaugeVec(metric.VariantStage).Describe(descriptions)
+}
+
+// Collect implements prometheus.Collector.
+func (c stageCollector) Collect(metrics chan<- prometheus.Metric) {
+	gauge := metric.NewGaugeVec(metric.VariantStage)
+	if stage := c.models.Status().Stage; stage != "" {
+		gauge.WithLabelValues(stage).Set(1)
+	}
+	gauge.Collect(metrics)
+}
+
+// newMetrics registers the metrics; some are read from models.
+func newMetrics(registry *prometheus.Registry, models Models) (*metrics, error) {
 	m := &metrics{
 		inFlight:         metric.NewGauge(metric.InFlight),
 		requests:         metric.NewCounterVec(metric.HTTPRequests),
@@ -41,9 +58,10 @@ func newMetrics(registry *prometheus.Registry, load func() Load) (*metrics, erro
 	for _, c := range []prometheus.Collector{
 		m.inFlight, m.requests, m.success, m.firstToken, m.interToken, m.endToEnd, m.queueTime, m.promptTokens, m.generationTokens,
 		m.prefixQueries, m.prefixHits,
-		metric.NewGaugeFunc(metric.RequestsWaiting, func() float64 { return float64(load().Waiting) }),
-		metric.NewGaugeFunc(metric.RequestsRunning, func() float64 { return float64(load().Running) }),
-		metric.NewGaugeFunc(metric.KVCacheUsage, func() float64 { return load().usage() }),
+		metric.NewGaugeFunc(metric.RequestsWaiting, func() float64 { return float64(models.Load().Waiting) }),
+		metric.NewGaugeFunc(metric.RequestsRunning, func() float64 { return float64(models.Load().Running) }),
+		metric.NewGaugeFunc(metric.KVCacheUsage, func() float64 { return models.Load().usage() }),
+		stageCollector{models},
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

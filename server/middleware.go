@@ -22,6 +22,9 @@ const (
 	// The same header under Anthropic's name.
 	headerAnthropicRequestID = "Request-Id"
 	headerVariant            = "X-Prunellm-Variant"
+	// Which of the variant's files answered: the card of the model's entry has the same values.
+	headerStage  = "X-Prunellm-Stage"
+	headerDigest = "X-Prunellm-Digest"
 	// The types of tools and input items that the server left out of the request, separated by commas.
 	headerSkippedTools = "X-Prunellm-Skipped-Tools"
 	headerSkippedItems = "X-Prunellm-Skipped-Items"

@@ -74,6 +74,8 @@ type Status struct {
 	Ready      bool
 	Progress   string        // one line such as "scoring: 40%"; if ready: about the startup variant while the dense model answers instead
 	RetryAfter time.Duration // when to retry; 0 means DefaultRetryAfter
+	Stage      string        // of the file that answers for the startup variant; "": none does
+	Next       string        // one line about the stage that replaces it next; "": none does
 }
 
 // DefaultRetryAfter is the Retry-After without a better estimate.

@@ -26,7 +26,7 @@ const (
 // exposedHeaders are the response headers that scripts of allowed origins may read, in addition to the few that browsers
 // expose to every script.
 var exposedHeaders = strings.Join([]string{
-	headerRequestID, headerAnthropicRequestID, headerVariant, headerSkippedTools, headerSkippedItems,
+	headerRequestID, headerAnthropicRequestID, headerVariant, headerStage, headerDigest, headerSkippedTools, headerSkippedItems,
 	fiber.HeaderRetryAfter, headerLimit, headerRemaining,
 }, ", ")
 

@@ -32,7 +32,7 @@ func (s *Server) readyz(c *fiber.Ctx) error {
 	if !status.Ready {
 		return &NotReadyError{RetryAfter: status.RetryAfter, Progress: status.Progress}
 	}
-	return writeJSON(c, openapi.Health{Status: "ready", Progress: status.Progress})
+	return writeJSON(c, openapi.Health{Status: "ready", Progress: status.Progress, Stage: status.Stage, Next: status.Next})
 }
 
 func (s *Server) metricsHandler() fiber.Handler {

@@ -51,7 +51,7 @@ func New(options Options) (*Server, error) {
 	if err := options.validate(); err != nil {
 		return nil, fmt.Errorf("server options: %w", err)
 	}
-	metrics, err := newMetrics(options.Registry, options.Models.Load)
+	metrics, err := newMetrics(options.Registry, options.Models)
 	if err != nil {
 		return nil, err
 	}
@@ -193,8 +193,8 @@ func waitFor(done <-chan struct{}, limit time.Duration) bool {
 	}
 }
 
-// fingerprint changes whenever the answer to the same seed may change: with the variant and with the version.
-func (s *Server) fingerprint(variant string) string {
-	sum := sha256.Sum256([]byte(s.options.Version + "\x00" + variant))
+// fingerprint changes whenever the answer to the same seed may change: with the variant, its file and the version.
+func (s *Server) fingerprint(variant *Variant) string {
+	sum := sha256.Sum256([]byte(s.options.Version + "\x00" + variant.Name + "\x00" + variant.Digest))
 	return "fp_" + hex.EncodeToString(sum[:5])
 }

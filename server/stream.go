@@ -166,7 +166,7 @@ func (j *job) stream(c *fiber.Ctx, model openapi.ModelName, prepare func() (<-ch
 			return err
 		}
 		pinned = nil
-		c.Set(headerVariant, j.variant.Name)
+		j.nameVariant(c)
 	case <-patience.C:
 	}
 	speaks := dialectOf(c.Path())

@@ -41,7 +41,7 @@ func (j *job) endSpan(span trace.Span) {
 		return
 	}
 	if j.variant != nil {
-		span.SetAttributes(attribute.String("prunellm.variant", j.variant.Name))
+		span.SetAttributes(attribute.String("prunellm.variant", j.variant.Name), attribute.String("prunellm.digest", j.variant.Digest))
 	}
 	if j.tally != nil {
 		usage := j.tally.total()

@@ -10,6 +10,8 @@ import (
 type Variant struct {
 	Engine
 	Name    string // "name@ratio", even if the request named no ratio
+	Stage   string // of the file: the startup variant's gets better while the server runs
+	Digest  string // of the file; the same digest and seed give the same text
 	Release func() // releases the variant; called once
 }
 

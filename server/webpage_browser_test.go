@@ -326,6 +326,35 @@ func TestPageReportsThatDenseAnswers(t *testing.T) {
 	page.WaitFor("no progress any more", `document.querySelector("#state").hidden && document.querySelector("#chat-ratio .hint").innerText === "Ready."`)
 }
 
+// improved is a Models whose startup variant's file is replaced by a better one.
+type improved struct {
+	*fakeModels
+	better *atomic.Bool
+}
+
+func (m improved) Status() Status {
+	if m.better.Load() {
+		return Status{Ready: true, Stage: "refined"}
+	}
+	return Status{Ready: true, Stage: "quick", Next: "refined: scoring: 40%"}
+}
+
+func (m improved) List() []openapi.Model {
+	card := &openapi.Card{Ratio: 0.2, RatioReached: 0.197, Stage: m.Status().Stage}
+	return []openapi.Model{{ID: "tiny", Object: "model", OwnedBy: "prunellm", Card: card}, {ID: "tiny@0.2", Object: "model", OwnedBy: "prunellm", Card: card}}
+}
+
+// The card says which file answers and what comes next, and changes when that one answers.
+func TestPageShowsTheStage(t *testing.T) {
+	models := improved{newFake(), &atomic.Bool{}}
+	page, _ := browse(t, models)
+	ask(page, "Hello")
+	page.WaitFor("the stage and the next one", `/quick\s+next: refined: scoring: 40%/.test(document.querySelector("#card").innerText)`)
+	page.CheckAccessibility("with a stage")
+	models.better.Store(true)
+	page.WaitFor("the better stage", `document.querySelector("#card").innerText.includes("refined") && !document.querySelector("#card").innerText.includes("next:")`)
+}
+
 // The variant is being made, or cannot be made: the answer shows the reason, and the page retries if the server is
 // busy.
 func TestPageWaitsForVariant(t *testing.T) {

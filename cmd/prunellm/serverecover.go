@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"prunellm/internal/catalog"
 	"prunellm/internal/flags"
+	"prunellm/internal/improve"
 	"prunellm/internal/progress"
 	"prunellm/internal/variant"
 	"prunellm/internal/workshop"
@@ -13,7 +15,7 @@ import (
 
 // backgroundRecovery are the flags of recovery training in the server.
 type backgroundRecovery struct {
-	Minutes       float64 `help:"Minutes to train the variant of --ratio in the background, while no request runs. If training improves it, the trained variant replaces it. 0: no training." default:"0" placeholder:"M"`
+	Minutes       float64 `help:"Minutes to train the variant of --ratio in the background, while no request runs. If training improves it, the trained variant replaces it. 0: no training, or that of --improve." default:"0" placeholder:"M"`
 	recoveryFlags `embed:"" group:"Training"`
 }
 
@@ -26,48 +28,47 @@ func (b *backgroundRecovery) Validate() error {
 	return flags.Join(faults)
 }
 
-// build makes a variant. It makes the startup variant from trained weights if the store has them.
-func (c *serveCommand) build(ctx context.Context, builder *variant.Builder, spec variant.Spec, progress func(variant.Progress)) (variant.Built, error) {
-	if c.Recover.Minutes > 0 && spec.Ratio == c.Ratio && spec.Ratio > 0 {
-		built, _, err := builder.FindRecovered(ctx, spec, c.recovery(builder, spec), progress)
-		if err == nil {
-			return built, nil
-		}
+// checkImprove returns an error if --improve cannot be read, or contradicts --recover-minutes.
+func (c *serveCommand) checkImprove() error {
+	budget, err := improve.ParseBudget(c.Improve)
+	if err != nil {
+		return fmt.Errorf("--improve: %w", err)
 	}
-	return builder.Build(ctx, spec, progress)
+	if budget.On && c.Recover.Minutes > 0 {
+		return errors.New("--improve and --recover-minutes both say how long to train: give one of them")
+	}
+	return nil
 }
 
-func (c *serveCommand) recovery(builder *variant.Builder, spec variant.Spec) variant.Recovery {
-	return c.Recover.recovery(spec, c.Recover.Minutes, 0, builder.Model.Config().ContextLength)
+// improver returns what makes the startup variant, and better ones after it.
+func (c *serveCommand) improver(env *environment, shop *workshop.Workshop, spec variant.Spec) *improve.Improver {
+	budget, _ := improve.ParseBudget(c.Improve) // Validate has read it
+	minutes := max(c.Recover.Minutes, budget.Training.Minutes())
+	recovery := c.Recover.recovery(spec, minutes, 0, shop.Builder.Model.Config().ContextLength)
+	unhurried := *shop.Builder
+	unhurried.Runner = shop.Orders.Unhurried()
+	return improve.New(improve.Options{
+		Ratio: c.Ratio, Steps: improve.Plan(spec, budget.On, recovery.Duration), Log: env.log, Tried: shop.Counters.Tried,
+		View: progress.New(env.stderr, env.log),
+		Maker: improve.Builds{
+			Builder: shop.Builder, Unhurried: &unhurried, Trainer: shop.Orders, Recovery: recovery, Text: spec,
+			Measure: shop.Orders.Unhurried().Measure,
+		},
+	})
 }
 
-// startRecovery trains the startup variant in the background once it is loaded, if --recover-minutes is not 0. The caller
-// must call stop, which cancels the training and waits.
-func (c *serveCommand) startRecovery(env *environment, shop *workshop.Workshop, spec variant.Spec, variants *catalog.Catalog) (stop func()) {
-	if c.Recover.Minutes == 0 || c.Ratio == 0 {
+// startImproving improves the startup variant in the background once it is loaded. The caller must call stop, which waits.
+func (c *serveCommand) startImproving(env *environment, improver *improve.Improver, variants *catalog.Catalog) (stop func()) {
+	if len(improver.Steps) < 2 || c.Ratio == 0 {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(env.ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := catalog.Improve(ctx, variants, c.Ratio, func() (variant.Built, bool, error) { return c.train(ctx, env, shop, spec.At(c.Ratio)) })
-		if err != nil && ctx.Err() == nil {
-			env.log.Warn("recovery training ended with an error: keeping the pruned variant", "error", err)
+		if err := improver.Run(ctx, variants); err != nil && ctx.Err() == nil {
+			env.log.Warn("improving the variant ended with an error: keeping the file that answers", "error", err)
 		}
 	}()
 	return func() { cancel(); <-done }
-}
-
-// train trains a variant; better reports whether training improved it.
-func (c *serveCommand) train(ctx context.Context, env *environment, shop *workshop.Workshop, spec variant.Spec) (built variant.Built, better bool, err error) {
-	view := progress.New(env.stderr, env.log)
-	built, report, err := shop.Builder.Recover(ctx, spec, c.recovery(shop.Builder, spec), shop.Orders, view.Show)
-	view.Close()
-	if err != nil {
-		return built, false, err
-	}
-	env.log.Info("variant trained", "better", report.Better, "tokens", report.Tokens, "kl_before", report.Before.KL, "kl_after", report.After.KL,
-		"perplexity_before", report.Before.Perplexity(), "perplexity_after", report.After.Perplexity(), "stopped", report.Stopped)
-	return built, report.Better, nil
 }

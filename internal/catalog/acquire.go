@@ -78,7 +78,7 @@ func (c *Catalog) hold(ratio float64) *server.Variant {
 		serving.Generator = &experience{Generator: serving.Generator, measurer: c.measurer, engine: e}
 	}
 	return &server.Variant{
-		Engine: serving, Name: e.built.Name(),
+		Engine: serving, Name: e.built.Name(), Stage: e.built.Stage, Digest: e.built.Digest,
 		Release: sync.OnceFunc(func() { c.release(e) }),
 	}
 }

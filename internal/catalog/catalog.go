@@ -167,11 +167,21 @@ func (c *Catalog) Slots(name openapi.ModelName) (string, []infer.Slot, error) {
 	return e.built.Name(), e.Slots(), nil
 }
 
-// Answers reports whether the variant of a ratio is loaded and its engine works.
-func (c *Catalog) Answers(ratio float64) bool {
+// Serving returns the variant of a ratio that answers now. ok is false if none is loaded or its engine has failed.
+func (c *Catalog) Serving(ratio float64) (built variant.Built, ok bool) {
 	c.state.mu.Lock()
 	defer c.state.mu.Unlock()
-	return c.state.engine(ratio) != nil
+	if e := c.state.engine(ratio); e != nil {
+		return e.built, true
+	}
+	return variant.Built{}, false
+}
+
+// Announce has Status and Variants say which file replaces the startup variant's next: one line, or "" for none.
+func (c *Catalog) Announce(next string) {
+	c.state.mu.Lock()
+	defer c.state.mu.Unlock()
+	c.state.next = next
 }
 
 // Offer adds a ratio that another replica has made to the list of models. A request for it is cheap, because the

@@ -20,7 +20,7 @@
 // # Concurrency
 //
 // state.mu guards all of state. No method of state locks it; the acting types do. While it is held, there is no I/O and
-// no callback except Hooks.OnUse. maker.turn serializes builds, and measurer.turn serializes measurements. A build
-// never waits for a measurement or a request. When an engine is evicted, the evictor closes it if it has no users;
+// no callback except Hooks.OnUse and OnMake. maker.turn serializes builds, and measurer.turn serializes measurements. A
+// build never waits for a measurement or a request. When an engine is evicted, the evictor closes it if it has no users;
 // otherwise its last user closes it.
 package catalog

@@ -57,7 +57,7 @@ func (m *maker) open(ratio float64) (*shelf, error) {
 	}
 	fresh := &shelf{ratio: ratio, done: make(chan struct{})}
 	s.shelves[ratio] = fresh
-	s.activity.build()
+	s.count(s.activity.build)
 	s.spawn(func() { m.fill(fresh) })
 	return fresh, nil
 }
@@ -80,7 +80,7 @@ func (m *maker) settle(shelf *shelf, e *engine, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	shelf.engine, shelf.err = e, err
-	s.activity.making--
+	s.count(func() { s.activity.making-- })
 	switch {
 	case err == nil:
 		s.failures.succeeded(shelf.ratio)
@@ -125,7 +125,7 @@ func (m *maker) make(shelf *shelf) (e *engine, fresh bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("load %s: %w", built.Name(), err)
 	}
-	m.log.Info("variant loaded", "variant", built.Name(), "ratio_reached", built.Reached, "bytes", built.Bytes, "dense_bytes", built.DenseBytes, "digest", built.Digest)
+	m.log.Info("variant loaded", "variant", built.Name(), "ratio_reached", built.Reached, "bytes", built.Bytes, "dense_bytes", built.DenseBytes, "stage", built.Stage, "digest", built.Digest)
 	if built.Larger() {
 		m.log.Warn("variant is larger than the model file; --file-type keep makes it smaller", "variant", built.Name())
 	}

@@ -105,6 +105,8 @@ type Hooks struct {
 	// OnUse is called with true when the first request or measurement begins, and with false when the last one has
 	// ended. It runs under the catalog's mutex, so it must return immediately and must not call the catalog.
 	OnUse func(inUse bool)
+	// OnMake is called likewise when the first build or load of a variant begins or waits, and when the last one has ended.
+	OnMake func(making bool)
 	// Progress is called at every step of every build.
 	Progress func(variant.Progress)
 }

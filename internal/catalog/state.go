@@ -20,10 +20,11 @@ const maxOffered = 64
 // # Concurrency
 //
 // mu guards all fields after it, and the shelves and engines that they point to. The caller of any method, including
-// those of stock, must hold mu. No method blocks, and the only callback is onUse.
+// those of stock, must hold mu. No method blocks, and the only callbacks are onUse and onMake.
 type state struct {
 	limits Limits
 	onUse  func(inUse bool)
+	onMake func(making bool)
 
 	mu sync.Mutex
 	stock
@@ -34,11 +35,12 @@ type state struct {
 	made     ledger
 	failures *failures
 	activity activity
+	next     string // one line about the file that replaces the startup variant's next; "": none does
 }
 
 func newState(options Options) *state {
 	return &state{
-		limits: options.Limits, onUse: options.Hooks.OnUse,
+		limits: options.Limits, onUse: options.Hooks.OnUse, onMake: options.Hooks.OnMake,
 		stock:    newStock(options.Model),
 		clock:    time.Now,
 		offered:  map[float64]bool{},
@@ -72,12 +74,15 @@ func (s *state) release(e *engine) (last bool) {
 	return e.evicted && e.users == 0
 }
 
-// count changes the activity. It calls the hook if use begins or ends.
+// count changes the activity. It calls a hook if use or making begins or ends.
 func (s *state) count(change func()) {
-	before := s.activity.inUse()
+	used, made := s.activity.inUse(), s.activity.making > 0
 	change()
-	if after := s.activity.inUse(); s.onUse != nil && before != after {
-		s.onUse(after)
+	if now := s.activity.inUse(); s.onUse != nil && used != now {
+		s.onUse(now)
+	}
+	if now := s.activity.making > 0; s.onMake != nil && made != now {
+		s.onMake(now)
 	}
 }
 

@@ -112,16 +112,18 @@ func (s *stock) evict(e *engine) (idle bool) {
 	return e.users == 0
 }
 
-// exchange puts an engine on the shelf of its ratio and evicts the previous one unless another ratio has it too. If
-// idle is true, the caller must close the old engine.
-func (s *stock) exchange(next *engine) (old *engine, idle bool, err error) {
-	old = s.engine(next.built.Ratio)
+// exchange puts an engine on the shelf of a ratio and evicts the previous one unless another ratio has it too. If idle
+// is true, the caller must close the old engine.
+func (s *stock) exchange(ratio float64, next *engine) (old *engine, idle bool, err error) {
+	old = s.engine(ratio)
 	if old == nil {
-		return nil, false, fmt.Errorf("%w: %s", ErrNotServed, next.built.Name())
+		return nil, false, fmt.Errorf("%w: %s", ErrNotServed, variant.Name(s.model.Name, ratio))
 	}
-	s.shelves[next.built.Ratio].engine = next
+	s.shelves[ratio].engine = next
 	s.loaded[next.built.Digest] = next
-	next.speed, next.provisional = old.speed, old.provisional // training changes no shape, so the old speed is right until the new one is measured
+	if next.speed == nil { // the new file has the same number of weights, so the old speed is right until it is measured
+		next.speed, next.provisional = old.speed, old.provisional
+	}
 	if s.shared(old) {
 		return old, false, nil
 	}

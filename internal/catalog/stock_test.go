@@ -73,14 +73,14 @@ func TestStockExchange(t *testing.T) {
 	s.shelves[0.2001] = &shelf{ratio: 0.2001, done: make(chan struct{}), engine: old}
 	old.users = 1
 	next := &engine{Loaded: Loaded{Engine: &fakeEngine{done: make(chan struct{})}}, built: variant.Built{Ratio: 0.2, Digest: "next"}}
-	if got, idle, err := s.exchange(next); err != nil || got != old || idle || old.evicted || s.engine(0.2) != next {
+	if got, idle, err := s.exchange(0.2, next); err != nil || got != old || idle || old.evicted || s.engine(0.2) != next {
 		t.Errorf("exchange of a shared engine: idle %t, evicted %t, %v", idle, old.evicted, err)
 	}
 	again := &engine{Loaded: Loaded{Engine: &fakeEngine{done: make(chan struct{})}}, built: variant.Built{Ratio: 0.2001, Digest: "again"}}
-	if _, idle, err := s.exchange(again); err != nil || idle || !old.evicted || s.engine(0.2001) != again {
+	if _, idle, err := s.exchange(0.2001, again); err != nil || idle || !old.evicted || s.engine(0.2001) != again {
 		t.Errorf("exchange of an engine in use: idle %t, evicted %t, %v; want it evicted and its user to close it", idle, old.evicted, err)
 	}
-	if _, _, err := s.exchange(&engine{built: variant.Built{Ratio: 0.9}}); err == nil {
+	if _, _, err := s.exchange(0.9, &engine{built: variant.Built{Ratio: 0.9}}); err == nil {
 		t.Error("exchange for a ratio that is not loaded gives no error")
 	}
 }

@@ -1,10 +1,8 @@
 package catalog
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"prunellm/internal/variant"
 )
@@ -19,80 +17,51 @@ func (m *maker) swap(built variant.Built) error {
 		return err
 	}
 	defer release()
-	if m.has(built.Digest) {
-		return nil
+	next, fresh := m.loadedAs(built.Digest), false
+	if next == nil {
+		loaded, err := m.work.Load(m.ctx, built)
+		if err != nil {
+			return fmt.Errorf("load %s: %w", built.Name(), err)
+		}
+		next, fresh = m.newEngine(loaded, built, m.memory(built)), true
 	}
-	loaded, err := m.work.Load(m.ctx, built)
-	if err != nil {
-		return fmt.Errorf("load %s: %w", built.Name(), err)
+	old, idle, err := m.exchange(built.Ratio, next, fresh)
+	if err != nil && fresh {
+		return errors.Join(err, next.Close(m.ctx))
 	}
-	old, idle, err := m.exchange(m.newEngine(loaded, built, m.memory(built)))
-	if err != nil {
-		return errors.Join(err, loaded.Close(m.ctx))
+	if err != nil || old == next {
+		return err
 	}
-	m.log.Info("variant replaced", "variant", built.Name(), "digest", built.Digest)
+	m.log.Info("variant replaced", "variant", built.Name(), "stage", built.Stage, "digest", built.Digest)
 	if idle {
 		m.evictor.close(old)
 	}
 	return nil
 }
 
-// has reports whether a file with this digest is loaded.
-func (m *maker) has(digest string) bool {
+// loadedAs returns the engine that has the file with this digest loaded, or nil.
+func (m *maker) loadedAs(digest string) *engine {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
-	_, ok := m.state.loaded[digest]
-	return ok
+	return m.state.loaded[digest]
 }
 
-// exchange replaces the engine of its ratio with next and starts to measure it; see stock.exchange.
-func (m *maker) exchange(next *engine) (old *engine, idle bool, err error) {
+// exchange replaces the engine of a ratio with next; see stock.exchange. It starts to measure a fresh engine.
+func (m *maker) exchange(ratio float64, next *engine, fresh bool) (old *engine, idle bool, err error) {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
-	if m.state.closed {
+	switch {
+	case m.state.closed:
 		return nil, false, errClosed
+	case !fresh && m.state.loaded[next.built.Digest] != next:
+		return nil, false, fmt.Errorf("%w: %s was unloaded meanwhile", ErrNotServed, next.built.Name())
 	}
-	old, idle, err = m.state.exchange(next)
-	if err == nil {
+	if old, idle, err = m.state.exchange(ratio, next); err != nil {
+		return nil, false, err
+	}
+	m.state.made.note(ratio, next.built.Digest)
+	if fresh {
 		m.measurer.learn(next)
 	}
-	return old, idle, err
-}
-
-// swapPause is the pause between attempts to replace a variant that is still loading.
-const swapPause = time.Second
-
-// Improve waits until the ratio's variant is loaded, trains it and swaps in the result. It does not swap if train
-// reports that the result is not better. It returns the errors of train, Swap and ctx.
-func Improve(ctx context.Context, c *Catalog, ratio float64, train func() (built variant.Built, better bool, err error)) error {
-	for !c.Answers(ratio) {
-		if err := sleep(ctx, swapPause); err != nil {
-			return err
-		}
-	}
-	built, better, err := train()
-	if err != nil || !better {
-		return err
-	}
-	for {
-		err := c.Swap(built)
-		if !errors.Is(err, ErrNotServed) {
-			return err
-		}
-		if err := sleep(ctx, swapPause); err != nil {
-			return err
-		}
-	}
-}
-
-// sleep waits for d. It returns an error if ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return old, idle, nil
 }

@@ -13,11 +13,13 @@ import (
 
 // status returns the result of server.Models.Status.
 func (s *state) status() server.Status {
-	if s.engine(s.model.Startup) != nil {
-		return server.Status{Ready: true}
+	if e := s.engine(s.model.Startup); e != nil {
+		return server.Status{Ready: true, Stage: e.built.Stage, Next: s.next}
 	}
 	status := server.Status{Progress: cmp.Or(s.failures.status, "starting"), RetryAfter: server.DefaultRetryAfter}
-	status.Ready = s.model.ServeDense && s.engine(0) != nil
+	if dense := s.engine(0); s.model.ServeDense && dense != nil {
+		status.Ready, status.Stage = true, dense.built.Stage
+	}
 	if shelf, ok := s.shelves[s.model.Startup]; ok && shelf.progress.Stage != "" {
 		status.Progress = shelf.progress.String()
 		status.RetryAfter = min(max(shelf.progress.TimeLeft().Round(time.Second), time.Second), time.Minute)
@@ -88,6 +90,9 @@ func (s *state) describe(ratio float64) openapi.AdminVariant {
 	switch {
 	case e != nil:
 		v.State = openapi.StateLoaded
+		if v.Startup {
+			v.Next = s.next
+		}
 		v.InUse, v.LastUsedAt, v.Card = e.users, e.used.Unix(), e.card()
 	case ok && !shelf.filled():
 		v.State, v.Progress = openapi.StateMaking, shelf.progress.String()
@@ -102,6 +107,7 @@ func (e *engine) card() *openapi.Card {
 	card := &openapi.Card{
 		Ratio: e.built.Ratio, RatioReached: e.built.Reached, KeptMLP: e.built.KeptMLP,
 		Parameters: e.built.Parameters, Bytes: e.built.Bytes, ContextTokens: e.Serving.ContextSize(), Digest: e.built.Digest,
+		Stage: e.built.Stage,
 	}
 	if e.speed != nil {
 		speed := *e.speed

@@ -3,15 +3,19 @@ package e2e
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/openai/openai-go/v3/option"
+
 	"prunellm/convert"
 	"prunellm/internal/tinymodel"
 	"prunellm/models/gguf"
+	"prunellm/openapi"
 )
 
 // recoverLimit is generous, because the tiny model takes seconds.
@@ -146,4 +150,80 @@ func TestServeRecovers(t *testing.T) {
 		t.Error("the next server does not begin with the trained variant")
 	}
 	s.stop()
+}
+
+// health is what /readyz says.
+func (s *instance) health() (h openapi.Health) {
+	if _, body := s.get("/readyz"); json.Unmarshal([]byte(body), &h) != nil {
+		return openapi.Health{}
+	}
+	return h
+}
+
+// A server begins with the quick stage. One that is killed meanwhile leaves a cache from which the next goes on, without a
+// request that fails; each answer names its file, and the same file gives the same text. The server after that begins with
+// what the last one ended with, and computes nothing.
+func TestServeImproves(t *testing.T) {
+	model, text := tinyModel(t, 128)
+	args := []string{"--model", model, "--ratio", "0.2", "--calibration", text, "--calibration-tokens", "4096", "--refit-tokens", "8192",
+		"--cache-dir", t.TempDir(), "--improve", "5s", "--recover-text-tokens", "4096", "--recover-learning-rate", "0.0001", "--ctx", "64",
+		"--while-pruning", "wait"}
+	s := start(t, args...)
+	s.waitReady(recoverLimit)
+	if h := s.health(); h.Stage != "quick" || !strings.HasPrefix(h.Next, "refined, ") {
+		t.Errorf("readyz begins with %+v, want the quick stage and the refined one next", h)
+	}
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-s.exited
+
+	s = start(t, args...)
+	s.waitReady(recoverLimit)
+	api := client(s.base)
+	texts, asked := map[string]string{}, time.Time{}
+	s.waitFor("every stage is tried", 2*recoverLimit, func() bool {
+		if time.Since(asked) < 4*time.Second { // the stages stand beside requests, and for a second after them
+			return s.health().Next == "" && strings.Contains(s.stderr.String(), "stage=healed answers=")
+		}
+		asked = time.Now()
+		var header *http.Response
+		answer, err := api.Chat.Completions.New(t.Context(), question("default"), option.WithResponseInto(&header))
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest, said := header.Header.Get("x-prunellm-digest"), answer.Choices[0].Message.Content
+		if before, known := texts[digest]; digest == "" || known && before != said {
+			t.Errorf("file %q wrote %q, and then %q with the same seed", digest, before, said)
+		}
+		texts[digest] = said
+		return false
+	})
+	final := s.health()
+	log := s.stderr.String()
+	for _, stage := range []string{"refined", "healed"} {
+		if !strings.Contains(log, "stage="+stage+" answers=") {
+			t.Errorf("stage %s is not compared with what answers", stage)
+		}
+	}
+	if replaced := strings.Count(log, "variant replaced"); replaced != strings.Count(log, "better=true kl_before=") || len(texts) < 1+min(replaced, 1) {
+		t.Errorf("%d replacements, %d files that answered; want one for each better stage", replaced, len(texts))
+	}
+	s.stop()
+
+	s = start(t, args...)
+	s.waitReady(recoverLimit)
+	s.waitFor("nothing is left to do", recoverLimit, func() bool { return s.health().Next == "" })
+	if h := s.health(); h.Stage != final.Stage || s.metric("prunellm_score_passes_total") != 0 {
+		t.Errorf("the next server begins with %+v, want %+v and nothing computed", h, final)
+	}
+	s.stop()
+}
+
+// The time of an improvement is checked, and given once.
+func TestImproveRefuses(t *testing.T) {
+	for _, value := range []string{"yes", "-1m", "1000h"} {
+		checkRefused(t, "--improve", "serve", "--improve="+value, "--addr", freeAddr(t), "--cache-dir", t.TempDir())
+	}
+	checkRefused(t, "--recover-minutes", "serve", "--improve", "on", "--recover-minutes", "5", "--addr", freeAddr(t), "--cache-dir", t.TempDir())
 }

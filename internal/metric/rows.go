@@ -19,6 +19,8 @@ const (
 	PrefixQueries    = "prunellm_prefix_cache_queries_total"
 	PrefixHits       = "prunellm_prefix_cache_hits_total"
 
+	VariantStage  = "prunellm_variant_stage"
+	Improvements  = "prunellm_improvements_total"
 	VariantBuilds = "prunellm_variant_builds_total"
 	ScorePasses   = "prunellm_score_passes_total"
 	ScoreSeconds  = "prunellm_score_seconds"
@@ -82,6 +84,8 @@ func Rows() []Row {
 		{Name: PrefixQueries, Type: Counter, Group: Requests, Help: "Prompt tokens that were looked up in the prompt cache", VLLM: []string{"vllm:prefix_cache_queries_total"}},
 		{Name: PrefixHits, Type: Counter, Group: Requests, Help: "Prompt tokens that the prompt cache had", VLLM: []string{"vllm:prefix_cache_hits_total"}},
 
+		{Name: VariantStage, Type: Gauge, Group: Variants, Labels: []string{"stage"}, Help: "1, with the stage of the file that answers for the startup variant: dense, quick, refined or healed"},
+		{Name: Improvements, Type: Counter, Group: Variants, Labels: []string{"stage", "outcome"}, Help: "Attempts at a better file of the startup variant, by its stage: better (it answers now), not_better or failed"},
 		{Name: VariantBuilds, Type: Counter, Group: Variants, Help: "Variants made or found"},
 		{Name: ScorePasses, Type: Counter, Group: Variants, Help: "Score passes computed here; 0 if a store had the scores"},
 		{Name: ScoreSeconds, Type: Histogram, Group: Variants, Help: "Duration of score passes, including calibration text and refit",

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"prunellm/convert"
+	"prunellm/internal/improve"
 	"prunellm/internal/variant"
 )
 
@@ -53,4 +54,13 @@ func TestFileTypesPage(t *testing.T) {
 		fmt.Fprintf(&table, "| `%s` | %s |\n", name, bits)
 	}
 	checkTable(t, "docs/use/models.md", "file types", "FileTypesPage", table.String())
+}
+
+func TestImprovePage(t *testing.T) {
+	var table strings.Builder
+	table.WriteString("| stage | its file |\n|---|---|\n")
+	for _, row := range improve.Rows() {
+		fmt.Fprintf(&table, "| %s | %s |\n", row.Stage, row.Work)
+	}
+	checkTable(t, "docs/use/improve.md", "stages of a variant", "ImprovePage", table.String())
 }

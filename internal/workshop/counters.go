@@ -17,6 +17,7 @@ type Counters struct {
 	corrupt     prometheus.Counter
 	leases      *leaseGauge
 	Builds      prometheus.Counter
+	improved    *prometheus.CounterVec
 	cacheBytes  *prometheus.GaugeVec
 	hits        *prometheus.CounterVec
 	misses      *prometheus.CounterVec
@@ -30,11 +31,12 @@ func NewCounters(registry *prometheus.Registry) *Counters {
 		corrupt:     metric.NewCounter(metric.CacheCorrupt),
 		leases:      &leaseGauge{gauge: metric.NewGauge(metric.LeaseHeld)},
 		Builds:      metric.NewCounter(metric.VariantBuilds),
+		improved:    metric.NewCounterVec(metric.Improvements),
 		cacheBytes:  metric.NewGaugeVec(metric.CacheBytes),
 		hits:        metric.NewCounterVec(metric.CacheHits),
 		misses:      metric.NewCounterVec(metric.CacheMisses),
 	}
-	registry.MustRegister(c.scorePasses, c.scoreTime, c.corrupt, c.leases.gauge, c.Builds, c.cacheBytes, c.hits, c.misses)
+	registry.MustRegister(c.scorePasses, c.scoreTime, c.corrupt, c.leases.gauge, c.Builds, c.improved, c.cacheBytes, c.hits, c.misses)
 	return c
 }
 
@@ -43,6 +45,9 @@ func (c *Counters) scored(took time.Duration) {
 	c.scorePasses.Inc()
 	c.scoreTime.Observe(took.Seconds())
 }
+
+// Tried counts an attempt at a stage of the startup variant.
+func (c *Counters) Tried(stage, outcome string) { c.improved.WithLabelValues(stage, outcome).Inc() }
 
 // leaseGauge is 1 while any lease is held.
 type leaseGauge struct {

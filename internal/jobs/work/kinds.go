@@ -65,6 +65,13 @@ func NewOrders(command jobs.Command, cacheDir string, background func() bool, pa
 	}, nil
 }
 
+// Unhurried returns orders whose results nothing waits for. Their children stop for as long as requests run.
+func (o *Orders) Unhurried() *Orders {
+	unhurried := *o
+	unhurried.parent.Unhurried = true
+	return &unhurried
+}
+
 // NewExchange creates an exchange folder in the cache folder for work in this process. release removes the folder.
 func NewExchange(cacheDir string) (folder string, release func(), err error) {
 	return jobs.NewExchange(filepath.Join(cacheDir, exchangeFolder))

@@ -49,9 +49,8 @@ func (o *Orders) Recover(ctx context.Context, job variant.RecoveryJob, progress 
 	}
 	identity := sha256.Sum256([]byte(job.Identity))
 	payload := trainingPayload{Job: job, Checkpoints: filepath.Join(folder, hex.EncodeToString(identity[:8]))}
-	parent := o.parent
-	parent.Unhurried = true // the variant answers requests without it
-	_, made, err := parent.Do(ctx, training, payload, jobs.Values{planValue: job.Plan, downValue: job.Down}, reports(progress))
+	orders := o.Unhurried() // the variant answers requests without it
+	_, made, err := orders.parent.Do(ctx, training, payload, jobs.Values{planValue: job.Plan, downValue: job.Down}, reports(progress))
 	if err != nil {
 		return nil, err
 	}

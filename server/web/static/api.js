@@ -65,13 +65,14 @@ export async function getModel(id) {
   }
 }
 
-/** readiness returns "" if the startup variant is ready, otherwise its progress. */
+/** readiness returns in missing "" if the startup variant is ready, otherwise its progress; in stage which file answers for
+ * it, and in next the one that replaces that one, "" if none does. */
 export async function readiness() {
   try {
-    await call("readyz");
-    return "";
+    const { stage = "", next = "" } = await (await call("readyz")).json();
+    return { missing: "", stage, next };
   } catch (error) {
-    if (error.passing) return error.message;
+    if (error.passing) return { missing: error.message, stage: "", next: "" };
     throw error;
   }
 }

@@ -97,19 +97,23 @@ function showState(text) {
   state.hidden = text === "";
 }
 
-/** watch loads the models now and once the server is ready. */
+/** watch loads the models now and once the server is ready, and follows the startup variant while the server improves it. */
 async function watch(needKey) {
   for (let first = true; ; first = false) {
     let wait = 1000;
     try {
-      const missing = await readiness();
+      const { missing, stage, next } = await readiness();
       if (first || !missing) await models.load();
       byId("model").textContent = models.base;
       const { startup } = models;
       if (missing || startup === null || models.isLoaded(startup)) {
         models.denseMeanwhile = false;
         showState(missing);
-        if (!missing) return;
+        if (!missing) {
+          await models.improving(stage, next);
+          if (!next) return;
+          wait = 5000;
+        }
       } else {
         const own = models.name(startup);
         const variant = (await listVariants()).find(({ id }) => id === own);

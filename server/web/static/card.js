@@ -36,14 +36,14 @@ function bar(share) {
 }
 
 /** showCard fills root with the card of a variant. card and dense (the card of ratio 0) may be null. seen is the speed of
- * the answers in this page, or null. */
-export function showCard(root, card, dense, seen) {
+ * the answers in this page, or null. next says which file replaces the variant's next; "": none does. */
+export function showCard(root, card, dense, seen, next) {
   if (!card) {
     root.replaceChildren(element("p", { class: "hint" }, "The server has no card for this variant yet."));
     return;
   }
   root.replaceChildren(
-    group("Variant", is(card, dense)),
+    group("Variant", is(card, dense, next)),
     group("Cost", cost(card)),
     group("Gain", won(card, dense, seen)),
   );
@@ -51,10 +51,11 @@ export function showCard(root, card, dense, seen) {
 
 const group = (title, facts) => element("div", { class: "group" }, element("h3", {}, title), element("dl", {}, facts));
 
-function is(card, dense) {
+function is(card, dense, next) {
   const asked = card.ratio === 0 ? "nothing pruned" : `requested: ${card.ratio}`;
   return [
     fact("Removed", percent(card.ratio_reached ?? 0, 1), asked),
+    card.stage && card.ratio > 0 ? fact("Stage", card.stage, next ? `next: ${next}` : null) : null,
     fact("MLP neurons kept", percent(card.kept_mlp ?? 1, 1), null, card.kept_mlp ?? 1),
     known(card.parameters) && card.parameters > 0 ? fact("Parameters", count(card.parameters), less(card.parameters, dense?.parameters)) : null,
     known(card.bytes) && card.bytes > 0 ? fact("File", megabytes(card.bytes), less(card.bytes, dense?.bytes)) : null,

@@ -23,7 +23,7 @@ export function startComparison(models, needKey) {
   const cards = () => {
     for (const { card, variant } of sides) {
       const ratio = variant && splitName(variant).ratio;
-      if (variant) showCard(card, models.card(ratio), models.card(0), models.seen(ratio));
+      if (variant) showCard(card, models.card(ratio), models.card(0), models.seen(ratio), models.nextOf(ratio));
       else card.replaceChildren();
     }
   };

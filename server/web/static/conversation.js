@@ -20,7 +20,7 @@ export function startConversation(models, needKey) {
     if (!shown) return;
     const { ratio } = splitName(shown);
     byId("card-variant").textContent = shown;
-    showCard(byId("card"), models.card(ratio), models.card(0), models.seen(ratio));
+    showCard(byId("card"), models.card(ratio), models.card(0), models.seen(ratio), models.nextOf(ratio));
   };
   models.addEventListener("change", card);
 

@@ -26,6 +26,8 @@ export class Models extends EventTarget {
     this.loaded = new Set(); // ratios that need no waiting
     this.denseMeanwhile = false; // the dense model answers while the startup variant is being made
     this.speeds = new Map(); // by ratio, tokens per second of the answers in this page
+    this.stage = null; // of the file that answers for the startup variant; null before it is known
+    this.next = ""; // what replaces that file next, and how far it is
   }
 
   /** known reports whether the models' name is known. */
@@ -70,6 +72,22 @@ export class Models extends EventTarget {
 
   isLoaded(ratio) {
     return this.loaded.has(formatRatio(ratio));
+  }
+
+  /** improving records which file answers for the startup variant, and what comes next. A better file has another card. */
+  async improving(stage, next) {
+    const replaced = this.stage !== null && this.stage !== stage;
+    this.stage = stage;
+    this.next = next;
+    this.#changed();
+    if (!replaced) return;
+    await this.load();
+    this.follow(this.name(this.startup));
+  }
+
+  /** nextOf returns what replaces the file of a ratio next; "" if nothing does. */
+  nextOf(ratio) {
+    return this.startup !== null && formatRatio(ratio) === formatRatio(this.startup) ? this.next : "";
   }
 
   /** answered records a variant's speed. */
