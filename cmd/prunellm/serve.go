@@ -146,7 +146,9 @@ func (c *serveCommand) Run(env *environment) error {
 	}
 	env.log.Info("listening", "addr", c.scheme()+"://"+listener.Addr().String(), "model", variant.Name(shop.Builder.Name, c.Ratio))
 	variants.Start(env.ctx)
-	defer c.startImproving(env, improver, variants)()
+	if c.Ratio > 0 {
+		defer improver.Start(env.ctx, variants)()
+	}
 	defer shop.Watch(env.ctx, spec, variants.Offer)()
 	return front.Serve(env.ctx, listener)
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
-	"prunellm/internal/catalog"
 	"prunellm/internal/flags"
 	"prunellm/internal/improve"
 	"prunellm/internal/progress"
@@ -28,21 +26,21 @@ func (b *backgroundRecovery) Validate() error {
 	return flags.Join(faults)
 }
 
-// checkImprove returns an error if --improve cannot be read, or contradicts --recover-minutes.
+// checkImprove returns an error if --improve is not valid or contradicts --recover-minutes.
 func (c *serveCommand) checkImprove() error {
 	budget, err := improve.ParseBudget(c.Improve)
 	if err != nil {
 		return fmt.Errorf("--improve: %w", err)
 	}
 	if budget.On && c.Recover.Minutes > 0 {
-		return errors.New("--improve and --recover-minutes both say how long to train: give one of them")
+		return errors.New("--improve and --recover-minutes both set the length of the training: use only one of them")
 	}
 	return nil
 }
 
-// improver returns what makes the startup variant, and better ones after it.
+// improver returns the improver, which makes the startup variant and the stages after it.
 func (c *serveCommand) improver(env *environment, shop *workshop.Workshop, spec variant.Spec) *improve.Improver {
-	budget, _ := improve.ParseBudget(c.Improve) // Validate has read it
+	budget, _ := improve.ParseBudget(c.Improve) // Validate has checked it
 	minutes := max(c.Recover.Minutes, budget.Training.Minutes())
 	recovery := c.Recover.recovery(spec, minutes, 0, shop.Builder.Model.Config().ContextLength)
 	unhurried := *shop.Builder
@@ -55,20 +53,4 @@ func (c *serveCommand) improver(env *environment, shop *workshop.Workshop, spec 
 			Measure: shop.Orders.Unhurried().Measure,
 		},
 	})
-}
-
-// startImproving improves the startup variant in the background once it is loaded. The caller must call stop, which waits.
-func (c *serveCommand) startImproving(env *environment, improver *improve.Improver, variants *catalog.Catalog) (stop func()) {
-	if len(improver.Steps) < 2 || c.Ratio == 0 {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(env.ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := improver.Run(ctx, variants); err != nil && ctx.Err() == nil {
-			env.log.Warn("improving the variant ended with an error: keeping the file that answers", "error", err)
-		}
-	}()
-	return func() { cancel(); <-done }
 }

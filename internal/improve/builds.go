@@ -8,13 +8,13 @@ import (
 	"prunellm/internal/variant"
 )
 
-// Builds is a Maker on builders of one model.
+// Builds is a Maker that uses builders of one model.
 type Builds struct {
-	Builder   *variant.Builder // of what is waited for
-	Unhurried *variant.Builder // of what is not
+	Builder   *variant.Builder // for files that somebody waits for
+	Unhurried *variant.Builder // for other files
 	Trainer   variant.Trainer
-	Recovery  variant.Recovery // of the stage that trains
-	Text      variant.Spec     // its held-out text is what files are compared on
+	Recovery  variant.Recovery // settings of the training
+	Text      variant.Spec     // files are compared on the held-out text of this spec
 	Measure   func(context.Context, variant.Comparison) (variant.Card, error)
 }
 

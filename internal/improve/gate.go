@@ -5,16 +5,16 @@ import (
 	"sync"
 )
 
-// gate has background work give way to variants that clients wait for. They may need the very value that the work computes,
-// under a lease, while the work stands for requests. The zero value is open.
+// gate makes background work give way to variants that clients wait for. Such a variant may need the value that the work
+// computes under a lease, and the work may be stopped because requests run. The zero value is open.
 type gate struct {
 	mu     sync.Mutex
 	making bool
-	opened chan struct{}      // closed when making ends; nil unless making
-	cancel context.CancelFunc // of the work that runs; nil: none does
+	opened chan struct{}      // closed when making ends; nil before the first time
+	cancel context.CancelFunc // cancels the running work; nil if none runs
 }
 
-// set reports whether a variant is being made. It returns at once.
+// set records whether a variant is being made. It returns at once.
 func (g *gate) set(making bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -31,8 +31,8 @@ func (g *gate) set(making bool) {
 	close(g.opened)
 }
 
-// do runs the work while nothing is being made. It cancels the work's context when that begins, and runs the work again
-// when it has ended.
+// do runs the work while no variant is being made. When one begins, do cancels the work's context, waits until it is made and
+// runs the work again.
 func (g *gate) do(ctx context.Context, work func(context.Context) error) error {
 	for {
 		inner, closed := g.begin(ctx)
@@ -52,7 +52,8 @@ func (g *gate) do(ctx context.Context, work func(context.Context) error) error {
 	}
 }
 
-// begin returns a context for the work, or what is closed when it may begin.
+// begin returns a context for the work. If a variant is being made, it returns instead a channel that is closed when the
+// work may begin.
 func (g *gate) begin(ctx context.Context) (inner context.Context, closed <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -63,7 +64,7 @@ func (g *gate) begin(ctx context.Context) (inner context.Context, closed <-chan 
 	return inner, nil
 }
 
-// end forgets the work and reports whether it was cancelled.
+// end records that the work has ended. It reports whether the work was cancelled.
 func (g *gate) end(inner context.Context) (cancelled bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

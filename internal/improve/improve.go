@@ -12,26 +12,27 @@ import (
 	"prunellm/models"
 )
 
-// Maker finds and makes the files of stages, and their figures. Builds is one.
+// Maker makes the files of stages and measures them. Builds implements it.
 type Maker interface {
-	// Find returns the file of a step from stored values alone; an error says that it cannot.
+	// Find returns the file of a step if stored values suffice for it, else an error. It computes nothing.
 	Find(ctx context.Context, step Step) (variant.Built, error)
-	// Make finds or computes the file of a step. waited reports that somebody waits for it. After a training without gain
-	// it returns the file that was trained.
+	// Make finds or computes the file of a step. waited says whether somebody waits for it. If the training gains nothing,
+	// Make returns the file before the training. progress may be nil.
 	Make(ctx context.Context, step Step, waited bool, progress func(variant.Progress)) (variant.Built, error)
-	// FindCard returns the stored figures of a file; an error says that there are none.
+	// FindCard returns the stored figures of a file, or an error if there are none.
 	FindCard(ctx context.Context, built variant.Built) (variant.Card, error)
-	// Card returns the figures of a file, and measures them if need be. The error wraps variant.ErrNoHeldOut if the text is
-	// too short for a held-out part.
+	// Card finds or measures the figures of a file. The error wraps variant.ErrNoHeldOut if the text is too short for a
+	// held-out part.
 	Card(ctx context.Context, built variant.Built) (variant.Card, error)
 }
 
-// Catalog has the variant that answers; *catalog.Catalog implements it.
+// Catalog holds the variant that answers. *catalog.Catalog implements it.
 type Catalog interface {
+	// Serving returns the file that answers for a ratio. ok is false if none does.
 	Serving(ratio float64) (built variant.Built, ok bool)
-	// Swap replaces the variant. The error wraps catalog.ErrNotServed if it is not loaded at the time.
+	// Swap replaces the file that answers. The error wraps catalog.ErrNotServed if none answers at the time.
 	Swap(built variant.Built) error
-	// Announce has the catalog say what replaces it next; "": nothing does.
+	// Announce tells users which file replaces the one that answers. "" means none.
 	Announce(next string)
 }
 
@@ -43,23 +44,22 @@ type View interface {
 
 // Options are the parts of an Improver.
 type Options struct {
-	Ratio float64 // of the startup variant
-	Steps []Step  // of Plan, at least one
+	Ratio float64 // the startup variant's
+	Steps []Step  // from Plan, at least one
 	Maker Maker
 	View  View
 	Log   *slog.Logger
-	// Tried counts an attempt at a stage and its outcome.
-	Tried func(stage, outcome string)
+	Tried func(stage, outcome string) // counts an attempt at a stage
 }
 
 // Outcomes of an attempt at a stage.
 const (
-	better    = "better" // it answers now
+	better    = "better" // the stage answers now
 	notBetter = "not_better"
 	failed    = "failed"
 )
 
-// Improver improves the startup variant. Use New.
+// Improver makes and improves the startup variant. Use New.
 type Improver struct {
 	Options
 	gate gate
@@ -68,11 +68,11 @@ type Improver struct {
 // New returns an improver.
 func New(options Options) *Improver { return &Improver{Options: options} }
 
-// Making reports whether a variant is being made that clients may wait for. It returns at once.
+// Making tells the improver whether the catalog makes a variant that clients may wait for. It returns at once.
 func (i *Improver) Making(making bool) { i.gate.set(making) }
 
-// Build has the form of variant.Builder's, for the one spec that Plan was given. It returns the best stage that the store has,
-// or makes the first one. progress may be nil.
+// Build returns the best stage in the store, or makes the first one. It has the signature of variant.Builder.Build but ignores
+// the spec: the steps have their own. progress may be nil.
 func (i *Improver) Build(ctx context.Context, _ variant.Spec, progress func(variant.Progress)) (variant.Built, error) {
 	if len(i.Steps) > 1 {
 		if best, ok := i.reached(ctx); ok {
@@ -82,7 +82,8 @@ func (i *Improver) Build(ctx context.Context, _ variant.Spec, progress func(vari
 	return i.Maker.Make(ctx, i.Steps[0], true, progress)
 }
 
-// reached returns the file that Run would have left, as far as stored values tell.
+// reached returns the file that Run would leave if it stopped now, according to the stored values. ok is false if the store
+// has no file.
 func (i *Improver) reached(ctx context.Context) (best variant.Built, ok bool) {
 	var bestCard *variant.Card
 	for _, step := range i.Steps {
@@ -101,16 +102,33 @@ func (i *Improver) reached(ctx context.Context) (best variant.Built, ok bool) {
 	return best, ok
 }
 
-const loadPause = time.Second // between two looks at a variant that is not loaded
+// loadPause is the pause between two checks whether the variant is loaded.
+const loadPause = time.Second
 
-// retryPauses come between attempts at one stage; then Run gives up until the next start.
+// retryPauses returns the pauses between the attempts at one stage. After the last attempt Run returns.
 func retryPauses() []time.Duration { return []time.Duration{time.Minute, 10 * time.Minute} }
 
-// Run waits until the variant answers, then makes the stages after its own, and swaps each in that is better. It returns
-// when the last one has been tried, one cannot be made, or ctx ends.
+// Start runs Run in the background. The caller must call stop, which ends it and waits.
+func (i *Improver) Start(ctx context.Context, variants Catalog) (stop func()) {
+	if len(i.Steps) < 2 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := i.Run(ctx, variants); err != nil && ctx.Err() == nil {
+			i.Log.Warn("improving the variant ended with an error: keeping the file that answers", "error", err)
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// Run waits until the variant answers. Then it makes the later stages, and swaps in each one that is better. It returns after
+// the last stage, if a stage cannot be made, or when ctx ends.
 func (i *Improver) Run(ctx context.Context, variants Catalog) error {
 	defer variants.Announce("")
-	if len(i.Steps) > 1 { // so that what looks as soon as the variant answers knows that more comes
+	if len(i.Steps) > 1 { // a client that polls must not see an end between the first stage and the second
 		variants.Announce(i.Steps[1].String())
 	}
 	answers, err := i.loaded(ctx, variants)
@@ -125,7 +143,7 @@ func (i *Improver) Run(ctx context.Context, variants Catalog) error {
 	return nil
 }
 
-// loaded waits until the variant answers.
+// loaded waits until the variant answers and returns its file.
 func (i *Improver) loaded(ctx context.Context, variants Catalog) (variant.Built, error) {
 	for {
 		if built, ok := variants.Serving(i.Ratio); ok {
@@ -137,7 +155,7 @@ func (i *Improver) loaded(ctx context.Context, variants Catalog) (variant.Built,
 	}
 }
 
-// try makes a stage and swaps it in if it is better. It tries again after an error.
+// try makes a stage and swaps it in if it is better. It retries after errors.
 func (i *Improver) try(ctx context.Context, variants Catalog, step Step) error {
 	for pauses := retryPauses(); ; pauses = pauses[1:] {
 		variants.Announce(step.String())
@@ -153,7 +171,7 @@ func (i *Improver) try(ctx context.Context, variants Catalog, step Step) error {
 		if len(pauses) == 0 || errors.Is(err, models.ErrChanged) {
 			return err
 		}
-		i.Log.Warn("cannot make a better variant; retrying", "stage", step.Stage, "pause", pauses[0].String(), "error", err)
+		i.Log.Warn("cannot make the next stage of the variant; retrying", "stage", step.Stage, "pause", pauses[0].String(), "error", err)
 		variants.Announce(fmt.Sprintf("%s: the last attempt failed (%v); the next one begins within %s", step, err, pauses[0]))
 		if err := sleep(ctx, pauses[0]); err != nil {
 			return err
@@ -161,7 +179,7 @@ func (i *Improver) try(ctx context.Context, variants Catalog, step Step) error {
 	}
 }
 
-// attempt makes a stage once, compares it with what answers, and swaps it in if it is better.
+// attempt makes a stage once, compares it with the file that answers, and swaps it in if it is better.
 func (i *Improver) attempt(ctx context.Context, variants Catalog, step Step) (outcome string, err error) {
 	var made variant.Built
 	err = i.gate.do(ctx, func(ctx context.Context) (err error) {
@@ -197,12 +215,12 @@ func (i *Improver) attempt(ctx context.Context, variants Catalog, step Step) (ou
 	}
 }
 
-// replaces reports whether a file is better than the one that answers. Without held-out text the training's own figures
-// count.
+// replaces reports whether a file is better than the one that answers. Without held-out text it relies on the training's own
+// figures.
 func (i *Improver) replaces(ctx context.Context, answers, made variant.Built) (bool, error) {
 	log := i.Log.With("variant", made.Name(), "stage", made.Stage, "answers", answers.Stage)
 	if made.Digest == answers.Digest {
-		log.Info("stage gained nothing")
+		log.Info("stage gains nothing")
 		return false, nil
 	}
 	var cards [2]variant.Card
@@ -212,7 +230,7 @@ func (i *Improver) replaces(ctx context.Context, answers, made variant.Built) (b
 			return err
 		})
 		if errors.Is(err, variant.ErrNoHeldOut) {
-			log.Warn("stages cannot be compared on held-out text", "trained", made.Recovery != nil, "error", err)
+			log.Warn("cannot compare the stages on held-out text", "trained", made.Recovery != nil, "error", err)
 			return made.Recovery != nil, nil
 		}
 		if err != nil {
@@ -225,7 +243,7 @@ func (i *Improver) replaces(ctx context.Context, answers, made variant.Built) (b
 	return replaces, nil
 }
 
-// sleep waits unless ctx ends first.
+// sleep waits for d. It returns an error if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -437,3 +437,24 @@ func TestOneStage(t *testing.T) {
 		t.Errorf("Run = %v after %v", err, maker.computed)
 	}
 }
+
+// Start runs in the background until it is stopped, and logs an error that ends it.
+func TestStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		maker := newMaker()
+		i := newImprover(maker)
+		i.Start(t.Context(), &fakeCatalog{maker: maker})() // the variant is never loaded
+		var logged strings.Builder
+		i.Log = slog.New(slog.NewTextHandler(&logged, nil))
+		maker.fail = func(string) error { return models.ErrChanged }
+		built := maker.file(i.Steps[0])
+		stop := i.Start(t.Context(), &fakeCatalog{maker: maker, serving: &built})
+		synctest.Wait()
+		stop()
+		if !strings.Contains(logged.String(), "keeping the file that answers") {
+			t.Errorf("logged %q, want the error", logged.String())
+		}
+		i.Steps = i.Steps[:1]
+		i.Start(t.Context(), nil)() // nothing to do
+	})
+}

@@ -10,14 +10,15 @@ import (
 
 // Row describes a stage.
 type Row struct {
-	Stage string // of package variant
-	// Tokens of the recipe's text that are scored and refitted on, at most; 0: as the recipe has it.
+	Stage string // a constant of package variant
+	// Scored and Refitted are the maximum numbers of tokens of the recipe's text that scores and refit read. 0 means the
+	// recipe's numbers.
 	Scored, Refitted int
-	Trains           bool // a training of the budget's length follows
-	Work             string
+	Trains           bool   // whether the file is trained for the budget's time
+	Work             string // a phrase that describes the file
 }
 
-// Rows returns all stages, from the first that answers to the last. docs/use/improve.md shows them.
+// Rows returns all stages in the order in which they answer. docs/use/improve.md has a table of them.
 func Rows() []Row {
 	return []Row{
 		{Stage: variant.Dense, Work: "is the model as it came, with `--while-pruning dense`"},
@@ -30,12 +31,12 @@ func Rows() []Row {
 // Step is a stage of one variant.
 type Step struct {
 	Row
-	Spec   variant.Spec  // of the file, or of the one that is trained
-	Budget time.Duration // of the training
+	Spec   variant.Spec  // describes the file, or the file to train
+	Budget time.Duration // length of the training; 0 for the other stages
 }
 
-// Plan returns the stages that a pruned variant goes through. quick has it begin with the quick one, unless that would be no
-// quicker. training is the time of the last one; 0: there is none.
+// Plan returns the stages that a pruned variant goes through. If quick is true, they begin with the quick stage, unless it
+// would read as much text as the recipe. training is the length of the training; 0 means that there is none.
 func Plan(spec variant.Spec, quick bool, training time.Duration) []Step {
 	var steps []Step
 	for _, row := range Rows() {
@@ -55,7 +56,8 @@ func Plan(spec variant.Spec, quick bool, training time.Duration) []Step {
 	return steps
 }
 
-// part returns the spec of a variant that reads a part of another one's text; the same spec if it would read as much.
+// part returns the spec of a variant that reads only a part of the text that spec reads. It returns spec itself if the row
+// allows as much text.
 func (r Row) part(spec variant.Spec) variant.Spec {
 	part := spec
 	if r.Scored < spec.Recipe.Tokens && spec.Recipe.Criterion.NeedsTokens() {
@@ -70,7 +72,7 @@ func (r Row) part(spec variant.Spec) variant.Spec {
 	return part
 }
 
-// after returns the steps that come after a stage; all of them if it is none of them.
+// after returns the steps after a stage. It returns all steps if none has this stage.
 func after(steps []Step, stage string) []Step {
 	for i, step := range steps {
 		if step.Stage == stage {
@@ -95,25 +97,25 @@ func (s Step) String() string {
 	return strings.TrimSuffix(s.Stage+", "+strings.Join(parts, " and "), ", ")
 }
 
-// Better reports whether a file replaces the one that answers: its predictions of the same held-out tokens are closer to the
-// dense model's.
+// Better reports whether a file replaces the one that answers. It does if its predictions are closer to the dense model's on
+// the same held-out tokens.
 func Better(answers, candidate variant.Card) bool {
 	return candidate.Tokens == answers.Tokens && candidate.KLToDense < answers.KLToDense
 }
 
-// Budget is what --improve says.
+// Budget is the value of --improve.
 type Budget struct {
 	On       bool
-	Training time.Duration
+	Training time.Duration // length of the training; 0 means none
 }
 
-// DefaultTraining is the training of the budget "on".
+// DefaultTraining is the length of the training of the budget "on".
 const DefaultTraining = 10 * time.Minute
 
-// maxTraining bounds a budget.
+// maxTraining is the longest training that a budget may have.
 const maxTraining = 7 * 24 * time.Hour
 
-// ParseBudget reads "off", "on" or the time of the training: "15m".
+// ParseBudget parses "off", "on" or the length of the training, such as "15m".
 func ParseBudget(text string) (Budget, error) {
 	switch text {
 	case "off":
@@ -123,7 +125,7 @@ func ParseBudget(text string) (Budget, error) {
 	}
 	training, err := time.ParseDuration(text)
 	if err != nil || training < 0 || training > maxTraining {
-		return Budget{}, fmt.Errorf("%.40q is not off, on or a time of at most %s, such as 15m", text, maxTraining)
+		return Budget{}, fmt.Errorf("%.40q must be off, on or a time of at most %s, such as 15m", text, maxTraining)
 	}
 	return Budget{On: true, Training: training}, nil
 }
