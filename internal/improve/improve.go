@@ -202,7 +202,7 @@ func (i *Improver) attempt(ctx context.Context, variants Catalog, step Step) (ou
 			return "", err
 		}
 		variants.Announce(step.String() + ": comparing with " + answers.Stage + " on held-out text")
-		replaces, err := i.replaces(ctx, answers, made)
+		replaces, err := i.replaces(ctx, step, answers, made)
 		if err != nil || !replaces {
 			return notBetter, err
 		}
@@ -217,8 +217,8 @@ func (i *Improver) attempt(ctx context.Context, variants Catalog, step Step) (ou
 
 // replaces reports whether a file is better than the one that answers. Without held-out text it relies on the training's own
 // figures.
-func (i *Improver) replaces(ctx context.Context, answers, made variant.Built) (bool, error) {
-	log := i.Log.With("variant", made.Name(), "stage", made.Stage, "answers", answers.Stage)
+func (i *Improver) replaces(ctx context.Context, step Step, answers, made variant.Built) (bool, error) {
+	log := i.Log.With("variant", made.Name(), "stage", step.Stage, "answers", answers.Stage)
 	if made.Digest == answers.Digest {
 		log.Info("stage gains nothing")
 		return false, nil

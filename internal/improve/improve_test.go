@@ -243,9 +243,14 @@ func TestTrainingWithoutGain(t *testing.T) {
 	maker := newMaker()
 	maker.gainless = true
 	i := newImprover(maker)
+	var logged strings.Builder
+	i.Log = slog.New(slog.NewTextHandler(&logged, nil))
 	variants := i.start(t, maker)
 	if err := i.Run(t.Context(), variants); err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(logged.String(), `"stage gains nothing" variant=m@0.2 stage=healed answers=refined`) {
+		t.Errorf("logged %q, want that the training gains nothing", logged.String())
 	}
 	checked(t, "swaps", []string{"refined"}, variants.swapped)
 	checked(t, "outcomes", []string{"refined better", "healed not_better"}, i.tried)
