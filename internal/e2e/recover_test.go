@@ -160,9 +160,9 @@ func (s *instance) health() (h openapi.Health) {
 	return h
 }
 
-// A server begins with the quick stage. One that is killed meanwhile leaves a cache from which the next goes on, without a
-// request that fails; each answer names its file, and the same file gives the same text. The server after that begins with
-// what the last one ended with, and computes nothing.
+// A server begins with the quick stage. If it is killed, the next server continues from its cache, and no request fails. Each
+// answer names its file, and the same file gives the same text. The third server begins with the last file and computes
+// nothing.
 func TestServeImproves(t *testing.T) {
 	model, text := tinyModel(t, 128)
 	args := []string{"--model", model, "--ratio", "0.2", "--calibration", text, "--calibration-tokens", "4096", "--refit-tokens", "8192",
@@ -183,7 +183,7 @@ func TestServeImproves(t *testing.T) {
 	api := client(s.base)
 	texts, asked := map[string]string{}, time.Time{}
 	s.waitFor("every stage is tried", 2*recoverLimit, func() bool {
-		if time.Since(asked) < 4*time.Second { // the stages stand beside requests, and for a second after them
+		if time.Since(asked) < 4*time.Second { // the work on stages stops during requests, and for a second after them
 			return s.health().Next == "" && strings.Contains(s.stderr.String(), "stage=healed answers=")
 		}
 		asked = time.Now()
