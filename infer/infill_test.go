@@ -13,12 +13,12 @@ func TestInfillSampler(t *testing.T) {
 	f := &infill{dec: newFake(1, 8, 8), end: fakeEOS}
 	c := func(token Token, prob float32) candidate { return candidate{token: token, prob: prob} }
 	for name, test := range map[string]struct{ given, want []candidate }{
-		"an end is likely":          {[]candidate{c('a', 0.75), c('b', 0.1), c(fakeEOS, 0.15)}, []candidate{c(fakeEOS, 0.15)}},
-		"an end is not":             {[]candidate{c('a', 0.85), c('b', 0.1), c(fakeEOS, 0.05)}, []candidate{c('a', 0.85), c(fakeEOS, 0.05)}},
-		"unlikely texts":            {[]candidate{c('b', 0.25), c('a', 0.65), c('d', 0.1)}, []candidate{c('a', 0.65)}},
-		"nearly equal":              {[]candidate{c('b', 0.5), c('a', 0.5)}, []candidate{c('a', 0.5), c('b', 0.5)}},
-		"none is likely enough":     {[]candidate{c('a', 0.19), c('b', 0.19), c('d', 0.19), c('e', 0.19), c('f', 0.24-0.06), c('g', 0.06)}, []candidate{c(fakeEOS, 1)}},
-		"any scale of probabilites": {[]candidate{c('a', 85), c('b', 10), c(fakeEOS, 5)}, []candidate{c('a', 85), c(fakeEOS, 5)}},
+		"an end is likely":           {[]candidate{c('a', 0.75), c('b', 0.1), c(fakeEOS, 0.15)}, []candidate{c(fakeEOS, 0.15)}},
+		"an end is not":              {[]candidate{c('a', 0.85), c('b', 0.1), c(fakeEOS, 0.05)}, []candidate{c('a', 0.85), c(fakeEOS, 0.05)}},
+		"unlikely texts":             {[]candidate{c('b', 0.25), c('a', 0.65), c('d', 0.1)}, []candidate{c('a', 0.65)}},
+		"nearly equal":               {[]candidate{c('b', 0.5), c('a', 0.5)}, []candidate{c('a', 0.5), c('b', 0.5)}},
+		"none is likely enough":      {[]candidate{c('a', 0.19), c('b', 0.19), c('d', 0.19), c('e', 0.19), c('f', 0.24-0.06), c('g', 0.06)}, []candidate{c(fakeEOS, 1)}},
+		"any scale of probabilities": {[]candidate{c('a', 85), c('b', 10), c(fakeEOS, 5)}, []candidate{c('a', 85), c(fakeEOS, 5)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := f.keep(slices.Clone(test.given)); !slices.Equal(got, test.want) {
