@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"prunellm/internal/flags"
 	"prunellm/models"
@@ -18,14 +17,28 @@ type samplingFlags struct {
 	RepeatPenalty *float64 `help:"Default for requests: repetition_penalty. Unset: the recommendation in the model's file, or 1." placeholder:"N"`
 }
 
+// samplingFlag is a flag, and the setting of requests that it sets.
+type samplingFlag struct {
+	name, setting string
+	value         *float64 // nil: unset
+}
+
+func (f samplingFlags) rows() []samplingFlag {
+	return []samplingFlag{
+		{"temp", "temperature", f.Temp},
+		{"top-p", "top_p", f.TopP},
+		{"top-k", "top_k", f.TopK},
+		{"min-p", "min_p", f.MinP},
+		{"repeat-penalty", "repetition_penalty", f.RepeatPenalty},
+	}
+}
+
 // named returns the flags that are set, by their names in requests.
 func (f samplingFlags) named() map[string]float64 {
 	out := map[string]float64{}
-	for name, value := range map[string]*float64{
-		"temperature": f.Temp, "top_p": f.TopP, "top_k": f.TopK, "min_p": f.MinP, "repetition_penalty": f.RepeatPenalty,
-	} {
-		if value != nil {
-			out[name] = *value
+	for _, row := range f.rows() {
+		if row.value != nil {
+			out[row.setting] = *row.value
 		}
 	}
 	return out
@@ -33,29 +46,23 @@ func (f samplingFlags) named() map[string]float64 {
 
 // Validate checks each flag that is set.
 func (f samplingFlags) Validate() error {
-	var faults []error
-	named := f.named()
+	bounds := map[string]models.SamplingSetting{}
 	for _, s := range models.SamplingSettings {
-		if v, ok := named[s.Name]; ok && !s.Holds(v) {
-			kind := ""
-			if s.Whole {
-				kind = "a whole number from "
-			}
-			faults = append(faults, fmt.Errorf("--%s is %v but must be %s%.10g to %.10g", samplingFlag(s.Name), v, kind, s.Least, s.Most))
+		bounds[s.Name] = s
+	}
+	var faults []error
+	for _, row := range f.rows() {
+		s := bounds[row.setting]
+		if row.value == nil || s.Holds(*row.value) {
+			continue
 		}
+		kind := ""
+		if s.Whole {
+			kind = "a whole number from "
+		}
+		faults = append(faults, fmt.Errorf("--%s is %v but must be %s%.10g to %.10g", row.name, *row.value, kind, s.Least, s.Most))
 	}
 	return flags.Join(faults)
-}
-
-// samplingFlag returns the name of the flag for a setting of requests.
-func samplingFlag(setting string) string {
-	switch setting {
-	case "temperature":
-		return "temp"
-	case "repetition_penalty":
-		return "repeat-penalty"
-	}
-	return strings.ReplaceAll(setting, "_", "-")
 }
 
 // sampling returns the settings for requests that have none: the flags, then the model's file, then openapi.DefaultSampling.
