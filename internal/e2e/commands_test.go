@@ -168,7 +168,7 @@ func TestPruneInspectScore(t *testing.T) {
 	}
 	checkCardAgain(t, cache, args)
 	inspected := command(t, badInputLimit, "inspect", slim)
-	for _, want := range []string{"0.2 asked", "checks: passed"} {
+	for _, want := range []string{"0.2 requested", "checks: passed"} {
 		if inspected.status != 0 || !strings.Contains(inspected.stdout, want) {
 			t.Errorf("inspect: status %d, want %q in\n%s%s", inspected.status, want, inspected.stdout, inspected.stderr)
 		}

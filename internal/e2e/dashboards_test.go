@@ -107,7 +107,7 @@ func TestDashboardsUseExportedSeries(t *testing.T) {
 	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "--model", model, "--ratio", "0.2", "--while-pruning", "wait", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "512", "--while-pruning", "wait")
+	s := start(t, "--model", model, "--ratio", "0.2", "--while-pruning", "wait", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "512", "--improve", "1s")
 	s.waitReady(coldLimit)
 	_, idle := s.get("/metrics") // before any request, the autoscaler's series must exist
 	scaled := exported(idle)

@@ -49,7 +49,8 @@ type Options struct {
 	Maker Maker
 	View  View
 	Log   *slog.Logger
-	Tried func(stage, outcome string) // counts an attempt at a stage
+	// Tried counts attempts at a stage. New calls it with 0 attempts for each outcome that a later stage may have.
+	Tried func(stage, outcome string, attempts int)
 }
 
 // Outcomes of an attempt at a stage.
@@ -66,7 +67,14 @@ type Improver struct {
 }
 
 // New returns an improver.
-func New(options Options) *Improver { return &Improver{Options: options} }
+func New(options Options) *Improver {
+	for _, step := range options.Steps[min(1, len(options.Steps)):] {
+		for _, outcome := range []string{better, notBetter, failed} {
+			options.Tried(step.Stage, outcome, 0)
+		}
+	}
+	return &Improver{Options: options}
+}
 
 // Making tells the improver whether the catalog makes a variant that clients may wait for. It returns at once.
 func (i *Improver) Making(making bool) { i.gate.set(making) }
@@ -164,10 +172,10 @@ func (i *Improver) try(ctx context.Context, variants Catalog, step Step) error {
 			return ctx.Err()
 		}
 		if err == nil {
-			i.Tried(step.Stage, outcome)
+			i.Tried(step.Stage, outcome, 1)
 			return nil
 		}
-		i.Tried(step.Stage, failed)
+		i.Tried(step.Stage, failed, 1)
 		if len(pauses) == 0 || errors.Is(err, models.ErrChanged) {
 			return err
 		}

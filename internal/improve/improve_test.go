@@ -155,14 +155,21 @@ func (noView) Close()                {}
 // improver is an Improver of all stages whose outcomes are recorded.
 type improver struct {
 	*Improver
-	tried []string
+	counted, tried []string // the series at 0, and the attempts
 }
 
 func newImprover(maker *fakeMaker) *improver {
 	i := &improver{}
 	i.Improver = New(Options{
 		Ratio: 0.2, Steps: Plan(recipe(4096, 16384), true, time.Minute), Maker: maker, View: noView{}, Log: slog.New(slog.DiscardHandler),
-		Tried: func(stage, outcome string) { i.tried = append(i.tried, stage+" "+outcome) },
+		Tried: func(stage, outcome string, attempts int) {
+			if attempts == 0 {
+				i.counted = append(i.counted, stage+" "+outcome)
+			}
+			for range attempts {
+				i.tried = append(i.tried, stage+" "+outcome)
+			}
+		},
 	})
 	return i
 }
@@ -196,6 +203,7 @@ func TestStagesInOrder(t *testing.T) {
 	checked(t, "stages computed", []string{"quick", "refined", "healed"}, maker.computed)
 	checked(t, "swaps", []string{"refined", "healed"}, variants.swapped)
 	checked(t, "outcomes", []string{"refined better", "healed better"}, i.tried)
+	checked(t, "series before any attempt", []string{"refined better", "refined not_better", "refined failed", "healed better", "healed not_better", "healed failed"}, i.counted)
 	const refined, healed = "refined, scored on 4096 tokens and refitted on 16384", "healed, trained for 1m0s"
 	checked(t, "announced", []string{
 		refined, refined + ": scoring: 50%", refined + ": comparing with quick on held-out text",

@@ -46,8 +46,10 @@ func (c *Counters) scored(took time.Duration) {
 	c.scoreTime.Observe(took.Seconds())
 }
 
-// Tried counts an attempt at a stage of the startup variant.
-func (c *Counters) Tried(stage, outcome string) { c.improved.WithLabelValues(stage, outcome).Inc() }
+// Tried counts attempts at a stage of the startup variant. With 0 attempts it makes /metrics show the series.
+func (c *Counters) Tried(stage, outcome string, attempts int) {
+	c.improved.WithLabelValues(stage, outcome).Add(float64(attempts))
+}
 
 // leaseGauge is 1 while any lease is held.
 type leaseGauge struct {
