@@ -80,7 +80,7 @@ def run():
     os._exit(0)  # threads that clients leave behind do not count
 
 
-def command(*words, limit=600, **variables):
+def command(*words, limit=1800, **variables):
     """Runs a command and returns what it printed on standard output."""
     print("+", *words, file=sys.stderr, flush=True)
     done = subprocess.run(words, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit)
