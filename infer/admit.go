@@ -64,6 +64,9 @@ func (l *loop) start(r *request) error {
 		s.tokens = s.tokens[:c.reuse]
 	}
 	s.busy = true
+	if l.opts.DraftMax > 0 && r.pool == nil {
+		r.drafter = newDrafter(r.req.Prompt)
+	}
 	r.sequence, r.decoded, r.usage.Cached = c.sequence, c.reuse, c.reuse
 	r.stream.admitted()
 	l.counters.prompt.Add(uint64(len(r.req.Prompt)))

@@ -21,6 +21,12 @@ func (l *loop) deliver(r *request) {
 	r.usage.Completion++
 	l.counters.completion.Add(1)
 	r.next = r.sampled.Token
+	if r.drafter != nil {
+		r.drafter.add(r.next)
+	}
+	if len(r.draft) > 0 && r.draft[0] == r.next {
+		r.usage.Accepted++
+	}
 	r.thinking = r.thinking[:0]
 	var finish FinishReason
 	switch {

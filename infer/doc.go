@@ -16,6 +16,12 @@
 // Answers do not influence each other. Each has its own random generator. With infer/llamacpp on a CPU a sequence's
 // logits are the same bits whatever else is in the batch.
 //
+// # Drafts
+//
+// Options.DraftMax turns on prompt lookup: an answer's next tokens are predicted from earlier ones, and one step verifies several.
+// A prediction never changes an answer: each position is sampled as without it, and the first other token ends the draft. How
+// much a step drafts follows from how often the answer's predictions were right, and from the measured time of steps (draft.go).
+//
 // # Grammars
 //
 // A grammar can constrain an answer (see infer/gbnf). The sampler tests the drawn token first. It tests the whole

@@ -17,6 +17,7 @@ type Options struct {
 	MaxQueue     int // requests that may wait for a sequence; default 256
 	PrefillChunk int // prompt tokens of one step while no answer generates; default the decoder's batch size
 	SharedChunk  int // prompt tokens of one step with as many running answers as prompts, which bounds inter-token latency; default three quarters of the batch size
+	DraftMax     int // tokens of an answer to predict and verify in one step; default 0: none. See draft.go
 	CopyAtLeast  int // shortest common prefix to copy from a busy sequence, in tokens; default 256, negative: never
 
 	PromptCacheBytes int64 // budget of saved sequences; 0 saves none

@@ -23,6 +23,7 @@ type loop struct {
 	held      int           // prompt tokens decoded since running answers last got a token
 	owed      time.Duration // time that running answers may still decode without prompts
 	failures  int
+	times     stepTimes
 
 	// Each step reuses these.
 	wants   []want
@@ -127,13 +128,17 @@ func (l *loop) advance() error {
 	l.step++
 	began := time.Now()
 	err := l.dec.Decode(l.entries)
-	l.owed = answersOwed(l.owed, time.Since(began), l.wants, l.grants)
+	took := time.Since(began)
+	l.owed = answersOwed(l.owed, took, l.wants, l.grants)
 	l.counters.steps.Add(1)
 	l.counters.batchTokens.Add(uint64(len(l.entries)))
 	if err != nil {
 		return l.failStep(err)
 	}
 	l.failures = 0
+	if l.answersOnly() {
+		l.times.measured(len(l.entries), took.Seconds())
+	}
 	l.samplers.jobs = l.samplers.jobs[:0]
 	for _, r := range l.running {
 		if r.pool != nil {
@@ -148,11 +153,27 @@ func (l *loop) advance() error {
 			l.samplers.jobs = append(l.samplers.jobs, r)
 		}
 	}
-	l.samplers.run()
-	for _, r := range l.samplers.jobs {
-		l.deliver(r)
-	}
+	err = l.sample()
 	l.compact()
+	return err
+}
+
+// sample samples and delivers a token of each job, and a further one while a job's draft agrees.
+func (l *loop) sample() error {
+	for len(l.samplers.jobs) > 0 {
+		l.samplers.run()
+		jobs := l.samplers.jobs
+		l.samplers.jobs = jobs[:0]
+		for _, r := range jobs {
+			sequence := r.sequence
+			l.deliver(r)
+			if more, err := l.verify(r, sequence); err != nil {
+				return err
+			} else if more {
+				l.samplers.jobs = append(l.samplers.jobs, r)
+			}
+		}
+	}
 	return nil
 }
 
@@ -169,6 +190,7 @@ func (l *loop) compose() {
 		planStep(l.wants, l.dec.BatchSize(), l.opts.PrefillChunk, l.opts.SharedChunk, l.held, l.grants)
 	}
 	l.held = heldAfter(l.held, l.wants, l.grants)
+	l.planDrafts()
 	l.entries = l.entries[:0]
 	for sequence := range l.sequences {
 		for i, r := range l.running {
@@ -179,7 +201,7 @@ func (l *loop) compose() {
 	}
 }
 
-// add appends n entries of a request: prompt tokens, or the token it generated last.
+// add appends n entries of a request: prompt tokens, or the token it generated last and its draft.
 func (l *loop) add(r *request, n int) {
 	r.entry, r.first, r.granted = -1, len(l.entries), n
 	if n == 0 {
@@ -195,11 +217,13 @@ func (l *loop) add(r *request, n int) {
 		if r.decoded < len(r.req.Prompt) || r.pool != nil {
 			return
 		}
+		r.entry = len(l.entries) - 1
 	} else {
+		r.entry = len(l.entries)
 		l.entries = append(l.entries, Entry{Token: r.next, Position: len(s.tokens), Sequence: r.sequence})
 		s.tokens = append(s.tokens, r.next)
+		l.addDraft(r, n-1)
 	}
-	r.entry = len(l.entries) - 1
 	l.entries[r.entry].Logits = true
 }
 

@@ -19,7 +19,9 @@ type request struct {
 	sampler  *sampler
 	text     *answerText
 	thought  *thought // nil: all is the answer
-	entry    int      // index in the batch whose logits are this request's; -1: none
+	drafter  *drafter // nil: no drafts
+	draft    []Token  // in the batch behind next, not verified yet; the sequence's tokens do not include them
+	entry    int      // index in the batch whose logits are this request's next; -1: none
 	first    int      // index of its first entry in the batch
 	granted  int      // entries in the batch
 

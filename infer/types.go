@@ -131,6 +131,8 @@ type Usage struct {
 	Cached     int // of these, taken from the prompt cache
 	Completion int // tokens generated, including the one that ended the answer
 	Thinking   int // of these, tokens of the thinking and its markers
+	Drafted    int // predicted tokens that the model verified
+	Accepted   int // of these, tokens of the answer
 }
 
 // Generation is a running answer.

@@ -271,7 +271,7 @@ func (g *fakeGeneration) Next(context.Context) (chunk infer.Chunk, err error) {
 			if strings.HasPrefix(g.rest, stop) {
 				g.tokens += len(stop)
 				chunk.Finish, chunk.Stop = infer.FinishStop, stop
-				chunk.Usage = infer.Usage{Prompt: len(g.request.Prompt), Cached: 1, Completion: g.tokens}
+				chunk.Usage = infer.Usage{Prompt: len(g.request.Prompt), Cached: 1, Completion: g.tokens, Drafted: 3, Accepted: 2}
 				return chunk, nil
 			}
 		}
@@ -299,6 +299,6 @@ func (g *fakeGeneration) Next(context.Context) (chunk infer.Chunk, err error) {
 	if g.request.Logprobs < 0 {
 		chunk.Tokens = nil
 	}
-	chunk.Usage = infer.Usage{Prompt: len(g.request.Prompt), Cached: 1, Completion: g.tokens, Thinking: g.thought}
+	chunk.Usage = infer.Usage{Prompt: len(g.request.Prompt), Cached: 1, Completion: g.tokens, Thinking: g.thought, Drafted: 3, Accepted: 2}
 	return chunk, nil
 }

@@ -21,6 +21,8 @@ type metrics struct {
 	generationTokens prometheus.Counter
 	prefixQueries    prometheus.Counter
 	prefixHits       prometheus.Counter
+	drafted          prometheus.Counter
+	accepted         prometheus.Counter
 }
 
 // stageCollector tells which file answers for the startup variant at the time of a scrape.
@@ -54,10 +56,12 @@ func newMetrics(registry *prometheus.Registry, models Models) (*metrics, error) 
 		generationTokens: metric.NewCounter(metric.GenerationTokens),
 		prefixQueries:    metric.NewCounter(metric.PrefixQueries),
 		prefixHits:       metric.NewCounter(metric.PrefixHits),
+		drafted:          metric.NewCounter(metric.DraftTokens),
+		accepted:         metric.NewCounter(metric.AcceptedTokens),
 	}
 	for _, c := range []prometheus.Collector{
 		m.inFlight, m.requests, m.success, m.firstToken, m.interToken, m.endToEnd, m.queueTime, m.promptTokens, m.generationTokens,
-		m.prefixQueries, m.prefixHits,
+		m.prefixQueries, m.prefixHits, m.drafted, m.accepted,
 		metric.NewGaugeFunc(metric.RequestsWaiting, func() float64 { return float64(models.Load().Waiting) }),
 		metric.NewGaugeFunc(metric.RequestsRunning, func() float64 { return float64(models.Load().Running) }),
 		metric.NewGaugeFunc(metric.KVCacheUsage, func() float64 { return models.Load().usage() }),

@@ -33,6 +33,8 @@ func (t *tally) add(e event, now time.Time, m *metrics) {
 		m.prefixQueries.Add(float64(e.chunk.Usage.Prompt))
 		m.prefixHits.Add(float64(e.chunk.Usage.Cached))
 	}
+	m.drafted.Add(float64(e.chunk.Usage.Drafted - t.usage[e.choice].Drafted))
+	m.accepted.Add(float64(e.chunk.Usage.Accepted - t.usage[e.choice].Accepted))
 	tokens := e.chunk.Usage.Completion - t.usage[e.choice].Completion
 	t.usage[e.choice] = e.chunk.Usage
 	t.reason[e.choice] = e.chunk.Finish

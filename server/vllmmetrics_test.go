@@ -9,7 +9,7 @@ import (
 )
 
 // gatewayMetrics are the names and types that the model server protocol of the Gateway API inference extension has for vLLM,
-// its optional ones aside, and those of prefix caches.
+// its optional ones aside, and those of prefix caches and drafts.
 var gatewayMetrics = map[string]string{
 	"vllm:num_requests_waiting":       "gauge",
 	"vllm:num_requests_running":       "gauge",
@@ -17,6 +17,9 @@ var gatewayMetrics = map[string]string{
 	"vllm:gpu_cache_usage_perc":       "gauge",
 	"vllm:prefix_cache_queries_total": "counter",
 	"vllm:prefix_cache_hits_total":    "counter",
+
+	"vllm:spec_decode_num_draft_tokens_total":    "counter",
+	"vllm:spec_decode_num_accepted_tokens_total": "counter",
 }
 
 // scrape returns the body of /metrics.
@@ -39,6 +42,8 @@ func TestVLLMMetrics(t *testing.T) {
 		`vllm:kv_cache_usage_perc{model_name="tiny"} 0.25`, `prunellm_kv_cache_usage_ratio 0.25`,
 		`vllm:prefix_cache_queries_total{model_name="tiny"} 5`, `prunellm_prefix_cache_queries_total 5`,
 		`vllm:prefix_cache_hits_total{model_name="tiny"} 1`, `prunellm_prefix_cache_hits_total 1`,
+		`vllm:spec_decode_num_draft_tokens_total{model_name="tiny"} 3`, `prunellm_draft_tokens_total 3`,
+		`vllm:spec_decode_num_accepted_tokens_total{model_name="tiny"} 2`, `prunellm_accepted_draft_tokens_total 2`,
 		`vllm:request_success_total{finished_reason="stop",model_name="tiny"} 1`,
 		`vllm:time_to_first_token_seconds_count{model_name="tiny"} 1`, `vllm:prompt_tokens_total{model_name="tiny"} 5`,
 	} {

@@ -47,5 +47,5 @@ func (f *autoFlags) auto(startup float64) catalog.Auto {
 
 // machine describes everything on this machine that affects a variant's latency. It is part of the key of stored speeds.
 func (f *engineFlags) machine() string {
-	return fmt.Sprintf("%s; threads %d, %d; gpu %s; batch %d", bench.Hardware(), f.Threads, f.ThreadsBatch, f.GPULayers, f.BatchSize)
+	return fmt.Sprintf("%s; threads %d, %d; gpu %s; batch %d; drafts %s", bench.Hardware(), f.Threads, f.ThreadsBatch, f.GPULayers, f.BatchSize, f.DraftMax)
 }

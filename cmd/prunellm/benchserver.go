@@ -29,7 +29,7 @@ func (c *benchCommand) startServer(env *environment, built variant.Built) (*benc
 	cmd := exec.CommandContext(env.ctx, self, "serve", "--model", built.Path, "--ratio", "0", "--addr", "127.0.0.1:0",
 		"--log-format", "json", "--home", env.home, "--cache-dir", c.CacheDir,
 		"--ctx", n(c.Ctx), "--parallel", n(c.Parallel), "--batch-size", n(c.BatchSize), "--threads", n(c.Threads),
-		"--threads-batch", n(c.ThreadsBatch), "--gpu-layers", c.GPULayers, "--max-queue", n(c.MaxQueue))
+		"--threads-batch", n(c.ThreadsBatch), "--gpu-layers", c.GPULayers, "--draft-max", c.DraftMax, "--max-queue", n(c.MaxQueue))
 	cmd.Args[0] = os.Args[0]
 	for _, setting := range os.Environ() { // settings of this process must not change the server
 		if !strings.HasPrefix(setting, "PRUNELLM_") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 
 	"prunellm/infer"
@@ -24,6 +25,7 @@ type engineFlags struct {
 	Threads      int    `help:"Threads for decoding; 0: one per core that this process may use." default:"0" placeholder:"N"`
 	ThreadsBatch int    `help:"Threads for prefill and batches; 0: as --threads." default:"0" placeholder:"N"`
 	GPULayers    string `help:"Layers to run on GPUs, with the head as one layer: 'auto' is as many as fit, N is at most N." default:"auto" placeholder:"auto|N"`
+	DraftMax     string `help:"Tokens of an answer at most that are predicted from earlier ones (prompt lookup) and verified in one step; 0: none. 'auto' is 16 if that changes no answer, so not on GPUs." default:"auto" placeholder:"auto|N"`
 	PromptCache  int    `help:"MiB of prompt cache for evicted conversations, for each loaded variant; 0: none." default:"128" placeholder:"MIB"`
 	MaxQueue     int    `help:"Requests that may wait; the server refuses further ones with 429." default:"256" placeholder:"N"`
 }
@@ -65,6 +67,9 @@ func (f *engineFlags) Validate() error {
 	if _, err := f.gpuLayers(); err != nil {
 		faults = append(faults, err)
 	}
+	if _, err := f.draftMax(false); err != nil {
+		faults = append(faults, err)
+	}
 	return flags.Join(faults)
 }
 
@@ -96,12 +101,33 @@ const allLayers = -1
 
 // gpuLayers returns the number of --gpu-layers, or allLayers.
 func (f *engineFlags) gpuLayers() (int, error) {
-	if f.GPULayers == "auto" {
-		return allLayers, nil
+	return autoOr("gpu-layers", f.GPULayers, allLayers, 1<<16)
+}
+
+// Values of --draft-max.
+const (
+	autoDrafts = 16
+	maxDrafts  = 64
+)
+
+// draftMax returns the number of --draft-max. exact reports whether logits do not depend on the batch, so that drafts change no
+// answer.
+func (f *engineFlags) draftMax(exact bool) (int, error) {
+	auto := 0
+	if exact {
+		auto = autoDrafts
 	}
-	var n int
-	if _, err := fmt.Sscanf(f.GPULayers, "%d", &n); err != nil || n < 0 || n > 1<<16 || fmt.Sprint(n) != f.GPULayers {
-		return 0, fmt.Errorf("--gpu-layers is %q but must be 'auto' or a number of at least 0", f.GPULayers)
+	return autoOr("draft-max", f.DraftMax, auto, maxDrafts)
+}
+
+// autoOr returns the number of a flag that is 'auto' or a number from 0 to most.
+func autoOr(name, value string, auto, most int) (int, error) {
+	if value == "auto" {
+		return auto, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > most || strconv.Itoa(n) != value {
+		return 0, fmt.Errorf("--%s is %q but must be 'auto' or a number from 0 to %d", name, value, most)
 	}
 	return n, nil
 }
@@ -143,7 +169,11 @@ func (f *engineFlags) load(ctx context.Context, built variant.Built, log *slog.L
 	} else if layers != 0 {
 		idleGPU.Do(func() { warnOfIdleGPU(ctx, log) })
 	}
-	engine := infer.New(model, infer.Options{MaxQueue: f.MaxQueue, PromptCacheBytes: int64(f.PromptCache) << 20}, log)
+	drafts, err := f.draftMax(model.BatchExact())
+	if err != nil {
+		return catalog.Loaded{}, err
+	}
+	engine := infer.New(model, infer.Options{MaxQueue: f.MaxQueue, DraftMax: drafts, PromptCacheBytes: int64(f.PromptCache) << 20}, log)
 	return catalog.Loaded{Engine: engine, Serving: server.Engine{
 		Generator: engine, Grammars: engine, Vocabulary: model, Embedder: engine, HiddenSize: model.HiddenSize(),
 	}}, nil

@@ -118,6 +118,36 @@ func benchSteps(b *testing.B, m *Model, n, stride, first int) {
 	reportRate(b, b.N*n)
 }
 
+// BenchmarkVerify decodes some tokens of one sequence, as to verify a draft, after 400 others. The metric is the time of such a step,
+// in steps with one token, measured in turns.
+func BenchmarkVerify(b *testing.B) {
+	for _, n := range []int{2, 3, 4, 5, 6, 8, 9, 12, 16, 24, 32} {
+		b.Run(fmt.Sprintf("tokens=%d", n), func(b *testing.B) {
+			const depth = 400
+			m := open(b, benchModel(b), Options{ContextSize: 1024, GPULayers: benchLayers(b)})
+			run := func(from, n int, logits bool) time.Duration {
+				entries := make([]infer.Entry, n)
+				for i := range entries {
+					entries[i] = infer.Entry{Token: infer.Token(100 + (from+i)*7%4000), Position: from + i, Logits: logits}
+				}
+				began := time.Now()
+				decode(b, m, entries...)
+				return time.Since(began)
+			}
+			run(0, depth, false)
+			var one, all time.Duration
+			for b.Loop() {
+				one += run(depth, 1, true)
+				all += run(depth+1, n, true)
+				if err := m.SequenceRemove(0, depth, -1); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(all.Seconds()/one.Seconds(), "steps")
+		})
+	}
+}
+
 // BenchmarkBurst decodes prompts of 100 to 130 tokens that arrive at once, in batches as large as the model takes.
 func BenchmarkBurst(b *testing.B) {
 	for _, n := range []int{8, 64} {

@@ -42,8 +42,8 @@ func (c composition) run(t *testing.T, m *Model, tokens []infer.Token) []float32
 	return slices.Clone(m.Logits(wanted))
 }
 
-// The logits of a sequence have the same bits however its prompt is split into steps and whatever else is in the batch.
-func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
+// everyKind returns functions that give a model of each kind of weights.
+func everyKind(t *testing.T) map[string]func() string {
 	models := map[string]func() string{
 		"default": func() string { return defaultModel(t) },
 	}
@@ -64,7 +64,12 @@ func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 			models[kind.String()+" "+name] = func() string { return tiny(t, shape) }
 		}
 	}
-	for name, path := range models {
+	return models
+}
+
+// The logits of a sequence have the same bits however its prompt is split into steps and whatever else is in the batch.
+func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
+	for name, path := range everyKind(t) {
 		t.Run(name, func(t *testing.T) {
 			m := open(t, path(), Options{ContextSize: 256, Sequences: 6, Threads: 2})
 			tokens := make([]infer.Token, 40)
@@ -87,6 +92,62 @@ func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 			} {
 				if got := c.run(t, m, tokens); !slices.Equal(got, want) {
 					t.Errorf("%s: the logits differ from those of one token at a time", name)
+				}
+			}
+		})
+	}
+}
+
+// Every token of a draft has the same logits as without a draft, up to the first token that differs, and so have the tokens
+// after the rest of the draft was removed.
+func TestLogitsDoNotDependOnDrafts(t *testing.T) {
+	for name, path := range everyKind(t) {
+		t.Run(name, func(t *testing.T) {
+			m := open(t, path(), Options{ContextSize: 256, Sequences: 4, Threads: 2})
+			tokens := make([]infer.Token, 40)
+			for i := range tokens {
+				tokens[i] = infer.Token((i*37 + 11) % m.VocabSize())
+			}
+			var want [][]float32
+			for i, token := range tokens {
+				decode(t, m, infer.Entry{Token: token, Position: i, Logits: true})
+				want = append(want, slices.Clone(m.Logits(0)))
+			}
+			for _, sequences := range [][]int{{0}, {2}, {0, 1, 3}} {
+				forget(t, m)
+				at := make([]int, m.Sequences())
+				for step := 0; slices.Max(at) < len(tokens)-1; step++ {
+					var entries []infer.Entry
+					right := make([]int, m.Sequences()) // tokens of the draft that are right
+					for _, seq := range sequences {
+						draft := (step*5 + seq*3) % 17
+						right[seq] = min((step*3+seq)%(draft+1), len(tokens)-1-at[seq])
+						for i := range draft + 1 {
+							token := infer.Token((step + i*13) % m.VocabSize())
+							if i <= right[seq] {
+								token = tokens[at[seq]+i]
+							}
+							entries = append(entries, infer.Entry{Token: token, Position: at[seq] + i, Sequence: seq, Logits: true})
+						}
+					}
+					decode(t, m, entries...)
+					for i, e := range entries {
+						if e.Position <= at[e.Sequence]+right[e.Sequence] && !slices.Equal(m.Logits(i), want[e.Position]) {
+							t.Fatalf("sequences %v: the logits of token %d of sequence %d differ from those without a draft", sequences, e.Position, e.Sequence)
+						}
+					}
+					for _, seq := range sequences {
+						at[seq] += right[seq] + 1
+						if err := m.SequenceRemove(seq, at[seq], -1); err != nil {
+							t.Fatal(err)
+						}
+						if at[seq] == len(tokens) { // the others go on
+							if err := m.SequenceRemove(seq, 0, -1); err != nil {
+								t.Fatal(err)
+							}
+							at[seq] = 0
+						}
+					}
 				}
 			}
 		})

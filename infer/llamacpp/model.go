@@ -24,6 +24,7 @@ type Model struct {
 	hiddenSize  int
 	gpuLayers   int
 	onDevice    bool // all layers are on GPUs
+	batchExact  bool // see BatchExact
 
 	// Owned by the decoding goroutine.
 	lengths []int      // tokens in the cache of each sequence
@@ -55,6 +56,10 @@ func (m *Model) GPULayers() int { return m.gpuLayers }
 
 // OnDevice reports whether all layers are on GPUs, which leaves the processor's cores idle.
 func (m *Model) OnDevice() bool { return m.onDevice }
+
+// BatchExact reports whether a token's logits are the same bits whatever else is in the batch. They are on a CPU, for the
+// types of weights that decisions 0300 and 0318 name.
+func (m *Model) BatchExact() bool { return m.batchExact }
 
 // HiddenSize implements infer.Decoder.
 func (m *Model) HiddenSize() int { return m.hiddenSize }

@@ -77,7 +77,8 @@ func Open(ctx context.Context, path string, opts Options) (*Model, error) {
 		if err := checkMemory(shape, opts, machine.AvailableMemory); err != nil {
 			return nil, fmt.Errorf("open model %q: %w", path, err)
 		}
-		m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize, decoded: make(chan error, 1), gpuLayers: layers, onDevice: layers == all}
+		m := &Model{sequences: opts.Sequences, batchSize: opts.BatchSize, decoded: make(chan error, 1), gpuLayers: layers, onDevice: layers == all,
+			batchExact: !shape.inexact && layers == 0 && (withoutGPUs || len(llama.EnumerateGPUs()) == 0)}
 		err := m.load(ctx, path, opts, shape, withoutGPUs)
 		if err == nil {
 			if layers < wanted && len(devices) > 0 {

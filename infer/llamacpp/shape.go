@@ -20,6 +20,7 @@ type shape struct {
 	vocab     int64
 	trained   int  // tokens of context that the model was trained with
 	floats    bool // the file stores a matrix as plain floats
+	inexact   bool // the file stores a matrix in a way that makes logits depend on the batch
 
 	given given // special tokens that the file names
 
@@ -32,6 +33,11 @@ type shape struct {
 type layerShape struct {
 	bytes   int64 // weights
 	kvWidth int64 // elements of keys and values that one token adds to the cache
+}
+
+// panels are the block-quantized types whose matmuls sum in the same order for any number of columns; see blocks.h.
+var panels = map[gguf.Type]bool{
+	gguf.Q8_0: true, gguf.Q4_0: true, gguf.Q4_1: true, gguf.Q5_0: true, gguf.Q5_1: true, gguf.Q4_K: true, gguf.Q5_K: true, gguf.Q6_K: true,
 }
 
 // Limits of a shape. Products of them fit 63 bits.
@@ -105,14 +111,20 @@ func readShape(path string) (shape, error) {
 	}
 	s.vocab = int64(len(names))
 	for _, t := range file.Tensors {
-		plain := t.Type == gguf.F32 || t.Type == gguf.F16 || t.Type == gguf.BF16
-		s.floats = s.floats || (plain && len(t.Shape) > 1)
+		s.see(t)
 		s.place(t)
 	}
 	if s.outputs == 0 {
 		s.outputs, s.tied = embeddingBytes(file), true
 	}
 	return s, nil
+}
+
+// see notes how a tensor's type affects matmuls.
+func (s *shape) see(t gguf.TensorInfo) {
+	plain := t.Type == gguf.F32 || t.Type == gguf.F16 || t.Type == gguf.BF16
+	s.floats = s.floats || (plain && len(t.Shape) > 1)
+	s.inexact = s.inexact || (!plain && !panels[t.Type]) || len(t.Shape) > 2
 }
 
 // place adds a tensor to the bytes of its layer, by its name: "blk.7.ffn_up.weight", "output.weight".

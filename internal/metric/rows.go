@@ -18,6 +18,8 @@ const (
 	KVCacheUsage     = "prunellm_kv_cache_usage_ratio"
 	PrefixQueries    = "prunellm_prefix_cache_queries_total"
 	PrefixHits       = "prunellm_prefix_cache_hits_total"
+	DraftTokens      = "prunellm_draft_tokens_total"
+	AcceptedTokens   = "prunellm_accepted_draft_tokens_total"
 
 	VariantStage  = "prunellm_variant_stage"
 	Improvements  = "prunellm_improvements_total"
@@ -83,6 +85,8 @@ func Rows() []Row {
 			VLLM: []string{"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"}},
 		{Name: PrefixQueries, Type: Counter, Group: Requests, Help: "Prompt tokens that were looked up in the prompt cache", VLLM: []string{"vllm:prefix_cache_queries_total"}},
 		{Name: PrefixHits, Type: Counter, Group: Requests, Help: "Prompt tokens that the prompt cache had", VLLM: []string{"vllm:prefix_cache_hits_total"}},
+		{Name: DraftTokens, Type: Counter, Group: Requests, Help: "Tokens that were predicted and verified (`--draft-max`)", VLLM: []string{"vllm:spec_decode_num_draft_tokens_total"}},
+		{Name: AcceptedTokens, Type: Counter, Group: Requests, Help: "Of these, tokens that became part of an answer", VLLM: []string{"vllm:spec_decode_num_accepted_tokens_total"}},
 
 		{Name: VariantStage, Type: Gauge, Group: Variants, Labels: []string{"stage"}, Help: "1, with the stage of the file that answers for the startup variant: dense, quick, refined or healed"},
 		{Name: Improvements, Type: Counter, Group: Variants, Labels: []string{"stage", "outcome"}, Help: "Attempts at a better file of the startup variant, by its stage: better (it answers now), not_better or failed"},
