@@ -65,7 +65,7 @@ func (l *loop) start(r *request) error {
 	}
 	s.busy = true
 	if l.opts.DraftMax > 0 && r.pool == nil {
-		r.drafter = newDrafter(r.req.Prompt)
+		r.drafter = newDrafter(r.req.Prediction, r.req.Prompt)
 	}
 	r.sequence, r.decoded, r.usage.Cached = c.sequence, c.reuse, c.reuse
 	r.stream.admitted()

@@ -1,6 +1,9 @@
 package infer
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Answers often repeat tokens of their prompt or of themselves: code that is edited, a text that is quoted, a table. A drafter
 // predicts such tokens, and the model verifies several of them in one step. The answer is the same as without drafts, bit for
@@ -9,6 +12,7 @@ import "fmt"
 
 const (
 	shortestMatch = 2   // tokens at the end of the answer that an earlier place must repeat
+	trusted       = 4   // the beginning of the client's prediction counts as a match of so many tokens
 	longestMatch  = 16  // a match as long as this ends the search
 	leastGain     = 1.1 // tokens per time with a draft, in those without: below this an answer decodes without one
 )
@@ -17,8 +21,8 @@ const (
 // It also compares the predictions that no step verifies with the answer, so an answer that does not repeat anything
 // costs no time of the model.
 type drafter struct {
-	tokens []Token // of the prompt and the answer
-	at     int     // index of the place whose tokens predict the next ones; 0: no prediction
+	tokens []Token // of the client's prediction, the prompt and the answer
+	at     int     // index of the place whose tokens predict the next ones; -1: no prediction
 	run    int     // tokens before that place that repeat the end of the answer
 	rates  [runClasses]rate
 	draft  []Token // the result of propose
@@ -51,16 +55,20 @@ func runClass(run int) int {
 	return 5
 }
 
-// newDrafter returns the drafter of an answer to a prompt.
-func newDrafter(prompt []Token) *drafter {
-	d := &drafter{tokens: append(make([]Token, 0, len(prompt)+256), prompt...), rates: firstRates}
-	d.search()
+// newDrafter returns the drafter of an answer to a prompt. The answer may begin with the client's prediction.
+func newDrafter(prediction, prompt []Token) *drafter {
+	d := &drafter{tokens: slices.Concat(prediction, prompt), rates: firstRates}
+	if len(prediction) > 0 {
+		d.at, d.run = 0, trusted
+	} else {
+		d.search()
+	}
 	return d
 }
 
 // add appends a token of the answer.
 func (d *drafter) add(t Token) {
-	if d.at > 0 {
+	if d.at >= 0 {
 		r := &d.rates[runClass(d.run)]
 		r.all = r.all*rateMemory + 1
 		r.right *= rateMemory
@@ -69,18 +77,18 @@ func (d *drafter) add(t Token) {
 			d.at++
 			d.run++
 		} else {
-			d.at = 0
+			d.at = -1
 		}
 	}
 	d.tokens = append(d.tokens, t)
-	if d.at == 0 {
+	if d.at < 0 {
 		d.search()
 	}
 }
 
 // search finds the longest match, and among equals the most recent one.
 func (d *drafter) search() {
-	d.at, d.run = 0, 0
+	d.at, d.run = -1, 0
 	n := len(d.tokens)
 	if n <= shortestMatch {
 		return
@@ -104,7 +112,7 @@ func (d *drafter) search() {
 
 // want returns how many tokens to draft, at most so many, if each takes cost times as long as a token without a draft.
 func (d *drafter) want(most int, cost float64) int {
-	if d.at == 0 {
+	if d.at < 0 {
 		return 0
 	}
 	best, gain := 0, leastGain

@@ -109,9 +109,11 @@ func TestDraftsChangeNoAnswer(t *testing.T) {
 			r.Prompt = prompt(strings.Repeat(repeated, 3) + "the quick brown fox ju")
 			r.Sampling.LogitBias = map[Token]float64{'x': 1}
 		}), few: true},
-		"max_tokens":        {req: with(func(r *Request) { r.MaxTokens = 37 })},
-		"one token":         {req: with(func(r *Request) { r.MaxTokens = 1 }), few: true},
-		"the context's end": {req: with(func(r *Request) { r.MaxTokens = 1000 })},
+		"a prediction":       {req: with(func(r *Request) { r.Prompt = r.Prompt[:len(repeated)]; r.Prediction = prompt(repeated + "the end") })},
+		"a wrong prediction": {req: with(func(r *Request) { r.Prediction = prompt("nothing of the kind") })},
+		"max_tokens":         {req: with(func(r *Request) { r.MaxTokens = 37 })},
+		"one token":          {req: with(func(r *Request) { r.MaxTokens = 1 }), few: true},
+		"the context's end":  {req: with(func(r *Request) { r.MaxTokens = 1000 })},
 		"a grammar": {req: with(func(r *Request) {
 			r.Grammar = `root ::= ([a-z ;] | "\n")*`
 			r.Sampling = Sampling{Temperature: 2.5, Seed: 8}
@@ -321,12 +323,12 @@ func TestDrafter(t *testing.T) {
 		"the place moves along":   {"abcdefgh-", "abcd", "efgh-a", 4},
 		"and is found once again": {"abcdefgh-ijklm.", "abcdij", "klm.ab", 2},
 	} {
-		d := newDrafter(prompt(test.prompt))
+		d := newDrafter(nil, prompt(test.prompt))
 		for _, token := range prompt(test.answer) {
 			d.add(token)
 		}
 		got := ""
-		if d.at > 0 {
+		if d.at >= 0 {
 			for _, token := range d.propose(6) {
 				got += string(rune(token))
 			}
@@ -339,7 +341,7 @@ func TestDrafter(t *testing.T) {
 
 // A drafter drafts more the more often it was right, and less the more a drafted token costs.
 func TestDraftLength(t *testing.T) {
-	d := newDrafter(prompt("abcdefghijklmnopqrstuvwxyz.abc"))
+	d := newDrafter(nil, prompt("abcdefghijklmnopqrstuvwxyz.abc"))
 	for range 20 {
 		d.add(d.tokens[d.at])
 	}
@@ -391,5 +393,37 @@ func TestStepTimes(t *testing.T) {
 	s.measured(1, 60)
 	if got := s.cost(1); got < 0.15 || got > 0.35 {
 		t.Errorf("after one very long step: %g", got)
+	}
+}
+
+// A client's prediction is drafted from the answer's first tokens on, and a wrong one only once.
+func TestPrediction(t *testing.T) {
+	const edited = "func add(a, b int) int { return a + b }"
+	for _, test := range []struct {
+		prediction string
+		least, top int // tokens accepted
+	}{
+		{"", 0, 2},
+		{edited, len(edited) - 12, len(edited)},
+		{"func sub(a, b int) int { return a - b }", len(edited) - 20, len(edited) - 2},
+		{"something else", 0, 2},
+	} {
+		f := newFake(1, 400, 64)
+		f.script = say(1, edited)
+		answers, stats := answersOf(t, f, slowDecoder{f}, Options{DraftMax: 8}, 1, []Request{
+			{Prompt: prompt("?"), Prediction: prompt(test.prediction), MaxTokens: 100, Logprobs: -1},
+		})
+		a := answers[0]
+		if a.text != edited || a.usage.Accepted < test.least || a.usage.Accepted > test.top || a.usage.Drafted > test.top+16 {
+			t.Errorf("prediction %q: %q, %d of %d accepted in %d steps", test.prediction, a.text, a.usage.Accepted, a.usage.Drafted, stats.Steps)
+		}
+	}
+	e := New(newFake(1, 64, 64), Options{DraftMax: 8}, nil)
+	defer closeEngine(t, e)
+	for want, prediction := range map[string][]Token{"not one of the vocabulary": {fakeVocab}, "the context holds 64": make([]Token, 65)} {
+		_, err := e.Submit(t.Context(), Request{Prompt: prompt("?"), Prediction: prediction, MaxTokens: 1, Logprobs: -1})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "prediction") {
+			t.Errorf("Submit: %v, want %q", err, want)
+		}
 	}
 }

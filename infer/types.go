@@ -86,6 +86,8 @@ type Request struct {
 	Logprobs  int      // -1: none; otherwise the chosen token's log probability and that of the n likeliest
 	Grammar   string   // GBNF that the answer must match, see CheckGrammar; "": none
 	Thinking  Thinking // before the answer; it counts for MaxTokens, but stop strings and the grammar do not apply to it
+	// Prediction is a text that much of the answer may repeat. It only makes the answer faster, if Options.DraftMax is set.
+	Prediction []Token
 	// PromptLogprobs requests log probabilities of the prompt's tokens too, as many as Logprobs. MaxTokens may then be 0.
 	// Such a request does not use the prompt cache.
 	PromptLogprobs bool

@@ -23,10 +23,15 @@ func (e *Engine) validatePrompt(prompt []Token, answer int) error {
 	if len(prompt) > context-answer {
 		return &ContextError{Prompt: len(prompt), Context: context, Whole: answer == 0}
 	}
+	return e.validateTokens("prompt", prompt)
+}
+
+// validateTokens returns a ParameterError if a token is not one of the vocabulary.
+func (e *Engine) validateTokens(field string, tokens []Token) error {
 	vocab := Token(e.dec.VocabSize())
-	for i, t := range prompt {
+	for i, t := range tokens {
 		if t < 0 || t >= vocab {
-			return &ParameterError{Field: "prompt", Reason: fmt.Sprintf("token %d at %d is not one of the vocabulary's %d", t, i, vocab)}
+			return &ParameterError{Field: field, Reason: fmt.Sprintf("token %d at %d is not one of the vocabulary's %d", t, i, vocab)}
 		}
 	}
 	return nil
@@ -36,6 +41,12 @@ func (e *Engine) validatePrompt(prompt []Token, answer int) error {
 func (e *Engine) validate(req Request) error {
 	if err := e.validatePrompt(req.Prompt, min(req.MaxTokens, 1)); err != nil {
 		return err
+	}
+	if err := e.validateTokens("prediction", req.Prediction); err != nil {
+		return err
+	}
+	if context := e.dec.ContextSize(); len(req.Prediction) > context {
+		return &ParameterError{Field: "prediction", Reason: fmt.Sprintf("has %d tokens, the context holds %d", len(req.Prediction), context)}
 	}
 	if req.PromptLogprobs && req.Logprobs < 0 {
 		return &ParameterError{Field: "logprobs", Reason: "must be at least 0 to get those of the prompt"}

@@ -34,7 +34,8 @@ type ChatRequest struct {
 	Common
 	Turn
 	Logprobs    bool
-	TopLogprobs int // alternatives per token, 0 to MaxTopLogprobs
+	TopLogprobs int    // alternatives per token, 0 to MaxTopLogprobs
+	Prediction  string // text that much of the answer may repeat; it changes only the speed
 }
 
 // DecodeChat reads the body of POST /v1/chat/completions. The error is an *Error.
@@ -60,6 +61,13 @@ func DecodeChat(body []byte, defaults Sampling) (*ChatRequest, error) {
 		f.refuse("top_logprobs", CodeInvalidValue, "top_logprobs is only allowed when logprobs is true")
 	}
 	req.readThinking(f)
+	if prediction, ok := f.object("prediction"); ok {
+		prediction.require("type")
+		prediction.only("type", "a prediction has content", `"content"`)
+		prediction.require("content")
+		req.Prediction = readContent(prediction)
+		f.err = prediction.err
+	}
 	refuseUnsupportedChat(f)
 	if f.err != nil {
 		return nil, f.err
@@ -73,7 +81,6 @@ func refuseUnsupportedChat(f *fields) {
 	f.only("function_call", "it is the old name of tool_choice", `"none"`, `"auto"`)
 	f.only("modalities", "answers are text", `["text"]`)
 	f.only("audio", "answers are text")
-	f.only("prediction", "the server does not use predicted outputs")
 	f.only("web_search_options", "this server does not search the web")
 	f.hints("verbosity", "service_tier")
 	f.readStore()
@@ -334,9 +341,11 @@ type Usage struct {
 }
 
 // CompletionDetails has the number of completion tokens that were thinking, including its markers. It is 0 for completions
-// of text.
+// of text. With a prediction, it also has how many predicted tokens the model accepted and rejected.
 type CompletionDetails struct {
 	ReasoningTokens int `json:"reasoning_tokens"`
+	Accepted        int `json:"accepted_prediction_tokens,omitempty"`
+	Rejected        int `json:"rejected_prediction_tokens,omitempty"`
 }
 
 // PromptsDetails has the number of prompt tokens that came from the prompt cache.

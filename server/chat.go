@@ -29,6 +29,9 @@ func (s *Server) chat(c *fiber.Ctx, j *job) error {
 			return nil, err
 		}
 		submit.Logprobs = logprobs
+		if submit.Prediction, err = predictionTokens(j.variant, req.Prediction); err != nil {
+			return nil, err
+		}
 		return j.run([]infer.Request{submit}, req.N, "messages")
 	}
 	parsers := s.newParsers(&req.Turn, req.Stop, req.N)
@@ -127,6 +130,7 @@ func (s *Server) newParsers(turn *openapi.Turn, stops []string, n int) []*chat.P
 // run submits n answers to each request. field names the prompt in errors.
 func (j *job) run(submit []infer.Request, n int, field string) (<-chan event, error) {
 	j.tally = newTally(j.started, len(submit)*n, n)
+	j.tally.predicted = len(submit[0].Prediction) > 0
 	events, err := j.start(submit, n)
 	return events, promptField(err, field)
 }

@@ -17,7 +17,9 @@ func TestKnownFields(t *testing.T) {
 	tests := []struct{ path, field, taken, refused string }{
 		{chat, "modalities", `["text"]`, `["text","audio"]`},
 		{chat, "audio", `null`, `{"voice":"a","format":"wav"}`},
-		{chat, "prediction", `null`, `{"type":"content","content":"a"}`},
+		{chat, "prediction", `{"type":"content","content":[{"type":"text","text":"a"}]}`, `{"type":"content","content":[{"type":"image_url"}]}`},
+		{chat, "prediction", `null`, `{"type":"text","content":"a"}`},
+		{chat, "prediction", `{"type":"content","content":""}`, `{"type":"content"}`},
 		{chat, "web_search_options", `null`, `{}`},
 		{chat, "reasoning_effort", `"low"`, `3`},
 		{chat, "verbosity", `"low"`, `{}`},

@@ -42,6 +42,18 @@ func checkBytes(v Vocabulary, field string, sizeBytes int) error {
 		"prompt is too long: %d bytes. This model's maximum context length is %d tokens, including the answer; shorten the prompt or start the server with a larger --ctx", sizeBytes, v.ContextSize())
 }
 
+// predictionTokens returns the tokens of a predicted answer, as many as the context holds.
+func predictionTokens(v Vocabulary, text string) ([]infer.Token, error) {
+	if err := checkBytes(v, "prediction.content", len(text)); err != nil {
+		return nil, err
+	}
+	tokens, err := v.Tokenize(text, false, false)
+	if err != nil {
+		return nil, promptField(err, "prediction.content")
+	}
+	return tokens[:min(len(tokens), v.ContextSize())], nil
+}
+
 // dropSecondBOS drops one of two beginning-of-sequence tokens if both the chat template and the tokenizer add it. The
 // model never saw two in training.
 func dropSecondBOS(v Vocabulary, tokens []infer.Token) []infer.Token {

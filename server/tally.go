@@ -9,13 +9,14 @@ import (
 
 // tally counts the tokens of a job and records when they arrived. It belongs to the goroutine that consumes the events.
 type tally struct {
-	n       int           // choices per prompt
-	usage   []infer.Usage // per choice, so far
-	reason  []infer.FinishReason
-	last    []time.Time // when each choice last produced a token
-	seen    []bool      // which choices have produced a chunk
-	started time.Time
-	first   time.Duration // time to the first token of any choice
+	n         int           // choices per prompt
+	predicted bool          // the request has a prediction
+	usage     []infer.Usage // per choice, so far
+	reason    []infer.FinishReason
+	last      []time.Time // when each choice last produced a token
+	seen      []bool      // which choices have produced a chunk
+	started   time.Time
+	first     time.Duration // time to the first token of any choice
 }
 
 func newTally(started time.Time, choices, n int) *tally {
@@ -70,6 +71,10 @@ func (t *tally) total() openapi.Usage {
 	for i, usage := range t.usage {
 		total.CompletionTokens += usage.Completion
 		total.CompletionTokensDetails.ReasoningTokens += usage.Thinking
+		if t.predicted {
+			total.CompletionTokensDetails.Accepted += usage.Accepted
+			total.CompletionTokensDetails.Rejected += usage.Drafted - usage.Accepted
+		}
 		if i%t.n == 0 {
 			total.PromptTokens += usage.Prompt
 			total.PromptTokensDetails.CachedTokens += usage.Cached
