@@ -21,7 +21,7 @@ def ask(path, body=None):
 
 
 def wait():
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while True:
         try:
             return ask("/health/liveliness")
