@@ -1,7 +1,9 @@
 package models
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"prunellm/models/gguf"
@@ -31,6 +33,19 @@ var SamplingSettings = [...]SamplingSetting{
 // Holds reports whether a value is within the setting's bounds.
 func (s SamplingSetting) Holds(v float64) bool {
 	return v >= s.Least && v <= s.Most && (!s.Whole || v == math.Trunc(v))
+}
+
+// CheckSampling returns an error if a value is out of the bounds of the setting with that name. It panics on an unknown name.
+func CheckSampling(name string, v float64) error {
+	at := slices.IndexFunc(SamplingSettings[:], func(s SamplingSetting) bool { return s.Name == name })
+	s := SamplingSettings[at]
+	switch {
+	case s.Holds(v):
+		return nil
+	case s.Whole:
+		return fmt.Errorf("is %v but must be a whole number from %.10g to %.10g", v, s.Least, s.Most)
+	}
+	return fmt.Errorf("is %v but must be %.10g to %.10g", v, s.Least, s.Most)
 }
 
 // SamplingFromGGUF returns the settings that a file recommends. It ignores a value that no request may have, because a

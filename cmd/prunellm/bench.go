@@ -15,6 +15,7 @@ import (
 	"prunellm/internal/flags"
 	"prunellm/internal/outfile"
 	"prunellm/internal/secrets"
+	"prunellm/internal/speeds"
 	"prunellm/internal/variant"
 	"prunellm/internal/workshop"
 )
@@ -265,20 +266,11 @@ func (c *benchCommand) about(env *environment, shop *workshop.Workshop, built va
 	return about, err
 }
 
-// keepSpeeds stores the latencies of one stream as the variants' speeds, if all prompts have bench.SpeedPrompt words.
+// keepSpeeds stores the speeds of the variants that the report has.
 func (c *benchCommand) keepSpeeds(env *environment, shop *workshop.Workshop, servers []*benchServer, report *bench.Report) error {
-	if report.Plan.Prompt != bench.Exactly(bench.SpeedPrompt) {
-		return nil
-	}
-	now := time.Now().Unix()
+	now := time.Now()
 	for _, s := range servers {
-		for _, r := range report.Results {
-			if r.Target.Name != s.Target.Name || r.Load.Streams != 1 || r.TPOT.P50() <= 0 {
-				continue
-			}
-			ms := float64(time.Millisecond)
-			speed := variant.NewSpeed(time.Duration(r.TTFT.P50()*ms), time.Duration(r.TPOT.P50()*ms), bench.SpeedPrompt, now)
-			speed.TTFTSpread, speed.ITLSpread = 2*r.TTFT.SD/r.TTFT.P50(), 2*r.TPOT.SD/r.TPOT.P50()
+		if speed, ok := speeds.Of(report, s.Target.Name, now); ok {
 			if err := shop.Builder.KeepSpeed(env.ctx, s.built, c.machine(), speed); err != nil {
 				return err
 			}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"prunellm/convert"
 	"prunellm/infer"
@@ -187,8 +186,12 @@ func (c *evalCommand) read() (text string, tasks []quality.Task, err error) {
 		}
 	}
 	if c.Text != "" {
-		if text, err = readText(c.Text); err != nil {
-			return "", nil, err
+		data, err := regularfile.Read(c.Text, maxEvalBytes)
+		if err != nil {
+			return "", nil, fmt.Errorf("--text: %w", err)
+		}
+		if text, err = quality.ParseText(data); err != nil {
+			return "", nil, usageError{fmt.Errorf("--text: %q %w", c.Text, err)}
 		}
 	}
 	if c.Tasks == "" {
@@ -203,19 +206,4 @@ func (c *evalCommand) read() (text string, tasks []quality.Task, err error) {
 		return "", nil, usageError{fmt.Errorf("--tasks: %q: %w", c.Tasks, err)}
 	}
 	return text, tasks, nil
-}
-
-// readText reads a UTF-8 text file of at most maxEvalBytes.
-func readText(path string) (string, error) {
-	data, err := regularfile.Read(path, maxEvalBytes)
-	if err != nil {
-		return "", fmt.Errorf("--text: %w", err)
-	}
-	if !utf8.Valid(data) {
-		return "", usageError{fmt.Errorf("--text: %q is not UTF-8", path)}
-	}
-	if len(data) == 0 {
-		return "", usageError{fmt.Errorf("--text: %q is empty", path)}
-	}
-	return string(data), nil
 }

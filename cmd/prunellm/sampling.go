@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"prunellm/internal/flags"
 	"prunellm/models"
@@ -20,47 +21,36 @@ type samplingFlags struct {
 // samplingFlag is a flag, and the setting of requests that it sets.
 type samplingFlag struct {
 	name, setting string
-	value         *float64 // nil: unset
+	value         *float64
 }
 
+// rows returns the flags that are set.
 func (f samplingFlags) rows() []samplingFlag {
-	return []samplingFlag{
+	return slices.DeleteFunc([]samplingFlag{
 		{"temp", "temperature", f.Temp},
 		{"top-p", "top_p", f.TopP},
 		{"top-k", "top_k", f.TopK},
 		{"min-p", "min_p", f.MinP},
 		{"repeat-penalty", "repetition_penalty", f.RepeatPenalty},
-	}
+	}, func(row samplingFlag) bool { return row.value == nil })
 }
 
 // named returns the flags that are set, by their names in requests.
 func (f samplingFlags) named() map[string]float64 {
 	out := map[string]float64{}
 	for _, row := range f.rows() {
-		if row.value != nil {
-			out[row.setting] = *row.value
-		}
+		out[row.setting] = *row.value
 	}
 	return out
 }
 
 // Validate checks each flag that is set.
 func (f samplingFlags) Validate() error {
-	bounds := map[string]models.SamplingSetting{}
-	for _, s := range models.SamplingSettings {
-		bounds[s.Name] = s
-	}
 	var faults []error
 	for _, row := range f.rows() {
-		s := bounds[row.setting]
-		if row.value == nil || s.Holds(*row.value) {
-			continue
+		if err := models.CheckSampling(row.setting, *row.value); err != nil {
+			faults = append(faults, fmt.Errorf("--%s %w", row.name, err))
 		}
-		kind := ""
-		if s.Whole {
-			kind = "a whole number from "
-		}
-		faults = append(faults, fmt.Errorf("--%s is %v but must be %s%.10g to %.10g", row.name, *row.value, kind, s.Least, s.Most))
 	}
 	return flags.Join(faults)
 }

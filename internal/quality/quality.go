@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"prunellm/infer"
 )
@@ -28,6 +29,17 @@ type Result struct {
 	Top1Agreement float64       // share of positions at which both models have the same likeliest token
 	Tokens        int           // positions measured
 	Took          time.Duration // spent in the variant's decoder
+}
+
+// ParseText returns the text of a file, which must be UTF-8 and not empty.
+func ParseText(data []byte) (string, error) {
+	if len(data) == 0 {
+		return "", errors.New("is empty")
+	}
+	if !utf8.Valid(data) {
+		return "", errors.New("is not UTF-8")
+	}
+	return string(data), nil
 }
 
 // Windows splits tokens into n consecutive windows of size tokens, from the start; n = 0 means all that fit. It drops a remainder

@@ -79,3 +79,14 @@ func TestMeasureRefuses(t *testing.T) {
 		t.Error("a window beyond the batch was decoded")
 	}
 }
+
+func TestParseText(t *testing.T) {
+	if text, err := ParseText([]byte("è un testo")); text != "è un testo" || err != nil {
+		t.Errorf("ParseText = %q, %v", text, err)
+	}
+	for data, want := range map[string]string{"": "is empty", "a\xff": "is not UTF-8"} {
+		if text, err := ParseText([]byte(data)); text != "" || err == nil || err.Error() != want {
+			t.Errorf("ParseText(%q) = %q, %v, want an error that it %s", data, text, err, want)
+		}
+	}
+}

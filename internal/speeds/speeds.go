@@ -65,3 +65,19 @@ func stored(ctx context.Context, builder *variant.Builder, machine string, reque
 	}
 	return speeds
 }
+
+// Of returns the speed of a target in a report: its last latencies with one stream. It reports false if the report has none, or if
+// the prompts are not all bench.SpeedPrompt words long.
+func Of(report *bench.Report, target string, now time.Time) (speed variant.Speed, ok bool) {
+	if report.Plan.Prompt != bench.Exactly(bench.SpeedPrompt) {
+		return variant.Speed{}, false
+	}
+	for _, r := range report.Results {
+		if r.Target.Name == target && r.Load.Streams == 1 && r.TPOT.P50() > 0 {
+			ms := float64(time.Millisecond)
+			speed = variant.NewSpeed(time.Duration(r.TTFT.P50()*ms), time.Duration(r.TPOT.P50()*ms), bench.SpeedPrompt, now.Unix())
+			speed.TTFTSpread, speed.ITLSpread, ok = 2*r.TTFT.SD/r.TTFT.P50(), 2*r.TPOT.SD/r.TPOT.P50(), true
+		}
+	}
+	return speed, ok
+}
