@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 	"prunellm/models/arch"
 	"prunellm/models/gguf"
@@ -30,22 +31,22 @@ func TestArchitectures(t *testing.T) {
 				t.Fatal(err)
 			}
 			cache, slim := filepath.Join(dir, "cache"), filepath.Join(dir, "slim.gguf")
-			r := command(t, coldLimit, "prune", "--model", model, "--ratio", "0.2", "-o", slim, "--cache-dir", cache, "--calibration-tokens", "512")
-			if r.status != 0 {
-				t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
+			r := program.Command(t, program.ColdLimit, "prune", "--model", model, "--ratio", "0.2", "-o", slim, "--cache-dir", cache, "--calibration-tokens", "512")
+			if r.Status != 0 {
+				t.Fatalf("prune: status %d\n%s", r.Status, r.Stderr)
 			}
-			if r := command(t, badInputLimit, "inspect", slim); r.status != 0 {
-				t.Errorf("inspect: status %d\n%s", r.status, r.stderr)
+			if r := program.Command(t, program.BadInputLimit, "inspect", slim); r.Status != 0 {
+				t.Errorf("inspect: status %d\n%s", r.Status, r.Stderr)
 			}
-			s := start(t, "--model", slim, "--ratio", "0", "--cache-dir", cache, "--ctx", "512")
-			s.waitReady(warmLimit)
-			api := client(s.base)
-			params := question("slim")
+			s := program.Start(t, "--model", slim, "--ratio", "0", "--cache-dir", cache, "--ctx", "512")
+			s.WaitReady(program.WarmLimit)
+			api := program.Client(s.Base)
+			params := program.Question("slim")
 			response, err := api.Chat.Completions.New(t.Context(), params)
 			if err != nil || response.Model != "slim@0" || response.Usage.CompletionTokens < 1 {
 				t.Errorf("chat: %v, %+v", err, response)
 			}
-			s.stop()
+			s.Stop()
 		})
 	}
 }

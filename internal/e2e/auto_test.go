@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -18,11 +19,11 @@ func TestAuto(t *testing.T) {
 	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "--model", model, "--ratio", "0", "--auto-ratios", "0.2", "--slo-itl", "1h", "--shed", "--cache-dir", filepath.Join(dir, "cache"),
+	s := program.Start(t, "--model", model, "--ratio", "0", "--auto-ratios", "0.2", "--slo-itl", "1h", "--shed", "--cache-dir", filepath.Join(dir, "cache"),
 		"--calibration-tokens", "512", "--ctx", "256")
-	s.waitReady(coldLimit)
-	s.waitFor("both cards have the speed", coldLimit, func() bool {
-		_, body := s.get("/v1/models")
+	s.WaitReady(program.ColdLimit)
+	s.WaitFor("both cards have the speed", program.ColdLimit, func() bool {
+		_, body := s.Get("/v1/models")
 		var list struct {
 			Data []struct {
 				ID   string
@@ -43,7 +44,7 @@ func TestAuto(t *testing.T) {
 		return measured == 2
 	})
 	for model, want := range map[string]string{"tiny@auto": "tiny@0", "tiny": "tiny@0", "tiny@0.2": "tiny@0.2"} {
-		resp, err := http.Post(s.base+"/v1/chat/completions", "application/json",
+		resp, err := http.Post(s.Base+"/v1/chat/completions", "application/json",
 			strings.NewReader(`{"model": "`+model+`", "max_tokens": 2, "messages": [{"role": "user", "content": "a"}]}`))
 		if err != nil {
 			t.Fatal(err)
@@ -53,7 +54,7 @@ func TestAuto(t *testing.T) {
 			t.Errorf("%s: status %d, variant %q, want %q", model, resp.StatusCode, got, want)
 		}
 	}
-	s.stop()
-	checkRefused(t, "--shed", "serve", "--model", model, "--shed")
-	checkRefused(t, "--max-variants", "serve", "--model", model, "--slo-ttft", "1s", "--max-variants", "2")
+	s.Stop()
+	program.CheckRefused(t, "--shed", "serve", "--model", model, "--shed")
+	program.CheckRefused(t, "--max-variants", "serve", "--model", model, "--slo-ttft", "1s", "--max-variants", "2")
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -38,14 +39,14 @@ func TestBenchRatios(t *testing.T) {
 	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
 		t.Fatal(err)
 	}
-	r := command(t, coldLimit, "bench", "--model", model, "--ratios", "0,0.2", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "1024",
+	r := program.Command(t, program.ColdLimit, "bench", "--model", model, "--ratios", "0,0.2", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "1024",
 		"--ctx", "256", "--streams", "2", "--rates", "20", "--rounds", "2", "--requests", "3", "--prompt-words", "3-9", "--answer-tokens", "5", "--slo-ttft", "1m",
 		"--json", figures, "--html", page)
-	if r.status != 0 {
-		t.Fatalf("bench: status %d\n%s", r.status, r.stderr)
+	if r.Status != 0 {
+		t.Fatalf("bench: status %d\n%s", r.Status, r.Stderr)
 	}
-	if !strings.Contains(r.stdout, "tiny@0.2") || !strings.Contains(r.stdout, "20 requests/s") {
-		t.Errorf("table lacks a target or a load:\n%s", r.stdout)
+	if !strings.Contains(r.Stdout, "tiny@0.2") || !strings.Contains(r.Stdout, "20 requests/s") {
+		t.Errorf("table lacks a target or a load:\n%s", r.Stdout)
 	}
 	data, err := os.ReadFile(figures)
 	if err != nil {
@@ -81,27 +82,27 @@ func TestBenchURL(t *testing.T) {
 	if err := os.WriteFile(keys, []byte("secret-key-of-the-test\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "--model", model, "--ratio", "0", "--cache-dir", filepath.Join(dir, "cache"), "--ctx", "256", "--api-key-file", keys)
-	s.waitReady(warmLimit)
-	run := func(args ...string) result {
-		return command(t, warmLimit, append([]string{"bench", "--requests", "2", "--rounds", "1", "--streams", "2", "--prompt-words", "4", "--answer-tokens", "4",
+	s := program.Start(t, "--model", model, "--ratio", "0", "--cache-dir", filepath.Join(dir, "cache"), "--ctx", "256", "--api-key-file", keys)
+	s.WaitReady(program.WarmLimit)
+	run := func(args ...string) program.Result {
+		return program.Command(t, program.WarmLimit, append([]string{"bench", "--requests", "2", "--rounds", "1", "--streams", "2", "--prompt-words", "4", "--answer-tokens", "4",
 			"--api-key-file", keys, "--json", "-"}, args...)...)
 	}
-	r := run("--url", "one="+s.base, "--url", "two="+s.base+"/v1")
+	r := run("--url", "one="+s.Base, "--url", "two="+s.Base+"/v1")
 	var report benchReport
-	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || r.status != 0 || len(report.Results) != 2 {
-		t.Fatalf("bench: status %d, %v\n%s%s", r.status, err, r.stdout, r.stderr)
+	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil || r.Status != 0 || len(report.Results) != 2 {
+		t.Fatalf("bench: status %d, %v\n%s%s", r.Status, err, r.Stdout, r.Stderr)
 	}
 	for i, label := range []string{"one", "two"} {
 		if x := report.Results[i]; x.Label != label || x.Completed != 2 || x.Ratio != nil {
 			t.Errorf("result %d = %+v, want %s", i, x, label)
 		}
 	}
-	if strings.Contains(r.stdout+r.stderr, "secret-key") {
+	if strings.Contains(r.Stdout+r.Stderr, "secret-key") {
 		t.Error("the key is in the output")
 	}
-	if r := run("--url", s.base, "--request-model", "gpt-9"); r.status != 1 || !strings.Contains(r.stderr, "404") {
-		t.Errorf("unknown model: status %d, %q, want 1 and the server's 404", r.status, r.stderr)
+	if r := run("--url", s.Base, "--request-model", "gpt-9"); r.Status != 1 || !strings.Contains(r.Stderr, "404") {
+		t.Errorf("unknown model: status %d, %q, want 1 and the server's 404", r.Status, r.Stderr)
 	}
 }
 
@@ -121,6 +122,6 @@ func TestBenchRefuses(t *testing.T) {
 		"127.0.0.1:1":     {"--url", "http://127.0.0.1:1"},
 		"missing.gguf":    {"--model", "missing.gguf"},
 	} {
-		t.Run(mention, func(t *testing.T) { checkRefused(t, mention, append([]string{"bench"}, args...)...) })
+		t.Run(mention, func(t *testing.T) { program.CheckRefused(t, mention, append([]string{"bench"}, args...)...) })
 	}
 }

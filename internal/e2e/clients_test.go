@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"prunellm/internal/e2e/program"
 )
 
 // clientLimit bounds the cases of one client.
@@ -66,15 +68,15 @@ func startForClients(t *testing.T, keys ...string) clientEnv {
 		t.Fatal(err)
 	}
 	args := []string{"--ratio", "0", "--ctx", "2048", "--cache-dir", t.TempDir(), "--api-key-file", file}
-	open := start(t, args...)
-	limited := start(t, append(args, "--rate-limit", "1")...)
-	open.waitReady(warmLimit)
-	limited.waitReady(warmLimit)
+	open := program.Start(t, args...)
+	limited := program.Start(t, append(args, "--rate-limit", "1")...)
+	open.WaitReady(program.WarmLimit)
+	limited.WaitReady(program.WarmLimit)
 	t.Cleanup(func() {
-		open.stop()
-		limited.stop()
+		open.Stop()
+		limited.Stop()
 	})
-	return clientEnv{base: open.base + "/v1", limited: limited.base + "/v1"}
+	return clientEnv{base: open.Base + "/v1", limited: limited.Base + "/v1"}
 }
 
 // clientsHome returns the folder in which scripts/setup/install --tests installs the clients.
@@ -89,7 +91,7 @@ func clientsHome(t *testing.T) string {
 		home = filepath.Join(cache, "prunellm")
 	}
 	home = filepath.Join(home, "clients")
-	need(t, filepath.Join(home, "ready"), "make setup-tests")
+	program.Need(t, filepath.Join(home, "ready"), "make setup-tests")
 	return home
 }
 
@@ -121,10 +123,10 @@ func cases(t *testing.T, list string) []string {
 type clientEnv struct{ base, limited string }
 
 // run runs a client's script, which prints a line for each case, and checks that exactly the wanted cases pass.
-func (at clientEnv) run(t *testing.T, want, mayLack []string, key, program, script string, env ...string) {
+func (at clientEnv) run(t *testing.T, want, mayLack []string, key, interpreter, script string, env ...string) {
 	ctx, cancel := context.WithTimeout(t.Context(), clientLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, script)
+	cmd := exec.CommandContext(ctx, interpreter, script)
 	cmd.Env = append(append(os.Environ(), "BASE_URL="+at.base, "LIMITED_URL="+at.limited, "API_KEY="+key, "PYTHONDONTWRITEBYTECODE=1"), env...)
 	out, err := cmd.Output()
 	var passed []string

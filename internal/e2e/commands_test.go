@@ -10,36 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/models/gguf"
 	"prunellm/models/safetensors"
 )
-
-// badInputLimit bounds a command with bad input. It is long enough for any machine; the command takes about a second.
-const badInputLimit = 60 * time.Second
-
-// checkRefused runs a command that must fail with one clear line and print nothing to stdout.
-func checkRefused(t *testing.T, mention string, args ...string) {
-	t.Helper()
-	r := command(t, badInputLimit, args...)
-	lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
-	last := lines[len(lines)-1]
-	if r.status != 1 && r.status != 2 {
-		t.Errorf("prunellm %v: status %d, want 1 or 2\n%s", args, r.status, r.stderr)
-	}
-	if !strings.Contains(last, mention) {
-		t.Errorf("prunellm %v: last line of stderr is %q, want it to mention %q", args, last, mention)
-	}
-	for _, trace := range []string{"goroutine ", "panic:", "SIGABRT", "SIGSEGV"} {
-		if strings.Contains(r.stderr, trace) {
-			t.Errorf("prunellm %v: a stack trace on stderr:\n%s", args, r.stderr)
-		}
-	}
-	if r.stdout != "" && args[0] != "inspect" {
-		t.Errorf("prunellm %v: stdout %q, want nothing", args, r.stdout)
-	}
-}
 
 func TestBadInput(t *testing.T) {
 	dir := t.TempDir()
@@ -50,7 +25,7 @@ func TestBadInput(t *testing.T) {
 		}
 		return path
 	}
-	whole := defaultModel(t)
+	whole := program.DefaultModel(t)
 	data, err := os.ReadFile(whole)
 	if err != nil {
 		t.Fatal(err)
@@ -71,10 +46,10 @@ func TestBadInput(t *testing.T) {
 	cache := filepath.Join(dir, "cache")
 	for kind, path := range files {
 		t.Run(kind, func(t *testing.T) {
-			checkRefused(t, filepath.Base(path), "inspect", path)
-			checkRefused(t, filepath.Base(path), "prune", "--model", path, "--ratio", "0.2", "-o", output, "--cache-dir", cache)
-			checkRefused(t, filepath.Base(path), "prune", "--model", path, "--ratio", "0", "--file-type", "q8_0", "-o", output, "--cache-dir", cache)
-			checkRefused(t, filepath.Base(path), "serve", "--model", path, "--addr", freeAddr(t), "--cache-dir", cache)
+			program.CheckRefused(t, filepath.Base(path), "inspect", path)
+			program.CheckRefused(t, filepath.Base(path), "prune", "--model", path, "--ratio", "0.2", "-o", output, "--cache-dir", cache)
+			program.CheckRefused(t, filepath.Base(path), "prune", "--model", path, "--ratio", "0", "--file-type", "q8_0", "-o", output, "--cache-dir", cache)
+			program.CheckRefused(t, filepath.Base(path), "serve", "--model", path, "--addr", program.FreeAddr(t), "--cache-dir", cache)
 			if _, err := os.Stat(output); !os.IsNotExist(err) {
 				t.Errorf("output left behind: %v", err)
 			}
@@ -100,7 +75,7 @@ func withNaN(t *testing.T, path string, data []byte) []byte {
 }
 
 func TestBadFlags(t *testing.T) {
-	model := defaultModel(t)
+	model := program.DefaultModel(t)
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -108,38 +83,38 @@ func TestBadFlags(t *testing.T) {
 	defer busy.Close()
 	cache := t.TempDir()
 	for _, ratio := range []string{"NaN", "-1", "1", "1e309", "x", ""} {
-		checkRefused(t, "ratio", "prune", "--model", model, "--ratio="+ratio, "-o", filepath.Join(cache, "o.gguf"))
-		checkRefused(t, "ratio", "serve", "--model", model, "--ratio="+ratio, "--addr", freeAddr(t))
+		program.CheckRefused(t, "ratio", "prune", "--model", model, "--ratio="+ratio, "-o", filepath.Join(cache, "o.gguf"))
+		program.CheckRefused(t, "ratio", "serve", "--model", model, "--ratio="+ratio, "--addr", program.FreeAddr(t))
 	}
-	checkRefused(t, "ratio", "serve", "--model", model, "--ratio", "0.9", "--addr", freeAddr(t), "--cache-dir", cache)
-	checkRefused(t, "in use", "serve", "--model", model, "--ratio", "0", "--addr", busy.Addr().String(), "--cache-dir", cache)
-	checkRefused(t, "--insecure", "serve", "--model", model, "--addr", "0.0.0.0:0")
-	checkRefused(t, "no-such-flag", "serve", "--no-such-flag")
-	checkRefused(t, "/proc/nowhere", "serve", "--model", model, "--ratio", "0", "--cache-dir", "/proc/nowhere", "--addr", freeAddr(t))
-	checkRefused(t, "redis", "serve", "--model", model, "--ratio", "0", "--redis", "http://x", "--cache-dir", cache, "--addr", freeAddr(t))
+	program.CheckRefused(t, "ratio", "serve", "--model", model, "--ratio", "0.9", "--addr", program.FreeAddr(t), "--cache-dir", cache)
+	program.CheckRefused(t, "in use", "serve", "--model", model, "--ratio", "0", "--addr", busy.Addr().String(), "--cache-dir", cache)
+	program.CheckRefused(t, "--insecure", "serve", "--model", model, "--addr", "0.0.0.0:0")
+	program.CheckRefused(t, "no-such-flag", "serve", "--no-such-flag")
+	program.CheckRefused(t, "/proc/nowhere", "serve", "--model", model, "--ratio", "0", "--cache-dir", "/proc/nowhere", "--addr", program.FreeAddr(t))
+	program.CheckRefused(t, "redis", "serve", "--model", model, "--ratio", "0", "--redis", "http://x", "--cache-dir", cache, "--addr", program.FreeAddr(t))
 	tokens := filepath.Join(cache, "tokens.json")
 	for _, text := range []string{``, `{}`, `{"tokens": []}`, `{"tokens": [[1]]}`, `{"tokens": [[1, 49152]]}`, `{"tokens": [[1, -2]]}`, `{"tokens": "x"}`} {
 		if err := os.WriteFile(tokens, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		checkRefused(t, "tokens.json", "score", "--model", model, "--tokens", tokens, "-o", filepath.Join(cache, "o.safetensors"))
+		program.CheckRefused(t, "tokens.json", "score", "--model", model, "--tokens", tokens, "-o", filepath.Join(cache, "o.safetensors"))
 	}
 }
 
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"prune", "--help"}, {"score", "--help"}, {"inspect", "--help"}} {
-		if r := command(t, badInputLimit, args...); r.status != 0 || !strings.Contains(r.stdout, "Usage: prunellm") || r.stderr != "" {
-			t.Errorf("prunellm %v: status %d, stdout %.80q, stderr %q", args, r.status, r.stdout, r.stderr)
+		if r := program.Command(t, program.BadInputLimit, args...); r.Status != 0 || !strings.Contains(r.Stdout, "Usage: prunellm") || r.Stderr != "" {
+			t.Errorf("prunellm %v: status %d, stdout %.80q, stderr %q", args, r.Status, r.Stdout, r.Stderr)
 		}
 	}
-	help := strings.Join(strings.Fields(command(t, badInputLimit, "serve", "--help").stdout), " ")
+	help := strings.Join(strings.Fields(program.Command(t, program.BadInputLimit, "serve", "--help").Stdout), " ")
 	for _, want := range []string{"(default 127.0.0.1:8080)", "(default 0.2)", "--calibration-tokens=4096", "PRUNELLM_RATIO", `--criterion="sdm2"`} {
 		if !strings.Contains(help, want) {
 			t.Errorf("serve --help lacks %q", want)
 		}
 	}
-	if r := command(t, badInputLimit, "version"); r.status != 0 || !strings.Contains(r.stdout, "github.com/ollama/ollama v0.17.4") {
-		t.Errorf("version: status %d, %q", r.status, r.stdout)
+	if r := program.Command(t, program.BadInputLimit, "version"); r.Status != 0 || !strings.Contains(r.Stdout, "github.com/ollama/ollama v0.17.4") {
+		t.Errorf("version: status %d, %q", r.Status, r.Stdout)
 	}
 }
 
@@ -149,28 +124,28 @@ func TestConfigurationOrder(t *testing.T) {
 	if err := os.WriteFile(config, []byte("serve:\n  ratio: 7\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	checkRefused(t, "--ratio is 7", "serve", "--config", config)
+	program.CheckRefused(t, "--ratio is 7", "serve", "--config", config)
 	t.Setenv("PRUNELLM_RATIO", "8")
-	checkRefused(t, "--ratio is 8", "serve", "--config", config)
-	checkRefused(t, "--ratio is 9", "serve", "--config", config, "--ratio", "9")
+	program.CheckRefused(t, "--ratio is 8", "serve", "--config", config)
+	program.CheckRefused(t, "--ratio is 9", "serve", "--config", config, "--ratio", "9")
 }
 
 // prune writes a valid file of the requested ratio, and with ratio 0 an unchanged one. score writes both stages.
 func TestPruneInspectScore(t *testing.T) {
-	model, dir := defaultModel(t), t.TempDir()
+	model, dir := program.DefaultModel(t), t.TempDir()
 	cache := filepath.Join(dir, "cache")
 	slim := filepath.Join(dir, "slim.gguf")
 	args := append([]string{"prune", "--model", model, "--ratio", "0.2", "-o", slim, "--cache-dir", cache}, quick...)
-	if r := command(t, coldLimit, args...); r.status != 0 {
-		t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
-	} else if !strings.Contains(r.stderr, "perplexity_ratio=") {
-		t.Errorf("prune does not print the cost of pruning:\n%s", r.stderr)
+	if r := program.Command(t, program.ColdLimit, args...); r.Status != 0 {
+		t.Fatalf("prune: status %d\n%s", r.Status, r.Stderr)
+	} else if !strings.Contains(r.Stderr, "perplexity_ratio=") {
+		t.Errorf("prune does not print the cost of pruning:\n%s", r.Stderr)
 	}
 	checkCardAgain(t, cache, args)
-	inspected := command(t, badInputLimit, "inspect", slim)
+	inspected := program.Command(t, program.BadInputLimit, "inspect", slim)
 	for _, want := range []string{"0.2 requested", "checks: passed"} {
-		if inspected.status != 0 || !strings.Contains(inspected.stdout, want) {
-			t.Errorf("inspect: status %d, want %q in\n%s%s", inspected.status, want, inspected.stdout, inspected.stderr)
+		if inspected.Status != 0 || !strings.Contains(inspected.Stdout, want) {
+			t.Errorf("inspect: status %d, want %q in\n%s%s", inspected.Status, want, inspected.Stdout, inspected.Stderr)
 		}
 	}
 	tokens, scores := filepath.Join(dir, "tokens.json"), filepath.Join(dir, "scores.safetensors")
@@ -181,8 +156,8 @@ func TestPruneInspectScore(t *testing.T) {
 	if err := os.WriteFile(tokens, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := command(t, coldLimit, "score", "--model", model, "--tokens", tokens, "-o", scores); r.status != 0 {
-		t.Fatalf("score: status %d\n%s", r.status, r.stderr)
+	if r := program.Command(t, program.ColdLimit, "score", "--model", model, "--tokens", tokens, "-o", scores); r.Status != 0 {
+		t.Fatalf("score: status %d\n%s", r.Status, r.Stderr)
 	}
 	file, err := safetensors.Open(scores)
 	if err != nil {
@@ -210,10 +185,10 @@ func checkCardAgain(t *testing.T, cache string, prune []string) {
 		if err := os.RemoveAll(cards[0]); err != nil {
 			t.Fatal(err)
 		}
-		r := command(t, coldLimit, prune...)
-		_, after, found := strings.Cut(r.stderr, " perplexity=")
-		if r.status != 0 || !found || strings.Contains(r.stderr, "WARN") {
-			t.Fatalf("prune again: status %d\n%s", r.status, r.stderr)
+		r := program.Command(t, program.ColdLimit, prune...)
+		_, after, found := strings.Cut(r.Stderr, " perplexity=")
+		if r.Status != 0 || !found || strings.Contains(r.Stderr, "WARN") {
+			t.Fatalf("prune again: status %d\n%s", r.Status, r.Stderr)
 		}
 		return after
 	}
@@ -239,13 +214,6 @@ func checkCardAgain(t *testing.T, cache string, prune []string) {
 	}
 }
 
-func defaultModel(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(os.Getenv("PRUNELLM_HOME"), "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
-	need(t, path, "make setup")
-	return path
-}
-
 // eval prints one object. The dense model does not diverge from itself, and a pruned one diverges a little.
 func TestEval(t *testing.T) {
 	dir := t.TempDir()
@@ -255,8 +223,8 @@ func TestEval(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := append([]string{"eval", "--json", "--ratios", "0,0.2", "--text", text, "--window", "128", "--windows", "3",
-		"--model", defaultModel(t), "--cache-dir", filepath.Join(dir, "cache")}, quick...)
-	r := command(t, coldLimit, args...)
+		"--model", program.DefaultModel(t), "--cache-dir", filepath.Join(dir, "cache")}, quick...)
+	r := program.Command(t, program.ColdLimit, args...)
 	var report struct {
 		Model    string
 		Window   int
@@ -268,8 +236,8 @@ func TestEval(t *testing.T) {
 			Parameters, Bytes          int64
 		}
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || r.status != 0 {
-		t.Fatalf("eval: status %d, %v\n%s%s", r.status, err, r.stdout, r.stderr)
+	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil || r.Status != 0 {
+		t.Fatalf("eval: status %d, %v\n%s%s", r.Status, err, r.Stdout, r.Stderr)
 	}
 	if report.Model != name || report.Window != 128 || report.Windows != 3 || len(report.Variants) != 2 {
 		t.Fatalf("eval = %+v, want %s, 3 windows of 128, 2 variants", report, name)
@@ -281,5 +249,5 @@ func TestEval(t *testing.T) {
 	if slim.Ratio != 0.2 || slim.KL <= 0 || slim.Agreement >= 1 || slim.Agreement < 0.2 || slim.Parameters >= dense.Parameters*81/100 {
 		t.Errorf("slim = %+v, want some divergence and a fifth of the parameters removed", slim)
 	}
-	checkRefused(t, "text.txt", "eval", "--text", text, "--window", "4096", "--ratios", "0", "--cache-dir", filepath.Join(dir, "cache"))
+	program.CheckRefused(t, "text.txt", "eval", "--text", text, "--window", "4096", "--ratios", "0", "--cache-dir", filepath.Join(dir, "cache"))
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -23,10 +24,10 @@ func TestDeviceVariable(t *testing.T) {
 	writeTiny(t, model, tinymodel.Options{FFN: []int{128, 128}})
 	t.Setenv("PRUNELLM_DEVICE", "CUDA1")
 	t.Setenv("CUDA_VISIBLE_DEVICES", "4,5")
-	r := command(t, coldLimit, "prune", "--model", model, "--ratio", "0.2", "-o", filepath.Join(dir, "slim.gguf"), "--cache-dir", filepath.Join(dir, "cache"),
+	r := program.Command(t, program.ColdLimit, "prune", "--model", model, "--ratio", "0.2", "-o", filepath.Join(dir, "slim.gguf"), "--cache-dir", filepath.Join(dir, "cache"),
 		"--calibration-tokens", "512")
-	if r.status != 0 || strings.Contains(r.stderr, "not measured") {
-		t.Errorf("prune: status %d\n%s", r.status, r.stderr)
+	if r.Status != 0 || strings.Contains(r.Stderr, "not measured") {
+		t.Errorf("prune: status %d\n%s", r.Status, r.Stderr)
 	}
 }
 
@@ -37,8 +38,8 @@ func TestOneWidth(t *testing.T) {
 	writeTiny(t, qwen, tinymodel.Options{Architecture: "qwen3", Untied: true, FFN: []int{128, 128}})
 	writeTiny(t, widths, tinymodel.Options{Architecture: "openelm", FFN: []int{128, 96}})
 	cache := filepath.Join(dir, "cache")
-	checkRefused(t, "qwen3", "prune", "--model", qwen, "--ratio", "0.2", "--budget", "global", "-o", out, "--cache-dir", cache)
-	checkRefused(t, "width per layer", "prune", "--model", widths, "--ratio", "0.2", "--format", "safetensors", "-o", out, "--cache-dir", cache)
+	program.CheckRefused(t, "qwen3", "prune", "--model", qwen, "--ratio", "0.2", "--budget", "global", "-o", out, "--cache-dir", cache)
+	program.CheckRefused(t, "width per layer", "prune", "--model", widths, "--ratio", "0.2", "--format", "safetensors", "-o", out, "--cache-dir", cache)
 	if entries, err := filepath.Glob(filepath.Join(cache, "*")); err != nil || len(entries) > 0 {
 		t.Errorf("the cache folder has %v, %v", entries, err)
 	}
@@ -49,21 +50,21 @@ func TestModelReplacedWhileServing(t *testing.T) {
 	dir := t.TempDir()
 	model, cache := filepath.Join(dir, "live.gguf"), filepath.Join(dir, "cache")
 	writeTiny(t, model, tinymodel.Options{FFN: []int{128, 128}})
-	s := start(t, "--model", model, "--ratio", "0", "--cache-dir", cache, "--ctx", "256", "--calibration-tokens", "512")
-	s.waitReady(warmLimit)
+	s := program.Start(t, "--model", model, "--ratio", "0", "--cache-dir", cache, "--ctx", "256", "--calibration-tokens", "512")
+	s.WaitReady(program.WarmLimit)
 	writeTiny(t, model+".new", tinymodel.Options{FFN: []int{128, 128}, Seed: 5})
 	if err := os.Rename(model+".new", model); err != nil {
 		t.Fatal(err)
 	}
-	api := client(s.base)
-	if _, err := api.Chat.Completions.New(t.Context(), question("live")); err != nil {
+	api := program.Client(s.Base)
+	if _, err := api.Chat.Completions.New(t.Context(), program.Question("live")); err != nil {
 		t.Errorf("the loaded model: %v", err)
 	}
-	if _, err := api.Chat.Completions.New(t.Context(), question("live@0.3")); err == nil {
+	if _, err := api.Chat.Completions.New(t.Context(), program.Question("live@0.3")); err == nil {
 		t.Error("a variant of another file answers")
 	}
-	s.stop()
-	if !strings.Contains(s.stderr.String(), "replaced or changed") {
+	s.Stop()
+	if !strings.Contains(s.Stderr.String(), "replaced or changed") {
 		t.Error("the log does not have the reason")
 	}
 	if scores, err := filepath.Glob(filepath.Join(cache, "v1", "values", "*", "scores*")); err != nil || len(scores) > 0 {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -24,7 +25,7 @@ func TestInterruptedPrune(t *testing.T) {
 		return []string{"prune", "--model", model, "--ratio", "0.2", "-o", output, "--cache-dir", cache, "--calibration-tokens", "4096"}
 	}
 	cache, output := filepath.Join(dir, "cache"), filepath.Join(dir, "slim.gguf")
-	cmd := exec.Command(program(t), prune(output, cache)...)
+	cmd := exec.Command(program.Path(t), prune(output, cache)...)
 	cmd.Dir = dir
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -32,7 +33,7 @@ func TestInterruptedPrune(t *testing.T) {
 	exited := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(exited) }()
 	deadline := time.Now().Add(time.Minute)
-	for ended := false; !ended && childOf(cmd.Process.Pid) == 0; {
+	for ended := false; !ended && program.ChildOf(cmd.Process.Pid) == 0; {
 		select {
 		case <-exited:
 			ended = true // too fast to interrupt; the rest of the test is still valid
@@ -47,8 +48,8 @@ func TestInterruptedPrune(t *testing.T) {
 
 	undisturbed := filepath.Join(dir, "undisturbed.gguf")
 	for out, in := range map[string]string{output: cache, undisturbed: filepath.Join(dir, "other")} {
-		if r := command(t, coldLimit, prune(out, in)...); r.status != 0 {
-			t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
+		if r := program.Command(t, program.ColdLimit, prune(out, in)...); r.Status != 0 {
+			t.Fatalf("prune: status %d\n%s", r.Status, r.Stderr)
 		}
 	}
 	got, err := os.ReadFile(output)

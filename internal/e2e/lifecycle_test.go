@@ -17,32 +17,13 @@ import (
 	"github.com/openai/openai-go/v3/option"
 	goredis "github.com/redis/go-redis/v9"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/polltest"
 	"prunellm/internal/store/redis/redistest"
 )
 
 // quick is a recipe that is fast enough for a test: the real model, both stages, little text.
-var quick = []string{"--calibration-tokens", "1024"}
-
-const (
-	coldLimit = 10 * time.Minute // generous, because test machines are slow and shared
-	warmLimit = 2 * time.Minute
-)
-
-func client(base string, options ...option.RequestOption) openai.Client {
-	return openai.NewClient(append([]option.RequestOption{
-		option.WithBaseURL(base + "/v1"), option.WithAPIKey("unused"), option.WithMaxRetries(0),
-	}, options...)...)
-}
-
-func question(model string) openai.ChatCompletionNewParams {
-	return openai.ChatCompletionNewParams{
-		Model:     model,
-		Messages:  []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Name three colours.")},
-		MaxTokens: openai.Int(24),
-		Seed:      openai.Int(7),
-	}
-}
+var quick = []string{"--calibration-tokens", "512", "--refit-tokens", "512"}
 
 const (
 	name   = "smollm2-135m-instruct"
@@ -55,44 +36,44 @@ func TestLifecycle(t *testing.T) {
 	url := redistest.Start(t).URL
 	args := append([]string{"--redis", url, "--while-pruning", "wait"}, quick...)
 
-	cold := start(t, append(args, "--cache-dir", t.TempDir())...)
+	cold := program.Start(t, append(args, "--cache-dir", t.TempDir())...)
 	checkWhilePruning(t, cold)
-	cold.waitReady(coldLimit)
+	cold.WaitReady(program.ColdLimit)
 	checkChat(t, cold)
 	checkModels(t, cold)
-	if got := cold.metric("prunellm_score_passes_total"); got != 1 {
+	if got := cold.Metric("prunellm_score_passes_total"); got != 1 {
 		t.Errorf("score passes of a cold start = %v, want 1", got)
 	}
 	text := answer(t, cold)
-	cold.stop()
+	cold.Stop()
 
-	warm := start(t, append(args, "--cache-dir", t.TempDir())...)
-	warm.waitReady(warmLimit)
+	warm := program.Start(t, append(args, "--cache-dir", t.TempDir())...)
+	warm.WaitReady(program.WarmLimit)
 	if got := answer(t, warm); got != text {
 		t.Errorf("answer with the same seed after a restart = %q, want %q", got, text)
 	}
-	if got := warm.metric("prunellm_score_passes_total"); got != 0 {
+	if got := warm.Metric("prunellm_score_passes_total"); got != 0 {
 		t.Errorf("score passes of a start from Redis = %v, want 0", got)
 	}
-	warm.stop()
+	warm.Stop()
 
 	damage(t, url)
-	healed := start(t, append(args, "--cache-dir", t.TempDir())...)
-	healed.waitReady(coldLimit)
+	healed := program.Start(t, append(args, "--cache-dir", t.TempDir())...)
+	healed.WaitReady(program.ColdLimit)
 	if got := answer(t, healed); got != text {
 		t.Errorf("answer after a damaged entry was computed again = %q, want %q", got, text)
 	}
-	if got := healed.metric("prunellm_cache_corrupt_total"); got < 1 {
+	if got := healed.Metric("prunellm_cache_corrupt_total"); got < 1 {
 		t.Errorf("corrupt entries counted = %v, want at least 1", got)
 	}
-	healed.stop()
+	healed.Stop()
 }
 
 // checkWhilePruning checks a server that has just begun to prune.
-func checkWhilePruning(t *testing.T, s *instance) {
+func checkWhilePruning(t *testing.T, s *program.Instance) {
 	t.Helper()
-	s.waitFor("/healthz is 200", time.Minute, func() bool { status, _ := s.get("/healthz"); return status == http.StatusOK })
-	resp, err := http.Get(s.base + "/readyz")
+	s.WaitFor("/healthz is 200", time.Minute, func() bool { status, _ := s.Get("/healthz"); return status == http.StatusOK })
+	resp, err := http.Get(s.Base + "/readyz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,20 +81,20 @@ func checkWhilePruning(t *testing.T, s *instance) {
 	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("/readyz while pruning: status %d, Retry-After %q, want 503 and seconds", resp.StatusCode, resp.Header.Get("Retry-After"))
 	}
-	api := client(s.base)
-	_, err = api.Chat.Completions.New(t.Context(), question(name))
+	api := program.Client(s.Base)
+	_, err = api.Chat.Completions.New(t.Context(), program.Question(name))
 	checkAPIError(t, err, http.StatusServiceUnavailable, "")
-	if got := s.metric("prunellm_score_passes_total"); got != 0 {
+	if got := s.Metric("prunellm_score_passes_total"); got != 0 {
 		t.Errorf("score passes at start = %v, want 0", got)
 	}
 }
 
 // checkChat sends plain and streamed requests, alone and at the same time as others.
-func checkChat(t *testing.T, s *instance) {
+func checkChat(t *testing.T, s *program.Instance) {
 	t.Helper()
-	api := client(s.base)
+	api := program.Client(s.Base)
 	var header *http.Response
-	whole, err := api.Chat.Completions.New(t.Context(), question(name), option.WithResponseInto(&header))
+	whole, err := api.Chat.Completions.New(t.Context(), program.Question(name), option.WithResponseInto(&header))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,11 +115,11 @@ func checkChat(t *testing.T, s *instance) {
 		})
 	}
 	company.Wait()
-	s.waitFor("no request is in flight", 15*time.Second, func() bool { return s.metric("prunellm_requests_in_flight") == 0 })
+	s.WaitFor("no request is in flight", 15*time.Second, func() bool { return s.Metric("prunellm_requests_in_flight") == 0 })
 }
 
 func streamed(t *testing.T, api openai.Client) string {
-	params := question(name)
+	params := program.Question(name)
 	params.StreamOptions = openai.ChatCompletionStreamOptionsParam{IncludeUsage: openai.Bool(true)}
 	stream := api.Chat.Completions.NewStreaming(t.Context(), params)
 	var sum openai.ChatCompletionAccumulator
@@ -156,19 +137,19 @@ func streamed(t *testing.T, api openai.Client) string {
 	return sum.Choices[0].Message.Content
 }
 
-func answer(t *testing.T, s *instance) string {
+func answer(t *testing.T, s *program.Instance) string {
 	t.Helper()
-	api := client(s.base)
-	response, err := api.Chat.Completions.New(t.Context(), question(name))
+	api := program.Client(s.Base)
+	response, err := api.Chat.Completions.New(t.Context(), program.Question(name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return response.Choices[0].Message.Content
 }
 
-func checkModels(t *testing.T, s *instance) {
+func checkModels(t *testing.T, s *program.Instance) {
 	t.Helper()
-	api := client(s.base)
+	api := program.Client(s.Base)
 	page, err := api.Models.List(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -176,18 +157,18 @@ func checkModels(t *testing.T, s *instance) {
 	if len(page.Data) == 0 || (page.Data[0].ID != name && page.Data[0].ID != pruned) {
 		t.Errorf("models = %+v, want %q first", page.Data, name)
 	}
-	s.waitFor("the card has the cost of pruning", time.Minute, func() bool {
-		_, body := s.get("/v1/models/" + pruned)
+	s.WaitFor("the card has the cost of pruning", time.Minute, func() bool {
+		_, body := s.Get("/v1/models/" + pruned)
 		return strings.Contains(body, `"perplexity_ratio":`) && strings.Contains(body, `"eval_tokens":`)
 	})
-	dense := question(name + "@0")
+	dense := program.Question(name + "@0")
 	response, err := api.Chat.Completions.New(t.Context(), dense)
 	if err != nil || response.Model != name+"@0" {
 		t.Errorf("chat with %s@0: %v, model %q", name, err, response.Model)
 	}
-	_, err = api.Chat.Completions.New(t.Context(), question("gpt-4o"))
+	_, err = api.Chat.Completions.New(t.Context(), program.Question("gpt-4o"))
 	checkAPIError(t, err, http.StatusNotFound, "model_not_found")
-	long := question(name)
+	long := program.Question(name)
 	long.Messages = []openai.ChatCompletionMessageParamUnion{openai.UserMessage(strings.Repeat("word ", 12000))}
 	_, err = api.Chat.Completions.New(t.Context(), long)
 	checkAPIError(t, err, http.StatusBadRequest, "context_length_exceeded")
@@ -240,17 +221,17 @@ func damage(t *testing.T, url string) {
 
 // While the variant is being made, the dense model answers, and each answer names it. Then the variant answers. No request fails.
 func TestDenseAnswersMeanwhile(t *testing.T) {
-	s := start(t, append([]string{"--cache-dir", t.TempDir(), "--ratio", "0.4"}, quick...)...)
-	s.waitReady(coldLimit)
-	api := client(s.base)
+	s := program.Start(t, append([]string{"--cache-dir", t.TempDir(), "--ratio", "0.4"}, quick...)...)
+	s.WaitReady(program.ColdLimit)
+	api := program.Client(s.Base)
 	seen, asked := map[string]int{}, time.Time{}
-	s.waitFor("the pruned variant answers", coldLimit, func() bool {
+	s.WaitFor("the pruned variant answers", program.ColdLimit, func() bool {
 		if time.Since(asked) < 3*time.Second { // the job yields to requests, and works between them
 			return false
 		}
 		asked = time.Now()
 		var header *http.Response
-		response, err := api.Chat.Completions.New(t.Context(), question(name), option.WithResponseInto(&header), option.WithMaxRetries(0))
+		response, err := api.Chat.Completions.New(t.Context(), program.Question(name), option.WithResponseInto(&header), option.WithMaxRetries(0))
 		if err != nil {
 			t.Fatalf("after %v: %v", seen, err)
 		}
@@ -263,83 +244,83 @@ func TestDenseAnswersMeanwhile(t *testing.T) {
 	if seen[name+"@0"] == 0 {
 		t.Errorf("answers came from %v, want the dense model's first", seen)
 	}
-	s.stop()
+	s.Stop()
 }
 
 // A second start needs only the disk, and a new ratio needs no second score pass.
 func TestDiskCacheAndFurtherRatio(t *testing.T) {
 	args := append([]string{"--cache-dir", t.TempDir()}, quick...)
-	first := start(t, append(args, "--while-pruning", "wait")...)
-	first.waitReady(coldLimit)
-	api := client(first.base)
-	response, err := api.Chat.Completions.New(t.Context(), question(name+"@0.3"))
+	first := program.Start(t, append(args, "--while-pruning", "wait")...)
+	first.WaitReady(program.ColdLimit)
+	api := program.Client(first.Base)
+	response, err := api.Chat.Completions.New(t.Context(), program.Question(name+"@0.3"))
 	if err != nil || response.Model != name+"@0.3" {
 		t.Fatalf("chat with %s@0.3: %v", name, err)
 	}
-	if got := first.metric("prunellm_score_passes_total"); got != 1 {
+	if got := first.Metric("prunellm_score_passes_total"); got != 1 {
 		t.Errorf("score passes after a new ratio = %v, want 1", got)
 	}
-	first.stop()
-	second := start(t, append(args, "--ratio", "0.3")...)
-	second.waitReady(warmLimit)
-	if got := second.metric("prunellm_score_passes_total"); got != 0 {
+	first.Stop()
+	second := program.Start(t, append(args, "--ratio", "0.3")...)
+	second.WaitReady(program.WarmLimit)
+	if got := second.Metric("prunellm_score_passes_total"); got != 0 {
 		t.Errorf("score passes of a start from disk = %v, want 0", got)
 	}
-	second.stop()
+	second.Stop()
 }
 
 // If Redis is unreachable, the server logs a warning and serves.
 func TestUnreachableRedis(t *testing.T) {
-	s := start(t, append([]string{"--redis", "redis://:secretword@" + freeAddr(t) + "/0", "--cache-dir", t.TempDir(), "--ratio", "0"}, quick...)...)
-	s.waitReady(warmLimit)
+	s := program.Start(t, append([]string{"--redis", "redis://:secretword@" + program.FreeAddr(t) + "/0", "--cache-dir", t.TempDir(), "--ratio", "0"}, quick...)...)
+	s.WaitReady(program.WarmLimit)
 	if answer(t, s) == "" {
 		t.Error("no answer without Redis")
 	}
-	if log := s.stderr.String(); !strings.Contains(log, "redis") || strings.Contains(log, "secretword") {
+	if log := s.Stderr.String(); !strings.Contains(log, "redis") || strings.Contains(log, "secretword") {
 		t.Errorf("log = %q, want a warning about redis without its password", log)
 	}
-	s.stop()
+	s.Stop()
 }
 
 // When a server is killed, its child process ends.
 func TestChildEndsWithKilledServer(t *testing.T) {
-	s := start(t, "--cache-dir", t.TempDir())
+	s := program.Start(t, "--cache-dir", t.TempDir())
 	var child int
-	s.waitFor("a worker runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
-	if err := s.cmd.Process.Kill(); err != nil {
+	s.WaitFor("a worker runs", time.Minute, func() bool { child = program.ChildOf(s.Cmd.Process.Pid); return child != 0 })
+	if err := s.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-s.exited
+	<-s.Exited
 	polltest.Within(t, 10*time.Second, func() error {
-		if running(child) {
+		if program.Running(child) {
 			return fmt.Errorf("child %d runs without its parent", child)
 		}
 		return nil
 	})
 }
 
-// A child process yields to requests, but not to other programs: it has the server's priority while there are no requests, even
-// if the dense model could answer, and pauses during a request.
+// A child process yields to requests, but not to other programs. While there are no requests it has the server's priority, even if
+// the dense model could answer. It pauses during a request.
 func TestJobsYieldOnlyToRequests(t *testing.T) {
 	for _, meanwhile := range []string{"wait", "dense"} {
 		t.Run(meanwhile, func(t *testing.T) {
-			s := start(t, "--while-pruning", meanwhile, "--cache-dir", t.TempDir())
+			s := program.Start(t, "--while-pruning", meanwhile, "--cache-dir", t.TempDir())
 			var child int
-			s.waitFor("a child process runs", time.Minute, func() bool { child = childOf(s.cmd.Process.Pid); return child != 0 })
-			s.waitFor("it computes", 2*time.Minute, func() bool {
-				return strings.Contains(s.stderr.String(), " percent=") || !running(child)
+			s.WaitFor("a child process runs", time.Minute, func() bool { child = program.ChildOf(s.Cmd.Process.Pid); return child != 0 })
+			s.WaitFor("it computes", 2*time.Minute, func() bool {
+				return strings.Contains(s.Stderr.String(), " percent=") || !program.Running(child)
 			})
-			if got := nice(child); got != nice(s.cmd.Process.Pid) {
-				t.Errorf("the child's priority is %q, the server's %q", got, nice(s.cmd.Process.Pid))
+			if got := program.Nice(child); got != program.Nice(s.Cmd.Process.Pid) {
+				t.Errorf("the child's priority is %q, the server's %q", got, program.Nice(s.Cmd.Process.Pid))
 			}
 			if meanwhile == "dense" {
-				s.waitFor("it pauses during a request", time.Minute, func() bool {
+				s.WaitFor("it pauses during a request", time.Minute, func() bool {
 					answer(t, s)
-					return state(child) == "T" // it pauses for a second after a request
+					return program.State(child) == "T" // it pauses for a second after a request
 				})
-				s.waitFor("it continues", time.Minute, func() bool { return state(child) != "T" })
+				s.WaitFor("it continues", time.Minute, func() bool { return program.State(child) != "T" })
 			}
-			s.stop()
+			s.Stop()
 		})
 	}
 }
@@ -350,11 +331,11 @@ func TestAPIKeys(t *testing.T) {
 	if err := os.WriteFile(keys, []byte("# people\nfirst-key\nsecond-key\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "--ratio", "0", "--api-key-file", keys, "--cache-dir", t.TempDir())
-	s.waitReady(warmLimit)
+	s := program.Start(t, "--ratio", "0", "--api-key-file", keys, "--cache-dir", t.TempDir())
+	s.WaitReady(program.WarmLimit)
 	for given, want := range map[string]int{"first-key": 0, "second-key": 0, "wrong": http.StatusUnauthorized} {
-		api := client(s.base, option.WithAPIKey(given))
-		_, err := api.Chat.Completions.New(t.Context(), question(name))
+		api := program.Client(s.Base, option.WithAPIKey(given))
+		_, err := api.Chat.Completions.New(t.Context(), program.Question(name))
 		if want == 0 && err != nil {
 			t.Errorf("chat with key %q: %v", given, err)
 		}
@@ -362,7 +343,7 @@ func TestAPIKeys(t *testing.T) {
 			checkAPIError(t, err, want, "")
 		}
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/tokenize", strings.NewReader(`{"content":"Hello"}`))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Base+"/tokenize", strings.NewReader(`{"content":"Hello"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,5 +358,5 @@ func TestAPIKeys(t *testing.T) {
 	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || resp.StatusCode != http.StatusOK || len(body.Tokens) == 0 {
 		t.Errorf("/tokenize with x-api-key: status %d, %v, %v", resp.StatusCode, body, err)
 	}
-	s.stop()
+	s.Stop()
 }

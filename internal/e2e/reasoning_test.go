@@ -9,6 +9,8 @@ import (
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
+
+	"prunellm/internal/e2e/program"
 )
 
 // thinkingTemplate begins the thinking, like the templates of R1 distills, unless thinking is turned off. The default model was
@@ -52,10 +54,10 @@ func TestReasoning(t *testing.T) {
 	if err := os.WriteFile(template, []byte(thinkingTemplate), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := start(t, "--ratio", "0", "--ctx", "1024", "--cache-dir", t.TempDir(), "--chat-template", template)
-	server.waitReady(warmLimit)
-	client := client(server.base)
-	params := question(name)
+	server := program.Start(t, "--ratio", "0", "--ctx", "1024", "--cache-dir", t.TempDir(), "--chat-template", template)
+	server.WaitReady(program.WarmLimit)
+	client := program.Client(server.Base)
+	params := program.Question(name)
 	params.MaxTokens = openai.Int(80)
 	const budget = 12
 	schema := []option.RequestOption{
@@ -99,5 +101,5 @@ func TestReasoning(t *testing.T) {
 			t.Errorf("turned off: %+v", got)
 		}
 	}
-	server.stop()
+	server.Stop()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/openai/openai-go/v3/option"
 
 	"prunellm/convert"
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 	"prunellm/models/gguf"
 	"prunellm/openapi"
@@ -49,13 +50,13 @@ func TestRecover(t *testing.T) {
 	args := []string{"recover", "--model", model, "--ratio", "0.2", "--tokens", "4096", "--learning-rate", "0.0001", "--calibration", text,
 		"--calibration-tokens", "1024", "--text-tokens", "4096", "--cache-dir", filepath.Join(dir, "cache"), "-o", output,
 		"--log-format", "json"}
-	r := command(t, recoverLimit, args...)
-	if r.status != 0 || !strings.Contains(r.stdout, "KL to dense") {
-		t.Fatalf("recover: status %d, stdout %q\n%s", r.status, r.stdout, r.stderr)
+	r := program.Command(t, recoverLimit, args...)
+	if r.Status != 0 || !strings.Contains(r.Stdout, "KL to dense") {
+		t.Fatalf("recover: status %d, stdout %q\n%s", r.Status, r.Stdout, r.Stderr)
 	}
 	// Child processes log in the requested format.
 	evaluated := 0
-	for line := range strings.Lines(r.stderr) {
+	for line := range strings.Lines(r.Stderr) {
 		var entry struct{ Msg string }
 		if err := json.Unmarshal([]byte(line), &entry); err != nil {
 			t.Errorf("a log line with --log-format json is %q: %v", line, err)
@@ -65,7 +66,7 @@ func TestRecover(t *testing.T) {
 		}
 	}
 	if evaluated == 0 {
-		t.Errorf("no line reports an evaluation:\n%s", r.stderr)
+		t.Errorf("no line reports an evaluation:\n%s", r.Stderr)
 	}
 	file, err := gguf.Open(output)
 	if err != nil {
@@ -78,8 +79,8 @@ func TestRecover(t *testing.T) {
 	if !ok || !strings.Contains(provenance.Recovered, "train=mlp tokens=4096") {
 		t.Errorf("provenance is %+v, want the settings of the training", provenance)
 	}
-	if r := command(t, recoverLimit, "inspect", output); r.status != 0 {
-		t.Errorf("inspect: status %d, %s", r.status, r.stdout)
+	if r := program.Command(t, recoverLimit, "inspect", output); r.Status != 0 {
+		t.Errorf("inspect: status %d, %s", r.Status, r.Stdout)
 	}
 	first, err := os.ReadFile(output)
 	if err != nil {
@@ -88,13 +89,13 @@ func TestRecover(t *testing.T) {
 	if err := os.Remove(output); err != nil {
 		t.Fatal(err)
 	}
-	again := command(t, recoverLimit, args...)
+	again := program.Command(t, recoverLimit, args...)
 	second, err := os.ReadFile(output)
-	if again.status != 0 || err != nil || string(first) != string(second) {
-		t.Errorf("recover again: status %d, %v, want the same file\n%s", again.status, err, again.stderr)
+	if again.Status != 0 || err != nil || string(first) != string(second) {
+		t.Errorf("recover again: status %d, %v, want the same file\n%s", again.Status, err, again.Stderr)
 	}
-	if strings.Contains(again.stderr, "recovery evaluated") {
-		t.Errorf("recover again has trained again:\n%s", again.stderr)
+	if strings.Contains(again.Stderr, "recovery evaluated") {
+		t.Errorf("recover again has trained again:\n%s", again.Stderr)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "cache", "recovery", "*")); len(left) > 0 {
 		t.Errorf("checkpoints left behind: %v", left)
@@ -111,14 +112,14 @@ func TestRecoverRefuses(t *testing.T) {
 	output := filepath.Join(dir, "o.gguf")
 	base := []string{"recover", "--model", model, "--cache-dir", filepath.Join(dir, "cache"), "-o", output}
 	with := func(args ...string) []string { return append(append([]string{}, base...), args...) }
-	checkRefused(t, "ratio", with("--ratio", "0")...)
-	checkRefused(t, "ratio", with("--ratio", "0.999")...)
-	checkRefused(t, "--minutes", with("--ratio", "0.2", "--minutes=-1")...)
-	checkRefused(t, "--minutes", with("--ratio", "0.2", "--minutes=NaN")...)
-	checkRefused(t, "--learning-rate", with("--ratio", "0.2", "--learning-rate=-1")...)
-	checkRefused(t, "train", with("--ratio", "0.2", "--train", "x")...)
-	checkRefused(t, "missing.txt", with("--ratio", "0.2", "--calibration", filepath.Join(dir, "missing.txt"))...)
-	checkRefused(t, "short.txt", with("--ratio", "0.2", "--calibration", short, "--calibration-tokens", "256")...)
+	program.CheckRefused(t, "ratio", with("--ratio", "0")...)
+	program.CheckRefused(t, "ratio", with("--ratio", "0.999")...)
+	program.CheckRefused(t, "--minutes", with("--ratio", "0.2", "--minutes=-1")...)
+	program.CheckRefused(t, "--minutes", with("--ratio", "0.2", "--minutes=NaN")...)
+	program.CheckRefused(t, "--learning-rate", with("--ratio", "0.2", "--learning-rate=-1")...)
+	program.CheckRefused(t, "train", with("--ratio", "0.2", "--train", "x")...)
+	program.CheckRefused(t, "missing.txt", with("--ratio", "0.2", "--calibration", filepath.Join(dir, "missing.txt"))...)
+	program.CheckRefused(t, "short.txt", with("--ratio", "0.2", "--calibration", short, "--calibration-tokens", "256")...)
 	if _, err := os.Stat(output); !os.IsNotExist(err) {
 		t.Errorf("output left behind: %v", err)
 	}
@@ -130,31 +131,31 @@ func TestServeRecovers(t *testing.T) {
 	model, text := tinyModel(t, 128)
 	args := []string{"--model", model, "--ratio", "0.2", "--calibration", text, "--calibration-tokens", "1024", "--cache-dir", t.TempDir(),
 		"--recover-minutes", "0.1", "--recover-text-tokens", "4096", "--recover-learning-rate", "0.0001", "--ctx", "64", "--while-pruning", "wait"}
-	s := start(t, args...)
-	s.waitReady(recoverLimit)
+	s := program.Start(t, args...)
+	s.WaitReady(recoverLimit)
 	training := 0
-	s.waitFor("a training runs", recoverLimit, func() bool { training = childWith(s.cmd.Process.Pid, "training"); return training != 0 })
-	api := client(s.base)
-	s.waitFor("the training pauses during a request", time.Minute, func() bool {
-		if _, err := api.Chat.Completions.New(t.Context(), question("default")); err != nil {
+	s.WaitFor("a training runs", recoverLimit, func() bool { training = program.ChildWith(s.Cmd.Process.Pid, "training"); return training != 0 })
+	api := program.Client(s.Base)
+	s.WaitFor("the training pauses during a request", time.Minute, func() bool {
+		if _, err := api.Chat.Completions.New(t.Context(), program.Question("default")); err != nil {
 			t.Fatal(err)
 		}
-		return state(training) == "T" // it pauses for a second after a request
+		return program.State(training) == "T" // it pauses for a second after a request
 	})
-	recovered := func() bool { _, body := s.get("/v1/models"); return strings.Contains(body, `"recovery":{"tokens":`) }
-	s.waitFor("the trained variant answers", recoverLimit, recovered)
-	s.stop()
-	s = start(t, args...)
-	s.waitReady(recoverLimit)
+	recovered := func() bool { _, body := s.Get("/v1/models"); return strings.Contains(body, `"recovery":{"tokens":`) }
+	s.WaitFor("the trained variant answers", recoverLimit, recovered)
+	s.Stop()
+	s = program.Start(t, args...)
+	s.WaitReady(recoverLimit)
 	if !recovered() {
 		t.Error("the next server does not begin with the trained variant")
 	}
-	s.stop()
+	s.Stop()
 }
 
 // health is what /readyz says.
-func (s *instance) health() (h openapi.Health) {
-	if _, body := s.get("/readyz"); json.Unmarshal([]byte(body), &h) != nil {
+func health(s *program.Instance) (h openapi.Health) {
+	if _, body := s.Get("/readyz"); json.Unmarshal([]byte(body), &h) != nil {
 		return openapi.Health{}
 	}
 	return h
@@ -168,27 +169,27 @@ func TestServeImproves(t *testing.T) {
 	args := []string{"--model", model, "--ratio", "0.2", "--calibration", text, "--calibration-tokens", "4096", "--refit-tokens", "8192",
 		"--cache-dir", t.TempDir(), "--improve", "5s", "--recover-text-tokens", "4096", "--recover-learning-rate", "0.0001", "--ctx", "64",
 		"--while-pruning", "wait"}
-	s := start(t, args...)
-	s.waitReady(recoverLimit)
-	if h := s.health(); h.Stage != "quick" || !strings.HasPrefix(h.Next, "refined, ") {
+	s := program.Start(t, args...)
+	s.WaitReady(recoverLimit)
+	if h := health(s); h.Stage != "quick" || !strings.HasPrefix(h.Next, "refined, ") {
 		t.Errorf("readyz begins with %+v, want the quick stage and the refined one next", h)
 	}
-	if err := s.cmd.Process.Kill(); err != nil {
+	if err := s.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-s.exited
+	<-s.Exited
 
-	s = start(t, args...)
-	s.waitReady(recoverLimit)
-	api := client(s.base)
+	s = program.Start(t, args...)
+	s.WaitReady(recoverLimit)
+	api := program.Client(s.Base)
 	texts, asked := map[string]string{}, time.Time{}
-	s.waitFor("every stage is tried", 2*recoverLimit, func() bool {
+	s.WaitFor("every stage is tried", 2*recoverLimit, func() bool {
 		if time.Since(asked) < 4*time.Second { // the work on stages stops during requests, and for a second after them
-			return s.health().Next == "" && strings.Contains(s.stderr.String(), "stage=healed answers=")
+			return health(s).Next == "" && strings.Contains(s.Stderr.String(), "stage=healed answers=")
 		}
 		asked = time.Now()
 		var header *http.Response
-		answer, err := api.Chat.Completions.New(t.Context(), question("default"), option.WithResponseInto(&header))
+		answer, err := api.Chat.Completions.New(t.Context(), program.Question("default"), option.WithResponseInto(&header))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,8 +200,8 @@ func TestServeImproves(t *testing.T) {
 		texts[digest] = said
 		return false
 	})
-	final := s.health()
-	log := s.stderr.String()
+	final := health(s)
+	log := s.Stderr.String()
 	for _, stage := range []string{"refined", "healed"} {
 		if !strings.Contains(log, "stage="+stage+" answers=") {
 			t.Errorf("stage %s is not compared with what answers", stage)
@@ -209,21 +210,21 @@ func TestServeImproves(t *testing.T) {
 	if replaced := strings.Count(log, "variant replaced"); replaced != strings.Count(log, "better=true kl_before=") || len(texts) < 1+min(replaced, 1) {
 		t.Errorf("%d replacements, %d files that answered; want one for each better stage", replaced, len(texts))
 	}
-	s.stop()
+	s.Stop()
 
-	s = start(t, args...)
-	s.waitReady(recoverLimit)
-	s.waitFor("nothing is left to do", recoverLimit, func() bool { return s.health().Next == "" })
-	if h := s.health(); h.Stage != final.Stage || s.metric("prunellm_score_passes_total") != 0 {
+	s = program.Start(t, args...)
+	s.WaitReady(recoverLimit)
+	s.WaitFor("nothing is left to do", recoverLimit, func() bool { return health(s).Next == "" })
+	if h := health(s); h.Stage != final.Stage || s.Metric("prunellm_score_passes_total") != 0 {
 		t.Errorf("the next server begins with %+v, want %+v and nothing computed", h, final)
 	}
-	s.stop()
+	s.Stop()
 }
 
 // The time of an improvement is checked, and given once.
 func TestImproveRefuses(t *testing.T) {
 	for _, value := range []string{"yes", "-1m", "1000h"} {
-		checkRefused(t, "--improve", "serve", "--improve="+value, "--addr", freeAddr(t), "--cache-dir", t.TempDir())
+		program.CheckRefused(t, "--improve", "serve", "--improve="+value, "--addr", program.FreeAddr(t), "--cache-dir", t.TempDir())
 	}
-	checkRefused(t, "--recover-minutes", "serve", "--improve", "on", "--recover-minutes", "5", "--addr", freeAddr(t), "--cache-dir", t.TempDir())
+	program.CheckRefused(t, "--recover-minutes", "serve", "--improve", "on", "--recover-minutes", "5", "--addr", program.FreeAddr(t), "--cache-dir", t.TempDir())
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -27,10 +28,10 @@ func TestKeysReloadOnHangup(t *testing.T) {
 		}
 	}
 	write("old\n")
-	s := start(t, "--model", model, "--ratio", "0", "--cache-dir", t.TempDir(), "--api-key-file", keys)
-	s.waitReady(warmLimit)
+	s := program.Start(t, "--model", model, "--ratio", "0", "--cache-dir", t.TempDir(), "--api-key-file", keys)
+	s.WaitReady(program.WarmLimit)
 	status := func(key string) int {
-		request, err := http.NewRequest(http.MethodGet, s.base+"/v1/models", nil)
+		request, err := http.NewRequest(http.MethodGet, s.Base+"/v1/models", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,23 +47,23 @@ func TestKeysReloadOnHangup(t *testing.T) {
 		t.Fatalf("old key %d, new key %d before it is added", old, other)
 	}
 	write("new\n")
-	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := s.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.waitFor("the new key is accepted", time.Minute, func() bool { return status("new") == http.StatusOK })
+	s.WaitFor("the new key is accepted", time.Minute, func() bool { return status("new") == http.StatusOK })
 	if got := status("old"); got != http.StatusUnauthorized {
 		t.Errorf("the old key = %d, want 401", got)
 	}
 	write("# none\n")
-	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	if err := s.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	s.waitFor("the log reports that the file has no keys", time.Minute, func() bool { return strings.Contains(s.stderr.String(), "has no keys") })
+	s.WaitFor("the log reports that the file has no keys", time.Minute, func() bool { return strings.Contains(s.Stderr.String(), "has no keys") })
 	if got := status("new"); got != http.StatusOK {
 		t.Errorf("the new key after a bad file = %d, want 200", got)
 	}
-	if log := s.stderr.String(); strings.Contains(log, "=new") || strings.Contains(log, "Bearer") {
+	if log := s.Stderr.String(); strings.Contains(log, "=new") || strings.Contains(log, "Bearer") {
 		t.Errorf("the log contains a key:\n%s", log)
 	}
-	s.stop()
+	s.Stop()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/openai/openai-go/v3"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -22,24 +23,24 @@ func TestServedOnly(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, flags := range [][]string{{"--ratio", "0.2"}, {"--ratio", "0", "--file-type", "q8_0"}} {
-				r := command(t, badInputLimit, append([]string{"serve", "--model", model, "--cache-dir", cache, "--addr", "127.0.0.1:0"}, flags...)...)
-				if r.status == 0 || !strings.Contains(r.stderr, `cannot be pruned: architecture "`+architecture) || !strings.Contains(r.stderr, "llama, ") {
-					t.Errorf("%q: status %d, %s", flags, r.status, r.stderr)
+				r := program.Command(t, program.BadInputLimit, append([]string{"serve", "--model", model, "--cache-dir", cache, "--addr", "127.0.0.1:0"}, flags...)...)
+				if r.Status == 0 || !strings.Contains(r.Stderr, `cannot be pruned: architecture "`+architecture) || !strings.Contains(r.Stderr, "llama, ") {
+					t.Errorf("%q: status %d, %s", flags, r.Status, r.Stderr)
 				}
 			}
-			s := start(t, "--model", model, "--ratio", "0", "--cache-dir", cache, "--ctx", "256")
-			s.waitReady(warmLimit)
-			api := client(s.base)
-			response, err := api.Chat.Completions.New(t.Context(), question("other"))
+			s := program.Start(t, "--model", model, "--ratio", "0", "--cache-dir", cache, "--ctx", "256")
+			s.WaitReady(program.WarmLimit)
+			api := program.Client(s.Base)
+			response, err := api.Chat.Completions.New(t.Context(), program.Question("other"))
 			if err != nil || response.Model != "other@0" || response.Usage.CompletionTokens < 1 {
 				t.Errorf("chat: %v, %+v", err, response)
 			}
 			var refused *openai.Error
-			if _, err := api.Chat.Completions.New(t.Context(), question("other@0.3")); !errors.As(err, &refused) ||
+			if _, err := api.Chat.Completions.New(t.Context(), program.Question("other@0.3")); !errors.As(err, &refused) ||
 				refused.Code != "invalid_ratio" || !strings.Contains(refused.Message, "cannot be pruned") {
 				t.Errorf("ratio 0.3: %v", err)
 			}
-			s.stop()
+			s.Stop()
 		})
 	}
 }
@@ -52,8 +53,8 @@ func TestServedOnlyCrash(t *testing.T) {
 	if err := tinymodel.WriteServedOnly(model, "gemma3", 2); err != nil {
 		t.Fatal(err)
 	}
-	r := command(t, warmLimit, "serve", "--model", model, "--ratio", "0", "--cache-dir", filepath.Join(dir, "cache"), "--addr", "127.0.0.1:0")
-	if r.status != 1 || !strings.Contains(r.stderr, "llama.cpp cannot run the model") {
-		t.Errorf("status %d, %s", r.status, r.stderr)
+	r := program.Command(t, program.WarmLimit, "serve", "--model", model, "--ratio", "0", "--cache-dir", filepath.Join(dir, "cache"), "--addr", "127.0.0.1:0")
+	if r.Status != 1 || !strings.Contains(r.Stderr, "llama.cpp cannot run the model") {
+		t.Errorf("status %d, %s", r.Status, r.Stderr)
 	}
 }

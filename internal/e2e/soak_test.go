@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -41,9 +42,9 @@ func TestSoak(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := start(t, "--model", model, "--ratio", "0", "--cache-dir", t.TempDir(), "--ctx", "256", "--parallel", "4", "--log-level", "error")
-	s.waitReady(warmLimit)
-	soak := &soaker{base: s.base, refused: map[int]int{}}
+	s := program.Start(t, "--model", model, "--ratio", "0", "--cache-dir", t.TempDir(), "--ctx", "256", "--parallel", "4", "--log-level", "error")
+	s.WaitReady(program.WarmLimit)
+	soak := &soaker{base: s.Base, refused: map[int]int{}}
 	// Memory that the first requests allocate permanently is not a leak.
 	warm := max(requests/10, 50)
 	soak.run(t, warm, 1)
@@ -60,16 +61,16 @@ func TestSoak(t *testing.T) {
 	if requests >= 10000 && float64(after) > 1.02*float64(before) {
 		t.Errorf("memory grew from %d to %d bytes, want less than 2 %%", before, after)
 	}
-	s.stop()
+	s.Stop()
 }
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
 // settle waits until no request is in flight, and returns the server's resident memory in bytes.
-func settle(t *testing.T, s *instance) int64 {
+func settle(t *testing.T, s *program.Instance) int64 {
 	t.Helper()
-	s.waitFor("no request is in flight", time.Minute, func() bool { return s.metric("prunellm_requests_in_flight") == 0 })
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+	s.WaitFor("no request is in flight", time.Minute, func() bool { return s.Metric("prunellm_requests_in_flight") == 0 })
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.Cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -43,7 +44,7 @@ func checkPerLayerFolder(t *testing.T, folder string) {
 			t.Errorf("class %s: %v", class, err)
 		}
 	}
-	checkRefused(t, "DeciLMForCausalLM", "inspect", folder)
+	program.CheckRefused(t, "DeciLMForCausalLM", "inspect", folder)
 }
 
 // prune writes a safetensors folder, and every command accepts that folder as a model.
@@ -54,10 +55,10 @@ func TestSafetensorsFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{"prune", "--model", model, "--ratio", "0.2", "--format", "safetensors", "--cache-dir", cache, "--calibration-tokens", "512"}
-	checkRefused(t, "--file-type", append(args, "-o", folder, "--file-type", "q8_0")...)
-	checkRefused(t, "not empty", append(args, "-o", dir)...)
-	if r := command(t, coldLimit, append(args, "-o", folder)...); r.status != 0 {
-		t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
+	program.CheckRefused(t, "--file-type", append(args, "-o", folder, "--file-type", "q8_0")...)
+	program.CheckRefused(t, "not empty", append(args, "-o", dir)...)
+	if r := program.Command(t, program.ColdLimit, append(args, "-o", folder)...); r.Status != 0 {
+		t.Fatalf("prune: status %d\n%s", r.Status, r.Stderr)
 	}
 	var config struct {
 		Architectures []string
@@ -71,26 +72,26 @@ func TestSafetensorsFolder(t *testing.T) {
 		t.Errorf("config.json = %s, %v", data, err)
 	}
 	widths := filepath.Join(dir, "Widths")
-	if r := command(t, coldLimit, append(args, "-o", widths, "--budget", "global")...); r.status != 0 {
-		t.Fatalf("prune --budget global: status %d\n%s", r.status, r.stderr)
+	if r := program.Command(t, program.ColdLimit, append(args, "-o", widths, "--budget", "global")...); r.Status != 0 {
+		t.Fatalf("prune --budget global: status %d\n%s", r.Status, r.Stderr)
 	}
 	checkPerLayerFolder(t, widths)
-	if r := command(t, coldLimit, "inspect", folder, "--cache-dir", cache); r.status != 0 || !strings.Contains(r.stdout, "checks: passed") {
-		t.Errorf("inspect: status %d\n%s%s", r.status, r.stdout, r.stderr)
+	if r := program.Command(t, program.ColdLimit, "inspect", folder, "--cache-dir", cache); r.Status != 0 || !strings.Contains(r.Stdout, "checks: passed") {
+		t.Errorf("inspect: status %d\n%s%s", r.Status, r.Stdout, r.Stderr)
 	}
 	again := filepath.Join(dir, "again")
-	if r := command(t, coldLimit, "prune", "--model", folder, "--ratio", "0.1", "--format", "safetensors", "-o", again, "--cache-dir", cache, "--calibration-tokens", "512"); r.status != 0 {
-		t.Fatalf("prune of a folder: status %d\n%s", r.status, r.stderr)
+	if r := program.Command(t, program.ColdLimit, "prune", "--model", folder, "--ratio", "0.1", "--format", "safetensors", "-o", again, "--cache-dir", cache, "--calibration-tokens", "512"); r.Status != 0 {
+		t.Fatalf("prune of a folder: status %d\n%s", r.Status, r.Stderr)
 	}
-	s := start(t, "--model", again, "--ratio", "0", "--cache-dir", cache, "--ctx", "512")
-	s.waitReady(warmLimit)
-	api := client(s.base)
-	params := question("again")
+	s := program.Start(t, "--model", again, "--ratio", "0", "--cache-dir", cache, "--ctx", "512")
+	s.WaitReady(program.WarmLimit)
+	api := program.Client(s.Base)
+	params := program.Question("again")
 	response, err := api.Chat.Completions.New(t.Context(), params)
 	if err != nil || response.Model != "again@0" {
 		t.Errorf("chat: %v, %+v", err, response)
 	}
-	s.stop()
+	s.Stop()
 }
 
 // prune downloads a model from a hub by name. It refuses a redirect to another host and a file with another digest.
@@ -125,13 +126,13 @@ func TestHubModel(t *testing.T) {
 	prune := func(ref string) []string {
 		return []string{"prune", "--model", ref, "--ratio", "0", "-o", filepath.Join(dir, "o.gguf"), "--cache-dir", cache, "--hub-url", hub.URL}
 	}
-	checkRefused(t, "HF_TOKEN", prune("hf:owner/tiny")...)
+	program.CheckRefused(t, "HF_TOKEN", prune("hf:owner/tiny")...)
 	t.Setenv("HF_TOKEN", "hub-token")
-	checkRefused(t, "allowed hosts", prune("hf:owner/away")...)
-	checkRefused(t, "checksum", prune("hf:owner/damaged")...)
-	checkRefused(t, "hf:owner/name", prune("hf:../x")...)
-	if r := command(t, coldLimit, prune("hf:owner/tiny:q8_0")...); r.status != 0 || strings.Contains(r.stderr, "hub-token") {
-		t.Fatalf("prune from the hub: status %d\n%s", r.status, r.stderr)
+	program.CheckRefused(t, "allowed hosts", prune("hf:owner/away")...)
+	program.CheckRefused(t, "checksum", prune("hf:owner/damaged")...)
+	program.CheckRefused(t, "hf:owner/name", prune("hf:../x")...)
+	if r := program.Command(t, program.ColdLimit, prune("hf:owner/tiny:q8_0")...); r.Status != 0 || strings.Contains(r.Stderr, "hub-token") {
+		t.Fatalf("prune from the hub: status %d\n%s", r.Status, r.Stderr)
 	}
 	copied, err := os.ReadFile(filepath.Join(dir, "o.gguf"))
 	if err != nil || string(copied) != string(data) {
@@ -154,9 +155,9 @@ func TestEvalTasksAndSensitivity(t *testing.T) {
 	var report struct {
 		Variants []map[string]any
 	}
-	r := command(t, coldLimit, append(args, "--tasks", tasks, "--ratios", "0,0.2")...)
-	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || r.status != 0 || len(report.Variants) != 2 {
-		t.Fatalf("eval --tasks: status %d, %v\n%s%s", r.status, err, r.stdout, r.stderr)
+	r := program.Command(t, program.ColdLimit, append(args, "--tasks", tasks, "--ratios", "0,0.2")...)
+	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil || r.Status != 0 || len(report.Variants) != 2 {
+		t.Fatalf("eval --tasks: status %d, %v\n%s%s", r.Status, err, r.Stdout, r.Stderr)
 	}
 	for _, v := range report.Variants {
 		figures, ok := v["tasks"].(map[string]any)
@@ -169,7 +170,7 @@ func TestEvalTasksAndSensitivity(t *testing.T) {
 		t.Fatal(err)
 	}
 	plot := filepath.Join(dir, "plot.html")
-	r = command(t, coldLimit, append(args, "--text", text, "--window", "64", "--windows", "2", "--sensitivity", "-o", plot)...)
+	r = program.Command(t, program.ColdLimit, append(args, "--text", text, "--window", "64", "--windows", "2", "--sensitivity", "-o", plot)...)
 	var parts struct {
 		Layers []struct {
 			Neurons, Heads float64
@@ -177,8 +178,8 @@ func TestEvalTasksAndSensitivity(t *testing.T) {
 			HeadKL         float64 `json:"heads_kl"`
 		}
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &parts); err != nil || r.status != 0 || len(parts.Layers) != 2 || !(parts.Layers[0].NeuronKL > 0 && parts.Layers[1].HeadKL > 0) {
-		t.Fatalf("eval --sensitivity: status %d, %v\n%s%s", r.status, err, r.stdout, r.stderr)
+	if err := json.Unmarshal([]byte(r.Stdout), &parts); err != nil || r.Status != 0 || len(parts.Layers) != 2 || !(parts.Layers[0].NeuronKL > 0 && parts.Layers[1].HeadKL > 0) {
+		t.Fatalf("eval --sensitivity: status %d, %v\n%s%s", r.Status, err, r.Stdout, r.Stderr)
 	}
 	page, err := os.ReadFile(plot)
 	if err != nil || !strings.Contains(string(page), "echarts.init") || strings.Contains(string(page), "<script src") {
@@ -188,10 +189,10 @@ func TestEvalTasksAndSensitivity(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-	checkRefused(t, "--text", "eval", "--model", model)
+	program.CheckRefused(t, "--text", "eval", "--model", model)
 	bad := filepath.Join(dir, "bad.jsonl")
 	if err := os.WriteFile(bad, []byte(`{"context": 1}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	checkRefused(t, "bad.jsonl", "eval", "--model", model, "--tasks", bad, "--cache-dir", cache)
+	program.CheckRefused(t, "bad.jsonl", "eval", "--model", model, "--tasks", bad, "--cache-dir", cache)
 }

@@ -2,15 +2,7 @@ package e2e
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,59 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
-
-// certificate is a self-signed certificate for 127.0.0.1 in PEM.
-type certificate struct {
-	serial    int64
-	cert, key []byte
-}
-
-func newCertificate(t *testing.T, serial int64) certificate {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "prunellm test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: true,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certificate{
-		serial: serial,
-		cert:   pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
-		key:    pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
-	}
-}
-
-// write replaces the files that the server reads.
-func (c certificate) write(t *testing.T, certPath, keyPath string) {
-	t.Helper()
-	for path, data := range map[string][]byte{certPath: c.cert, keyPath: c.key} {
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// trusting returns a transport that trusts only these certificates, and opens a connection for each request.
-func trusting(certs ...certificate) *http.Transport {
-	pool := x509.NewCertPool()
-	for _, c := range certs {
-		pool.AppendCertsFromPEM(c.cert)
-	}
-	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}
-}
 
 // The binary serves HTTPS with a certificate, and after SIGHUP with a new one, while an earlier stream continues. If it cannot
 // read a new certificate, it keeps the old one.
@@ -82,17 +24,17 @@ func TestHTTPS(t *testing.T) {
 		t.Fatal(err)
 	}
 	certPath, keyPath := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	first, second := newCertificate(t, 1), newCertificate(t, 2)
-	first.write(t, certPath, keyPath)
-	s := start(t, "--model", model, "--ratio", "0", "--ctx", "8192", "--cache-dir", t.TempDir(), "--tls-cert", certPath, "--tls-key", keyPath)
-	addr := strings.TrimPrefix(s.base, "http://")
-	s.base, s.transport = "https://"+addr, trusting(first)
-	s.waitReady(warmLimit)
-	if !strings.Contains(s.stderr.String(), "https://"+addr) {
+	first, second := program.NewCertificate(t, 1), program.NewCertificate(t, 2)
+	first.Write(t, certPath, keyPath)
+	s := program.Start(t, "--model", model, "--ratio", "0", "--ctx", "8192", "--cache-dir", t.TempDir(), "--tls-cert", certPath, "--tls-key", keyPath)
+	addr := strings.TrimPrefix(s.Base, "http://")
+	s.Base, s.Transport = "https://"+addr, program.Trusting(first)
+	s.WaitReady(program.WarmLimit)
+	if !strings.Contains(s.Stderr.String(), "https://"+addr) {
 		t.Error("the log does not report HTTPS")
 	}
 
-	stream, err := (&http.Client{Transport: trusting(first)}).Post(s.base+"/v1/chat/completions", "application/json", strings.NewReader(
+	stream, err := (&http.Client{Transport: program.Trusting(first)}).Post(s.Base+"/v1/chat/completions", "application/json", strings.NewReader(
 		`{"messages":[{"role":"user","content":"Hi"}],"stream":true,"ignore_eos":true,"max_tokens":4000}`))
 	if err != nil {
 		t.Fatal(err)
@@ -103,15 +45,15 @@ func TestHTTPS(t *testing.T) {
 		t.Fatalf("a stream over HTTPS = %d, %+v", stream.StatusCode, stream.TLS)
 	}
 
-	second.write(t, certPath, keyPath)
-	s.hangup()
-	s.transport = trusting(first, second)
-	s.waitFor("the server presents the new certificate", time.Minute, func() bool { return shownSerial(t, addr) == second.serial })
-	if status, body := s.get("/v1/models"); status != http.StatusOK {
+	second.Write(t, certPath, keyPath)
+	hangup(t, s)
+	s.Transport = program.Trusting(first, second)
+	s.WaitFor("the server presents the new certificate", time.Minute, func() bool { return shownSerial(t, addr) == second.Serial })
+	if status, body := s.Get("/v1/models"); status != http.StatusOK {
 		t.Errorf("a request with the new certificate = %d %s", status, body)
 	}
-	s.transport = trusting(first)
-	if status, body := s.get("/v1/models"); status != 0 || !strings.Contains(body, "x509") {
+	s.Transport = program.Trusting(first)
+	if status, body := s.Get("/v1/models"); status != 0 || !strings.Contains(body, "x509") {
 		t.Errorf("a client that trusts only the old certificate got %d %s", status, body)
 	}
 	last := ""
@@ -127,10 +69,10 @@ func TestHTTPS(t *testing.T) {
 	if err := os.WriteFile(certPath, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.hangup()
-	s.waitFor("the log has the reason", time.Minute, func() bool { return strings.Contains(s.stderr.String(), "keeping the old ones") })
-	if got := shownSerial(t, addr); got != second.serial {
-		t.Errorf("after a bad file the server presents certificate %d, want %d", got, second.serial)
+	hangup(t, s)
+	s.WaitFor("the log has the reason", time.Minute, func() bool { return strings.Contains(s.Stderr.String(), "keeping the old ones") })
+	if got := shownSerial(t, addr); got != second.Serial {
+		t.Errorf("after a bad file the server presents certificate %d, want %d", got, second.Serial)
 	}
 
 	if response, err := http.Get("http://" + addr + "/v1/models"); err == nil {
@@ -144,15 +86,15 @@ func TestHTTPS(t *testing.T) {
 		conn.Close()
 		t.Error("the server accepted TLS 1.1")
 	}
-	s.transport = trusting(second)
-	s.stop()
+	s.Transport = program.Trusting(second)
+	s.Stop()
 }
 
 // hangup sends SIGHUP.
-func (s *instance) hangup() {
-	s.t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		s.t.Fatal(err)
+func hangup(t *testing.T, s *program.Instance) {
+	t.Helper()
+	if err := s.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
 	}
 }
 

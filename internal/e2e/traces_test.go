@@ -16,6 +16,7 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	"google.golang.org/protobuf/proto"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -111,9 +112,9 @@ func (c *collector) of(trace string) map[string][]span {
 }
 
 // tracedChat sends a chat request in the client's trace.
-func tracedChat(t *testing.T, s *instance, trace, body string) {
+func tracedChat(t *testing.T, s *program.Instance, trace, body string) {
 	t.Helper()
-	request, err := http.NewRequest(http.MethodPost, s.base+"/v1/chat/completions", strings.NewReader(body))
+	request, err := http.NewRequest(http.MethodPost, s.Base+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,13 +142,13 @@ func TestTracesReachACollector(t *testing.T) {
 		streamed = "5bf92f3577b34da6a3ce929d0e0e4736"
 	)
 	ends := newCollector(t)
-	s := start(t, "--model", model, "--ratio", "0", "--cache-dir", t.TempDir(), "--otlp-endpoint", ends.URL)
-	s.waitReady(warmLimit)
+	s := program.Start(t, "--model", model, "--ratio", "0", "--cache-dir", t.TempDir(), "--otlp-endpoint", ends.URL)
+	s.WaitReady(program.WarmLimit)
 	const body = `{"messages":[{"role":"user","content":"secret garden"}],"max_tokens":5,"ignore_eos":true`
 	tracedChat(t, s, plain, body+`}`)
 	tracedChat(t, s, streamed, body+`,"stream":true}`)
 	// The server sends them in batches while it runs, not only at its end.
-	s.waitFor("the spans of both have arrived", time.Minute, func() bool {
+	s.WaitFor("the spans of both have arrived", time.Minute, func() bool {
 		return len(ends.of(plain)["generate"]) == 1 && len(ends.of(streamed)["generate"]) == 1
 	})
 	for _, trace := range []string{plain, streamed} {
@@ -167,7 +168,7 @@ func TestTracesReachACollector(t *testing.T) {
 			t.Errorf("the generation's attributes are %v", a)
 		}
 	}
-	s.stop()
+	s.Stop()
 	ends.mu.Lock()
 	defer ends.mu.Unlock()
 	if strings.Contains(string(ends.raw), "secret") {
@@ -186,11 +187,11 @@ func TestUnreachableCollector(t *testing.T) {
 	if err := tinymodel.Write(model, tinymodel.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "--model", model, "--ratio", "0", "--cache-dir", t.TempDir(), "--otlp-endpoint", "http://"+freeAddr(t))
-	s.waitReady(warmLimit)
+	s := program.Start(t, "--model", model, "--ratio", "0", "--cache-dir", t.TempDir(), "--otlp-endpoint", "http://"+program.FreeAddr(t))
+	s.WaitReady(program.WarmLimit)
 	tracedChat(t, s, "4bf92f3577b34da6a3ce929d0e0e4736", `{"messages":[{"role":"user","content":"Hi"}],"max_tokens":5}`)
-	s.stop()
-	if got := strings.Count(s.stderr.String(), "traces not sent"); got != 1 {
+	s.Stop()
+	if got := strings.Count(s.Stderr.String(), "traces not sent"); got != 1 {
 		t.Errorf("the log reports lost traces %d times, want once", got)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"prunellm/convert/hffolder"
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 	"prunellm/models"
 	"prunellm/models/arch"
@@ -247,7 +248,7 @@ func openModel(t *testing.T, path string) *models.GGUF {
 func TestRealFolderLoadsInTransformers(t *testing.T) {
 	transformersPython(t)
 	dir := t.TempDir()
-	model, err := models.OpenGGUF(defaultModel(t), ggmlquant.Dequantize)
+	model, err := models.OpenGGUF(program.DefaultModel(t), ggmlquant.Dequantize)
 	if err != nil {
 		t.Fatal(err)
 	}

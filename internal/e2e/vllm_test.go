@@ -15,6 +15,7 @@ import (
 
 	"prunellm/infer"
 	"prunellm/infer/llamacpp"
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -213,46 +214,46 @@ func TestPrunedModelInVLLM(t *testing.T) {
 	for _, budget := range []string{"uniform", "global"} {
 		t.Run(budget, func(t *testing.T) {
 			made := madeFolder{file: filepath.Join(dir, budget+".gguf"), folder: filepath.Join(dir, "Pruned-"+budget)}
-			args := []string{"prune", "--model", defaultModel(t), "--ratio", "0.2", "--budget", budget, "--file-type", "f16"}
+			args := []string{"prune", "--model", program.DefaultModel(t), "--ratio", "0.2", "--budget", budget, "--file-type", "f16"}
 			for _, output := range [][]string{{"-o", made.file}, {"-o", made.folder, "--format", "safetensors"}} {
-				if r := command(t, coldLimit, append(args, output...)...); r.status != 0 {
-					t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
+				if r := program.Command(t, program.ColdLimit, append(args, output...)...); r.Status != 0 {
+					t.Fatalf("prune: status %d\n%s", r.Status, r.Stderr)
 				}
 			}
 			// The engine multiplies float16 weights by activations in float16, which changes some tokens by up to a nat. With
 			// the same weights in float32, only the KV cache is in float16.
 			wide := filepath.Join(dir, budget+".f32.gguf")
-			if r := command(t, coldLimit, "prune", "--model", made.file, "--ratio", "0", "--file-type", "f32", "-o", wide); r.status != 0 {
-				t.Fatalf("prune: status %d\n%s", r.status, r.stderr)
+			if r := program.Command(t, program.ColdLimit, "prune", "--model", made.file, "--ratio", "0", "--file-type", "f32", "-o", wide); r.Status != 0 {
+				t.Fatalf("prune: status %d\n%s", r.Status, r.Stderr)
 			}
 			made.file = wide
 			checkVLLM(t, made, vllmPrompts, 24)
 		})
 	}
-	addr := freeAddr(t)
+	addr := program.FreeAddr(t)
 	host, port, _ := strings.Cut(addr, ":")
 	serve := exec.Command(filepath.Join(filepath.Dir(vllmPython(t)), "vllm"), "serve", filepath.Join(dir, "Pruned-global"),
 		"--trust-remote-code", "--served-model-name", "pruned", "--host", host, "--port", port, "--max-model-len", "1024", "--enforce-eager")
 	serve.Env = vllmEnvironment()
-	s := watch(t, serve, addr)
-	s.waitFor("vLLM is ready", coldLimit, func() bool { status, _ := s.get("/health"); return status == 200 })
-	api := client(s.base)
-	params := question("pruned")
+	s := program.Watch(t, serve, addr)
+	s.WaitFor("vLLM is ready", program.ColdLimit, func() bool { status, _ := s.Get("/health"); return status == 200 })
+	api := program.Client(s.Base)
+	params := program.Question("pruned")
 	params.MaxTokens = openai.Int(16)
 	response, err := api.Chat.Completions.New(t.Context(), params)
 	if err != nil || response.Usage.CompletionTokens == 0 {
 		t.Fatalf("chat: %v, %+v", err, response)
 	}
-	r := command(t, coldLimit, "bench", "--url", "vllm="+s.base+"/v1", "--streams", "1,2", "--requests", "2", "--rounds", "1",
+	r := program.Command(t, program.ColdLimit, "bench", "--url", "vllm="+s.Base+"/v1", "--streams", "1,2", "--requests", "2", "--rounds", "1",
 		"--prompt-words", "50", "--answer-tokens", "16")
-	if r.status != 0 {
-		t.Fatalf("bench: status %d\n%s%s", r.status, r.stdout, r.stderr)
+	if r.Status != 0 {
+		t.Fatalf("bench: status %d\n%s%s", r.Status, r.Stdout, r.Stderr)
 	}
-	t.Logf("bench:\n%s", r.stdout)
+	t.Logf("bench:\n%s", r.Stdout)
 	_ = serve.Process.Signal(os.Interrupt)
 	select {
-	case <-s.exited:
-	case <-time.After(warmLimit):
+	case <-s.Exited:
+	case <-time.After(program.WarmLimit):
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"prunellm/internal/browsertest"
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -25,9 +26,9 @@ func TestWebPageMakesVariants(t *testing.T) {
 	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{512, 512}}); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "--model", model, "--ratio", "0.2", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "4096", "--while-pruning", "wait")
-	s.waitFor("it listens", warmLimit, func() bool { status, _ := s.get("/healthz"); return status == 200 })
-	page := browsertest.Open(t, s.base, "/", 1280, 800)
+	s := program.Start(t, "--model", model, "--ratio", "0.2", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "4096", "--while-pruning", "wait")
+	s.WaitFor("it listens", program.WarmLimit, func() bool { status, _ := s.Get("/healthz"); return status == 200 })
+	page := browsertest.Open(t, s.Base, "/", 1280, 800)
 	page.WaitFor("the server's model, ready", `document.querySelector("#model").textContent === "tiny" && document.querySelector("#state").hidden`)
 	page.WaitFor("the slider at the server's ratio", `document.querySelector("#chat-ratio-input").value === "0.2"`)
 	page.Focus(".settings summary")
@@ -66,7 +67,7 @@ func TestWebPageMakesVariants(t *testing.T) {
 		}
 	}
 	page.Close()
-	s.stop()
+	s.Stop()
 }
 
 // A real model's answer arrives in parts, and the stop button ends it on the server.
@@ -75,9 +76,9 @@ func TestWebPageStopsAnswer(t *testing.T) {
 	if err := os.WriteFile(keys, []byte("web-key\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "--ratio", "0", "--cache-dir", t.TempDir(), "--api-key-file", keys)
-	s.waitReady(warmLimit)
-	page := browsertest.Open(t, s.base, "/", 1280, 800)
+	s := program.Start(t, "--ratio", "0", "--cache-dir", t.TempDir(), "--api-key-file", keys)
+	s.WaitReady(program.WarmLimit)
+	page := browsertest.Open(t, s.Base, "/", 1280, 800)
 	page.WaitFor("the key dialog", `document.querySelector("#key-dialog").open`)
 	page.Type("#key", "web-key"+kb.Enter)
 	page.WaitFor("the model's name", `document.querySelector("#model").textContent !== ""`)
@@ -89,8 +90,8 @@ func TestWebPageStopsAnswer(t *testing.T) {
 	if got := page.Text(".turn.assistant .meta"); got != "Stopped." {
 		t.Errorf("the answer ends with %q, want Stopped.", got)
 	}
-	s.waitFor("no request is in flight", warmLimit, func() bool { return s.metric("prunellm_requests_in_flight") == 0 })
-	if log := s.stderr.String(); strings.Contains(log, "garden") || strings.Contains(log, "web-key") {
+	s.WaitFor("no request is in flight", program.WarmLimit, func() bool { return s.Metric("prunellm_requests_in_flight") == 0 })
+	if log := s.Stderr.String(); strings.Contains(log, "garden") || strings.Contains(log, "web-key") {
 		t.Error("the log contains the prompt or the key")
 	}
 	for _, complaint := range page.Complaints() {
@@ -99,5 +100,5 @@ func TestWebPageStopsAnswer(t *testing.T) {
 		}
 	}
 	page.Close()
-	s.stop()
+	s.Stop()
 }

@@ -23,7 +23,7 @@ const (
 
 // unruled are the packages without a rule: the command that wires all others, and packages that only tests and scripts use.
 var unruled = []string{
-	"cmd/prunellm", "internal/browsertest", "internal/e2e", "internal/licenses", "internal/pages", "internal/polltest", "internal/tinymodel", "internal/tinymodel/shape",
+	"cmd/prunellm", "internal/browsertest", "internal/e2e", "internal/e2e/fleet", "internal/e2e/pages", "internal/e2e/program", "internal/licenses", "internal/pages", "internal/polltest", "internal/tinymodel", "internal/tinymodel/shape",
 	"internal/store/redis/redistest", "internal/store/storetest", "internal/xla/xlatest", "scripts/document/screenshot", "scripts/measure/fleet-sim",
 }
 

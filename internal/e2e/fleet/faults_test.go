@@ -1,15 +1,17 @@
-package e2e
+package fleet
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/store/redis/redistest"
 )
 
@@ -20,37 +22,34 @@ func balance(t *testing.T, one, two string) (base string) {
 	if err != nil {
 		path = "/usr/sbin/haproxy"
 	}
-	need(t, path, "make setup-tests")
-	config, err := filepath.Abs("../../deploy/haproxy.cfg")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := freeAddr(t)
+	program.Need(t, path, "make setup-tests")
+	config := program.Root(t, "deploy/haproxy.cfg")
+	addr := program.FreeAddr(t)
 	cmd := exec.Command(path, "-db", "-f", config)
 	cmd.Env = append(os.Environ(), "BALANCER_BIND="+addr, "REPLICA_1="+one, "REPLICA_2="+two)
-	balancer := watch(t, cmd, addr)
-	balancer.waitFor("the balancer has a replica", time.Minute, func() bool { status, _ := balancer.get("/readyz"); return status == http.StatusOK })
-	return balancer.base
+	balancer := program.Watch(t, cmd, addr)
+	balancer.WaitFor("the balancer has a replica", time.Minute, func() bool { status, _ := balancer.Get("/readyz"); return status == http.StatusOK })
+	return balancer.Base
 }
 
 // serveAt starts a server at a given address.
-func serveAt(t *testing.T, addr string, args ...string) *instance {
+func serveAt(t *testing.T, addr string, args ...string) *program.Instance {
 	t.Helper()
-	return watch(t, exec.Command(program(t), append([]string{"serve", "--addr", addr}, args...)...), addr)
+	return program.Watch(t, exec.Command(program.Path(t), append([]string{"serve", "--addr", addr}, args...)...), addr)
 }
 
 // waitPruned waits until the server's startup variant answers.
-func (s *instance) waitPruned() {
-	s.t.Helper()
-	s.waitFor("the pruned variant answers", coldLimit, func() bool {
-		status, body := s.get("/readyz")
+func waitPruned(t *testing.T, s *program.Instance) {
+	t.Helper()
+	s.WaitFor("the pruned variant answers", program.ColdLimit, func() bool {
+		status, body := s.Get("/readyz")
 		return status == http.StatusOK && !strings.Contains(body, "progress")
 	})
 }
 
 // redisIsFine reports whether each problem with Redis in a server's log has ended.
-func (s *instance) redisIsFine() bool {
-	log := s.stderr.String()
+func redisIsFine(s *program.Instance) bool {
+	log := s.Stderr.String()
 	return strings.Count(log, "shared cache not usable") == strings.Count(log, "shared cache is back") &&
 		strings.Count(log, "shared cache refuses writes") == strings.Count(log, "shared cache accepts writes again")
 }
@@ -66,10 +65,22 @@ func published(redis *redistest.Server, ratio string) bool {
 	return len(redis.Do("KEYS", "*:plan:*:"+ratio+"-*").([]any)) > 0
 }
 
+// faultGroups are the keys of redisFaults. Each group has a Redis and replicas of its own.
+var faultGroups = []string{"connection", "permission", "data"}
+
 // Runs the topology of deploy/compose.yaml as processes. Whatever happens to Redis or to a replica, and while new ratios are
 // made, no chat request fails.
 func TestFleetServesThroughFaults(t *testing.T) {
 	t.Parallel()
+	for _, group := range faultGroups {
+		t.Run(group, func(t *testing.T) {
+			t.Parallel()
+			serveThroughFaults(t, group)
+		})
+	}
+}
+
+func serveThroughFaults(t *testing.T, group string) {
 	redis := redistest.Start(t)
 	redis.Do("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all")
 	slow := redistest.StartProxy(t, redis)
@@ -77,15 +88,15 @@ func TestFleetServesThroughFaults(t *testing.T) {
 	serve := func(args ...string) []string {
 		return append(append(quiet(as(fleetUser, slow.URL)), "--while-pruning", "dense"), args...)
 	}
-	addr := freeAddr(t)
+	addr := program.FreeAddr(t)
 	one := serveAt(t, addr, serve("--stop-timeout", "60")...)
-	two := start(t, serve()...)
-	base := balance(t, addr, strings.TrimPrefix(two.base, "http://"))
+	two := program.Start(t, serve()...)
+	base := balance(t, addr, strings.TrimPrefix(two.Base, "http://"))
 	stop := talk(t, base, "tiny")
-	one.waitPruned()
-	two.waitPruned()
+	waitPruned(t, one)
+	waitPruned(t, two)
 
-	for i, fault := range redisFaults(redis, slow) {
+	for i, fault := range redisFaults(t, redis, slow)[group] {
 		began := time.Now()
 		ratio := strings.TrimRight(fmt.Sprintf("%.2f", 0.03*float64(i+1)), "0")
 		fault.begin()
@@ -107,27 +118,27 @@ func TestFleetServesThroughFaults(t *testing.T) {
 		}
 		<-answered
 		fault.end()
-		for _, s := range []*instance{one, two} { // the next fault must find replicas that use Redis
-			s.waitFor(fault.name+": Redis is used again", coldLimit, s.redisIsFine)
+		for _, s := range []*program.Instance{one, two} { // the next fault must find replicas that use Redis
+			s.WaitFor(fault.name+": Redis is used again", program.ColdLimit, func() bool { return redisIsFine(s) })
 		}
 		if fault.kept {
-			two.waitFor(fault.name+": the new ratio is published", warmLimit, func() bool { return published(redis, ratio) })
+			two.WaitFor(fault.name+": the new ratio is published", program.WarmLimit, func() bool { return published(redis, ratio) })
 		}
 		t.Logf("%s: %.1f s", fault.name, time.Since(began).Seconds())
 	}
 
 	// Kill one replica, start one with an empty disk while Redis is down, and stop one.
-	if err := one.cmd.Process.Kill(); err != nil {
+	if err := one.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-one.exited
+	<-one.Exited
 	redis.Kill()
 	one = serveAt(t, addr, serve("--stop-timeout", "60")...)
-	one.waitPruned()
-	if got := one.metric("prunellm_score_passes_total"); got != 1 {
+	waitPruned(t, one)
+	if got := one.Metric("prunellm_score_passes_total"); got != 1 {
 		t.Errorf("score passes without Redis = %v, want 1", got)
 	}
-	two.stop()
+	two.Stop()
 	if n := stop(); n == 0 {
 		t.Error("no request was answered")
 	} else {
@@ -145,20 +156,24 @@ type redisFault struct {
 	kept bool
 }
 
-func redisFaults(redis *redistest.Server, slow *redistest.Proxy) []redisFault {
+// redisFaults returns the faults of each group.
+func redisFaults(t *testing.T, redis *redistest.Server, slow *redistest.Proxy) map[string][]redisFault {
+	t.Helper()
 	nothing := func() {}
 	do := func(args ...any) func() { return func() { redis.Do(args...) } }
 	restart := func() { // the new server has no data and no users
 		redis.Restart()
 		redis.Do("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all")
 	}
-	faults := []redisFault{
+	connection := []redisFault{
 		{name: "silent", begin: redis.Pause, end: redis.Resume, kept: true},
 		{name: "killed before", begin: redis.Kill, end: restart, kept: true},
 		{name: "killed while a replica computes", begin: nothing, during: redis.Kill, end: restart},
 		{name: "killed after", begin: nothing, end: func() { redis.Kill(); restart() }},
 		{name: "slow", begin: func() { slow.SetDelay(700 * time.Millisecond) }, end: func() { slow.SetDelay(0) }, kept: true},
 		{name: "too slow", begin: func() { slow.SetDelay(4 * time.Second) }, end: func() { slow.SetDelay(0) }, kept: true},
+	}
+	permission := []redisFault{
 		{name: "no permission to write", begin: do("ACL", "SETUSER", "worker", "-@write", "-@scripting"), end: do("ACL", "SETUSER", "worker", "+@all"), kept: true},
 		{name: "no permission at all", begin: do("ACL", "SETUSER", "worker", "nocommands"), end: do("ACL", "SETUSER", "worker", "+@all"), kept: true},
 		{name: "no permission for the keys", begin: do("ACL", "SETUSER", "worker", "resetkeys"), end: do("ACL", "SETUSER", "worker", "~*"), kept: true},
@@ -168,16 +183,22 @@ func redisFaults(redis *redistest.Server, slow *redistest.Proxy) []redisFault {
 		}, end: do("ACL", "SETUSER", "worker", ">secret"), kept: true},
 		{name: "user deleted while a replica computes", begin: nothing, during: do("ACL", "DELUSER", "worker"),
 			end: do("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all"), kept: true},
+	}
+	data := []redisFault{
 		{name: "all data lost", begin: do("FLUSHALL"), end: nothing},
 		{name: "all data lost while a replica computes", begin: nothing, during: do("FLUSHALL"), end: nothing},
 	}
 	for _, policy := range []string{
 		"noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
 	} {
-		faults = append(faults, redisFault{name: "full, " + policy, begin: func() {
+		data = append(data, redisFault{name: "full, " + policy, begin: func() {
 			redis.Do("CONFIG", "SET", "maxmemory-policy", policy)
 			redis.Do("CONFIG", "SET", "maxmemory", "1mb")
 		}, end: do("CONFIG", "SET", "maxmemory", "0"), kept: policy == "noeviction"})
+	}
+	faults := map[string][]redisFault{"connection": connection, "permission": permission, "data": data}
+	if got := slices.Sorted(maps.Keys(faults)); !slices.Equal(got, slices.Sorted(slices.Values(faultGroups))) {
+		t.Fatalf("groups of faults are %q, want %q", got, faultGroups)
 	}
 	return faults
 }

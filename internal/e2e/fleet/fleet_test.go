@@ -1,4 +1,4 @@
-package e2e
+package fleet
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/store/redis/redistest"
 	"prunellm/internal/tinymodel"
 )
@@ -38,40 +39,40 @@ func fleetModelOf(t *testing.T, neurons int) (serve func(redisURL string) []stri
 func TestTenReplicasComputeOnce(t *testing.T) {
 	redis := redistest.Start(t)
 	serve := fleetModel(t)
-	replicas := make([]*instance, 10)
+	replicas := make([]*program.Instance, 10)
 	for i := range replicas {
-		replicas[i] = start(t, serve(redis.URL)...)
+		replicas[i] = program.Start(t, serve(redis.URL)...)
 	}
 	passes := 0.0
 	for _, replica := range replicas {
-		replica.waitReady(coldLimit)
-		passes += replica.metric("prunellm_score_passes_total")
+		replica.WaitReady(program.ColdLimit)
+		passes += replica.Metric("prunellm_score_passes_total")
 	}
 	if passes != 1 {
 		t.Errorf("score passes of ten replicas = %v, want 1", passes)
 	}
 	// A variant that one replica makes is announced to the others, and none computes it again.
-	if status, body := chat(t, replicas[0].base, "tiny@0.1"); status != http.StatusOK {
+	if status, body := chat(t, replicas[0].Base, "tiny@0.1"); status != http.StatusOK {
 		t.Fatalf("chat with a new ratio: status %d: %s", status, body)
 	}
-	replicas[9].waitFor("the other replica's ratio is listed", time.Minute, func() bool {
-		_, body := replicas[9].get("/v1/models")
+	replicas[9].WaitFor("the other replica's ratio is listed", time.Minute, func() bool {
+		_, body := replicas[9].Get("/v1/models")
 		return strings.Contains(body, `"tiny@0.1"`)
 	})
-	late := start(t, serve(redis.URL)...)
-	late.waitReady(coldLimit)
-	if got := late.metric("prunellm_score_passes_total"); got != 0 {
+	late := program.Start(t, serve(redis.URL)...)
+	late.WaitReady(program.ColdLimit)
+	if got := late.Metric("prunellm_score_passes_total"); got != 0 {
 		t.Errorf("score passes of a later replica = %v, want 0", got)
 	}
-	late.waitFor("the metrics have the bytes in Redis", time.Minute, func() bool {
-		_, body := late.get("/metrics")
+	late.WaitFor("the metrics have the bytes in Redis", time.Minute, func() bool {
+		_, body := late.Get("/metrics")
 		return strings.Contains(body, `prunellm_cache_bytes{kind="down",store="redis"} `) &&
 			!strings.Contains(body, `prunellm_cache_bytes{kind="scores",store="redis"} 0`)
 	})
-	if status, body := chat(t, late.base, "tiny@0.1"); status != http.StatusOK {
+	if status, body := chat(t, late.Base, "tiny@0.1"); status != http.StatusOK {
 		t.Errorf("chat with another replica's ratio: status %d: %s", status, body)
 	}
-	if log := late.stderr.String(); strings.Contains(log, "refitting") {
+	if log := late.Stderr.String(); strings.Contains(log, "refitting") {
 		t.Error("the later replica refitted a published variant again")
 	}
 }
@@ -79,53 +80,54 @@ func TestTenReplicasComputeOnce(t *testing.T) {
 // Other replicas replace a leader that is stopped, and its successor that is killed. When the first leader resumes, its writes
 // are refused, and it serves what it computed itself.
 func TestLeadersDie(t *testing.T) {
+	t.Parallel()
 	redis := redistest.Start(t)
 	serve := fleetModel(t)
-	lead := func(s *instance) (worker int) { // a leader that never finishes
+	lead := func(s *program.Instance) (worker int) { // a leader that never finishes
 		t.Helper()
-		s.waitFor("it leads", time.Minute, func() bool { return s.metric("prunellm_lease_held") == 1 })
-		s.waitFor("its worker runs", time.Minute, func() bool { worker = childOf(s.cmd.Process.Pid); return worker != 0 })
+		s.WaitFor("it leads", time.Minute, func() bool { return s.Metric("prunellm_lease_held") == 1 })
+		s.WaitFor("its worker runs", time.Minute, func() bool { worker = program.ChildOf(s.Cmd.Process.Pid); return worker != 0 })
 		signal(t, worker, syscall.SIGSTOP)
 		return worker
 	}
-	wait := func(s *instance) {
+	wait := func(s *program.Instance) {
 		t.Helper()
-		s.waitFor("it reports what it waits for", time.Minute, func() bool {
-			_, body := s.get("/readyz")
+		s.WaitFor("it reports what it waits for", time.Minute, func() bool {
+			_, body := s.Get("/readyz")
 			return strings.Contains(body, "waiting for another replica")
 		})
 	}
-	first := start(t, serve(redis.URL)...)
-	first.waitFor("it answers", time.Minute, func() bool { status, _ := first.get("/healthz"); return status == http.StatusOK })
+	first := program.Start(t, serve(redis.URL)...)
+	first.WaitFor("it answers", time.Minute, func() bool { status, _ := first.Get("/healthz"); return status == http.StatusOK })
 	worker := lead(first)
-	second := start(t, append(serve(redis.URL), "--while-pruning", "dense")...)
+	second := program.Start(t, append(serve(redis.URL), "--while-pruning", "dense")...)
 	wait(second)
-	second.waitReady(warmLimit) // the dense model answers meanwhile
-	if status, body := chat(t, second.base, "tiny"); status != http.StatusOK || !strings.Contains(body, `"tiny@0"`) {
+	second.WaitReady(program.WarmLimit) // the dense model answers meanwhile
+	if status, body := chat(t, second.Base, "tiny"); status != http.StatusOK || !strings.Contains(body, `"tiny@0"`) {
 		t.Errorf("chat while another replica computes: status %d: %s", status, body)
 	}
 
-	signal(t, first.cmd.Process.Pid, syscall.SIGSTOP)
+	signal(t, first.Cmd.Process.Pid, syscall.SIGSTOP)
 	stopped := time.Now()
 	lead(second)
 	t.Logf("a stopped leader was replaced after %.1f s", time.Since(stopped).Seconds())
-	third := start(t, serve(redis.URL)...)
+	third := program.Start(t, serve(redis.URL)...)
 	wait(third)
-	if err := second.cmd.Process.Kill(); err != nil {
+	if err := second.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	killed := time.Now()
-	third.waitFor("it leads", time.Minute, func() bool {
-		return third.metric("prunellm_lease_held") == 1 || third.metric("prunellm_score_passes_total") == 1
+	third.WaitFor("it leads", time.Minute, func() bool {
+		return third.Metric("prunellm_lease_held") == 1 || third.Metric("prunellm_score_passes_total") == 1
 	})
 	t.Logf("a killed leader was replaced after %.1f s", time.Since(killed).Seconds())
-	third.waitReady(coldLimit)
+	third.WaitReady(program.ColdLimit)
 
 	before := values(t, redis)
-	signal(t, first.cmd.Process.Pid, syscall.SIGCONT)
+	signal(t, first.Cmd.Process.Pid, syscall.SIGCONT)
 	signal(t, worker, syscall.SIGCONT)
-	first.waitReady(coldLimit)
-	if log := first.stderr.String(); !strings.Contains(log, "lease was taken over by another replica") {
+	first.WaitReady(program.ColdLimit)
+	if log := first.Stderr.String(); !strings.Contains(log, "lease was taken over by another replica") {
 		t.Errorf("the first leader's log = %s\nwant a refused write", log)
 	}
 	for key, value := range before {
@@ -133,8 +135,8 @@ func TestLeadersDie(t *testing.T) {
 			t.Errorf("%s was written by a replaced leader", key)
 		}
 	}
-	for _, s := range []*instance{first, third} {
-		if status, body := chat(t, s.base, "tiny"); status != http.StatusOK {
+	for _, s := range []*program.Instance{first, third} {
+		if status, body := chat(t, s.Base, "tiny"); status != http.StatusOK {
 			t.Errorf("chat afterwards: status %d: %s", status, body)
 		}
 	}
@@ -170,7 +172,7 @@ func signal(t *testing.T, pid int, sig syscall.Signal) {
 // chat sends one request for a few tokens.
 func chat(t *testing.T, base, model string) (status int, body string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), warmLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), program.WarmLimit)
 	defer cancel()
 	text := fmt.Sprintf(`{"model":%q,"messages":[{"role":"user","content":"Hello"}],"max_tokens":8}`, model)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", strings.NewReader(text))
@@ -210,7 +212,7 @@ func talk(t *testing.T, base, model string) (stop func() int) {
 				mu.Unlock()
 				select { // leaves processor time for making variants
 				case <-ctx.Done():
-				case <-time.After(20 * time.Millisecond):
+				case <-time.After(50 * time.Millisecond):
 				}
 			}
 		})

@@ -1,4 +1,4 @@
-package e2e
+package fleet
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/store/redis/redistest"
 )
 
@@ -58,20 +59,20 @@ func TestFleetOnEachKindOfRedis(t *testing.T) {
 			t.Parallel()
 			servers := run(t)
 			serve := fleetModel(t)
-			replica := func() *instance {
-				s := start(t, append(append(serve(servers.url), "--while-pruning", "dense"), servers.flags...)...)
-				s.waitReady(coldLimit)
+			replica := func() *program.Instance {
+				s := program.Start(t, append(append(serve(servers.url), "--while-pruning", "dense"), servers.flags...)...)
+				s.WaitReady(program.ColdLimit)
 				return s
 			}
 			first := replica()
-			stop := talk(t, first.base, "tiny")
-			first.waitPruned()
+			stop := talk(t, first.Base, "tiny")
+			waitPruned(t, first)
 			servers.lose()
-			if status, body := chat(t, first.base, "tiny@0.31"); status != http.StatusOK || !strings.Contains(body, `"tiny@0.31"`) {
+			if status, body := chat(t, first.Base, "tiny@0.31"); status != http.StatusOK || !strings.Contains(body, `"tiny@0.31"`) {
 				t.Errorf("a request for a new ratio: status %d: %s", status, body)
 			}
 			left := servers.restore()
-			first.waitFor("the new ratio is published", coldLimit, func() bool {
+			first.WaitFor("the new ratio is published", program.ColdLimit, func() bool {
 				for _, server := range left {
 					if published(server, "0.31") {
 						return true
@@ -80,8 +81,8 @@ func TestFleetOnEachKindOfRedis(t *testing.T) {
 				return false
 			})
 			late := replica()
-			late.waitPruned()
-			if got := late.metric("prunellm_score_passes_total"); got != 0 {
+			waitPruned(t, late)
+			if got := late.Metric("prunellm_score_passes_total"); got != 0 {
 				t.Errorf("score passes of a later replica = %v, want 0", got)
 			}
 			if stop() == 0 {
@@ -96,12 +97,12 @@ func TestFleetOnEachKindOfRedis(t *testing.T) {
 func TestUntrustedRedis(t *testing.T) {
 	t.Parallel()
 	redis, url, _, _ := redistest.StartTLS(t)
-	s := start(t, fleetModel(t)(as("user:hunter2@", url))...)
-	s.waitReady(coldLimit)
-	if status, body := chat(t, s.base, "tiny"); status != http.StatusOK || strings.Contains(body, `"tiny@0"`) {
+	s := program.Start(t, fleetModel(t)(as("user:hunter2@", url))...)
+	s.WaitReady(program.ColdLimit)
+	if status, body := chat(t, s.Base, "tiny"); status != http.StatusOK || strings.Contains(body, `"tiny@0"`) {
 		t.Errorf("chat: status %d: %s", status, body)
 	}
-	log := s.stderr.String()
+	log := s.Stderr.String()
 	if n := strings.Count(log, "redis is unreachable"); n != 1 || !strings.Contains(log, "certificate") {
 		t.Errorf("%d warnings, want one that names the certificate:\n%s", n, log)
 	}

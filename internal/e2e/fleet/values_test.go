@@ -1,4 +1,4 @@
-package e2e
+package fleet
 
 import (
 	"net/http"
@@ -10,6 +10,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/store/redis/redistest"
 )
 
@@ -35,9 +36,9 @@ func TestDamagedValuesAreRebuilt(t *testing.T) {
 	redis := redistest.Start(t)
 	db := redis.Client()
 	serve := fleetModelOf(t, 1536) // enough neurons that the refitted tensors need a chunk
-	first := start(t, serve(redis.URL)...)
-	first.waitReady(coldLimit)
-	first.stop() // so that no other replica publishes the deleted values
+	first := program.Start(t, serve(redis.URL)...)
+	first.WaitReady(program.ColdLimit)
+	first.Stop() // so that no other replica publishes the deleted values
 	name, _ := largest(t, db)
 	right := db.Get(t.Context(), name).Val()
 	flip := func(value string, at int) string { return value[:at] + string(value[at]^1) + value[at+1:] }
@@ -58,18 +59,18 @@ func TestDamagedValuesAreRebuilt(t *testing.T) {
 		t.Run(damage.name, func(t *testing.T) {
 			chunk, entry := largest(t, db)
 			damage.do(chunk, entry, right, db.Get(t.Context(), entry).Val())
-			s := start(t, append(serve(redis.URL), "--while-pruning", "dense")...)
-			s.waitReady(coldLimit)
-			stop := talk(t, s.base, "tiny")
-			s.waitPruned()
+			s := program.Start(t, append(serve(redis.URL), "--while-pruning", "dense")...)
+			s.WaitReady(program.ColdLimit)
+			stop := talk(t, s.Base, "tiny")
+			waitPruned(t, s)
 			stop()
-			if status, body := chat(t, s.base, "tiny"); status != http.StatusOK || strings.Contains(body, `"tiny@0"`) {
+			if status, body := chat(t, s.Base, "tiny"); status != http.StatusOK || strings.Contains(body, `"tiny@0"`) {
 				t.Errorf("chat afterwards: status %d: %s", status, body)
 			}
-			if got := s.metric("prunellm_cache_corrupt_total"); got != 1 {
+			if got := s.Metric("prunellm_cache_corrupt_total"); got != 1 {
 				t.Errorf("corrupt values counted = %v, want 1", got)
 			}
-			if got := s.metric("prunellm_score_passes_total"); got != 0 {
+			if got := s.Metric("prunellm_score_passes_total"); got != 0 {
 				t.Errorf("score passes = %v, want 0: the scores are whole", got)
 			}
 			again, _ := largest(t, db)
@@ -79,7 +80,7 @@ func TestDamagedValuesAreRebuilt(t *testing.T) {
 			if db.Exists(t.Context(), chunk).Val() != 0 {
 				t.Error("the damaged value's chunk was not deleted")
 			}
-			s.stop()
+			s.Stop()
 		})
 	}
 }
@@ -87,7 +88,7 @@ func TestDamagedValuesAreRebuilt(t *testing.T) {
 // documentedKeys returns the table of keys in docs/operate/redis.md: the type of each pattern of names.
 func documentedKeys(t *testing.T) map[string]string {
 	t.Helper()
-	doc, err := os.ReadFile("../../docs/operate/redis.md")
+	doc, err := os.ReadFile(program.Root(t, "docs/operate/redis.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,10 +150,10 @@ func TestRedisKeysAreDocumented(t *testing.T) {
 	}
 	messages := db.PSubscribe(t.Context(), "*")
 	defer messages.Close()
-	s := start(t, append(fleetModelOf(t, 1536)(redis.URL), "--calibration-tokens", "4096")...)
-	s.waitFor("it answers", coldLimit, func() bool {
+	s := program.Start(t, append(fleetModelOf(t, 1536)(redis.URL), "--calibration-tokens", "4096")...)
+	s.WaitFor("it answers", program.ColdLimit, func() bool {
 		look()
-		status, _ := s.get("/readyz")
+		status, _ := s.Get("/readyz")
 		return status == http.StatusOK
 	})
 	look()

@@ -1,4 +1,4 @@
-package e2e
+package pages
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -52,18 +53,19 @@ func shellBlocks(text string) (blocks []shellBlock) {
 
 // The commands of the pages work as written, except that a tiny model replaces the default one and a free port replaces 8080.
 func TestDocumentedCommands(t *testing.T) {
+	cache := t.TempDir() // one for all pages, so that no page computes what an earlier one did
 	for _, page := range runPages {
-		data, err := os.ReadFile(filepath.Join("..", "..", page))
+		data, err := os.ReadFile(program.Root(t, page))
 		if err != nil {
 			t.Fatal(err)
 		}
 		blocks := shellBlocks(string(data))
-		t.Run(filepath.Base(page), func(t *testing.T) { runBlocks(t, blocks) })
+		t.Run(filepath.Base(page), func(t *testing.T) { runBlocks(t, blocks, cache) })
 	}
 }
 
-func runBlocks(t *testing.T, blocks []shellBlock) {
-	dir, home, addr := t.TempDir(), t.TempDir(), freeAddr(t)
+func runBlocks(t *testing.T, blocks []shellBlock, cache string) {
+	dir, home, addr := t.TempDir(), t.TempDir(), program.FreeAddr(t)
 	documentHome(t, dir, home)
 	for _, block := range blocks {
 		if reason, ok := strings.CutPrefix(block.how, "skip:"); ok {
@@ -72,16 +74,16 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 			}
 			continue
 		}
-		cmd := documentCommand(t, strings.NewReplacer("127.0.0.1:8080", addr, "0.0.0.0:8443", addr).Replace(block.script), dir, home, addr)
+		cmd := documentCommand(t, strings.NewReplacer("127.0.0.1:8080", addr, "0.0.0.0:8443", addr).Replace(block.script), dir, home, cache, addr)
 		switch block.how {
 		case "server":
-			watch(t, cmd, addr).waitReady(coldLimit)
+			program.Watch(t, cmd, addr).WaitReady(program.ColdLimit)
 		case "server tls":
-			own := newCertificate(t, 1)
-			own.write(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
-			server := watch(t, cmd, addr)
-			server.base, server.transport = "https://"+addr, trusting(own)
-			server.waitReady(coldLimit)
+			own := program.NewCertificate(t, 1)
+			own.Write(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+			server := program.Watch(t, cmd, addr)
+			server.Base, server.Transport = "https://"+addr, program.Trusting(own)
+			server.WaitReady(program.ColdLimit)
 		case "":
 			runBlock(t, cmd, block)
 		default:
@@ -94,10 +96,11 @@ func runBlocks(t *testing.T, blocks []shellBlock) {
 var indentedPages = []string{"docs/measured/benchmarks.md", "docs/use/choosing-a-ratio.md", "docs/understand/pruning.md", "docs/understand/recovery.md"}
 
 // shorter replaces arguments of those commands that take long.
-var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.05", "--tokens 24576", "--tokens 1024", "-tokens 24576", "-tokens 2048",
+var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.02", "--tokens 24576", "--tokens 1024", "--text-tokens 24576", "--text-tokens 2048",
+	"-tokens 24576", "-tokens 1024", "-tokens 8192", "-tokens 1024",
 	"--windows 32", "--windows 3", "--windows 48", "--windows 3", "MODEL.gguf", "default",
 	"RATE=4.2", "RATE=60", "--rates 0.5", "--rates 20", "--requests 30", "--requests 2", "--requests 25", "--requests 2",
-	"--ratios 0.2,0.3,0.4 --plot docs/understand/recovery.svg", "--ratios 0.4 --minutes 0.05 --windows 3 --cache-dir table")
+	"--ratios 0.2,0.3,0.4 --plot docs/understand/recovery.svg", "--ratios 0.4 --minutes 0.02 --windows 3 --calibration-tokens 1024 --cache-dir table")
 
 // ownCommand matches the beginning of a line that runs prunellm, or a script that needs no other server and no PyTorch.
 var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunellm|scripts/measure/(?:start-times|shedding|peak-memory|recovery-table|background-latency)) `)
@@ -105,12 +108,13 @@ var ownCommand = regexp.MustCompile(`^(?:[A-Z]+=(?:"[^"]*"|\S+) )*(?:bin/prunell
 // Our own commands in indented blocks run, on a tiny model and with less text. The tests of bench cover those that name another
 // server.
 func TestIndentedCommands(t *testing.T) {
+	cache := t.TempDir() // as in TestDocumentedCommands
 	for _, page := range indentedPages {
-		data, err := os.ReadFile(filepath.Join("..", "..", page))
+		data, err := os.ReadFile(program.Root(t, page))
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Run(filepath.Base(page), func(t *testing.T) { runIndentedCommands(t, ownCommands(string(data))) })
+		t.Run(filepath.Base(page), func(t *testing.T) { runIndentedCommands(t, ownCommands(string(data)), cache) })
 	}
 }
 
@@ -129,21 +133,21 @@ func ownCommands(text string) (commands []string) {
 	return commands
 }
 
-func runIndentedCommands(t *testing.T, commands []string) {
+func runIndentedCommands(t *testing.T, commands []string, cache string) {
 	if len(commands) == 0 {
 		t.Fatal("no command found")
 	}
 	dir, home := t.TempDir(), t.TempDir()
 	documentHome(t, dir, home)
 	for _, command := range commands {
-		addr := freeAddr(t)
+		addr := program.FreeAddr(t)
 		command = strings.NewReplacer("127.0.0.1:8092", addr, "127.0.0.1:Q", addr).Replace(command)
-		cmd := documentCommand(t, command, dir, home, addr)
+		cmd := documentCommand(t, command, dir, home, cache, addr)
 		if strings.HasPrefix(command, "bin/prunellm serve") {
-			server := watch(t, cmd, addr)
-			server.waitReady(coldLimit)
+			server := program.Watch(t, cmd, addr)
+			server.WaitReady(program.ColdLimit)
 			if !strings.Contains(command, addr) { // no later command uses the server
-				server.stop()
+				server.Stop()
 			}
 			continue
 		}
@@ -153,10 +157,11 @@ func runIndentedCommands(t *testing.T, commands []string) {
 
 // documentCommand returns a shell command of a page that runs in the folder of documentHome, shortened. All its processes end
 // with the test.
-func documentCommand(t *testing.T, script, dir, home, addr string) *exec.Cmd {
+func documentCommand(t *testing.T, script, dir, home, cache, addr string) *exec.Cmd {
 	cmd := exec.Command("bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PRUNELLM_HOME="+home, "PRUNELLM_CACHE_DIR="+filepath.Join(home, "cache"), "PRUNELLM_ADDR="+addr, "PRUNELLM_CALIBRATION_TOKENS=1024", "PRUNELLM_ROUNDS=1",
+	cmd.Env = append(os.Environ(), "PRUNELLM_HOME="+home, "PRUNELLM_CACHE_DIR="+cache, "PRUNELLM_ADDR="+addr, "PRUNELLM_CALIBRATION_TOKENS=1024", "PRUNELLM_REFIT_TOKENS=1024",
+		"PRUNELLM_ROUNDS=1", "ROUNDS=1",
 		"PRUNELLM_REQUESTS=2", "PRUNELLM_PROMPT_WORDS=20", "PRUNELLM_ANSWER_TOKENS=8", "PRUNELLM_CTX=1024")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	t.Cleanup(func() {
@@ -195,24 +200,24 @@ func runBlock(t *testing.T, cmd *exec.Cmd, block shellBlock) {
 func documentHome(t *testing.T, dir, home string) {
 	t.Helper()
 	real := os.Getenv("PRUNELLM_HOME")
-	need(t, filepath.Join(real, "pjrt"), "make setup")
+	program.Need(t, filepath.Join(real, "pjrt"), "make setup")
 	for _, folder := range []string{filepath.Join(dir, "bin"), filepath.Join(home, "models")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for link, to := range map[string]string{filepath.Join(dir, "bin", "prunellm"): program(t), filepath.Join(home, "pjrt"): filepath.Join(real, "pjrt")} {
+	for link, to := range map[string]string{filepath.Join(dir, "bin", "prunellm"): program.Path(t), filepath.Join(home, "pjrt"): filepath.Join(real, "pjrt")} {
 		if err := os.Symlink(to, link); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, folder := range []string{"docs", "scripts"} { // copies, because a command may write to them
-		if err := os.CopyFS(filepath.Join(dir, folder), os.DirFS(filepath.Join("..", "..", folder))); err != nil {
+		if err := os.CopyFS(filepath.Join(dir, folder), os.DirFS(program.Root(t, folder))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, model := range []string{
-		filepath.Join(home, "models", filepath.Base(defaultModel(t))), filepath.Join(dir, "recovered.gguf"), filepath.Join(dir, "lora.gguf"),
+		filepath.Join(home, "models", filepath.Base(program.DefaultModel(t))), filepath.Join(dir, "recovered.gguf"), filepath.Join(dir, "lora.gguf"),
 		filepath.Join(dir, "shape.gguf"),
 	} {
 		if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{512, 512}, Context: 4096}); err != nil {

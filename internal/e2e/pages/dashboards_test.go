@@ -1,4 +1,4 @@
-package e2e
+package pages
 
 import (
 	"encoding/json"
@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 
+	"prunellm/internal/e2e/program"
 	"prunellm/internal/tinymodel"
 )
 
@@ -35,7 +36,7 @@ func exported(body string) map[string]map[string]bool {
 // dashboardQueries returns the queries of the Grafana dashboard by panel.
 func dashboardQueries(t *testing.T) map[string][]string {
 	t.Helper()
-	data, err := os.ReadFile("../../deploy/grafana/prunellm.json")
+	data, err := os.ReadFile(program.Root(t, "deploy/grafana/prunellm.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func dashboardQueries(t *testing.T) map[string][]string {
 // alertQueries returns the queries of the alert rules by alert.
 func alertQueries(t *testing.T) map[string][]string {
 	t.Helper()
-	data, err := os.ReadFile("../../deploy/prometheus/alerts.yaml")
+	data, err := os.ReadFile(program.Root(t, "deploy/prometheus/alerts.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,9 +108,9 @@ func TestDashboardsUseExportedSeries(t *testing.T) {
 	if err := tinymodel.Write(model, tinymodel.Options{FFN: []int{128, 128}}); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, "--model", model, "--ratio", "0.2", "--while-pruning", "wait", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "512", "--improve", "1s")
-	s.waitReady(coldLimit)
-	_, idle := s.get("/metrics") // before any request, the autoscaler's series must exist
+	s := program.Start(t, "--model", model, "--ratio", "0.2", "--while-pruning", "wait", "--ctx", "512", "--cache-dir", filepath.Join(dir, "cache"), "--calibration-tokens", "512", "--improve", "1s")
+	s.WaitReady(program.ColdLimit)
+	_, idle := s.Get("/metrics") // before any request, the autoscaler's series must exist
 	scaled := exported(idle)
 	for name := range scaled {
 		scaled[name]["namespace"], scaled[name]["pod"] = true, true // service discovery in Kubernetes adds these
@@ -117,13 +118,13 @@ func TestDashboardsUseExportedSeries(t *testing.T) {
 	for _, query := range autoscalerQueries(t) {
 		checkQuery(t, "hpa.yaml", query, scaled)
 	}
-	api := client(s.base)
+	api := program.Client(s.Base)
 	for _, model := range []string{"tiny", "tiny@0.3"} { // the second reuses the scores of the first
-		if _, err := api.Chat.Completions.New(t.Context(), question(model)); err != nil {
+		if _, err := api.Chat.Completions.New(t.Context(), program.Question(model)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, body := s.get("/metrics")
+	_, body := s.Get("/metrics")
 	series := exported(body)
 	series["up"] = map[string]bool{"job": true, "instance": true} // Prometheus adds this series
 
@@ -138,14 +139,14 @@ func TestDashboardsUseExportedSeries(t *testing.T) {
 		}
 	}
 	checkMetricsPage(t, body)
-	s.stop()
+	s.Stop()
 }
 
 // checkMetricsPage compares the metrics of docs/operate/metrics.md with those of a /metrics response, by name and type. It
 // ignores bytes of the cache, which only a shared store counts.
 func checkMetricsPage(t *testing.T, body string) {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/operate/metrics.md")
+	page, err := os.ReadFile(program.Root(t, "docs/operate/metrics.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +166,7 @@ func checkMetricsPage(t *testing.T, body string) {
 // replica.
 func autoscalerQueries(t *testing.T) []string {
 	t.Helper()
-	data, err := os.ReadFile("../../deploy/kubernetes/hpa.yaml")
+	data, err := os.ReadFile(program.Root(t, "deploy/kubernetes/hpa.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

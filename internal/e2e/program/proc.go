@@ -1,4 +1,4 @@
-package e2e
+package program
 
 import (
 	"os"
@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// childOf returns a child of a process, or 0 if it has none.
-func childOf(parent int) int { return childWith(parent, "") }
+// ChildOf returns a child of a process, or 0 if it has none.
+func ChildOf(parent int) int { return ChildWith(parent, "") }
 
-// childWith returns a child of a process with the given argument, or any child for "". It returns 0 if there is none.
-func childWith(parent int, argument string) int {
+// ChildWith returns a child of a process with the given argument, or any child for "". It returns 0 if there is none.
+func ChildWith(parent int, argument string) int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
 		fields := statFields(path)
@@ -29,12 +29,12 @@ func childWith(parent int, argument string) int {
 	return 0
 }
 
-// state returns the state of a process's first thread in the kernel's letters (R, S, T and so on), or "" if the process has
+// State returns the state of a process's first thread in the kernel's letters (R, S, T and so on), or "" if the process has
 // ended.
-func state(pid int) string { return statField(pid, 0) }
+func State(pid int) string { return statField(pid, 0) }
 
-// nice returns the niceness of a process's first thread, "-20" to "19", or "" if the process has ended.
-func nice(pid int) string { return statField(pid, 16) }
+// Nice returns the niceness of a process's first thread, "-20" to "19", or "" if the process has ended.
+func Nice(pid int) string { return statField(pid, 16) }
 
 func statField(pid, i int) string {
 	if fields := statFields("/proc/" + strconv.Itoa(pid) + "/stat"); len(fields) > i {
@@ -43,9 +43,9 @@ func statField(pid, i int) string {
 	return ""
 }
 
-// running reports whether a process exists and is not a zombie.
-func running(pid int) bool {
-	s := state(pid)
+// Running reports whether a process exists and is not a zombie.
+func Running(pid int) bool {
+	s := State(pid)
 	return s != "" && s != "Z" && s != "X"
 }
 

@@ -1,4 +1,5 @@
-package e2e
+// Package program lets tests run the binary as users do: as a command that ends, or as a server that listens.
+package program
 
 import (
 	"bytes"
@@ -18,19 +19,48 @@ import (
 	"time"
 )
 
-// program returns the path of the binary under test, which `make build` writes.
-func program(t *testing.T) string {
+// Limits of waits. They are generous, because test machines are slow and shared.
+const (
+	ColdLimit     = 10 * time.Minute // for a server or command that prunes the real model
+	WarmLimit     = 2 * time.Minute  // for one that computes nothing
+	BadInputLimit = time.Minute      // for a command that refuses its input, which takes about a second
+)
+
+// Root returns the path of a file in the repository.
+func Root(t *testing.T, path string) string {
 	t.Helper()
-	path, err := filepath.Abs("../../bin/prunellm")
+	folder, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	need(t, path, "make build")
+	for ; ; folder = filepath.Dir(folder) {
+		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
+			return filepath.Join(folder, path)
+		}
+		if folder == filepath.Dir(folder) {
+			t.Fatal("no folder above the test has a go.mod")
+		}
+	}
+}
+
+// Path returns the path of the binary under test, which `make build` writes.
+func Path(t *testing.T) string {
+	t.Helper()
+	path := Root(t, "bin/prunellm")
+	Need(t, path, "make build")
 	return path
 }
 
-// need skips a test whose resource is missing. In CI it fails the test, because all resources must exist there.
-func need(t *testing.T, path, remedy string) {
+// DefaultModel returns the path of the default model, which `make setup` fetches.
+func DefaultModel(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(os.Getenv("PRUNELLM_HOME"), "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
+	Need(t, path, "make setup")
+	return path
+}
+
+// Need skips a test whose resource is missing. In CI it fails the test, because all resources must exist there.
+func Need(t *testing.T, path, remedy string) {
 	t.Helper()
 	if _, err := os.Stat(path); err == nil {
 		return
@@ -41,67 +71,72 @@ func need(t *testing.T, path, remedy string) {
 	t.Skipf("%s is missing: run %s", path, remedy)
 }
 
-// lockedBuffer collects what a process prints.
-type lockedBuffer struct {
+// Buffer collects what a process prints.
+type Buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *lockedBuffer) Write(p []byte) (int, error) {
+// Write appends to the buffer.
+func (l *Buffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *lockedBuffer) String() string {
+// String returns all that was written until now.
+func (l *Buffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
 }
 
-// instance is a running server.
-type instance struct {
+// Instance is a running server.
+type Instance struct {
 	t      *testing.T
-	cmd    *exec.Cmd
-	base   string // http://host:port
-	stderr *lockedBuffer
-	exited chan struct{}
-	status error
+	status error // of the process, when Exited is closed
 
-	transport http.RoundTripper // for get; nil: the default
+	Cmd    *exec.Cmd
+	Base   string        // http://host:port
+	Stderr *Buffer       // all that the server printed, on both streams
+	Exited chan struct{} // closed when the process has ended
+
+	Transport http.RoundTripper // for Get; nil: the default
 }
 
-// start runs `prunellm serve` on a free port. If the server still runs at the end of the test, it is killed.
-func start(t *testing.T, args ...string) *instance {
+// Start runs `prunellm serve` on a free port. If the server still runs at the end of the test, it is killed.
+func Start(t *testing.T, args ...string) *Instance {
 	t.Helper()
-	addr := freeAddr(t)
-	cmd := exec.Command(program(t), append([]string{"serve", "--addr", addr}, args...)...)
+	addr := FreeAddr(t)
+	cmd := exec.Command(Path(t), append([]string{"serve", "--addr", addr}, args...)...)
 	cmd.Dir = t.TempDir() // it must run from anywhere
-	return watch(t, cmd, addr)
+	return Watch(t, cmd, addr)
 }
 
-func watch(t *testing.T, cmd *exec.Cmd, addr string) *instance {
+// Watch starts a command that serves at an address. If it still runs at the end of the test, it is killed.
+func Watch(t *testing.T, cmd *exec.Cmd, addr string) *Instance {
 	t.Helper()
-	s := &instance{t: t, cmd: cmd, base: "http://" + addr, stderr: &lockedBuffer{}, exited: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = s.stderr, s.stderr
+	s := &Instance{t: t, Cmd: cmd, Base: "http://" + addr, Stderr: &Buffer{}, Exited: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = s.Stderr, s.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		s.status = cmd.Wait()
-		close(s.exited)
+		close(s.Exited)
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		<-s.exited
+		<-s.Exited
 		if t.Failed() {
-			t.Logf("server's log:\n%s", s.stderr)
+			t.Logf("server's log:\n%s", s.Stderr)
 		}
 	})
 	return s
 }
 
-func freeAddr(t *testing.T) string {
+// FreeAddr returns an address of this machine on which nothing listens.
+func FreeAddr(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -111,10 +146,10 @@ func freeAddr(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// get fetches a path and returns status and body. The status is 0 if the server does not listen yet.
-func (s *instance) get(path string) (int, string) {
-	client := http.Client{Timeout: 5 * time.Second, Transport: s.transport}
-	resp, err := client.Get(s.base + path)
+// Get fetches a path and returns status and body. The status is 0 if the server does not listen yet.
+func (s *Instance) Get(path string) (int, string) {
+	client := http.Client{Timeout: 5 * time.Second, Transport: s.Transport}
+	resp, err := client.Get(s.Base + path)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -126,19 +161,19 @@ func (s *instance) get(path string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// waitReady waits until /readyz is 200.
-func (s *instance) waitReady(limit time.Duration) {
+// WaitReady waits until /readyz is 200.
+func (s *Instance) WaitReady(limit time.Duration) {
 	s.t.Helper()
-	s.waitFor("/readyz is 200", limit, func() bool { status, _ := s.get("/readyz"); return status == http.StatusOK })
+	s.WaitFor("/readyz is 200", limit, func() bool { status, _ := s.Get("/readyz"); return status == http.StatusOK })
 }
 
-// waitFor polls a condition of a running server.
-func (s *instance) waitFor(what string, limit time.Duration, condition func() bool) {
+// WaitFor polls a condition of a running server.
+func (s *Instance) WaitFor(what string, limit time.Duration, condition func() bool) {
 	s.t.Helper()
 	deadline := time.Now().Add(limit)
 	for !condition() {
 		select {
-		case <-s.exited:
+		case <-s.Exited:
 			s.t.Fatalf("server ended (%v) before %s", s.status, what)
 		case <-time.After(50 * time.Millisecond):
 		}
@@ -148,14 +183,14 @@ func (s *instance) waitFor(what string, limit time.Duration, condition func() bo
 	}
 }
 
-// stop sends SIGTERM and waits for the end.
-func (s *instance) stop() {
+// Stop sends SIGTERM and waits for the end.
+func (s *Instance) Stop() {
 	s.t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := s.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		s.t.Fatal(err)
 	}
 	select {
-	case <-s.exited:
+	case <-s.Exited:
 	case <-time.After(40 * time.Second):
 		s.t.Fatal("server still runs 40 s after SIGTERM")
 	}
@@ -164,10 +199,10 @@ func (s *instance) stop() {
 	}
 }
 
-// metric reads a metric without labels.
-func (s *instance) metric(name string) float64 {
+// Metric reads a metric without labels.
+func (s *Instance) Metric(name string) float64 {
 	s.t.Helper()
-	status, body := s.get("/metrics")
+	status, body := s.Get("/metrics")
 	if status != http.StatusOK {
 		s.t.Fatalf("/metrics: status %d: %s", status, body)
 	}
@@ -184,18 +219,18 @@ func (s *instance) metric(name string) float64 {
 	return 0
 }
 
-// result is the exit status and output of a command.
-type result struct {
-	status         int
-	stdout, stderr string
+// Result is the exit status and output of a command.
+type Result struct {
+	Status         int
+	Stdout, Stderr string
 }
 
-// command runs the binary to its end.
-func command(t *testing.T, limit time.Duration, args ...string) result {
+// Command runs the binary to its end.
+func Command(t *testing.T, limit time.Duration, args ...string) Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program(t), args...)
+	cmd := exec.CommandContext(ctx, Path(t), args...)
 	cmd.Dir = t.TempDir()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -203,12 +238,34 @@ func command(t *testing.T, limit time.Duration, args ...string) result {
 	if ctx.Err() != nil {
 		t.Fatalf("prunellm %s: still running after %v\n%s", strings.Join(args, " "), limit, stderr.String())
 	}
-	r := result{stdout: stdout.String(), stderr: stderr.String()}
+	r := Result{Stdout: stdout.String(), Stderr: stderr.String()}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		r.status = exit.ExitCode()
+		r.Status = exit.ExitCode()
 	} else if err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// CheckRefused runs a command that must fail with one clear line and print nothing to stdout.
+func CheckRefused(t *testing.T, mention string, args ...string) {
+	t.Helper()
+	r := Command(t, BadInputLimit, args...)
+	lines := strings.Split(strings.TrimSpace(r.Stderr), "\n")
+	last := lines[len(lines)-1]
+	if r.Status != 1 && r.Status != 2 {
+		t.Errorf("prunellm %v: status %d, want 1 or 2\n%s", args, r.Status, r.Stderr)
+	}
+	if !strings.Contains(last, mention) {
+		t.Errorf("prunellm %v: last line of stderr is %q, want it to mention %q", args, last, mention)
+	}
+	for _, trace := range []string{"goroutine ", "panic:", "SIGABRT", "SIGSEGV"} {
+		if strings.Contains(r.Stderr, trace) {
+			t.Errorf("prunellm %v: a stack trace on stderr:\n%s", args, r.Stderr)
+		}
+	}
+	if r.Stdout != "" && args[0] != "inspect" {
+		t.Errorf("prunellm %v: stdout %q, want nothing", args, r.Stdout)
+	}
 }
