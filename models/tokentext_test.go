@@ -1,25 +1,15 @@
 package models_test
 
 import (
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"prunellm/internal/tinymodel"
-	"prunellm/models"
 )
 
 // ControlTexts lists the tokens with type control and no words.
 func TestControlTexts(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, tinymodel.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer model.Close()
+	model := tinymodel.Open(t, tinymodel.Options{})
 	texts := model.ControlTexts()
 	for _, id := range []int{model.Tokenizer().BOS, model.Tokenizer().EOS} {
 		if text := model.TokenText(id); text != "" && !slices.Contains(texts, text) {

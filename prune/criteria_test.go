@@ -72,7 +72,7 @@ func TestIncompleteCriterion(t *testing.T) {
 func TestUnknownCriterion(t *testing.T) {
 	recipe := DefaultRecipe()
 	recipe.Criterion = "fischer"
-	_, scoreErr := Score(t.Context(), pureGo(t), randomModel(t, tinymodel.Options{}), [][]int32{{1, 2, 3}}, recipe, nil)
+	_, scoreErr := Score(t.Context(), pureGo(t), tinymodel.Open(t, tinymodel.Options{}), [][]int32{{1, 2, 3}}, recipe, nil)
 	for _, err := range []error{recipe.Validate(), scoreErr} {
 		if err == nil {
 			t.Fatal("an unknown criterion was accepted")
@@ -91,7 +91,7 @@ func TestUnknownCriterion(t *testing.T) {
 // Each criterion gives finite scores, the same ones in two runs, and others than every other criterion: a row that repeats
 // another is a mistake.
 func TestCriteriaDiffer(t *testing.T) {
-	model, backend := randomModel(t, tinymodel.Options{}), pureGo(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), pureGo(t)
 	sequences := [][]int32{{10, 20, 30, 40, 50, 60, 70, 80}, {5, 6, 7, 8, 9}}
 	seen := map[string]Criterion{}
 	for _, criterion := range Criteria() {

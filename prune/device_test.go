@@ -22,7 +22,7 @@ func (ownMemory) FreeMemory() int64 { return 80 << 30 }
 // sequences through the head, runs several programs concurrently and sums in float64.
 func TestDeviceWithItsOwnMemory(t *testing.T) {
 	backend := pluginBackend(t)
-	model := randomModel(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	var sequences [][]int32
 	total := 0
 	for i, length := range []int{40, 5, 37, 40, 39} {
@@ -97,7 +97,7 @@ func TestDeviceWithItsOwnMemory(t *testing.T) {
 
 // TestRefitFromKeptStates compares refits with and without the hidden states of the scores.
 func TestRefitFromKeptStates(t *testing.T) {
-	model := randomModel(t, tinymodel.Options{Layers: 3})
+	model := tinymodel.Open(t, tinymodel.Options{Layers: 3})
 	backend := pureGo(t)
 	sequences := [][]int32{{3, 1, 4, 1, 5, 9, 2, 6}, {5, 3, 5, 8, 9}, {7, 9, 3, 2, 3, 8, 4}, {6, 2, 6, 4, 3}}
 	for _, criterion := range []Criterion{Fisher, SDM} {

@@ -177,7 +177,7 @@ func secondOrder(t *testing.T, model models.Weights, sequences [][]int32, seed u
 
 // TestSecondOrderWithTheSameLabels compares a score and its losses with a reference that draws the same labels.
 func TestSecondOrderWithTheSameLabels(t *testing.T) {
-	model := tinyModel(t, tinymodel.Options{Layers: 1})
+	model := tinymodel.Open(t, tinymodel.Options{Layers: 1})
 	const seed = 7
 	want := make([]float64, model.Config().FFN[0])
 	scores := secondOrder(t, model, tinySequences, seed)
@@ -205,7 +205,7 @@ func TestSecondOrderWithTheSameLabels(t *testing.T) {
 // TestSecondOrderIsTheFisherMatrix checks that the mean over many draws equals the diagonal of the exact Fisher matrix, which
 // is the sum over all labels weighted by probability. The tolerance is five standard errors, computed by the reference.
 func TestSecondOrderIsTheFisherMatrix(t *testing.T) {
-	model := tinyModel(t, tinymodel.Options{Layers: 1})
+	model := tinymodel.Open(t, tinymodel.Options{Layers: 1})
 	const seeds, copies = 4, 250
 	tokens := []int32{17, 42, 99, 7}
 	var sequences [][]int32
@@ -245,7 +245,7 @@ func TestSecondOrderIsTheFisherMatrix(t *testing.T) {
 // The seed determines the draws: the same seed gives the same bytes, another seed other scores. Neither later sequences nor
 // groups change them.
 func TestSecondOrderIsSeeded(t *testing.T) {
-	model := tinyModel(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	first := secondOrder(t, model, tinySequences, 1)
 	if !bytes.Equal(scoreBytes(t, first), scoreBytes(t, secondOrder(t, model, tinySequences, 1))) {
 		t.Error("one seed gave different scores")

@@ -42,7 +42,7 @@ func randomSums(random *rand.Rand, n, width, e int) (s *sums, h, y [][]float64) 
 // TestHeldOutError compares the error computed from the sums with the one computed from the tokens, and a part of the outputs
 // with all of them.
 func TestHeldOutError(t *testing.T) {
-	m, err := llama.New(pureGo(t), randomModel(t, tinymodel.Options{}).Config())
+	m, err := llama.New(pureGo(t), tinymodel.Open(t, tinymodel.Options{}).Config())
 	if err != nil {
 		t.Fatal(err)
 	}

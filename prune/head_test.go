@@ -12,7 +12,7 @@ import (
 func TestDrawsDoNotDependOnGroups(t *testing.T) {
 	row, _ := SDM2.row()
 	s := &scorer{criterion: row, recipe: Recipe{Seed: 3}}
-	config := randomModel(t, tinymodel.Options{}).Config()
+	config := tinymodel.Open(t, tinymodel.Options{}).Config()
 	sequences := [][]int32{{1, 2, 3}, {4, 5}, {1, 2, 3}, {6, 7, 8, 9}, {1, 2}}
 	draws := func(bytes int64) (groups int, all [][]float32) {
 		for _, g := range groupSequences(config, bytes, false, sequences) {

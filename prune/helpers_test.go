@@ -1,30 +1,13 @@
 package prune
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/gomlx/gomlx/backends"
 	"github.com/gomlx/gomlx/backends/simplego"
 
-	"prunellm/internal/tinymodel"
 	"prunellm/models"
 )
-
-// randomModel writes a tiny random model and opens it.
-func randomModel(t testing.TB, options tinymodel.Options) models.Weights {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, options); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { model.Close() })
-	return model
-}
 
 // pureGo is gomlx's backend without a plugin.
 func pureGo(t *testing.T) backends.Backend {

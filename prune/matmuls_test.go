@@ -20,7 +20,7 @@ import (
 // would fail.
 func TestMixedMatmuls(t *testing.T) {
 	backend := pluginBackend(t)
-	m, err := llama.New(backend, randomModel(t, tinymodel.Options{}).Config())
+	m, err := llama.New(backend, tinymodel.Open(t, tinymodel.Options{}).Config())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestMixedMatmuls(t *testing.T) {
 
 // BenchmarkMatmuls runs the refit's matmuls for 1,024 tokens, 960 neurons and 576 outputs in both precisions.
 func BenchmarkMatmuls(b *testing.B) {
-	m, err := llama.New(pluginBackend(b), randomModel(b, tinymodel.Options{}).Config())
+	m, err := llama.New(pluginBackend(b), tinymodel.Open(b, tinymodel.Options{}).Config())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func BenchmarkMatmuls(b *testing.B) {
 // A refit in mixed precision is close to one in float32, if the processor supports bfloat16 at all.
 func TestReconstructInMixedPrecision(t *testing.T) {
 	backend := pluginBackend(t)
-	model := randomModel(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	plan := somePlan(t, model)
 	down := map[llama.Precision][][]float32{}
 	for _, precision := range []llama.Precision{llama.Float32, llama.BFloat16} {

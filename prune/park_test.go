@@ -40,7 +40,7 @@ func TestRefitWithStatesOnDisk(t *testing.T) {
 // states there. Matrices may differ by tolerance times the largest weight, because sums over other portions are rounded
 // differently.
 func refitWithStatesOnDisk(t *testing.T, backend backends.Backend, precision llama.Precision, tolerance float64, sequences [][]int32, memories ...int64) {
-	model := randomModel(t, tinymodel.Options{Layers: 4, FFN: []int{128, 128, 128, 128}})
+	model := tinymodel.Open(t, tinymodel.Options{Layers: 4, FFN: []int{128, 128, 128, 128}})
 	plan := somePlan(t, model)
 	// The first layer stays whole, so that both streams share a layer before they diverge.
 	plan.Kept[0] = llama.Ascending(model.Config().FFN[0])
@@ -83,7 +83,7 @@ func refitWithStatesOnDisk(t *testing.T, backend backends.Backend, precision lla
 
 // Errors of the file are one line, without the deleted name. The end of the context ends the refit.
 func TestRefitWithStatesOnDiskFails(t *testing.T) {
-	model, backend := randomModel(t, tinymodel.Options{}), pureGo(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), pureGo(t)
 	plan, sequences := somePlan(t, model), manySequences(12, 3)
 	refit := func(ctx context.Context, folder string, progress func(Progress)) error {
 		_, err := Reconstruct(ctx, backend, model, plan, sequences, ReconstructOptions{Scratch: folder, Memory: 1}, progress)
@@ -110,7 +110,7 @@ func TestRefitWithStatesOnDiskFails(t *testing.T) {
 
 // Portions have every batch once, in order, with its sequences. They are within the budget or have one batch.
 func TestPortions(t *testing.T) {
-	model := randomModel(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	config, sequences := model.Config(), manySequences(20, 3)
 	batches := batchSequences(sequences, 64)
 	for budget, most := range map[int64]int{1: 1, math.MaxInt64: len(batches)} {

@@ -9,7 +9,7 @@ import (
 
 // TestResidentChangesNothing compares scores with kept weights and matmul results with scores that recompute both.
 func TestResidentChangesNothing(t *testing.T) {
-	model := randomModel(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	backend := pureGo(t)
 	sequences := [][]int32{{3, 1, 4, 1, 5, 9, 2, 6}, {5, 3, 5, 8, 9}}
 	recipe := DefaultRecipe()

@@ -23,7 +23,7 @@ func randomSequences(seed uint64, n, length int) [][]int32 {
 // With fewer calibration tokens than neurons a weak ridge fits their noise. Held-out sequences detect this and select a ridge
 // that fits unseen text better.
 func TestHeldOutSequencesChooseTheRidge(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
 	calibration, unseen := randomSequences(1, 8, 8), randomSequences(2, 2, 24)
 	plan := halfPlan(t, model.Config())
 	distance := func(options prune.ReconstructOptions) float64 {

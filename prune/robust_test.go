@@ -33,7 +33,7 @@ func halfPlan(t *testing.T, config models.Config) *prune.Plan {
 
 // The same inputs give the same bytes: scores, plan and refit.
 func TestPruneIsDeterministic(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
 	run := func() (out []byte) {
 		scores, err := prune.Score(t.Context(), backend, model, tinySequences, recipeFor(prune.FisherSDM), nil)
 		if err != nil {
@@ -63,7 +63,7 @@ func TestPruneIsDeterministic(t *testing.T) {
 // With the Fisher score on the distillation loss, both stages have an effect, and the neurons of the sliver score zero in the
 // second.
 func TestFisherSDM(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
 	score := func(criterion prune.Criterion) *prune.Scores {
 		scores, err := prune.Score(t.Context(), backend, model, tinySequences, recipeFor(criterion), nil)
 		if err != nil {
@@ -87,7 +87,7 @@ func TestFisherSDM(t *testing.T) {
 
 // If the kept neurons were never active, the system is singular and the old weights stay.
 func TestReconstructOfSilentLayer(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
 	silent := changed{model, func(role models.Role, layer int, values []float32, _ []int) {
 		if role == models.FFNUp && layer == 1 {
 			clear(values)
@@ -114,7 +114,7 @@ func TestReconstructOfSilentLayer(t *testing.T) {
 }
 
 func TestReconstructRefuses(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
 	damaged := changed{model, func(role models.Role, layer int, values []float32, _ []int) {
 		if role == models.FFNGate && layer == 1 {
 			values[0] = float32(math.NaN())
@@ -143,7 +143,7 @@ func TestReconstructRefuses(t *testing.T) {
 
 // The error for invalid inputs of a refit names their cause.
 func TestReconstructRefusesPlan(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
 	plan := halfPlan(t, model.Config())
 	short := *plan
 	short.Kept = plan.Kept[:1]

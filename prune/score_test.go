@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -30,21 +29,6 @@ func goBackend(t testing.TB) backends.Backend {
 	}
 	t.Cleanup(backend.Finalize)
 	return backend
-}
-
-// tinyModel returns a random model of two layers with 96 neurons each.
-func tinyModel(t testing.TB, options tinymodel.Options) models.Weights {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, options); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { model.Close() })
-	return model
 }
 
 // changed is a model with some changed tensors.
@@ -77,7 +61,7 @@ func recipeFor(criterion prune.Criterion) prune.Recipe {
 // neuron's column of down by 1+h changes the loss by h times the sum over tokens of activation * gradient. If only one token
 // has an activation gradient, the square of this sum is the Fisher score and its absolute value the Taylor score.
 func TestScoreIsTheGradientOfTheLoss(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{Layers: 1}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{Layers: 1}), goBackend(t)
 	// Of two tokens only the first has a target, and in a one-layer model only its own activations affect its logits.
 	sequences := [][]int32{{17, 42}}
 	score := func(criterion prune.Criterion) []float32 {
@@ -122,7 +106,7 @@ func rankTop(scores []float32, k int) []int { return prune.Select(scores, k) }
 func TestDeadNeuron(t *testing.T) {
 	const dead = 13
 	backend := goBackend(t)
-	model := changed{tinyModel(t, tinymodel.Options{}), func(role models.Role, layer int, values []float32, shape []int) {
+	model := changed{tinymodel.Open(t, tinymodel.Options{}), func(role models.Role, layer int, values []float32, shape []int) {
 		if role == models.FFNDown && layer == 1 {
 			for row := range shape[0] {
 				values[row*shape[1]+dead] = 0
@@ -177,7 +161,7 @@ func sameLoss(t *testing.T, backend backends.Backend, a, b models.Weights) {
 }
 
 func TestRatioZeroIsTheIdentity(t *testing.T) {
-	model := tinyModel(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	scores, err := prune.Score(t.Context(), goBackend(t), model, nil, recipeFor(prune.Magnitude), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +197,7 @@ func TestRatioZeroIsTheIdentity(t *testing.T) {
 // TestScoreIsDeterministic requires the same bytes in two runs, and the same scores from sequences of different lengths together
 // as from each alone.
 func TestScoreIsDeterministic(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
 	score := func(sequences [][]int32) *prune.Scores {
 		scores, err := prune.Score(t.Context(), backend, model, sequences, recipeFor(prune.SDM), nil)
 		if err != nil {
@@ -253,7 +237,7 @@ func scoreBytes(t *testing.T, scores *prune.Scores) []byte {
 }
 
 func TestScoreProgress(t *testing.T) {
-	model := tinyModel(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	var last prune.Progress
 	stages := map[string]int{}
 	_, err := prune.Score(t.Context(), goBackend(t), model, tinySequences, recipeFor(prune.SDM), func(p prune.Progress) {
@@ -271,7 +255,7 @@ func TestScoreProgress(t *testing.T) {
 }
 
 func TestScoreRefuses(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
 	damaged := func(role models.Role, layer int) models.Weights {
 		return changed{model, func(r models.Role, l int, values []float32, _ []int) {
 			if r == role && l == layer {
@@ -314,7 +298,7 @@ func TestScoreRefuses(t *testing.T) {
 // TestReconstruct requires that the refit brings the pruned model's logits closer to the dense model's, and does not change
 // unpruned layers.
 func TestReconstruct(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
 	var sequences [][]int32
 	for i := range 8 {
 		var tokens []int32

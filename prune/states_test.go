@@ -42,7 +42,7 @@ func scoredStates(t *testing.T, backend backends.Backend, model models.Weights) 
 // A refit stores the states that it computed or received. Later refits give the same result with them, even if the file is
 // damaged.
 func TestRefitFromStateFile(t *testing.T) {
-	model, backend := randomModel(t, tinymodel.Options{Layers: 3}), pureGo(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{Layers: 3}), pureGo(t)
 	scores, hidden := scoredStates(t, backend, model)
 	plan, err := MakePlan(model.Config(), scores.Stage2, 0.1, Uniform)
 	if err != nil {
@@ -117,7 +117,7 @@ func TestRefitFromStateFile(t *testing.T) {
 
 // States belong to one text.
 func TestStateFileIsOfOneText(t *testing.T) {
-	model, backend := randomModel(t, tinymodel.Options{Layers: 1}), pureGo(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{Layers: 1}), pureGo(t)
 	_, hidden := scoredStates(t, backend, model)
 	file, config := stateFile(t), model.Config()
 	if _, err := file.load(config, statesSequences); !errors.Is(err, fs.ErrNotExist) {
@@ -140,7 +140,7 @@ func TestStateFileIsOfOneText(t *testing.T) {
 
 // Layers before the first that loses neurons keep their exact projections, wherever the dense model's states come from.
 func TestUntouchedLayersDoNotChange(t *testing.T) {
-	model, backend := randomModel(t, tinymodel.Options{Layers: 3}), pureGo(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{Layers: 3}), pureGo(t)
 	total := 0
 	for _, tokens := range statesSequences {
 		total += len(tokens)

@@ -37,7 +37,7 @@ func logitDistance(t *testing.T, backend backends.Backend, a, b models.Weights, 
 
 // Later layers compensate for the rounding of those before them if Emit returns the stored values.
 func TestReconstructFitsStoredValues(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{Layers: 6}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{Layers: 6}), goBackend(t)
 	calibration, plan := randomSequences(1, 8, 40), halfPlan(t, model.Config())
 	round := func(down []float32) []float32 {
 		top := float64(max(slices.Max(down), -slices.Min(down)))
@@ -77,7 +77,7 @@ func TestReconstructFitsStoredValues(t *testing.T) {
 
 // A refit with a grid rounds with it, so that it emits the stored values.
 func TestReconstructRoundsByTheGrid(t *testing.T) {
-	model, backend := tinyModel(t, tinymodel.Options{}), goBackend(t)
+	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
 	calibration, plan := randomSequences(1, 8, 40), halfPlan(t, model.Config())
 	grid := func(values []float32) ([]float32, error) {
 		out := make([]float32, len(values))

@@ -18,20 +18,6 @@ import (
 	"prunellm/models/gguf"
 )
 
-func writeTiny(t *testing.T, options tinymodel.Options) *models.GGUF {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, options); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = model.Close() })
-	return model
-}
-
 // toGGUF converts a folder and opens the result.
 func toGGUF(t *testing.T, folder string) *models.GGUF {
 	t.Helper()
@@ -57,7 +43,7 @@ func TestRoundTrip(t *testing.T) {
 	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
 			options.FFN = []int{96, 96} // config.json has one width
-			model := writeTiny(t, options)
+			model := tinymodel.Open(t, options)
 			folder := filepath.Join(t.TempDir(), "Tiny")
 			if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: options.Type}); err != nil {
 				t.Fatal(err)
@@ -114,7 +100,7 @@ func sameVocabulary(t *testing.T, a, b *models.GGUF) {
 
 // FromGGUF recovers the scaling parameters from Llama 3.2's factors, and ToGGUF computes the factors from config.json.
 func TestLlama3Scaling(t *testing.T) {
-	model := writeTiny(t, tinymodel.Options{HeadDim: 64, Heads: 1, KVHeads: 1, Hidden: 64})
+	model := tinymodel.Open(t, tinymodel.Options{HeadDim: 64, Heads: 1, KVHeads: 1, Hidden: 64})
 	folder := filepath.Join(t.TempDir(), "m")
 	if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.F32}); err != nil {
 		t.Fatal(err)
@@ -173,7 +159,7 @@ func edit(t *testing.T, folder string, change func(config map[string]any)) {
 
 // ToGGUF rejects a config.json with unsupported values or values out of range.
 func TestConfigRefused(t *testing.T) {
-	model := writeTiny(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	for name, test := range map[string]struct {
 		change      func(config map[string]any)
 		unsupported bool
@@ -218,7 +204,7 @@ func TestConfigRefused(t *testing.T) {
 
 // Given a source folder, FromGGUF copies its files and changes only the width in config.json.
 func TestSourceFolderIsKept(t *testing.T) {
-	model := writeTiny(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	source, target := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "n")
 	if err := hffolder.FromGGUF(t.Context(), model, source, hffolder.Options{Type: gguf.F32}); err != nil {
 		t.Fatal(err)
@@ -244,7 +230,7 @@ func TestSourceFolderIsKept(t *testing.T) {
 // FromGGUF writes different widths into block_configs and adds the classes that read them. From a source's config.json
 // it removes fields that those classes would not follow.
 func TestPerLayerWidths(t *testing.T) {
-	even, uneven := writeTiny(t, tinymodel.Options{}), writeTiny(t, tinymodel.Options{Architecture: "deci", FFN: []int{96, 32}})
+	even, uneven := tinymodel.Open(t, tinymodel.Options{}), tinymodel.Open(t, tinymodel.Options{Architecture: "deci", FFN: []int{96, 32}})
 	source := filepath.Join(t.TempDir(), "source")
 	if err := hffolder.FromGGUF(t.Context(), even, source, hffolder.Options{Type: gguf.F32}); err != nil {
 		t.Fatal(err)
@@ -297,7 +283,7 @@ func TestPerLayerWidths(t *testing.T) {
 
 // No token that ends an answer is lost, even one that neither config.json nor llama.cpp's list of known texts has.
 func TestEndsOfAnswers(t *testing.T) {
-	model := writeTiny(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	folder, back := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "again")
 	if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.F32}); err != nil {
 		t.Fatal(err)
@@ -332,7 +318,7 @@ func TestEndsOfAnswers(t *testing.T) {
 
 // ToGGUF and FromGGUF keep recommended sampling settings. They drop settings that no request may have.
 func TestRecommendedSampling(t *testing.T) {
-	model := writeTiny(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	folder, back := filepath.Join(t.TempDir(), "m"), filepath.Join(t.TempDir(), "again")
 	if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.F32}); err != nil {
 		t.Fatal(err)
@@ -365,7 +351,7 @@ func TestFolderNames(t *testing.T) {
 	for _, row := range arch.Rows() {
 		for _, folder := range row.Folders {
 			dir := filepath.Join(t.TempDir(), "m")
-			if err := hffolder.FromGGUF(t.Context(), writeTiny(t, tinymodel.Options{Architecture: row.Name}), dir, hffolder.Options{Type: gguf.BF16}); err != nil {
+			if err := hffolder.FromGGUF(t.Context(), tinymodel.Open(t, tinymodel.Options{Architecture: row.Name}), dir, hffolder.Options{Type: gguf.BF16}); err != nil {
 				t.Fatal(err)
 			}
 			edit(t, dir, func(c map[string]any) { c["architectures"], c["model_type"] = []string{folder.Name}, folder.ModelType })
@@ -379,7 +365,7 @@ func TestFolderNames(t *testing.T) {
 // config.json can name the layers without RoPE in two ways. Both must agree with the layers in which llama.cpp omits
 // RoPE.
 func TestUnrotatedLayers(t *testing.T) {
-	model := writeTiny(t, tinymodel.Options{Architecture: "smollm3", Layers: 5})
+	model := tinymodel.Open(t, tinymodel.Options{Architecture: "smollm3", Layers: 5})
 	for name, test := range map[string]struct {
 		change  func(config map[string]any)
 		mention string // part of the error; "" if there must be none
@@ -407,7 +393,7 @@ func TestUnrotatedLayers(t *testing.T) {
 
 // A Mistral model is a Llama model whose context ends at the sliding window.
 func TestMistral(t *testing.T) {
-	model := writeTiny(t, tinymodel.Options{})
+	model := tinymodel.Open(t, tinymodel.Options{})
 	folder := filepath.Join(t.TempDir(), "m")
 	if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.BF16}); err != nil {
 		t.Fatal(err)

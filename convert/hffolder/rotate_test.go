@@ -27,7 +27,7 @@ func TestRotation(t *testing.T) {
 // Matrices and biases of q and k come back from a folder in the order of the GGUF file. Pruning this Qwen 2 model to
 // different widths writes it as an architecture that stores q and k in RoPEPairs and has biases.
 func TestRotatedTensorsComeBack(t *testing.T) {
-	dense := openTiny(t, tinymodel.Options{Architecture: "qwen2"})
+	dense := tinymodel.Open(t, tinymodel.Options{Architecture: "qwen2"})
 	slim := filepath.Join(t.TempDir(), "slim.gguf")
 	kept := [][]int{make([]int, 64), make([]int, 32)}
 	for _, neurons := range kept {
@@ -70,18 +70,4 @@ func TestRotatedTensorsComeBack(t *testing.T) {
 			t.Errorf("tensor %s changed", slot.Name())
 		}
 	}
-}
-
-func openTiny(t *testing.T, options tinymodel.Options) *models.GGUF {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, options); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = model.Close() })
-	return model
 }

@@ -79,16 +79,7 @@ func TestHostileNames(t *testing.T) {
 func TestSource(t *testing.T) {
 	dir := t.TempDir()
 	open := func(keys ...gguf.KV) *models.GGUF {
-		path := filepath.Join(t.TempDir(), "tiny.gguf")
-		if err := tinymodel.Write(path, tinymodel.Options{Keys: keys}); err != nil {
-			t.Fatal(err)
-		}
-		model, err := models.OpenGGUF(path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = model.Close() })
-		return model
+		return tinymodel.Open(t, tinymodel.Options{Keys: keys})
 	}
 	check := func(file *gguf.File, folder, wantLicense, wantRepository string) {
 		t.Helper()

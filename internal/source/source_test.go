@@ -23,15 +23,7 @@ import (
 // tinyFolder writes a tiny model as a safetensors folder.
 func tinyFolder(t *testing.T, seed uint64) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, tinymodel.Options{Seed: seed}); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer model.Close()
+	model := tinymodel.Open(t, tinymodel.Options{Seed: seed})
 	folder := filepath.Join(t.TempDir(), "My-Model")
 	if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: gguf.F32}); err != nil {
 		t.Fatal(err)

@@ -14,15 +14,7 @@ import (
 
 // Layers before the first one that loses neurons keep the source's bytes, even if the packer has different ones.
 func TestUnpackDownLeavesUntouchedLayers(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, tinymodel.Options{FFN: []int{64, 64}}); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer model.Close()
+	model := tinymodel.Open(t, tinymodel.Options{FFN: []int{64, 64}})
 	config := model.Config()
 	plan := &prune.Plan{Dense: []int{64, 64}, Kept: [][]int{make([]int, 64), make([]int, 32)}}
 	for _, kept := range plan.Kept {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -127,15 +126,7 @@ func TestRecoverWithoutGain(t *testing.T) {
 }
 
 func FuzzDecodeRecovered(f *testing.F) {
-	path := filepath.Join(f.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, tinymodel.Options{FFN: []int{64, 64}}); err != nil {
-		f.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { _ = model.Close() })
+	model := tinymodel.Open(f, tinymodel.Options{FFN: []int{64, 64}})
 	plan := &prune.Plan{Dense: []int{64, 64}, Kept: [][]int{make([]int, 32), make([]int, 32)}}
 	for i := range 32 {
 		plan.Kept[0][i], plan.Kept[1][i] = i, i

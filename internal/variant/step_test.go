@@ -1,13 +1,11 @@
 package variant
 
 import (
-	"path/filepath"
 	"testing"
 
 	"prunellm/convert"
 	"prunellm/internal/store"
 	"prunellm/internal/tinymodel"
-	"prunellm/models"
 	"prunellm/models/gguf"
 	"prunellm/prune"
 )
@@ -35,16 +33,8 @@ func TestWidthStep(t *testing.T) {
 		"floats":        {gguf.F16, 2048, convert.Keep, 32},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "tiny.gguf")
 			options := tinymodel.Options{Hidden: 256, FFN: []int{test.width, test.width}, Type: test.kind, Quantize: zeros}
-			if err := tinymodel.Write(path, options); err != nil {
-				t.Fatal(err)
-			}
-			model, err := models.OpenGGUF(path, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer model.Close()
+			model := tinymodel.Open(t, options)
 			if got := WidthStep(model, test.fileType); got != test.want {
 				t.Errorf("WidthStep = %d, want %d", got, test.want)
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,21 +15,12 @@ import (
 	redisstore "prunellm/internal/store/redis"
 	"prunellm/internal/tinymodel"
 	"prunellm/internal/variant"
-	"prunellm/models"
 )
 
 // open opens a workshop for a tiny model with a shared store at the URL.
 func open(t *testing.T, url string, logged io.Writer) (*Workshop, error) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, tinymodel.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { model.Close() })
+	model := tinymodel.Open(t, tinymodel.Options{})
 	return Open(t.Context(), Options{
 		Model: model, CacheDir: t.TempDir(), Redis: redisstore.Options{URL: url}, Out: io.Discard, Log: slog.New(slog.NewTextHandler(logged, nil)),
 	})

@@ -36,15 +36,7 @@ func goBackend(t testing.TB) backends.Backend {
 // tiny returns a dense tiny model and a pruned form of it.
 func tiny(t testing.TB, options tinymodel.Options) (dense, slim models.Weights) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinymodel.Write(path, options); err != nil {
-		t.Fatal(err)
-	}
-	model, err := models.OpenGGUF(path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = model.Close() })
+	model := tinymodel.Open(t, options)
 	return model, half(t, model)
 }
 

@@ -3,7 +3,6 @@ package recover
 import (
 	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 
 	"github.com/gomlx/gomlx/backends/simplego"
@@ -11,7 +10,6 @@ import (
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
 	"prunellm/internal/tinymodel"
-	"prunellm/models"
 	"prunellm/models/llama"
 )
 
@@ -107,24 +105,8 @@ func TestSchedule(t *testing.T) {
 func TestWholeGradient(t *testing.T) {
 	for _, train := range []Train{All, LoRA} {
 		t.Run(string(train), func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "tiny.gguf")
-			if err := tinymodel.Write(path, tinymodel.Options{}); err != nil {
-				t.Fatal(err)
-			}
-			model, err := models.OpenGGUF(path, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer model.Close()
-			other := filepath.Join(t.TempDir(), "teacher.gguf")
-			if err := tinymodel.Write(other, tinymodel.Options{Seed: 1}); err != nil {
-				t.Fatal(err)
-			}
-			dense, err := models.OpenGGUF(other, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer dense.Close()
+			model := tinymodel.Open(t, tinymodel.Options{})
+			dense := tinymodel.Open(t, tinymodel.Options{Seed: 1})
 			backend, err := simplego.New("ops_sequential")
 			if err != nil {
 				t.Fatal(err)
