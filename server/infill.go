@@ -66,21 +66,12 @@ func (s *Server) infill(c *fiber.Ctx, j *job) error {
 		lines := &lineLimit{Generation: generation, end: cancel, indent: req.Indent, limit: req.TimeLimit}
 		return j.follow([]infer.Generation{lines}), nil
 	}
-	newWriter := func() *infillWriter {
-		return &infillWriter{req: req, started: time.Now(), response: openapi.InfillResponse{Tokens: []int{}, Model: j.variant.Name, Truncated: truncated}}
+	newWriter := func(out *eventStream) *infillWriter {
+		return &infillWriter{outSink: outSink{out}, req: req, started: time.Now(), response: openapi.InfillResponse{Tokens: []int{}, Model: j.variant.Name, Truncated: truncated}}
 	}
-	if req.Stream {
-		return j.stream(c, req.Model, prepare, func(out eventStream) streamSink {
-			writer := newWriter()
-			writer.out = &out
-			return writer
-		})
-	}
-	writer, err := whole(c, j, req.Model, prepare, newWriter)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, pick(writer.end(j.tally.total()), req.Fields))
+	return respond(c, j, req.Model, req.Stream, prepare, newWriter, func(w *infillWriter, usage openapi.Usage) any {
+		return pick(w.end(usage), req.Fields)
+	})
 }
 
 // Shares of the context for the texts around the gap, as llama-server has them of its batch.
@@ -90,8 +81,8 @@ const (
 	largestShare = 2 // room for an answer of a given length at most
 )
 
-// infillPrompt returns the prompt, cut to the context: of the prefix the end stays, of the suffix the beginning, and of the other
-// files what comes last. Editors send more than fits and count on it.
+// infillPrompt returns the prompt, cut to the context. It keeps the end of the prefix, the beginning of the suffix, and the end of
+// the other files. Editors send more than fits and count on it.
 func (s *Server) infillPrompt(v Vocabulary, req *openapi.InfillRequest) (prompt []infer.Token, cut bool, err error) {
 	fim, context := s.options.Facts.Infill, v.ContextSize()
 	most := context * maxBytesPerToken // longer texts lose tokens in any case
@@ -232,21 +223,13 @@ func (l *lineLimit) lines(text string) (out string, ended bool) {
 
 // infillWriter builds an answer and, in a stream, sends what is new of it.
 type infillWriter struct {
+	outSink
 	req      *openapi.InfillRequest
-	out      *eventStream // nil: the answer is collected
-	started  time.Time    // when the request was submitted
-	first    time.Time    // when the first token came
+	started  time.Time // when the request was submitted
+	first    time.Time // when the first token came
 	response openapi.InfillResponse
 	last     infer.Chunk
 }
-
-func (w *infillWriter) open(int) error { return nil }
-
-func (w *infillWriter) start() error { return nil }
-
-func (w *infillWriter) idle() error { return w.out.ping() }
-
-func (w *infillWriter) fail(body *openapi.Error) error { return w.out.failed(body) }
 
 func (w *infillWriter) chunk(_ int, chunk infer.Chunk) error {
 	if w.first.IsZero() {

@@ -126,30 +126,19 @@ func (s *Server) ollamaAnswer(c *fiber.Ctx, j *job, req *openapi.OllamaRequest, 
 		request.Logprobs, prompt = req.Logprobs, request.Prompt
 		return j.run([]infer.Request{request}, 1, form.field)
 	}
-	newWriter := func() *ollamaWriter {
-		w := &ollamaWriter{form: form, parser: s.options.Chat.Parser(&req.Turn, req.Stop), vocabulary: j.variant, prompt: prompt,
+	newWriter := func(out *eventStream) *ollamaWriter {
+		w := &ollamaWriter{outSink: outSink{out}, form: form, parser: s.options.Chat.Parser(&req.Turn, req.Stop), vocabulary: j.variant, prompt: prompt,
 			model: j.variant.Name, started: j.started, loaded: time.Now(), logprobs: req.Logprobs >= 0}
 		w.whole = newOllamaLine(w.model)
 		return w
 	}
-	if req.Stream {
-		return j.stream(c, req.Model, submit, func(out eventStream) streamSink {
-			writer := newWriter()
-			writer.out = &out
-			return writer
-		})
-	}
-	writer, err := whole(c, j, req.Model, submit, newWriter)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c, form.line(writer.end(j.tally.total())))
+	return respond(c, j, req.Model, req.Stream, submit, newWriter, func(w *ollamaWriter, usage openapi.Usage) any { return form.line(w.end(usage)) })
 }
 
 // ollamaWriter builds an answer and, in a stream, sends what is new of it line by line.
 type ollamaWriter struct {
+	outSink
 	form       ollamaForm
-	out        *eventStream // nil: the answer is collected
 	parser     *chat.Parser
 	vocabulary Vocabulary
 	prompt     []infer.Token
@@ -166,14 +155,6 @@ type ollamaWriter struct {
 	tokens []openapi.TokenLogprob // for the next line of a stream
 	reason infer.FinishReason
 }
-
-func (w *ollamaWriter) open(int) error { return nil }
-
-func (w *ollamaWriter) start() error { return nil }
-
-func (w *ollamaWriter) idle() error { return w.out.ping() }
-
-func (w *ollamaWriter) fail(body *openapi.Error) error { return w.out.failed(body) }
 
 func (w *ollamaWriter) chunk(_ int, chunk infer.Chunk) error {
 	if w.first.IsZero() {

@@ -131,6 +131,34 @@ type streamSink interface {
 	fail(body *openapi.Error) error   // the status is already sent, so the error becomes the last event
 }
 
+// outSink is the part of a streamSink that is the same for streams whose events hold nothing but the answer.
+type outSink struct {
+	out *eventStream // nil: the answer is collected for one JSON object
+}
+
+func (s outSink) open(int) error { return nil }
+
+func (s outSink) start() error { return nil }
+
+func (s outSink) idle() error { return s.out.ping() }
+
+func (s outSink) fail(body *openapi.Error) error { return s.out.failed(body) }
+
+// respond responds with events if streamed is set, and otherwise with the JSON object that end makes of the sink. prepare and
+// newSink are as in stream; newSink's argument is nil for the object.
+func respond[S streamSink](c *fiber.Ctx, j *job, model openapi.ModelName, streamed bool, prepare func() (<-chan event, error),
+	newSink func(out *eventStream) S, end func(to S, usage openapi.Usage) any,
+) error {
+	if streamed {
+		return j.stream(c, model, prepare, func(out eventStream) streamSink { return newSink(&out) })
+	}
+	to, err := whole(c, j, model, prepare, func() S { return newSink(nil) })
+	if err != nil {
+		return err
+	}
+	return writeJSON(c, end(to, j.tally.total()))
+}
+
 // whole acquires the variant and consumes a response that is not streamed into the sink that newSink returns. prepare and
 // newSink are as in stream.
 func whole[S sink](c *fiber.Ctx, j *job, model openapi.ModelName, prepare func() (<-chan event, error), newSink func() S) (S, error) {
