@@ -105,9 +105,9 @@ func (f FileType) typeFor(config models.Config, slot models.Slot, source gguf.Ty
 	return fallback(kind, rowLen)
 }
 
-// fallback returns kind if rows of that length fill its blocks. Otherwise it returns the next type with smaller blocks
-// and at least the same precision: q4_0 for q2_k and q3_k, q5_0 for q4_k, q5_1 for q5_k, q8_0 for q6_k, and f16 for
-// rows that do not fill blocks of 32.
+// fallback returns kind if rows of that length fill its blocks. Otherwise it returns the next type with smaller blocks and at least
+// the same precision. This is q4_0 for q2_k and q3_k, q5_0 for q4_k, q5_1 for q5_k, and q8_0 for q6_k. It is f16 for rows that do
+// not fill blocks of 32.
 func fallback(kind gguf.Type, rowLen int) gguf.Type {
 	for kind.BlockSize() > 0 && rowLen%kind.BlockSize() != 0 {
 		switch kind {

@@ -1,5 +1,5 @@
-// Package infer generates answers to prompts. It has a queue, one owner goroutine for the model's context, a scheduler that mixes
-// prefill and decode of many requests in one batch, sampling, stop strings and log probabilities.
+// Package infer generates answers to prompts. It has a queue, and one owner goroutine for the model's context. A scheduler mixes
+// prefill and decode of many requests in one batch. It also has sampling, stop strings and log probabilities.
 //
 // It is not an HTTP server and has no OpenAI names (see server). It does not run the model itself; a Decoder does (see
 // infer/llamacpp).

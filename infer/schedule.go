@@ -142,9 +142,9 @@ func heldAfter(held int, wants []want, grants []int) int {
 	return held
 }
 
-// sharedBudget returns the number of prompt tokens in a step. It balances the inter-token latency of running answers
-// against the time to first token of waiting requests, each of which also waits for the prompts before it. The budget is
-// shared tokens, times the square of the prompts per answer if that is above 1, and at most alone.
+// sharedBudget returns the number of prompt tokens in a step. It balances the inter-token latency of running answers against the
+// time to first token of waiting requests. Each of these also waits for the prompts before it. The budget is shared tokens, times
+// the square of the prompts per answer if that is above 1, and at most alone.
 func sharedBudget(generating, prefilling, alone, shared int) int {
 	if generating == 0 {
 		return alone

@@ -11,8 +11,8 @@ const maxMarkerBytes = 4096
 
 // thought tracks the model's thinking in the tokens of one answer. It is nil for a model that does not think.
 //
-// The engine separates thinking from answer, and not its caller, because grammars and stop strings apply only to the answer,
-// and the budget only to the thinking.
+// The engine separates thinking from answer, and not its caller. Grammars and stop strings apply only to the answer, and the budget
+// only to the thinking.
 type thought struct {
 	split  *Splitter
 	budget int

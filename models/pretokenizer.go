@@ -18,8 +18,8 @@ var preTokenizers = [...]string{
 	"trillion", "viking",
 }
 
-// PreTokenizerFault describes why llama.cpp may split texts into other tokens than those the model was trained on: the
-// file of a byte-level vocabulary names no pre-tokenizer, or one that llama.cpp does not know. Otherwise it returns "".
+// PreTokenizerFault describes why llama.cpp may split texts into other tokens than those the model was trained on. The reason is
+// that the file of a byte-level vocabulary names no pre-tokenizer, or one that llama.cpp does not know. Otherwise it returns "".
 func (t Tokenizer) PreTokenizerFault() string {
 	switch {
 	case t.Model != ByteLevelBPE || slices.Contains(preTokenizers[:], t.Pre):

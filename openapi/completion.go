@@ -77,8 +77,8 @@ func (r *CompletionRequest) readNoAnswer(f *fields) {
 	}
 }
 
-// readPrompts reads prompt, or another field of its type, with at most the given number of texts: a string, an array of
-// strings, an array of tokens, or an array of such arrays.
+// readPrompts reads prompt, or another field of its type, with at most the given number of texts. The value is a string, an array
+// of strings, an array of tokens, or an array of such arrays.
 func readPrompts(f *fields, field string, most int) []Prompt {
 	f.require(field)
 	raw, ok := f.get(field)

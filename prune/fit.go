@@ -149,8 +149,8 @@ func addScaled[T float32 | float64](to []float64, factor float64, from []T, stri
 	}
 }
 
-// triedOutputs is the smallest number of outputs for which the error of a ridge is computed. A part of the outputs selects a
-// ridge as well as all of them, and for all of them the outputs would take most of the time.
+// triedOutputs is the smallest number of outputs for which the error of a ridge is computed. A part of the outputs selects a ridge
+// as well as all of them do. With all of them, computing the outputs would take most of the time.
 const triedOutputs = 128
 
 // stride returns the largest divisor of the outputs that leaves triedOutputs.

@@ -24,10 +24,10 @@ type lossKind struct {
 
 // lossProgram computes the losses of tokens and their gradient with respect to the student's last hidden states.
 //
-// Arguments: student float32[t, e]; with a teacher, its hidden states float32[t, e]; labels int32[t, 1] or, if the program
-// draws them, a number in [0, 1) for each token, float32[t, 1]; the weight in the loss of each token's cross entropy and, with
-// a teacher, of its KL, float32[t, 1]. Results: gradient float32[t, e], cross entropy float32[t] and, with a teacher, KL
-// float32[t].
+// The first argument is student float32[t, e]; with a teacher, its hidden states float32[t, e] follow. The next one is labels
+// int32[t, 1] or, if the program draws them, a number in [0, 1) for each token, float32[t, 1]. Then comes the weight of each
+// token's cross entropy in the loss, float32[t, 1], and with a teacher the weight of its KL. Results: gradient float32[t, e], cross
+// entropy float32[t] and, with a teacher, KL float32[t].
 func lossProgram(m *llama.Model, kind lossKind) (*llama.HeadProgram, error) {
 	return m.HeadProgram("loss", func(h *llama.HeadBlock, args []*Node) []*Node {
 		return lossGraph(m.Config(), h, args, kind)

@@ -73,9 +73,9 @@ func (p *Plan) Check(config models.Config) error {
 	return nil
 }
 
-// The encoding of a plan: planMagic; the ratios requested and reached as little-endian float64; the number of layers; then
-// for each layer its neurons and one bit for each, the lowest index in the lowest bit, the last byte filled with zeros.
-// Numbers are unsigned varints.
+// The encoding of a plan begins with planMagic, the ratios requested and reached as little-endian float64, and the number of
+// layers. For each layer follow its neurons and one bit for each. The lowest index has the lowest bit, and zeros fill the last
+// byte. Numbers are unsigned varints.
 const planMagic = "PLN1"
 
 // MaxPlanBytes bounds an encoded plan. The plan of the largest model within the limits of package models would be

@@ -161,8 +161,8 @@ func partsOf(p *chat.Parser, chunk infer.Chunk) []chat.Part {
 	return out
 }
 
-// finishReason returns the reason in the words of OpenAI's API. A call that was cut off, even by a stop string, is not
-// reported as "tool_calls": clients parse the arguments after that, and they would not be valid JSON.
+// finishReason returns the reason in the words of OpenAI's API. A call that was cut off, even by a stop string, is not reported as
+// "tool_calls". Clients parse the arguments after that, and they would not be valid JSON.
 func finishReason(p *chat.Parser, reason infer.FinishReason) string {
 	if p.Called() && reason == infer.FinishStop {
 		return "tool_calls"

@@ -9,8 +9,8 @@ import (
 	"prunellm/openapi"
 )
 
-// headerReceived runs before fasthttp reads the body. If the end of the body is ambiguous, it reads nothing more: a
-// proxy in front may have seen the rest as part of this request, not as a request of its own (RFC 9112, section 6.3).
+// headerReceived runs before fasthttp reads the body. If the end of the body is ambiguous, it reads nothing more. A proxy in front
+// may have seen the rest as part of this request, not as another request (RFC 9112, section 6.3).
 func (s *Server) headerReceived(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	if misframed(header) {
 		header.SetContentLength(0)

@@ -140,7 +140,7 @@ func (c *converter) otherName(names []string) string {
 	const plain = `\"\\\x00-\x1f\x7f`
 	var differ func(names []string, from int) string
 	differ = func(names []string, from int) string {
-		// names share their first from bytes, which the rule has already: continue with a character that none of them has
+		// The names share their first from bytes, which the rule has already. It continues with a character that none of them has
 		// next, or with one that some have and differ later.
 		ends := false // one of them ends here, so another name must continue
 		var ways []string

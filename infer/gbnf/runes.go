@@ -77,8 +77,8 @@ func (s runeSet) utf8Sequences() [][]byteRange {
 	return out
 }
 
-// appendSequences splits a range of characters with one encoded length into parts that are sequences of independent byte
-// ranges: in each part, every byte after the first one that differs may be any continuation byte.
+// appendSequences splits a range of characters with one encoded length into parts that are sequences of independent byte ranges. In
+// each part, every byte after the first one that differs may be any continuation byte.
 func appendSequences(out [][]byteRange, low, high rune) [][]byteRange {
 	var from, to [utf8.UTFMax]byte
 	n := utf8.EncodeRune(from[:], low)

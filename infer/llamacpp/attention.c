@@ -2,9 +2,9 @@
 
 // Attention on the CPU in tiles: see attention.go and decision 0307.
 //
-// B: KEYS keys of a block, D: size of a head, R: rows (tokens times query heads that share a key-value head) of a tile.
-// A tile adds up each row in the same order, keys ascending, blocks from cell 0, whatever its other rows: a masked key
-// adds an exact zero. So a row's bits depend only on its own tokens.
+// B: KEYS keys of a block, D: size of a head, R: rows (tokens times query heads that share a key-value head) of a tile. A tile adds
+// up each row in the same order, whatever its other rows: keys ascending, blocks from cell 0. A masked key adds an exact zero. So a
+// row's bits depend only on its own tokens.
 #include <math.h>
 #include <string.h>
 

@@ -1,9 +1,9 @@
 // Package chat renders the messages and tools of a chat as a prompt, and parses the text that the model generates into
 // a message.
 //
-// It contains everything that depends on a model's chat format: the template, the syntax of tool calls, the grammar
-// that forces answers into that syntax and the parser that reads them. It is not an engine: prompts and grammars are
-// text, and the caller tokenizes them. Package jinja evaluates templates.
+// It contains everything that depends on a model's chat format: the template, and the syntax of tool calls. A grammar forces
+// answers into that syntax, and a parser reads them. It is not an engine: prompts and grammars are text, and the caller tokenizes
+// them. Package jinja evaluates templates.
 //
 // # Data flow
 //

@@ -264,8 +264,8 @@ func TestTrainingWithoutGain(t *testing.T) {
 	checked(t, "outcomes", []string{"refined better", "healed not_better"}, i.tried)
 }
 
-// A process that is killed at any point leaves a store from which the next one goes on: it begins with a file at least as
-// good as the one that answered, makes no finished stage again, and ends with the best.
+// A process that is killed at any point leaves a store from which the next one goes on. The next one begins with a file at least as
+// good as the one that answered. It makes no finished stage again, and ends with the best.
 func TestResumeAtEveryPoint(t *testing.T) {
 	for point := 1; ; point++ {
 		maker := newMaker()

@@ -82,8 +82,8 @@ func mountsOf(mounts, controller string) []mount {
 	return found
 }
 
-// below returns a group's path relative to the mount's root. A group outside the root counts as the root itself: in a container
-// the group may have the host's path, or one with "..", although the container sees nothing above its own group.
+// below returns a group's path relative to the mount's root. A group outside the root counts as the root itself. In a container the
+// group may have the host's path, or one with "..", although the container sees nothing above its own group.
 func below(m mount, groupPath string) string {
 	rest, ok := strings.CutPrefix(groupPath, strings.TrimSuffix(m.root, "/"))
 	if !ok || rest != "" && rest[0] != '/' || slices.Contains(strings.Split(rest, "/"), "..") {

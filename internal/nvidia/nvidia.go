@@ -1,6 +1,6 @@
 // Package nvidia lists the NVIDIA GPUs of a machine with nvidia-smi, which comes with the driver.
 //
-// It runs the driver's own program instead of linking its libraries, so that a driver that hangs or crashes affects only a child
+// It runs the driver's own program instead of linking its libraries. A driver that hangs or crashes then affects only a child
 // process. internal/xla and infer/llamacpp compute on GPUs.
 //
 // # Errors

@@ -1,3 +1,3 @@
-// Package pages tests the repository's Markdown pages: links and anchors have targets, every page is linked, decision numbers
+// Package pages tests the repository's Markdown pages. Links and anchors have targets, and every page is linked. Decision numbers
 // are unique, and tables equal the code that they describe. The package has only tests.
 package pages

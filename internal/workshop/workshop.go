@@ -1,5 +1,5 @@
-// Package workshop opens everything that is needed to make variants of one model: the disk cache, Redis as the second store, the child
-// processes, the metrics, and the builder that uses them.
+// Package workshop opens everything that is needed to make variants of one model: the disk cache, and Redis as the second store. It
+// also opens the child processes, the metrics, and the builder that uses them all.
 //
 // It only opens and connects these parts; internal/variant makes variants. Every command that makes variants opens one workshop.
 //

@@ -1,14 +1,14 @@
 // Package web holds the files of the web page at "/": a chat, a comparison of two ratios, and a chart of what each
 // ratio costs and gains.
 //
-// The files are embedded as the browser runs them: no build step, nothing loaded from other hosts, no inline script or
-// style (the server's content security policy forbids them). The server sets their URLs and headers.
+// The files are embedded as the browser runs them, without a build step. The server's content security policy forbids files from
+// other hosts, and inline scripts and styles. The server sets their URLs and headers.
 //
 // # Data flow
 //
-// static/app.js connects the parts: api.js calls the server, markdown.js turns a model's text into elements without
-// parsing it as HTML, ratio.js is the slider, card.js the cost card, chart.js the chart. marked.js is the Markdown
-// lexer of the marked project (see static/marked-license.txt), as published.
+// static/app.js connects the parts. api.js calls the server. markdown.js turns a model's text into elements without parsing it as
+// HTML. ratio.js is the slider, card.js the cost card, chart.js the chart. marked.js is the Markdown lexer of the marked project
+// (see static/marked-license.txt), as published.
 package web
 
 import (

@@ -9,7 +9,7 @@
 //	parent: Orders.Run, .Measure, .Recover -> jobs.Parent.Do -> child process
 //	child:  Child.Serve -> jobs.Serve -> handler of the kind -> payload and values -> parent
 //
-// Jobs leave files for later jobs in the cache folder: hidden states for the next refit, the dense model's predictions
+// Jobs leave files for later jobs in the cache folder. These are hidden states for the next refit, the dense model's predictions
 // for the next card, and checkpoints of training. The files save time and never change a result.
 //
 // # Errors

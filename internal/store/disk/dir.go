@@ -14,9 +14,9 @@ import (
 	"prunellm/internal/trust"
 )
 
-// makeDir creates cacheDir/v1/name and returns its absolute path. New directories have mode 0700. v1 and name must be
-// directories and not links; cacheDir itself may be a link. makeDir returns an error if other users can change any of
-// it (package trust), because the process computes with the values and loads the variants.
+// makeDir creates cacheDir/v1/name and returns its absolute path. New directories have mode 0700. v1 and name must be directories
+// and not links; cacheDir itself may be a link. The process computes with the values and loads the variants, so makeDir returns an
+// error if other users can change any of them (package trust).
 func makeDir(cacheDir, name string) (string, error) {
 	if cacheDir == "" {
 		return "", errors.New("cache directory is not set")

@@ -3,8 +3,8 @@
 // plugins only by their absolute path.
 //
 // go-xla searches during its package initialization, unless PJRT_PLUGIN_LIBRARY_PATH is set. This package sets the variable to ""
-// if it is unset. Go initializes packages by import path, each after its imports, and therefore this package first: it imports
-// only syscall, while go-xla imports os, which imports packages whose paths come after this one's.
+// if it is unset. Go initializes packages by import path, each after its imports. This package comes before go-xla: it imports only
+// syscall. go-xla imports os, which imports packages whose paths come after this one's.
 package noplugins
 
 import "syscall"
