@@ -23,7 +23,7 @@ import (
 )
 
 // quick is a recipe that is fast enough for a test: the real model, both stages, little text.
-var quick = []string{"--calibration-tokens", "512", "--refit-tokens", "512"}
+var quick = []string{"--calibration-tokens", "1024", "--refit-tokens", "1024"}
 
 const (
 	name   = "smollm2-135m-instruct"
