@@ -285,22 +285,18 @@ func (c *benchCommand) remotes(ctx context.Context) ([]bench.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	var targets []bench.Target
-	for _, text := range c.URL {
-		target, err := bench.ParseTarget(text)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("--url: %w", err)}
-		}
-		if slices.ContainsFunc(targets, func(t bench.Target) bool { return t.Name == target.Name }) {
-			return nil, usageError{fmt.Errorf("--url: two servers have the name %q", target.Name)}
-		}
+	targets, err := bench.ParseTargets(c.URL)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--url: %w", err)}
+	}
+	for i, target := range targets {
 		target.Key, target.Model = key, c.RequestModel
 		if target.Model == "" {
 			if target.Model, err = bench.FirstModel(ctx, target); err != nil {
 				return nil, fmt.Errorf("--url %s: %w", target.URL, err)
 			}
 		}
-		targets = append(targets, target)
+		targets[i] = target
 	}
 	return targets, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 
 	"prunellm/infer"
@@ -101,7 +100,7 @@ const allLayers = -1
 
 // gpuLayers returns the number of --gpu-layers, or allLayers.
 func (f *engineFlags) gpuLayers() (int, error) {
-	return autoOr("gpu-layers", f.GPULayers, allLayers, 1<<16)
+	return flags.AutoOr("gpu-layers", f.GPULayers, allLayers, 1<<16)
 }
 
 // Values of --draft-max.
@@ -117,19 +116,7 @@ func (f *engineFlags) draftMax(exact bool) (int, error) {
 	if exact {
 		auto = autoDrafts
 	}
-	return autoOr("draft-max", f.DraftMax, auto, maxDrafts)
-}
-
-// autoOr returns the number of a flag that is 'auto' or a number from 0 to most.
-func autoOr(name, value string, auto, most int) (int, error) {
-	if value == "auto" {
-		return auto, nil
-	}
-	n, err := strconv.Atoi(value)
-	if err != nil || n < 0 || n > most || strconv.Itoa(n) != value {
-		return 0, fmt.Errorf("--%s is %q but must be 'auto' or a number from 0 to %d", name, value, most)
-	}
-	return n, nil
+	return flags.AutoOr("draft-max", f.DraftMax, auto, maxDrafts)
 }
 
 // idleGPU limits the warning to one per process.

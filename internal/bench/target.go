@@ -7,12 +7,28 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
 
-// ParseTarget parses "[NAME=]URL". It adds "/v1" to a URL without a path.
-func ParseTarget(text string) (Target, error) {
+// ParseTargets parses a list of "[NAME=]URL", whose names must differ. It adds "/v1" to a URL without a path.
+func ParseTargets(texts []string) ([]Target, error) {
+	var targets []Target
+	for _, text := range texts {
+		target, err := parseTarget(text)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(targets, func(t Target) bool { return t.Name == target.Name }) {
+			return nil, fmt.Errorf("two servers have the name %q", target.Name)
+		}
+		targets = append(targets, target)
+	}
+	return targets, nil
+}
+
+func parseTarget(text string) (Target, error) {
 	name, base := "", text
 	if before, after, ok := strings.Cut(text, "="); ok && !strings.Contains(before, "/") {
 		name, base = before, after
