@@ -171,17 +171,20 @@ func TestStartupVariant(t *testing.T) {
 	}
 }
 
-func TestDenseAnswersMeanwhile(t *testing.T) {
-	b := newBench(t, func(o *Options) {
-		o.Model.ServeDense = true
-		build := o.Work.Build
-		o.Work.Build = func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
-			if ratio == 0 {
-				return variant.Built{Model: "m", Digest: "dense"}, nil
-			}
-			return build(ctx, ratio, progress)
+// denseReady is a change of options for newBench: the dense model is there at once, while the other variants wait for the gate.
+func denseReady(o *Options) {
+	o.Model.ServeDense = true
+	build := o.Work.Build
+	o.Work.Build = func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
+		if ratio == 0 {
+			return variant.Built{Model: "m", Digest: "dense"}, nil
 		}
-	})
+		return build(ctx, ratio, progress)
+	}
+}
+
+func TestDenseAnswersMeanwhile(t *testing.T) {
+	b := newBench(t, denseReady)
 	b.Start(t.Context())
 	b.waitReady(t)
 	held := b.acquireNow(t, openapi.ModelName{Base: "m"})

@@ -171,16 +171,7 @@ func TestMoveWithoutAGap(t *testing.T) {
 
 // A request that names the startup ratio waits for that variant and never gets the dense model.
 func TestNamedRatioWaits(t *testing.T) {
-	b := newBench(t, func(o *Options) {
-		o.Model.ServeDense = true
-		build := o.Work.Build
-		o.Work.Build = func(ctx context.Context, ratio float64, progress func(variant.Progress)) (variant.Built, error) {
-			if ratio == 0 {
-				return variant.Built{Model: "m", Digest: "dense"}, nil
-			}
-			return build(ctx, ratio, progress)
-		}
-	})
+	b := newBench(t, denseReady)
 	b.Start(t.Context())
 	b.waitReady(t)
 	got := make(chan string, 1)
