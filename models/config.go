@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"math"
 
 	"prunellm/models/arch"
 )
@@ -20,12 +21,15 @@ type Config struct {
 	ContextLength  int       // tokens the model was trained for
 	RMSEpsilon     float64   // added to the mean square in RMSNorm
 	RoPEBase       float64   // theta of rotary position embedding
+	RoPEScale      float64   // divisor of positions in layers without a window; 0 if there is none
 	RoPEDim        int       // leading elements of a head that RoPE rotates
 	RoPEFactors    []float32 // float32[RoPEDim/2]: divisors of the rotation frequencies (Llama 3.1 and later); may be nil
 	RoPELayout     arch.RoPELayout
 	TiedEmbeddings bool // the output matrix is the token embedding
 	AttentionBias  bool // q, k and v have biases
 	QKNorm         bool // q and k are RMS-normalized per head before RoPE
+	PostNorms      bool // the results of attention and MLP are RMS-normalized before they are added
+	Window         int  // number of last tokens, itself included, that a token of a layer with a sliding window attends to; 0 if no layer has one
 	FusedQKV       bool // the file stores q, k and v of a layer as the rows of one tensor
 }
 
@@ -49,6 +53,9 @@ func (c Config) Parameters(ffn []int) int64 {
 		if c.QKNorm {
 			total += 2 * int64(c.HeadDim)
 		}
+		if c.PostNorms {
+			total += 2 * h
+		}
 	}
 	return total
 }
@@ -71,6 +78,51 @@ func (c Config) row() arch.Architecture {
 func (c Config) Rotates(layer int) bool {
 	n := c.row().UnrotatedEvery
 	return n == 0 || (layer+1)%n != 0
+}
+
+// Windowed reports whether a layer attends to the last Window tokens alone.
+func (c Config) Windowed(layer int) bool {
+	return c.Window > 0 && (layer+1)%c.row().WindowEvery != 0
+}
+
+// LayerRoPEBase returns the theta of a layer's rotary position embedding.
+func (c Config) LayerRoPEBase(layer int) float64 {
+	if c.Windowed(layer) {
+		return c.row().WindowRoPEBase
+	}
+	return c.RoPEBase
+}
+
+// LayerRoPEScale returns the divisor of positions in a layer's rotary position embedding.
+func (c Config) LayerRoPEScale(layer int) float64 {
+	if c.RoPEScale == 0 || c.Windowed(layer) {
+		return 1
+	}
+	return c.RoPEScale
+}
+
+// QueryScale returns the factor of the dot products of queries and keys.
+func (c Config) QueryScale() float64 {
+	if n := c.row().HiddenScaleLayers; n > 0 && c.Layers == n {
+		return 1 / math.Sqrt(float64(c.HiddenSize/c.Heads))
+	}
+	return 1 / math.Sqrt(float64(c.HeadDim))
+}
+
+// EmbeddingScale returns the factor of the embeddings before the first layer.
+func (c Config) EmbeddingScale() float64 {
+	if c.row().EmbeddingScale {
+		return math.Sqrt(float64(c.HiddenSize))
+	}
+	return 1
+}
+
+// Activation returns the activation of the MLPs.
+func (c Config) Activation() arch.Activation {
+	if row := c.row(); row.Activation != "" {
+		return row.Activation
+	}
+	return arch.SiLU
 }
 
 // PerLayer returns the architecture that can hold this model with an MLP width per layer, or false if there is none.
@@ -129,6 +181,16 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%d mlp widths for %d layers", len(c.FFN), c.Layers)
 	case c.RoPEFactors != nil && len(c.RoPEFactors) != c.RoPEDim/2:
 		return fmt.Errorf("%d rope factors instead of %d", len(c.RoPEFactors), c.RoPEDim/2)
+	case c.RoPEScale != 0 && !c.row().RoPEScaling:
+		return fmt.Errorf("%w: linear RoPE scaling in architecture %q", ErrUnsupported, c.Architecture)
+	case c.RoPEScale != 0 && !(c.RoPEScale > 1 && c.RoPEScale < 1e6):
+		return fmt.Errorf("factor of RoPE scaling is %g but must be above 1 and below 1e6", c.RoPEScale)
+	case c.Window < 0 || c.Window > MaxContext:
+		return fmt.Errorf("sliding window is %d but must be 0 to %d", c.Window, MaxContext)
+	case c.Window > 0 && c.row().WindowEvery == 0:
+		return fmt.Errorf("%w: a sliding window of %d tokens in architecture %q", ErrUnsupported, c.Window, c.Architecture)
+	case c.Window > 0 && c.Layers < c.row().WindowEvery: // llama.cpp aborts the process
+		return fmt.Errorf("a sliding window of %d tokens in all %d layers; every %dth layer must attend to all tokens", c.Window, c.Layers, c.row().WindowEvery)
 	case len(c.Name) > maxNameBytes:
 		return fmt.Errorf("name has %d bytes; the limit is %d", len(c.Name), maxNameBytes)
 	}

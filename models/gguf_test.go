@@ -42,6 +42,7 @@ func TestConfigFromGGUF(t *testing.T) {
 	tests := tinymodel.PerArchitecture()
 	tests["untied"] = tinymodel.Options{Untied: true}
 	tests["factors"] = tinymodel.Options{RoPEFactors: []float32{1, 1, 1, 2, 4, 8, 8, 8}}
+	tests["window"] = tinymodel.Options{Architecture: "gemma3", Layers: 7, Window: 32, RoPEScale: 8}
 	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
 			model := open(t, tiny(t, options))
@@ -78,45 +79,66 @@ func TestRefusesConfig(t *testing.T) {
 	key := func(name string, value any) tinymodel.Options {
 		return tinymodel.Options{Keys: []gguf.KV{{Key: name, Value: value}}}
 	}
+	gemma := func(name string, value any) tinymodel.Options {
+		return tinymodel.Options{Architecture: "gemma3", Layers: 6, Window: 32, Keys: []gguf.KV{{Key: "gemma3." + name, Value: value}}}
+	}
+	windows := func(every, layers int) []bool {
+		pattern := make([]bool, layers)
+		for layer := range pattern {
+			pattern[layer] = (layer+1)%every != 0
+		}
+		return pattern
+	}
 	tests := map[string]struct {
 		options     tinymodel.Options
 		want        string
 		unsupported bool
 	}{
-		"architecture":   {key("general.architecture", "gemma3"), `"gemma3"`, true},
-		"not a string":   {key("general.architecture", uint32(1)), "general.architecture", false},
-		"experts":        {key("llama.expert_count", uint32(8)), "8 experts", true},
-		"yarn":           {key("llama.rope.scaling.type", "yarn"), `"yarn"`, true},
-		"unknown rope":   {key("llama.rope.scaling.type", "no such"), `"no such"`, true},
-		"linear 2":       {key("llama.rope.scaling.factor", float32(2)), "factor 2", true},
-		"old linear":     {key("llama.rope.scale_linear", float32(4)), "factor 4", true},
-		"attn factor":    {key("llama.rope.scaling.attn_factor", float32(2)), "rope scaling", true},
-		"causal":         {key("llama.attention.causal", false), "causal", true},
-		"split":          {key("split.count", uint16(3)), "several files", true},
-		"classifier":     {key("llama.classifier.output_labels", []string{"a"}), "classifier", true},
-		"values":         {key("llama.attention.value_length", uint32(8)), "values of width 8", true},
-		"rope dims":      {key("llama.rope.dimension_count", uint32(8)), "rope.dimension_count", false},
-		"no layers":      {key("llama.block_count", uint32(0)), "block_count", false},
-		"many layers":    {key("llama.block_count", uint32(4e9)), "block_count", false},
-		"layers type":    {key("llama.block_count", uint64(2)), "instead of uint32", false},
-		"hidden 0":       {key("llama.embedding_length", uint32(0)), "hidden size", false},
-		"heads 0":        {key("llama.attention.head_count", uint32(0)), "0 heads", true},
-		"kv 0":           {key("llama.attention.head_count_kv", uint32(0)), "0 kv heads", true},
-		"heads 3":        {key("llama.attention.head_count", uint32(3)), "not a multiple", false},
-		"heads differ":   {key("llama.attention.head_count", []int32{4, 2}), "differs between layers", true},
-		"negative heads": {key("llama.attention.head_count", []int32{-4, -4}), "heads", true},
-		"widths short":   {key("llama.feed_forward_length", []int32{96}), "1 numbers for 2 layers", false},
-		"widths floats":  {key("llama.feed_forward_length", []float32{96, 96}), "instead of uint32", false},
-		"width 0":        {key("llama.feed_forward_length", []int32{96, 0}), "layer 1 is 0", false},
-		"epsilon":        {key("llama.attention.layer_norm_rms_epsilon", float32(0)), "epsilon", false},
-		"epsilon type":   {key("llama.attention.layer_norm_rms_epsilon", 1e-5), "instead of float32", false},
-		"base":           {key("llama.rope.freq_base", float32(-1)), "rope base", false},
-		"hidden":         {key("llama.embedding_length", uint32(128)), "instead of [297 128]", false},
-		"name type":      {key("general.name", true), "general.name", false},
-		"factors qwen":   {tinymodel.Options{Architecture: "qwen2", RoPEFactors: make([]float32, 8)}, "rope_freqs", true},
-		"wide heads":     {tinymodel.Options{Architecture: "qwen2", Keys: []gguf.KV{{Key: "qwen2.attention.key_length", Value: uint32(32)}, {Key: "qwen2.attention.value_length", Value: uint32(32)}, {Key: "qwen2.rope.dimension_count", Value: uint32(32)}}}, "4 heads of width 32", true},
-		"factor 0":       {tinymodel.Options{RoPEFactors: make([]float32, 8)}, "factor 0 is 0", false},
-		"factors short":  {tinymodel.Options{RoPEFactors: []float32{1, 1, 1, 1, 1, 1, 1, 1}, Keys: []gguf.KV{{Key: "llama.attention.key_length", Value: uint32(32)}, {Key: "llama.attention.value_length", Value: uint32(32)}, {Key: "llama.rope.dimension_count", Value: uint32(32)}}}, "instead of f32[16]", false},
+		"architecture":      {key("general.architecture", "gemma2"), `"gemma2"`, true},
+		"not a string":      {key("general.architecture", uint32(1)), "general.architecture", false},
+		"experts":           {key("llama.expert_count", uint32(8)), "8 experts", true},
+		"yarn":              {key("llama.rope.scaling.type", "yarn"), `"yarn"`, true},
+		"unknown rope":      {key("llama.rope.scaling.type", "no such"), `"no such"`, true},
+		"linear 2":          {key("llama.rope.scaling.factor", float32(2)), "factor 2", true},
+		"old linear":        {key("llama.rope.scale_linear", float32(4)), "factor 4", true},
+		"attn factor":       {key("llama.rope.scaling.attn_factor", float32(2)), "rope scaling", true},
+		"causal":            {key("llama.attention.causal", false), "causal", true},
+		"split":             {key("split.count", uint16(3)), "several files", true},
+		"classifier":        {key("llama.classifier.output_labels", []string{"a"}), "classifier", true},
+		"values":            {key("llama.attention.value_length", uint32(8)), "values of width 8", true},
+		"rope dims":         {key("llama.rope.dimension_count", uint32(8)), "rope.dimension_count", false},
+		"no layers":         {key("llama.block_count", uint32(0)), "block_count", false},
+		"many layers":       {key("llama.block_count", uint32(4e9)), "block_count", false},
+		"layers type":       {key("llama.block_count", uint64(2)), "instead of uint32", false},
+		"hidden 0":          {key("llama.embedding_length", uint32(0)), "hidden size", false},
+		"heads 0":           {key("llama.attention.head_count", uint32(0)), "0 heads", true},
+		"kv 0":              {key("llama.attention.head_count_kv", uint32(0)), "0 kv heads", true},
+		"heads 3":           {key("llama.attention.head_count", uint32(3)), "not a multiple", false},
+		"heads differ":      {key("llama.attention.head_count", []int32{4, 2}), "differs between layers", true},
+		"negative heads":    {key("llama.attention.head_count", []int32{-4, -4}), "heads", true},
+		"widths short":      {key("llama.feed_forward_length", []int32{96}), "1 numbers for 2 layers", false},
+		"widths floats":     {key("llama.feed_forward_length", []float32{96, 96}), "instead of uint32", false},
+		"width 0":           {key("llama.feed_forward_length", []int32{96, 0}), "layer 1 is 0", false},
+		"epsilon":           {key("llama.attention.layer_norm_rms_epsilon", float32(0)), "epsilon", false},
+		"epsilon type":      {key("llama.attention.layer_norm_rms_epsilon", 1e-5), "instead of float32", false},
+		"base":              {key("llama.rope.freq_base", float32(-1)), "rope base", false},
+		"hidden":            {key("llama.embedding_length", uint32(128)), "instead of [297 128]", false},
+		"name type":         {key("general.name", true), "general.name", false},
+		"factors qwen":      {tinymodel.Options{Architecture: "qwen2", RoPEFactors: make([]float32, 8)}, "rope_freqs", true},
+		"wide heads":        {tinymodel.Options{Architecture: "qwen2", Keys: []gguf.KV{{Key: "qwen2.attention.key_length", Value: uint32(32)}, {Key: "qwen2.attention.value_length", Value: uint32(32)}, {Key: "qwen2.rope.dimension_count", Value: uint32(32)}}}, "4 heads of width 32", true},
+		"window everywhere": {gemma("block_count", uint32(5)), "in all 5 layers; every 6th layer", false},
+		"window type":       {gemma("attention.sliding_window", int32(32)), "instead of uint32", false},
+		"window too long":   {gemma("attention.sliding_window", uint32(4e9)), "sliding window is 4000000000", false},
+		"window pattern":    {gemma("attention.sliding_window_pattern", uint32(4)), "is 4, want 6", true},
+		"window layers":     {gemma("attention.sliding_window_pattern", windows(3, 6)), "every 6th", true},
+		"windows short":     {gemma("attention.sliding_window_pattern", windows(6, 5)), "every 6th", true},
+		"pattern type":      {gemma("attention.sliding_window_pattern", "6"), "of type string", false},
+		"window base":       {gemma("rope.freq_base_swa", float32(5e5)), "freq_base_swa", true},
+		"soft limit":        {gemma("final_logit_softcapping", float32(30)), "soft limit", true},
+		"stretched gemma":   {gemma("rope.scaling.factor", float32(0.5)), "RoPE scaling is 0.5", false},
+		"no post norms":     {withoutPostNorms(), "post_attention_norm.weight", false},
+		"factor 0":          {tinymodel.Options{RoPEFactors: make([]float32, 8)}, "factor 0 is 0", false},
+		"factors short":     {tinymodel.Options{RoPEFactors: []float32{1, 1, 1, 1, 1, 1, 1, 1}, Keys: []gguf.KV{{Key: "llama.attention.key_length", Value: uint32(32)}, {Key: "llama.attention.value_length", Value: uint32(32)}, {Key: "llama.rope.dimension_count", Value: uint32(32)}}}, "instead of f32[16]", false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -126,6 +148,19 @@ func TestRefusesConfig(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withoutPostNorms describes a model whose keys are gemma3's and whose tensors are qwen3's.
+func withoutPostNorms() tinymodel.Options {
+	options := tinymodel.Options{Architecture: "qwen3", Keys: []gguf.KV{
+		{Key: "general.architecture", Value: "gemma3"}, {Key: "gemma3.attention.layer_norm_rms_epsilon", Value: float32(1e-5)},
+	}}
+	for name, value := range map[string]uint32{
+		"block_count": 2, "context_length": 512, "embedding_length": 64, "feed_forward_length": 96, "attention.head_count": 4, "attention.head_count_kv": 2,
+	} {
+		options.Keys = append(options.Keys, gguf.KV{Key: "gemma3." + name, Value: value})
+	}
+	return options
 }
 
 func TestRefusesTokenizer(t *testing.T) {

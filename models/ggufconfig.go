@@ -23,7 +23,7 @@ func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	if !ok {
 		return Config{}, fmt.Errorf("%w: architecture %q; use a model of architecture %s", ErrUnsupported, c.Architecture, arch.Names())
 	}
-	c.RoPELayout, c.QKNorm, c.FusedQKV = row.RoPE, row.QKNorm, row.FusedQKV
+	c.RoPELayout, c.QKNorm, c.PostNorms, c.FusedQKV = row.RoPE, row.QKNorm, row.PostNorms, row.FusedQKV
 	r.arch = c.Architecture
 	c.Name = r.stringOr("general.name", "")
 	c.Layers = r.int("block_count")
@@ -38,7 +38,8 @@ func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	c.RMSEpsilon = r.float("attention.layer_norm_rms_epsilon", math.NaN())
 	c.FFN = r.perLayer("feed_forward_length", c.Layers)
 	r.heads(&c)
-	r.rope(&c)
+	r.rope(&c, row)
+	r.window(&c, row)
 	r.refuse()
 	r.tensors(&c, row)
 	if r.err != nil {
@@ -185,7 +186,7 @@ func (r *ggufReader) heads(c *Config) {
 	}
 }
 
-func (r *ggufReader) rope(c *Config) {
+func (r *ggufReader) rope(c *Config, row arch.Architecture) {
 	c.RoPEDim = r.intOr("rope.dimension_count", c.HeadDim)
 	c.RoPEBase = r.float("rope.freq_base", 10000)
 	if c.RoPEDim != c.HeadDim { // llama.cpp aborts the process otherwise
@@ -197,9 +198,47 @@ func (r *ggufReader) rope(c *Config) {
 	}
 	kind := r.stringOr(r.key("rope.scaling.type"), "linear")
 	attention := r.float("rope.scaling.attn_factor", 1)
+	if kind == "linear" && row.RoPEScaling && scale != 1 && scale != 0 && attention == 1 {
+		c.RoPEScale = scale
+		return
+	}
 	// llama.cpp treats a factor of 0 as "none".
 	if (kind != "none" && kind != "linear") || (scale != 1 && scale != 0) || attention != 1 {
 		r.fail(fmt.Errorf("%w: rope scaling %q with factor %g", ErrUnsupported, kind, scale))
+	}
+}
+
+// window reads the sliding window. It fails on keys that llama.cpp does not read, or that ask for another computation, of an
+// architecture that can have a window.
+func (r *ggufReader) window(c *Config, row arch.Architecture) {
+	if row.WindowEvery == 0 {
+		return
+	}
+	c.Window = r.intOr("attention.sliding_window", 0)
+	if base := r.float("rope.freq_base_swa", row.WindowRoPEBase); base != row.WindowRoPEBase {
+		r.fail(fmt.Errorf("%w: key %q is %g, want %g", ErrUnsupported, r.key("rope.freq_base_swa"), base, row.WindowRoPEBase))
+	}
+	for _, suffix := range []string{"final_logit_softcapping", "attn_logit_softcapping"} {
+		if limit := r.float(suffix, 0); limit != 0 {
+			r.fail(fmt.Errorf("%w: key %q is %g; logits with a soft limit", ErrUnsupported, r.key(suffix), limit))
+		}
+	}
+	const pattern = "attention.sliding_window_pattern"
+	switch value, _ := r.file.Value(r.key(pattern)); value := value.(type) {
+	case nil:
+	case uint32:
+		if int(value) != row.WindowEvery {
+			r.fail(fmt.Errorf("%w: key %q is %d, want %d", ErrUnsupported, r.key(pattern), value, row.WindowEvery))
+		}
+	case []bool:
+		for layer, windowed := range value {
+			if len(value) != c.Layers || windowed != ((layer+1)%row.WindowEvery != 0) {
+				r.fail(fmt.Errorf("%w: key %q differs from all layers but every %dth", ErrUnsupported, r.key(pattern), row.WindowEvery))
+				break
+			}
+		}
+	default:
+		r.fail(fmt.Errorf("key %q is of type %T instead of uint32 or an array of bool", r.key(pattern), value))
 	}
 }
 

@@ -28,7 +28,7 @@ func TestOpenServable(t *testing.T) {
 		refused string // part of the error of both functions; "" if the model opens
 	}{
 		"prunable":             {tinymodel.Options{}, "", ""},
-		"architecture":         {foreign("gemma3"), `architecture "gemma3"`, ""},
+		"architecture":         {foreign("gemma2"), `architecture "gemma2"`, ""},
 		"experts":              {key("llama.expert_count", uint32(4)), "a mixture of 4 experts", ""},
 		"scaling":              {key("llama.rope.scaling.type", "yarn"), `rope scaling "yarn"`, ""},
 		"hybrid":               {foreign("lfm2"), "", `architecture "lfm2"`},
@@ -37,7 +37,7 @@ func TestOpenServable(t *testing.T) {
 		"split":                {key("split.count", uint16(3)), "", "split into several files"},
 		"tokenizer":            {key("tokenizer.ggml.model", "t5"), "", `tokenizer "t5"`},
 		"faulty":               {tinymodel.Options{Without: []string{"llama.block_count"}}, "", "block_count"},
-		"context":              {foreign("gemma3", "gemma3.context_length"), "", "context_length"},
+		"context":              {foreign("gemma2", "gemma2.context_length"), "", "context_length"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := tiny(t, test.options)

@@ -68,6 +68,8 @@ func (c Config) has(role Role) bool {
 		return c.AttentionBias
 	case AttnQNorm, AttnKNorm:
 		return c.QKNorm
+	case AttnPostNorm, FFNPostNorm:
+		return c.PostNorms
 	}
 	return true
 }

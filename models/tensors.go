@@ -22,7 +22,9 @@ const (
 	AttnQNorm                  // [headDim], with QKNorm
 	AttnKNorm                  // [headDim], with QKNorm
 	AttnOutput                 // [hidden, heads*headDim]
+	AttnPostNorm               // [hidden], with PostNorms
 	FFNNorm                    // [hidden]
+	FFNPostNorm                // [hidden], with PostNorms
 	FFNGate                    // [ffn, hidden]
 	FFNUp                      // [ffn, hidden]
 	FFNDown                    // [hidden, ffn]
@@ -43,7 +45,9 @@ var roleNames = [...]string{
 	AttnQNorm:      "attn_q_norm.weight",
 	AttnKNorm:      "attn_k_norm.weight",
 	AttnOutput:     "attn_output.weight",
+	AttnPostNorm:   "post_attention_norm.weight",
 	FFNNorm:        "ffn_norm.weight",
+	FFNPostNorm:    "post_ffw_norm.weight",
 	FFNGate:        "ffn_gate.weight",
 	FFNUp:          "ffn_up.weight",
 	FFNDown:        "ffn_down.weight",

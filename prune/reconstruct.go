@@ -64,7 +64,7 @@ func (o ReconstructOptions) Validate() error {
 //
 // It refits layers from the first that loses neurons to the last. Each refit uses the activations h of the pruned model so far,
 // so that later layers also correct the loss of earlier ones. With y the target, which the layer should add to the residual
-// stream, W' = (sum y h^T + mu W) (sum h h^T + mu I)^-1.
+// stream, W' = (sum y h^T + mu W) (sum h h^T + mu I)^-1. normtarget.go describes what changes if a norm follows the projection.
 func Reconstruct(ctx context.Context, backend backends.Backend, weights models.Weights, plan *Plan, sequences [][]int32,
 	opts ReconstructOptions, progress func(Progress)) (down [][]float32, err error) {
 	defer llama.Guard(&err)
@@ -129,7 +129,8 @@ type reconstructor struct {
 	densePass *llama.LayerProgram // x -> out float32[t, e]
 	slimPass  *llama.LayerProgram // x float32[s*t, e] of a batch, tokens int32[s] -> mid float32[s*t, e], h [s*t, f], 0 for padding
 	gram      program             // G, C and any number of h, mid, outs of a batch -> G', C'
-	apply     program             // mid, h, W -> out float32[s*t, e]
+	normalize *Exec               // h, mid, outs of a batch, W, post norm -> h, mid in the units before the post norm; nil without it
+	apply     program             // mid, h, W, and the post norm if there is one -> out float32[s*t, e]
 
 	denseStates llama.States // by sequence
 	slimStates  llama.States // by batch
@@ -216,7 +217,9 @@ func (r *reconstructor) compile() (err error) {
 	if err != nil {
 		return err
 	}
-	r.gram, r.apply, err = r.matmuls()
+	if r.gram, r.apply, err = r.matmuls(); err == nil && c.PostNorms {
+		err = r.compilePostNorm()
+	}
 	return err
 }
 
@@ -320,7 +323,7 @@ func (r *reconstructor) layer(ctx context.Context, dense, slim *llama.Layer) (er
 	if err != nil {
 		return err
 	}
-	return r.adopt(slim.Index, refitted, values, mids, activations)
+	return r.adopt(slim, refitted, values, mids, activations)
 }
 
 // addPortion runs both streams of a portion through one layer, the pruned one up to its down projection, and adds to the sums.
@@ -342,7 +345,7 @@ func (r *reconstructor) addPortion(ctx context.Context, p portion, dense, slim *
 		if heldOut(i) {
 			into = s.held
 		}
-		if err := r.sum(into, r.batches[i], mids[i], activations[i]); err != nil {
+		if err := r.sum(into, r.batches[i], slim, mids[i], activations[i]); err != nil {
 			return err
 		}
 	}

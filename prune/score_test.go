@@ -61,7 +61,14 @@ func recipeFor(criterion prune.Criterion) prune.Recipe {
 // neuron's column of down by 1+h changes the loss by h times the sum over tokens of activation * gradient. If only one token
 // has an activation gradient, the square of this sum is the Fisher score and its absolute value the Taylor score.
 func TestScoreIsTheGradientOfTheLoss(t *testing.T) {
-	model, backend := tinymodel.Open(t, tinymodel.Options{Layers: 1}), goBackend(t)
+	for _, architecture := range []string{"llama", "gemma3"} {
+		t.Run(architecture, func(t *testing.T) { checkScore(t, architecture) })
+	}
+}
+
+func checkScore(t *testing.T, architecture string) {
+	t.Helper()
+	model, backend := tinymodel.Open(t, tinymodel.Options{Architecture: architecture, Layers: 1}), goBackend(t)
 	// Of two tokens only the first has a target, and in a one-layer model only its own activations affect its logits.
 	sequences := [][]int32{{17, 42}}
 	score := func(criterion prune.Criterion) []float32 {
@@ -298,7 +305,18 @@ func TestScoreRefuses(t *testing.T) {
 // TestReconstruct requires that the refit brings the pruned model's logits closer to the dense model's, and does not change
 // unpruned layers.
 func TestReconstruct(t *testing.T) {
-	model, backend := tinymodel.Open(t, tinymodel.Options{}), goBackend(t)
+	for name, options := range map[string]tinymodel.Options{
+		"llama":         {},
+		"gemma3":        {Architecture: "gemma3"}, // normalizes what the projection returns
+		"gemma3 window": {Architecture: "gemma3", Layers: 6, Window: 16},
+	} {
+		t.Run(name, func(t *testing.T) { checkReconstruct(t, options) })
+	}
+}
+
+func checkReconstruct(t *testing.T, options tinymodel.Options) {
+	t.Helper()
+	model, backend := tinymodel.Open(t, options), goBackend(t)
 	var sequences [][]int32
 	for i := range 8 {
 		var tokens []int32

@@ -200,9 +200,9 @@ func (r *reconstructor) rounded(layer int, refitted *tensors.Tensor, s layerSums
 }
 
 // adopt emits the refitted projection, values float32[f, e], and runs the slim stream through its stored values.
-func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, values []float32, mids, activations llama.States) error {
-	hidden, width := r.dense.Config().HiddenSize, len(r.plan.Kept[layer])
-	stored, err := r.give(layer, llama.TransposeValues(values[:width*hidden], width, hidden))
+func (r *reconstructor) adopt(slim *llama.Layer, refitted *tensors.Tensor, values []float32, mids, activations llama.States) error {
+	hidden, width := r.dense.Config().HiddenSize, len(r.plan.Kept[slim.Index])
+	stored, err := r.give(slim.Index, llama.TransposeValues(values[:width*hidden], width, hidden))
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (r *reconstructor) adopt(layer int, refitted *tensors.Tensor, values []floa
 			return err
 		}
 		for _, i := range p.batches {
-			results, err := r.apply.Exec(mids[i], activations[i], projection)
+			results, err := r.apply.Exec(append([]any{mids[i], activations[i], projection}, r.postNorm(slim)...)...)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,8 @@
 package prune
 
 import (
+	"slices"
+
 	"github.com/gomlx/gomlx/pkg/core/tensors"
 
 	"prunellm/models/llama"
@@ -11,8 +13,9 @@ import (
 // float32, because each addition in float64 is a pass over matrices that exceed any cache.
 type sums struct {
 	gram, cross *tensors.Tensor
-	waiting     []any // tensors of batches that are not added yet, borrowed; arguments of the program that adds
-	tokens      int   // of these batches
+	waiting     []any             // tensors of batches that are not added yet, borrowed; arguments of the program that adds
+	owned       []*tensors.Tensor // those of waiting to free after that
+	tokens      int               // of these batches
 }
 
 // sumTokens is the number of tokens that one program sums.
@@ -82,15 +85,25 @@ func (s *sums) replace(results []*tensors.Tensor) {
 
 func (s *sums) release() {
 	llama.Release(s.gram, s.cross)
-	s.gram, s.cross = nil, nil
+	llama.Release(s.owned...)
+	s.gram, s.cross, s.owned = nil, nil, nil
 }
 
 // sum adds a batch to a layer's least-squares sums, together with earlier ones once they have sumTokens tokens.
-func (r *reconstructor) sum(s *sums, of batch, mid, activation *tensors.Tensor) error {
-	s.waiting = append(s.waiting, activation, mid)
+func (r *reconstructor) sum(s *sums, of batch, slim *llama.Layer, mid, activation *tensors.Tensor) error {
+	args := []any{activation, mid}
 	for _, i := range of {
-		s.waiting = append(s.waiting, r.denseStates[i])
+		args = append(args, r.denseStates[i])
 	}
+	if r.normalize != nil {
+		results, err := r.normalize.Exec(append(slices.Clone(args), append([]any{slim.Down()}, r.postNorm(slim)...)...)...)
+		if err != nil {
+			return err
+		}
+		s.owned = append(s.owned, results...)
+		args[0], args[1] = results[0], results[1]
+	}
+	s.waiting = append(s.waiting, args...)
 	s.tokens += tokensOf(of.pick(r.sequences))
 	if s.tokens < sumTokens {
 		return nil

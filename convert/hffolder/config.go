@@ -2,6 +2,7 @@ package hffolder
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 )
 
 // activations maps "hidden_act" to an activation. A config.json without the field means SiLU.
-var activations = map[string]arch.Activation{"": arch.SiLU, "silu": arch.SiLU, "swish": arch.SiLU}
+var activations = map[string]arch.Activation{"": arch.SiLU, "silu": arch.SiLU, "swish": arch.SiLU, string(arch.GELU): arch.GELU}
 
 // rawConfig is the part of config.json that defines the computation. A nil pointer means that the field is absent.
 type rawConfig struct {
@@ -32,14 +33,22 @@ type rawConfig struct {
 	RoPETheta        *float64        `json:"rope_theta"`
 	RoPEScaling      *ropeScaling    `json:"rope_scaling"`
 	RoPEParameters   *ropeScaling    `json:"rope_parameters"` // in newer files: theta and scaling in one object
-	TieEmbeddings    bool            `json:"tie_word_embeddings"`
+	TieEmbeddings    *bool           `json:"tie_word_embeddings"`
 	Activation       string          `json:"hidden_act"`
+	GemmaActivation  string          `json:"hidden_activation"` // instead of hidden_act in Gemma's files
 	AttentionBias    bool            `json:"attention_bias"`
 	MLPBias          bool            `json:"mlp_bias"`
 	SlidingWindow    *int            `json:"sliding_window"`
 	UseSlidingWindow *bool           `json:"use_sliding_window"`
 	Rotated          []int           `json:"no_rope_layers"` // 1 for each layer with RoPE, despite its name
 	UnrotatedEvery   *int            `json:"no_rope_layer_interval"`
+	WindowEvery      *int            `json:"sliding_window_pattern"`
+	OldWindowEvery   *int            `json:"_sliding_window_pattern"`
+	LayerTypes       []string        `json:"layer_types"`
+	LocalTheta       *float64        `json:"rope_local_base_freq"`
+	QueryScalar      *float64        `json:"query_pre_attn_scalar"`
+	AttentionCap     *float64        `json:"attn_logit_softcapping"`
+	FinalCap         *float64        `json:"final_logit_softcapping"`
 	PartialRotary    *float64        `json:"partial_rotary_factor"`
 	Quantization     json.RawMessage `json:"quantization_config"`
 	BOS              tokenIDs        `json:"bos_token_id"`
@@ -55,6 +64,9 @@ type ropeScaling struct {
 	HighFrequency *float64 `json:"high_freq_factor"`
 	Original      *float64 `json:"original_max_position_embeddings"`
 	Theta         *float64 `json:"rope_theta"`
+	// Some files have the parameters by type of layer.
+	Full   *ropeScaling `json:"full_attention"`
+	Window *ropeScaling `json:"sliding_attention"`
 }
 
 // tokenIDs is a token id, a list of them, or null.
@@ -100,7 +112,11 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 	c := models.Config{
 		Architecture: row.Name, Name: name, VocabSize: raw.VocabSize, HiddenSize: raw.HiddenSize, Layers: raw.Layers,
 		Heads: raw.Heads, KVHeads: raw.Heads, ContextLength: raw.context(), RMSEpsilon: 1e-6, RoPEBase: 10000,
-		RoPELayout: row.RoPE, TiedEmbeddings: raw.TieEmbeddings, AttentionBias: row.AttentionBias, QKNorm: row.QKNorm,
+		RoPELayout: row.RoPE, TiedEmbeddings: raw.TieEmbeddings != nil && *raw.TieEmbeddings, AttentionBias: row.AttentionBias, QKNorm: row.QKNorm,
+		PostNorms: row.PostNorms,
+	}
+	if row.WindowEvery > 0 {
+		raw.gemma(&c)
 	}
 	if c.Layers < 1 || c.Layers > models.MaxLayers || c.Heads < 1 || c.HiddenSize < 1 {
 		return models.Config{}, nil, fmt.Errorf("num_hidden_layers is %d, num_attention_heads %d, hidden_size %d: out of range", c.Layers, c.Heads, c.HiddenSize)
@@ -117,14 +133,14 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 		c.HeadDim = *raw.HeadDim
 	}
 	c.RoPEDim = c.HeadDim
-	if err := raw.unrotated(c); err != nil {
+	if err := errors.Join(raw.unrotated(c), raw.windows(c)); err != nil {
 		return models.Config{}, nil, err
 	}
 	if raw.RMSEpsilon != nil {
 		c.RMSEpsilon = float64(float32(*raw.RMSEpsilon))
 	}
 	c.FFN = slices.Repeat([]int{raw.FFN}, c.Layers)
-	if err := raw.rope(&c, row.RoPEFactors); err != nil {
+	if err := raw.rope(&c, row); err != nil {
 		return models.Config{}, nil, err
 	}
 	return c, &raw, c.Validate()
@@ -134,8 +150,8 @@ func parseConfig(data []byte, name string) (models.Config, *rawConfig, error) {
 func (r *rawConfig) refuse(row arch.Architecture) error {
 	var what string
 	switch {
-	case activations[r.Activation] != row.Activation:
-		what = fmt.Sprintf("hidden_act %.40q", r.Activation)
+	case activations[r.activation()] != row.Activation:
+		what = fmt.Sprintf("hidden_act %.40q", r.activation())
 	case r.MLPBias:
 		what = "mlp_bias"
 	case r.AttentionBias && !row.AttentionBias:
@@ -173,6 +189,9 @@ func (r *rawConfig) unrotated(c models.Config) error {
 	return nil
 }
 
+// activation returns the name of the activation.
+func (r *rawConfig) activation() string { return cmp.Or(r.GemmaActivation, r.Activation) }
+
 // context returns the largest number of tokens for which full attention is exact. A sliding window and full attention
 // are the same up to the length of the window.
 func (r *rawConfig) context() int {
@@ -182,8 +201,8 @@ func (r *rawConfig) context() int {
 	return r.ContextLength
 }
 
-// rope fills in the RoPE base and factors of c. stretchable is Architecture.RoPEFactors.
-func (r *rawConfig) rope(c *models.Config, stretchable bool) error {
+// rope fills in the RoPE base, factors and scale of c.
+func (r *rawConfig) rope(c *models.Config, row arch.Architecture) error {
 	if r.RoPETheta != nil {
 		c.RoPEBase = *r.RoPETheta
 	}
@@ -211,13 +230,17 @@ func (r *rawConfig) rope(c *models.Config, stretchable bool) error {
 		return fmt.Errorf("head_dim is %d and rope_theta %g: out of range", c.HeadDim, c.RoPEBase)
 	}
 	switch {
-	case kind == "llama3" && stretchable:
+	case kind == "llama3" && row.RoPEFactors:
 		l, err := scaling.llama3()
 		if err != nil {
 			return err
 		}
 		c.RoPEFactors = l.factors(c.RoPEDim, c.RoPEBase)
-	case kind == "linear" && stretchable && scaling.Factor != nil && *scaling.Factor >= 1 && *scaling.Factor < 1e6:
+	case kind == "linear" && row.RoPEScaling && scaling.Factor != nil:
+		if c.RoPEScale = float64(float32(*scaling.Factor)); c.RoPEScale == 1 {
+			c.RoPEScale = 0
+		}
+	case kind == "linear" && row.RoPEFactors && scaling.Factor != nil && *scaling.Factor >= 1 && *scaling.Factor < 1e6:
 		c.RoPEFactors = slices.Repeat([]float32{float32(*scaling.Factor)}, c.RoPEDim/2)
 	default:
 		return fmt.Errorf("%w: rope_scaling %.40q in architecture %q", models.ErrUnsupported, kind, r.Architectures[0])

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,9 +41,10 @@ func TestRoundTrip(t *testing.T) {
 	tests["untied"] = tinymodel.Options{Untied: true, Type: gguf.F16}
 	tests["wide head"] = tinymodel.Options{HeadDim: 32}
 	tests["linear"] = tinymodel.Options{RoPEFactors: []float32{4, 4, 4, 4, 4, 4, 4, 4}}
+	tests["window"] = tinymodel.Options{Architecture: "gemma3", Layers: 7, Window: 32, RoPEScale: 8}
 	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
-			options.FFN = []int{96, 96} // config.json has one width
+			options.FFN = slices.Repeat([]int{96}, options.Config().Layers) // config.json has one width
 			model := tinymodel.Open(t, options)
 			folder := filepath.Join(t.TempDir(), "Tiny")
 			if err := hffolder.FromGGUF(t.Context(), model, folder, hffolder.Options{Type: options.Type}); err != nil {

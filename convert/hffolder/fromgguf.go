@@ -148,7 +148,7 @@ func writeWeights(ctx context.Context, model *models.GGUF, path string, options 
 	c := model.Config()
 	var sources []safetensors.Source
 	for _, slot := range c.Slots() {
-		name := tensorName(slot)
+		name := tensorName(c, slot)
 		if name == "" {
 			continue
 		}
@@ -160,7 +160,7 @@ func writeWeights(ctx context.Context, model *models.GGUF, path string, options 
 		sources = append(sources, safetensors.Source{
 			Name: name, DType: dtypes[options.Type], Shape: info.Shape,
 			Write: func(ctx context.Context, w io.Writer) error {
-				return copyTensor(ctx, w, model.File(), info, options, reorder, c.HeadDim)
+				return copyTensor(ctx, w, model.File(), info, options, tensorChange{reorder, c.HeadDim, normOffset(c, slot.Role)})
 			},
 		})
 	}
@@ -170,9 +170,16 @@ func writeWeights(ctx context.Context, model *models.GGUF, path string, options 
 // copyValues is about how many values copyTensor converts at a time.
 const copyValues = 1 << 20
 
-// copyTensor converts a tensor to the type of the options and writes it, in chunks of whole rows. With reorder it also changes
-// the rows of each head from RoPEPairs to RoPEHalves.
-func copyTensor(ctx context.Context, w io.Writer, file *gguf.File, info gguf.TensorInfo, options Options, reorder bool, headDim int) error {
+// tensorChange says how the values of a tensor in a folder differ from those in a GGUF file.
+type tensorChange struct {
+	reorder bool // the rows of each head of headDim rows are in RoPEHalves instead of RoPEPairs
+	headDim int
+	offset  float32 // is added to each value
+}
+
+// copyTensor converts a tensor to the type of the options, changes it and writes it, in chunks of whole rows.
+func copyTensor(ctx context.Context, w io.Writer, file *gguf.File, info gguf.TensorInfo, options Options, change tensorChange) error {
+	reorder, headDim := change.reorder, change.headDim
 	rowLen := info.RowLength()
 	if len(info.Shape) == 1 && reorder {
 		rowLen = 1 // a bias or norm has one value for each row of a head
@@ -196,11 +203,12 @@ func copyTensor(ctx context.Context, w io.Writer, file *gguf.File, info gguf.Ten
 		if reorder {
 			raw = changeLayout(raw, int(rowBytes), arch.RoPEPairs, headDim)
 		}
-		if info.Type != options.Type {
+		if info.Type != options.Type || change.offset != 0 {
 			values, err := models.DequantizeWith(options.Codec.Dequantize, info.Type, raw, (to-from)*rowLen)
 			if err != nil {
 				return err
 			}
+			addTo(values, change.offset)
 			if raw, err = gguf.EncodeFloats(options.Type, values); err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 
 	"prunellm/internal/regularfile"
 	"prunellm/models"
+	"prunellm/models/arch"
 	"prunellm/models/safetensors"
 )
 
@@ -24,9 +25,15 @@ var layerNames = map[models.Role]string{
 	models.FFNGate:    "mlp.gate_proj.weight", models.FFNUp: "mlp.up_proj.weight", models.FFNDown: "mlp.down_proj.weight",
 }
 
+// postNormNames replaces names in models with norms after attention and MLP.
+var postNormNames = map[models.Role]string{
+	models.AttnPostNorm: "post_attention_layernorm.weight", models.FFNNorm: "pre_feedforward_layernorm.weight",
+	models.FFNPostNorm: "post_feedforward_layernorm.weight",
+}
+
 // tensorName returns the tensor's name in safetensors folders. It returns "" for the RoPE factors, which follow from
 // config.json.
-func tensorName(slot models.Slot) string {
+func tensorName(c models.Config, slot models.Slot) string {
 	switch slot.Role {
 	case models.TokenEmbedding:
 		return "model.embed_tokens.weight"
@@ -37,7 +44,23 @@ func tensorName(slot models.Slot) string {
 	case models.RoPEFreqs:
 		return ""
 	}
-	return fmt.Sprintf("model.layers.%d.%s", slot.Layer, layerNames[slot.Role])
+	name := layerNames[slot.Role]
+	if other, ok := postNormNames[slot.Role]; ok && c.PostNorms {
+		name = other
+	}
+	return fmt.Sprintf("model.layers.%d.%s", slot.Layer, name)
+}
+
+// normOffset returns what to add to a tensor's values in a GGUF file to get those in a folder.
+func normOffset(c models.Config, role models.Role) float32 {
+	row, _ := arch.Named(c.Architecture)
+	switch role {
+	case models.AttnNorm, models.AttnQNorm, models.AttnKNorm, models.AttnPostNorm, models.FFNNorm, models.FFNPostNorm, models.OutputNorm:
+		if row.NormOffset {
+			return -1
+		}
+	}
+	return 0
 }
 
 // shards holds the open weight files of a folder.
@@ -140,7 +163,7 @@ func indexedFiles(data []byte) ([]string, error) {
 func (s *shards) check(c models.Config) error {
 	known := map[string]bool{}
 	for _, slot := range c.Slots() {
-		name := tensorName(slot)
+		name := tensorName(c, slot)
 		if name == "" {
 			continue
 		}

@@ -53,7 +53,7 @@ func ToGGUF(ctx context.Context, dir, path string) error {
 
 // fileType returns the value of general.file_type for the type of the embedding.
 func (s *shards) fileType(c models.Config) uint32 {
-	return fileTypeNumbers[ggufTypes[s.tensors[tensorName(models.Slot{Role: models.TokenEmbedding})].info.DType]]
+	return fileTypeNumbers[ggufTypes[s.tensors[tensorName(c, models.Slot{Role: models.TokenEmbedding})].info.DType]]
 }
 
 // source returns a Source that streams one tensor. A matrix has the folder's type, a vector F32.
@@ -64,7 +64,7 @@ func (s *shards) source(c models.Config, slot models.Slot) gguf.Source {
 		out.Write = func(_ context.Context, w io.Writer) error { return writeFloats(w, c.RoPEFactors) }
 		return out
 	}
-	from := s.tensors[tensorName(slot)]
+	from := s.tensors[tensorName(c, slot)]
 	reorder := c.RoPELayout == arch.RoPEPairs && c.RotatedHeads(slot.Role) > 0
 	if len(shape) == 1 {
 		out.Write = func(_ context.Context, w io.Writer) error {
@@ -72,6 +72,7 @@ func (s *shards) source(c models.Config, slot models.Slot) gguf.Source {
 			if err != nil {
 				return err
 			}
+			addTo(values, -normOffset(c, slot.Role))
 			raw, err := gguf.EncodeFloats(gguf.F32, values)
 			if err != nil {
 				return err
@@ -100,6 +101,13 @@ func (s *shards) source(c models.Config, slot models.Slot) gguf.Source {
 	return out
 }
 
+// addTo adds a number to each value.
+func addTo(values []float32, x float32) {
+	for i := range values {
+		values[i] += x
+	}
+}
+
 // contextReader is a reader that returns the context's error once the context ends.
 type contextReader struct {
 	ctx context.Context
@@ -125,7 +133,7 @@ func writeFloats(w io.Writer, values []float32) error {
 // configKeys returns the keys of GGUF metadata that describe the architecture.
 func configKeys(c models.Config) []gguf.KV {
 	p := c.Architecture + "."
-	return []gguf.KV{
+	keys := []gguf.KV{
 		{Key: "general.architecture", Value: c.Architecture},
 		{Key: "general.type", Value: "model"},
 		{Key: "general.name", Value: c.Name},
@@ -142,4 +150,11 @@ func configKeys(c models.Config) []gguf.KV {
 		{Key: p + "rope.dimension_count", Value: uint32(c.RoPEDim)},
 		{Key: p + "vocab_size", Value: uint32(c.VocabSize)},
 	}
+	if c.RoPEScale > 0 {
+		keys = append(keys, gguf.KV{Key: p + "rope.scaling.type", Value: "linear"}, gguf.KV{Key: p + "rope.scaling.factor", Value: float32(c.RoPEScale)})
+	}
+	if c.Window > 0 {
+		keys = append(keys, gguf.KV{Key: p + "attention.sliding_window", Value: uint32(c.Window)})
+	}
+	return keys
 }

@@ -46,6 +46,9 @@ func newConfig(c models.Config, tokenizer models.Tokenizer, kind gguf.Type) ([]b
 		"use_cache": true, "attention_dropout": 0.0, "initializer_range": 0.02,
 	}
 	maps.Copy(fields, row.ConfigFields)
+	if row.WindowEvery > 0 {
+		writeWindows(fields, c, row)
+	}
 	setWidths(fields, c)
 	for key, id := range map[string]int{"bos_token_id": tokenizer.BOS, "eos_token_id": tokenizer.EOS} {
 		if id >= 0 {
@@ -69,8 +72,11 @@ func exactFloat(v float64) json.Number {
 }
 
 // scalingOf finds the parameters of "rope_scaling" that give a model's RoPE factors, because a GGUF file stores only
-// the factors. It returns nil for a model without factors.
+// the factors. It returns nil for a model without factors and scale.
 func scalingOf(c models.Config) (map[string]any, error) {
+	if c.RoPEScale > 0 {
+		return map[string]any{"rope_type": "linear", "factor": exactFloat(c.RoPEScale)}, nil
+	}
 	if c.RoPEFactors == nil {
 		return nil, nil
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"prunellm/internal/e2e/program"
@@ -22,6 +23,9 @@ func TestArchitectures(t *testing.T) {
 			options.FFN, options.Type, options.Untied = []int{128, 96}, gguf.F16, false
 		}
 		tests[row.Name] = options
+		if row.WindowEvery > 0 {
+			tests[row.Name+" window"] = tinymodel.Options{Architecture: row.Name, Layers: row.WindowEvery, Window: 32, FFN: slices.Repeat([]int{128}, row.WindowEvery)}
+		}
 	}
 	for kind, options := range tests {
 		t.Run(kind, func(t *testing.T) {

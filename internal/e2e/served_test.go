@@ -45,12 +45,12 @@ func TestServedOnly(t *testing.T) {
 	}
 }
 
-// If llama.cpp crashes on a file, the start ends with an error. It aborts on a gemma3 model whose layers all have a sliding
+// If llama.cpp crashes on a file, the start ends with an error. It aborts on a gemma2 model whose layers all have a sliding
 // window.
 func TestServedOnlyCrash(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "other.gguf")
-	if err := tinymodel.WriteServedOnly(model, "gemma3", 2); err != nil {
+	if err := tinymodel.WriteServedOnly(model, "gemma2", 1); err != nil {
 		t.Fatal(err)
 	}
 	r := program.Command(t, program.WarmLimit, "serve", "--model", model, "--ratio", "0", "--cache-dir", filepath.Join(dir, "cache"), "--addr", "127.0.0.1:0")

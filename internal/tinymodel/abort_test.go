@@ -25,15 +25,21 @@ func FuzzAcceptedFilesDoNotAbort(f *testing.F) {
 		if row.PerLayer == row.Name {
 			options.Layers, options.FFN = 2, []int{96, 32}
 		}
-		path := filepath.Join(dir, "original.gguf")
-		if err := tinymodel.Write(path, options); err != nil {
-			f.Fatal(err)
+		all := []tinymodel.Options{options}
+		if row.WindowEvery > 0 {
+			all = append(all, tinymodel.Options{Architecture: row.Name, Layers: row.WindowEvery, Window: 16, RoPEScale: 2})
 		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
+		for _, options := range all {
+			path := filepath.Join(dir, "original.gguf")
+			if err := tinymodel.Write(path, options); err != nil {
+				f.Fatal(err)
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			originals = append(originals, data)
 		}
-		originals = append(originals, data)
 	}
 	for seed := range uint64(200) {
 		f.Add(seed)

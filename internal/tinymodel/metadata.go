@@ -85,6 +85,12 @@ func (o Options) keys(c models.Config) []gguf.KV {
 		{Key: p + "rope.dimension_count", Value: uint32(c.RoPEDim)},
 		{Key: p + "vocab_size", Value: uint32(c.VocabSize)},
 	}
+	if c.RoPEScale > 0 {
+		keys = append(keys, gguf.KV{Key: p + "rope.scaling.type", Value: "linear"}, gguf.KV{Key: p + "rope.scaling.factor", Value: float32(c.RoPEScale)})
+	}
+	if c.Window > 0 {
+		keys = append(keys, gguf.KV{Key: p + "attention.sliding_window", Value: uint32(c.Window)})
+	}
 	keys = append(keys, tokenizer(c)...)
 	for _, kv := range o.Keys {
 		keys = set(keys, kv)

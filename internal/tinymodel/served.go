@@ -51,12 +51,12 @@ var served = map[string]struct {
 			{"blk.L.ffn_up_exps.weight", []int{4, 32, 64}}, {"blk.L.ffn_up_exps.bias", []int{4, 32}},
 		},
 	},
-	"gemma3": {
+	"gemma2": {
 		map[string]any{"attention.sliding_window": uint32(32)},
 		[]tensor{
 			{"blk.L.attn_norm.weight", []int{64}}, {"blk.L.attn_q.weight", []int{64, 64}}, {"blk.L.attn_k.weight", []int{32, 64}},
-			{"blk.L.attn_v.weight", []int{32, 64}}, {"blk.L.attn_output.weight", []int{64, 64}}, {"blk.L.attn_q_norm.weight", []int{16}},
-			{"blk.L.attn_k_norm.weight", []int{16}}, {"blk.L.post_attention_norm.weight", []int{64}}, {"blk.L.ffn_norm.weight", []int{64}},
+			{"blk.L.attn_v.weight", []int{32, 64}}, {"blk.L.attn_output.weight", []int{64, 64}},
+			{"blk.L.post_attention_norm.weight", []int{64}}, {"blk.L.ffn_norm.weight", []int{64}},
 			{"blk.L.post_ffw_norm.weight", []int{64}}, {"blk.L.ffn_gate.weight", []int{96, 64}}, {"blk.L.ffn_up.weight", []int{96, 64}},
 			{"blk.L.ffn_down.weight", []int{64, 96}},
 		},
@@ -64,10 +64,10 @@ var served = map[string]struct {
 }
 
 // ServedOnly lists the architectures that WriteServedOnly writes.
-func ServedOnly() []string { return []string{"qwen3moe", "gpt-oss", "gemma3"} }
+func ServedOnly() []string { return []string{"qwen3moe", "gpt-oss", "gemma2"} }
 
-// WriteServedOnly writes a random model that llama.cpp runs and prunellm does not prune. llama.cpp aborts on a gemma3 model of
-// fewer than six layers.
+// WriteServedOnly writes a random model that llama.cpp runs and prunellm does not prune. llama.cpp aborts on a gemma2 model of
+// one layer.
 func WriteServedOnly(path, architecture string, layers int) error {
 	model, ok := served[architecture]
 	if !ok {
@@ -85,7 +85,7 @@ func WriteServedOnly(path, architecture string, layers int) error {
 		random("token_embd.weight", []int{config.VocabSize, 64}), random("output_norm.weight", []int{64}),
 		random("output.weight", []int{config.VocabSize, 64}),
 	}
-	if architecture == "gemma3" {
+	if architecture == "gemma2" {
 		tensors = tensors[:2] // tied
 	}
 	for layer := range config.Layers {

@@ -33,6 +33,8 @@ type Options struct {
 	Context      int       // default 512
 	Vocab        int       // default and minimum: the tokenizer's tokens; no text gives additional ones
 	RoPEFactors  []float32 // float32[HeadDim/2], if the architecture has RoPEFactors
+	RoPEScale    float64   // factor of linear RoPE scaling, if the architecture has RoPEScaling
+	Window       int       // sliding window in tokens, if the architecture can have one; it needs WindowEvery layers
 	Name         string    // general.name, default "Tiny"
 	Type         gguf.Type // of the matrices, default F32
 	// Quantize encodes float32[rows, rowLen] of a matrix as Type; may be nil for F32, F16 and BF16.
@@ -53,7 +55,7 @@ func (o Options) Config() models.Config {
 		Architecture: o.Architecture, Name: o.Name, VocabSize: max(o.Vocab, len(vocabulary())), HiddenSize: pick(o.Hidden, 64),
 		Layers: pick(o.Layers, 2), Heads: pick(o.Heads, 4), KVHeads: pick(o.KVHeads, 2), FFN: o.FFN,
 		ContextLength: pick(o.Context, 512), RMSEpsilon: float64(float32(1e-5)), RoPEBase: 10000, RoPEFactors: o.RoPEFactors,
-		TiedEmbeddings: !o.Untied,
+		TiedEmbeddings: !o.Untied, Window: o.Window, RoPEScale: o.RoPEScale,
 	}
 	if c.Architecture == "" {
 		c.Architecture = "llama"
@@ -70,6 +72,7 @@ func (o Options) Config() models.Config {
 	}
 	row, _ := arch.Named(c.Architecture)
 	c.AttentionBias, c.QKNorm, c.RoPELayout, c.FusedQKV = row.AttentionBias, row.QKNorm, row.RoPE, row.FusedQKV
+	c.PostNorms = row.PostNorms
 	return c
 }
 
@@ -139,6 +142,8 @@ func (o Options) weights(config models.Config, slot models.Slot, shape []int, em
 	case len(shape) == 1: // norms
 		mean, deviation = 1, 0.2
 	}
+	row, _ := arch.Named(config.Architecture)
+	onGrid := row.NormOffset && len(shape) == 1 // then adding 1 and subtracting it again is exact
 	rows := 1
 	if len(shape) == 2 {
 		rows = shape[0]
@@ -160,7 +165,11 @@ func (o Options) weights(config models.Config, slot models.Slot, shape []int, em
 				scale = float32(math.Exp(scales.NormFloat64()))
 			}
 			for range rowLen {
-				values = append(values, scale*float32(mean+deviation*random.NormFloat64()))
+				value := scale * float32(mean+deviation*random.NormFloat64())
+				if onGrid {
+					value = float32(math.Round(float64(value)*256)) / 256
+				}
+				values = append(values, value)
 			}
 		}
 		if err := emit(values); err != nil {

@@ -41,8 +41,11 @@ func (l RoPELayout) Places(headDim int) []int {
 // config.json ("hidden_act").
 type Activation string
 
-// SiLU is x * sigmoid(x).
-const SiLU Activation = "silu"
+// The activations.
+const (
+	SiLU Activation = "silu"              // x * sigmoid(x)
+	GELU Activation = "gelu_pytorch_tanh" // x * Phi(x), with the tanh approximation of Phi
+)
 
 // Architecture is one row of the table.
 type Architecture struct {
@@ -65,6 +68,8 @@ type Architecture struct {
 	// RoPEFactors reports whether the model can have frequency factors, that is, whether llama.cpp reads the tensor
 	// rope_freqs.
 	RoPEFactors bool
+	// RoPEScaling reports whether a file can have linear RoPE scaling. It applies to the layers without a window.
+	RoPEScaling bool
 	// UnrotatedEvery is n if every n-th layer has no RoPE, and 0 if all layers have it.
 	UnrotatedEvery int
 	// AttentionBias reports whether q, k and v have biases in a folder.
@@ -73,6 +78,21 @@ type Architecture struct {
 	OptionalBias bool
 	// QKNorm reports whether q and k are RMS-normalized per head before RoPE.
 	QKNorm bool
+	// PostNorms reports whether the results of attention and of the MLP are RMS-normalized before they are added to the
+	// residual stream.
+	PostNorms bool
+	// NormOffset reports whether a folder stores the weights of norms minus one.
+	NormOffset bool
+	// EmbeddingScale reports whether embeddings are multiplied by the square root of the hidden size.
+	EmbeddingScale bool
+	// WindowEvery is n if a file can have a sliding window, which then applies to all layers but every n-th. It is 0 if
+	// the architecture has no windows.
+	WindowEvery int
+	// WindowRoPEBase is the RoPE base of the layers with a window.
+	WindowRoPEBase float64
+	// HiddenScaleLayers is the number of layers of a model whose queries are divided by the square root of hidden size /
+	// heads. Those of other models are divided by the square root of the width of a head.
+	HiddenScaleLayers int
 	// FusedQKV reports whether a GGUF file stores q, k and v of a layer as the rows of one tensor.
 	FusedQKV bool
 	// TiedOnly reports whether llama.cpp always uses the embedding as the output matrix.

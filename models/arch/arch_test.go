@@ -20,8 +20,11 @@ func TestRowIsComplete(t *testing.T) {
 			if row.RoPE != arch.RoPEPairs && row.RoPE != arch.RoPEHalves {
 				t.Errorf("RoPE is %d, want RoPEPairs or RoPEHalves", row.RoPE)
 			}
-			if row.Activation != arch.SiLU {
-				t.Errorf("Activation is %q; models/llama computes only %q", row.Activation, arch.SiLU)
+			if row.Activation != arch.SiLU && row.Activation != arch.GELU {
+				t.Errorf("Activation is %q; models/llama computes only %q and %q", row.Activation, arch.SiLU, arch.GELU)
+			}
+			if (row.WindowEvery > 1) != (row.WindowRoPEBase > 0) || row.WindowEvery == 1 {
+				t.Errorf("WindowEvery is %d and WindowRoPEBase %g: a row has both or neither", row.WindowEvery, row.WindowRoPEBase)
 			}
 			if row.PreTokenizer == "" {
 				t.Error("PreTokenizer is empty")
@@ -57,7 +60,8 @@ func checkRelated(t *testing.T, row arch.Architecture) {
 		}
 		bias := other.AttentionBias == row.AttentionBias || (field == "PerLayer" && other.OptionalBias)
 		if (field == "Base" && other.RoPE != row.RoPE) || (row.RoPEFactors && !other.RoPEFactors) || other.QKNorm != row.QKNorm ||
-			other.UnrotatedEvery != row.UnrotatedEvery || !bias || other.Activation != row.Activation {
+			other.PostNorms != row.PostNorms || other.EmbeddingScale != row.EmbeddingScale || other.WindowEvery != row.WindowEvery ||
+			other.HiddenScaleLayers != row.HiddenScaleLayers || other.UnrotatedEvery != row.UnrotatedEvery || !bias || other.Activation != row.Activation {
 			t.Errorf("%s %q has a different graph: %+v", field, name, other)
 		}
 		if field == "Base" && len(other.Folders) == 0 {

@@ -83,4 +83,22 @@ var rows = [...]Architecture{
 		Activation:   SiLU,
 		PreTokenizer: "smollm",
 	},
+	{
+		Name:              "gemma3",
+		Folders:           []Folder{{Name: "Gemma3ForCausalLM", ModelType: "gemma3_text"}},
+		RoPE:              RoPEHalves,
+		QKNorm:            true,
+		PostNorms:         true,
+		NormOffset:        true,
+		EmbeddingScale:    true,
+		RoPEScaling:       true,
+		WindowEvery:       6,
+		WindowRoPEBase:    10000,
+		HiddenScaleLayers: 62, // Gemma 3 27B
+		Activation:        GELU,
+		ConfigFields: map[string]any{
+			"attention_bias": false, "attn_logit_softcapping": nil, "final_logit_softcapping": nil,
+		},
+		PreTokenizer: "qwen2", // published models have SentencePiece vocabularies, without a pre-tokenizer
+	},
 }

@@ -62,7 +62,7 @@ func TestRowReadsBack(t *testing.T) {
 				t.Errorf("config (-want +got):\n%s", diff)
 			}
 			row, _ := arch.Named(options.Architecture)
-			if c := model.Config(); c.AttentionBias != row.AttentionBias || c.QKNorm != row.QKNorm || c.RoPELayout != row.RoPE {
+			if c := model.Config(); c.AttentionBias != row.AttentionBias || c.QKNorm != row.QKNorm || c.PostNorms != row.PostNorms || c.RoPELayout != row.RoPE {
 				t.Errorf("config %+v does not follow the row %+v", c, row)
 			}
 		})

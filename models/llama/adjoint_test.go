@@ -91,6 +91,15 @@ func checkGradients(t *testing.T, function func(args []*Node) []*Node, shapes []
 	}
 }
 
+// testRoPE returns the tables of the given angles, and the window of a layer with one.
+func testRoPE(c models.Config, angle *Node) RoPE {
+	rope := RoPE{Cos: Cos(angle), Sin: Sin(angle)}
+	if c.Window > 0 {
+		rope.Window = Const(angle.Graph(), int32(c.Window)) //nolint:gosec // a few tokens
+	}
+	return rope
+}
+
 func TestLayerGradients(t *testing.T) {
 	tests := map[string]func(*models.Config){
 		"llama":       func(*models.Config) {},
@@ -99,6 +108,9 @@ func TestLayerGradients(t *testing.T) {
 		"whole head":  func(c *models.Config) { c.RoPEDim = 6 },
 		"biases":      func(c *models.Config) { c.AttentionBias = true },
 		"norms":       func(c *models.Config) { c.QKNorm = true },
+		"gemma3":      func(c *models.Config) { c.Architecture, c.QKNorm, c.PostNorms = "gemma3", true, true },
+		"window":      func(c *models.Config) { c.Architecture, c.QKNorm, c.PostNorms, c.Window = "gemma3", true, true, 3 },
+		"window of 1": func(c *models.Config) { c.Architecture, c.Window = "gemma3", 1 },
 
 		"one block of queries": func(*models.Config) {},
 		"two sequences":        func(c *models.Config) { c.QKNorm, c.AttentionBias = true, true },
@@ -127,7 +139,7 @@ func TestLayerGradients(t *testing.T) {
 				b := blockFromNodes(c, args[6:])
 				b.Gate, b.Up, b.Down = args[1], args[2], args[3]
 				angle := args[5]
-				rope := RoPE{Cos: Cos(angle), Sin: Sin(angle)}
+				rope := testRoPE(c, angle)
 				x, weights := args[0], args[4]
 				trace := Forward(c, b, rope, x)
 				again := Resume(c, b, rope, x, SavedNodes(trace.Nodes()))
@@ -163,7 +175,7 @@ func TestSequencesTogether(t *testing.T) {
 		args[i] = tensors.FromFlatDataAndDimensions(values, shape...)
 	}
 	exec, err := NewExec(goBackend(t), func(args []*Node) []*Node {
-		rope := RoPE{Cos: Cos(args[0]), Sin: Sin(args[0])}
+		rope := testRoPE(c, args[0])
 		b, x, dy := blockFromNodes(c, args[1:]), args[1+len(fields):][:sequences], args[1+len(fields)+sequences:]
 		run := func(x, dy []*Node) (results []*Node) {
 			trace := Forward(c, b, rope, Concatenate(x, 0))
@@ -202,8 +214,21 @@ func TestSequencesTogether(t *testing.T) {
 
 // TestWeightGradients checks the gradients of all weights of a layer.
 func TestWeightGradients(t *testing.T) {
-	c := testConfig()
-	c.AttentionBias, c.QKNorm = true, true
+	tests := map[string]func(*models.Config){
+		"biases and norms": func(c *models.Config) { c.AttentionBias, c.QKNorm = true, true },
+		"post norms":       func(c *models.Config) { c.Architecture, c.QKNorm, c.PostNorms, c.Window = "gemma3", true, true, 2 },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := testConfig()
+			change(&c)
+			checkWeightGradients(t, c)
+		})
+	}
+}
+
+func checkWeightGradients(t *testing.T, c models.Config) {
+	t.Helper()
 	const tokens = 4
 	var shapes [][]int
 	fields := blockFields(c)
@@ -214,7 +239,7 @@ func TestWeightGradients(t *testing.T) {
 	checkGradients(t, func(args []*Node) []*Node {
 		b := blockFromNodes(c, args[:len(fields)])
 		x, weights, angle := args[len(fields)], args[len(fields)+1], args[len(fields)+2]
-		rope := RoPE{Cos: Cos(angle), Sin: Sin(angle)}
+		rope := testRoPE(c, angle)
 		trace := Forward(c, b, rope, x)
 		grads := Backward(c, b, rope, trace, weights)
 		results := []*Node{ReduceAllSum(Mul(trace.Out, weights))}
@@ -244,7 +269,7 @@ func TestHeadWeightGradients(t *testing.T) {
 // TestFileValues checks that FileValues is the inverse of loading.
 func TestFileValues(t *testing.T) {
 	c := testConfig()
-	c.RoPELayout, c.AttentionBias, c.QKNorm = arch.RoPEPairs, true, true
+	c.RoPELayout, c.AttentionBias, c.QKNorm, c.PostNorms = arch.RoPEPairs, true, true, true
 	m, err := New(goBackend(t), c)
 	if err != nil {
 		t.Fatal(err)
@@ -263,22 +288,26 @@ func TestFileValues(t *testing.T) {
 	}
 }
 
-// TestActivationGradient adds an offset to the input of down and compares gradients with respect to the offset.
+// TestActivationGradient replaces the input of down by an argument and compares gradients with respect to it.
 func TestActivationGradient(t *testing.T) {
-	c := testConfig()
-	const tokens = 4
-	shapes := [][]int{{tokens, 7}, {tokens, c.HiddenSize}, {tokens, c.HiddenSize}, {tokens, c.RoPEDim / 2}}
-	for _, field := range blockFields(c) {
-		shapes = append(shapes, field.shape(c, 7))
+	for _, architecture := range []string{"llama", "gemma3"} {
+		c := testConfig()
+		c.Architecture, c.PostNorms = architecture, architecture == "gemma3"
+		const tokens = 4
+		shapes := [][]int{{tokens, 7}, {tokens, c.HiddenSize}, {tokens, c.HiddenSize}, {tokens, c.RoPEDim / 2}}
+		for _, field := range blockFields(c) {
+			shapes = append(shapes, field.shape(c, 7))
+		}
+		checkGradients(t, func(args []*Node) []*Node {
+			b := blockFromNodes(c, args[4:])
+			rope := testRoPE(c, args[3])
+			trace := Forward(c, b, rope, args[1])
+			trace.Activation = args[0]
+			trace.Out, trace.ffnPostNorm = addMLP(c, b, trace.Mid, trace.Activation)
+			grads := Backward(c, b, rope, trace, args[2])
+			return []*Node{ReduceAllSum(Mul(trace.Out, args[2])), grads.Activation}
+		}, shapes)
 	}
-	checkGradients(t, func(args []*Node) []*Node {
-		b := blockFromNodes(c, args[4:])
-		rope := RoPE{Cos: Cos(args[3]), Sin: Sin(args[3])}
-		trace := Forward(c, b, rope, args[1])
-		out := Add(trace.Mid, Einsum("tf,fe->te", Add(trace.Activation, args[0]), b.Down))
-		grads := Backward(c, b, rope, trace, args[2])
-		return []*Node{ReduceAllSum(Mul(out, args[2])), grads.Activation}
-	}, shapes)
 }
 
 func TestHeadGradient(t *testing.T) {

@@ -1,8 +1,7 @@
 package llama
 
 import (
-	"math"
-
+	"github.com/gomlx/gomlx/pkg/core/dtypes"
 	. "github.com/gomlx/gomlx/pkg/core/graph" //nolint:staticcheck // gomlx graph code reads as formulas
 	"github.com/gomlx/gomlx/pkg/core/shapes"
 
@@ -33,9 +32,9 @@ func queryBlocks(tokens int) []int {
 	return append(ends, tokens)
 }
 
-// attention applies causal grouped-query attention to a normalized input x, float32[s*t, e]: softmax(q k^T / sqrt(d))
+// attention applies causal grouped-query attention to a normalized input x, float32[s*t, e]: softmax(q k^T scale)
 // v, then the output projection to float32[s*t, e]. A token attends only to its own sequence. attention reuses the
-// values in saved and adds the missing ones. If saved has Mid, it returns a nil y.
+// values in saved and adds the missing ones. If saved has Mid and nothing else needs y, it returns a nil y.
 func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *Node, trace attentionTrace) {
 	trace.input = x
 	if saved.Query == nil {
@@ -56,7 +55,7 @@ func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *
 	var contexts []*Node
 	begin := 0
 	for _, end := range queryBlocks(tokens) {
-		weights := attentionWeights(c, &trace, begin, end)
+		weights := attentionWeights(c, rope, &trace, begin, end)
 		trace.weights = append(trace.weights, weights)
 		if saved.Context == nil {
 			context := Einsum("kqu,kud->kqd", weights, firstTokens(trace.values, end))
@@ -68,22 +67,34 @@ func attention(c models.Config, b *Block, rope RoPE, x *Node, saved *Saved) (y *
 		saved.Context = flattenHeads(c, Concatenate(contexts, 2))
 	}
 	trace.context = groupHeads(c, Reshape(saved.Context, -1, c.Heads, c.HeadDim), tokens)
-	if saved.Mid != nil {
+	if saved.Mid != nil && !c.PostNorms {
 		return nil, trace
 	}
 	return matmul("tj,ej->te", saved.Context, b.O), trace
 }
 
 // attentionWeights returns the attention weights of the queries at positions [begin, end), float32[s*k, g*(end-begin),
-// end]. Each query has a softmax over the tokens up to its own position.
-func attentionWeights(c models.Config, trace *attentionTrace, begin, end int) *Node {
+// end]. Each query has a softmax over the tokens up to its own position, or over the last ones of them if the layer has a
+// window.
+func attentionWeights(c models.Config, rope RoPE, trace *attentionTrace, begin, end int) *Node {
 	queries := queriesOf(trace.queries, begin, end)
-	scores := MulScalar(Einsum("kqd,kud->kqu", queries, firstTokens(trace.keys, end)), attentionScale(c))
+	scores := MulScalar(Einsum("kqd,kud->kqu", queries, firstTokens(trace.keys, end)), c.QueryScale())
 	grouped := splitQueries(scores, end-begin)
 	causal := SliceAxis(LowerTriangular(scores.Graph(), end), 0, AxisRange(begin, end))
+	if c.Window > 0 && end > c.Window { // otherwise no key is outside the window
+		causal = And(causal, inWindow(rope, begin, end))
+	}
 	causal = BroadcastToDims(ExpandLeftToRank(causal, 4), grouped.Shape().Dimensions...)
 	grouped = Where(causal, grouped, Scalar(scores.Graph(), scores.DType(), -1e30))
 	return Reshape(Softmax(grouped, -1), scores.Shape().Dimensions...)
+}
+
+// inWindow returns which keys at positions [0, end) are in the layer's window of the queries at [begin, end), bool[end-begin,
+// end], apart from the causal mask.
+func inWindow(rope RoPE, begin, end int) *Node {
+	shape := shapes.Make(dtypes.Int32, end-begin, end)
+	query := AddScalar(Iota(rope.Window.Graph(), shape, 0), float64(begin))
+	return LessThan(Sub(query, Iota(rope.Window.Graph(), shape, 1)), BroadcastToShape(rope.Window, shape))
 }
 
 // queriesOf returns positions [begin, end) of all query heads: float32[s*k, g, t, d] to float32[s*k, g*(end-begin), d].
@@ -115,7 +126,7 @@ func attentionAdjoint(c models.Config, b *Block, rope RoPE, trace attentionTrace
 	for i, end := range queryBlocks(tokens) {
 		weights, gradient := trace.weights[i], queriesOf(dContext, begin, end)
 		dWeights := Einsum("kqd,kud->kqu", gradient, firstTokens(trace.values, end))
-		dScores := MulScalar(Mul(weights, Sub(dWeights, queriesOf(along, begin, end))), attentionScale(c))
+		dScores := MulScalar(Mul(weights, Sub(dWeights, queriesOf(along, begin, end))), c.QueryScale())
 		dQueries := Einsum("kqu,kud->kqd", dScores, firstTokens(trace.keys, end))
 		blocks = append(blocks, splitQueries(dQueries, end-begin))
 		// The narrow factor comes first, because XLA's CPU backend then runs twice as fast as with the factors swapped.
@@ -159,8 +170,6 @@ func addFirst(sum, part *Node, tokens int) *Node {
 	}
 	return Add(sum, part)
 }
-
-func attentionScale(c models.Config) float64 { return 1 / math.Sqrt(float64(c.HeadDim)) }
 
 // project returns x W^T + bias as float32[s*t, n, d]; bias may be nil.
 func project(x, weight, bias *Node, heads, headDim int) *Node {

@@ -18,7 +18,9 @@ type Block struct {
 	QBias, KBias, VBias *Node // [j], [i], [i]
 	QNorm, KNorm        *Node // [d]
 	O                   *Node // [e, j]
+	AttnPostNorm        *Node // [e]
 	FFNNorm             *Node // [e]
+	FFNPostNorm         *Node // [e]
 	Gate, Up            *Node // [f, e]
 	Down                *Node // [f, e]: transposed, so that a neuron is a row of all three matrices
 }
@@ -51,11 +53,13 @@ func SavedValues(c models.Config, neurons int) int {
 type Trace struct {
 	Saved
 	MLPInput   *Node // float32[s*t, e]: Mid after its RMSNorm
-	Activation *Node // float32[s*t, f]: silu(Gate) * Up, the input of the down projection
+	Activation *Node // float32[s*t, f]: act(Gate) * Up, the input of the down projection
 	Out        *Node // float32[s*t, e]
 
 	attention         attentionTrace
 	attnNorm, ffnNorm normTrace
+
+	attnPostNorm, ffnPostNorm normTrace // with PostNorms
 }
 
 // Gradients holds the gradients of a loss with respect to parts of a layer.
@@ -86,7 +90,8 @@ func (f Factors) Gradient() *Node {
 }
 
 // Forward computes one decoder layer. x is the residual stream of s sequences, float32[s*t, e], each as long as the
-// RoPE table. mid = x + attention(rmsnorm(x)), out = mid + (silu(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid).
+// RoPE table. mid = x + attention(rmsnorm(x)), out = mid + (act(n Gate^T) * (n Up^T)) Down with n = rmsnorm(mid). With
+// PostNorms, what is added to x and to mid is normalized first.
 func Forward(c models.Config, b *Block, rope RoPE, x *Node) *Trace {
 	return Resume(c, b, rope, x, Saved{})
 }
@@ -99,6 +104,9 @@ func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 	var normed, attended *Node
 	normed, trace.attnNorm = rmsNorm(x, b.AttnNorm, c.RMSEpsilon)
 	attended, trace.attention = attention(c, b, rope, normed, &trace.Saved)
+	if c.PostNorms {
+		attended, trace.attnPostNorm = rmsNorm(attended, b.AttnPostNorm, c.RMSEpsilon)
+	}
 	if trace.Mid == nil {
 		trace.Mid = Add(x, attended)
 	}
@@ -109,9 +117,25 @@ func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 	}
 	assertShape(trace.Gate, x.Shape().Dim(0), b.Gate.Shape().Dim(0))
 	assertShape(trace.Up, trace.Gate.Shape().Dimensions...)
-	trace.Activation = Mul(Mul(trace.Gate, Sigmoid(trace.Gate)), trace.Up)
-	trace.Out = Add(trace.Mid, matmul("tf,fe->te", trace.Activation, b.Down))
+	trace.Activation = Mul(activate(c, trace.Gate), trace.Up)
+	trace.Out, trace.ffnPostNorm = addMLP(c, b, trace.Mid, trace.Activation)
 	return trace
+}
+
+// AddMLP returns a layer's result, float32[s*t, e], given its residual stream before the MLP and the input of its down
+// projection. Of the block it reads Down and FFNPostNorm.
+func AddMLP(c models.Config, b *Block, mid, activation *Node) *Node {
+	out, _ := addMLP(c, b, mid, activation)
+	return out
+}
+
+// addMLP is AddMLP with the values that the adjoint of the last norm needs.
+func addMLP(c models.Config, b *Block, mid, activation *Node) (out *Node, post normTrace) {
+	y := matmul("tf,fe->te", activation, b.Down)
+	if c.PostNorms {
+		y, post = rmsNorm(y, b.FFNPostNorm, c.RMSEpsilon)
+	}
+	return Add(mid, y), post
 }
 
 // Backward returns the gradients of the layer's parts, given the gradient dy of Forward's result, float32[s*t, e].
@@ -119,14 +143,17 @@ func Resume(c models.Config, b *Block, rope RoPE, x *Node, saved Saved) *Trace {
 func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gradients {
 	assertShape(dy, trace.Out.Shape().Dimensions...)
 	grads := &Gradients{Factors: map[models.Role]Factors{}, Vectors: map[models.Role]*Node{}}
-	sigmoid := Sigmoid(trace.Gate)
-	silu := Mul(trace.Gate, sigmoid)
-	grads.Activation = matmul("te,fe->tf", dy, b.Down)
-	// silu'(z) = s + z s (1-s) = s + silu(z) (1-s) with s = sigmoid(z).
-	dGate := Mul(Mul(grads.Activation, trace.Up), Add(sigmoid, Mul(silu, OneMinus(sigmoid))))
-	dUp := Mul(grads.Activation, silu)
+	dMLP := dy
+	if c.PostNorms {
+		grads.Vectors[models.FFNPostNorm] = normWeightGradient(trace.ffnPostNorm, dy)
+		dMLP = rmsNormAdjoint(trace.ffnPostNorm, b.FFNPostNorm, dy)
+	}
+	grads.Activation = matmul("te,fe->tf", dMLP, b.Down)
+	activated, slope := activationAndSlope(c, trace.Gate)
+	dGate := Mul(Mul(grads.Activation, trace.Up), slope)
+	dUp := Mul(grads.Activation, activated)
 
-	grads.Factors[models.FFNDown] = Factors{In: dy, Out: trace.Activation, narrow: isNarrow(b.Down)}
+	grads.Factors[models.FFNDown] = Factors{In: dMLP, Out: trace.Activation, narrow: isNarrow(b.Down)}
 	grads.Factors[models.FFNGate] = Factors{In: trace.MLPInput, Out: dGate, narrow: isNarrow(b.Gate)}
 	grads.Factors[models.FFNUp] = Factors{In: trace.MLPInput, Out: dUp, narrow: isNarrow(b.Up)}
 	grads.Down = grads.Factors[models.FFNDown].Gradient()
@@ -136,7 +163,12 @@ func Backward(c models.Config, b *Block, rope RoPE, trace *Trace, dy *Node) *Gra
 	dInput := Add(matmul("tf,fe->te", dGate, b.Gate), matmul("tf,fe->te", dUp, b.Up))
 	grads.Vectors[models.FFNNorm] = normWeightGradient(trace.ffnNorm, dInput)
 	dMid := Add(dy, rmsNormAdjoint(trace.ffnNorm, b.FFNNorm, dInput))
-	dNormed := attentionAdjoint(c, b, rope, trace.attention, dMid, grads)
+	dAttended := dMid
+	if c.PostNorms {
+		grads.Vectors[models.AttnPostNorm] = normWeightGradient(trace.attnPostNorm, dMid)
+		dAttended = rmsNormAdjoint(trace.attnPostNorm, b.AttnPostNorm, dMid)
+	}
+	dNormed := attentionAdjoint(c, b, rope, trace.attention, dAttended, grads)
 	grads.Vectors[models.AttnNorm] = normWeightGradient(trace.attnNorm, dNormed)
 	grads.X = Add(dMid, rmsNormAdjoint(trace.attnNorm, b.AttnNorm, dNormed))
 	return grads

@@ -4,7 +4,6 @@ package llama_test
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"maps"
@@ -56,7 +55,7 @@ func llamacppLogits(t *testing.T, path string, tokens []int32) [][]float32 {
 		t.Fatal(err)
 	}
 	defer cpp.FreeModel(model)
-	const size = 128 // tokens of the context and of the batch
+	size := (len(tokens) + 127) / 128 * 128 // of the context and of the batch
 	context, err := cpp.NewContextWithModel(model, cpp.NewContextParams(size, size, 1, 2, ml.FlashAttentionDisabled, ""))
 	if err != nil {
 		t.Fatal(err)
@@ -139,6 +138,14 @@ func TestLogitsAgainstLlamaCpp(t *testing.T) {
 		if row.UnrotatedEvery > 0 {
 			tests[row.Name+" unrotated"] = tinymodel.Options{Architecture: row.Name, Layers: row.UnrotatedEvery + 1}
 		}
+		if row.WindowEvery > 0 {
+			options := tinymodel.Options{Architecture: row.Name, Layers: row.WindowEvery + 1, Window: 32, RoPEScale: 8}
+			options.Keys = []gguf.KV{{Key: row.Name + ".rope.freq_base", Value: float32(1e6)}} // of the layer without a window
+			tests[row.Name+" window"] = options
+		}
+		if n := row.HiddenScaleLayers; n > 0 {
+			tests[row.Name+" hidden scale"] = tinymodel.Options{Architecture: row.Name, Layers: n, HeadDim: 32}
+		}
 	}
 	for name, options := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -164,44 +171,57 @@ func TestLogitsAgainstLlamaCpp(t *testing.T) {
 	}
 }
 
-// TestRealLogitsAgainstLlamaCpp compares the two engines on a float32 copy of the default model, so that both have the
-// same weights.
+// TestRealLogitsAgainstLlamaCpp compares the two engines on float32 copies of the default model and of the models in
+// PRUNELLM_TEST_MODELS, so that both have the same weights. A text for a model with a sliding window exceeds the window.
 func TestRealLogitsAgainstLlamaCpp(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes a float32 copy of the default model")
 	}
 	backend := xlaBackend(t)
-	source := filepath.Join(os.Getenv("PRUNELLM_HOME"), "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
-	model, err := models.OpenGGUF(source, ggmlquant.Dequantize)
-	if err != nil {
-		needResource(t, err)
-	}
-	defer model.Close()
-	path := filepath.Join(t.TempDir(), "float32.gguf")
-	writeFloat32(t, path, model.File())
+	paths := filepath.SplitList(os.Getenv("PRUNELLM_TEST_MODELS")) // scripts/test-models sets it
+	for _, source := range append(paths, filepath.Join(os.Getenv("PRUNELLM_HOME"), "models", "SmolLM2-135M-Instruct.Q4_1.gguf")) {
+		t.Run(filepath.Base(source), func(t *testing.T) {
+			model, err := models.OpenGGUF(source, ggmlquant.Dequantize)
+			if err != nil {
+				needResource(t, err)
+			}
+			defer model.Close()
+			path := filepath.Join(t.TempDir(), "float32.gguf")
+			writeFloat32(t, path, model.File())
 
-	tokens := realTokens(t)
-	got, err := llama.Logits(t.Context(), backend, model, tokens)
-	if err != nil {
-		t.Fatal(err)
+			tokens := textTokens(t, path, max(96, model.Config().Window+64))
+			got, err := llama.Logits(t.Context(), backend, model, tokens)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compareLogits(t, got, llamacppLogits(t, path, tokens))
+		})
 	}
-	compareLogits(t, got, llamacppLogits(t, path, tokens))
 }
 
-// realTokens returns tokens from the reference data of the scores.
-func realTokens(t *testing.T) []int32 {
+// textTokens returns the first tokens of a page by a model's own tokenizer. Some models compute noise without the token that
+// begins a text.
+func textTokens(t *testing.T, path string, count int) []int32 {
 	t.Helper()
-	data, err := os.ReadFile("../../prune/testdata/sdm_oracle.json")
+	text, err := os.ReadFile("../../docs/understand/pruning.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var oracle struct {
-		Tokens [][]int32 `json:"tokens"`
-	}
-	if err := json.Unmarshal(data, &oracle); err != nil {
+	cpp.BackendInit()
+	model, err := cpp.LoadModelFromFile(path, cpp.ModelParams{UseMmap: true, VocabOnly: true})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return oracle.Tokens[0][:96]
+	defer cpp.FreeModel(model)
+	ids, err := model.Tokenize(string(text), model.AddBOSToken(), false)
+	if err != nil || len(ids) < count {
+		t.Fatalf("%d tokens, want %d: %v", len(ids), count, err)
+	}
+	tokens := make([]int32, count)
+	for i := range tokens {
+		tokens[i] = int32(ids[i]) //nolint:gosec // below the vocabulary's size
+	}
+	return tokens
 }
 
 // writeFloat32 copies a GGUF file and converts all tensors to F32.

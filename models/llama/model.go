@@ -3,6 +3,7 @@ package llama
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/gomlx/gomlx/backends"
@@ -23,8 +24,8 @@ type Model struct {
 	embed   *graph.Exec
 
 	mu    sync.Mutex
-	ropes map[ropeKey][2]*tensors.Tensor // guarded by mu
-	execs []interface{ Finalize() }      // for Close; guarded by mu
+	ropes map[ropeKey][]*tensors.Tensor // the fields of RoPE; guarded by mu
+	execs []interface{ Finalize() }     // for Close; guarded by mu
 }
 
 // New returns a Model for an architecture on a backend.
@@ -33,9 +34,13 @@ func New(backend backends.Backend, config models.Config) (m *Model, err error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("llama graph: %w", err)
 	}
-	m = &Model{backend: backend, config: config, ropes: map[ropeKey][2]*tensors.Tensor{}}
+	m = &Model{backend: backend, config: config, ropes: map[ropeKey][]*tensors.Tensor{}}
 	m.embed, err = m.Compile("embed", func(args []*graph.Node) []*graph.Node {
-		return []*graph.Node{graph.Gather(args[0], args[1])}
+		x := graph.Gather(args[0], args[1])
+		if scale := config.EmbeddingScale(); scale != 1 {
+			x = graph.MulScalar(x, scale)
+		}
+		return []*graph.Node{x}
 	})
 	return m, err
 }
@@ -55,9 +60,9 @@ func (m *Model) Close() {
 	}
 	m.execs = nil
 	for _, tables := range m.ropes {
-		release(tables[:]...)
+		release(tables...)
 	}
-	m.ropes = map[ropeKey][2]*tensors.Tensor{}
+	m.ropes = map[ropeKey][]*tensors.Tensor{}
 }
 
 // Compile returns an executable for a graph function. The executable compiles once for each set of argument shapes.
@@ -149,29 +154,41 @@ func Guard(err *error) {
 
 // ropeKey identifies a RoPE table.
 type ropeKey struct {
-	tokens  int  // padded length
-	rotates bool // false for the table of a layer without RoPE
+	tokens   int  // padded length
+	rotates  bool // false for the table of a layer without RoPE
+	windowed bool // for a layer with a window
 }
 
-// rope returns a layer's RoPE table for a number of tokens. It caches the table for later programs.
-func (m *Model) rope(tokens, layer int) ([2]*tensors.Tensor, error) {
+// rope returns the fields of a layer's RoPE for a number of tokens. It caches them for later programs.
+func (m *Model) rope(tokens, layer int) ([]*tensors.Tensor, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := ropeKey{tokens, m.config.Rotates(layer)}
+	key := ropeKey{tokens, m.config.Rotates(layer), m.config.Windowed(layer)}
 	if tables, ok := m.ropes[key]; ok {
 		return tables, nil
 	}
-	cos, sin := ropeTables(m.config, tokens)
+	cos, sin := ropeTables(m.config, m.config.LayerRoPEBase(layer), m.config.LayerRoPEScale(layer), tokens)
 	if !key.rotates {
 		cos, sin = unrotated(len(cos))
 	}
-	var tables [2]*tensors.Tensor
-	for i, values := range [][]float32{cos, sin} {
+	var tables []*tensors.Tensor
+	for _, values := range [][]float32{cos, sin} {
 		t, err := m.Upload(values, tokens, m.config.RoPEDim/2)
 		if err != nil {
-			return tables, err
+			return nil, err
 		}
-		tables[i] = t
+		tables = append(tables, t)
+	}
+	if m.config.Window > 0 {
+		window := int32(math.MaxInt32)
+		if key.windowed {
+			window = int32(m.config.Window) //nolint:gosec // at most MaxContext
+		}
+		t, err := m.UploadTokens([]int32{window})
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
 	}
 	m.ropes[key] = tables
 	return tables, nil
@@ -191,7 +208,11 @@ func (m *Model) LayerProgram(name string, build func(b *Block, rope RoPE, args [
 	weights := len(blockFields(m.config))
 	exec, err := m.Compile(name, func(nodes []*graph.Node) []*graph.Node {
 		b := blockFromNodes(m.config, nodes[:weights])
-		return build(b, RoPE{Cos: nodes[weights], Sin: nodes[weights+1]}, nodes[weights+2:])
+		rope, args := RoPE{Cos: nodes[weights], Sin: nodes[weights+1]}, nodes[weights+2:]
+		if m.config.Window > 0 {
+			rope.Window, args = args[0], args[1:]
+		}
+		return build(b, rope, args)
 	})
 	if err != nil {
 		return nil, err
@@ -212,8 +233,8 @@ func (p *LayerProgram) RunTogether(sequences int, layer *Layer, args ...*tensors
 	if err != nil {
 		return nil, err
 	}
-	all := make([]any, 0, len(layer.args)+2+len(args))
-	for _, group := range [][]*tensors.Tensor{layer.args, tables[:], args} {
+	all := make([]any, 0, len(layer.args)+len(tables)+len(args))
+	for _, group := range [][]*tensors.Tensor{layer.args, tables, args} {
 		for _, t := range group {
 			all = append(all, t)
 		}

@@ -9,19 +9,22 @@ import (
 	"prunellm/models"
 )
 
-// RoPE holds the tables of rotary position embedding as graph nodes, float32[t, r/2] with r = Config.RoPEDim.
-type RoPE struct{ Cos, Sin *Node }
+// RoPE holds what depends on positions, as graph nodes: the tables of rotary position embedding and the window.
+type RoPE struct {
+	Cos, Sin *Node // float32[t, r/2] with r = Config.RoPEDim
+	Window   *Node // int32[]: the number of tokens that a token attends to; nil if the model has no window
+}
 
 // tokens returns the length of the sequences that the tables are for.
 func (r RoPE) tokens() int { return r.Cos.Shape().Dim(0) }
 
-// ropeTables returns cos and sin of position * base^(-2i/r) / factor[i], both float32[tokens, r/2]. It computes in float64,
+// ropeTables returns cos and sin of position / scale * base^(-2i/r) / factor[i], both float32[tokens, r/2]. It computes in float64,
 // because float32 loses the phases of a long context.
-func ropeTables(config models.Config, tokens int) (cos, sin []float32) {
+func ropeTables(config models.Config, base, scale float64, tokens int) (cos, sin []float32) {
 	half := config.RoPEDim / 2
 	cos, sin = make([]float32, tokens*half), make([]float32, tokens*half)
 	for i := range half {
-		frequency := math.Pow(config.RoPEBase, -2*float64(i)/float64(config.RoPEDim))
+		frequency := math.Pow(base, -2*float64(i)/float64(config.RoPEDim)) / scale
 		if config.RoPEFactors != nil {
 			frequency /= float64(config.RoPEFactors[i])
 		}

@@ -69,6 +69,11 @@ func blockFields(c models.Config) []blockField {
 			blockField{models.AttnQNorm, func(b *Block) **graph.Node { return &b.QNorm }, shape(c.HeadDim)},
 			blockField{models.AttnKNorm, func(b *Block) **graph.Node { return &b.KNorm }, shape(c.HeadDim)})
 	}
+	if c.PostNorms {
+		fields = append(fields,
+			blockField{models.AttnPostNorm, func(b *Block) **graph.Node { return &b.AttnPostNorm }, shape(c.HiddenSize)},
+			blockField{models.FFNPostNorm, func(b *Block) **graph.Node { return &b.FFNPostNorm }, shape(c.HiddenSize)})
+	}
 	return fields
 }
 
@@ -130,7 +135,7 @@ func Roles(c models.Config) []models.Role {
 
 // Weight returns a pointer to one of the block's weights.
 func (b *Block) Weight(role models.Role) **graph.Node {
-	for _, field := range blockFields(models.Config{AttentionBias: true, QKNorm: true}) {
+	for _, field := range blockFields(models.Config{AttentionBias: true, QKNorm: true, PostNorms: true}) {
 		if field.role == role {
 			return field.node(b)
 		}

@@ -103,10 +103,16 @@ func TestSchedule(t *testing.T) {
 // TestWholeGradient moves each trained tensor a little along the gradient of a training step, and checks that the loss changes
 // as the gradient predicts. This checks the whole chain of head and layers, not only each part.
 func TestWholeGradient(t *testing.T) {
-	for _, train := range []Train{All, LoRA} {
-		t.Run(string(train), func(t *testing.T) {
-			model := tinymodel.Open(t, tinymodel.Options{})
-			dense := tinymodel.Open(t, tinymodel.Options{Seed: 1})
+	gemma := tinymodel.Options{Architecture: "gemma3", Layers: 6, Window: 4}
+	for name, test := range map[string]struct {
+		train Train
+		model tinymodel.Options
+	}{"all": {All, tinymodel.Options{}}, "lora": {LoRA, tinymodel.Options{}}, "all of gemma3": {All, gemma}, "lora of gemma3": {LoRA, gemma}} {
+		train := test.train
+		t.Run(name, func(t *testing.T) {
+			teacher := test.model
+			teacher.Seed = 1
+			model, dense := tinymodel.Open(t, test.model), tinymodel.Open(t, teacher)
 			backend, err := simplego.New("ops_sequential")
 			if err != nil {
 				t.Fatal(err)
