@@ -24,7 +24,7 @@ type engineFlags struct {
 	Threads      int    `help:"Threads for decoding; 0: one per core that this process may use." default:"0" placeholder:"N"`
 	ThreadsBatch int    `help:"Threads for prefill and batches; 0: as --threads." default:"0" placeholder:"N"`
 	GPULayers    string `help:"Layers to run on GPUs, with the head as one layer: 'auto' is as many as fit, N is at most N." default:"auto" placeholder:"auto|N"`
-	DraftMax     string `help:"Tokens of an answer at most that are predicted from earlier ones (prompt lookup) and verified in one step; 0: none. 'auto' is 16 if that changes no answer, so not on GPUs." default:"0" placeholder:"auto|N"`
+	DraftMax     string `help:"Tokens of an answer at most that are predicted from earlier ones (prompt lookup) and verified in one step; 0: none. 'auto' is 16 if that changes no answer, so not on GPUs." default:"auto" placeholder:"auto|N"`
 	PromptCache  int    `help:"MiB of prompt cache for evicted conversations, for each loaded variant; 0: none." default:"128" placeholder:"MIB"`
 	MaxQueue     int    `help:"Requests that may wait; the server refuses further ones with 429." default:"256" placeholder:"N"`
 }

@@ -93,7 +93,7 @@ func runBlocks(t *testing.T, blocks []shellBlock, cache string) {
 }
 
 // indentedPages have commands in indented blocks. Most of them are the commands of measurements.
-var indentedPages = []string{"docs/measured/benchmarks.md", "docs/use/choosing-a-ratio.md", "docs/understand/pruning.md", "docs/understand/recovery.md"}
+var indentedPages = []string{"docs/measured/benchmarks.md", "docs/measured/serving.md", "docs/use/choosing-a-ratio.md", "docs/understand/pruning.md", "docs/understand/recovery.md"}
 
 // shorter replaces arguments of those commands that take long.
 var shorter = strings.NewReplacer("--minutes 15", "--minutes 0.02", "--tokens 24576", "--tokens 1024", "--text-tokens 24576", "--text-tokens 2048",
