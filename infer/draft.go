@@ -191,8 +191,11 @@ func (s *stepTimes) cost(answers int) float64 {
 	return each / (each + fixed/float64(answers))
 }
 
-// answersOnly reports whether the step has no tokens of prompts.
-func (l *loop) answersOnly() bool {
+// mayDraft reports whether the step may have drafts: they are on, and it has no tokens of prompts.
+func (l *loop) mayDraft() bool {
+	if l.opts.DraftMax <= 0 {
+		return false
+	}
 	for i, w := range l.wants {
 		if w.prompt > 0 && l.grants[i] > 0 {
 			return false
@@ -203,7 +206,7 @@ func (l *loop) answersOnly() bool {
 
 // planDrafts adds drafts to the grants of a step for answers alone, as far as the batch has room.
 func (l *loop) planDrafts() {
-	if l.opts.DraftMax <= 0 || !l.answersOnly() {
+	if !l.mayDraft() {
 		return
 	}
 	answers := 0

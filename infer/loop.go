@@ -136,7 +136,7 @@ func (l *loop) advance() error {
 		return l.failStep(err)
 	}
 	l.failures = 0
-	if l.answersOnly() {
+	if l.mayDraft() {
 		l.times.measured(len(l.entries), took.Seconds())
 	}
 	l.samplers.jobs = l.samplers.jobs[:0]

@@ -67,15 +67,21 @@ func everyKind(t *testing.T) map[string]func() string {
 	return models
 }
 
+// scattered returns n tokens from all over the vocabulary.
+func scattered(m *Model, n int) []infer.Token {
+	tokens := make([]infer.Token, n)
+	for i := range tokens {
+		tokens[i] = infer.Token((i*37 + 11) % m.VocabSize())
+	}
+	return tokens
+}
+
 // The logits of a sequence have the same bits however its prompt is split into steps and whatever else is in the batch.
 func TestLogitsDoNotDependOnTheBatch(t *testing.T) {
 	for name, path := range everyKind(t) {
 		t.Run(name, func(t *testing.T) {
 			m := open(t, path(), Options{ContextSize: 256, Sequences: 6, Threads: 2})
-			tokens := make([]infer.Token, 40)
-			for i := range tokens {
-				tokens[i] = infer.Token((i*37 + 11) % m.VocabSize())
-			}
+			tokens := scattered(m, 40)
 			want := composition{chunks: slices.Repeat([]int{1}, 40)}.run(t, m, tokens)
 			for name, c := range map[string]composition{
 				"again":            {chunks: slices.Repeat([]int{1}, 40)},
@@ -104,10 +110,7 @@ func TestLogitsDoNotDependOnDrafts(t *testing.T) {
 	for name, path := range everyKind(t) {
 		t.Run(name, func(t *testing.T) {
 			m := open(t, path(), Options{ContextSize: 256, Sequences: 4, Threads: 2})
-			tokens := make([]infer.Token, 40)
-			for i := range tokens {
-				tokens[i] = infer.Token((i*37 + 11) % m.VocabSize())
-			}
+			tokens := scattered(m, 40)
 			var want [][]float32
 			for i, token := range tokens {
 				decode(t, m, infer.Entry{Token: token, Position: i, Logits: true})
